@@ -1,0 +1,22 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# A shared machine may take long over one example; what is slow is not for a test to say.
+hypothesis.settings.register_profile("bertkit", deadline=None)
+hypothesis.settings.load_profile("bertkit")
+
+
+@pytest.fixture(scope="session")
+def transformers4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder a class with the files that transformers 4.57.6 wrote of a tiny model (tests/oracles/transformers4.py)."""
+    folder = tmp_path_factory.mktemp("transformers4")
+    with tarfile.open(Path(__file__).parent / "data" / "transformers4.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
