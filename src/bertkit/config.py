@@ -1,0 +1,476 @@
+"""BertConfig: what a BERT is made of, and the `config.json` that says so.
+
+The names are Google's, and every BERT file of the last years uses them. A field that a file has and BERT does not is kept as
+an attribute and written back; a name that a caller misspells is refused.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bertkit import hub
+from bertkit.errors import ConfigError, did_you_mean
+
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
+"""`gelu` is the exact one (erf), `gelu_new` and `gelu_pytorch_tanh` its tanh approximation, `swish` another name of `silu`."""
+
+POSITIONS = ("absolute", "relative_key", "relative_key_query")
+PROBLEMS = (None, "regression", "single_label_classification", "multi_label_classification")
+
+# Google's published sizes: layers, width, heads. The feed-forward layer is four times as wide.
+SIZES = {
+    "tiny": (2, 128, 2),
+    "mini": (4, 256, 4),
+    "small": (4, 512, 8),
+    "medium": (8, 512, 8),
+    "base": (12, 768, 12),
+    "large": (24, 1024, 16),
+}
+
+FILES = ("config.json", "bert_config.json")
+
+# Fields that a file needs only where they differ from their default; BERT's other fields are always written.
+_WRITTEN_WHEN_SET = frozenset(
+    [
+        "pruned_heads",
+        "chunk_size_feed_forward",
+        "id2label",
+        "label2id",
+        "problem_type",
+        "output_hidden_states",
+        "output_attentions",
+        "return_dict",
+        "architectures",
+        "dtype",
+    ]
+)
+
+# Names that files and users of other libraries pass along and that change nothing in BERT: kept, not refused.
+INERT = frozenset(
+    [
+        "_attn_implementation",
+        "_attn_implementation_internal",
+        "_commit_hash",
+        "_name_or_path",
+        "attn_implementation",
+        "bad_words_ids",
+        "begin_suppress_tokens",
+        "cross_attention_hidden_size",
+        "decoder_start_token_id",
+        "directionality",
+        "diversity_penalty",
+        "do_sample",
+        "early_stopping",
+        "encoder_no_repeat_ngram_size",
+        "exponential_decay_length_penalty",
+        "finetuning_task",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "gradient_checkpointing",
+        "is_encoder_decoder",
+        "length_penalty",
+        "max_length",
+        "min_length",
+        "model_type",
+        "name_or_path",
+        "no_repeat_ngram_size",
+        "num_beam_groups",
+        "num_beams",
+        "num_return_sequences",
+        "output_past",
+        "output_scores",
+        "pooler_fc_size",
+        "pooler_num_attention_heads",
+        "pooler_num_fc_layers",
+        "pooler_size_per_head",
+        "pooler_type",
+        "prefix",
+        "remove_invalid_values",
+        "repetition_penalty",
+        "return_dict_in_generate",
+        "sep_token_id",
+        "suppress_tokens",
+        "task_specific_params",
+        "temperature",
+        "tf_legacy_loss",
+        "tie_encoder_decoder",
+        "tokenizer_class",
+        "top_k",
+        "top_p",
+        "torchscript",
+        "transformers_version",
+        "typical_p",
+        "use_bfloat16",
+    ]
+)
+
+
+@dataclass(init=False, repr=False)
+class BertConfig:
+    """The shape of a BERT, its labels, and how it is trained.
+
+    >>> config = BertConfig(num_hidden_layers=6, num_labels=3)
+    >>> config.hidden_size, config.num_labels, config.id2label[2]
+    (768, 3, 'LABEL_2')
+    >>> BertConfig(hiden_size=128)
+    Traceback (most recent call last):
+    ...
+    bertkit.errors.ConfigError: BertConfig has no 'hiden_size'. Did you mean 'hidden_size'?
+    """
+
+    # The network.
+    vocab_size: int = 30522  # V: rows of the word embedding
+    hidden_size: int = 768  # H: width of a token everywhere between the layers
+    num_hidden_layers: int = 12  # L
+    num_attention_heads: int = 12  # they share the width evenly
+    intermediate_size: int = 3072  # I: width inside the feed-forward part of a layer
+    hidden_act: str = "gelu"  # one of ACTIVATIONS
+    max_position_embeddings: int = 512  # P: the longest input
+    type_vocab_size: int = 2  # T: first and second sentence
+    layer_norm_eps: float = 1e-12  # far below the default of any framework, and it matters in float16
+    position_embedding_type: str = "absolute"  # one of POSITIONS
+    tie_word_embeddings: bool = True  # the vocabulary projection is the word embedding
+    pruned_heads: dict[int, list[int]] = field(default_factory=dict)  # layer -> heads that were removed
+
+    # Decoding.
+    is_decoder: bool = False  # a token attends to those before it only
+    add_cross_attention: bool = False  # and to the states of an encoder
+    use_cache: bool = True  # keep keys and values between steps
+
+    # Training.
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    classifier_dropout: float | None = None  # None: as hidden_dropout_prob
+    initializer_range: float = 0.02  # standard deviation of fresh weights
+    chunk_size_feed_forward: int = 0  # rows that the feed-forward part takes at a time; 0: all
+
+    # Special tokens.
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
+
+    # Labels. `num_labels` is their number.
+    id2label: dict[int, str] = field(default_factory=lambda: _numbered(2))
+    label2id: dict[str, int] = field(default_factory=lambda: _inverse(_numbered(2)))
+    problem_type: str | None = None  # one of PROBLEMS; None: told by the labels
+
+    # What a forward returns when the call does not say.
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    return_dict: bool = True
+
+    # The files beside this one.
+    architectures: list[str] | None = None  # the class that was saved, such as ["BertForMaskedLM"]
+    dtype: str | None = None  # the type of the saved weights, such as "float32"
+
+    model_type = "bert"
+
+    def __init__(self, **given: Any) -> None:
+        known = {f.name for f in fields(self)} | {"num_labels", "torch_dtype"}
+        for name in given:
+            if name not in known and name not in INERT:
+                raise ConfigError(f"BertConfig has no {name!r}.{did_you_mean(name, known) or ' See help(BertConfig).'}")
+        self._assign(given)
+
+    def _assign(self, given: Mapping[str, Any]) -> None:
+        """Set every field, to its default where nothing is given, then check the whole."""
+        values = {
+            name: value for name, value in given.items() if name not in ("model_type", "num_labels", "torch_dtype")
+        }
+        _check_model_type(given.get("model_type"), "The configuration")
+        values |= _labels(given.get("num_labels"), given.get("id2label"), given.get("label2id"))
+        values["pruned_heads"] = _pruned(given.get("pruned_heads"))
+        dtype = given.get("dtype") or given.get("torch_dtype")
+        values["dtype"] = None if dtype is None else str(dtype).removeprefix("torch.")
+        for f in fields(self):
+            default = f.default if f.default_factory is MISSING else f.default_factory()
+            setattr(self, f.name, values.pop(f.name, default))
+        for name, value in values.items():
+            if hasattr(type(self), name):
+                raise ConfigError(
+                    f"A configuration cannot have a key {name!r}, which BertConfig uses itself: rename it."
+                )
+            setattr(self, name, value)
+        self.validate()
+
+    # Labels and other spellings.
+
+    @property
+    def num_labels(self) -> int:
+        """C, the number of labels. Setting another number renames them LABEL_0, LABEL_1, ..."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, count: int) -> None:
+        if count != len(self.id2label):
+            vars(self).update(_labels(count, None, None))
+
+    @property
+    def torch_dtype(self) -> str | None:
+        """The older name of `dtype`."""
+        return self.dtype
+
+    @torch_dtype.setter
+    def torch_dtype(self, dtype: str | None) -> None:
+        self.dtype = dtype
+
+    @property
+    def use_return_dict(self) -> bool:
+        """Whether a forward returns an output object rather than a tuple."""
+        return self.return_dict
+
+    # Where configurations come from.
+
+    @classmethod
+    def named(cls, size: str, **given: Any) -> BertConfig:
+        """One of Google's published sizes: tiny, mini, small, medium, base or large.
+
+        >>> BertConfig.named("mini").hidden_size
+        256
+        """
+        if size not in SIZES:
+            raise ConfigError(
+                f"There is no size {size!r}; the sizes are {', '.join(SIZES)}.{did_you_mean(size, SIZES)}"
+            )
+        layers, width, heads = SIZES[size]
+        shape = {
+            "num_hidden_layers": layers,
+            "hidden_size": width,
+            "num_attention_heads": heads,
+            "intermediate_size": 4 * width,
+        }
+        return cls(**(shape | given))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> BertConfig:
+        """A configuration from the keys of a `config.json`. Keys that BERT does not know are kept as attributes.
+
+        `overrides` are checked as the arguments of `BertConfig` are.
+        """
+        cls(**overrides)  # refuses a misspelt name, which the keys of a file may not be
+        if "num_labels" in overrides and "id2label" not in overrides:
+            values = _without_labels_of_another_number(values, overrides["num_labels"])
+        config = cls.__new__(cls)
+        config._assign({**values, **overrides})
+        return config
+
+    @classmethod
+    def from_json_file(cls, path: str | os.PathLike[str]) -> BertConfig:
+        """A configuration from a `config.json`, or from a `bert_config.json` of Google's."""
+        return cls.from_dict(read_json(path))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str = "main",
+        subfolder: str = "",
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        **overrides: Any,
+    ) -> BertConfig:
+        """The configuration of a model: a directory, a JSON file, a Hub id or a built-in model.
+
+        `overrides` replace what the file says: `BertConfig.from_pretrained(name, num_labels=3)`.
+        """
+        place = hub.locate(
+            name,
+            revision=revision,
+            subfolder=subfolder,
+            cache_dir=cache_dir,
+            token=token,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        path = place.file if place.file and place.file.suffix == ".json" else place.fetch(*FILES)
+        values = read_json(path)
+        _check_model_type(values.get("model_type"), str(path))
+        return cls.from_dict(values, **overrides)
+
+    # Where they go.
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, with those that a file brought along."""
+        return {"model_type": self.model_type, **copy.deepcopy(vars(self))}
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What a file has to say: BERT's own fields always, the others where they differ from their default.
+
+        >>> BertConfig(num_labels=3).to_diff_dict().keys() - BertConfig().to_diff_dict().keys() == {"id2label", "label2id"}
+        True
+        """
+        default = vars(BertConfig())
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in _WRITTEN_WHEN_SET or value != default[name]
+        }
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """The text of a `config.json`, keys sorted."""
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    def to_json_file(self, path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Write the text of `to_json_string` to a file."""
+        self.validate()
+        Path(path).write_text(self.to_json_string(use_diff), encoding="utf-8")
+
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+        """Write `config.json` into a directory, which is made where there is none."""
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        self.to_json_file(Path(directory) / FILES[0])
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Set several attributes at once."""
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"BertConfig {self.to_json_string()}"
+
+    # What cannot be.
+
+    def validate(self) -> None:
+        """Refuse a configuration that cannot be. Called when one is made, read or written."""
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+            _check(self, name, _is_count, "a whole number above 0")
+        for name in ("max_position_embeddings", "type_vocab_size"):
+            _check(self, name, _is_count, "a whole number above 0")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            _check(self, name, _is_chance, "a number from 0 up to, not including, 1")
+        _check(
+            self,
+            "classifier_dropout",
+            lambda x: x is None or _is_chance(x),
+            "None or a number from 0 up to, not including, 1",
+        )
+        _check(self, "initializer_range", lambda x: _is_number(x) and x >= 0, "a number, 0 or above")
+        _check(self, "layer_norm_eps", lambda x: _is_number(x) and x > 0, "a number above 0")
+        _check(self, "chunk_size_feed_forward", lambda x: type(x) is int and x >= 0, "a whole number, 0 or above")
+        for name, accepted in (
+            ("hidden_act", ACTIVATIONS),
+            ("position_embedding_type", POSITIONS),
+            ("problem_type", PROBLEMS),
+        ):
+            _check(self, name, accepted.__contains__, "one of " + ", ".join(map(str, accepted)))
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"hidden_size {self.hidden_size} cannot be shared by num_attention_heads {self.num_attention_heads}: "
+                f"choose a width that is a multiple of the heads, such as {self._divisible_width()}."
+            )
+        if self.pad_token_id is not None and not (
+            type(self.pad_token_id) is int and 0 <= self.pad_token_id < self.vocab_size
+        ):
+            raise ConfigError(
+                f"pad_token_id is {self.pad_token_id!r}, and must be None or below vocab_size {self.vocab_size}."
+            )
+        if self.add_cross_attention and not self.is_decoder:
+            raise ConfigError("add_cross_attention=True is for decoders: add is_decoder=True.")
+
+    def _divisible_width(self) -> int:
+        heads = self.num_attention_heads
+        return max(1, round(self.hidden_size / heads)) * heads
+
+
+class AutoConfig:
+    """BertConfig under the name that code for many models uses. Another model is refused by name."""
+
+    from_pretrained = BertConfig.from_pretrained
+
+    @staticmethod
+    def for_model(model_type: str, **given: Any) -> BertConfig:
+        """The configuration class of a model type, which here is "bert"."""
+        _check_model_type(model_type, "AutoConfig.for_model")
+        return BertConfig(**given)
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object in a JSON file, or a ConfigError that says what is wrong with it."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON ({error}): download or write it again.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a {type(values).__name__}, where a configuration is an object {{...}}.")
+    return values
+
+
+def _check_model_type(model_type: object, who: str) -> None:
+    if model_type not in (None, "bert"):
+        raise ConfigError(f"{who} is of model_type {model_type!r}. bertkit is BERT alone: it takes model_type 'bert'.")
+
+
+def _numbered(count: int) -> dict[int, str]:
+    return {i: f"LABEL_{i}" for i in range(count)}
+
+
+def _inverse(id2label: Mapping[int, str]) -> dict[str, int]:
+    return {label: i for i, label in id2label.items()}
+
+
+def _labels(
+    count: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, Any] | None
+) -> dict[str, dict[int, str] | dict[str, int]]:
+    """Both mappings, from whichever of the three is given."""
+    try:
+        if id2label:
+            names = {int(i): label for i, label in id2label.items()}
+        elif label2id:
+            names = {int(i): label for label, i in label2id.items()}
+        else:
+            names = _numbered(2 if count is None else count)
+        numbers = {label: int(i) for label, i in label2id.items()} if label2id else _inverse(names)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"Labels are {{0: 'first', 1: 'second', ...}} in id2label, or a num_labels above 0: {error}."
+        ) from error
+    if not names or (count is not None and count != len(names)):
+        raise ConfigError(f"num_labels is {count}, and id2label has {len(names)}: give one of them, or let them agree.")
+    return {"id2label": names, "label2id": numbers}
+
+
+def _pruned(heads: Any) -> dict[int, list[int]]:
+    try:
+        return {int(layer): [int(head) for head in of_layer] for layer, of_layer in (heads or {}).items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"pruned_heads is {heads!r}, and must be like {{0: [2, 5]}}: a layer and its heads."
+        ) from error
+
+
+def _without_labels_of_another_number(values: Mapping[str, Any], count: int | None) -> dict[str, Any]:
+    """A file's labels make way for another number of labels; those of the same number keep their names."""
+    if count is None or len(values.get("id2label") or ()) == count:
+        return dict(values)
+    return {name: value for name, value in values.items() if name not in ("id2label", "label2id")}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+def _is_chance(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
+
+
+def _check(config: BertConfig, name: str, accepts: Any, accepted: str) -> None:
+    value = getattr(config, name)
+    if not accepts(value):
+        near = did_you_mean(value, ACTIVATIONS + POSITIONS) if isinstance(value, str) else ""
+        raise ConfigError(f"{name} is {value!r}, and must be {accepted}.{near}")

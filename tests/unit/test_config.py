@@ -1,0 +1,230 @@
+"""BertConfig against transformers' own, and all that it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertkit.config import SIZES, AutoConfig, BertConfig
+from bertkit.errors import ConfigError, HubError
+
+# As in Google's release of bert-base-uncased, and of multilingual models, which say more.
+GOOGLE = {
+    "attention_probs_dropout_prob": 0.1,
+    "directionality": "bidi",
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "hidden_size": 768,
+    "initializer_range": 0.02,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 512,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "pooler_fc_size": 768,
+    "pooler_type": "first_token_transform",
+    "type_vocab_size": 2,
+    "vocab_size": 119547,
+}
+
+
+def test_every_default_is_that_of_transformers() -> None:
+    theirs = transformers.BertConfig().to_dict()
+    ours = BertConfig().to_dict()
+    for name in ours.keys() & theirs.keys():
+        assert ours[name] == theirs[name], name
+    # What their version 5 has dropped, and the names that say nothing about BERT.
+    assert ours.keys() - theirs.keys() == {"position_embedding_type", "pruned_heads"}
+    assert theirs.keys() - ours.keys() == {"transformers_version", "_name_or_path", "is_encoder_decoder"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"num_labels": 5},
+        {"id2label": {0: "no", 1: "yes"}, "label2id": {"no": 0, "yes": 1}},
+        {"is_decoder": True, "add_cross_attention": True, "tie_word_embeddings": False},
+        {"problem_type": "regression", "num_labels": 1, "classifier_dropout": 0.3},
+        {"output_attentions": True, "hidden_act": "gelu_new", "pad_token_id": None},
+    ],
+)
+def test_files_load_in_transformers_and_theirs_in_ours(tmp_path: Path, given: dict[str, Any]) -> None:
+    BertConfig(**given).save_pretrained(tmp_path / "ours")
+    theirs = transformers.BertConfig.from_pretrained(tmp_path / "ours")
+    transformers.BertConfig(**given).save_pretrained(tmp_path / "theirs")
+    ours = BertConfig.from_pretrained(tmp_path / "theirs")
+    for name in BertConfig(**given).to_dict().keys() & theirs.to_dict().keys():
+        assert getattr(theirs, name) == getattr(ours, name) == getattr(BertConfig(**given), name), name
+
+
+def test_a_google_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "bert_config.json").write_text(json.dumps(GOOGLE))
+    config = BertConfig.from_pretrained(tmp_path)
+    assert config.vocab_size == 119547
+    assert config.to_dict()["directionality"] == "bidi"
+    assert BertConfig.from_json_file(tmp_path / "bert_config.json") == config
+    assert BertConfig.from_pretrained(tmp_path / "bert_config.json") == config
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(categories=["L"]), min_size=1).map("their_{}".format),
+        st.integers() | st.text(),
+        max_size=4,
+    )
+)
+def test_keys_that_we_do_not_know_survive(unknown: dict[str, Any]) -> None:
+    config = BertConfig.from_dict({"vocab_size": 100, "model_type": "bert", **unknown})
+    again = BertConfig.from_dict(json.loads(config.to_json_string()))
+    assert again == config
+    assert {name: again.to_dict()[name] for name in unknown} == unknown
+
+
+def test_labels_in_memory_and_on_disk() -> None:
+    config = BertConfig.from_dict({"id2label": {"0": "O", "1": "B-PER", "2": "I-PER"}})
+    assert config.id2label == {0: "O", 1: "B-PER", 2: "I-PER"}
+    assert config.label2id == {"O": 0, "B-PER": 1, "I-PER": 2}
+    assert config.num_labels == 3
+    written = json.loads(config.to_json_string())
+    assert written["id2label"] == {"0": "O", "1": "B-PER", "2": "I-PER"}
+    assert "num_labels" not in written
+    config.num_labels = 3
+    assert config.id2label[2] == "I-PER"
+    config.num_labels = 2
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
+    assert BertConfig(label2id={"a": 0, "b": 1}).id2label == {0: "a", 1: "b"}
+
+
+def test_a_call_overrides_a_file(tmp_path: Path) -> None:
+    BertConfig(id2label={0: "no", 1: "yes"}).save_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(tmp_path, num_labels=2).id2label == {0: "no", 1: "yes"}
+    assert BertConfig.from_pretrained(tmp_path, num_labels=4).id2label[3] == "LABEL_3"
+    assert BertConfig.from_pretrained(tmp_path, hidden_dropout_prob=0.0).hidden_dropout_prob == 0.0
+    with pytest.raises(ConfigError, match="Did you mean 'hidden_dropout_prob'"):
+        BertConfig.from_pretrained(tmp_path, hidden_dropout=0.0)
+
+
+def test_older_spellings() -> None:
+    config = BertConfig(torch_dtype="torch.float16")
+    assert config.dtype == config.torch_dtype == "float16"
+    config.torch_dtype = "float32"
+    assert config.dtype == "float32"
+    assert BertConfig(**transformers.BertConfig(num_labels=3).to_dict()).num_labels == 3
+    assert BertConfig(pruned_heads={"1": [0, 2]}).pruned_heads == {1: [0, 2]}
+    assert BertConfig().use_return_dict is True
+
+
+def test_attributes_stay_settable() -> None:
+    config = BertConfig()
+    config.hidden_dropout_prob = 0.0
+    config.of_my_own = [1]
+    config.update({"layer_norm_eps": 1e-5})
+    assert config.to_dict()["of_my_own"] == [1]
+    assert BertConfig.from_dict(config.to_dict()) == config
+    config.to_dict()["of_my_own"].append(2)
+    assert config.of_my_own == [1]
+    config.hidden_size = 7
+    with pytest.raises(ConfigError, match="hidden_size 7 cannot be shared"):
+        config.validate()
+
+
+def test_published_sizes() -> None:
+    shapes = {
+        size: (c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.intermediate_size)
+        for size in SIZES
+        for c in [BertConfig.named(size)]
+    }
+    assert shapes == {
+        "tiny": (2, 128, 2, 512),
+        "mini": (4, 256, 4, 1024),
+        "small": (4, 512, 8, 2048),
+        "medium": (8, 512, 8, 2048),
+        "base": (12, 768, 12, 3072),
+        "large": (24, 1024, 16, 4096),
+    }
+    assert BertConfig.named("base") == BertConfig()
+    with pytest.raises(ConfigError, match="Did you mean 'large'"):
+        BertConfig.named("lage")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"hiden_size": 8}, "no 'hiden_size'. Did you mean 'hidden_size'"),
+        ({"qqqq": 8}, "no 'qqqq'. See help"),
+        ({"hidden_size": 100}, "hidden_size 100 cannot be shared by num_attention_heads 12.*such as 96"),
+        ({"vocab_size": -1}, "vocab_size is -1, and must be a whole number above 0"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
+        ({"num_hidden_layers": True}, "num_hidden_layers is True"),
+        ({"intermediate_size": 3072.0}, "intermediate_size is 3072.0"),
+        ({"max_position_embeddings": "512"}, "max_position_embeddings is '512'"),
+        (
+            {"hidden_dropout_prob": 1.0},
+            "hidden_dropout_prob is 1.0, and must be a number from 0 up to, not including, 1",
+        ),
+        ({"attention_probs_dropout_prob": -0.1}, "attention_probs_dropout_prob is -0.1"),
+        ({"classifier_dropout": 2}, "classifier_dropout is 2"),
+        ({"hidden_dropout_prob": float("nan")}, "hidden_dropout_prob is nan"),
+        ({"hidden_act": "gleu"}, "hidden_act is 'gleu'.*Did you mean 'gelu'"),
+        ({"position_embedding_type": "rotary"}, "position_embedding_type is 'rotary', and must be one of absolute"),
+        ({"problem_type": "ranking"}, "problem_type is 'ranking'"),
+        ({"layer_norm_eps": 0}, "layer_norm_eps is 0"),
+        ({"initializer_range": float("nan")}, "initializer_range is nan"),
+        ({"chunk_size_feed_forward": -1}, "chunk_size_feed_forward is -1"),
+        ({"pad_token_id": 30522}, "pad_token_id is 30522, and must be None or below vocab_size 30522"),
+        ({"add_cross_attention": True}, "add is_decoder=True"),
+        ({"num_labels": 0}, "num_labels is 0"),
+        ({"num_labels": 3, "id2label": {0: "a", 1: "b"}}, "num_labels is 3, and id2label has 2"),
+        ({"id2label": {"zero": "a"}}, "Labels are"),
+        ({"id2label": ["a", "b"]}, "Labels are"),
+        ({"model_type": "roberta"}, "model_type 'roberta'"),
+    ],
+)
+def test_what_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        BertConfig(**given)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[]", "holds a list"),
+        (b"[" * 100_000, "is not JSON"),
+        (b'{"model_type": "roberta"}', "of model_type 'roberta'. bertkit is BERT alone"),
+        (b'{"hidden_size": "wide"}', "hidden_size is 'wide'"),
+        (b'{"hidden_size": null}', "hidden_size is None"),
+        (b'{"pruned_heads": 3}', "pruned_heads"),
+        (b'{"id2label": 3}', "Labels are"),
+        (b'{"to_dict": 3}', "cannot have a key 'to_dict'"),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path: Path, text: bytes, sentence: str) -> None:
+    (tmp_path / "config.json").write_bytes(text)
+    for read in (BertConfig.from_pretrained, AutoConfig.from_pretrained):
+        with pytest.raises(ConfigError, match=sentence):
+            read(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(b'\xef\xbb\xbf{"hidden_size": 24}')
+    assert BertConfig.from_pretrained(tmp_path).hidden_size == 24
+
+
+def test_a_directory_without_configuration(tmp_path: Path) -> None:
+    with pytest.raises(HubError, match=r"no config\.json or bert_config\.json"):
+        BertConfig.from_pretrained(tmp_path)
+
+
+def test_auto_config() -> None:
+    assert AutoConfig.for_model("bert", num_labels=3) == BertConfig(num_labels=3)
+    with pytest.raises(ConfigError, match="model_type 'gpt2'"):
+        AutoConfig.for_model("gpt2")
