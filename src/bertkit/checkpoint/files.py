@@ -1,0 +1,87 @@
+"""What all file formats share: a mapped file, bounded views of it, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from math import prod
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.errors import FileFormatError
+
+Array = NDArray[np.generic]
+Tensors = dict[str, Array]
+"""A checkpoint file in memory: a name -> an array that is a read-only view of the mapped file."""
+
+
+OnBytes = Callable[[int], object]
+"""Hears how many bytes were just written: for a progress bar."""
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+MOST_DIMENSIONS = 32
+MOST_BYTES = 2**48  # NumPy counts the other sides of an array without elements, too
+
+
+def map_file(path: str | os.PathLike[str]) -> memoryview:
+    """The bytes of a file, mapped: nothing is read before it is looked at.
+
+    The mapping is private. Whoever makes a view writable (training does) changes pages of its own, never the file.
+    """
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise FileFormatError(f"{path} is empty (0 bytes): download or copy it again.")
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    except (IsADirectoryError, FileNotFoundError, PermissionError) as error:
+        raise FileFormatError(f"{path} cannot be opened: {error.strerror}.") from error
+    if bytes(data[: len(_POINTER)]) == _POINTER:
+        raise FileFormatError(
+            f"{path} is not the file but Git LFS's note of where it is. Type in its folder: git lfs pull"
+        )
+    if bytes(data[:15]).lower().startswith((b"<!doctype html", b"<html")):
+        raise FileFormatError(f"{path} is a web page, saved under the name of a file: download the file itself.")
+    return data
+
+
+def view(data: memoryview, dtype: np.dtype[np.generic], shape: tuple[int, ...], start: int, what: str) -> Array:
+    """The array of `dtype` and `shape` that begins at byte `start` of `data`, without a copy.
+
+    `what` names the tensor and its file in the error of one that reaches beyond the file.
+    """
+    count = prod(shape)
+    if len(shape) > MOST_DIMENSIONS or prod(max(size, 1) for size in shape) * dtype.itemsize > MOST_BYTES:
+        raise FileFormatError(f"{what} has the shape {list(shape)}, which no array can have: the file is damaged.")
+    if start < 0 or min(shape, default=0) < 0 or start + count * dtype.itemsize > len(data):
+        raise FileFormatError(
+            f"{what} of shape {list(shape)} and type {dtype} wants {count * dtype.itemsize} bytes from byte {start} on, "
+            f"where the file has {len(data)}: it is cut off or damaged; download or copy it again."
+        )
+    array = np.frombuffer(data, dtype, count, start).reshape(shape) if count else np.empty(shape, dtype)
+    array.flags.writeable = False
+    return array
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write to that stands at `path` once the block has ended, and never in part.
+
+    It is written beside and renamed, so that a crash, Ctrl-C or a full disk leaves what stood there before.
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
