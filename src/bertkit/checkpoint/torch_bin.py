@@ -1,0 +1,333 @@
+"""PyTorch's own checkpoint, pytorch_model.bin, read without PyTorch and without running its pickle.
+
+A pickled dictionary names each tensor, its shape and strides, and the storage that its numbers lie in. The storages lie
+outside of the pickle, in one of two ways:
+
+    since version 1.6   a zip file: <root>/data.pkl, <root>/data/<key of a storage>, <root>/byteorder, ...
+    before              pickles of a magic number, a version, facts of the machine, the dictionary and the list of
+                        storage keys; then for each key the count of its elements (8 bytes) and the elements
+
+So `read` first reads the pickle into `_Tensor`s, plain descriptions; then it finds the range of bytes that each storage
+has in the file; then it lays an array over each tensor that the state dict names.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from bertkit.checkpoint import pickled, zipped
+from bertkit.checkpoint.dtypes import dtype_named
+from bertkit.checkpoint.files import Array, Tensors, map_file
+from bertkit.errors import FileFormatError, UnsafeFileError
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+"""The keys under which training scripts keep the state dict of the model, beside the optimizer's and an epoch."""
+
+_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+_VERSION = 1001
+_MAX_DIMENSIONS = 32
+_MAX_EXPANSION = 16 * 2**20  # bytes; a tensor that was expanded may be larger than its storage, within reason
+_DTYPES = {
+    name: size
+    for size, names in {
+        1: ("bool", "int8", "uint8"),
+        2: ("int16", "uint16", "float16", "bfloat16"),
+        4: ("int32", "uint32", "float32"),
+        8: ("int64", "uint64", "float64"),
+    }.items()
+    for name in names
+}
+_STORAGES = {
+    "BoolStorage": "bool",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "ShortStorage": "int16",
+    "IntStorage": "int32",
+    "LongStorage": "int64",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "FloatStorage": "float32",
+    "DoubleStorage": "float64",
+    "UntypedStorage": "uint8",
+    "_UntypedStorage": "uint8",  # an early spelling
+}
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """The numbers that tensors are views of: `size` bytes, of which those from `start` to `stop` are to be seen."""
+
+    key: str
+    dtype: str
+    size: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A view of a storage; offset and strides count elements, as in PyTorch."""
+
+    storage: _Storage
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def read(path: str | os.PathLike[str]) -> Tensors:
+    """The state dict in a file that torch.save wrote: each name and its array, a read-only view of the mapped file.
+
+    The object in the file is the state dict, or a dictionary that holds one under one of `WRAPPERS`. Tensors that share
+    a storage share its bytes here too, and a tensor that was a transpose when it was saved has the strides of one. The
+    older format puts the numbers anywhere, so that its arrays may be unaligned; NumPy and PyTorch take them as is.
+    """
+    data, what = map_file(path), str(path)
+    head = bytes(data[:262])
+    if head.startswith(b"PK\3\4"):
+        found, spans = _read_zip(data, what)
+    elif head.startswith(b"\x80"):
+        found, spans = _read_pickles(data, what)
+    elif head[257:] == b"ustar":
+        raise FileFormatError(
+            f"{what} is in the tar format of PyTorch's first releases. If you trust it, type in a Python that has "
+            'PyTorch: torch.save(torch.load("old.bin", weights_only=False), "new.bin")'
+        )
+    else:
+        raise FileFormatError(
+            f"{what} begins with {head[:16]!r}, which no file of torch.save does. If that is text, what was "
+            "downloaded is a web page or a Git LFS pointer (type git lfs pull)."
+        )
+    tensors = _state_dict(found, what)
+    return {name: _array(data, tensor, spans, f"{what}: {_some([name])}") for name, tensor in tensors.items()}
+
+
+# ---- the two formats: the object in the file, and which bytes each storage has
+
+
+def _read_zip(data: memoryview, what: str) -> tuple[object, dict[str, range]]:
+    members = zipped.members(data, what)
+    roots = [name.removesuffix("data.pkl") for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(roots) != 1:
+        raise FileFormatError(
+            f"{what} is a zip file with {len(roots)} members */data.pkl, where torch.save writes one: it is of another "
+            "kind, or was packed again in another folder."
+        )
+    root = roots[0]
+    span = members.get(f"{root}byteorder", range(0))  # early versions have none
+    order = bytes(data[span.start : span.stop][:16])
+    if order not in (b"", b"little"):
+        raise FileFormatError(
+            f"{what} has its numbers in {order!r} byte order, and only little is read: load it in PyTorch and save it "
+            "as model.safetensors."
+        )
+    index = members[f"{root}data.pkl"]
+    found, _ = pickled.load(data[index.start : index.stop], _NAMES, _storage, what)
+    folder = f"{root}data/"
+    return found, {name.removeprefix(folder): span for name, span in members.items() if name.startswith(folder)}
+
+
+def _read_pickles(data: memoryview, what: str) -> tuple[object, dict[str, range]]:
+    seen: dict[str, _Storage] = {}
+
+    def outside(saved_id: object) -> object:
+        storage = _storage(saved_id)
+        if storage is not None:
+            seen.setdefault(storage.key, storage)
+        return storage
+
+    def following(at: int) -> tuple[object, int]:
+        value, length = pickled.load(data[at:], _NAMES, outside, what)
+        return value, at + length
+
+    magic, at = following(0)
+    if magic != _MAGIC_NUMBER:
+        raise FileFormatError(f"{what} is a pickle, but not one of torch.save: save the state dict with torch.save.")
+    version, at = following(at)
+    if version != _VERSION:
+        raise FileFormatError(f"{what} has a version other than {_VERSION}: load it in PyTorch and save again.")
+    _, at = following(at)  # facts of the machine; the numbers are little-endian on every one
+    found, at = following(at)
+    keys, at = following(at)
+    return found, _spans(data, at, keys, seen, what)
+
+
+def _spans(data: memoryview, at: int, keys: object, seen: dict[str, _Storage], what: str) -> dict[str, range]:
+    """The range of bytes of each storage, of which the first begins at `at` with the count of its elements."""
+    spans: dict[str, range] = {}
+    for key in keys if isinstance(keys, list) else [None]:
+        if not isinstance(key, str) or key not in seen or key in spans:
+            raise _damaged(what, "has a list of storages that are not those of its tensors")
+        if at + 8 > len(data):
+            raise _damaged(what, f"ends before storage {_some([key])}, at byte {at}")
+        (count,) = struct.unpack_from("<q", data, at)
+        start, at = at + 8, at + 8 + count * _DTYPES[seen[key].dtype]
+        if count < 0 or at > len(data):
+            raise _damaged(what, f"has a storage of {count} elements at byte {start} of {len(data)}")
+        spans[key] = range(start, at)
+    return spans
+
+
+# ---- what the names in the pickle stand for
+
+
+def _storage(saved_id: object) -> _Storage | None:
+    match saved_id:
+        case ("storage", str(dtype), str(key), _, int(count), *view) if dtype in _DTYPES and count >= 0:
+            size = _DTYPES[dtype]
+            whole = _Storage(key, dtype, count * size, 0, count * size)
+        case _:
+            return None
+    match view:
+        case [] | [None]:
+            return whole
+        case [(_, int(first), int(length))] if (
+            0 <= first <= first + length <= count
+        ):  # early versions had views of storages
+            return replace(whole, start=first * size, stop=(first + length) * size)
+    return None
+
+
+def _tensor(arguments: tuple[object, ...]) -> _Tensor | None:
+    """Storage, offset, shape, strides; then requires_grad, hooks, and flags of a lazy conjugate or negative."""
+    if len(arguments) > 7 or any(arguments[6:]):
+        return None
+    match arguments:
+        case (_Storage() as storage, offset, tuple(shape), tuple(strides), *_) if len(shape) <= _MAX_DIMENSIONS:
+            counts = (offset, *shape)
+            if len(strides) == len(shape) and all(type(n) is int and n >= 0 for n in (*counts, *strides)):
+                return _Tensor(storage, storage.dtype, counts[0], counts[1:], strides)
+    return None
+
+
+def _typed_tensor(arguments: tuple[object, ...]) -> _Tensor | None:
+    """The same with a dtype before the flags: of a tensor whose storage does not know it."""
+    match arguments:
+        case (*first, str(dtype)) | (*first, str(dtype), _) if len(first) == 6 and dtype in _DTYPES:
+            tensor = _tensor((*first, *arguments[7:]))
+            return tensor and replace(tensor, dtype=dtype)
+    return None
+
+
+def _parameter(arguments: tuple[object, ...]) -> _Tensor | None:
+    """A tensor; then requires_grad, hooks, and attributes."""
+    match arguments:
+        case (_Tensor() as tensor, *_):
+            return tensor
+    return None
+
+
+def _tensor_with_attributes(arguments: tuple[object, ...]) -> object:
+    """A function of this table, a class, the arguments of the function, and attributes."""
+    match arguments:
+        case (build, "torch.Tensor", tuple(inner), _) if build is _tensor:
+            return _tensor(inner)
+        case (build, "torch.nn.parameter.Parameter", tuple(inner), _) if build is _parameter:
+            return _parameter(inner)
+    return None
+
+
+def _size(arguments: tuple[object, ...]) -> object:
+    match arguments:
+        case (tuple(shape),):
+            return shape
+    return None
+
+
+_NAMES: dict[str, object] = {
+    "collections.OrderedDict": pickled.ordered_dict,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _typed_tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _tensor_with_attributes,
+    "torch.Size": _size,
+    "torch.Tensor": "torch.Tensor",
+    "torch.nn.parameter.Parameter": "torch.nn.parameter.Parameter",
+    **{f"torch.{dtype}": dtype for dtype in _DTYPES},
+    **{
+        f"{module}.{name}": _STORAGES[name] for module in ("torch", "torch.storage", "torch.cuda") for name in _STORAGES
+    },
+}
+"""All that a pickle may name: dtypes and storage types become the name of a dtype, functions become ours."""
+
+
+# ---- from the object in the file to arrays
+
+
+def _state_dict(found: object, what: str) -> dict[str, _Tensor]:
+    """The tensors of the state dict, which is `found` itself or lies in it; its plain values are left out."""
+    if not isinstance(found, dict):
+        raise FileFormatError(f"{what} holds a {type(found).__name__.strip('_')}, not a state dict. {_HOW_TO_SAVE}")
+    inner = [found[key] for key in WRAPPERS if _has_tensors(found.get(key))]
+    taken = inner[0] if len(inner) == 1 else found
+    if len(inner) > 1 or not _has_tensors(taken):
+        raise FileFormatError(
+            f"{what} holds {'several state dicts' if inner else 'no state dict'} among its keys {_some(list(found))}. "
+            f"{_HOW_TO_SAVE}"
+        )
+    return {name: leaf for name, leaf in taken.items() if _is_tensor(name, leaf, what)}
+
+
+_HOW_TO_SAVE = 'In PyTorch, type torch.save(model.state_dict(), "pytorch_model.bin").'
+
+
+def _has_tensors(value: object) -> bool:
+    return isinstance(value, dict) and any(isinstance(leaf, _Tensor) for leaf in value.values())
+
+
+def _is_tensor(name: object, leaf: object, what: str) -> bool:
+    if isinstance(name, str) and isinstance(leaf, _Tensor):
+        return True
+    if isinstance(leaf, str | int | float | None):
+        return False
+    raise FileFormatError(
+        f"{what} holds a {type(leaf).__name__.strip('_')} under {_some([name])}, where a state dict has tensors. "
+        f"{_HOW_TO_SAVE}"
+    )
+
+
+def _some(keys: Sequence[object]) -> str:
+    shown = ", ".join(repr(key[:40] if isinstance(key, str) else key) for key in keys[:8])
+    return shown + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+
+
+def _array(data: memoryview, tensor: _Tensor, spans: dict[str, range], what: str) -> Array:
+    """The array of one tensor. Every number here came from the file, so each is measured against it."""
+    storage = tensor.storage
+    span = spans.get(storage.key)
+    if span is None:
+        raise _damaged(what, f"lies in storage {_some([storage.key])}, which the file has not")
+    if len(span) != storage.size:
+        raise _damaged(what, f"lies in a storage of {storage.size} bytes, of which the file has {len(span)}")
+    size = _DTYPES[tensor.dtype]
+    start = storage.start + tensor.offset * size
+    last = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
+    if 0 not in tensor.shape and start + (last + 1) * size > storage.stop:
+        raise _damaged(what, f"of shape {list(tensor.shape)} reaches beyond its storage of {storage.size} bytes")
+    if prod(max(n, 1) for n in tensor.shape) * size > len(data) + _MAX_EXPANSION:
+        raise UnsafeFileError(f"{what} of shape {list(tensor.shape)} would be larger than the file that holds it.")
+    return _view(data, dtype_named(tensor.dtype), tensor, span.start + start)
+
+
+def _view(data: memoryview, dtype: np.dtype[np.generic], tensor: _Tensor, start: int) -> Array:
+    if 0 in tensor.shape:
+        array: Array = np.empty(tensor.shape, dtype)
+    else:
+        strides = [
+            stride * dtype.itemsize if n > 1 else 0 for n, stride in zip(tensor.shape, tensor.strides, strict=True)
+        ]
+        array = np.ndarray(tensor.shape, dtype, data, start, strides)
+    array.flags.writeable = False
+    return array
+
+
+def _damaged(what: str, why: str) -> FileFormatError:
+    return FileFormatError(f"{what} {why}: it is cut off or damaged; download or copy it again.")
