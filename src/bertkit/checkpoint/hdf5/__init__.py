@@ -1,0 +1,7 @@
+"""HDF5 files (`tf_model.h5`), as far as Keras uses the format: see `layout` for how it is built."""
+
+from bertkit.checkpoint.hdf5.keras import keras_attributes
+from bertkit.checkpoint.hdf5.reader import read
+from bertkit.checkpoint.hdf5.writer import write
+
+__all__ = ["keras_attributes", "read", "write"]

@@ -1,0 +1,143 @@
+"""How an HDF5 file is built: the records that reader and writer agree on.
+
+A file is a tree of groups, and the leaves are datasets (tensors). All links are addresses: bytes from the file's start.
+
+    superblock ──> object header of the group "/"
+                     message SYMBOL_TABLE ──┬──> local heap HEAP: the names of the members, one behind the other
+                     message ATTRIBUTE ...  └──> B-tree TREE ──> (TREE ──>) SNOD: up to 8 members, sorted by name
+                                                                              (offset of the name in the heap,
+                                                                               address of the member's object header)
+
+    object header of a dataset
+        message DATASPACE    the shape
+        message DATATYPE     the type of number
+        message LAYOUT ────> the numbers, in C order, in one piece ("contiguous")
+
+An object header is a list of messages, each with its type and size. A message of type CONTINUATION leads to a block of
+further messages. An attribute is a message, too: a name, a type, a shape and the value (64 KB at most).
+
+That is what Keras writes, and h5py unless told otherwise. `h5py.File(..., libver="latest")` writes object headers of
+another form (OHDR) and the members of a small group as messages of type LINK; those are read as well, but not the
+"dense" groups of more than eight members, and no chunked or compressed datasets.
+All numbers are little-endian. Fields that are neither read nor written here are `x` in the formats below, and zero.
+
+The format is specified in the HDF Group's "HDF5 File Format Specification".
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+NOWHERE = 2**64 - 1
+"""The address of what was never stored."""
+
+SUPERBLOCK_START = Struct("<8sB")
+"""signature, version"""
+
+SUPERBLOCK_0 = Struct("<8s5xBBxHH4xQQQQ8xQ24x")
+"""signature, bytes of an address, bytes of a length, half of the members that a SNOD and of the children that a TREE
+have room for, the address that all others count from, the free space, the file's end, the driver, the root's header"""
+
+SUPERBLOCK_2 = Struct("<9xBBxQ8xQQ")
+"""bytes of an address, bytes of a length, the address that all others count from, the file's end, the root's header"""
+
+HEADER_1 = Struct("<BxHII4x")
+"""version 1, number of messages, number of links to the object, bytes of the messages that follow"""
+
+MESSAGE_1 = Struct("<HHB3x")
+"""type, bytes of the content that follows, flags"""
+
+HEADER_2 = Struct("<4sBB")
+"""OHDR, version 2, flags (which say what comes before the messages: see `headers`)"""
+
+MESSAGE_2 = Struct("<BHB")
+MESSAGE_2_NUMBERED = Struct("<BHB2x")
+"""type, bytes of the content that follows, flags"""
+
+LINK_INFO = Struct("<BB")
+"""version 0, flags (1: a number of 8 bytes follows); then the address of the heap of a dense group, or NOWHERE"""
+
+LINK = Struct("<BB")
+"""version 1, flags (which say what comes before the name: see `groups`)"""
+
+BLOCK = Struct("<QQ")
+"""address, bytes: of a continuation, and of a contiguous dataset"""
+
+SYMBOL_TABLE = Struct("<QQ")
+"""address of the group's B-tree, address of its heap"""
+
+HEAP = Struct("<4sB3xQQQ")
+"""HEAP, version 0, bytes of the names, first free block, address of the names"""
+
+TREE = Struct("<4sBBHQQ")
+"""TREE, node type (0: group), level (0: the children are SNODs), number of children, left and right neighbour.
+Then its children, and the key behind the last."""
+
+CHILD = Struct("<QQ")
+"""key, address of a TREE or SNOD. The key is the offset of a name: the last left of the child, or the empty name."""
+
+SNOD = Struct("<4sBxH")
+"""SNOD, version 1, number of members, which follow"""
+
+MEMBER = Struct("<QQI20x")
+"""offset of the name in the heap, address of the object header, what is cached (2: this is a soft link)"""
+
+DATASPACE_1 = Struct("<BBB5x")
+"""version 1, number of dimensions, flags; then each dimension as ADDRESS"""
+
+DATASPACE_2 = Struct("<BBBB")
+"""version 2, number of dimensions, flags, kind (2: no elements at all); then each dimension"""
+
+LAYOUT = Struct("<BB")
+"""version 3 or 4, class of the storage"""
+
+ADDRESS = Struct("<Q")
+COMPACT_SIZE = Struct("<H")
+BYTE = Struct("<B")
+
+ATTRIBUTE = Struct("<BxHHH")
+"""version 1, bytes of the name with its zero, of the datatype and of the dataspace; these three, then the value"""
+
+NO_FREE_BLOCK = 1
+SOFT_LINK_CACHED = 2
+NO_ELEMENTS = 2
+SHARED_MESSAGE = 0b10
+"""A flag of a message: the content is elsewhere."""
+
+
+class Message(IntEnum):
+    """The types of message that matter here."""
+
+    DATASPACE = 0x01
+    LINK_INFO = 0x02
+    DATATYPE = 0x03
+    LINK = 0x06
+    EXTERNAL_FILES = 0x07
+    LAYOUT = 0x08
+    ATTRIBUTE = 0x0C
+    CONTINUATION = 0x10
+    SYMBOL_TABLE = 0x11
+
+
+class Storage(IntEnum):
+    """The classes of storage of a dataset: in its header, in one piece, in many, in other files."""
+
+    COMPACT = 0
+    CONTIGUOUS = 1
+    CHUNKED = 2
+    VIRTUAL = 3
+
+
+class Link(IntEnum):
+    """The types of link in a message of type LINK."""
+
+    HARD = 0
+    SOFT = 1
+    EXTERNAL = 64
+
+
+def padded(content: bytes, size: int | None = None) -> bytes:
+    """`content` with zeros behind it, up to `size` or the next multiple of 8 bytes."""
+    return content.ljust(-(-len(content) // 8) * 8 if size is None else size, b"\0")
