@@ -1,0 +1,252 @@
+"""The table: every parameter of BERT, once.
+
+A row is a name, a shape and a kind. All else that somebody may want to know of a parameter is derived from its row: what it
+is called in each kind of checkpoint, whether it lies transposed there, how it begins and whether it decays in training.
+
+    V vocabulary   H hidden   I intermediate   P positions   T token types   C labels   D width of a head   R = 2P - 1 distances
+
+`{}` in a name is the number of the layer. The name is the one that Hugging Face's files use today.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.config import BertConfig
+from bertkit.errors import UsageError, did_you_mean
+
+Kind = Literal["embedding", "dense", "norm", "bias"]
+Layout = Literal["huggingface", "legacy", "google", "google2", "keras", "flax"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One parameter, or the same one of every layer."""
+
+    name: str
+    shape: str
+    kind: Kind
+    google2: str  # its module in Google's TF2 checkpoints; empty where those have no place for it
+    google: str = ""  # its name in Google's TF1 checkpoints, where the rule of LEAVES does not give it
+    alias: str = ""  # a second name of the same numbers, unless the configuration unties them
+
+
+_ATTENTION = "bert.encoder.layer.{}.attention."
+_LAYER = "bert.encoder.layer.{}."
+_LAYER2 = "_transformer_layers/{}/"
+
+# fmt: off
+TABLE: tuple[Row, ...] = (
+    Row("bert.embeddings.word_embeddings.weight",        "V H", "embedding", "_embedding_layer", alias="cls.predictions.decoder.weight"),
+    Row("bert.embeddings.position_embeddings.weight",    "P H", "embedding", "_position_embedding_layer"),
+    Row("bert.embeddings.token_type_embeddings.weight",  "T H", "embedding", "_type_embedding_layer"),
+    Row("bert.embeddings.LayerNorm.weight",              "H",   "norm",      "_embedding_norm_layer"),
+    Row("bert.embeddings.LayerNorm.bias",                "H",   "bias",      "_embedding_norm_layer"),
+    Row(_ATTENTION + "self.query.weight",                "H H", "dense",     _LAYER2 + "_attention_layer/_query_dense"),
+    Row(_ATTENTION + "self.query.bias",                  "H",   "bias",      _LAYER2 + "_attention_layer/_query_dense"),
+    Row(_ATTENTION + "self.key.weight",                  "H H", "dense",     _LAYER2 + "_attention_layer/_key_dense"),
+    Row(_ATTENTION + "self.key.bias",                    "H",   "bias",      _LAYER2 + "_attention_layer/_key_dense"),
+    Row(_ATTENTION + "self.value.weight",                "H H", "dense",     _LAYER2 + "_attention_layer/_value_dense"),
+    Row(_ATTENTION + "self.value.bias",                  "H",   "bias",      _LAYER2 + "_attention_layer/_value_dense"),
+    Row(_ATTENTION + "self.distance_embedding.weight",   "R D", "embedding", ""),
+    Row(_ATTENTION + "output.dense.weight",              "H H", "dense",     _LAYER2 + "_attention_layer/_output_dense"),
+    Row(_ATTENTION + "output.dense.bias",                "H",   "bias",      _LAYER2 + "_attention_layer/_output_dense"),
+    Row(_ATTENTION + "output.LayerNorm.weight",          "H",   "norm",      _LAYER2 + "_attention_layer_norm"),
+    Row(_ATTENTION + "output.LayerNorm.bias",            "H",   "bias",      _LAYER2 + "_attention_layer_norm"),
+    Row(_LAYER + "intermediate.dense.weight",            "I H", "dense",     _LAYER2 + "_intermediate_dense"),
+    Row(_LAYER + "intermediate.dense.bias",              "I",   "bias",      _LAYER2 + "_intermediate_dense"),
+    Row(_LAYER + "output.dense.weight",                  "H I", "dense",     _LAYER2 + "_output_dense"),
+    Row(_LAYER + "output.dense.bias",                    "H",   "bias",      _LAYER2 + "_output_dense"),
+    Row(_LAYER + "output.LayerNorm.weight",              "H",   "norm",      _LAYER2 + "_output_layer_norm"),
+    Row(_LAYER + "output.LayerNorm.bias",                "H",   "bias",      _LAYER2 + "_output_layer_norm"),
+    Row("bert.pooler.dense.weight",                      "H H", "dense",     "_pooler_layer"),
+    Row("bert.pooler.dense.bias",                        "H",   "bias",      "_pooler_layer"),
+    Row("cls.predictions.transform.dense.weight",        "H H", "dense",     "masked_lm/dense"),
+    Row("cls.predictions.transform.dense.bias",          "H",   "bias",      "masked_lm/dense"),
+    Row("cls.predictions.transform.LayerNorm.weight",    "H",   "norm",      "masked_lm/layer_norm"),
+    Row("cls.predictions.transform.LayerNorm.bias",      "H",   "bias",      "masked_lm/layer_norm"),
+    Row("cls.predictions.bias",                          "V",   "bias",      "masked_lm/output_bias", google="cls/predictions/output_bias", alias="cls.predictions.decoder.bias"),
+    Row("cls.seq_relationship.weight",                   "2 H", "dense",     "next_sentence/out_proj", google="cls/seq_relationship/output_weights"),
+    Row("cls.seq_relationship.bias",                     "2",   "bias",      "next_sentence/out_proj", google="cls/seq_relationship/output_bias"),
+    Row("classifier.weight",                             "C H", "dense",     "", google="output_weights"),
+    Row("classifier.bias",                               "C",   "bias",      "", google="output_bias"),
+    Row("qa_outputs.weight",                             "2 H", "dense",     "", google="cls/squad/output_weights"),
+    Row("qa_outputs.bias",                               "2",   "bias",      "", google="cls/squad/output_bias"),
+)
+# fmt: on
+
+LEAVES: dict[Layout, dict[str, str]] = {
+    "huggingface": {"embedding": "weight", "dense": "weight", "norm": "weight", "shift": "bias", "bias": "bias"},
+    "legacy": {"embedding": "weight", "dense": "weight", "norm": "gamma", "shift": "beta", "bias": "bias"},
+    "google": {"embedding": "", "dense": "kernel", "norm": "gamma", "shift": "beta", "bias": "bias"},
+    "google2": {"embedding": "embeddings", "dense": "kernel", "norm": "gamma", "shift": "beta", "bias": "bias"},
+    "keras": {"embedding": "embeddings", "dense": "kernel", "norm": "gamma", "shift": "beta", "bias": "bias"},
+    "flax": {"embedding": "embedding", "dense": "kernel", "norm": "scale", "shift": "bias", "bias": "bias"},
+}
+"""How each layout calls the last part of a name, by kind. A norm's bias is its "shift"."""
+
+HEADS: dict[str, tuple[str, ...]] = {
+    "Model": ("bert.pooler.",),
+    "ForPreTraining": ("bert.pooler.", "cls.predictions.", "cls.seq_relationship."),
+    "ForMaskedLM": ("cls.predictions.",),
+    "LMHeadModel": ("cls.predictions.",),
+    "ForNextSentencePrediction": ("bert.pooler.", "cls.seq_relationship."),
+    "ForSequenceClassification": ("bert.pooler.", "classifier."),
+    "ForMultipleChoice": ("bert.pooler.", "classifier."),
+    "ForTokenClassification": ("classifier.",),
+    "ForQuestionAnswering": ("qa_outputs.",),
+}
+"""Class suffix -> the parts that it adds to embeddings and layers."""
+
+PARTS = ("bert.pooler.", "cls.predictions.", "cls.seq_relationship.", "classifier.", "qa_outputs.")
+"""All such parts: what one class has and another leaves out."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A row, filled in for one configuration and one layer."""
+
+    name: str
+    shape: tuple[int, ...]
+    row: Row
+    layer: int | None = None
+
+    def spelled(self, layout: Layout) -> str:
+        """Its name in a layout; empty where the layout has no place for it."""
+        name = spelling(self.row, layout)
+        return (crossed(name) if ".crossattention." in self.name else name).format(self.layer)
+
+    @property
+    def kind(self) -> Kind:
+        """One of embedding, dense, norm, bias."""
+        return self.row.kind
+
+    @property
+    def decays(self) -> bool:
+        """Whether training pulls it towards zero: matrices yes, norms and biases no."""
+        return self.kind in ("embedding", "dense")
+
+
+def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
+    """Every parameter of a class, in the order of the table. Without a head: those of all heads together.
+
+    >>> config = BertConfig.named("tiny")
+    >>> parameters = expand(config, "ForMaskedLM")
+    >>> len(parameters), parameters["cls.predictions.bias"].shape
+    (42, (30522,))
+    """
+    sizes = _sizes(config, head)
+    found = {}
+    for row in TABLE:
+        if not _has(config, head, row):
+            continue
+        shape = tuple(sizes[symbol] for symbol in row.shape.split())
+        for layer in range(config.num_hidden_layers) if "{}" in row.name else [None]:
+            for template in _templates(config, row):
+                found[template.format(layer)] = Parameter(template.format(layer), shape, row, layer)
+    if not config.tie_word_embeddings and _wants(head, "cls.predictions."):
+        table = found["bert.embeddings.word_embeddings.weight"]
+        found[table.row.alias] = Parameter(table.row.alias, table.shape, UNTIED)
+    return found
+
+
+UNTIED = Row("cls.predictions.decoder.weight", "V H", "dense", "")
+"""The vocabulary projection of a model that does not take its word embedding for it."""
+
+
+def _sizes(config: BertConfig, head: str | None) -> dict[str, int]:
+    return {
+        "V": config.vocab_size,
+        "H": config.hidden_size,
+        "I": config.intermediate_size,
+        "P": config.max_position_embeddings,
+        "T": config.type_vocab_size,
+        "C": 1 if head == "ForMultipleChoice" else config.num_labels,
+        "D": config.hidden_size // config.num_attention_heads,
+        "R": 2 * config.max_position_embeddings - 1,
+        "2": 2,
+    }
+
+
+def _has(config: BertConfig, head: str | None, row: Row) -> bool:
+    if "distance_embedding" in row.name:
+        return config.position_embedding_type != "absolute"
+    return all(not row.name.startswith(part) or _wants(head, part) for part in PARTS)
+
+
+def _wants(head: str | None, part: str) -> bool:
+    return head is None or part in HEADS[head]
+
+
+def _templates(config: BertConfig, row: Row) -> list[str]:
+    """The row's name and, for one of the attention where there is cross-attention too, its counterpart there."""
+    both = config.add_cross_attention and ".attention." in row.name and "distance_embedding" not in row.name
+    return [row.name, crossed(row.name)] if both else [row.name]
+
+
+def crossed(name: str) -> str:
+    """The cross-attention's counterpart of a name of the attention."""
+    return name.replace("attention", "crossattention", 1)
+
+
+def head_of(architecture: str) -> str:
+    """The head of a class name, in any framework.
+
+    >>> head_of("TFBertForMaskedLM"), head_of("BertModel"), head_of("FlaxBertForCausalLM")
+    ('ForMaskedLM', 'Model', 'LMHeadModel')
+    """
+    head = architecture.removeprefix("TF").removeprefix("Flax").removeprefix("Bert")
+    head = "LMHeadModel" if head == "ForCausalLM" else head
+    if head not in HEADS:
+        raise UsageError(
+            f"{architecture!r} is no class of BERT; they are {', '.join('Bert' + known for known in HEADS)}."
+            f"{did_you_mean('Bert' + head, ['Bert' + known for known in HEADS])}"
+        )
+    return head
+
+
+def spelling(row: Row, layout: Layout) -> str:
+    """What a row is called in a layout, with `{}` for the layer. Empty where the layout has no place for it.
+
+    >>> query = next(row for row in TABLE if row.name.endswith("query.weight"))
+    >>> spelling(query, "google")
+    'bert/encoder/layer_{}/attention/self/query/kernel'
+    >>> spelling(query, "keras")
+    'bert/encoder/layer_._{}/attention/self/query/kernel'
+    """
+    module = row.name.rpartition(".")[0]
+    leaf = LEAVES[layout]["shift" if row.name.endswith("LayerNorm.bias") else row.kind]
+    if layout in ("huggingface", "legacy"):
+        return f"{module}.{leaf}"
+    if "distance_embedding" in module or row is UNTIED:
+        return ""
+    if layout == "google2":
+        return f"{row.google2}/{leaf}" if row.google2 else ""
+    path = module.replace(".", "/")
+    if layout == "google":
+        return row.google or f"{path.replace('layer/', 'layer_')}/{leaf}".rstrip("/")
+    if layout == "keras":
+        leaf = "weight" if "word_embeddings" in path else leaf
+        path = (
+            path.replace("layer/", "layer_._").replace("cls/pred", "mlm___cls/pred").replace("cls/seq", "nsp___cls/seq")
+        )
+    return f"{path}/{leaf}"
+
+
+def transposed(row: Row, layout: Layout) -> bool:
+    """Whether a layout keeps the matrix as [in, out], where ours is [out, in]."""
+    return row.kind == "dense" and layout not in ("huggingface", "legacy") and not (layout == "google" and row.google)
+
+
+def initial(parameter: Parameter, config: BertConfig, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A fresh parameter: matrices normal around zero, the row of the padding token zero, norms one, biases zero."""
+    if parameter.kind in ("norm", "bias"):
+        return np.full(parameter.shape, parameter.kind == "norm", np.float32)
+    values = rng.standard_normal(parameter.shape, np.float32) * np.float32(config.initializer_range)
+    if parameter.name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
+        values[config.pad_token_id] = 0
+    return values
