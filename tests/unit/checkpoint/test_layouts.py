@@ -1,0 +1,281 @@
+"""Names of every origin -> the table, and what is refused on the way."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import tiny
+
+from bertkit.checkpoint.canonical import Canonical, canonical
+from bertkit.checkpoint.files import Tensors
+from bertkit.errors import LoadError
+from bertkit.parameters import HEADS, Layout, expand, transposed
+
+ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def assert_same(found: Canonical, wanted: Tensors) -> None:
+    assert found.tensors.keys() == wanted.keys()
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found.tensors[name], array)
+
+
+def spelled(head: str, layout: Layout) -> tuple[Tensors, Tensors]:
+    """The tiny weights of a class as the table names them, and as the layout does."""
+    config = tiny.config()
+    weights = tiny.weights(config, head)
+    parameters = expand(config, head)
+    return weights, {
+        parameters[name].spelled(layout): array.T if transposed(parameters[name].row, layout) else array
+        for name, array in weights.items()
+    }
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("layout", ["huggingface", "legacy", "google", "flax"])
+def test_every_name_of_a_layout_is_known(head: str, layout: Layout) -> None:
+    weights, theirs = spelled(head, layout)
+    found = canonical(theirs, "huggingface" if layout == "legacy" else layout)
+    assert_same(found, weights)
+    assert not found.unknown
+    assert not found.dropped
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.module."])
+@pytest.mark.parametrize("bert", ["bert.", ""])
+def test_wrappers_and_bare_models(wrapper: str, bert: str) -> None:
+    weights = tiny.weights(tiny.config(), "Model")
+    found = canonical(
+        {wrapper + name.replace("bert.", bert, 1): array for name, array in weights.items()}, "huggingface"
+    )
+    assert_same(found, weights)
+
+
+def test_aliases_and_leftovers() -> None:
+    weights, theirs = spelled("ForPreTraining", "huggingface")
+    theirs["cls.predictions.decoder.weight"] = theirs["bert.embeddings.word_embeddings.weight"]
+    theirs["cls.predictions.decoder.bias"] = theirs["cls.predictions.bias"]
+    theirs["bert.embeddings.position_ids"] = np.arange(10)[None]
+    found = canonical(theirs, "huggingface")
+    assert found.dropped == ["bert.embeddings.position_ids"]
+    assert found.tensors.keys() - weights.keys() == {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
+
+
+def test_optimizer_state_of_google_is_dropped() -> None:
+    weights, theirs = spelled("ForPreTraining", "google")
+    more = {f"{name}/adam_{which}": array for name, array in theirs.items() for which in "mv"}
+    found = canonical({**theirs, **more, "global_step": np.array(7)}, "google")
+    assert_same(found, weights)
+    assert set(found.dropped) == {*more, "global_step"}
+
+
+def test_flax_training_state() -> None:
+    weights, theirs = spelled("ForMaskedLM", "flax")
+    state = {f"params/{name}": array for name, array in theirs.items()} | {
+        "step": np.array(3),
+        "opt_state/0/mu/x": np.zeros(2),
+    }
+    found = canonical(state, "flax")
+    assert_same(found, weights)
+    assert found.dropped == ["step", "opt_state/0/mu/x"]
+
+
+# Google's TF2 names. Every spelling was seen in files that tf-models-official 2.3.0 and 2.19.0 wrote.
+BLOCK = {
+    "_attention_layer/_query_dense": "attention.self.query",
+    "_attention_layer/_key_dense": "attention.self.key",
+    "_attention_layer/_value_dense": "attention.self.value",
+    "_attention_layer/_output_dense": "attention.output.dense",
+    "_attention_layer_norm": "attention.output.LayerNorm",
+    "_intermediate_dense": "intermediate.dense",
+    "_output_dense": "output.dense",
+    "_output_layer_norm": "output.LayerNorm",
+}
+EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings", "LayerNorm")
+
+
+def google2(
+    root: str, by_number: bool, attention_output: str, masked_lm: str = "", next_sentence: str = ""
+) -> tuple[Tensors, Tensors]:
+    """The tiny weights as the table names them, and as a TF2 checkpoint does."""
+    weights = {}
+    theirs = {}
+    modules = {}
+    for number, embedding in enumerate(EMBEDDINGS):
+        attribute = ("_embedding_layer", "_position_embedding_layer", "_type_embedding_layer", "_embedding_norm_layer")[
+            number
+        ]
+        modules[f"bert.embeddings.{embedding}"] = root + (f"layer_with_weights-{number}" if by_number else attribute)
+    for layer in range(2):
+        block = root + (f"layer_with_weights-{4 + layer}" if by_number else f"_transformer_layers/{layer}")
+        for module, name in BLOCK.items():
+            spelling = attention_output if name == "attention.output.dense" else module
+            modules[f"bert.encoder.layer.{layer}.{name}"] = f"{block}/{spelling}"
+    modules["bert.pooler.dense"] = root + ("layer_with_weights-6" if by_number else "_pooler_layer")
+    if next_sentence == "next_sentence..pooler_dense":
+        modules["bert.pooler.dense"] = next_sentence
+    if masked_lm:
+        modules["cls.predictions.transform.dense"] = f"{masked_lm}/dense"
+        modules["cls.predictions.transform.LayerNorm"] = f"{masked_lm}/layer_norm"
+        modules["cls.predictions"] = f"{masked_lm}/output_bias.S"
+    config = tiny.config()
+    everything = tiny.weights(config, "ForPreTraining")
+    for name, array in everything.items():
+        module, _, leaf = name.rpartition(".")
+        if module not in modules:
+            continue
+        weights[name] = array
+        theirs[_google2_name(modules[module], name, leaf)] = _google2_array(name, array)
+    if masked_lm:
+        table = f"{modules['bert.embeddings.word_embeddings']}/embeddings{ENDING}"
+        theirs[f"{masked_lm}/embedding_table{ENDING}"] = theirs.pop(table)
+    return weights, theirs
+
+
+def _google2_name(module: str, name: str, leaf: str) -> str:
+    if "LayerNorm" in name:
+        leaf = {"weight": "gamma", "bias": "beta"}[leaf]
+    elif leaf == "weight":
+        leaf = "embeddings" if "embeddings" in name else "kernel"
+    return (f"{module}{leaf}" if module.endswith(".S") else f"{module}/{leaf}") + ENDING
+
+
+def _google2_array(name: str, array: np.ndarray) -> np.ndarray:
+    """2 heads of 4 on an axis of their own."""
+    if re.search(r"self\.(query|key|value)\.weight", name):
+        return array.T.reshape(8, 2, 4)
+    if re.search(r"self\.(query|key|value)\.bias", name):
+        return array.reshape(2, 4)
+    if "attention.output.dense.weight" in name:
+        return array.T.reshape(2, 4, 8)
+    return array.T if array.ndim == 2 and "embeddings" not in name else array
+
+
+@pytest.mark.parametrize("root", ["encoder/", "model/", "model/layer_with_weights-0/", "model/encoder_network/"])
+@pytest.mark.parametrize("attention_output", ["_attention_layer/_output_dense", "_attention_output_dense"])
+def test_google2_models_of_layers_in_a_row(root: str, attention_output: str) -> None:
+    weights, theirs = google2(root, True, attention_output)
+    assert_same(canonical(theirs, "google2"), weights)
+
+
+@pytest.mark.parametrize("root", ["encoder/", "model/", "model/encoder_network/"])
+def test_google2_models_with_attributes(root: str) -> None:
+    weights, theirs = google2(root, False, "_attention_layer/_output_dense")
+    found = canonical(
+        {**theirs, f"save_counter{ENDING}": np.array(1), f"optimizer/m/0{ENDING}": np.zeros(2)}, "google2"
+    )
+    assert_same(found, weights)
+    assert len(found.dropped) == 2
+
+
+@pytest.mark.parametrize(
+    ("root", "by_number", "masked_lm"),
+    [
+        ("encoder/", True, "masked_lm"),
+        ("encoder/", False, "masked_lm"),
+        ("model/encoder_network/", False, "model/masked_lm"),
+        ("model/layer_with_weights-0/", True, "model/layer_with_weights-2"),
+    ],
+)
+def test_google2_masked_language_models(root: str, by_number: bool, masked_lm: str) -> None:
+    weights, theirs = google2(
+        root, by_number, "_attention_output_dense" if by_number else "_attention_layer/_output_dense", masked_lm
+    )
+    found = canonical(theirs, "google2")
+    assert_same(found, weights)
+    assert not found.unknown
+
+
+@pytest.mark.parametrize(
+    "module", ["model/layer_with_weights-1/layer_with_weights-0", "model/classification_heads/0/out_proj"]
+)
+def test_google2_next_sentence_head(module: str) -> None:
+    weights, theirs = google2(
+        "model/layer_with_weights-0/", True, "_attention_output_dense", "model/layer_with_weights-2"
+    )
+    head = {
+        "cls.seq_relationship.weight": tiny.numbers("w", (2, 8)),
+        "cls.seq_relationship.bias": tiny.numbers("b", (2,)),
+    }
+    theirs[f"{module}/kernel{ENDING}"] = head["cls.seq_relationship.weight"].T
+    theirs[f"{module}/bias{ENDING}"] = head["cls.seq_relationship.bias"]
+    assert_same(canonical(theirs, "google2"), weights | head)
+
+
+def test_google2_classifier_has_no_name_that_could_be_told() -> None:
+    weights, theirs = google2("model/layer_with_weights-0/", True, "_attention_output_dense")
+    head = f"model/layer_with_weights-1/layer_with_weights-0/kernel{ENDING}"
+    found = canonical({**theirs, head: np.zeros((8, 3))}, "google2")
+    assert found.unknown == [head]
+    assert_same(found, weights)
+
+
+def test_google2_pooler_of_the_published_base_model() -> None:
+    weights, theirs = google2("encoder/", True, "_attention_output_dense", next_sentence="next_sentence..pooler_dense")
+    assert_same(canonical(theirs, "google2"), weights)
+    untrained = {f"encoder/layer_with_weights-6/{leaf}{ENDING}": np.zeros((8, 8)) for leaf in ("kernel", "bias")}
+    found = canonical(theirs | untrained, "google2")
+    assert_same(found, weights)
+    assert set(found.dropped) == set(untrained)
+
+
+def test_a_part_of_a_larger_model_is_named_by_its_prefix() -> None:
+    weights = tiny.weights(tiny.config(), "Model")
+    encoder = {f"encoder.{name.removeprefix('bert.')}": array for name, array in weights.items()}
+    decoder = {f"decoder.{name}": array for name, array in weights.items()}
+    with pytest.raises(LoadError, match="prefix='decoder.' or prefix='encoder.'"):
+        canonical(encoder | decoder, "huggingface")
+    for prefix in ("encoder.", "decoder."):
+        found = canonical(encoder | decoder, "huggingface", prefix)
+        assert_same(found, weights)
+        assert len(found.dropped) == len(weights)
+    with pytest.raises(LoadError, match="No word embedding"):
+        canonical(encoder | decoder, "huggingface", "model.")
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ("bert.embeddings.LayerNorm.gamma", "are both bert.embeddings.LayerNorm.weight"),
+        ("module.bert.pooler.dense.bias", "are both bert.pooler.dense.bias"),
+    ],
+)
+def test_a_name_twice_is_refused(extra: str, sentence: str) -> None:
+    weights = tiny.weights(tiny.config(), "Model")
+    with pytest.raises(LoadError, match=sentence):
+        canonical({**weights, extra: np.zeros(8, np.float32)}, "huggingface")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bert.encoder.layer.{}.attention.self.query.bias",
+        "bert.encoder.layer.99999999999999999999.attention.self.query.bias",
+        "bert.encoder.layer.-1.attention.self.query.bias",
+        "bert.encoder.layer.0.attention.self.query.weight.lora_A",
+        "bert.embeddings",
+        "",
+        "{0.__class__}",
+        "crf.transitions",
+    ],
+)
+def test_other_names_are_unknown(name: str) -> None:
+    weights = tiny.weights(tiny.config(), "Model")
+    found = canonical({**weights, name: np.zeros(8, np.float32)}, "huggingface")
+    assert found.unknown == [name]
+
+
+def test_no_bert_at_all() -> None:
+    with pytest.raises(LoadError, match=r"No word embedding .* among the 1 tensors \(wte.weight"):
+        canonical({"wte.weight": np.zeros((2, 2))}, "huggingface")
+
+
+def test_the_input_stays_as_it_is() -> None:
+    _, theirs = spelled("ForPreTraining", "google")
+    before = {name: array.copy() for name, array in theirs.items()}
+    canonical(theirs, "google")
+    assert theirs.keys() == before.keys()
+    for name, array in before.items():
+        np.testing.assert_array_equal(theirs[name], array)
