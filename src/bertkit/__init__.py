@@ -1,0 +1,49 @@
+"""BERT, whole.
+
+Public names are imported when they are first asked for, so that `import bertkit` costs nothing and needs no framework.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bertkit.checkpoint import Inspection as Inspection
+    from bertkit.checkpoint import LoadReport as LoadReport
+    from bertkit.checkpoint import convert as convert
+    from bertkit.checkpoint import inspect as inspect
+    from bertkit.checkpoint import load_checkpoint as load_checkpoint
+    from bertkit.checkpoint import save_checkpoint as save_checkpoint
+    from bertkit.config import AutoConfig as AutoConfig
+    from bertkit.config import BertConfig as BertConfig
+    from bertkit.errors import BertkitError as BertkitError
+    from bertkit.hub import locate as locate
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AutoConfig": "config",
+    "BertConfig": "config",
+    "BertkitError": "errors",
+    "Inspection": "checkpoint",
+    "LoadReport": "checkpoint",
+    "convert": "checkpoint",
+    "inspect": "checkpoint",
+    "load_checkpoint": "checkpoint",
+    "locate": "hub",
+    "save_checkpoint": "checkpoint",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bertkit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"bertkit.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

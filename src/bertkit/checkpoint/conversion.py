@@ -1,0 +1,90 @@
+"""A checkpoint of any origin -> a directory in the format of your choice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from bertkit import hub
+from bertkit.checkpoint.dtypes import dtype_named
+from bertkit.checkpoint.load import load_checkpoint
+from bertkit.checkpoint.save import Format, save_checkpoint
+from bertkit.config import FILES, BertConfig
+from bertkit.errors import UsageError
+
+Precision = Literal["float32", "float16", "bfloat16"]
+
+# What makes a directory complete beside weights and configuration.
+TOKENIZER_FILES = (
+    "vocab.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+
+def convert(
+    source: str | os.PathLike[str] | hub.Place,
+    directory: str | os.PathLike[str],
+    *,
+    to: Format = "safetensors",
+    head: str | None = None,
+    prefix: str = "",
+    dtype: Precision | None = None,
+    max_shard_size: int | str = "5GB",
+    overwrite: bool = False,
+    progress: bool = False,
+) -> list[Path]:
+    """Write a checkpoint into a directory in another format, with its configuration and its tokenizer's files.
+
+    source: a directory, a file, a Hub id, or what `hub.locate` made of one. It is not changed.
+    head: the class suffix, such as "ForMaskedLM"; None takes the one that the source names or has the parts of.
+    prefix: what stands before BERT's names when BERT is a part of a larger model, such as "encoder.".
+    dtype: the type of the numbers written; None keeps the one that they have.
+    overwrite: replace files of the same name in `directory`; else they are an error.
+
+    Returns the files written. One that was there before stays whole until the new one is.
+    """
+    place = source if isinstance(source, hub.Place) else hub.locate(source)
+    config = BertConfig.from_json_file(place.fetch(*FILES))
+    tensors, report = load_checkpoint(place, head, config=config, prefix=prefix)
+    if report.fresh:
+        raise UsageError(
+            f"{report.source} has no {', '.join(report.fresh)}, so it cannot become a Bert{report.head}: "
+            "name a class that it has."
+        )
+    directory = Path(directory)
+    if not overwrite:
+        _check_vacant(directory)
+    if dtype:
+        tensors = {name: array.astype(dtype_named(dtype), copy=False) for name, array in tensors.items()}
+        config.dtype = dtype
+    from tqdm import tqdm  # which takes as long to import as all the rest of this room
+
+    total = sum(array.nbytes for array in tensors.values())
+    with tqdm(total=total, unit="B", unit_scale=True, desc=f"Writing {to}", disable=not progress) as bar:
+        written = save_checkpoint(
+            directory, tensors, config, report.head, to=to, max_shard_size=max_shard_size, on_bytes=bar.update
+        )
+    return written + _copy_tokenizer(place, directory)
+
+
+def _check_vacant(directory: Path) -> None:
+    """Refuse a directory that holds a model already."""
+    kinds = ("*.safetensors", "*.ckpt.*", "*.h5", "*.msgpack", "config.json")
+    there = sorted(path.name for kind in kinds for path in directory.glob(kind))
+    if there:
+        raise UsageError(f"{directory} holds {', '.join(there[:5])} already: name another directory, or say overwrite.")
+
+
+def _copy_tokenizer(place: hub.Place, directory: Path) -> list[Path]:
+    copied = []
+    for name in TOKENIZER_FILES:
+        path = place.find(name)
+        if path and path.resolve() != (directory / name).resolve():
+            shutil.copyfile(path, directory / name)
+            copied.append(directory / name)
+    return copied

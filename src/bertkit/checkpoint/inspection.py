@@ -1,0 +1,187 @@
+"""What a checkpoint holds, and what it is good for, without loading it into anything."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bertkit import hub
+from bertkit.checkpoint.canonical import canonical
+from bertkit.checkpoint.files import Tensors
+from bertkit.checkpoint.load import LoadReport, fit, told_head
+from bertkit.checkpoint.source import open_source
+from bertkit.config import FILES, BertConfig
+from bertkit.parameters import PARTS
+
+TASKS = {
+    "Model": "feature-extraction",
+    "ForPreTraining": "fill-mask, next-sentence-prediction, or further pretraining",
+    "ForMaskedLM": "fill-mask",
+    "LMHeadModel": "text-generation",
+    "ForNextSentencePrediction": "next-sentence-prediction",
+    "ForSequenceClassification": "text-classification",
+    "ForMultipleChoice": "multiple-choice",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some tensors of a checkpoint: the embeddings, one layer or several alike, the pooler, or a head."""
+
+    name: str
+    tensors: int
+    parameters: int
+    bytes: int
+    dtypes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found. `str()` of it is the page that `bertkit inspect` prints."""
+
+    path: str
+    format: str
+    config: BertConfig
+    groups: tuple[Group, ...]
+    report: LoadReport
+
+    @property
+    def task(self) -> str:
+        """What the files are for."""
+        return TASKS[self.report.head]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        values = asdict(self)
+        values["config"] = self.config.to_dict()
+        return {**values, "class": f"Bert{self.report.head}", "task": self.task}
+
+    def __str__(self) -> str:
+        c = self.config
+        rows = [(g.name, f"{g.tensors}", f"{g.parameters:,}", _size(g.bytes), ", ".join(g.dtypes)) for g in self.groups]
+        dtypes = sorted({dtype for g in self.groups for dtype in g.dtypes})
+        total = (
+            sum(g.tensors for g in self.groups),
+            sum(g.parameters for g in self.groups),
+            sum(g.bytes for g in self.groups),
+        )
+        rows.append(("total", f"{total[0]}", f"{total[1]:,}", _size(total[2]), ", ".join(dtypes)))
+        return "\n".join(
+            [
+                f"{self.path} ({self.format})",
+                f"  class   Bert{self.report.head}",
+                f"  task    {self.task}",
+                f"  shape   {_shape(c)}",
+                f"  labels  {_labels(c)}",
+                "",
+                *_table(("part", "tensors", "parameters", "size", "type"), rows),
+                "",
+                *_findings(self.report),
+            ]
+        )
+
+
+def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> Inspection:
+    """Look at a checkpoint of any origin: its configuration, its tensors, what is missing or left over, its class and task.
+
+    Only names, shapes and types are read, so a large file takes no longer than a small one.
+    """
+    place = name if isinstance(name, hub.Place) else hub.locate(name)
+    config = BertConfig.from_json_file(place.fetch(*FILES))
+    source = open_source(place)
+    found = canonical(source.tensors, source.layout, prefix)
+    _, report = fit(found, config, told_head(config, found.tensors), str(source.path))
+    return Inspection(str(source.path), source.format, config, _groups(found.tensors), report)
+
+
+def _groups(tensors: Tensors) -> tuple[Group, ...]:
+    """The tensors by what they are part of; neighbouring layers that are alike are one group."""
+    parts: dict[str, Tensors] = {}
+    for name, array in tensors.items():
+        parts.setdefault(_group_name(name), {})[name] = array
+    groups = [_group(name, part) for name, part in sorted(parts.items(), key=lambda item: _order(item[0]))]
+    layers = [g for g in groups if g.name.startswith("layer")]
+    if layers and len({(g.tensors, g.bytes, g.dtypes) for g in layers}) == 1:
+        n, one = len(layers), layers[0]
+        merged = Group(f"layers 0 to {n - 1}", n * one.tensors, n * one.parameters, n * one.bytes, one.dtypes)
+        groups = [g for g in groups if g not in layers]
+        groups.insert(1, merged)
+    return tuple(groups)
+
+
+def _group(name: str, tensors: Tensors) -> Group:
+    dtypes = Counter(str(array.dtype) for array in tensors.values())
+    arrays = tensors.values()
+    return Group(name, len(tensors), sum(a.size for a in arrays), sum(a.nbytes for a in arrays), tuple(sorted(dtypes)))
+
+
+def _group_name(name: str) -> str:
+    layer = re.match(r"bert\.encoder\.layer\.(\d+)\.", name)
+    if layer:
+        return f"layer {layer[1]}"
+    return next((part.rstrip(".").removeprefix("bert.") for part in PARTS if name.startswith(part)), "embeddings")
+
+
+def _order(group: str) -> tuple[int, int, str]:
+    if group.startswith("layer "):
+        return (1, int(group.split()[1]), "")
+    return (0 if group == "embeddings" else 2, 0, group)
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = []
+    for row in (head, *rows):
+        cells = [
+            cell.rjust(width) if 1 <= i <= 3 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  " + "  ".join(cells).rstrip())
+    rule = "  " + "  ".join("-" * width for width in widths)
+    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+
+
+def _shape(c: BertConfig) -> str:
+    inside = f"{c.num_hidden_layers} layers, {c.hidden_size} wide, {c.num_attention_heads} heads, {c.intermediate_size} inside"
+    return f"{inside}, {c.vocab_size:,} words, {c.max_position_embeddings} positions"
+
+
+def _labels(config: BertConfig) -> str:
+    shown = ", ".join(str(label) for _, label in sorted(config.id2label.items())[:8])
+    return f"{config.num_labels}: {shown}{', ...' if config.num_labels > 8 else ''}"
+
+
+def _findings(report: LoadReport) -> list[str]:
+    lists = (
+        ("missing", "needed by the class and not in the file", [*report.missing, *report.fresh]),
+        ("unexpected", "in the file and no parameter of BERT", [*report.unexpected]),
+        (
+            "misshaped",
+            "of another shape than config.json says",
+            [f"{n} {list(got)}, not {list(want)}" for n, got, want in report.mismatched],
+        ),
+        ("left over", "of heads that the class does not have", [*report.left_out]),
+        ("no tensors of the model", "optimizer state, counters, buffers, second copies", [*report.dropped]),
+    )
+    lines = []
+    for what, meaning, names in lists:
+        if names:
+            lines.append(f"  {len(names)} {what} ({meaning}):")
+            lines += [f"    {name}" for name in names[:12]] + (
+                [f"    and {len(names) - 12} more"] if len(names) > 12 else []
+            )
+    return lines or ["  complete: nothing missing, nothing left over"]
+
+
+def _size(count: int) -> str:
+    """Bytes for people: 438 MB."""
+    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= bytes_:
+            return f"{count / bytes_:.1f} {unit}"
+    return f"{count} B"

@@ -1,0 +1,162 @@
+"""Loading is exact, or it is an error: what a class needs, what a file has, and the report on both."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bertkit import hub
+from bertkit.checkpoint.canonical import Canonical, canonical
+from bertkit.checkpoint.files import Tensors
+from bertkit.checkpoint.source import open_source
+from bertkit.config import FILES, BertConfig
+from bertkit.errors import LoadError, UsageError
+from bertkit.parameters import HEADS, PARTS, TABLE, Parameter, expand, head_of
+
+logger = logging.getLogger("bertkit")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a file had of what a class needs. Names are those of the parameter table."""
+
+    source: str
+    head: str
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...] = ()  # needed, and not in the file
+    unexpected: tuple[str, ...] = ()  # in the file, and BERT has no such parameter
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()  # name, shape in the file, shape needed
+    fresh: tuple[str, ...] = ()  # of a head or pooler that the file does not have at all
+    left_out: tuple[str, ...] = ()  # of a head or pooler that the class does not have
+    dropped: tuple[str, ...] = ()  # no parameters: optimizer state, counters, buffers, second copies
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is missing, unexpected or of another shape."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def loading_info(self) -> dict[str, list[object]]:
+        """The four lists under the names that users of transformers know."""
+        return {
+            "missing_keys": [*self.missing, *self.fresh],
+            "unexpected_keys": [*self.unexpected, *self.left_out],
+            "mismatched_keys": list(self.mismatched),
+            "error_msgs": [],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.source} as Bert{self.head}: {len(self.loaded)} tensors loaded"]
+        shapes = [f"{name} {list(got)}, needed {list(wanted)}" for name, got, wanted in self.mismatched]
+        for what, names in (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", shapes)):
+            if names:
+                lines.append(f"  {len(names)} {what}: {_some(names)}")
+        return "\n".join(lines)
+
+
+def load_checkpoint(
+    name: str | os.PathLike[str] | hub.Place,
+    head: str | None = None,
+    *,
+    config: BertConfig | None = None,
+    prefix: str = "",
+    formats: Sequence[str] | None = None,
+    variant: str | None = None,
+    strict: bool = True,
+    ignore_mismatched_sizes: bool = False,
+) -> tuple[Tensors, LoadReport]:
+    """Read a checkpoint of any origin into {name in the parameter table: array}, and say what was found.
+
+    name: a directory, a file, a Hub id, or what `hub.locate` made of one of them with a revision, a token and the like.
+    head: the class suffix, such as "ForMaskedLM"; None takes the class that config.json names, or all that the file has.
+    prefix: what stands before BERT's names when BERT is a part of a larger model, such as "encoder.".
+    strict: raise a LoadError when a tensor is missing, unexpected or of another shape; else only report it.
+    ignore_mismatched_sizes: take a tensor of another shape for a fresh one, such as a classifier of other labels.
+
+    The arrays are read-only views of the mapped file, matrices as [out, in]. A head or pooler that the file lacks is left to the
+    caller, who finds its names in `report.fresh`.
+    """
+    place = name if isinstance(name, hub.Place) else hub.locate(name)
+    if config is None:
+        config = BertConfig.from_json_file(place.fetch(*FILES))
+    source = open_source(place, formats, variant)
+    found = canonical(source.tensors, source.layout, prefix)
+    head = head_of(head) if head else told_head(config, found.tensors)
+    tensors, report = fit(found, config, head, str(source.path), ignore_mismatched_sizes)
+    if strict and not report.exact:
+        raise LoadError(f"{report}\nPass the head and configuration that the file was made for, or strict=False.")
+    if report.fresh:
+        parts = ", ".join(sorted({_part(name).rstrip(".") for name in report.fresh}))
+        logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", source.path, parts, head)
+    return tensors, report
+
+
+def fit(
+    found: Canonical, config: BertConfig, head: str, source: str, ignore_mismatched_sizes: bool = False
+) -> tuple[Tensors, LoadReport]:
+    """The tensors that a class needs, out of those that a file has."""
+    wanted = expand(config, head)
+    given = _without_aliases(found.tensors, wanted, config.tie_word_embeddings)
+    absent = [name for name in wanted if name not in given]
+    fresh_parts = {part for part in HEADS[head] if all(name in absent for name in wanted if name.startswith(part))}
+    mismatched = tuple(
+        (name, given[name].shape, parameter.shape)
+        for name, parameter in wanted.items()
+        if name in given and given[name].shape != parameter.shape
+    )
+    reshaped = {name for name, _, _ in mismatched}
+    surplus = [name for name in given if name not in wanted]
+    tensors = {name: given[name] for name in wanted if name in given and name not in reshaped}
+    report = LoadReport(
+        source=source,
+        head=head,
+        loaded=tuple(tensors),
+        missing=tuple(name for name in absent if _part(name) not in fresh_parts),
+        unexpected=(*found.unknown, *(found.original[name] for name in surplus if not _part(name))),
+        mismatched=() if ignore_mismatched_sizes else mismatched,
+        fresh=(
+            *(name for name in absent if _part(name) in fresh_parts),
+            *(reshaped if ignore_mismatched_sizes else ()),
+        ),
+        left_out=tuple(name for name in surplus if _part(name)),
+        dropped=tuple(found.dropped),
+    )
+    return tensors, report
+
+
+def _without_aliases(given: Tensors, wanted: dict[str, Parameter], tied: bool) -> Tensors:
+    """Without the second names of tied tensors; where only the second name is there, it becomes the first.
+
+    transformers 5 keeps two biases in a model whose vocabulary projection is not tied, and adds the one with the second name.
+    """
+    given = dict(given)
+    for row in TABLE:
+        if row.alias and row.alias in given and row.alias not in wanted:
+            array = given.pop(row.alias)
+            given[row.name] = given.get(row.name, array) if tied else array
+    return given
+
+
+def told_head(config: BertConfig, given: Iterable[str]) -> str:
+    """The class that the configuration names, or else the one whose parts are those that the file has."""
+    with contextlib.suppress(UsageError):  # a class of somebody's own is told by its parts too
+        return head_of((config.architectures or [""])[0])
+    parts = {_part(name) for name in given} - {""}
+    fitting = [head for head, needed in HEADS.items() if parts <= set(needed)]
+    if not fitting:
+        raise LoadError(
+            f"The file has {', '.join(sorted(parts))}, which no class has together: say which is meant, head='ForMaskedLM'."
+        )
+    return min(fitting, key=lambda head: len(set(HEADS[head]) - parts))
+
+
+def _part(name: str) -> str:
+    """The head or pooler that a name belongs to; empty for the embeddings and layers."""
+    return next((part for part in PARTS if name.startswith(part)), "")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first ten of many."""
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -1,0 +1,192 @@
+"""{name in the parameter table: array} -> the files of any format, with the configuration beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from bertkit.checkpoint import hdf5, msgpack, safetensors_file, tensor_bundle
+from bertkit.checkpoint.canonical import Canonical
+from bertkit.checkpoint.files import OnBytes, Tensors, whole_file
+from bertkit.checkpoint.load import fit
+from bertkit.config import BertConfig
+from bertkit.errors import LoadError, UsageError
+from bertkit.parameters import Layout, Parameter, expand, head_of, transposed
+
+Format = Literal["safetensors", "google", "h5", "msgpack"]
+
+# What google-research's code reads of a bert_config.json. It refuses what it does not know.
+_GOOGLE_FIELDS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "hidden_act",
+    "intermediate_size",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "initializer_range",
+)
+
+
+def save_checkpoint(
+    directory: str | os.PathLike[str],
+    tensors: Tensors,
+    config: BertConfig,
+    head: str,
+    *,
+    to: Format = "safetensors",
+    max_shard_size: int | str = "5GB",
+    variant: str | None = None,
+    on_bytes: OnBytes = lambda count: None,
+) -> list[Path]:
+    """Write the tensors of a class and its configuration into a directory, and return the files.
+
+    tensors: {name in the parameter table: array}, exactly those of the class.
+    head: the class suffix, such as "ForMaskedLM".
+    to: "safetensors" (split above `max_shard_size`), "google" (a TF1 checkpoint), "h5" or "msgpack".
+    on_bytes: hears of every piece written, for a progress bar.
+
+    Each file is written beside and renamed: one that was there stays whole until the new one is.
+    """
+    head = head_of(head)
+    kept, report = fit(Canonical(dict(tensors), {name: name for name in tensors}), config, head, "What was given")
+    report = replace(report, missing=report.missing + report.fresh, fresh=())
+    if not report.exact:
+        raise LoadError(f"{report}\nGive all tensors of Bert{head} and no others, or name another class.")
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    config.architectures = [f"Bert{head}"]
+    parameters = expand(config, head)
+    match to:
+        case "safetensors":
+            named = _bare(_with_second_bias(kept, config), head, "bert.")
+            written = _save_safetensors(directory, named, byte_count(max_shard_size), variant, on_bytes)
+        case "google":
+            written = _save_google(directory, _spelled(kept, parameters, "google"), config, on_bytes)
+        case "h5":
+            written = [_save_h5(directory, kept, parameters, head, on_bytes)]
+        case "msgpack":
+            written = [directory / "flax_model.msgpack"]
+            msgpack.write(written[0], _bare(_spelled(kept, parameters, "flax"), head, "bert/"), on_bytes)
+        case _:
+            raise UsageError(f"There is no format {to!r} to write; there are safetensors, google, h5 and msgpack.")
+    config.save_pretrained(directory)
+    return [*written, directory / "config.json"]
+
+
+def byte_count(size: int | str) -> int:
+    """The number of bytes of "5GB", "200MB", "1GiB" or a number.
+
+    >>> byte_count("5GB"), byte_count("1KiB"), byte_count(7)
+    (5000000000, 1024, 7)
+    """
+    match = re.fullmatch(r"(\d{1,12})\s*(?:([kmgt]?)(i?)b)?", str(size).strip(), re.IGNORECASE)
+    if not match or int(match[1]) == 0:
+        raise UsageError(
+            f"{size!r} is no size of a file: write a number of bytes, or one with a unit such as '5GB' or '200MB'."
+        )
+    power = " kmgt".index((match[2] or " ").lower())
+    return int(int(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+def _spelled(tensors: Tensors, parameters: dict[str, Parameter], layout: Layout) -> Tensors:
+    """The tensors as a layout names and turns them."""
+    spelled = {}
+    for name, array in tensors.items():
+        own = parameters[name].spelled(layout)
+        if not own:
+            raise UsageError(
+                f"The {layout} layout has no place for {name}: save as safetensors, which has one for all."
+            )
+        spelled[own] = array.T if transposed(parameters[name].row, layout) else array
+    return spelled
+
+
+def _bare(tensors: Tensors, head: str, bert: str) -> Tensors:
+    """A BertModel alone has no `bert.` before its names in Hugging Face's and in Flax's files."""
+    return {name.removeprefix(bert): array for name, array in tensors.items()} if head == "Model" else tensors
+
+
+def _with_second_bias(tensors: Tensors, config: BertConfig) -> Tensors:
+    """A vocabulary projection that is not tied has, for transformers 5, a bias by another name."""
+    if config.tie_word_embeddings or "cls.predictions.bias" not in tensors:
+        return tensors
+    return {**tensors, "cls.predictions.decoder.bias": tensors["cls.predictions.bias"]}
+
+
+def _save_safetensors(
+    directory: Path, tensors: Tensors, shard_size: int, variant: str | None, on_bytes: OnBytes
+) -> list[Path]:
+    stem = f"model.{variant}" if variant else "model"
+    shards = _shards(tensors, shard_size)
+    if len(shards) == 1:
+        written = [directory / f"{stem}.safetensors"]
+    else:
+        written = [directory / f"{stem}-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
+    for path, shard in zip(written, shards, strict=True):
+        safetensors_file.write(path, shard, on_bytes)
+    if len(shards) > 1:
+        written.append(directory / f"model.safetensors.index{f'.{variant}' if variant else ''}.json")
+        _write_index(written[-1], dict(zip(written, shards, strict=False)))
+    _remove_older(directory, stem, keep=written)
+    return written
+
+
+def _shards(tensors: Tensors, limit: int) -> list[Tensors]:
+    """The tensors in their order, in as few files as hold at most `limit` bytes each, or one tensor."""
+    shards: list[Tensors] = [{}]
+    size = 0
+    for name, array in tensors.items():
+        if shards[-1] and size + array.nbytes > limit:
+            shards.append({})
+            size = 0
+        shards[-1][name] = array
+        size += array.nbytes
+    return shards
+
+
+def _write_index(path: Path, shards: dict[Path, Tensors]) -> None:
+    total = sum(array.nbytes for shard in shards.values() for array in shard.values())
+    places = {name: file.name for file, shard in shards.items() for name in shard}
+    _write_json(path, {"metadata": {"total_size": total}, "weight_map": places})
+
+
+def _remove_older(directory: Path, stem: str, keep: list[Path]) -> None:
+    """Take away an earlier save of the same model in another number of files, which a reader could prefer."""
+    for path in directory.iterdir():
+        ours = re.fullmatch(rf"{re.escape(stem)}(-\d{{5}}-of-\d{{5}})?\.safetensors", path.name)
+        index = stem == "model" and path.name == "model.safetensors.index.json"
+        if (ours or index) and path not in keep:
+            path.unlink()
+
+
+def _save_h5(directory: Path, tensors: Tensors, parameters: dict[str, Parameter], head: str, on_bytes: OnBytes) -> Path:
+    """Keras keeps a weight below its top layer and the model: `bert/tf_bert_for_masked_lm/bert/embeddings/...`."""
+    model = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", f"TFBert{head}").lower()
+    spelled = _spelled(tensors, parameters, "keras")
+    placed = {f"{own.split('/')[0]}/{model}/{own}:0": array for own, array in spelled.items()}
+    if any(own.startswith("mlm___cls/") for own in spelled):
+        # The head for masked words shares the embeddings: Keras looks for them below both.
+        shared = {own: array for own, array in spelled.items() if own.startswith("bert/embeddings/")}
+        placed |= {f"mlm___cls/{model}/{own}:0": array for own, array in shared.items()}
+    hdf5.write(directory / "tf_model.h5", placed, hdf5.keras_attributes(placed), on_bytes)
+    return directory / "tf_model.h5"
+
+
+def _save_google(directory: Path, tensors: Tensors, config: BertConfig, on_bytes: OnBytes) -> list[Path]:
+    tensor_bundle.write(directory / "bert_model.ckpt", tensors, on_bytes)
+    _write_json(directory / "bert_config.json", {name: getattr(config, name) for name in _GOOGLE_FIELDS})
+    names = ("bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index", "bert_config.json")
+    return [directory / name for name in names]
+
+
+def _write_json(path: Path, values: object) -> None:
+    with whole_file(path) as file:
+        file.write((json.dumps(values, indent=2, sort_keys=True) + "\n").encode())

@@ -1,0 +1,135 @@
+"""A place -> the tensors that lie there, whatever the format of their files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertkit.checkpoint import google2, hdf5, msgpack, safetensors_file, tensor_bundle, torch_bin
+from bertkit.checkpoint.files import Tensors
+from bertkit.config import read_json
+from bertkit.errors import FileFormatError, HubError, UnsafeFileError, UsageError, did_you_mean
+from bertkit.hub import Place
+from bertkit.parameters import Layout
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "safetensors": ("model.safetensors", "model.safetensors.index.json"),
+    "bin": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+    "google": ("bert_model.ckpt.index", "model.ckpt.index"),
+    "h5": ("tf_model.h5", "tf_model.h5.index.json"),
+    "msgpack": ("flax_model.msgpack", "flax_model.msgpack.index.json"),
+}
+"""Format -> the files that hold it, the best first. The first format that is there is read."""
+
+_ENDINGS = {
+    ".safetensors": "safetensors",
+    ".bin": "bin",
+    ".pt": "bin",
+    ".pth": "bin",
+    ".index": "google",
+    ".h5": "h5",
+    ".hdf5": "h5",
+    ".msgpack": "msgpack",
+}
+_READ: dict[str, Callable[[Path], Tensors]] = {
+    "safetensors": safetensors_file.read,
+    "bin": torch_bin.read,
+    "google": tensor_bundle.read,
+    "h5": hdf5.read,
+    "msgpack": msgpack.read,
+}
+_LAYOUT: dict[str, Layout] = {
+    "safetensors": "huggingface",
+    "bin": "huggingface",
+    "google": "google",
+    "h5": "keras",
+    "msgpack": "flax",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened checkpoint: its tensors by the names of the file, as views of the mapped files."""
+
+    path: Path
+    format: str
+    layout: Layout
+    tensors: Tensors
+
+
+def open_source(place: Place, formats: Sequence[str] | None = None, variant: str | None = None) -> Source:
+    """The checkpoint of a place: the file that it names, or the first of NAMES that is there.
+
+    `formats` narrows the choice (`["safetensors"]`), `variant="fp16"` takes `model.fp16.safetensors` and the like.
+    """
+    for format in formats or ():
+        if format not in NAMES:
+            raise UsageError(f"There is no format {format!r}; we read {', '.join(NAMES)}.{did_you_mean(format, NAMES)}")
+    path = place.file or _find(place, formats or tuple(NAMES), variant)
+    format = _format(path)
+    tensors = _read_shards(place, path, format) if path.name.endswith(".json") else _read_one(place, path, format)
+    layout = "google2" if format == "google" and google2.is_google2(tensors) else _LAYOUT[format]
+    return Source(path, format, layout, tensors)
+
+
+def _find(place: Place, formats: Sequence[str], variant: str | None) -> Path:
+    names = [_with_variant(name, variant) for format in formats for name in NAMES[format]]
+    if "google" in formats and not variant:
+        names += sorted(name for name in place.files if re.fullmatch(r"[\w.-]*ckpt[\w.-]*\.index", name))
+    path = place.find(*names)
+    if path is None:
+        there = ", ".join(place.files[:10]) or "no files"
+        raise HubError(
+            f"There are no weights in {place.where}: we look for {', '.join(dict.fromkeys(names))}. It has {there}."
+        )
+    return path
+
+
+def _with_variant(name: str, variant: str | None) -> str:
+    """`model.safetensors` -> `model.fp16.safetensors`, and `x.index.json` -> `x.index.fp16.json`."""
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}.{variant}.{ending}" if variant else name
+
+
+def _format(path: Path) -> str:
+    name = re.sub(r"\.index(\.[\w-]+)?\.json$", "", path.name)
+    ending = os.path.splitext(name)[1]
+    if ending not in _ENDINGS:
+        raise FileFormatError(f"{path} ends in none of {', '.join(_ENDINGS)}, by which we tell what a file holds.")
+    return _ENDINGS[ending]
+
+
+def _read_one(place: Place, path: Path, format: str) -> Tensors:
+    if format == "google":
+        for name in place.files:
+            if name.startswith(path.name.removesuffix(".index") + ".data-"):
+                place.fetch(name)
+    return _READ[format](path)
+
+
+def _read_shards(place: Place, index: Path, format: str) -> Tensors:
+    """The tensors of all files that an index names."""
+    match read_json(index).get("weight_map"):
+        case dict(weight_map) if all(isinstance(shard, str) for shard in weight_map.values()):
+            shards = sorted(set(weight_map.values()))
+        case _:
+            raise FileFormatError(f"{index} has no weight_map of names to files: download or copy it again.")
+    tensors: Tensors = {}
+    for shard in shards:
+        if "/" in shard or "\\" in shard or _ENDINGS.get(os.path.splitext(shard)[1]) != format:
+            raise UnsafeFileError(f"{index} asks for {shard!r}, where the names of files beside it are accepted.")
+        for name, array in _READ[format](place.fetch(shard)).items():
+            if name in tensors:
+                raise FileFormatError(
+                    f"{name} lies in {shard} and in another file of {index}: which one is meant cannot be told."
+                )
+            tensors[name] = array
+    missing = [] if format == "h5" else sorted(weight_map.keys() - tensors.keys())
+    if missing:
+        raise FileFormatError(
+            f"{index} promises {missing[0]} and {len(missing) - 1} more, which its files do not have."
+        )
+    return tensors

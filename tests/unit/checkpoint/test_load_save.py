@@ -1,0 +1,428 @@
+"""Round trips through every format, exactness, and what is said when something does not fit."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+
+from bertkit import convert, hub, inspect, load_checkpoint, save_checkpoint
+from bertkit.checkpoint import safetensors_file
+from bertkit.checkpoint.files import Tensors
+from bertkit.checkpoint.save import byte_count
+from bertkit.config import BertConfig
+from bertkit.errors import ConfigError, FileFormatError, HubError, LoadError, UnsafeFileError, UsageError
+from bertkit.parameters import HEADS
+
+FORMATS = ("safetensors", "google", "h5", "msgpack")
+CROSS = {"is_decoder": True, "add_cross_attention": True}
+
+
+def saved(folder: Path, head: str, to: Any = "safetensors", **given: Any) -> Tensors:
+    """Saves the tiny model of a class, and returns its weights."""
+    config = tiny.config(**given)
+    weights = tiny.weights(config, head)
+    save_checkpoint(folder, weights, config, head, to=to)
+    return weights
+
+
+def assert_equal(tensors: Tensors, wanted: Tensors) -> None:
+    assert tensors.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert tensors[name].dtype == array.dtype
+        np.testing.assert_array_equal(tensors[name], array)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("to", FORMATS)
+def test_every_class_in_every_format(tmp_path: Path, head: str, to: str) -> None:
+    weights = saved(tmp_path, head, to)
+    tensors, report = load_checkpoint(tmp_path)
+    assert_equal(tensors, weights)
+    assert report.exact
+    assert report.head == head
+    assert not (report.fresh or report.left_out)
+    # Keras has the embeddings a second time, below the head that shares them.
+    assert all(name.startswith("mlm___cls/") and "/bert/embeddings/" in name for name in report.dropped)
+    assert not any(array.flags.owndata or array.flags.writeable for array in tensors.values())
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_decoders_with_cross_attention(tmp_path: Path, to: str) -> None:
+    weights = saved(tmp_path, "LMHeadModel", to, **CROSS)
+    tensors, report = load_checkpoint(tmp_path)
+    assert_equal(tensors, weights)
+    assert report.head == "LMHeadModel"
+
+
+@pytest.mark.parametrize("source", FORMATS)
+@pytest.mark.parametrize("to", FORMATS)
+def test_every_format_to_every_other(tmp_path: Path, source: str, to: str) -> None:
+    weights = saved(tmp_path / "source", "ForPreTraining", source)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "source").iterdir()}
+    convert(tmp_path / "source", tmp_path / "new", to=to)
+    assert_equal(load_checkpoint(tmp_path / "new")[0], weights)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "source").iterdir()} == before
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("to", ["safetensors", "google", "msgpack"])
+def test_half_precision_is_kept(tmp_path: Path, dtype: str, to: str) -> None:
+    import ml_dtypes
+
+    config = tiny.config()
+    weights = tiny.weights(config, "ForMaskedLM", np.dtype(getattr(ml_dtypes, dtype, dtype)))
+    save_checkpoint(tmp_path, weights, config, "ForMaskedLM", to=to)
+    assert_equal(load_checkpoint(tmp_path)[0], weights)
+
+
+def test_shards(tmp_path: Path) -> None:
+    config = tiny.config()
+    weights = tiny.weights(config, "ForMaskedLM")
+    save_checkpoint(tmp_path, weights, config, "ForMaskedLM", max_shard_size="1KB")
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    assert len(set(index["weight_map"].values())) > 3
+    assert index["metadata"]["total_size"] == sum(array.nbytes for array in weights.values())
+    assert_equal(load_checkpoint(tmp_path)[0], weights)
+    save_checkpoint(tmp_path, weights, config, "ForMaskedLM")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    save_checkpoint(tmp_path, weights, config, "ForMaskedLM", max_shard_size=1000)
+    assert not (tmp_path / "model.safetensors").exists()
+    assert_equal(load_checkpoint(tmp_path)[0], weights)
+
+
+def test_variants(tmp_path: Path) -> None:
+    config = tiny.config()
+    weights = tiny.weights(config, "Model")
+    save_checkpoint(tmp_path, weights, config, "Model", variant="fp16")
+    assert (tmp_path / "model.fp16.safetensors").exists()
+    assert_equal(load_checkpoint(tmp_path, variant="fp16")[0], weights)
+    save_checkpoint(tmp_path, weights, config, "Model", variant="fp16", max_shard_size=1000)
+    assert (tmp_path / "model.safetensors.index.fp16.json").exists()
+    assert_equal(load_checkpoint(tmp_path, variant="fp16")[0], weights)
+    with pytest.raises(HubError, match=r"no weights in .*model\.safetensors"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_file_is_a_name_too(tmp_path: Path) -> None:
+    weights = saved(tmp_path, "Model", "google")
+    shutil.copy(tmp_path / "config.json", tmp_path / "other.json")
+    for name in ("bert_model.ckpt.index", "bert_model.ckpt"):
+        assert_equal(load_checkpoint(tmp_path / name)[0], weights)
+        assert_equal(load_checkpoint(str(tmp_path / name))[0], weights)
+    saved(tmp_path, "Model", "h5")
+    assert_equal(load_checkpoint(tmp_path / "tf_model.h5")[0], weights)
+    assert_equal(load_checkpoint(tmp_path, formats=["h5"])[0], weights)
+    with pytest.raises(UsageError, match="no format 'h6'; we read safetensors, bin, google, h5, msgpack"):
+        load_checkpoint(tmp_path, formats=["h6"])
+    with pytest.raises(FileFormatError, match="ends in none of"):
+        load_checkpoint(tmp_path / "other.json")
+
+
+def test_a_checkpoint_of_googles_fine_tuning_has_a_number(tmp_path: Path) -> None:
+    weights = saved(tmp_path, "ForSequenceClassification", "google")
+    for path in tmp_path.glob("bert_model.ckpt.*"):
+        path.rename(path.with_name(path.name.replace("bert_model.ckpt", "model.ckpt-343")))
+    (tmp_path / "config.json").unlink()
+    config = tiny.config()
+    assert_equal(load_checkpoint(tmp_path, config=config)[0], weights)
+    assert_equal(load_checkpoint(tmp_path / "model.ckpt-343", config=config)[0], weights)
+
+
+# What a class needs and what a file has.
+
+
+def test_a_head_of_pretraining_is_left_out_for_a_classifier(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = saved(tmp_path, "ForPreTraining")
+    tensors, report = load_checkpoint(tmp_path, "ForSequenceClassification")
+    assert tensors.keys() == {name for name in weights if name.startswith("bert.")}
+    assert report.exact
+    assert report.fresh == ("classifier.weight", "classifier.bias")
+    assert all(name.startswith("cls.") for name in report.left_out)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'model.safetensors'} has no classifier: fresh in BertForSequenceClassification, to be trained before use."
+    ]
+    caplog.clear()
+    load_checkpoint(tmp_path, "ForMaskedLM")
+    assert not caplog.records
+
+
+def test_a_masked_language_model_gives_a_classifier_a_fresh_pooler(tmp_path: Path) -> None:
+    saved(tmp_path, "ForMaskedLM")
+    _, report = load_checkpoint(tmp_path, "ForSequenceClassification")
+    assert report.fresh == (
+        "bert.pooler.dense.weight",
+        "bert.pooler.dense.bias",
+        "classifier.weight",
+        "classifier.bias",
+    )
+
+
+def _without(name: str) -> Any:
+    return lambda weights: weights.pop(name)
+
+
+def _with(name: str, shape: tuple[int, ...]) -> Any:
+    return lambda weights: weights.update({name: np.zeros(shape, np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_without("bert.embeddings.LayerNorm.weight"), "1 missing: bert.embeddings.LayerNorm.weight"),
+        (_without("bert.encoder.layer.1.output.dense.bias"), "1 missing: bert.encoder.layer.1.output.dense.bias"),
+        (_without("bert.pooler.dense.bias"), "1 missing: bert.pooler.dense.bias"),
+        (_without("classifier.bias"), "1 missing: classifier.bias"),
+        (_with("bert.encoder.layer.2.output.dense.bias", (8,)), "1 unexpected: bert.encoder.layer.2.output.dense.bias"),
+        (_with("bert.encoder.layer.1.crossattention.self.key.bias", (8,)), "1 unexpected: .*crossattention"),
+        (_with("crf.transitions", (8,)), "1 unexpected: crf.transitions"),
+        (_with("bert.pooler.dense.bias", (9,)), r"1 of another shape: bert.pooler.dense.bias \[9\], needed \[8\]"),
+        (_with("classifier.weight", (5, 8)), r"1 of another shape: classifier.weight \[5, 8\], needed \[3, 8\]"),
+    ],
+)
+def test_loading_is_exact_or_an_error(tmp_path: Path, change: Any, sentence: str) -> None:
+    config = tiny.config()
+    weights = tiny.weights(config, "ForSequenceClassification")
+    change(weights)
+    config.save_pretrained(tmp_path)
+    safetensors_file.write(tmp_path / "model.safetensors", weights)
+    with pytest.raises(LoadError, match=sentence):
+        load_checkpoint(tmp_path, "ForSequenceClassification")
+    _, report = load_checkpoint(tmp_path, "ForSequenceClassification", strict=False)
+    assert not report.exact
+    info = report.loading_info()
+    assert sum(len(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys")) == 1
+
+
+def test_another_number_of_labels_by_choice(tmp_path: Path) -> None:
+    saved(tmp_path, "ForSequenceClassification")
+    config = BertConfig.from_pretrained(tmp_path, num_labels=5)
+    with pytest.raises(LoadError, match="of another shape"):
+        load_checkpoint(tmp_path, config=config)
+    tensors, report = load_checkpoint(tmp_path, config=config, ignore_mismatched_sizes=True)
+    assert set(report.fresh) == {"classifier.weight", "classifier.bias"}
+    assert "classifier.weight" not in tensors
+
+
+def test_the_three_lists_come_together(tmp_path: Path) -> None:
+    weights = tiny.weights(tiny.config(), "Model")
+    for layer in (0, 1):
+        weights[f"bert.encoder.layer.{layer + 2}.output.dense.bias"] = weights.pop(
+            f"bert.encoder.layer.{layer}.output.dense.bias"
+        )
+    weights["bert.embeddings.LayerNorm.bias"] = np.zeros(3, np.float32)
+    safetensors_file.write(tmp_path / "model.safetensors", weights)
+    with pytest.raises(LoadError, match=r"(?s)2 missing: .*2 unexpected: .*1 of another shape: .*strict=False"):
+        load_checkpoint(tmp_path, "Model", config=tiny.config())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_second_name_of_the_vocabulary_projection(tmp_path: Path, tied: bool) -> None:
+    config = tiny.config(tie_word_embeddings=tied)
+    weights = tiny.weights(config, "ForMaskedLM")
+    more = {"cls.predictions.decoder.bias": weights["cls.predictions.bias"]}
+    if tied:
+        more["cls.predictions.decoder.weight"] = weights["bert.embeddings.word_embeddings.weight"]
+    config.save_pretrained(tmp_path)
+    safetensors_file.write(tmp_path / "model.safetensors", weights | more)
+    tensors, report = load_checkpoint(tmp_path, "ForMaskedLM")
+    assert_equal(tensors, weights)
+    assert report.exact
+    assert ("cls.predictions.decoder.weight" in tensors) is not tied
+    # A file that has the second name of the bias only, as some do.
+    del weights["cls.predictions.bias"]
+    safetensors_file.write(tmp_path / "model.safetensors", weights | more)
+    assert "cls.predictions.bias" in load_checkpoint(tmp_path, "ForMaskedLM")[0]
+
+
+def test_the_class_is_told_by_the_parts_when_nothing_says_it(tmp_path: Path) -> None:
+    for head in HEADS:
+        weights = tiny.weights(tiny.config(), head)
+        config = tiny.config(architectures=["MyOwnBert"])
+        config.save_pretrained(tmp_path)
+        safetensors_file.write(tmp_path / "model.safetensors", weights)
+        told = load_checkpoint(tmp_path, strict=False)[1].head
+        assert HEADS[told] == HEADS[head]
+
+
+def test_saving_is_exact_too(tmp_path: Path) -> None:
+    config = tiny.config()
+    weights = tiny.weights(config, "ForMaskedLM")
+    for change, sentence in (
+        (_without("cls.predictions.bias"), "1 missing"),
+        (_with("bert.pooler", (2,)), "1 unexpected"),
+    ):
+        changed = dict(weights)
+        change(changed)
+        with pytest.raises(LoadError, match=sentence):
+            save_checkpoint(tmp_path, changed, config, "ForMaskedLM")
+    with pytest.raises(LoadError, match="7 missing: cls"):
+        save_checkpoint(tmp_path, tiny.weights(config, "Model"), config, "ForPreTraining")
+    with pytest.raises(UsageError, match="no format 'bin' to write"):
+        save_checkpoint(tmp_path, weights, config, "ForMaskedLM", to="bin")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("to", ["google", "h5", "msgpack"])
+@pytest.mark.parametrize("given", [{"position_embedding_type": "relative_key"}, {"tie_word_embeddings": False}])
+def test_what_a_layout_has_no_place_for_is_refused(tmp_path: Path, to: Any, given: Any) -> None:
+    config = tiny.config(**given)
+    with pytest.raises(UsageError, match="no place for .*: save as safetensors"):
+        save_checkpoint(tmp_path, tiny.weights(config, "ForMaskedLM"), config, "ForMaskedLM", to=to)
+    weights = saved(tmp_path, "ForMaskedLM", **given)
+    assert_equal(load_checkpoint(tmp_path)[0], weights)
+
+
+@pytest.mark.parametrize(
+    "shard", ["../model.safetensors", "/etc/passwd", "a\\b.safetensors", "pytorch_model.bin", "model.json"]
+)
+def test_an_index_cannot_lead_elsewhere(tmp_path: Path, shard: str) -> None:
+    saved(tmp_path / "inner", "Model")
+    shutil.copy(tmp_path / "inner" / "model.safetensors", tmp_path / "model.safetensors")
+    (tmp_path / "inner" / "model.safetensors").unlink()
+    (tmp_path / "inner" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": shard}}))
+    with pytest.raises(UnsafeFileError, match="names of files beside it are accepted"):
+        load_checkpoint(tmp_path / "inner")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "sentence"),
+    [
+        ("{}", FileFormatError, "no weight_map"),
+        ('{"weight_map": {"a": 3}}', FileFormatError, "no weight_map"),
+        ("[", ConfigError, "is not JSON"),
+        ('{"weight_map": {"a": "none.safetensors"}}', HubError, "no none.safetensors"),
+        ('{"weight_map": {"a": "x.safetensors"}}', FileFormatError, "promises a and 0 more"),
+        (
+            '{"weight_map": {"x": "x.safetensors", "y": "y.safetensors"}}',
+            FileFormatError,
+            "x lies in y.safetensors and in another",
+        ),
+    ],
+)
+def test_damaged_indexes_are_refused(tmp_path: Path, text: str, error: type[Exception], sentence: str) -> None:
+    tiny.config().save_pretrained(tmp_path)
+    for name in "xy":
+        safetensors_file.write(tmp_path / f"{name}.safetensors", {"x": np.zeros(2)})
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(error, match=sentence):
+        load_checkpoint(tmp_path)
+
+
+def test_byte_count() -> None:
+    assert [byte_count(size) for size in ("200MB", "10 gb", "1TiB", "17", "3b")] == [200_000_000, 10**10, 2**40, 17, 3]
+    for size in ("five", "-1", "0", "1.5GB", "9" * 5000):
+        with pytest.raises(UsageError, match="is no size of a file"):
+            byte_count(size)
+
+
+# Conversion and inspection.
+
+
+def test_a_converted_directory_is_complete(tmp_path: Path) -> None:
+    saved(tmp_path / "source", "ForMaskedLM", id2label={0: "a", 1: "b"}, num_labels=2, hidden_dropout_prob=0.3)
+    (tmp_path / "source" / "vocab.txt").write_text("[PAD]\n")
+    written = convert(tmp_path / "source", tmp_path / "new", to="google", dtype="float16")
+    assert sorted(path.name for path in written) == [
+        "bert_config.json",
+        "bert_model.ckpt.data-00000-of-00001",
+        "bert_model.ckpt.index",
+        "config.json",
+        "vocab.txt",
+    ]
+    assert BertConfig.from_pretrained(tmp_path / "new").hidden_dropout_prob == 0.3
+    google = json.loads((tmp_path / "new" / "bert_config.json").read_text())
+    assert google["hidden_size"] == 8
+    assert "id2label" not in google
+    assert {array.dtype for array in load_checkpoint(tmp_path / "new")[0].values()} == {np.dtype("float16")}
+
+
+def test_a_directory_with_a_model_is_left_alone(tmp_path: Path) -> None:
+    saved(tmp_path / "source", "ForMaskedLM")
+    saved(tmp_path / "new", "Model")
+    before = (tmp_path / "new" / "model.safetensors").read_bytes()
+    with pytest.raises(
+        UsageError, match=r"holds config\.json, model\.safetensors already: name another directory, or say overwrite"
+    ):
+        convert(tmp_path / "source", tmp_path / "new")
+    assert (tmp_path / "new" / "model.safetensors").read_bytes() == before
+    convert(tmp_path / "source", tmp_path / "new", overwrite=True)
+    assert load_checkpoint(tmp_path / "new")[1].head == "ForMaskedLM"
+    convert(tmp_path / "new", tmp_path / "new", overwrite=True, dtype="float16")
+    assert load_checkpoint(tmp_path / "new")[0]["cls.predictions.bias"].dtype == np.float16
+
+
+def test_a_head_can_be_taken_off_but_not_made_up(tmp_path: Path) -> None:
+    saved(tmp_path / "source", "ForPreTraining")
+    convert(tmp_path / "source", tmp_path / "bare", head="Model")
+    assert "embeddings.LayerNorm.bias" in safetensors_file.read(tmp_path / "bare" / "model.safetensors")
+    with pytest.raises(UsageError, match=r"has no classifier\.weight, classifier\.bias.*name a class that it has"):
+        convert(tmp_path / "source", tmp_path / "new", head="ForTokenClassification")
+
+
+def test_a_part_of_a_larger_model(tmp_path: Path) -> None:
+    weights = tiny.weights(tiny.config(), "Model")
+    safetensors_file.write(
+        tmp_path / "model.safetensors", {name.replace("bert.", "encoder.", 1): a for name, a in weights.items()}
+    )
+    tiny.config().save_pretrained(tmp_path)
+    convert(tmp_path, tmp_path / "encoder", prefix="encoder.")
+    assert_equal(load_checkpoint(tmp_path / "encoder")[0], weights)
+
+
+def test_inspect(tmp_path: Path) -> None:
+    saved(tmp_path, "ForPreTraining", "google")
+    found = inspect(tmp_path)
+    assert found.task.startswith("fill-mask")
+    assert [(g.name, g.tensors) for g in found.groups] == [
+        ("embeddings", 5),
+        ("layers 0 to 1", 32),
+        ("cls.predictions", 5),
+        ("cls.seq_relationship", 2),
+        ("pooler", 2),
+    ]
+    assert sum(g.parameters for g in found.groups) == sum(
+        a.size for a in tiny.weights(tiny.config(), "ForPreTraining").values()
+    )
+    assert "complete: nothing missing, nothing left over" in str(found)
+    json.dumps(found.to_dict())
+
+
+def test_inspect_says_what_is_wrong(tmp_path: Path) -> None:
+    weights = tiny.weights(tiny.config(), "ForTokenClassification")
+    del weights["bert.encoder.layer.1.output.dense.bias"]
+    weights |= {"crf.transitions": np.zeros(3), "bert.embeddings.position_ids": np.zeros(3)}
+    weights["classifier.bias"] = np.zeros(9, np.float32)
+    weights["bert.pooler.dense.bias"] = np.zeros(8, np.float32)
+    safetensors_file.write(tmp_path / "model.safetensors", weights)
+    tiny.config(architectures=["BertForTokenClassification"]).save_pretrained(tmp_path)
+    page = str(inspect(tmp_path))
+    for line in (
+        "1 missing (needed by the class and not in the file):\n    bert.encoder.layer.1.output.dense.bias",
+        "1 unexpected (in the file and no parameter of BERT):\n    crf.transitions",
+        "1 misshaped (of another shape than config.json says):\n    classifier.bias [9], not [3]",
+        "1 left over (of heads that the class does not have):\n    bert.pooler.dense.bias",
+        "1 no tensors of the model (optimizer state, counters, buffers, second copies):\n    bert.embeddings.position_ids",
+        "layer 0",
+        "layer 1",
+        "token-classification",
+    ):
+        assert line in page
+
+
+def test_a_place_carries_the_options_of_the_hub(tmp_path: Path) -> None:
+    weights = saved(tmp_path / "inner", "Model")
+    assert_equal(load_checkpoint(hub.locate(tmp_path, subfolder="inner"))[0], weights)
+
+
+def test_nothing_is_logged_when_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    saved(tmp_path, "Model")
+    with caplog.at_level(logging.DEBUG):
+        load_checkpoint(tmp_path)
+    assert not caplog.records

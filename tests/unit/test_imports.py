@@ -1,0 +1,82 @@
+"""`import bertkit` costs nothing, and its public names are all there and no more."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bertkit
+
+SCRIPT = """
+import sys, time
+before = set(sys.modules)
+start = time.perf_counter()
+import bertkit
+print(time.perf_counter() - start, len(sys.modules), *sorted(set(sys.modules) - before))
+"""
+HEAVY = {
+    "numpy",
+    "torch",
+    "tensorflow",
+    "keras",
+    "jax",
+    "flax",
+    "transformers",
+    "tokenizers",
+    "huggingface_hub",
+    "tqdm",
+}
+
+
+def test_import_is_light() -> None:
+    """Under 50 ms (the best of five, on whatever machine this is), under 120 modules with Python's own, none of them heavy."""
+    runs = [
+        subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True) for _ in range(5)
+    ]
+    seconds, modules, *new = min((run.stdout.split() for run in runs), key=lambda words: float(words[0]))
+    assert float(seconds) < 0.05
+    assert int(modules) < 120
+    assert not HEAVY & {name.partition(".")[0] for name in new}
+
+
+def test_help_needs_no_numpy() -> None:
+    script = "import sys; from bertkit.cli import main; main(['--help']); assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_public_names() -> None:
+    assert bertkit.__all__ == sorted(bertkit.__all__)
+    assert bertkit.__all__ == [
+        "AutoConfig",
+        "BertConfig",
+        "BertkitError",
+        "Inspection",
+        "LoadReport",
+        "convert",
+        "inspect",
+        "load_checkpoint",
+        "locate",
+        "save_checkpoint",
+    ]
+    for name in bertkit.__all__:
+        assert getattr(bertkit, name).__doc__, name
+        assert name in dir(bertkit)
+    with pytest.raises(AttributeError, match="no attribute 'BertConfg'"):
+        bertkit.BertConfg  # noqa: B018
+
+
+def test_what_type_checkers_see_is_what_there_is() -> None:
+    """The names under TYPE_CHECKING, for tools that do not run code, and those that the module hands out."""
+    tree = ast.parse(Path(bertkit.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        (alias.name, node.module) for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert seen == {(name, f"bertkit.{home}") for name, home in bertkit._HOMES.items()}
+    for name, module in seen:
+        assert getattr(importlib.import_module(module), name) is getattr(bertkit, name)
