@@ -1,0 +1,126 @@
+"""The command line as a user meets it: answers on stdout, one sentence and exit code 2 for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+import tiny
+
+from bertkit import load_checkpoint, save_checkpoint
+from bertkit.cli import COMMANDS, main
+from bertkit.cli.signature import call
+from bertkit.errors import UsageError
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    config = tiny.config()
+    save_checkpoint(tmp_path / "model", tiny.weights(config, "ForMaskedLM"), config, "ForMaskedLM")
+    return tmp_path / "model"
+
+
+def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    assert all(name in page for name in COMMANDS)
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as leave:
+            main([name, "--help"])
+        assert leave.value.code == 0
+        page += capsys.readouterr().out
+    assert max(map(len, page.splitlines())) <= 80
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage: bertkit COMMAND" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("bertkit 0.")
+
+
+def test_inspect(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(model)]) == 0
+    page = capsys.readouterr().out
+    assert "BertForMaskedLM" in page
+    assert "fill-mask" in page
+    assert main(["inspect", str(model), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["class"] == "BertForMaskedLM"
+
+
+def test_convert(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(model), str(tmp_path / "new"), "--to", "h5", "--dtype", "float16"]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "new" / name) for name in ("tf_model.h5", "config.json")]
+    assert load_checkpoint(tmp_path / "new")[0]["cls.predictions.bias"].dtype == np.float16
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["inspct", "x"], "There is no command 'inspct'; there are inspect, convert. Did you mean 'inspect'?"),
+        (["inspect"], "the following arguments are required: MODEL. Type: bertkit inspect --help"),
+        (["inspect", "no such model"], "'no such model'"),
+        (["inspect", "."], "config.json"),
+        (["convert", "a"], "required: DIRECTORY"),
+        (["convert", "a", "b", "--to", "bin"], "invalid choice: 'bin'"),
+        (["convert", "a", "b", "--max-shard"], "unrecognized arguments: --max-shard"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    words: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    output = capsys.readouterr()
+    assert not output.out
+    assert sentence in output.err
+    assert output.err.startswith("bertkit: ")
+    assert "Traceback" not in output.err
+
+
+def test_convert_does_not_overwrite(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(model), str(model)]) == 2
+    assert "say overwrite" in capsys.readouterr().err
+
+
+def test_the_installed_command_survives_a_closed_pipe(model: Path) -> None:
+    run = f"{sys.executable} -m bertkit.cli inspect {model} | true; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", run], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "0"
+    assert not result.stderr
+
+
+def test_progress_is_drawn_on_a_terminal_only(model: Path, tmp_path: Path) -> None:
+    """The bar goes to stderr, and only when somebody sees it."""
+    command = [sys.executable, "-m", "bertkit.cli", "convert", str(model), str(tmp_path / "new")]
+    assert not subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+
+def test_a_signature_is_a_parser() -> None:
+    seen = {}
+
+    def function(
+        name: Annotated[str, "a name"],
+        *,
+        count: Annotated[int, "how many"] = 3,
+        kind: Annotated[Literal["a", "b"] | None, "which"] = None,
+        loud: Annotated[bool, "shout"] = False,
+    ) -> None:
+        """Do it."""
+        seen.update(name=name, count=count, kind=kind, loud=loud)
+
+    globals().update(Annotated=Annotated, Literal=Literal)
+    call(function, "do", ["x", "--count", "4", "--kind", "b", "--loud"])
+    assert seen == {"name": "x", "count": 4, "kind": "b", "loud": True}
+    call(function, "do", ["y"])
+    assert seen == {"name": "y", "count": 3, "kind": None, "loud": False}
+    with pytest.raises(UsageError, match="invalid int value: 'many'. Type: bertkit do --help"):
+        call(function, "do", ["y", "--count", "many"])
