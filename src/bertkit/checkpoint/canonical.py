@@ -97,32 +97,37 @@ def _stripped(tensors: Mapping[str, Array], layout: Layout, prefix: str, found: 
     unwrap = {"keras": _unwrap_keras, "flax": _unwrap_flax}.get(layout, _unwrap)
     names = {}
     for name in tensors:
-        own = unwrap(name)
+        own = unwrap(name, prefix)
         if own is None or _DROPPED.search(own):
             found.dropped.append(name)
-        elif own.startswith(prefix):
-            names[name] = own.removeprefix(prefix)
         else:
-            found.dropped.append(name)
+            names[name] = own
     return _with_bert(names, layout)
 
 
-def _unwrap(name: str) -> str:
+# Each of these gives the name below the prefix, or None for what is not wanted.
+
+
+def _unwrap(name: str, prefix: str) -> str | None:
     """Without what DataParallel and torch.compile put before a name."""
-    return re.sub(r"^((module|_orig_mod)\.)+", "", name)
+    name = re.sub(r"^((module|_orig_mod)\.)+", "", name)
+    return name.removeprefix(prefix) if name.startswith(prefix) else None
 
 
-def _unwrap_flax(name: str) -> str | None:
+def _unwrap_flax(name: str, prefix: str) -> str | None:
     """Without the `params` of a training state, of which nothing else is wanted."""
-    return None if name.startswith(("opt_state/", "step")) else name.removeprefix("params/")
+    own = name.removeprefix("params/")
+    return own.removeprefix(prefix) if own.startswith(prefix) and not name.startswith(("opt_state/", "step")) else None
 
 
-def _unwrap_keras(name: str) -> str | None:
-    """`layer/model/path/to/weight:0` without layer and model.
+def _unwrap_keras(name: str, prefix: str) -> str | None:
+    """`layer/model/path/to/weight:0` without layer and model, which sharded files do not have.
 
     A head that shares the embeddings has a second copy of them below its own layer, which is not wanted.
     """
-    name = name.removesuffix(":0")
+    if not name.startswith(prefix):
+        return None
+    name = name.removeprefix(prefix).removesuffix(":0")
     layer, _, path = name.partition("/")
     own = path.partition("/")[2]
     if not own.startswith(("bert/", "mlm___cls/", "nsp___cls/", "classifier/", "qa_outputs/")):

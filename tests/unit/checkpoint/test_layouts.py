@@ -221,6 +221,25 @@ def test_google2_pooler_of_the_published_base_model() -> None:
     assert set(found.dropped) == set(untrained)
 
 
+@pytest.mark.parametrize("place", ["{top}/tf_bert_for_masked_lm/", ""])
+def test_keras_files_whole_and_sharded(place: str) -> None:
+    weights, spelled_ = spelled("ForMaskedLM", "keras")
+    theirs = {f"{place.format(top=own.split('/')[0])}{own}:0": array for own, array in spelled_.items()}
+    found = canonical(theirs, "keras")
+    assert_same(found, weights)
+    assert not found.unknown
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_a_part_of_an_encoder_decoder_in_keras_and_flax(part: str) -> None:
+    weights, keras = spelled("Model", "keras")
+    both = {f"{each}/{each}/{own}:0": array for own, array in keras.items() for each in ("encoder", "decoder")}
+    assert_same(canonical(both, "keras", f"{part}/{part}/"), weights)
+    weights, flax = spelled("Model", "flax")
+    both = {f"{each}/{own}": array for own, array in flax.items() for each in ("encoder", "decoder")}
+    assert_same(canonical(both, "flax", f"{part}/"), weights)
+
+
 def test_a_part_of_a_larger_model_is_named_by_its_prefix() -> None:
     weights = tiny.weights(tiny.config(), "Model")
     encoder = {f"encoder.{name.removeprefix('bert.')}": array for name, array in weights.items()}
