@@ -413,14 +413,14 @@ def test_a_hub_that_goes_away_between_listing_and_file(
     places = [locate(NAME), locate(NAME, force_download=True)]
     server.stop()
     for place in places:
-        with pytest.raises(HubError, match=rf"^{server.url} did not answer, or broke off \(.*Connection refused"):
+        with pytest.raises(HubError, match=rf"{server.url} did not answer, or broke off \(.*Connection refused"):
             place.fetch("config.json")
 
 
 def test_nobody_listens(locate: Locate, monkeypatch: pytest.MonkeyPatch, server: HubServer) -> None:
     server.stop()
     with pytest.raises(
-        HubError, match=rf"^{server.url} did not answer, .*\(\[Errno \d+\] Connection refused\).*HF_ENDP"
+        HubError, match=rf"{server.url} did not answer, .*\(\[Errno \d+\] Connection refused\).*HF_ENDP"
     ):
         locate(NAME)
 

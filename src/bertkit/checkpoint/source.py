@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bertkit.checkpoint import google2, hdf5, msgpack, safetensors_file, tensor_bundle, torch_bin
 from bertkit.checkpoint.files import Tensors
-from bertkit.config import read_json
+from bertkit.config import FILES, read_json
 from bertkit.errors import FileFormatError, HubError, UnsafeFileError, UsageError, did_you_mean
 from bertkit.hub import Place
 from bertkit.parameters import Layout
@@ -68,7 +68,8 @@ def open_source(place: Place, formats: Sequence[str] | None = None, variant: str
     for format in formats or ():
         if format not in NAMES:
             raise UsageError(f"There is no format {format!r}; we read {', '.join(NAMES)}.{did_you_mean(format, NAMES)}")
-    path = place.file or _find(place, formats or tuple(NAMES), variant)
+    named = place.file if place.file and place.file.name not in FILES else None  # config.json stands for its folder
+    path = named or _find(place, formats or tuple(NAMES), variant)
     format = _format(path)
     tensors = _read_shards(place, path, format) if path.name.endswith(".json") else _read_one(place, path, format)
     layout = "google2" if format == "google" and google2.is_google2(tensors) else _LAYOUT[format]

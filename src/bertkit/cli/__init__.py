@@ -49,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a folder that cannot be made, a full disk
+        print(f"bertkit: {error.filename or 'The disk'}: {error.strerror}.", file=sys.stderr)
+        return 2
     return 0
 
 

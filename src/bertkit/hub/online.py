@@ -78,7 +78,8 @@ def _explain(error: BaseException, repository: Repository, endpoint: str) -> str
     if isinstance(error, (errors.FileMetadataError, ValueError, KeyError, TypeError)):
         return f"{endpoint} answered, but not as the Hub does ({_reason(error)}): check HF_ENDPOINT and the proxy."
     return (
-        f"{endpoint} did not answer, or broke off ({_reason(error)}): check the connection, the proxy and HF_ENDPOINT, "
+        f"There is no folder {repository.id} here, and {endpoint} did not answer, or broke off ({_reason(error)}): check "
+        "the spelling, the connection, the proxy and HF_ENDPOINT, "
         "and type the same again to go on; files that came whole are kept."
     )
 

@@ -69,6 +69,7 @@ def test_convert(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["inspect"], "the following arguments are required: MODEL. Type: bertkit inspect --help"),
         (["inspect", "no such model"], "'no such model'"),
         (["inspect", "."], "config.json"),
+        (["inspect", "/dev/null"], "no config.json or bert_config.json in the folder /dev"),
         (["convert", "a"], "required: DIRECTORY"),
         (["convert", "a", "b", "--to", "bin"], "invalid choice: 'bin'"),
         (["convert", "a", "b", "--max-shard"], "unrecognized arguments: --max-shard"),
@@ -84,6 +85,16 @@ def test_wrong_use_is_one_sentence(
     assert sentence in output.err
     assert output.err.startswith("bertkit: ")
     assert "Traceback" not in output.err
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(model), "/dev/null/new"]) == 2
+    assert capsys.readouterr().err == "bertkit: /dev/null/new: Not a directory.\n"
+
+
+def test_a_configuration_stands_for_its_folder(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(model / "config.json")]) == 0
+    assert "BertForMaskedLM" in capsys.readouterr().out
 
 
 def test_convert_does_not_overwrite(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
