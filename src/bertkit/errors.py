@@ -3,7 +3,9 @@
     BertkitError
     ├── ConfigError           (ValueError)   a configuration that cannot be
     ├── UsageError            (ValueError)   an argument that cannot be
+    ├── TokenizerError        (ValueError)   a tokenizer's file that cannot be
     ├── HubError              (OSError)      a name that leads to no file
+    ├── DataError             (ValueError)   texts or examples that cannot be read
     ├── MissingExtraError     (ImportError)  an optional dependency that is not installed
     └── CheckpointError       (ValueError)
         ├── FileFormatError                  a file that is damaged, or of no format that we read
@@ -32,8 +34,16 @@ class UsageError(BertkitError, ValueError):
     """An argument that cannot be."""
 
 
+class TokenizerError(BertkitError, ValueError):
+    """A tokenizer's file that cannot be."""
+
+
 class HubError(BertkitError, OSError):
     """A name that leads to no file."""
+
+
+class DataError(BertkitError, ValueError):
+    """Texts or examples that cannot be read."""
 
 
 class MissingExtraError(BertkitError, ImportError):

@@ -1,14 +1,11 @@
-"""What all file formats share: a mapped file, bounded views of it, and files that appear whole or not at all."""
+"""What all file formats share: a mapped file, and bounded views of it."""
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import prod
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,22 +63,3 @@ def view(data: memoryview, dtype: np.dtype[np.generic], shape: tuple[int, ...], 
     array = np.frombuffer(data, dtype, count, start).reshape(shape) if count else np.empty(shape, dtype)
     array.flags.writeable = False
     return array
-
-
-@contextlib.contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write to that stands at `path` once the block has ended, and never in part.
-
-    It is written beside and renamed, so that a crash, Ctrl-C or a full disk leaves what stood there before.
-    """
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

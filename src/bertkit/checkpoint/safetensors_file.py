@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from bertkit.checkpoint.dtypes import as_stored, check_dtype, dtype_named
-from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view, whole_file
+from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
+from bertkit.disk import whole_file
 from bertkit.errors import FileFormatError, UnsafeFileError
 
 LONGEST_HEADER = 100_000_000

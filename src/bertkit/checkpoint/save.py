@@ -11,9 +11,10 @@ from typing import Literal
 
 from bertkit.checkpoint import hdf5, msgpack, safetensors_file, tensor_bundle
 from bertkit.checkpoint.canonical import Canonical
-from bertkit.checkpoint.files import OnBytes, Tensors, whole_file
+from bertkit.checkpoint.files import OnBytes, Tensors
 from bertkit.checkpoint.load import fit
 from bertkit.config import BertConfig
+from bertkit.disk import whole_file
 from bertkit.errors import LoadError, UsageError
 from bertkit.parameters import Layout, Parameter, expand, head_of, transposed
 

@@ -29,7 +29,8 @@ import numpy as np
 from bertkit.checkpoint import protobuf, sstable
 from bertkit.checkpoint.crc32c import masked_crc32c
 from bertkit.checkpoint.dtypes import as_stored, check_dtype, dtype_named
-from bertkit.checkpoint.files import Array, OnBytes, Tensors, map_file, view, whole_file
+from bertkit.checkpoint.files import Array, OnBytes, Tensors, map_file, view
+from bertkit.disk import whole_file
 from bertkit.errors import FileFormatError, UsageError
 
 # TensorFlow's number of a type -> NumPy's name of it.

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from bertkit.checkpoint.dtypes import FLOATS, INTEGERS, as_stored, check_dtype
-from bertkit.checkpoint.files import Array, OnBytes, Tensors, whole_file
+from bertkit.checkpoint.files import Array, OnBytes, Tensors
 from bertkit.checkpoint.hdf5 import layout
 from bertkit.checkpoint.hdf5.datatype import encode_number, encode_string
 from bertkit.checkpoint.hdf5.layout import Message, Storage, padded
 from bertkit.checkpoint.nested import Tree, nest
+from bertkit.disk import whole_file
 from bertkit.errors import UsageError
 
 Attributes = Mapping[str, "str | list[str]"]
