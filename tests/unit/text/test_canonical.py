@@ -1,0 +1,42 @@
+"""The canonical forms are Unicode's: Python's own agrees on all that every supported Python knows."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import nasty
+
+from bertkit.text.canonical import Canonical
+from bertkit.text.unicode import tables
+
+CANONICAL = Canonical(tables("slow"))
+
+
+def known(text: str) -> bool:
+    """Unicode never changes the forms of what it has assigned; 13.0 is the version of Python 3.10, 14.0 is ours."""
+    old, new = tables("fast").combining, tables("slow").combining
+    return all(unicodedata.combining(char) == new.get(ord(char), 0) for char in text) or old is new
+
+
+def test_every_code_point() -> None:
+    for code in nasty.code_points():
+        char = chr(code)
+        decomposed = unicodedata.normalize("NFD", char)
+        if unicodedata.category(char) != "Cn" and decomposed != char and known(decomposed):
+            assert CANONICAL.decompose(char) == decomposed
+            assert CANONICAL.compose(decomposed) == unicodedata.normalize("NFC", char)
+
+
+def test_texts() -> None:
+    for text in filter(known, nasty.texts(seed=3, count=3000)):
+        assert CANONICAL.decompose(text) == unicodedata.normalize("NFD", text)
+        assert CANONICAL.compose(CANONICAL.decompose(text)) == unicodedata.normalize("NFC", text)
+
+
+def test_clusters_hold_all_that_joins() -> None:
+    """The form of a text is the forms of its clusters, with the rest left alone or formed by itself."""
+    pattern = CANONICAL.clusters()
+    for text in filter(known, nasty.texts(seed=4, count=2000)):
+        whole = unicodedata.normalize("NFC", text)
+        parts = pattern.sub(lambda match: unicodedata.normalize("NFC", match[0]), text)
+        assert "".join(unicodedata.normalize("NFC", char) for char in parts) == whole
