@@ -1,0 +1,72 @@
+"""What a tokenizer is, as its files say it: where files and tokenizers meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bertkit.text.characters import Rules
+from bertkit.text.template import Template
+from bertkit.text.vocabulary import AddedToken, Vocabulary
+
+Side = Literal["left", "right"]
+
+DEFAULT_LENGTH = 512
+"""The longest input where no file tells of one: BERT's."""
+
+SPECIAL = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+"""BERT's special tokens, by the attribute that holds them, in the order in which they are added where they are missing."""
+
+ATTRIBUTES = ("bos_token", "eos_token", *SPECIAL)
+"""All attributes that hold a special token."""
+
+
+def special_tokens() -> dict[str, AddedToken]:
+    """BERT's own special tokens, by attribute."""
+    return {name: AddedToken(content, special=True) for name, content in SPECIAL.items()}
+
+
+@dataclass
+class TokenizerFiles:
+    """All that the files of a tokenizer say."""
+
+    vocabulary: Vocabulary
+    rules: Rules = field(default_factory=Rules)
+    special: dict[str, AddedToken] = field(default_factory=special_tokens)  # by attribute, such as "cls_token"
+    additional: list[AddedToken] = field(default_factory=list)  # additionalspecial_tokens
+    added: dict[int, AddedToken] = field(default_factory=dict)  # by id: the special tokens, and those of add_tokens
+    do_basic_tokenize: bool = True  # False: the slow tokenizer only splits at blanks
+    never_split: tuple[str, ...] = ()  # words that the slow tokenizer leaves alone
+    model_max_length: int | None = None  # None: not told
+    padding_side: Side = "right"
+    truncation_side: Side = "right"
+    clean_up: bool = True  # clean_up_tokenization_spaces
+    decoder_clean_up: bool = True  # the same, of the decoder in tokenizer.json, which the fast tokenizer always runs
+    prefix: str = "##"  # of a piece that is not the first of its word
+    max_chars: int = 100  # a longer word is unknown
+    unk: str = "[UNK]"  # the token of an unknown word
+    template: Template | None = None  # None: BERT's own
+    truncation: Mapping[str, Any] | None = None  # the sections of tokenizer.json, kept on saving
+    padding: Mapping[str, Any] | None = None
+    foreign: str | None = None  # the text of a tokenizer.json that is not a plain BERT one
+    extra: dict[str, Any] = field(
+        default_factory=dict
+    )  # keys of tokenizer_config.json that no field is for, kept on saving
+
+    @property
+    def longest_word(self) -> int:
+        """Characters of the longest word that is not unknown: Google's own limit is twice that of the others."""
+        return 200 if self.rules.compat == "google" and self.max_chars == 100 else self.max_chars
+
+    def id_of(self, token: str) -> int | None:
+        """The id of an added token or of one of the vocabulary."""
+        return next(
+            (index for index, added in self.added.items() if added.content == token), self.vocabulary.ids.get(token)
+        )
