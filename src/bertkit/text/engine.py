@@ -1,0 +1,43 @@
+"""What every engine of the tokenizers offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Pieces(NamedTuple):
+    """The ids of a batch of texts, one text after the other; text i is `ids[ends[i - 1] : ends[i]]`."""
+
+    ids: NDArray[np.int32]  # [T]
+    ends: NDArray[np.int64]  # [N]
+
+
+class Details(NamedTuple):
+    """For each piece: where it begins and ends in its text, and the number of its word."""
+
+    starts: list[int]
+    ends: list[int]
+    words: list[int]
+
+
+class Located(NamedTuple):
+    """The pieces of a batch, and the details of each."""
+
+    pieces: Pieces
+    starts: NDArray[np.int32]  # [T]
+    ends: NDArray[np.int32]  # [T]
+    words: NDArray[np.int32]  # [T]
+
+
+class Engine(Protocol):
+    """Texts -> pieces."""
+
+    def encode(self, texts: Sequence[str]) -> Pieces: ...
+    def ids(self, text: str) -> list[int]: ...
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> Pieces: ...
+    def details(self, text: str) -> Details: ...
+    def details_of_words(self, words: Sequence[str]) -> Details: ...

@@ -1,0 +1,112 @@
+"""The engine of the tokenizers library, and the backend of a plain BERT tokenizer."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from bertkit.errors import TokenizerError
+from bertkit.text.characters import Rules
+from bertkit.text.description import TokenizerFiles
+from bertkit.text.rust import RustEngine, to_backend
+from bertkit.text.tokenizer_json import backend_from, compose
+from bertkit.text.vocabulary import AddedToken, Vocabulary
+
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "un", "##aff", "##able", ",", "Hello"]
+
+
+def plain(rules: Rules | None = None, **fields: object) -> TokenizerFiles:
+    """A small BERT tokenizer."""
+    files = TokenizerFiles(Vocabulary(TOKENS), rules or Rules(), **fields)  # type: ignore[arg-type]
+    files.added = {files.vocabulary.ids[token.content]: token for token in files.special.values()}
+    return files
+
+
+@pytest.fixture
+def engine() -> RustEngine:
+    return RustEngine(to_backend(plain()))
+
+
+def test_ids_are_packed(engine: RustEngine) -> None:
+    ids, ends = engine.encode(["Hello, unaffable", "", "[MASK] zzz"])
+    assert ids.tolist() == [5, 9, 6, 7, 8, 4, 1]
+    assert ends.tolist() == [5, 5, 7]
+    assert (ids.dtype, ends.dtype) == (np.int32, np.int64)
+
+
+def test_no_texts(engine: RustEngine) -> None:
+    for pieces in (engine.encode([]), engine.encode_words([])):
+        assert pieces.ids.shape == pieces.ends.shape == (0,)
+
+
+def test_words(engine: RustEngine) -> None:
+    ids, ends = engine.encode_words([["Hello,", "unaffable"], []])
+    assert ids.tolist() == [5, 9, 6, 7, 8]
+    assert ends.tolist() == [5, 5]
+
+
+def test_details(engine: RustEngine) -> None:
+    text = "Hello  [MASK] unaffable"
+    starts, ends, words = engine.details(text)
+    assert [text[start:end] for start, end in zip(starts, ends, strict=True)] == [
+        "Hello",
+        "[MASK]",
+        "un",
+        "aff",
+        "able",
+    ]
+    assert words == [0, 1, 2, 2, 2]
+
+
+def test_details_of_words(engine: RustEngine) -> None:
+    starts, ends, words = engine.details_of_words(["Hello,", "unaffable"])
+    assert (starts, ends, words) == ([0, 5, 0, 2, 5], [5, 6, 2, 5, 9], [0, 0, 1, 1, 1])
+
+
+def test_truncation_and_padding_of_the_file_are_off() -> None:
+    truncation = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    padding = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None}
+    padding |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+    backend = to_backend(plain(truncation=truncation, padding=padding))
+    assert backend.truncation and backend.padding
+    assert RustEngine(backend).encode(["hello hello hello hello", "hello"]).ends.tolist() == [4, 5]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(),
+        Rules(lowercase=False),
+        Rules(strip_accents=True),
+        Rules(chinese=False),
+        Rules(clean=False, lowercase=False),
+    ],
+)
+def test_the_backend_is_the_one_that_others_build(rules: Rules) -> None:
+    backend = Tokenizer(models.WordPiece(dict(Vocabulary(TOKENS).ids), unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(rules.clean, rules.chinese, rules.strip_accents, rules.lowercase)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    ours = to_backend(plain(rules))
+    assert json.loads(backend.to_str())["post_processor"] == json.loads(ours.to_str())["post_processor"]
+    for text in ("Hello, ÉÈ unaffable 世界\x01\t", "héllo"):
+        assert ours.encode(text, "hello").ids == backend.encode(text, "hello").ids
+        assert ours.encode(text, "hello").type_ids == backend.encode(text, "hello").type_ids
+
+
+def test_the_text_is_the_one_that_the_library_writes() -> None:
+    files = plain(prefix="@@", max_chars=50, decoder_clean_up=False)
+    files.added[11] = AddedToken("Zürich", lstrip=True)
+    assert to_backend(files).to_str(pretty=True) == compose(files)
+
+
+def test_what_the_library_refuses() -> None:
+    with pytest.raises(TokenizerError, match="model.json is not understood by the tokenizers library"):
+        backend_from('{"model": {"type": "Nonsense"}}', "model.json")

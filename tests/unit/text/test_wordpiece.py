@@ -1,0 +1,86 @@
+"""WordPiece against the `tokenizers` library, and its table."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers.models import WordPiece as Theirs
+
+from bertkit.errors import UsageError
+from bertkit.text import wordpiece
+from bertkit.text.wordpiece import WordPiece
+
+TOKENS = [
+    "[UNK]",
+    "a",
+    "b",
+    "ab",
+    "abc",
+    "##a",
+    "##b",
+    "##bc",
+    "##cab",
+    "c",
+    "##c",
+    "é",
+    "##é",
+    "日",
+    "un",
+    "##aff",
+    "##able",
+    "##",
+]
+IDS = {token: id for id, token in enumerate(TOKENS)}
+
+
+def theirs(word: str, longest_word: int = 100) -> tuple[list[int], list[tuple[int, int]]]:
+    model = Theirs(IDS, unk_token="[UNK]", max_input_chars_per_word=longest_word)
+    tokens = model.tokenize(word)
+    return [token.id for token in tokens], [token.offsets for token in tokens]
+
+
+@given(st.text(alphabet="abcé日x", min_size=1, max_size=20))
+def test_equal_to_the_library(word: str) -> None:
+    ids, ends = WordPiece(IDS).pieces(word)
+    wanted, offsets = theirs(word)
+    assert ids == wanted
+    spans = [(len(word.encode()[:start].decode()), len(word.encode()[:end].decode())) for start, end in offsets]
+    assert list(zip([0, *ends[:-1]], ends, strict=True)) == spans
+
+
+@pytest.mark.parametrize("length", [99, 100, 101, 10_000])
+def test_a_long_word_is_unknown(length: int) -> None:
+    assert WordPiece(IDS).pieces("a" * length)[0] == theirs("a" * length)[0]
+    assert WordPiece(IDS, longest_word=200).pieces("a" * length)[0] == theirs("a" * length, 200)[0]
+
+
+def test_a_batch_is_its_words_one_after_the_other() -> None:
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abc", k=rng.randint(1, 8))) for _ in range(3_000)]
+    ours = WordPiece(IDS)
+    for some in (words[:1], words, words, []):
+        split = ours.split(some)
+        each = [ours.pieces(word) for word in some]
+        assert split.ids.tolist() == [id for ids, _ in each for id in ids]
+        assert split.counts.tolist() == [len(ids) for ids, _ in each]
+        assert split.ends.tolist() == [end for _, ends in each for end in ends]
+        assert split.starts.tolist() == [start for _, ends in each for start in [0, *ends[:-1]]]
+        assert ours.ids_of(some) == split.ids.tolist()
+
+
+def test_the_table_begins_anew_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wordpiece, "MOST_WORDS", 100)
+    ours = WordPiece(IDS)
+    for number in range(50):
+        words = [f"a{'b' * (number % 30)}{'c' * place}" for place in range(20)]
+        np.testing.assert_array_equal(ours.split(words).ids, WordPiece(IDS).split(words).ids)
+        assert len(ours._table) <= 120
+
+
+def test_a_vocabulary_needs_an_unknown_token() -> None:
+    with pytest.raises(UsageError, match=r"no \[UNK\], which stands for words that it cannot spell: add it"):
+        WordPiece({"a": 0})
