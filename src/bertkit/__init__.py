@@ -18,12 +18,20 @@ if TYPE_CHECKING:
     from bertkit.config import BertConfig as BertConfig
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
+    from bertkit.text.auto import AutoTokenizer as AutoTokenizer
+    from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
+    from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
+    from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AutoConfig": "config",
+    "AutoTokenizer": "text.auto",
+    "BatchEncoding": "text.batch_encoding",
     "BertConfig": "config",
+    "BertTokenizer": "text.tokenizer",
+    "BertTokenizerFast": "text.tokenizer",
     "BertkitError": "errors",
     "Inspection": "checkpoint",
     "LoadReport": "checkpoint",

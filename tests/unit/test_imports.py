@@ -53,7 +53,11 @@ def test_public_names() -> None:
     assert bertkit.__all__ == sorted(bertkit.__all__)
     assert bertkit.__all__ == [
         "AutoConfig",
+        "AutoTokenizer",
+        "BatchEncoding",
         "BertConfig",
+        "BertTokenizer",
+        "BertTokenizerFast",
         "BertkitError",
         "Inspection",
         "LoadReport",

@@ -1,0 +1,50 @@
+"""AutoTokenizer: BERT's two tokenizers under the name that code for many models uses."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from bertkit.errors import UsageError
+from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from bertkit.text.customize import Settings
+
+
+class AutoTokenizer:
+    """BertTokenizerFast, or BertTokenizer where `use_fast=False` asks for it. Another model's tokenizer is refused by name."""
+
+    @staticmethod
+    def from_pretrained(
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        use_fast: bool = True,
+        cache_dir: str | os.PathLike[str] | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        revision: str = "main",
+        subfolder: str = "",
+        trust_remote_code: bool = False,
+        **settings: Unpack[Settings],
+    ) -> BertTokenizer | BertTokenizerFast:
+        """The tokenizer of a model: a folder, a file, a built-in model or a name on the Hub.
+
+        `settings` override what the files say, as in `do_lower_case=False`.
+        """
+        if trust_remote_code:
+            raise UsageError("bertkit never runs code that comes with a model: leave trust_remote_code out.")
+        kind = BertTokenizerFast if use_fast else BertTokenizer
+        return kind.from_pretrained(
+            pretrained_model_name_or_path,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+            revision=revision,
+            subfolder=subfolder,
+            **settings,
+        )
