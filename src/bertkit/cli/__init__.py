@@ -12,8 +12,10 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "inspect": ("bertkit.cli.inspect:inspect", "show what a checkpoint holds, what it lacks and what it is for"),
+    "inspect": ("bertkit.cli.inspect:inspect", "show what a checkpoint holds, what it lacks, what it is for"),
     "convert": ("bertkit.cli.convert:convert", "write a checkpoint in another format"),
+    "tokenize": ("bertkit.cli.tokenize:tokenize", "show a text's tokens, ids, types and offsets"),
+    "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "learn a vocabulary from files of texts"),
 }
 """Name -> where its function is, and what it does."""
 
@@ -56,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _help() -> str:
-    commands = "\n".join(f"  {name:<10}{what}" for name, (_, what) in COMMANDS.items())
+    width = max(map(len, COMMANDS)) + 2
+    commands = "\n".join(f"  {name:<{width}}{what}" for name, (_, what) in COMMANDS.items())
     return f"""usage: bertkit COMMAND ...
 
 BERT, whole.

@@ -2,8 +2,10 @@
 
     def convert(source: Annotated[str, "what to read"], *, to: Annotated[Literal["a", "b"], "the format"] = "a") -> None: ...
 
-is `bertkit convert SOURCE [--to {a,b}]`: parameters before the `*` are positions, those behind it options, a bool is a switch,
-and the text of an annotation is the help. The docstring is the description.
+is `bertkit convert SOURCE [--to {a,b}]`: parameters before the `*` are positions, those behind it options, and the text of an
+annotation is the help. The docstring is the description. Of the positions, a `list[str]` takes one word or more, and one with a
+default may be left out. Of the options, one without a default must be given, a bool that is False by default is a switch, and any
+other bool (`bool | None = None`) a pair of switches, `--accents` and `--no-accents`.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ def _wrapped(text: str) -> str:
 
 
 def _split(hint: Any) -> tuple[Any, str]:
-    """`Annotated[str | None, "help"]` -> str and "help"."""
+    """`Annotated[str | None, "help"]` -> str and "help", `Annotated[list[str], "help"]` -> list[str] and "help"."""
     kind, text = (hint.__origin__, hint.__metadata__[0]) if get_origin(hint) is Annotated else (hint, "")
     if get_origin(kind) in (Union, UnionType):
         kind = next(part for part in get_args(kind) if part is not NoneType)
@@ -60,20 +62,43 @@ def _split(hint: Any) -> tuple[Any, str]:
 
 def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
     if parameter.kind is not parameter.KEYWORD_ONLY:
-        parser.add_argument(parameter.name, metavar=parameter.name.upper(), help=text, type=kind)
-        return
-    option = "--" + parameter.name.rstrip("_").replace("_", "-")
-    if kind is bool:
-        parser.add_argument(option, dest=parameter.name, action="store_true", help=text)
-        return
-    default = f" (default: {parameter.default})" if parameter.default not in (None, "") else ""
+        _add_position(parser, parameter, kind, text)
+    elif kind is bool:
+        _add_switch(parser, parameter, text)
+    else:
+        _add_option(parser, parameter, kind, text)
+
+
+def _add_position(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
+    name = parameter.name
+    if get_origin(kind) is list:
+        parser.add_argument(name, metavar=name.upper(), help=text, type=get_args(kind)[0], nargs="+")
+    elif parameter.default is parameter.empty:
+        parser.add_argument(name, metavar=name.upper(), help=text, type=kind)
+    else:
+        parser.add_argument(name, metavar=name.upper(), help=text, type=kind, nargs="?", default=parameter.default)
+
+
+def _add_switch(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
+    action = "store_true" if parameter.default is False else argparse.BooleanOptionalAction
+    parser.add_argument(_option(parameter), dest=parameter.name, default=parameter.default, action=action, help=text)
+
+
+def _add_option(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
     choices = get_args(kind) if get_origin(kind) is Literal else None
+    needed = parameter.default is parameter.empty
+    default = f" (default: {parameter.default})" if not needed and parameter.default not in (None, "") else ""
     parser.add_argument(
-        option,
+        _option(parameter),
         dest=parameter.name,
-        default=parameter.default,
+        default=None if needed else parameter.default,
+        required=needed,
         help=text + default,
         choices=choices,
         metavar=None if choices else parameter.name.upper(),
         type=str if choices else kind,
     )
+
+
+def _option(parameter: inspect.Parameter) -> str:
+    return "--" + parameter.name.rstrip("_").replace("_", "-")

@@ -65,7 +65,10 @@ def test_convert(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["inspct", "x"], "There is no command 'inspct'; there are inspect, convert. Did you mean 'inspect'?"),
+        (
+            ["inspct", "x"],
+            "There is no command 'inspct'; there are inspect, convert, tokenize, train-tokenizer. Did you mean 'inspect'?",
+        ),
         (["inspect"], "the following arguments are required: MODEL. Type: bertkit inspect --help"),
         (["inspect", "no such model"], "'no such model'"),
         (["inspect", "."], "config.json"),
@@ -113,6 +116,44 @@ def test_progress_is_drawn_on_a_terminal_only(model: Path, tmp_path: Path) -> No
     """The bar goes to stderr, and only when somebody sees it."""
     command = [sys.executable, "-m", "bertkit.cli", "convert", str(model), str(tmp_path / "new")]
     assert not subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+
+def test_lists_choices_that_may_stay_open_and_options_that_must_be_given() -> None:
+    seen = {}
+
+    def function(
+        files: Annotated[list[str], "files"],
+        *,
+        out: Annotated[str, "where to"],
+        accents: Annotated[bool | None, "keep them"] = None,
+        bar: Annotated[bool, "draw it"] = True,
+    ) -> None:
+        """Do it."""
+        seen.update(files=files, out=out, accents=accents, bar=bar)
+
+    call(function, "do", ["a", "b", "--out", "c", "--no-accents", "--no-bar"])
+    assert seen == {"files": ["a", "b"], "out": "c", "accents": False, "bar": False}
+    call(function, "do", ["a", "--accents", "--out", "c"])
+    assert seen == {"files": ["a"], "out": "c", "accents": True, "bar": True}
+    call(function, "do", ["a", "--out", "c"])
+    assert seen["accents"] is None
+    with pytest.raises(UsageError, match="required: --out"):
+        call(function, "do", ["a"])
+    with pytest.raises(UsageError, match="required: FILES"):
+        call(function, "do", ["--out", "c"])
+
+
+def test_a_position_with_a_default_may_be_left_out() -> None:
+    seen = []
+
+    def function(text: Annotated[str, "a text"] = "-") -> None:
+        """Do it."""
+        seen.append(text)
+
+    call(function, "do", [])
+    call(function, "do", ["-"])
+    call(function, "do", ["x"])
+    assert seen == ["-", "-", "x"]
 
 
 def test_a_signature_is_a_parser() -> None:

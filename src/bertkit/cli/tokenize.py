@@ -1,0 +1,151 @@
+"""`bertkit tokenize`."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
+
+from bertkit.data.readers import read_lines
+
+
+class Encoding(Protocol):
+    """What is asked of the encoding of one text or pair: a BatchEncoding."""
+
+    def __getitem__(self, key: str) -> Any: ...
+    def tokens(self) -> list[str]: ...
+    def sequence_ids(self) -> list[int | None]: ...
+
+
+class Row(NamedTuple):
+    """A token: its id, its type, and where it stands in the first (0) or second (1) text; None for a special token."""
+
+    token: str
+    id: int
+    type: int
+    start: int
+    end: int
+    sequence: int | None
+
+
+def tokenize(
+    text: Annotated[str, "the text; - (the default) reads texts from stdin, one a line"] = "-",
+    *,
+    model: Annotated[str, "a directory or a Hub id with a tokenizer"],
+    pair: Annotated[str | None, "a second text, for a model that takes two"] = None,
+    format: Annotated[Literal["table", "json", "ids"], "a table for people, JSON lines, or the ids alone"] = "table",
+    revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main",
+) -> None:
+    """Show a text's tokens, with their ids, types (first or second text) and offsets (from and to which character)."""
+    tokenizer = _load(model, revision)
+    for number, one in enumerate(read_lines("-") if text == "-" else [text]):
+        found = rows(tokenizer(one, pair, return_offsets_mapping=True))
+        if number and format == "table":
+            print()
+        print(render(found, [one] if pair is None else [one, pair], format))
+
+
+def _load(model: str, revision: str) -> Callable[..., Encoding]:
+    from bertkit.text.auto import AutoTokenizer
+
+    tokenizer: Callable[..., Encoding] = AutoTokenizer.from_pretrained(model, revision=revision)
+    return tokenizer
+
+
+def rows(encoding: Encoding) -> list[Row]:
+    """The tokens of the encoding of one text or pair."""
+    offsets = encoding["offset_mapping"]
+    columns = (encoding.tokens(), encoding["input_ids"], encoding["token_type_ids"], offsets, encoding.sequence_ids())
+    return [
+        Row(token, int(id_), int(type_), int(start), int(end), sequence)
+        for token, id_, type_, (start, end), sequence in zip(*columns, strict=True)
+    ]
+
+
+def render(found: Sequence[Row], texts: Sequence[str], format: Literal["table", "json", "ids"]) -> str:
+    """The tokens of `texts` as a page, as one line of JSON, or as ids with blanks between them."""
+    if format == "ids":
+        return " ".join(str(row.id) for row in found)
+    return _json(found, texts) if format == "json" else table(found, texts)
+
+
+def _json(found: Sequence[Row], texts: Sequence[str]) -> str:
+    page = {
+        **dict(zip(("text", "pair"), texts, strict=False)),
+        "tokens": [row.token for row in found],
+        "ids": [row.id for row in found],
+        "types": [row.type for row in found],
+        "offsets": [[row.start, row.end] for row in found],
+    }
+    return json.dumps(page, ensure_ascii=False)
+
+
+def table(found: Sequence[Row], texts: Sequence[str]) -> str:
+    """Tokens in columns that stay straight in a terminal, whatever the script.
+
+    >>> print(table([Row("[CLS]", 101, 0, 0, 0, None), Row("日", 1864, 0, 0, 1, 0)], ["日"]))
+    token    id  type  offsets  text
+    [CLS]   101     0
+    日     1864     0  0-1      日
+    """
+    cells = [("token", "id", "type", "offsets", "text"), *(_cells(row, texts) for row in found)]
+    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(_line(line, widths) for line in cells)
+
+
+def _cells(row: Row, texts: Sequence[str]) -> tuple[str, ...]:
+    if row.sequence is None:
+        return _shown(row.token), str(row.id), str(row.type), "", ""
+    source = texts[row.sequence][row.start : row.end]
+    return _shown(row.token), str(row.id), str(row.type), f"{row.start}-{row.end}", _shown(source)
+
+
+def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
+    """Numbers to the right, everything else to the left."""
+    padded = (
+        (cell, " " * (most - width(cell)), number in (1, 2))
+        for number, (cell, most) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(blank + cell if right else cell + blank for cell, blank, right in padded).rstrip()
+
+
+def _shown(text: str) -> str:
+    """Text without what moves the cursor or cannot be seen: controls, lone surrogates, turns of the direction of writing."""
+    return "".join(
+        character if character.isprintable() or character == _JOINER else repr(character)[1:-1] for character in text
+    )
+
+
+_JOINER, _EMOJI_STYLE = "\u200d", "\ufe0f"
+_SKIN = range(0x1F3FB, 0x1F400)
+_JAMO_INSIDE = frozenset(
+    [*range(0x1160, 0x1200), *range(0xD7B0, 0xD7FC)]
+)  # vowels and finals of Hangul, drawn into the syllable
+
+
+def width(text: str) -> int:
+    r"""How many columns of a terminal a text takes.
+
+    >>> width("abc"), width("한국"), width("e\u0301"), width("👩\u200d👧"), width("☕")
+    (3, 4, 1, 2, 2)
+    """
+    total = last = 0
+    before = ""
+    for character in text:
+        last = _columns(character, before, last)
+        before = character
+        total += last
+    return total
+
+
+def _columns(character: str, before: str, last: int) -> int:
+    """The columns that a character adds behind the character `before`, which took `last`."""
+    if character == _EMOJI_STYLE:
+        return int(last == 1)
+    category = unicodedata.category(character)
+    if category in ("Mn", "Me", "Cf") or ord(character) in _JAMO_INSIDE:
+        return 0
+    if (category == "So" and before == _JOINER) or (ord(character) in _SKIN and last == 2):
+        return 0  # one emoji with those before it
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -1,0 +1,5 @@
+"""Texts and examples out of files."""
+
+from __future__ import annotations
+
+from bertkit.data.readers import read_texts as read_texts
