@@ -31,8 +31,13 @@ def test_the_first_command_prints_what_it_says() -> None:
 
 def test_its_python_runs() -> None:
     test = doctest.DocTestParser().get_doctest("".join(blocks("python")), {}, "README.md", "README.md", 0)
-    assert len(test.examples) == 3
+    assert len(test.examples) == 6
     assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_the_examples_of_the_documentation_run() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert doctest.testfile(str(page), module_relative=False, encoding="utf-8").failed == 0
 
 
 def test_its_tree_is_the_tree() -> None:
