@@ -29,7 +29,7 @@ _COMPATS = ("fast", "slow", "google")
 _CHINESE = [range(0x3400, 0x4DC0), range(0x4E00, 0xA000), range(0xF900, 0xFB00), range(0x20000, 0x2A6E0)]
 _CHINESE += [range(0x2A700, 0x2B820), range(0x2F800, 0x2FA20)]
 _EXTENSION_E = range(0x2B820, 0x2CEB0)
-_FAST_EXTENSION_E = range(0x2B920, 0x2CEB0)  # a misprint in `tokenizers` that all its vocabularies have seen
+_FAST_EXTENSION_E = range(0x2B920, 0x2CEB0)  # `tokenizers` begins it 256 characters late
 
 
 @dataclass(frozen=True)

@@ -181,9 +181,9 @@ def test_words_are_whole(text: str, rules: Rules) -> None:
 @pytest.mark.parametrize("text", ["ab\ud800c", "日\udfff", "\udc80" * 500])
 def test_half_a_surrogate_pair_is_refused(compat: bertkit.text.unicode.Compat, text: str) -> None:
     normalizer = Normalizer(Rules(compat=compat))
-    position = len(text.partition(text[2:3] if text[0] == "a" else text[1:2])[0]) if text[0] != "\udc80" else 0
+    position = next(place for place, char in enumerate(text) if "\ud800" <= char <= "\udfff")
     for act in (normalizer.words, normalizer.aligned, lambda text: normalizer.joined(["fine", text, "é"])):
-        with pytest.raises(UsageError, match=f"surrogate pair, U\\+D.* at position {position}, near .*type|put"):
+        with pytest.raises(UsageError, match=f"surrogate pair, U\\+D.* at position {position}, near .* To put"):
             act(text)
 
 
