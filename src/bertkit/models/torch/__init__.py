@@ -5,6 +5,7 @@ Read packing.py's first lines, then model.py from top to bottom, then one class 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from bertkit.errors import MissingExtraError
@@ -16,20 +17,19 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("torch", "torch", "A PyTorch model") from error
 
 
+_KINDS = {kind.__name__: kind for kind in OUTPUTS}
+
+
 def _flatten(output: ModelOutput) -> tuple[list[Any], Any]:
     """What was computed, for code that walks outputs (sharding, export). What nobody has read stays unread."""
-    there = output.unread()
-    names = tuple(name for name, value in there.items() if not isinstance(value, Later))
-    return [there[name] for name in names], (type(output), names)
+    there = {name: value for name, value in output.unread().items() if not isinstance(value, Later)}
+    return list(there.values()), [type(output).__name__, *there]
 
 
-def _unflatten(values: Any, context: Any) -> ModelOutput:
-    kind, names = context
-    output: ModelOutput = kind(dict(zip(names, values, strict=True)))
-    return output
+def _unflatten(values: Iterable[Any], context: Any) -> ModelOutput:
+    kind, *names = context
+    return _KINDS[kind](dict(zip(names, values, strict=True)))
 
 
-for _output in OUTPUTS:
-    _pytree.register_pytree_node(
-        _output, _flatten, _unflatten, serialized_type_name=f"bertkit.outputs.{_output.__name__}"
-    )
+for _kind in OUTPUTS:
+    _pytree.register_pytree_node(_kind, _flatten, _unflatten, serialized_type_name=f"bertkit.outputs.{_kind.__name__}")

@@ -50,7 +50,7 @@ class BertPreTrainedModel(nn.Module):
         """Tie what is shared, and draw the parameters that are on the meta device yet. The last line of a subclass's __init__."""
         self.tie_weights()
         self.register_load_state_dict_pre_hook(_with_aliases)
-        self.register_load_state_dict_post_hook(lambda module, keys: module.tie_weights())
+        self.register_load_state_dict_post_hook(_tie_again)
         device = torch.get_default_device()
         if device.type != "meta":
             self._take({}, torch.get_default_dtype(), device)
@@ -354,7 +354,7 @@ class BertPreTrainedModel(nn.Module):
 
     def enable_input_require_grads(self) -> None:
         """Let gradients flow through frozen embeddings, which adapters with checkpointing need."""
-        self.get_input_embeddings().register_forward_hook(lambda module, args, output: output.requires_grad_(True))
+        self.get_input_embeddings().register_forward_hook(_require_grad)
 
     def wants_dict(self, return_dict: bool | None) -> bool:
         """Whether a forward returns an output object rather than a tuple."""
@@ -415,3 +415,12 @@ def _with_aliases(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_
             known = state_dict.get(prefix + name, state_dict.get(prefix + alias))
             if known is not None:
                 state_dict[prefix + name] = state_dict[prefix + alias] = known
+
+
+def _tie_again(module: BertPreTrainedModel, _: Any) -> None:
+    """After a state dict was loaded, perhaps with assign=True."""
+    module.tie_weights()
+
+
+def _require_grad(module: nn.Module, given: Any, output: Tensor) -> None:
+    output.requires_grad_(True)
