@@ -101,7 +101,10 @@ def cases() -> dict[str, Case]:
     base, right = tokens("Model"), padding("Model")
     mask = right["attention_mask"]
     left = mask[:, ::-1].copy()
-    for kind, array in (("left padding", left), ("holes", numbers("holes", 0, 2, mask.shape) | (np.arange(LENGTH) < 1))):
+    for kind, array in (
+        ("left padding", left),
+        ("holes", numbers("holes", 0, 2, mask.shape) | (np.arange(LENGTH) < 1)),
+    ):
         add(kind, inputs=base | {"attention_mask": array})
     add("empty row", inputs=base | {"attention_mask": mask * np.array([[1], [0], [1]])})
     pairs = mask[:, None] * mask[:, :, None] * (numbers("pairs", 0, 3, (ROWS, LENGTH, LENGTH)) > 0)
@@ -121,7 +124,12 @@ def cases() -> dict[str, Case]:
     add("factors of heads by layer", inputs=base | right | of_layers, only4=True)
     add("pruned", given=pruned, inputs=base | right, only4=True)
     add("pruned", "ForMaskedLM", pruned, inputs=base | right | labels("ForMaskedLM", right), only4=True)
-    add("factors of heads", "ForSequenceClassification", inputs=base | of_layers | labels("ForSequenceClassification"), only4=True)
+    add(
+        "factors of heads",
+        "ForSequenceClassification",
+        inputs=base | of_layers | labels("ForSequenceClassification"),
+        only4=True,
+    )
     for kind in ("relative_key", "relative_key_query"):
         given = {"position_embedding_type": kind}
         add(kind, given=given, inputs=base | right, only4=True)
@@ -139,7 +147,12 @@ def cases() -> dict[str, Case]:
     add("decoder, crossed and masked", given=both, inputs=base | right | encoder | seen, cached=True)
     add("decoder without an encoder", given=both, inputs=base | right)
     add("decoder, crossed, factors of heads", given=both, inputs=base | right | encoder | of_layers, only4=True)
-    add("decoder, crossed, relative_key", given=both | {"position_embedding_type": "relative_key"}, inputs=base | encoder, only4=True)
+    add(
+        "decoder, crossed, relative_key",
+        given=both | {"position_embedding_type": "relative_key"},
+        inputs=base | encoder,
+        only4=True,
+    )
     lm = base | right | labels("LMHeadModel", right)
     add("crossed and masked", "LMHeadModel", both, inputs=lm | encoder | seen, cached=True)
     add("no decoder", "LMHeadModel", inputs=lm)
@@ -170,7 +183,11 @@ def cases() -> dict[str, Case]:
     add("positions as a column", asked, inputs=base | {name: array[:, None] for name, array in labels(asked).items()})
     add("no end", asked, inputs=base | {"start_positions": np.array([0, 1, 2])})
     embedded = states("choices", CHOICES * LENGTH).reshape(ROWS, CHOICES, LENGTH, -1)
-    add("embedded", "ForMultipleChoice", inputs=padding("ForMultipleChoice") | labels("ForMultipleChoice") | {"inputs_embeds": embedded})
+    add(
+        "embedded",
+        "ForMultipleChoice",
+        inputs=padding("ForMultipleChoice") | labels("ForMultipleChoice") | {"inputs_embeds": embedded},
+    )
     return found
 
 

@@ -78,7 +78,14 @@ def scalar(case: Case, outputs: Any) -> torch.Tensor:
     if getattr(outputs, "loss", None) is not None:
         return outputs.loss
     total = torch.zeros(())
-    for name in ("last_hidden_state", "pooler_output", "logits", "prediction_logits", "seq_relationship_logits", "start_logits"):
+    for name in (
+        "last_hidden_state",
+        "pooler_output",
+        "logits",
+        "prediction_logits",
+        "seq_relationship_logits",
+        "start_logits",
+    ):
         value = getattr(outputs, name, None)
         if value is not None and (name != "pooler_output" or case.pools_first):
             weights = visible(case, name, objective_weights(name, tuple(value.shape)))
