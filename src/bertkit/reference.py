@@ -133,8 +133,8 @@ def who_sees(config: BertConfig, mask: Array | None, shape: tuple[int, ...]) -> 
     if mask.shape not in (shape, (*shape, shape[1])):
         raise UsageError(f"attention_mask is {mask.shape}; for tokens {shape} it is {shape} or {(*shape, shape[1])}.")
     mask = mask.astype(bool)
-    if mask.ndim == 3:  # taken as it is, by decoders too; padding is what neither sees nor is seen
-        return mask[:, None], np.any(mask, 1) | np.any(mask, 2)
+    if mask.ndim == 3:  # taken as it is, by decoders too, and says nothing of padding
+        return mask[:, None], np.ones(shape, bool)
     return mask[:, None, None] if causal is None else mask[:, None, None] & causal, mask
 
 
