@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.parameters import expand, head_of, kept_heads
+from bertkit.reference_losses import loss_of
 
 Array = NDArray[Any]
 Parameters = Mapping[str, Array]
@@ -68,14 +69,19 @@ def forward(config: BertConfig, p: Parameters, head: str = "Model", **inputs: An
             if (x := getattr(given, name)) is not None:
                 setattr(given, name, x.reshape(-1, *x.shape[2:]))
     run, real = encode(config, p, given)
-    of_tokens, of_sequences, loss = answer(config, p, head, given, run["hidden_states"][-1], real)
-    outputs: dict[str, Any] = {name: zeroed(x, real) for name, x in of_tokens.items()}
-    outputs |= {name: zeroed(x, np.any(real, 1)) for name, x in of_sequences.items()}
+    some = np.any(real, 1)  # [B], the sequences that are not all padding
+    of_tokens, of_sequences = answers(config, p, head, run["hidden_states"][-1], real)
     if head == "ForMultipleChoice":
-        outputs["logits"] = outputs["logits"].reshape(shape[:2])
+        of_sequences["logits"], some = of_sequences["logits"].reshape(shape[:2]), some.reshape(shape[:2])
+    labels = (given.labels, given.next_sentence_label, given.start_positions, given.end_positions)
+    loss = loss_of(config, head, of_tokens | of_sequences, *labels)
+    outputs: dict[str, Any] = {} if loss is None else {"loss": loss}
+    outputs |= {name: zeroed(x, real) for name, x in of_tokens.items()}
+    outputs |= {name: zeroed(x, some) for name, x in of_sequences.items()}
     outputs["hidden_states"] = tuple(zeroed(x, real) for x in run["hidden_states"])
-    outputs |= {name: tuple(zeroed(x, real[:, None]) for x in run[name]) for name in ("attentions", "cross_attentions")}
-    return outputs if loss is None else {"loss": loss, **outputs}
+    return outputs | {
+        name: tuple(zeroed(x, real[:, None]) for x in run[name]) for name in ("attentions", "cross_attentions")
+    }
 
 
 def encode(config: BertConfig, p: Parameters, given: Inputs) -> tuple[dict[str, list[Array]], Array]:
@@ -215,47 +221,29 @@ def activate(name: str, x: Array) -> Array:
     return y
 
 
-def answer(
-    config: BertConfig, p: Parameters, head: str, given: Inputs, x: Array, real: Array
-) -> tuple[dict[str, Array], dict[str, Array], Array | None]:
-    """What a class puts on top of the last states x: arrays of tokens [B, L, ...], of sequences [B, ...], and its loss."""
+def answers(
+    config: BertConfig, p: Parameters, head: str, x: Array, real: Array
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What a class makes of the last states x: of tokens [B, L, ...], and of sequences [B, ...]."""
+    match head:
+        case "ForMaskedLM" | "LMHeadModel":
+            return {"logits": predict_words(config, p, x)}, {}
+        case "ForTokenClassification":
+            return {"logits": linear(p, "classifier", x)}, {}
+        case "ForQuestionAnswering":
+            start, end = np.moveaxis(linear(p, "qa_outputs", x), -1, 0)
+            return {"start_logits": start, "end_logits": end}, {}
+    first = x[np.arange(len(x)), real.argmax(1)]  # [B, H], of the first token that is real
+    pooled = np.tanh(linear(p, "bert.pooler.dense", first))
     match head:
         case "Model":
-            return {"last_hidden_state": x}, {"pooler_output": pool(p, x, real)}, None
+            return {"last_hidden_state": x}, {"pooler_output": pooled}
         case "ForPreTraining":
-            words, order = predict_words(config, p, x), linear(p, "cls.seq_relationship", pool(p, x, real))
-            loss = plus(cross_entropy(words, given.labels), cross_entropy(order, given.next_sentence_label))
-            return {"prediction_logits": words}, {"seq_relationship_logits": order}, loss
-        case "ForMaskedLM":
-            logits = predict_words(config, p, x)
-            return {"logits": logits}, {}, cross_entropy(logits, given.labels)
-        case "LMHeadModel":
-            logits = predict_words(config, p, x)
-            following = (
-                None if given.labels is None else given.labels[:, 1:]
-            )  # each token is predicted at the one before
-            return {"logits": logits}, {}, cross_entropy(logits[:, :-1], following)
+            follows = linear(p, "cls.seq_relationship", pooled)  # [B, 2]: it does, it does not
+            return {"prediction_logits": predict_words(config, p, x)}, {"seq_relationship_logits": follows}
         case "ForNextSentencePrediction":
-            logits = linear(p, "cls.seq_relationship", pool(p, x, real))
-            return {}, {"logits": logits}, cross_entropy(logits, given.labels)
-        case "ForSequenceClassification":
-            logits = linear(p, "classifier", pool(p, x, real))
-            return {}, {"logits": logits}, classification_loss(config, logits, given.labels)
-        case "ForMultipleChoice":
-            logits = linear(p, "classifier", pool(p, x, real))  # [B * choices, 1]
-            rivals = logits if given.labels is None else logits.reshape(len(given.labels), -1)  # [B, choices]
-            return {}, {"logits": logits}, cross_entropy(rivals, given.labels)
-        case "ForTokenClassification":
-            logits = linear(p, "classifier", x)
-            return {"logits": logits}, {}, cross_entropy(logits, given.labels)
-    start, end = np.moveaxis(linear(p, "qa_outputs", x), -1, 0)  # [B, L] each
-    loss = plus(span_loss(start, given.start_positions), span_loss(end, given.end_positions))
-    return {"start_logits": start, "end_logits": end}, {}, None if loss is None else loss / 2
-
-
-def pool(p: Parameters, x: Array, real: Array) -> Array:
-    """The states of the first real token through one more layer: [B, L, H] -> [B, H]."""
-    return np.tanh(linear(p, "bert.pooler.dense", x[np.arange(len(x)), real.argmax(1)]))
+            return {}, {"logits": linear(p, "cls.seq_relationship", pooled)}
+    return {}, {"logits": linear(p, "classifier", pooled)}  # [B, C], or [B * choices, 1]
 
 
 def predict_words(config: BertConfig, p: Parameters, x: Array) -> Array:
@@ -264,47 +252,3 @@ def predict_words(config: BertConfig, p: Parameters, x: Array) -> Array:
     x = norm(config, p, name + "LayerNorm", activate(config.hidden_act, linear(p, name + "dense", x)))
     words = "bert.embeddings.word_embeddings" if config.tie_word_embeddings else "cls.predictions.decoder"
     return linear(p, words, x, bias="cls.predictions.bias")
-
-
-# Losses. Each is None where its labels are.
-
-
-def plus(one: Array | None, other: Array | None) -> Array | None:
-    """The sum of two losses, which counts only where both are there."""
-    return None if one is None or other is None else np.add(one, other)
-
-
-def classification_loss(config: BertConfig, logits: Array, labels: Array | None) -> Array | None:
-    """By the problem that the configuration names, or else that the labels tell: [B, C], and [B] or [B, C]."""
-    if labels is None:
-        return None
-    told = "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification"
-    problem = config.problem_type or ("regression" if config.num_labels == 1 else told)
-    if problem == "single_label_classification":
-        return cross_entropy(logits, labels)
-    wanted = labels.reshape(logits.shape).astype(logits.dtype)
-    if problem == "regression":
-        return np.asarray(np.square(logits - wanted).mean())
-    # A yes or no for each label: -log sigmoid, in a form that no large number overflows.
-    return np.asarray(np.mean(np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))))
-
-
-def span_loss(logits: Array, positions: Array | None) -> Array | None:
-    """[B, L], and [B] or [B, 1]: the softmax is over padding too, and a position behind the last does not count."""
-    last = logits.shape[1]
-    return None if positions is None else cross_entropy(logits, positions.reshape(-1).clip(0, last), ignored=last)
-
-
-def cross_entropy(logits: Array, labels: Array | None, ignored: int = -100) -> Array | None:
-    """The mean of -log softmax at the labels that count, [..., C] and [...]; NaN if none does."""
-    if labels is None:
-        return None
-    counts = labels.reshape(-1) != ignored
-    logits, labels = logits.reshape(-1, logits.shape[-1])[counts], labels.reshape(-1)[counts]
-    if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-        raise UsageError(
-            f"Labels are from 0 to {logits.shape[1] - 1}; these are from {labels.min()} to {labels.max()}."
-        )
-    logits = logits - logits.max(-1, keepdims=True, initial=-np.inf)
-    losses = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
-    return np.asarray(losses.mean() if labels.size else np.nan, logits.dtype)
