@@ -79,9 +79,9 @@ def forward(config: BertConfig, p: Parameters, head: str = "Model", **inputs: An
     outputs |= {name: zeroed(x, real) for name, x in of_tokens.items()}
     outputs |= {name: zeroed(x, some) for name, x in of_sequences.items()}
     outputs["hidden_states"] = tuple(zeroed(x, real) for x in run["hidden_states"])
-    return outputs | {
-        name: tuple(zeroed(x, real[:, None]) for x in run[name]) for name in ("attentions", "cross_attentions")
-    }
+    for name in ("attentions", "cross_attentions"):
+        outputs[name] = tuple(zeroed(x, real[:, None]) for x in run[name])
+    return outputs
 
 
 def encode(config: BertConfig, p: Parameters, given: Inputs) -> tuple[dict[str, list[Array]], Array]:
@@ -112,9 +112,7 @@ def embed(config: BertConfig, p: Parameters, given: Inputs) -> Array:
     x = rows(p, "word", given.input_ids) if given.inputs_embeds is None else given.inputs_embeds
     length, most = x.shape[1], config.max_position_embeddings
     if length > most:
-        raise UsageError(
-            f"There are {length} tokens, and max_position_embeddings is {most}: cut the text, or split it."
-        )
+        raise UsageError(f"There are {length} tokens, and max_position_embeddings is {most}: cut or split the text.")
     x = x + rows(p, "token_type", np.array(0) if given.token_type_ids is None else given.token_type_ids)
     if config.position_embedding_type == "absolute":
         x += rows(p, "position", np.arange(length) if given.position_ids is None else given.position_ids)
@@ -125,9 +123,7 @@ def rows(p: Parameters, what: str, numbers: Array) -> Array:
     """The rows of one of the three tables of embeddings."""
     table: Array = p[f"bert.embeddings.{what}_embeddings.weight"]
     if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(table):
-        raise UsageError(
-            f"{what} ids are from 0 to {len(table) - 1}; these are from {numbers.min()} to {numbers.max()}."
-        )
+        raise UsageError(f"{what} ids are 0 to {len(table) - 1}; these are {numbers.min()} to {numbers.max()}.")
     return np.asarray(table[numbers])
 
 
@@ -162,8 +158,8 @@ def attend(
         if config.position_embedding_type == "relative_key_query":
             scores += np.einsum("bnkd,qkd->bnqk", k, positions)
     scores *= width**-0.5
-    if sees is not None:  # the least number, not minus infinity: who sees none then sees all alike, and gets no NaN
-        np.copyto(scores, np.finfo(scores.dtype).min, where=~sees)
+    if sees is not None:  # very low, not minus infinity: who sees none then sees all alike, and gets no NaN
+        np.copyto(scores, np.finfo(scores.dtype).min / 2, where=~sees)
     probabilities = softmax(scores) * factors[:, None, None]
     context = (probabilities @ v).swapaxes(1, 2).reshape(*x.shape[:2], -1)  # [B, L, D times the heads that are left]
     return norm(config, p, name + ".output.LayerNorm", linear(p, name + ".output.dense", context) + x), probabilities
@@ -195,6 +191,8 @@ def softmax(x: Array) -> Array:
 
 def zeroed(x: Array, real: Array) -> Array:
     """`x` with zeros where `real`, which has only its first dimensions, is False."""
+    if real.all():
+        return x
     return np.where(real.reshape(real.shape + (1,) * (x.ndim - real.ndim)), x, x.dtype.type(0))
 
 
