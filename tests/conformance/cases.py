@@ -146,7 +146,7 @@ def cases() -> dict[str, Case]:
     encoder = {"encoder_hidden_states": states("encoder", ENCODED)}
     seen = {"encoder_attention_mask": (np.arange(ENCODED) < np.array([[6], [3], [4]])).astype(int)}
     add("decoder", given=decoder, inputs=base | right, cached=True)
-    add("decoder, left padding", given=decoder, inputs=base | {"attention_mask": left})
+    add("decoder, left padding", given=decoder, inputs=base | {"attention_mask": left}, cached=True)
     add("decoder, crossed", given=both, inputs=base | right | encoder, cached=True)
     add("decoder, crossed and masked", given=both, inputs=base | right | encoder | seen, cached=True)
     add("decoder without an encoder", given=both, inputs=base | right)

@@ -101,15 +101,16 @@ def projected_gradients(model: torch.nn.Module, head: str) -> Arrays:
 
 
 @torch.no_grad()
-def step_by_step(case: Case, model: torch.nn.Module, name: str) -> np.ndarray:
-    """The same output, a token at a time with the keys and values of those before it."""
+def step_by_step(case: Case, model: torch.nn.Module, name: str, first: int = 1) -> np.ndarray:
+    """The same output, `first` tokens and then one at a time, with the keys and values of those before."""
     given = tensors(case.inputs)
     ids, mask = given.pop("input_ids"), given.pop("attention_mask", None)
     given.pop("labels", None)
     past, steps = None, []
-    for i in range(ids.shape[1]):
-        seen = None if mask is None else mask[:, : i + 1]
-        outputs = model(ids[:, i : i + 1], attention_mask=seen, past_key_values=past, use_cache=True, **given)
+    ends = [*range(first, ids.shape[1] + 1)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        seen = None if mask is None else mask[:, :end]
+        outputs = model(ids[:, start:end], attention_mask=seen, past_key_values=past, use_cache=True, **given)
         past = outputs.past_key_values
         steps.append(getattr(outputs, name))
     return torch.cat(steps, 1).numpy()
