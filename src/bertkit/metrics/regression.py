@@ -19,9 +19,9 @@ class Regression:
 
     >>> scores = Regression()
     >>> scores.update([1.0, 2.0], [1.5, 2.0])
-    >>> scores.update([4.0], [3.0])
+    >>> scores.update([4.0], [5.0])
     >>> {name: round(value, 4) for name, value in scores.compute().items()}
-    {'pearson': 0.9897, 'spearmanr': 1.0, 'mse': 0.4167, 'mae': 0.5}
+    {'pearson': 0.9799, 'spearmanr': 1.0, 'mse': 0.4167, 'mae': 0.5}
     """
 
     def __init__(self) -> None:
@@ -102,14 +102,15 @@ def _pearson(first: Numbers, second: Numbers) -> float:
         return UNDEFINED
     if (first == first[0]).all() or (second == second[0]).all():  # before rounding can make a slope out of it
         return UNDEFINED
-    return float(np.clip(np.dot(_direction(first), _direction(second)), -1, 1))
+    first, second = _centred(first), _centred(second)
+    slope = np.dot(first, second) / np.sqrt(np.dot(first, first) * np.dot(second, second))
+    return float(np.clip(slope, -1, 1))
 
 
-def _direction(values: Numbers) -> Numbers:
-    """Around a mean of 0, of length 1. The largest is 1 in between, so that no square overflows or vanishes."""
+def _centred(values: Numbers) -> Numbers:
+    """Around a mean of 0, the largest 1, so that no square overflows or vanishes."""
     centred = values - values.mean()
-    centred /= abs(centred).max()
-    return np.asarray(centred / np.linalg.norm(centred))
+    return np.asarray(centred / abs(centred).max())
 
 
 def _spearman(first: Numbers, second: Numbers) -> float:

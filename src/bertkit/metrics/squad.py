@@ -220,8 +220,8 @@ def _best_threshold(questions: Sequence[_Answered], name: str) -> tuple[float, f
 def squad_scores(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """Exact match and F1 of SQuAD 1.1: `Squad` in one call.
 
-    >>> squad_scores(["in 1889"], [["1889"]])
-    {'exact_match': 0.0, 'f1': 66.66666666666667}
+    >>> squad_scores(["1889", "Paris"], [["in 1889", "1889"], ["Lyon"]])
+    {'exact_match': 50.0, 'f1': 50.0}
     """
     scores = Squad()
     scores.update(predictions, references)
