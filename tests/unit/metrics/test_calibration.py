@@ -57,6 +57,12 @@ def test_curve() -> None:
     assert [each.confidence for each in filled] == pytest.approx(confidence)
 
 
+def test_a_confidence_on_an_edge_is_in_the_bin_below() -> None:
+    scores = metrics.Calibration(2)
+    scores.update([[0.5, 0.5], [0.0, 1.0]], [0, 1])
+    assert [each.size for each in scores.bins()] == [1, 1]
+
+
 def test_edges() -> None:
     assert all(math.isnan(value) for value in metrics.Calibration().compute().values())
     assert math.isnan(metrics.expected_calibration_error([], []))
