@@ -164,9 +164,10 @@ class Steps:
     # Step 4
 
     def _finish(self, code: int) -> str:
-        text = self._form(chr(code))
+        formed = text = self._form(chr(code))
         if self._rules.lowercase:
-            text = "".join(self._tables.lower.get(ord(char), char) for char in text)
+            text = "".join([self._tables.lower.get(ord(char), char) for char in formed])
         if self._rules.strips:
-            text = "".join(char for char in self._canonical.decompose(text) if ord(char) not in self._tables.mark)
-        return "".join(f" {char} " if ord(char) in self._tables.punctuation else char for char in text)
+            parts = text if text == formed else self._canonical.decompose(text)
+            text = "".join([char for char in parts if ord(char) not in self._tables.mark])
+        return "".join([f" {char} " if ord(char) in self._tables.punctuation else char for char in text])
