@@ -67,13 +67,16 @@ class Steps:
         self._form = self._form_of(rules)
         self._cleaned = Memo(self._clean)
         self._formed = Memo(self._form)
+        self._formed_words = Memo(self._form_word)
         self._finished = Memo(self._finish)
 
     def apply(self, text: str) -> str:
         """The words of a text with blanks between them."""
         text = self._sigmas(text.translate(self._cleaned))
         if self._form is not str:
-            text = self._clusters.sub(lambda match: self._form_cluster(match[0]), text)
+            # Nothing joins a blank, words repeat, and the pattern takes a hundred times as long as finding one again.
+            known = self._formed_words
+            text = " ".join([known[word] if len(word) < 50 else self._form_word(word) for word in text.split(" ")])
         return text.translate(self._finished)
 
     def aligned(self, text: str) -> Iterator[tuple[str, Span]]:
@@ -137,6 +140,9 @@ class Steps:
     @functools.cached_property
     def _clusters(self) -> re.Pattern[str]:
         return self._canonical.clusters()
+
+    def _form_word(self, word: str) -> str:
+        return self._clusters.sub(lambda match: self._form_cluster(match[0]), word)
 
     def _form_cluster(self, cluster: str) -> str:
         # A text may hold a cluster of a million marks: it is not kept.
