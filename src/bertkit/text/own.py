@@ -25,6 +25,8 @@ _BETWEEN_BLANKS = re.compile("[^ ]+")
 _ONLY_BLANKS = re.compile(r"[\t\n\r -~]*")  # what isprintable does not let pass and is no control either
 _PLAIN_WORDS = re.compile("[A-Za-z0-9]+|[!-/:-@[-`{-~]")
 
+_Columns = tuple[tuple[int, ...], ...]  # ids, starts, ends and words: tuples are smaller than lists
+
 _ADDED = "\ud800"
 """Begins the word that stands for an added token; the id follows. It is half of a character, which no text can have."""
 
@@ -65,7 +67,7 @@ class OwnEngine:
             for token in added.values()
         )
         self._ids_between_blanks: dict[str, list[int]] = {}
-        self._between_blanks: dict[str, tuple[list[int], list[int], list[int], list[int]]] = {}
+        self._between_blanks: dict[str, _Columns] = {}
 
     def encode(self, texts: Sequence[str]) -> Pieces:
         """The ids of texts."""
@@ -124,20 +126,19 @@ class OwnEngine:
                 number += some[3][-1] + 1 if some[3] else 0
         return found
 
-    def _detailed_between_blanks(self, text: str) -> tuple[list[int], list[int], list[int], list[int]]:
+    def _detailed_between_blanks(self, text: str) -> _Columns:
         """The same for what stands between two blanks, over which no character has an influence: it is remembered."""
         found = self._between_blanks.get(text)
         if found is None:
-            found = ([], [], [], [])
+            rows: list[tuple[int, int, int, int]] = []
             for number, word in enumerate(self._normalizer.aligned(text)):
-                ids, lasts = self._wordpiece.pieces(word.text)
-                found[0].extend(ids)
-                found[1].extend(word.starts[first] for first in [0, *lasts[:-1]])
-                found[2].extend(word.ends[last - 1] for last in lasts)
-                found[3].extend([number] * len(ids))
+                start = 0
+                for id, end in zip(*self._wordpiece.pieces(word.text), strict=True):
+                    rows.append((id, word.starts[start], word.ends[end - 1], number))
+                    start = end
             if len(self._between_blanks) >= MOST_WORDS:
                 self._between_blanks.clear()
-            self._between_blanks[text] = found
+            found = self._between_blanks[text] = tuple(zip(*rows, strict=True)) if rows else ((), (), (), ())
         return found
 
     def locate(self, texts: Sequence[str]) -> Located:
