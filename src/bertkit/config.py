@@ -19,7 +19,7 @@ from typing import Any
 from bertkit import hub
 from bertkit.errors import ConfigError, did_you_mean
 
-_Range = tuple[tuple[type, ...], float, float, str]
+_Range = tuple[tuple[type[Any], ...], float, float, str]
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
 """`gelu` is the exact one (erf), `gelu_new` and `gelu_pytorch_tanh` its tanh approximation, `swish` another name of `silu`."""
@@ -367,7 +367,7 @@ class BertConfig:
     def validate(self) -> None:
         """Refuse a configuration that cannot be. Called when one is made, read or written."""
         for name, (types, least, most, accepted) in _RANGES.items():
-            value: Any = getattr(self, name)
+            value = getattr(self, name)
             if isinstance(value, types) and not isinstance(value, bool) and (value is None or least <= value <= most):
                 continue
             raise ConfigError(f"{name} is {value!r}, and must be {accepted}.")
