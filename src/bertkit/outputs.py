@@ -11,14 +11,15 @@ an array here is a tensor of whichever it was.
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
+@dataclass(frozen=True)
 class Later:
     """A value that is computed when somebody reads it."""
 
-    def __init__(self, compute: Callable[[], Any]) -> None:
-        self.compute = compute
+    compute: Callable[[], Any]
 
 
 class ModelOutput(dict[str, Any]):
@@ -41,11 +42,14 @@ class ModelOutput(dict[str, Any]):
         for name in given:
             if name not in self.names:
                 raise TypeError(f"{type(self).__name__} has no {name!r}; it has {', '.join(self.names)}.")
-        super().__init__({name: given[name] for name in self.names if given.get(name) is not None})
+        super().__init__()
+        for name in self.names:
+            if given.get(name) is not None:
+                self[name] = given[name]
 
     def __getattr__(self, name: str) -> Any:
         if name in self.names:
-            return self.get(name)
+            return self[name] if name in self else None  # noqa: SIM401
         raise AttributeError(f"{type(self).__name__} has no {name!r}; it has {', '.join(self.names)}.")
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -6,7 +6,9 @@ T tokens   B batch   L length   H hidden   V vocabulary   C labels
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import torch
@@ -17,10 +19,9 @@ from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.models.torch.cache import Cache, LayerCache
 from bertkit.models.torch.model import ACTIVATION, BertModel
-from bertkit.models.torch.packing import Inputs, Layout, Packed, arrange
+from bertkit.models.torch.packing import IGNORED, Layout, Packed, arrange
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import (
-    BaseModelOutputWithPoolingAndCrossAttentions,
     BertForPreTrainingOutput,
     CausalLMOutputWithCrossAttentions,
     Later,
@@ -34,27 +35,12 @@ from bertkit.outputs import (
 
 logger = logging.getLogger("bertkit")
 
-IGNORED = -100
-"""A label that stands for none."""
+_version = attrgetter("_version")  # it grows with every change of a tensor in place
 
-Lengths: TypeAlias = Sequence[int] | Tensor | Layout | None
+Lengths: TypeAlias = Sequence[int] | Tensor | None
 
 
 # --------------------------------------------------------------------------------------------------------- parts of the heads
-
-
-class BertTransform(nn.Module):
-    """A dense layer before the vocabulary projection."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = ACTIVATION[config.hidden_act]
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[T, H] -> [T, H]."""
-        return self.LayerNorm(self.activation(self.dense(x)))
 
 
 class BertPredictions(nn.Module):
@@ -62,7 +48,13 @@ class BertPredictions(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.transform = BertTransform(config)
+        self.transform = nn.Sequential(
+            OrderedDict(
+                dense=nn.Linear(config.hidden_size, config.hidden_size),
+                activation=ACTIVATION[config.hidden_act](),
+                LayerNorm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps),
+            )
+        )
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
         self.bias = nn.Parameter(torch.empty(config.vocab_size))  # and decoder.bias, by tie_weights
 
@@ -102,7 +94,7 @@ def vocabulary_loss(predict: Callable[[Tensor], Tensor], x: Tensor, labels: Tens
     if not torch.compiler.is_compiling():  # which wants shapes that do not depend on numbers
         labelled = (labels != IGNORED).nonzero()[:, 0]
         x, labels = x[labelled], labels[labelled]
-    return cross_entropy(predict(x), labels)
+    return F.cross_entropy(predict(x).float(), labels, ignore_index=IGNORED)
 
 
 def classification_loss(config: BertConfig, logits: Tensor, labels: Tensor) -> Tensor:
@@ -118,14 +110,16 @@ def classification_loss(config: BertConfig, logits: Tensor, labels: Tensor) -> T
     return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
 
 
-def later(predict: nn.Module, x: Tensor, layout: Layout) -> Later:
-    """Logits [*outer, V] for whoever reads them, as they were at the time of the forward."""
+def for_all(predict: nn.Module, x: Tensor, layout: Layout, now: bool) -> Tensor | Later:
+    """Scores of every word for every token, [*outer, V]: now, or when somebody reads them, as of the time of the forward."""
+    if now or torch.compiler.is_compiling():
+        return layout.unpack(predict(x))
     grad, kind = torch.is_grad_enabled(), x.device.type
     cast, cast_type = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
-    versions = [parameter._version for parameter in predict.parameters()]
+    versions = list(map(_version, predict.parameters()))
 
     def compute() -> Tensor:
-        if versions != [parameter._version for parameter in predict.parameters()]:
+        if versions != list(map(_version, predict.parameters())):
             raise UsageError(
                 "The weights have changed since this forward, and its logits were not read before: read outputs.logits "
                 "before optimizer.step()."
@@ -134,13 +128,6 @@ def later(predict: nn.Module, x: Tensor, layout: Layout) -> Later:
             return layout.unpack(predict(x))
 
     return Later(compute)
-
-
-def looked_at(attention_mask: Tensor | None, labels: Tensor | None) -> bool:
-    """Whether a label lies on padding, so that the padding has to be computed for it. Labels there should be -100."""
-    if labels is None or attention_mask is None or attention_mask.dim() != 2 or torch.compiler.is_compiling():
-        return False
-    return bool(((labels != IGNORED) & (attention_mask == 0)).any())
 
 
 def position_loss(scores: Tensor, positions: Tensor, layout: Layout) -> Tensor:
@@ -152,69 +139,23 @@ def position_loss(scores: Tensor, positions: Tensor, layout: Layout) -> Tensor:
     return F.cross_entropy(of_rows, positions.view(-1).clamp(0, beyond), ignore_index=beyond)
 
 
-def shifted(labels: Tensor, layout: Layout) -> Tensor:
-    """The label of the token after each, of packed labels: [T] -> [T], -100 after the last of a sequence."""
-    assert isinstance(layout, Packed)
-    following = F.pad(labels[1:], (0, 1), value=IGNORED)
-    first = layout.columns == 0
-    starts = torch.zeros_like(first)
-    starts[layout.places if layout.places is not None else torch.arange(len(first), device=first.device)] = first
-    return following.masked_fill(F.pad(starts[1:], (0, 1), value=True), IGNORED)
+def following(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
+    """The label of the token after each, -100 after the last one of a sequence. labels: [B, L], or [T] with lengths."""
+    shifted = F.pad(labels[..., 1:], (0, 1), value=IGNORED)
+    if lengths is not None:
+        lasts = torch.as_tensor(lengths, device=labels.device).cumsum(0) - 1
+        shifted = shifted.index_fill(0, lasts[lasts >= 0], IGNORED)
+    return shifted
 
 
 # ------------------------------------------------------------------------------------------------------------------- classes
-
-
-class BertWithHead(BertPreTrainedModel):
-    """What the eight classes share: BERT over tokens that are arranged already, and the parts of the output that it gives."""
-
-    bert: BertModel
-    cls: Any  # the language heads, where the class has them
-
-    def states(
-        self,
-        inputs: Inputs,
-        head_mask: Tensor | None,
-        output_attentions: bool | Sequence[int] | None,
-        output_hidden_states: bool | None,
-    ) -> BaseModelOutputWithPoolingAndCrossAttentions:
-        """BertModel's output, [T, H] where it is [B, L, H] for others."""
-        output: BaseModelOutputWithPoolingAndCrossAttentions = self.bert(
-            inputs.input_ids,
-            None,
-            inputs.token_type_ids,
-            inputs.position_ids,
-            head_mask,
-            inputs.inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
-            lengths=inputs.layout,
-        )
-        return output
-
-    def logits(self, x: Tensor, layout: Layout, loss: Tensor | None, return_dict: bool | None) -> Tensor | Later:
-        """Scores of every word for every token; with a loss, which does without most of them, not before they are read."""
-        if loss is None or not self.wants_dict(return_dict) or torch.compiler.is_compiling():
-            return layout.unpack(self.cls.predictions(x))
-        return later(self.cls.predictions, x, layout)
-
-
-def hidden_states(states: BaseModelOutputWithPoolingAndCrossAttentions, layout: Layout) -> tuple[Tensor, ...] | None:
-    """Those of the caller, [*outer, H], where there are any."""
-    return None if states.hidden_states is None else tuple(layout.unpack(x) for x in states.hidden_states)
-
-
-def _one_batch(x: Tensor | None) -> Tensor | None:
-    """[B, choices, ...] -> [B * choices, ...]."""
-    return None if x is None else x.flatten(0, 1)
 
 
 def _classifier_dropout(config: BertConfig) -> float:
     return config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
 
 
-class BertForPreTraining(BertWithHead):
+class BertForPreTraining(BertPreTrainedModel):
     """BERT as it was pretrained: masked words, and the next sentence."""
 
     head = "ForPreTraining"
@@ -242,7 +183,7 @@ class BertForPreTraining(BertWithHead):
         *,
         lengths: Lengths = None,
     ) -> BertForPreTrainingOutput | tuple[Any, ...]:
-        """labels: [B, L], the word of each masked token and -100 elsewhere. next_sentence_label: [B], 0 it follows, 1 it does not.
+        """labels: [B, L], the word of each masked token and -100 elsewhere. next_sentence_label: [B], 0 it follows, 1 not.
 
         The loss is the sum of both, where both labels are given. The other arguments are those of BertModel.
         """
@@ -253,26 +194,32 @@ class BertForPreTraining(BertWithHead):
             position_ids,
             inputs_embeds,
             lengths,
-            padding_too=looked_at(attention_mask, labels),
+            labels=labels,
         )
-        layout = inputs.layout
-        states = self.states(inputs, head_mask, output_attentions, output_hidden_states)
-        x, related = states.last_hidden_state, self.cls.seq_relationship(states.pooler_output)
+        states = self.bert(
+            inputs,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        x, predict = states["last_hidden_state"], self.cls.predictions
+        related = self.cls.seq_relationship(states.pooler_output)
         loss = None
-        if labels is not None and next_sentence_label is not None:
-            loss = vocabulary_loss(self.cls.predictions, x, layout.pack(labels))
+        if inputs.labels is not None and next_sentence_label is not None:
+            loss = vocabulary_loss(predict, x, inputs.labels)
             loss = loss + cross_entropy(related, next_sentence_label.view(-1))
         output = BertForPreTrainingOutput(
             loss=loss,
-            prediction_logits=self.logits(x, layout, loss, return_dict),
+            prediction_logits=for_all(predict, x, inputs.layout, now=loss is None),
             seq_relationship_logits=related,
-            hidden_states=hidden_states(states, layout),
+            hidden_states=states.hidden_states,
             attentions=states.attentions,
         )
-        return output if self.wants_dict(return_dict) else output.to_tuple()
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class BertForMaskedLM(BertWithHead):
+class BertForMaskedLM(BertPreTrainedModel):
     """BERT that tells masked words."""
 
     head = "ForMaskedLM"
@@ -310,22 +257,27 @@ class BertForMaskedLM(BertWithHead):
             position_ids,
             inputs_embeds,
             lengths,
-            padding_too=looked_at(attention_mask, labels),
+            labels=labels,
         )
-        layout = inputs.layout
-        states = self.states(inputs, head_mask, output_attentions, output_hidden_states)
-        x = states.last_hidden_state
-        loss = None if labels is None else vocabulary_loss(self.cls.predictions, x, layout.pack(labels))
+        states = self.bert(
+            inputs,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        x, predict = states["last_hidden_state"], self.cls.predictions
+        loss = None if inputs.labels is None else vocabulary_loss(predict, x, inputs.labels)
         output = MaskedLMOutput(
             loss=loss,
-            logits=self.logits(x, layout, loss, return_dict),
-            hidden_states=hidden_states(states, layout),
+            logits=for_all(predict, x, inputs.layout, now=loss is None),
+            hidden_states=states.hidden_states,
             attentions=states.attentions,
         )
-        return output if self.wants_dict(return_dict) else output.to_tuple()
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class BertLMHeadModel(BertWithHead):
+class BertLMHeadModel(BertPreTrainedModel):
     """BERT as a decoder, that tells the next word. Its configuration says is_decoder=True."""
 
     head = "LMHeadModel"
@@ -352,7 +304,7 @@ class BertLMHeadModel(BertWithHead):
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
-        past_key_values: Cache | Sequence[LayerCache] | None = None,
+        past_key_values: Sequence[LayerCache] | None = None,
         use_cache: bool | None = None,
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
@@ -362,54 +314,42 @@ class BertLMHeadModel(BertWithHead):
     ) -> CausalLMOutputWithCrossAttentions | tuple[Any, ...]:
         """labels: [B, L], the words themselves, -100 where there is no loss: each is told from the tokens before it.
 
-        The other arguments are those of BertModel. With labels no cache is kept unless use_cache=True.
+        The other arguments are those of BertModel. A decoder returns its cache by default, though not in training.
         """
-        use_cache = False if use_cache is None and labels is not None else use_cache
-        following = None if labels is None or labels.dim() == 1 else F.pad(labels[:, 1:], (0, 1), value=IGNORED)
-        past, keeps_cache = self.bert.cache_of(past_key_values, use_cache, lengths)
-        steps = past is not None or keeps_cache or encoder_hidden_states is not None
-        inputs = arrange(
+        inputs, cache, keeps_cache = self.bert.arrange_steps(
             input_ids,
             attention_mask,
             token_type_ids,
             position_ids,
             inputs_embeds,
             lengths,
-            causal=self.config.is_decoder,
-            past=(past.get_seq_length() if past else 0) if steps else None,
-            padding_too=looked_at(attention_mask, following),
-        )
-        layout = inputs.layout
-        states = self.bert(
-            inputs.input_ids,
-            None,
-            inputs.token_type_ids,
-            inputs.position_ids,
-            head_mask,
-            inputs.inputs_embeds,
+            past_key_values,
+            use_cache,
             encoder_hidden_states,
-            encoder_attention_mask,
-            past,
-            keeps_cache,
-            output_attentions,
-            output_hidden_states,
-            return_dict=True,
-            lengths=layout,
+            None if labels is None else following(labels, lengths),
         )
-        x = states.last_hidden_state
-        loss = None
-        if labels is not None:
-            following = shifted(labels, layout) if following is None else following
-            loss = vocabulary_loss(self.cls.predictions, x, layout.pack(following))
+        states = self.bert(
+            inputs,
+            head_mask=head_mask,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
+            past_key_values=cache,
+            use_cache=keeps_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        x, predict = states["last_hidden_state"], self.cls.predictions
+        loss = None if inputs.labels is None else vocabulary_loss(predict, x, inputs.labels)
         output = CausalLMOutputWithCrossAttentions(
             loss=loss,
-            logits=self.logits(x, layout, loss, return_dict),
+            logits=for_all(predict, x, inputs.layout, now=loss is None),
             past_key_values=states.past_key_values,
-            hidden_states=hidden_states(states, layout),
+            hidden_states=states.hidden_states,
             attentions=states.attentions,
             cross_attentions=states.cross_attentions,
         )
-        return output if self.wants_dict(return_dict) else output.to_tuple()
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     def prepare_inputs_for_generation(
         self,
@@ -425,7 +365,7 @@ class BertLMHeadModel(BertWithHead):
         return {**given, "use_cache": use_cache, **others}
 
 
-class BertForNextSentencePrediction(BertWithHead):
+class BertForNextSentencePrediction(BertPreTrainedModel):
     """BERT that tells whether one sentence follows another."""
 
     head = "ForNextSentencePrediction"
@@ -454,19 +394,24 @@ class BertForNextSentencePrediction(BertWithHead):
     ) -> NextSentencePredictorOutput | tuple[Any, ...]:
         """labels: [B], 0 the second sentence follows, 1 it does not. The other arguments are those of BertModel."""
         inputs = arrange(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths)
-        layout = inputs.layout
-        states = self.states(inputs, head_mask, output_attentions, output_hidden_states)
+        states = self.bert(
+            inputs,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
         logits = self.cls.seq_relationship(states.pooler_output)
         output = NextSentencePredictorOutput(
             loss=None if labels is None else cross_entropy(logits, labels.view(-1)),
             logits=logits,
-            hidden_states=hidden_states(states, layout),
+            hidden_states=states.hidden_states,
             attentions=states.attentions,
         )
-        return output if self.wants_dict(return_dict) else output.to_tuple()
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class BertForSequenceClassification(BertWithHead):
+class BertForSequenceClassification(BertPreTrainedModel):
     """BERT that puts a text, or a pair of texts, into classes, or gives it numbers."""
 
     head = "ForSequenceClassification"
@@ -499,19 +444,24 @@ class BertForSequenceClassification(BertWithHead):
         Which it is says `config.problem_type`, or else the first labels do. The other arguments are those of BertModel.
         """
         inputs = arrange(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths)
-        layout = inputs.layout
-        states = self.states(inputs, head_mask, output_attentions, output_hidden_states)
+        states = self.bert(
+            inputs,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
         logits = self.classifier(self.dropout(states.pooler_output))
         output = SequenceClassifierOutput(
             loss=None if labels is None else classification_loss(self.config, logits, labels),
             logits=logits,
-            hidden_states=hidden_states(states, layout),
+            hidden_states=states.hidden_states,
             attentions=states.attentions,
         )
-        return output if self.wants_dict(return_dict) else output.to_tuple()
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class BertForMultipleChoice(BertWithHead):
+class BertForMultipleChoice(BertPreTrainedModel):
     """BERT that chooses among texts."""
 
     head = "ForMultipleChoice"
@@ -539,35 +489,42 @@ class BertForMultipleChoice(BertWithHead):
         *,
         lengths: Lengths = None,
     ) -> MultipleChoiceModelOutput | tuple[Any, ...]:
-        """input_ids and their like: [B, choices, L]. labels: [B], the choice that is right. The other arguments are those of BertModel.
+        """input_ids and their like: [B, choices, L]. labels: [B], the choice that is right.
 
-        With lengths, the sequences are the choices one after the other, and `labels` tell how many there are of each.
+        The other arguments are those of BertModel.
+        lengths: [B, choices], where the tokens of all choices are packed.
         """
-        given = input_ids if inputs_embeds is None else inputs_embeds
-        if given is None or given.dim() < 3:
-            raise UsageError("BertForMultipleChoice takes input_ids of the shape [batch, choices, length].")
-        choices = given.shape[1]
-        inputs = arrange(
-            _one_batch(input_ids),
-            _one_batch(attention_mask),
-            _one_batch(token_type_ids),
-            _one_batch(position_ids),
-            _one_batch(inputs_embeds),
-            lengths,
+        if lengths is not None:
+            lengths = torch.as_tensor(lengths)
+            choices, lengths = lengths.shape[1], lengths.flatten()
+        else:
+            given = input_ids if inputs_embeds is None else inputs_embeds
+            if given is None or given.dim() < 3:
+                raise UsageError("BertForMultipleChoice takes input_ids of the shape [batch, choices, length].")
+            choices = given.shape[1]
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds = (
+                None if x is None else x.flatten(0, 1)
+                for x in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+            )
+        inputs = arrange(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths)
+        states = self.bert(
+            inputs,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
         )
-        layout = inputs.layout
-        states = self.states(inputs, head_mask, output_attentions, output_hidden_states)
         logits = self.classifier(self.dropout(states.pooler_output)).view(-1, choices)
         output = MultipleChoiceModelOutput(
             loss=None if labels is None else cross_entropy(logits, labels),
             logits=logits,
-            hidden_states=hidden_states(states, layout),
+            hidden_states=states.hidden_states,
             attentions=states.attentions,
         )
-        return output if self.wants_dict(return_dict) else output.to_tuple()
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class BertForTokenClassification(BertWithHead):
+class BertForTokenClassification(BertPreTrainedModel):
     """BERT that puts every token into a class."""
 
     head = "ForTokenClassification"
@@ -603,21 +560,26 @@ class BertForTokenClassification(BertWithHead):
             position_ids,
             inputs_embeds,
             lengths,
-            padding_too=looked_at(attention_mask, labels),
+            labels=labels,
         )
-        layout = inputs.layout
-        states = self.states(inputs, head_mask, output_attentions, output_hidden_states)
+        states = self.bert(
+            inputs,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
         logits = self.classifier(self.dropout(states.last_hidden_state))
         output = TokenClassifierOutput(
-            loss=None if labels is None else cross_entropy(logits, layout.pack(labels)),
-            logits=layout.unpack(logits),
-            hidden_states=hidden_states(states, layout),
+            loss=None if inputs.labels is None else cross_entropy(logits, inputs.labels),
+            logits=inputs.layout.unpack(logits),
+            hidden_states=states.hidden_states,
             attentions=states.attentions,
         )
-        return output if self.wants_dict(return_dict) else output.to_tuple()
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class BertForQuestionAnswering(BertWithHead):
+class BertForQuestionAnswering(BertPreTrainedModel):
     """BERT that finds where an answer starts and ends."""
 
     head = "ForQuestionAnswering"
@@ -645,7 +607,7 @@ class BertForQuestionAnswering(BertWithHead):
         *,
         lengths: Lengths = None,
     ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
-        """start_positions, end_positions: [B], the first and the last token of each answer; one beyond the text counts for nothing.
+        """start_positions, end_positions: [B], the first and the last token of each answer; beyond the text it is ignored.
 
         The other arguments are those of BertModel.
         """
@@ -658,18 +620,25 @@ class BertForQuestionAnswering(BertWithHead):
             lengths,
             padding_too=start_positions is not None,
         )
-        layout = inputs.layout
-        states = self.states(inputs, head_mask, output_attentions, output_hidden_states)
+        states = self.bert(
+            inputs,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
         logits = self.qa_outputs(states.last_hidden_state)
         start, end = logits[:, 0], logits[:, 1]
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = (position_loss(start, start_positions, layout) + position_loss(end, end_positions, layout)) / 2
+            loss = (
+                position_loss(start, start_positions, inputs.layout) + position_loss(end, end_positions, inputs.layout)
+            ) / 2
         output = QuestionAnsweringModelOutput(
             loss=loss,
-            start_logits=layout.unpack(start),
-            end_logits=layout.unpack(end),
-            hidden_states=hidden_states(states, layout),
+            start_logits=inputs.layout.unpack(start),
+            end_logits=inputs.layout.unpack(end),
+            hidden_states=states.hidden_states,
             attentions=states.attentions,
         )
-        return output if self.wants_dict(return_dict) else output.to_tuple()
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()

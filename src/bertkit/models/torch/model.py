@@ -9,11 +9,12 @@ packed inside: x is [T, H], whatever the batch looked like. See packing.py.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -21,7 +22,6 @@ from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.models.torch.cache import Cache, LayerCache, joined
 from bertkit.models.torch.packing import (
-    ATTENTION,
     Attend,
     Inputs,
     Layout,
@@ -30,25 +30,21 @@ from bertkit.models.torch.packing import (
     Weights,
     arrange,
     attention_weights,
+    eager,
+    fastest,
     visible,
 )
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import BaseModelOutputWithPoolingAndCrossAttentions
 
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    """The tanh approximation of GELU, which some checkpoints were trained with."""
-    return F.gelu(x, approximate="tanh")
-
-
-ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_new": gelu_tanh,
-    "gelu_pytorch_tanh": gelu_tanh,
-    "relu": F.relu,
-    "silu": F.silu,
-    "swish": F.silu,
-    "tanh": torch.tanh,
+ACTIVATION: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_new": partial(nn.GELU, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(nn.GELU, approximate="tanh"),
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "swish": nn.SiLU,
+    "tanh": nn.Tanh,
 }
 
 
@@ -60,7 +56,7 @@ class Run:
     attend: Attend
     head_mask: Tensor | None  # [layers, A]
     weights_of: Collection[int]  # the layers whose attention weights are wanted
-    cache: Cache | None
+    cache: Sequence[LayerCache] | None
     encoder_states: Tensor | None  # [B * S, H]
     cross: Rectangle | None  # how tokens look at them
     keeps_cache: bool
@@ -123,7 +119,10 @@ class BertSelfAttention(nn.Module):
         layout = run.cross if self.cross else run.layout
         assert layout is not None
         q = self.query(x).unflatten(1, (-1, self.head_size))
-        k, v = self.keys_and_values(x, run)
+        if self.cross or run.cache is not None or run.keeps_cache:
+            k, v = self.keys_and_values(x, run)
+        else:
+            k, v = self.key(x).unflatten(1, (-1, self.head_size)), self.value(x).unflatten(1, (-1, self.head_size))
         bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k, layout)
         context = run.attend(q, k, v, layout, bias, self.attention_dropout if self.training else 0.0)
         of_heads = None if run.head_mask is None else run.head_mask[self.layer][:, None]  # [A, 1]
@@ -221,19 +220,6 @@ def _keep(dense: nn.Linear, kept: Tensor, side: int) -> None:
     dense.out_features, dense.in_features = dense.weight.shape
 
 
-class BertIntermediate(nn.Module):
-    """The wide part of the second half of a layer."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.activation = ACTIVATION[config.hidden_act]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[T, H] -> [T, I]."""
-        return self.activation(self.dense(x))
-
-
 class BertLayer(nn.Module):
     """Attention, in a decoder with an encoder attention to that, and a feed-forward part."""
 
@@ -242,7 +228,8 @@ class BertLayer(nn.Module):
         self.attention = BertAttention(config, layer)
         if config.add_cross_attention:
             self.crossattention = BertAttention(config, layer, cross=True)
-        self.intermediate = BertIntermediate(config)
+        wide = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.intermediate = nn.Sequential(OrderedDict(dense=wide, activation=ACTIVATION[config.hidden_act]()))
         self.output = BertResidual(config.intermediate_size, config)
         self.chunk = config.chunk_size_feed_forward
 
@@ -262,14 +249,14 @@ class BertEncoder(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.layer = nn.ModuleList([BertLayer(config, i) for i in range(config.num_hidden_layers)])
-        self.gradient_checkpointing = False
+        self.computed_again = 0  # every how many layers gradient checkpointing takes one; 0: none
 
     def forward(self, x: Tensor, run: Run) -> Tensor:
         """[T, H] -> [T, H]."""
-        for layer in self.layer:
+        for i, layer in enumerate(self.layer):
             if run.states is not None:
                 run.states.append(x)
-            again = self.gradient_checkpointing and self.training
+            again = self.training and self.computed_again and i % self.computed_again == 0
             x = checkpoint(layer, x, run, use_reentrant=False) if again else layer(x, run)
         if run.states is not None:
             run.states.append(x)
@@ -314,7 +301,7 @@ class BertModel(BertPreTrainedModel):
 
     def forward(
         self,
-        input_ids: Tensor | None = None,
+        input_ids: Tensor | Inputs | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
@@ -322,13 +309,13 @@ class BertModel(BertPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
-        past_key_values: Cache | Sequence[LayerCache] | None = None,
+        past_key_values: Sequence[LayerCache] | None = None,
         use_cache: bool | None = None,
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         *,
-        lengths: Sequence[int] | Tensor | Layout | None = None,
+        lengths: Sequence[int] | Tensor | None = None,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions | tuple[object, ...]:
         """The states of the tokens. Those of padding are zero.
 
@@ -339,10 +326,62 @@ class BertModel(BertPreTrainedModel):
         past_key_values, use_cache: what a decoder computed before, and whether it returns it.
         output_attentions: True, or the numbers of the layers whose attention weights are wanted.
         lengths: of the sequences, where the tokens are packed: input_ids [T] then, and states come back as [T, H].
+
+        Heads give Inputs, which are arranged already, as input_ids; then the last states stay packed, [T, H].
         """
         config = self.config
-        past, keeps_cache = self.cache_of(past_key_values, use_cache, lengths)
-        steps = past is not None or keeps_cache or encoder_hidden_states is not None
+        if isinstance(input_ids, Inputs):
+            inputs, cache, keeps_cache = input_ids, past_key_values, bool(use_cache)
+        else:
+            inputs, cache, keeps_cache = self.arrange_steps(
+                input_ids,
+                attention_mask,
+                token_type_ids,
+                position_ids,
+                inputs_embeds,
+                lengths,
+                past_key_values,
+                use_cache,
+                encoder_hidden_states,
+            )
+        layout = inputs.layout
+        x = self.embeddings(inputs)
+        run = self._run(
+            layout, x, head_mask, cache, keeps_cache, output_attentions, encoder_hidden_states, encoder_attention_mask
+        )
+        if config.output_hidden_states if output_hidden_states is None else output_hidden_states:
+            run.states = []
+        x = self.encoder(x, run)
+        output = BaseModelOutputWithPoolingAndCrossAttentions(
+            last_hidden_state=x if inputs is input_ids else layout.unpack(x),
+            pooler_output=None if self.pooler is None else layout.unpack_rows(self.pooler(layout.first(x))),
+            past_key_values=Cache(run.new_cache) if keeps_cache else None,
+            hidden_states=None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
+            attentions=tuple(run.weights) if run.weights_of else None,
+            cross_attentions=tuple(run.cross_weights) if run.weights_of and run.cross else None,
+        )
+        return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+    def arrange_steps(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        lengths: Sequence[int] | Tensor | None,
+        past_key_values: Sequence[LayerCache] | None,
+        use_cache: bool | None,
+        encoder_states: Tensor | None,
+        labels: Tensor | None = None,
+    ) -> tuple[Inputs, Cache | None, bool]:
+        """The tokens in their layout, the cache before them, and whether to return one: decoders do, though not in training."""
+        config = self.config
+        if use_cache is None:
+            use_cache = config.use_cache and not self.training and lengths is None
+        keeps_cache = use_cache and config.is_decoder
+        cache = None if past_key_values is None else Cache(past_key_values)
+        steps = cache is not None or keeps_cache or encoder_states is not None
         inputs = arrange(
             input_ids,
             attention_mask,
@@ -350,83 +389,67 @@ class BertModel(BertPreTrainedModel):
             position_ids,
             inputs_embeds,
             lengths,
+            labels=labels,
             causal=config.is_decoder,
-            past=(past.get_seq_length() if past else 0) if steps else None,
+            past=(cache.get_seq_length() if cache else 0) if steps else None,
         )
-        run = self._run(
-            inputs, head_mask, encoder_hidden_states, encoder_attention_mask, past, keeps_cache, output_attentions
-        )
-        if config.output_hidden_states if output_hidden_states is None else output_hidden_states:
-            run.states = []
-        x = self.encoder(self.embeddings(inputs), run)
-        pooled = None if self.pooler is None else inputs.layout.unpack_rows(self.pooler(inputs.layout.first(x)))
-        unpack = (lambda x: x) if inputs.layout is lengths else inputs.layout.unpack
-        output = BaseModelOutputWithPoolingAndCrossAttentions(
-            last_hidden_state=unpack(x),
-            pooler_output=pooled,
-            past_key_values=Cache(run.new_cache) if keeps_cache else None,
-            hidden_states=None if run.states is None else tuple(unpack(state) for state in run.states),
-            attentions=tuple(run.weights) if run.weights_of else None,
-            cross_attentions=tuple(run.cross_weights) if run.weights_of and run.cross else None,
-        )
-        return output if self.wants_dict(return_dict) else output.to_tuple()
-
-    def cache_of(
-        self, past_key_values: Cache | Sequence[LayerCache] | None, use_cache: bool | None, lengths: object
-    ) -> tuple[Cache | None, bool]:
-        """The cache that a forward was given, and whether it returns one: a decoder does by default, but not in training."""
-        if use_cache is None:
-            use_cache = self.config.use_cache and not self.training and lengths is None
-        past = None if past_key_values is None else Cache(past_key_values)
-        return past, use_cache and self.config.is_decoder
+        return inputs, cache, keeps_cache
 
     def _run(
         self,
-        inputs: Inputs,
+        layout: Layout,
+        x: Tensor,
         head_mask: Tensor | None,
-        encoder_states: Tensor | None,
-        encoder_mask: Tensor | None,
-        cache: Cache | None,
+        cache: Sequence[LayerCache] | None,
         keeps_cache: bool,
         output_attentions: bool | Sequence[int] | None,
+        encoder_states: Tensor | None,
+        encoder_mask: Tensor | None,
     ) -> Run:
-        layers = self.config.num_hidden_layers
-        asked = self.config.output_attentions if output_attentions is None else output_attentions
+        config, layers = self.config, self.config.num_hidden_layers
+        asked = config.output_attentions if output_attentions is None else output_attentions
         weights_of = set(range(layers if asked else 0) if isinstance(asked, bool) else asked)
         if not weights_of <= set(range(layers)):
             raise UsageError(
                 f"output_attentions={asked!r} asks for a layer that is not there: they are 0 to {layers - 1}."
             )
-        if encoder_states is not None and not self.config.add_cross_attention:
+        if head_mask is not None and tuple(head_mask.shape) not in (
+            (shape := (layers, config.num_attention_heads)),
+            shape[1:],
+        ):
             raise UsageError(
-                "encoder_hidden_states are for a decoder: make the model with BertConfig(is_decoder=True, add_cross_attention=True)."
+                f"head_mask has the shape {list(head_mask.shape)}, and needs {list(shape[1:])} or {list(shape)}."
             )
+        if self._attention == "eager":
+            attend: Attend = eager
+        else:
+            kind = x.device.type
+            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+            dropout = config.attention_probs_dropout_prob if self.training else 0.0
+            attend = fastest(layout, kind, dtype, dropout, config.position_embedding_type != "absolute")
         return Run(
-            inputs.layout,
-            ATTENTION[self.attn_implementation],
-            None if head_mask is None else self._head_mask(head_mask),
+            layout,
+            attend,
+            None if head_mask is None else head_mask.to(x.dtype).expand(layers, -1),
             weights_of,
             cache,
             None if encoder_states is None else encoder_states.flatten(0, 1),
-            None if encoder_states is None else _cross(inputs.layout, encoder_states, encoder_mask),
+            None if encoder_states is None else self._cross(layout, encoder_mask),
             keeps_cache,
             weights=[None] * layers,
             cross_weights=[None] * layers,
             new_cache=[()] * layers,
         )
 
-    def _head_mask(self, head_mask: Tensor) -> Tensor:
-        """[layers, A], from [A] or the same."""
-        shape = (self.config.num_hidden_layers, self.config.num_attention_heads)
-        if tuple(head_mask.shape) not in (shape, shape[1:]):
+    def _cross(self, layout: Layout, mask: Tensor | None) -> Rectangle:
+        """How the tokens of a decoder look at an encoder's states. mask: [B, S]."""
+        if not self.config.add_cross_attention:
             raise UsageError(
-                f"head_mask has the shape {list(head_mask.shape)}, and needs {list(shape[1:])} or {list(shape)}."
+                "encoder_hidden_states are for a decoder: make the model with BertConfig(is_decoder=True, "
+                "add_cross_attention=True)."
             )
-        return head_mask.to(self.dtype).expand(shape)
-
-
-def _cross(layout: Layout, states: Tensor, mask: Tensor | None) -> Rectangle:
-    """How the tokens of a decoder look at an encoder's states. states: [B, S, H], mask: [B, S]."""
-    if isinstance(layout, Packed):
-        raise UsageError("Cross-attention takes a rectangle: leave out lengths, and give attention_mask for padding.")
-    return Rectangle(layout.grid, layout.real, None if mask is None else visible(mask != 0))
+        if isinstance(layout, Packed):
+            raise UsageError(
+                "Cross-attention takes a rectangle: leave out lengths, and give attention_mask for padding."
+            )
+        return Rectangle(layout.grid, layout.real, None if mask is None else visible(mask != 0))

@@ -26,6 +26,9 @@ from torch import Tensor
 
 from bertkit.errors import UsageError
 
+IGNORED = -100
+"""A label that stands for none."""
+
 try:
     from torch.nn.attention import varlen
 except ImportError:  # torch before 2.10
@@ -42,6 +45,7 @@ class Packed:
     places: [T], where each token lies in the flat outer tensor; None: where it lies here.
     lengths: of the sequences that have tokens, the longest first.
     rows: [number of lengths], the row of the batch that each is.
+    columns: [T], the position of each token in its row.
     """
 
     outer: tuple[int, ...]
@@ -50,6 +54,7 @@ class Packed:
     places: Tensor | None
     lengths: list[int]
     rows: Tensor
+    columns: Tensor
     causal: bool = False
 
     @staticmethod
@@ -58,9 +63,9 @@ class Packed:
         lengths, rows = mask.sum(1).sort(descending=True, stable=True)
         row, column = mask[rows].nonzero(as_tuple=True)
         cells = rows[row] * mask.shape[1] + column
-        there = [length for length in lengths.tolist() if length]
+        there = lengths[lengths > 0].tolist()
         shape = (mask.shape[0], mask.shape[1])
-        return Packed(shape, shape, cells, cells, there, rows[: len(there)], causal)
+        return Packed(shape, shape, cells, cells, there, rows[: len(there)], column, causal)
 
     @staticmethod
     def from_lengths(lengths: Sequence[int], device: torch.device, causal: bool = False) -> Packed:
@@ -75,17 +80,8 @@ class Packed:
         starts = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.long, device=device)
         sorted_already = there == list(lengths)
         places = None if sorted_already else starts[rows].repeat_interleave(sizes) + column
-        return Packed((len(here),), grid, rows.repeat_interleave(sizes) * grid[1] + column, places, there, rows, causal)
-
-    @property
-    def columns(self) -> Tensor:
-        """[T], the position of each token in its row."""
-        return self.cells % max(self.grid[1], 1)
-
-    @cached_property
-    def groups(self) -> list[tuple[int, int]]:
-        """(count, length) of the sequences of equal length, which lie side by side."""
-        return [(len(list(same)), length) for length, same in itertools.groupby(self.lengths)]
+        cells = rows.repeat_interleave(sizes) * grid[1] + column
+        return Packed((len(here),), grid, cells, places, there, rows, column, causal)
 
     @cached_property
     def boundaries(self) -> Tensor:
@@ -216,22 +212,25 @@ def visible(real: Tensor, causal_length: int = 0) -> Tensor:
 Attend: TypeAlias = Callable[[Tensor, Tensor, Tensor, Layout, Tensor | None, float], Tensor]
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
-    """Attention by whatever is fastest here. This is the one place that chooses."""
-    if bias is not None or isinstance(layout, Rectangle):
-        return padded(q, k, v, layout, bias, dropout)
-    if q.device.type == "cpu":
-        return by_length(q, k, v, layout, dropout)
-    if q.device.type == "cuda" and q.dtype in (torch.bfloat16, torch.float16) and not dropout and varlen:
-        return flash(q, k, v, layout)
-    return padded(q, k, v, layout, bias, dropout)
+def fastest(layout: Layout, device: str, dtype: torch.dtype, dropout: float, biased: bool) -> Attend:
+    """The kind of fused attention for a batch. This is the one place that chooses."""
+    if biased or isinstance(layout, Rectangle):
+        return padded
+    if device == "cpu":
+        return by_length
+    if device == "cuda" and dtype in (torch.bfloat16, torch.float16) and not dropout and varlen:
+        return flash
+    return padded
 
 
-def by_length(q: Tensor, k: Tensor, v: Tensor, layout: Packed, dropout: float) -> Tensor:
+def by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """One call for all sequences of one length. On a CPU a call costs little, and a mask much."""
-    sizes = [count * length for count, length in layout.groups]
-    contexts = []
-    for group, q_, k_, v_ in zip(layout.groups, q.split(sizes), k.split(sizes), v.split(sizes), strict=True):
+    assert isinstance(layout, Packed)
+    groups, sizes, contexts = [], [], []
+    for length, same in itertools.groupby(layout.lengths):
+        groups.append((len(list(same)), length))
+        sizes.append(groups[-1][0] * length)
+    for group, q_, k_, v_ in zip(groups, q.split(sizes), k.split(sizes), v.split(sizes), strict=True):
         shape = (*group, *q.shape[1:])  # [n, l, A, D], to [n, A, l, D]
         q_, k_, v_ = q_.view(shape).transpose(1, 2), k_.view(shape).transpose(1, 2), v_.view(shape).transpose(1, 2)
         context = F.scaled_dot_product_attention(q_, k_, v_, dropout_p=dropout, is_causal=layout.causal)
@@ -239,8 +238,9 @@ def by_length(q: Tensor, k: Tensor, v: Tensor, layout: Packed, dropout: float) -
     return contexts[0] if len(contexts) == 1 else torch.cat(contexts) if contexts else q
 
 
-def flash(q: Tensor, k: Tensor, v: Tensor, layout: Packed) -> Tensor:
+def flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """One call for all, by the kernel for sequences of many lengths that recent GPUs have for 16 bits."""
+    assert isinstance(layout, Packed)
     longest = layout.lengths[0]
     window = (-1, 0) if layout.causal else (-1, -1)
     ends = layout.boundaries
@@ -251,7 +251,7 @@ def flash(q: Tensor, k: Tensor, v: Tensor, layout: Packed) -> Tensor:
 def padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """One call for the whole grid, with a mask where there is padding."""
     q, k, v = layout.to_grid(q).transpose(1, 2), layout.to_grid(k).transpose(1, 2), layout.to_grid(v).transpose(1, 2)
-    causal = layout.causal and layout.mask is None and bias is None
+    causal = layout.causal and layout.mask is None and bias is None and q.shape[2] == k.shape[2]
     added = None if causal else _added(q, layout, bias, k.shape[2])
     context = F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout, is_causal=causal)
     return layout.from_grid(context.transpose(1, 2))
@@ -285,8 +285,8 @@ def _added(q: Tensor, layout: Layout, bias: Tensor | None, source: int) -> Tenso
     return torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(~mask, hidden)
 
 
-ATTENTION: dict[str, Attend] = {"sdpa": attend, "eager": eager, "flash_attention_2": attend}
-"""Values of `attn_implementation`. The second name of the first is for code that was written for another library."""
+ATTENTION = ("sdpa", "eager", "flash_attention_2")
+"""Values of `attn_implementation`. The last one means the first, for code that was written for another library."""
 
 
 @dataclass
@@ -296,8 +296,9 @@ class Inputs:
     layout: Layout
     input_ids: Tensor | None
     token_type_ids: Tensor | None
-    position_ids: Tensor | None
+    position_ids: Tensor
     inputs_embeds: Tensor | None
+    labels: Tensor | None = None
 
 
 def arrange(
@@ -306,38 +307,64 @@ def arrange(
     token_type_ids: Tensor | None,
     position_ids: Tensor | None,
     inputs_embeds: Tensor | None,
-    lengths: Sequence[int] | Tensor | Layout | None,
+    lengths: Sequence[int] | Tensor | None,
     *,
+    labels: Tensor | None = None,
     causal: bool = False,
     past: int | None = None,
     padding_too: bool = False,
 ) -> Inputs:
-    """Choose the layout of a batch, and bring its tokens there.
+    """Choose the layout of a batch, and bring its tokens and their labels there.
 
     past: positions that a cache holds before these, 0 for a cache that is to be begun; None: no cache.
-    padding_too: compute the padding, as somebody looks at it.
+    padding_too: compute the padding, as somebody looks at it. A label on padding does so too: it should be -100.
     """
-    if isinstance(lengths, (Packed, Rectangle)):  # a head has arranged them
-        return Inputs(lengths, input_ids, token_type_ids, position_ids, inputs_embeds)
     given = input_ids if inputs_embeds is None else inputs_embeds
     if given is None or (input_ids is not None and inputs_embeds is not None):
         raise UsageError("A forward takes input_ids or inputs_embeds: give one of the two.")
-    sides = given.shape if inputs_embeds is None else given.shape[:-1]
+    sides = tuple(given.shape if inputs_embeds is None else given.shape[:-1])
+    layout: Layout
     if lengths is not None:
-        layout: Layout = _packed_already(sides, attention_mask, lengths, given.device, causal)
+        layout = _packed_already(sides, attention_mask, lengths, given.device, causal)
+    elif len(sides) != 2:
+        raise UsageError(
+            f"input_ids have the shape [batch, length], not {list(sides)}: add a side with input_ids[None], or give lengths "
+            "with tokens that are packed."
+        )
+    elif attention_mask is None:
+        layout = Rectangle((sides[0], sides[1]), causal=causal, past=past or 0)
+    elif (
+        past is not None
+        or padding_too
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        or attention_mask.shape != sides
+        or (labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()))
+    ):
+        layout = _masked_rectangle((sides[0], sides[1]), attention_mask, causal, past or 0)
+    elif bool(attention_mask.all()):
+        layout = Rectangle((sides[0], sides[1]), causal=causal)
     else:
-        layout = _of_rectangle(sides, attention_mask, given.device, causal, past, padding_too)
+        layout = Packed.from_mask(attention_mask != 0, causal)
+    if position_ids is not None:
+        positions = layout.pack(position_ids.expand(layout.outer))
+    elif isinstance(layout, Packed):
+        positions = layout.columns
+    else:
+        columns = torch.arange(layout.past, layout.past + layout.grid[1], device=given.device)
+        positions = columns.expand(layout.grid).flatten()
     return Inputs(
         layout,
         None if input_ids is None else layout.pack(input_ids),
         None if token_type_ids is None else layout.pack(token_type_ids.expand(layout.outer)),
-        _columns(layout, given.device) if position_ids is None else layout.pack(position_ids.expand(layout.outer)),
+        positions,
         None if inputs_embeds is None else layout.pack(inputs_embeds),
+        None if labels is None else layout.pack(labels),
     )
 
 
 def _packed_already(
-    sides: Sequence[int],
+    sides: tuple[int, ...],
     attention_mask: Tensor | None,
     lengths: Sequence[int] | Tensor,
     device: torch.device,
@@ -354,45 +381,15 @@ def _packed_already(
     return Packed.from_lengths(lengths, device, causal)
 
 
-def _of_rectangle(
-    sides: Sequence[int],
-    attention_mask: Tensor | None,
-    device: torch.device,
-    causal: bool,
-    past: int | None,
-    padding_too: bool,
-) -> Layout:
-    if len(sides) != 2:
-        raise UsageError(
-            f"input_ids have the shape [batch, length], not {list(sides)}: add a side with input_ids[None], or give lengths "
-            "with tokens that are packed."
-        )
-    rows, length, before = sides[0], sides[1], past or 0
-    if attention_mask is None:
-        if not before:
-            return Rectangle((rows, length), causal=causal)
-        attention_mask = torch.ones(rows, before + length, dtype=torch.bool, device=device)
+def _masked_rectangle(sides: tuple[int, int], attention_mask: Tensor, causal: bool, past: int) -> Rectangle:
+    rows, length = sides
     mask = attention_mask != 0
-    if tuple(mask.shape) in ((rows, length, length), (rows, 1, length, length)):
-        return Rectangle((rows, length), mask=_with_causal(mask.view(rows, 1, length, length), causal))
-    if tuple(mask.shape) != (rows, before + length):
+    if tuple(mask.shape) == (rows, past + length):
+        return Rectangle(sides, mask[:, past:], visible(mask, length if causal else 0), past=past)
+    if past or tuple(mask.shape) not in ((rows, length, length), (rows, 1, length, length)):
         raise UsageError(
-            f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[rows, before + length]}, "
+            f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[rows, past + length]}, "
             f"or {[rows, length, length]} to say for each position where it may look."
         )
-    fixed = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
-    if not fixed and past is None and not padding_too:
-        return Rectangle((rows, length), causal=causal) if bool(mask.all()) else Packed.from_mask(mask, causal)
-    return Rectangle((rows, length), mask[:, before:], visible(mask, length if causal else 0), past=before)
-
-
-def _with_causal(mask: Tensor, causal: bool) -> Tensor:
-    return mask.tril() if causal else mask
-
-
-def _columns(layout: Layout, device: torch.device) -> Tensor:
-    """[T], the position of each token in its row."""
-    if isinstance(layout, Packed):
-        return layout.columns
-    rows, length = layout.grid
-    return torch.arange(layout.past, layout.past + length, device=device).expand(rows, length).flatten()
+    mask = mask.view(rows, 1, length, length)
+    return Rectangle(sides, mask=mask.tril() if causal else mask)

@@ -27,8 +27,8 @@ _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 class BertPreTrainedModel(nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
-    A subclass sets `head`, the class suffix in parameters.HEADS, builds its modules and calls `post_init()`. The modules are those
-    of the parameter table, which gives them their names, their first values and their place in every kind of checkpoint.
+    A subclass sets `head`, the class suffix in parameters.HEADS, builds its modules and calls `post_init()`. The modules are
+    those of the parameter table, which gives them names, first values and a place in every kind of checkpoint.
     """
 
     config_class = BertConfig
@@ -342,23 +342,29 @@ class BertPreTrainedModel(nn.Module):
     @property
     def is_gradient_checkpointing(self) -> bool:
         """Whether layers are computed again in the backward pass, rather than kept."""
-        return bool(self.base_model.encoder.gradient_checkpointing)
+        return bool(self.base_model.encoder.computed_again)
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None) -> None:
-        """Compute layers again in the backward pass: less memory for a third more work. The argument changes nothing here."""
-        self.base_model.encoder.gradient_checkpointing = True
+    def gradient_checkpointing_enable(
+        self,
+        gradient_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """Compute layers, or every n-th, again in the backward pass: less memory for up to a third more work.
+
+        gradient_checkpointing_kwargs: changes nothing; there is one kind of checkpointing, that which works everywhere.
+        """
+        if offload:
+            raise UsageError("offload=True is not for BERT, whose layers fit: leave it out.")
+        self.base_model.encoder.computed_again = every_n_layers
 
     def gradient_checkpointing_disable(self) -> None:
         """Keep what layers computed for the backward pass."""
-        self.base_model.encoder.gradient_checkpointing = False
+        self.base_model.encoder.computed_again = 0
 
     def enable_input_require_grads(self) -> None:
         """Let gradients flow through frozen embeddings, which adapters with checkpointing need."""
         self.get_input_embeddings().register_forward_hook(_require_grad)
-
-    def wants_dict(self, return_dict: bool | None) -> bool:
-        """Whether a forward returns an output object rather than a tuple."""
-        return self.config.return_dict if return_dict is None else return_dict
 
 
 def _attention(name: str | None) -> str:

@@ -1,0 +1,99 @@
+"""One suite for all implementations: each answers every case as transformers does, 4.57.6 (recorded) and 5 (live), within 1e-5.
+
+`BERTKIT_BACKENDS="reference"` asks some of them only. One that is asked for and is not there fails.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conformance import backends, oracle
+from conformance.cases import Arrays, Case, cases
+
+CASES = cases()
+
+
+@functools.cache
+def recorded() -> dict[str, Arrays]:
+    """What transformers 4.57.6 answered (tests/oracles/torch4.py)."""
+    found: dict[str, Arrays] = {}
+    with np.load(Path(__file__).parents[1] / "data" / "torch4.npz") as file:
+        values = file["values"]
+        for case, output, shape in json.loads(str(file["index"])):
+            size = int(np.prod(shape))
+            found.setdefault(case, {})[output] = values[:size].reshape(shape)
+            values = values[size:]
+    return found
+
+
+@functools.cache
+def live(name: str) -> Arrays:
+    """What transformers 5 answers."""
+    return oracle.answers(CASES[name])
+
+
+@functools.cache
+def ours(backend: str, name: str) -> Arrays:
+    """What a backend answers."""
+    return backends.BACKENDS[backend](CASES[name])
+
+
+ASKED = [(name, backend) for name in CASES for backend in backends.asked_for() if backends.takes(backend, CASES[name])]
+
+
+@pytest.mark.parametrize(("name", "backend"), ASKED)
+def test_answers_as_transformers_4_57_6(name: str, backend: str) -> None:
+    compare(CASES[name], backend, ours(backend, name), recorded()[name])
+
+
+@pytest.mark.parametrize(("name", "backend"), [pair for pair in ASKED if not CASES[pair[0]].only4])
+def test_answers_as_transformers_5(name: str, backend: str) -> None:
+    compare(CASES[name], backend, ours(backend, name), live(name))
+
+
+def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:
+    """Every answer of theirs, which have zeros at padding: ours has to have them by itself."""
+    has = {kind_of(output) for output in got}
+    for output, theirs in wanted.items():
+        kind = kind_of(output)
+        if kind not in has and kind in backends.MAY_LACK.get(backend, ()):
+            continue
+        if output == "pooler_output":
+            theirs = pooled(case, wanted)
+        if output == "loss" and backend == "torch-packed" and case.head == "ForQuestionAnswering":
+            theirs = loss_of_real_tokens(case, wanted)
+        size = max(1, np.abs(theirs).max()) if kind == "gradient" else 1  # float32 tells seven digits, however large
+        np.testing.assert_allclose(got[output], theirs, rtol=1e-5, atol=1e-5 * size, err_msg=f"{case.name}: {output}")
+
+
+def kind_of(output: str) -> str:
+    """What an output is, without the layer or the parameter that it is of."""
+    return output.split("/")[0].split()[0]
+
+
+def loss_of_real_tokens(case: Case, wanted: Arrays) -> np.ndarray:
+    """Of a span: theirs takes the softmax over padding too, which packed tokens do not have."""
+    losses = []
+    for side in ("start", "end"):
+        logits, positions = wanted[f"{side}_logits"], case.inputs[f"{side}_positions"].reshape(-1).clip(0)
+        rows = [row for row, position in enumerate(positions) if position < logits.shape[1]]
+        exponents = np.where(case.real, np.exp(logits), 0)[rows]
+        losses.append(np.mean(np.log(exponents.sum(1)) - logits[rows, positions[rows]]))
+    return np.mean(losses)
+
+
+def pooled(case: Case, wanted: Arrays) -> np.ndarray:
+    """Ours pools the first real token, theirs the first position: what they would have made of it, and zeros if there is none."""
+    real, weights = case.real, case.weights
+    first = wanted["last_hidden_state"][np.arange(len(real)), real.argmax(1)]
+    made = (
+        np.tanh(first @ weights["bert.pooler.dense.weight"].T + weights["bert.pooler.dense.bias"])
+        * real.any(1)[:, None]
+    )
+    if case.pools_first:
+        np.testing.assert_allclose(made, wanted["pooler_output"], atol=1e-5)
+    return made
