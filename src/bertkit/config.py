@@ -381,7 +381,7 @@ class BertConfig:
                 f"choose a width that is a multiple of the heads, such as {self._divisible_width()}."
             )
         for layer, heads in self.pruned_heads.items():
-            if not 0 <= layer < self.num_hidden_layers or not {*heads} <= {*range(self.num_attention_heads)}:
+            if not 0 <= layer < self.num_hidden_layers or any(not 0 <= n < self.num_attention_heads for n in heads):
                 raise ConfigError(
                     f"pruned_heads names {heads} of layer {layer}; layers are 0 to {self.num_hidden_layers - 1} and heads "
                     f"0 to {self.num_attention_heads - 1}."
