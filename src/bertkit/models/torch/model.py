@@ -338,7 +338,10 @@ class BertModel(BertPreTrainedModel):
                 encoder_hidden_states,
             )
         layout = inputs.layout
-        x = self.embeddings(inputs)
+        try:
+            x = self.embeddings(inputs)
+        except IndexError as error:  # on a GPU it is a failed assertion of the device
+            raise UsageError(self._beyond(inputs)) from error
         run = self._run(
             layout, x, head_mask, cache, keeps_cache, output_attentions, encoder_hidden_states, encoder_attention_mask
         )
@@ -433,6 +436,32 @@ class BertModel(BertPreTrainedModel):
             cross_weights=[None] * layers,
             new_cache=[()] * layers,
         )
+
+    def _beyond(self, inputs: Inputs) -> str:
+        """What is said of an id, a token type or a position that the model does not have."""
+        config, sentences = self.config, []
+        for ids, size, sentence in (
+            (
+                inputs.position_ids,
+                config.max_position_embeddings,
+                "positions: shorten the text, tokenizer(..., truncation=True)",
+            ),
+            (
+                inputs.input_ids,
+                config.vocab_size,
+                "words: after tokenizer.add_tokens, model.resize_token_embeddings(len(tokenizer))",
+            ),
+            (
+                inputs.token_type_ids,
+                config.type_vocab_size,
+                "token types: they are the numbers of the sentences, from 0",
+            ),
+        ):
+            if ids is not None and len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < size):
+                sentences.append(
+                    f"{int(ids.max()) if int(ids.min()) >= 0 else int(ids.min())} is none of the {size} {sentence}."
+                )
+        return " ".join(sentences)
 
     def _cross(self, layout: Layout, mask: Tensor | None) -> Rectangle:
         """How the tokens of a decoder look at an encoder's states. mask: [B, S]."""

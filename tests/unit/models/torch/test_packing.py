@@ -204,6 +204,12 @@ def test_wrong_input_is_refused_with_a_sentence() -> None:
         (lambda: model(ids, mask, lengths=LENGTHS), "leave out attention_mask"),
         (lambda: model(ids[0], lengths=[3, 3]), r"shape \[6\]"),
         (lambda: model(ids, output_attentions=[7]), "0 to 2"),
+        (lambda: model(ids + 50), "none of the 50 words.*resize_token_embeddings"),
+        (lambda: model(ids, token_type_ids=ids), "none of the 2 token types"),
+        (
+            lambda: model(ids.repeat(1, 3)),
+            r"50 is none of the 40 positions: shorten the text, tokenizer\(..., truncation=True\)",
+        ),
         (lambda: model(ids, head_mask=torch.ones(3)), r"needs \[4\] or \[3, 4\]"),
         (lambda: model(ids, encoder_hidden_states=torch.zeros(5, 3, 32)), "add_cross_attention=True"),
     ]:
