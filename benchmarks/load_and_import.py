@@ -5,7 +5,8 @@
 Every measurement is a process of its own, ours and theirs in turn, with the files in the page cache. "ready" is the time
 until every number has been looked at once, so that a mapped file cannot hide the reading; "memory" is the peak above
 what the imports took, as a multiple of the weights. Theirs is their shortest way to the same weights: from_pretrained of
-BertForPreTraining. `--transformers4` names the Python of an environment with transformers 4.57.6 and TensorFlow
+BertForPreTraining; beside it stand our arrays and our PyTorch class, and a ratio is to the latter where there is one.
+`--transformers4` names the Python of an environment with transformers 4.57.6 and TensorFlow
 (tests/oracles/transformers4.py says how to make one), the only one that still reads Google's checkpoints.
 """
 
@@ -67,11 +68,11 @@ def ours(place: str) -> str:
     )
 
 
-def theirs(place: str, options: str = "") -> str:
-    """A script that loads by transformers."""
+def model(library: str, place: str) -> str:
+    """A script that loads the PyTorch class of bertkit or of transformers."""
     return LOAD.format(
-        imports="import torch, transformers; from transformers import BertForPreTraining; torch.set_grad_enabled(False)",
-        load=f"model = BertForPreTraining.from_pretrained({place!r}, {options}); arrays = list(model.parameters())",
+        imports=f"import torch; from {library} import BertForPreTraining; torch.set_grad_enabled(False)",
+        load=f"model = BertForPreTraining.from_pretrained({place!r}); arrays = list(model.parameters())",
     )
 
 
@@ -184,17 +185,21 @@ def main() -> None:
             place = str(folder / kind)
             scripts[f"{kind}: bertkit"] = (here, ours(place))
             if kind in ("safetensors", "bin"):
-                scripts[f"{kind}: transformers 5"] = (here, theirs(place))
+                scripts[f"{kind}: bertkit, PyTorch"] = (here, model("bertkit", place))
+                scripts[f"{kind}: transformers 5"] = (here, model("transformers", place))
             elif four:
                 script = theirs_of_version_4(kind, place)
                 scripts[f"{kind}: transformers 4.57.6"] = (four, script)
         figures["loads"] = interleaved(options.rounds, scripts)
     print(f"\n{options.size}, {size / 1e6:.0f} MB of weights")
-    print(f"{'':<34}{'opened, ms':>12}{'ready, ms':>12}{'memory':>9}{'ready, ratio':>14}")
+    print(f"{'':<34}{'opened, ms':>12}{'ready, ms':>12}{'memory':>9}{'opened, ratio':>15}{'ready, ratio':>14}")
     for name, numbers in figures["loads"].items():
-        base = figures["loads"][name.partition(":")[0] + ": bertkit"]["ready"]
+        kind, _, library = name.partition(": ")
+        same = figures["loads"].get(f"{kind}: bertkit, PyTorch" if library == "transformers 5" else "", numbers)
+        base = same if same is not numbers else figures["loads"][f"{kind}: bertkit"]
         opened, ready, memory = numbers["opened"] * 1e3, numbers["ready"] * 1e3, f"{numbers['memory'] / size:.2f}x"
-        print(f"{name:<34}{opened:>12.1f}{ready:>12.1f}{memory:>9}{numbers['ready'] / base:>14.1f}")
+        ratios = f"{numbers['opened'] / base['opened']:>15.1f}{numbers['ready'] / base['ready']:>14.1f}"
+        print(f"{name:<34}{opened:>12.1f}{ready:>12.1f}{memory:>9}{ratios}")
     if not four:
         print(
             "Google's, Keras's and Flax's files have no peer without --transformers4: transformers 5 does not read them."

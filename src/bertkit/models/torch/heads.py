@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.models.torch.cache import Cache, LayerCache
-from bertkit.models.torch.model import ACTIVATION, BertModel
+from bertkit.models.torch.model import ACTIVATION, BertModel, linear
 from bertkit.models.torch.packing import IGNORED, Layout, Packed, arrange
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import (
@@ -50,13 +50,13 @@ class BertPredictions(nn.Module):
         super().__init__()
         self.transform = nn.Sequential(
             OrderedDict(
-                dense=nn.Linear(config.hidden_size, config.hidden_size),
+                dense=linear(config.hidden_size, config.hidden_size),
                 activation=ACTIVATION[config.hidden_act](),
-                LayerNorm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps),
+                LayerNorm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, device="meta"),
             )
         )
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
-        self.bias = nn.Parameter(torch.empty(config.vocab_size))  # and decoder.bias, by tie_weights
+        self.decoder = linear(config.hidden_size, config.vocab_size)
+        self.bias = nn.Parameter(torch.empty(config.vocab_size, device="meta"))  # and decoder.bias, by tie_weights
 
     def forward(self, x: Tensor) -> Tensor:
         """[T, H] -> [T, V]."""
@@ -70,7 +70,7 @@ class BertLanguageHeads(nn.Module):
         super().__init__()
         self.predictions = BertPredictions(config)
         if next_sentence:
-            self.seq_relationship = nn.Linear(config.hidden_size, 2)
+            self.seq_relationship = linear(config.hidden_size, 2)
 
 
 class BertNextSentenceHead(nn.Module):
@@ -78,7 +78,7 @@ class BertNextSentenceHead(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+        self.seq_relationship = linear(config.hidden_size, 2)
 
 
 # -------------------------------------------------------------------------------------------------------------------- losses
@@ -162,9 +162,8 @@ class BertForPreTraining(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
-        with torch.device("meta"):
-            self.bert = BertModel(config)
-            self.cls = BertLanguageHeads(config, next_sentence=True)
+        self.bert = BertModel(config)
+        self.cls = BertLanguageHeads(config, next_sentence=True)
         self.post_init()
 
     def forward(
@@ -226,9 +225,8 @@ class BertForMaskedLM(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
-        with torch.device("meta"):
-            self.bert = BertModel(config, add_pooling_layer=False)
-            self.cls = BertLanguageHeads(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.cls = BertLanguageHeads(config)
         self.post_init()
 
     def forward(
@@ -288,9 +286,8 @@ class BertLMHeadModel(BertPreTrainedModel):
             logger.warning(
                 "BertLMHeadModel of a configuration without is_decoder=True: every token sees those after it."
             )
-        with torch.device("meta"):
-            self.bert = BertModel(config, add_pooling_layer=False)
-            self.cls = BertLanguageHeads(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.cls = BertLanguageHeads(config)
         self.post_init()
 
     def forward(
@@ -372,9 +369,8 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
-        with torch.device("meta"):
-            self.bert = BertModel(config)
-            self.cls = BertNextSentenceHead(config)
+        self.bert = BertModel(config)
+        self.cls = BertNextSentenceHead(config)
         self.post_init()
 
     def forward(
@@ -418,10 +414,9 @@ class BertForSequenceClassification(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
-        with torch.device("meta"):
-            self.bert = BertModel(config)
-            self.dropout = nn.Dropout(_classifier_dropout(config))
-            self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.bert = BertModel(config)
+        self.dropout = nn.Dropout(_classifier_dropout(config))
+        self.classifier = linear(config.hidden_size, config.num_labels)
         self.post_init()
 
     def forward(
@@ -468,10 +463,9 @@ class BertForMultipleChoice(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
-        with torch.device("meta"):
-            self.bert = BertModel(config)
-            self.dropout = nn.Dropout(_classifier_dropout(config))
-            self.classifier = nn.Linear(config.hidden_size, 1)
+        self.bert = BertModel(config)
+        self.dropout = nn.Dropout(_classifier_dropout(config))
+        self.classifier = linear(config.hidden_size, 1)
         self.post_init()
 
     def forward(
@@ -531,10 +525,9 @@ class BertForTokenClassification(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
-        with torch.device("meta"):
-            self.bert = BertModel(config, add_pooling_layer=False)
-            self.dropout = nn.Dropout(_classifier_dropout(config))
-            self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.dropout = nn.Dropout(_classifier_dropout(config))
+        self.classifier = linear(config.hidden_size, config.num_labels)
         self.post_init()
 
     def forward(
@@ -586,9 +579,8 @@ class BertForQuestionAnswering(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
-        with torch.device("meta"):
-            self.bert = BertModel(config, add_pooling_layer=False)
-            self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.qa_outputs = linear(config.hidden_size, 2)
         self.post_init()
 
     def forward(

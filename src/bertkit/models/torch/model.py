@@ -49,6 +49,16 @@ ACTIVATION: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """nn.Linear without memory, and without the numbers that its constructor would draw: see BertPreTrainedModel.post_init."""
+    layer = nn.Linear.__new__(nn.Linear)
+    nn.Module.__init__(layer)
+    layer.in_features, layer.out_features = inputs, outputs
+    layer.weight = nn.Parameter(torch.empty(outputs, inputs, device="meta"))
+    layer.bias = nn.Parameter(torch.empty(outputs, device="meta"))
+    return layer
+
+
 @dataclass
 class Run:
     """What a forward has besides its tokens: the same for every layer, and what is gathered on the way."""
@@ -75,10 +85,12 @@ class BertEmbeddings(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.word_embeddings = nn.Embedding(
+            config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id, device="meta"
+        )
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size, device="meta")
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size, device="meta")
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, device="meta")
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.absolute = config.position_embedding_type == "absolute"
 
@@ -108,13 +120,15 @@ class BertSelfAttention(nn.Module):
         self.cross = cross
         self.heads = list(range(config.num_attention_heads) if cross else kept_heads(config, layer))
         width = len(self.heads) * self.head_size
-        self.query = nn.Linear(config.hidden_size, width)
-        self.key = nn.Linear(config.hidden_size, width)
-        self.value = nn.Linear(config.hidden_size, width)
+        self.query = linear(config.hidden_size, width)
+        self.key = linear(config.hidden_size, width)
+        self.value = linear(config.hidden_size, width)
         self.attention_dropout = config.attention_probs_dropout_prob
         self.position_embedding_type = "absolute" if cross else config.position_embedding_type
         if self.position_embedding_type != "absolute":
-            self.distance_embedding = nn.Embedding(2 * config.max_position_embeddings - 1, self.head_size)
+            self.distance_embedding = nn.Embedding(
+                2 * config.max_position_embeddings - 1, self.head_size, device="meta"
+            )
 
     def forward(self, x: Tensor, run: Run) -> Tensor:
         """[T, H] -> [T, A * D]."""
@@ -172,8 +186,8 @@ class BertResidual(nn.Module):
 
     def __init__(self, inputs: int, config: BertConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(inputs, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dense = linear(inputs, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, device="meta")
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
@@ -221,7 +235,7 @@ class BertLayer(nn.Module):
         self.attention = BertAttention(config, layer)
         if config.add_cross_attention:
             self.crossattention = BertAttention(config, layer, cross=True)
-        wide = nn.Linear(config.hidden_size, config.intermediate_size)
+        wide = linear(config.hidden_size, config.intermediate_size)
         self.intermediate = nn.Sequential(OrderedDict(dense=wide, activation=ACTIVATION[config.hidden_act]()))
         self.output = BertResidual(config.intermediate_size, config)
         self.chunk = config.chunk_size_feed_forward
@@ -261,7 +275,7 @@ class BertPooler(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = linear(config.hidden_size, config.hidden_size)
 
     def forward(self, first: Tensor) -> Tensor:
         """[B, H] -> [B, H]."""
@@ -286,10 +300,9 @@ class BertModel(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
-        with torch.device("meta"):
-            self.embeddings = BertEmbeddings(config)
-            self.encoder = BertEncoder(config)
-            self.pooler = BertPooler(config) if add_pooling_layer else None
+        self.embeddings = BertEmbeddings(config)
+        self.encoder = BertEncoder(config)
+        self.pooler = BertPooler(config) if add_pooling_layer else None
         self.post_init()
 
     def forward(
@@ -457,7 +470,7 @@ class BertModel(BertPreTrainedModel):
                 "token types: they are the numbers of the sentences, from 0",
             ),
         ):
-            if ids is not None and len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < size):
+            if ids is not None and len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= size):
                 sentences.append(
                     f"{int(ids.max()) if int(ids.min()) >= 0 else int(ids.min())} is none of the {size} {sentence}."
                 )

@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +29,9 @@ from bertkit.models.torch.packing import ATTENTION
 from bertkit.parameters import TABLE, Parameter, expand
 
 logger = logging.getLogger("bertkit")
+
+_FROM_FILES = ContextVar("from_files", default=False)
+"""Whether a model is being built whose numbers come from files, so that none need to be drawn."""
 
 _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 
@@ -68,12 +72,12 @@ class BertPreTrainedModel(nn.Module):
         self._attention = _attention(getattr(config, "attn_implementation", None))
 
     def post_init(self) -> None:
-        """Tie what is shared, and draw the parameters that are on the meta device yet. The last line of a subclass's __init__."""
+        """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
         self.tie_weights()
         self.register_load_state_dict_pre_hook(_with_aliases)
         self.register_load_state_dict_post_hook(_tie_again)
         device = torch.get_default_device()
-        if device.type != "meta":
+        if device.type != "meta" and not _FROM_FILES.get():
             self._take({}, torch.get_default_dtype(), device)
 
     # Weights from files and to files.
@@ -144,7 +148,9 @@ class BertPreTrainedModel(nn.Module):
             config = BertConfig.from_pretrained(config or place, **overrides)
         elif overrides:
             config = BertConfig.from_dict(config.to_dict(), **overrides)
-        formats = _formats(use_safetensors, from_tf, from_flax)
+        formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
+        if use_safetensors is not None:
+            formats = ["safetensors"] if use_safetensors else ["bin"]
         tensors, report = load_checkpoint(
             place,
             cls.head or "Model",
@@ -154,8 +160,11 @@ class BertPreTrainedModel(nn.Module):
             strict=cls.head is not None,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
-        with torch.device("cpu" if cls.head is None else "meta"):
+        without_memory = _FROM_FILES.set(cls.head is not None)
+        try:
             model = cls(config, **own)
+        finally:
+            _FROM_FILES.reset(without_memory)
         if cls.head is None:
             model._take_own(report, open_source(place, formats, variant).tensors)
         model._take(tensors, dtype if torch_dtype is None else torch_dtype, _device(device_map))
@@ -386,14 +395,6 @@ def _attention(name: str | None) -> str:
     if name not in ATTENTION:
         raise UsageError(f"attn_implementation is {name!r}, and must be sdpa or eager.{did_you_mean(name, ATTENTION)}")
     return name
-
-
-def _formats(use_safetensors: bool | None, from_tf: bool, from_flax: bool) -> list[str] | None:
-    if from_tf:
-        return ["google", "h5"]
-    if from_flax:
-        return ["msgpack"]
-    return None if use_safetensors is None else ["safetensors"] if use_safetensors else ["bin"]
 
 
 def _device(device_map: str | int | torch.device | Mapping[str, Any] | None) -> torch.device:
