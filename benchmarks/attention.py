@@ -5,8 +5,8 @@
 
 The table is that of BERT's documentation page: batches of 1 to 16 texts of 128, 256 and 512 tokens; once full, once of real
 lengths (lognormal, median 40, 95th percentile 200) padded to the longest. The mix is a stream of texts of real lengths in batches
-of 32 as they come. Every contestant is a process of its own, and they take turns; a figure is the median. Memory is the peak of a
-step, weights, gradients and optimizer included, without what the imports took.
+of 32 as they come (in training of 16). Every contestant is a process of its own, and they take turns; a figure is the median.
+Memory is the peak of a step, weights, gradients and optimizer included, without what the imports took.
 
     transformers eager, sdpa    BertModel, or in training BertForMaskedLM with AdamW (fused), of transformers
     bertkit eager, sdpa         the same classes of bertkit, called in the same way
@@ -186,25 +186,28 @@ def compare(processes: dict[str, Process], batches: list[list[int]], training: b
 def mix(processes: dict[str, Process], options: argparse.Namespace) -> dict[str, Any]:
     """The stream of texts of real lengths, and the same number of full batches."""
     figures = {}
-    lengths = real_lengths(options.texts, 512, 0)
-    stream = [lengths[i : i + 32] for i in range(0, len(lengths), 32)]
-    for what, batches in {"real lengths": stream, "full, 32 x 128": [[128] * 32]}.items():
+    lengths = real_lengths(options.texts, 512, 1)
+    streams = {
+        (False, "texts of real lengths by 32"): [lengths[i : i + 32] for i in range(0, len(lengths), 32)],
+        (False, "full, 32 x 128"): [[128] * 32],
+        (True, "texts of real lengths by 16"): [lengths[i : i + 16] for i in range(0, options.texts // 4, 16)],
+        (True, "full, 16 x 128"): [[128] * 16],
+    }
+    for (training, what), batches in streams.items():
         tokens = sum(map(sum, batches))
         padded = sum(len(batch) * max(batch) for batch in batches)
-        for training in (False, True):
-            few = batches[:2] if training else batches
-            tokens = sum(map(sum, few))
-            found = compare(processes, few, training, options.rounds)
-            title = f"{'training' if training else 'inference'}, {what}: {tokens:,} tokens"
-            theirs = found["transformers sdpa"]
-            print(f"\n{title} ({padded / sum(map(sum, batches)):.2f} with padding)")
-            print(f"  {'':<22}{'tokens/s':>10}{'times sdpa':>12}{'peak, MB':>10}{'of sdpa':>9}")
-            for name, one in found.items():
-                rate, faster = tokens / one["seconds"], theirs["seconds"] / one["seconds"]
-                print(
-                    f"  {name:<22}{rate:>10,.0f}{faster:>12.2f}{one['peak'] / 1e6:>10,.0f}{one['peak'] / theirs['peak']:>9.2f}"
-                )
-            figures[title] = found
+        found = compare(processes, batches, training, options.rounds)
+        title = f"{'training' if training else 'inference'}, {what}: {tokens:,} tokens"
+        theirs = found["transformers sdpa"]
+        print(f"\n{title} ({padded / tokens:.2f} times as many with padding)")
+        print(f"  {'':<22}{'tokens/s':>10}{'times sdpa':>12}{'peak, MB':>10}{'of sdpa':>9}")
+        for name, one in found.items():
+            rate, faster = tokens / one["seconds"], theirs["seconds"] / one["seconds"]
+            print(
+                f"  {name:<22}{rate:>10,.0f}{faster:>12.2f}{one['peak'] / 1e6:>10,.0f}{one['peak'] / theirs['peak']:>9.2f}",
+                flush=True,
+            )
+        figures[title] = found
     return figures
 
 
@@ -235,7 +238,7 @@ def picture(rows: list[dict[str, Any]], path: str, title: str) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(2, 2, figsize=(15, 8), sharex=True, constrained_layout=True)
-    shown = [name for name in CONTESTANTS if name != "transformers sdpa"]
+    shown = [name for name in rows[0]["found"] if name != "transformers sdpa"]
     colours = {
         "transformers eager": "#c8c8c8",
         "bertkit eager": "#9ecae1",
@@ -248,7 +251,7 @@ def picture(rows: list[dict[str, Any]], path: str, title: str) -> None:
         part = [row for row in rows if row["training"] == training and row["real"] == real]
         for i, name in enumerate(shown):
             faster = [row["found"]["transformers sdpa"]["seconds"] / row["found"][name]["seconds"] for row in part]
-            axis.bar([j + (i - 1.5) * 0.2 for j in range(len(part))], faster, 0.2, label=name, color=colours[name])
+            axis.bar([j + (i - 1.5) * 0.2 for j in range(len(part))], faster, 0.2, label=name, color=colours.get(name))
         axis.axhline(1, color="black", linewidth=0.8)
         axis.set_title(f"{'training' if training else 'inference'}, {'real lengths' if real else 'full batches'}")
         axis.set_xticks(range(len(part)), [f"{row['batch']}x{row['length']}" for row in part], rotation=60)
@@ -266,6 +269,9 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--texts", type=int, default=128, help="of the mix")
+    parser.add_argument(
+        "--contestants", default=",".join(CONTESTANTS), help="some of them, by commas; transformers sdpa is needed"
+    )
     parser.add_argument("--only", choices=["mix", "table"])
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--png", metavar="FILE", help="draw the table there")
@@ -274,7 +280,7 @@ def main() -> None:
     if options.serve:
         serve(options)
         return
-    processes = {name: Process(name, options) for name in CONTESTANTS}
+    processes = {name: Process(name, options) for name in options.contestants.split(",")}
     figures: dict[str, Any] = {}
     if options.only != "table":
         figures["mix"] = mix(processes, options)
