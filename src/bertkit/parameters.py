@@ -3,7 +3,8 @@
 A row is a name, a shape and a kind. All else that somebody may want to know of a parameter is derived from its row: what it
 is called in each kind of checkpoint, whether it lies transposed there, how it begins and whether it decays in training.
 
-    V vocabulary   H hidden   I intermediate   P positions   T token types   C labels   D width of a head   R = 2P - 1 distances
+    V vocabulary   H hidden   I intermediate   P positions   T token types   C labels
+    D width of a head   A = D times the heads that a layer still has   R = 2P - 1 distances
 
 `{}` in a name is the number of the layer. The name is the one that Hugging Face's files use today.
 """
@@ -46,14 +47,14 @@ TABLE: tuple[Row, ...] = (
     Row("bert.embeddings.token_type_embeddings.weight",  "T H", "embedding", "_type_embedding_layer"),
     Row("bert.embeddings.LayerNorm.weight",              "H",   "norm",      "_embedding_norm_layer"),
     Row("bert.embeddings.LayerNorm.bias",                "H",   "bias",      "_embedding_norm_layer"),
-    Row(_ATTENTION + "self.query.weight",                "H H", "dense",     _LAYER2 + "_attention_layer/_query_dense"),
-    Row(_ATTENTION + "self.query.bias",                  "H",   "bias",      _LAYER2 + "_attention_layer/_query_dense"),
-    Row(_ATTENTION + "self.key.weight",                  "H H", "dense",     _LAYER2 + "_attention_layer/_key_dense"),
-    Row(_ATTENTION + "self.key.bias",                    "H",   "bias",      _LAYER2 + "_attention_layer/_key_dense"),
-    Row(_ATTENTION + "self.value.weight",                "H H", "dense",     _LAYER2 + "_attention_layer/_value_dense"),
-    Row(_ATTENTION + "self.value.bias",                  "H",   "bias",      _LAYER2 + "_attention_layer/_value_dense"),
+    Row(_ATTENTION + "self.query.weight",                "A H", "dense",     _LAYER2 + "_attention_layer/_query_dense"),
+    Row(_ATTENTION + "self.query.bias",                  "A",   "bias",      _LAYER2 + "_attention_layer/_query_dense"),
+    Row(_ATTENTION + "self.key.weight",                  "A H", "dense",     _LAYER2 + "_attention_layer/_key_dense"),
+    Row(_ATTENTION + "self.key.bias",                    "A",   "bias",      _LAYER2 + "_attention_layer/_key_dense"),
+    Row(_ATTENTION + "self.value.weight",                "A H", "dense",     _LAYER2 + "_attention_layer/_value_dense"),
+    Row(_ATTENTION + "self.value.bias",                  "A",   "bias",      _LAYER2 + "_attention_layer/_value_dense"),
     Row(_ATTENTION + "self.distance_embedding.weight",   "R D", "embedding", ""),
-    Row(_ATTENTION + "output.dense.weight",              "H H", "dense",     _LAYER2 + "_attention_layer/_output_dense"),
+    Row(_ATTENTION + "output.dense.weight",              "H A", "dense",     _LAYER2 + "_attention_layer/_output_dense"),
     Row(_ATTENTION + "output.dense.bias",                "H",   "bias",      _LAYER2 + "_attention_layer/_output_dense"),
     Row(_ATTENTION + "output.LayerNorm.weight",          "H",   "norm",      _LAYER2 + "_attention_layer_norm"),
     Row(_ATTENTION + "output.LayerNorm.bias",            "H",   "bias",      _LAYER2 + "_attention_layer_norm"),
@@ -144,14 +145,27 @@ def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
     for row in TABLE:
         if not _has(config, head, row):
             continue
-        shape = tuple(sizes[symbol] for symbol in row.shape.split())
         for layer in range(config.num_hidden_layers) if "{}" in row.name else [None]:
             for template in _templates(config, row):
+                # Only a layer's attention to its own tokens is ever pruned.
+                heads = len(kept_heads(config, None if template != row.name else layer))
+                local = sizes | {"A": heads * sizes["D"]}
+                shape = tuple(local[symbol] for symbol in row.shape.split())
                 found[template.format(layer)] = Parameter(template.format(layer), shape, row, layer)
     if not config.tie_word_embeddings and _wants(head, "cls.predictions."):
         table = found["bert.embeddings.word_embeddings.weight"]
         found[table.row.alias] = Parameter(table.row.alias, table.shape, UNTIED)
     return found
+
+
+def kept_heads(config: BertConfig, layer: int | None) -> list[int]:
+    """The heads that pruning has left in a layer, by their first numbers.
+
+    >>> kept_heads(BertConfig.named("mini", pruned_heads={3: [0, 2]}), 3)
+    [1, 3]
+    """
+    gone = [] if layer is None else config.pruned_heads.get(layer, [])
+    return [head for head in range(config.num_attention_heads) if head not in gone]
 
 
 UNTIED = Row("cls.predictions.decoder.weight", "V H", "dense", "")

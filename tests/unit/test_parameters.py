@@ -154,3 +154,17 @@ def test_head_of() -> None:
         assert head_of(f"Bert{head}") == head_of(f"TFBert{head}") == head_of(f"FlaxBert{head}") == head_of(head) == head
     with pytest.raises(UsageError, match="Did you mean 'BertForMaskedLM'"):
         head_of("BertForMaskLM")
+
+
+def test_pruned_heads_make_the_attention_of_their_layer_narrower() -> None:
+    given = {"is_decoder": True, "add_cross_attention": True, "position_embedding_type": "relative_key"}
+    whole = expand(tiny.config(**given))
+    pruned = expand(tiny.config(**given, pruned_heads={1: [0]}))
+    changed = {name: parameter.shape for name, parameter in pruned.items() if parameter.shape != whole[name].shape}
+    layer = "bert.encoder.layer.1.attention."
+    assert changed == {
+        **{f"{layer}self.{part}.weight": (4, 8) for part in ("query", "key", "value")},
+        **{f"{layer}self.{part}.bias": (4,) for part in ("query", "key", "value")},
+        f"{layer}output.dense.weight": (8, 4),
+    }
+    assert pruned.keys() == whole.keys()
