@@ -88,10 +88,10 @@ def _joined(columns: Sequence[Ints]) -> Ints:
     return np.concatenate(columns).astype(np.int64, copy=False) if columns else np.zeros(0, np.int64)
 
 
-def by_length(lengths: Sequence[int], budget: int = BUDGET) -> list[list[int]]:
+def by_length(lengths: Sequence[int], budget: int = BUDGET, most: int | None = None) -> list[list[int]]:
     """The numbers of rows in batches of at most `budget` tokens, the longest rows first, so that want of memory shows early.
 
-    A row that is longer than the budget is a batch of its own.
+    A row that is longer than the budget is a batch of its own. `most` bounds the rows of a batch too.
 
     >>> by_length([3, 8, 2, 9], budget=10)
     [[3], [1], [0, 2]]
@@ -100,7 +100,7 @@ def by_length(lengths: Sequence[int], budget: int = BUDGET) -> list[list[int]]:
     used = budget + 1
     for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
         used += lengths[number]
-        if used > budget:
+        if used > budget or len(batches[-1]) == most:
             batches.append([])
             used = lengths[number]
         batches[-1].append(number)

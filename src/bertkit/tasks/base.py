@@ -102,17 +102,21 @@ class Task(ABC, Generic[O]):
 
     def options(self, given: Mapping[str, Any]) -> O:
         """The options of a call, checked. `stride` and `doc_stride` are other names of `overlap`."""
+        return self.options_type(**self.check(given))
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Options under our names; an error for a name that there is not."""
         known = {field.name for field in fields(self.options_type)}
         values: dict[str, Any] = {}
         for name, value in self.translate(given).items():
             own = ALIASES.get(name, name)
             if own not in known:
-                names = [*known, *ALIASES]
+                near = did_you_mean(name, [*known, *ALIASES])
                 raise UsageError(
-                    f"{self.name} has no option {name!r}.{did_you_mean(name, names) or ' It has ' + ', '.join(sorted(known)) + '.'}"
+                    f"{self.name} has no option {name!r}.{near or ' It has ' + ', '.join(sorted(known)) + '.'}"
                 )
             values[own] = value
-        return self.options_type(**values)
+        return values
 
     def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options under the names that other libraries use -> ours."""
