@@ -35,7 +35,8 @@ def tokenizer() -> Any:
 def model(name: str) -> Any:
     config = pipeline_cases.config(name).to_dict()
     made = getattr(transformers, "Bert" + pipeline_cases.MODELS[name][0])(transformers.BertConfig(**config)).eval()
-    weights = {key: torch.from_numpy(array) for key, array in pipeline_cases.weights(name).items()}
+    prefix = "bert." if type(made) is transformers.BertModel else ""
+    weights = {key.removeprefix(prefix): torch.from_numpy(array) for key, array in pipeline_cases.weights(name).items()}
     missing, unexpected = made.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
     assert set(missing) <= {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}, missing
