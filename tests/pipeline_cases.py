@@ -14,6 +14,7 @@ import numpy as np
 import tiny
 
 from bertkit.config import BertConfig
+from bertkit.parameters import expand
 
 COUNT = 300
 LENGTH = 64
@@ -135,8 +136,14 @@ def config(model: str) -> BertConfig:
 
 
 def weights(model: str) -> dict[str, np.ndarray]:
-    """Its weights: half of normal numbers, so that no probability is all but 1."""
-    return {name: array / 2 for name, array in tiny.weights(config(model), MODELS[model][0]).items()}
+    """Its weights: such that tokens differ in their answers, and that no probability is all but 1."""
+    head = MODELS[model][0]
+    shape = config(model)
+    found = {}
+    for name, parameter in expand(shape, head).items():
+        normal = tiny.numbers(name, parameter.shape)
+        found[name] = 1 + normal / 8 if parameter.kind == "norm" else normal / (8 if parameter.kind == "bias" else 2)
+    return found
 
 
 def case(task: str, seed: int) -> tuple[str, list[Any], dict[str, Any]]:
