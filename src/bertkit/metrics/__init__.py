@@ -1,0 +1,54 @@
+"""Scores, in NumPy alone: a function for arrays that are there, an object with `update` and `compute` for those that stream by.
+
+Predictions come first, then references, everywhere. A score that divides by nothing is 0; a loss, an error or a correlation of
+nothing is nan. Nothing warns.
+"""
+
+from bertkit.metrics.bootstrap import Interval, bootstrap_interval
+from bertkit.metrics.calibration import Calibration, expected_calibration_error
+from bertkit.metrics.classification import Classification, accuracy, f1, matthews_correlation, precision, recall
+from bertkit.metrics.counts import Scores
+from bertkit.metrics.entities import EntityScores, entity_scores
+from bertkit.metrics.glue import GLUE_TASKS, Glue, glue_scores
+from bertkit.metrics.inputs import Metric
+from bertkit.metrics.language_modelling import LanguageModelling, log_likelihoods, perplexity
+from bertkit.metrics.multilabel import MultiLabelClassification
+from bertkit.metrics.regression import Regression, mean_absolute_error, mean_squared_error, pearson, spearman
+from bertkit.metrics.schemes import Entity, entity_spans
+from bertkit.metrics.squad import Squad, Squad2, normalize_answer, squad2_scores, squad_scores
+
+__all__ = [
+    "GLUE_TASKS",
+    "Calibration",
+    "Classification",
+    "Entity",
+    "EntityScores",
+    "Glue",
+    "Interval",
+    "LanguageModelling",
+    "Metric",
+    "MultiLabelClassification",
+    "Regression",
+    "Scores",
+    "Squad",
+    "Squad2",
+    "accuracy",
+    "bootstrap_interval",
+    "entity_scores",
+    "entity_spans",
+    "expected_calibration_error",
+    "f1",
+    "glue_scores",
+    "log_likelihoods",
+    "matthews_correlation",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "normalize_answer",
+    "pearson",
+    "perplexity",
+    "precision",
+    "recall",
+    "spearman",
+    "squad2_scores",
+    "squad_scores",
+]

@@ -1,0 +1,68 @@
+"""Any number of labels an example: precision, recall, F1, and how many examples are right as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bertkit.errors import UsageError
+from bertkit.metrics.counts import AVERAGES, Counts, Scores, ratio
+from bertkit.metrics.inputs import as_array, one_of, same_shape
+
+
+class MultiLabelClassification:
+    """The scores of a classifier that gives any number of labels, over a stream of batches.
+
+    >>> scores = MultiLabelClassification()
+    >>> scores.update([[1, 0, 1], [0, 0, 0]], [[1, 0, 0], [0, 0, 0]])
+    >>> {name: round(value, 4) for name, value in scores.compute().items()}
+    {'accuracy': 0.5, 'precision': 0.5, 'recall': 1.0, 'f1': 0.6667}
+
+    Args:
+        average: "micro", all labels counted together; "macro", the plain mean of all labels; "weighted", that by how often
+            they are in the references.
+    """
+
+    def __init__(self, average: str = "micro") -> None:
+        one_of(average, "average", AVERAGES)
+        self._average = average
+        self._counts = Counts()
+        self._examples = 0
+        self._right = 0
+
+    def update(self, predictions: ArrayLike, references: ArrayLike) -> None:
+        """Take in a batch.
+
+        Args:
+            predictions: [N, C], 1 or True where an example has a label.
+            references: [N, C].
+        """
+        first, second = _table(predictions, "predictions"), _table(references, "references")
+        same_shape(first, second)
+        self._examples += len(first)
+        self._right += int((first == second).all(axis=1).sum())
+        tables = (first & second, first, second)
+        counters = (self._counts.right, self._counts.predicted, self._counts.there)
+        for counter, table in zip(counters, tables, strict=True):
+            counter.update(dict(enumerate(table.sum(axis=0).tolist())))
+
+    def compute(self) -> dict[str, float]:
+        """`accuracy` (of whole examples), `precision`, `recall` and `f1` of all that came."""
+        precision, recall, f1, _ = self._counts.average(self._average)
+        return {"accuracy": ratio(self._right, self._examples), "precision": precision, "recall": recall, "f1": f1}
+
+    def by_class(self) -> dict[Hashable, Scores]:
+        """Precision, recall, F1 and support of each label."""
+        return self._counts.by_class()
+
+
+def _table(values: ArrayLike, name: str) -> NDArray[np.bool_]:
+    array = as_array(values, name)
+    if array.ndim != 2 or not np.isin(array, (0, 1)).all():
+        raise UsageError(
+            f"{name} have the shape {array.shape}, and a row of zeros and ones for each example is accepted, "
+            "as scores > 0.5 gives."
+        )
+    return array.astype(bool)
