@@ -1,0 +1,117 @@
+"""What transformers, 4.57.6 or 5, answers to a case of `conformance.cases`: outputs and gradients as flat names and arrays.
+
+Which release it is, the environment says: this file runs in both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from conformance.cases import CHANCES, Arrays, Case, objective_weights, projections, visible
+
+
+def answers(case: Case) -> Arrays:
+    """Outputs by name, the states and attentions of the layers numbered, gradients by `gradient/` and canonical name."""
+    model = build(case)
+    # A decoder with cross-attention and no encoder crashes 4.57.6 when it is asked for attentions.
+    alone = case.config.add_cross_attention and "encoder_hidden_states" not in case.inputs
+    outputs = model(**tensors(case.inputs), output_hidden_states=True, output_attentions=not alone, **uncached(case))
+    found = flat(case, outputs)
+    if case.differentiable:
+        scalar(case, outputs).backward()
+        found |= {f"gradient/{name}": projections(name, grad) for name, grad in gradients(model, case.head).items()}
+    if case.cached:
+        name = "logits" if "logits" in found else "last_hidden_state"
+        found[f"cached {name}"] = visible(case, name, step_by_step(case, model, name))
+    return found
+
+
+def uncached(case: Case) -> dict[str, bool]:
+    """A cache would change 4.57.6's relative positions: with one, all tokens of a call are as far from the others as the last."""
+    return {"use_cache": False} if case.head in ("Model", "LMHeadModel") else {}
+
+
+def build(case: Case) -> torch.nn.Module:
+    """Their class with the weights of the case, in evaluation mode."""
+    config = case.config
+    pruned, config.pruned_heads = config.pruned_heads, {}
+    theirs = transformers.BertConfig(**config.to_dict())
+    theirs._attn_implementation = "eager"
+    model = getattr(transformers, f"Bert{case.head}")(theirs).eval()
+    weights = {name: torch.from_numpy(array) for name, array in case.whole_weights.items()}
+    if case.head == "Model":
+        weights = {name.removeprefix("bert."): array for name, array in weights.items()}
+    if "cls.predictions.bias" in weights:
+        weights["cls.predictions.decoder.bias"] = weights["cls.predictions.bias"]
+    left = model.load_state_dict(weights, strict=False)
+    assert not left.unexpected_keys and set(left.missing_keys) <= {"cls.predictions.decoder.weight"}, left
+    model.tie_weights()
+    if pruned:
+        model.prune_heads(pruned)
+    return model
+
+
+def tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
+    """Arrays for PyTorch."""
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def flat(case: Case, outputs: Any) -> Arrays:
+    """Each output as an array, and with zeros at padding."""
+    found = {}
+    for name, value in outputs.items():
+        if name == "loss":
+            found[name] = value.detach().numpy()
+        elif isinstance(value, torch.Tensor):
+            found[name] = visible(case, name, value.detach().numpy())
+        elif name in ("hidden_states", *CHANCES) and value is not None:
+            for i, layer in enumerate(value):
+                found[f"{name}/{i}"] = visible(case, name, layer.detach().numpy())
+    return found
+
+
+def scalar(case: Case, outputs: Any) -> torch.Tensor:
+    """What is differentiated: the loss, or where there is none a weighted sum of the outputs that are not padding's."""
+    if getattr(outputs, "loss", None) is not None:
+        return outputs.loss
+    total = torch.zeros(())
+    for name in (
+        "last_hidden_state",
+        "pooler_output",
+        "logits",
+        "prediction_logits",
+        "seq_relationship_logits",
+        "start_logits",
+    ):
+        value = getattr(outputs, name, None)
+        if value is not None and (name != "pooler_output" or case.pools_first):
+            weights = visible(case, name, objective_weights(name, tuple(value.shape)))
+            total = total + (value * torch.from_numpy(weights)).sum()
+    return total
+
+
+def gradients(model: torch.nn.Module, head: str) -> Arrays:
+    """The gradient of every parameter that has one, by its canonical name."""
+    prefix = "bert." if head == "Model" else ""
+    found = {prefix + name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
+    # Where the vocabulary projection is not tied, transformers 5 keeps two biases and uses the second.
+    second = found.pop("cls.predictions.decoder.bias", None)
+    return found if second is None else found | {"cls.predictions.bias": second}
+
+
+@torch.no_grad()
+def step_by_step(case: Case, model: torch.nn.Module, name: str) -> np.ndarray:
+    """The same output, a token at a time with the keys and values of those before it."""
+    given = tensors(case.inputs)
+    ids, mask = given.pop("input_ids"), given.pop("attention_mask", None)
+    given.pop("labels", None)
+    past, steps = None, []
+    for i in range(ids.shape[1]):
+        seen = None if mask is None else mask[:, : i + 1]
+        outputs = model(ids[:, i : i + 1], attention_mask=seen, past_key_values=past, use_cache=True, **given)
+        past = outputs.past_key_values
+        steps.append(getattr(outputs, name))
+    return torch.cat(steps, 1).numpy()
