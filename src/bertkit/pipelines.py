@@ -61,17 +61,24 @@ def pipeline(
         config: a BertConfig, or where it is; None: that of the model.
         tokenizer: a tokenizer, or where it is; None: that of the model.
         device: "cpu", "cuda", 0, -1.
-        dtype: the type of numbers: "auto", "float32", "bfloat16", "float16". `precision` is the same, as "fp32" and so on.
+        dtype: the type of numbers: "auto", "float32", "bfloat16", "float16".
+        precision: the same, as "fp32" and so on.
         batch_size: the most rows that are run at once; None: as many as make some thousand tokens.
         engine: what runs the model: "auto", "torch", "numpy".
         framework: "pt", for those who pass it.
-        revision: of a Hub id. So are `subfolder`, `token`, `cache_dir` and `local_files_only`.
+        revision: of a Hub id.
+        subfolder: within it.
+        token: for a private one.
+        cache_dir: where it is kept.
+        local_files_only: ask nothing of the network.
         options: options of the task, for every call.
     """
     if options.pop("trust_remote_code", None):
         raise UsageError("bertkit never runs code that comes with a model: leave trust_remote_code out.")
     if framework not in (None, "pt"):
-        raise UsageError(f'framework={framework!r} is not one that pipelines run on: leave it out, or type engine="torch".')
+        raise UsageError(
+            f'framework={framework!r} is not one that pipelines run on: leave it out, or type engine="torch".'
+        )
     for name in _INERT:
         options.pop(name, None)
     dtype = precision or options.pop("torch_dtype", None) or dtype
@@ -137,7 +144,9 @@ def _tokenizer(given: Any, model: Any, source: dict[str, Any]) -> Tokenizer:
     if isinstance(given, (str, os.PathLike)):
         return BertTokenizerFast.from_pretrained(given)
     if not callable(given) or not hasattr(given, "engine"):
-        raise UsageError(f"tokenizer is {shown(given)}: type bertkit.BertTokenizerFast.from_pretrained(...), or a folder.")
+        raise UsageError(
+            f"tokenizer is {shown(given)}: type bertkit.BertTokenizerFast.from_pretrained(...), or a folder."
+        )
     own: Tokenizer = given
     return own
 

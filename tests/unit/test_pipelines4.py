@@ -1,4 +1,4 @@
-"""Our pipelines answer as those of transformers 4.57.6 do: the same keys in the same order, the same types, scores within 1e-5."""
+"""Our pipelines answer as those of transformers 4.57.6 do: keys, order and types alike, scores within 1e-5."""
 
 from __future__ import annotations
 

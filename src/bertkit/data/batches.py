@@ -60,9 +60,10 @@ class Batch:
 def pack(rows: Sequence[Row]) -> Batch:
     """Rows -> one batch. Labels and positions are packed where the rows have them.
 
-    >>> batch = pack([Row(np.array([2, 7, 3]), np.zeros(3, int), np.array([1])), Row(np.array([2, 3]), np.zeros(2, int), np.array([0]))])
+    >>> rows = [Row(np.array(ids), np.zeros_like(ids), np.array([1])) for ids in ([2, 7, 3], [2, 3])]
+    >>> batch = pack(rows)
     >>> batch.input_ids, batch.lengths, batch.positions
-    (array([2, 7, 3, 2, 3]), array([3, 2]), array([1, 3]))
+    (array([2, 7, 3, 2, 3]), array([3, 2]), array([1, 4]))
     """
     lengths = np.array([len(row) for row in rows], np.int64)
     starts = np.cumsum(lengths) - lengths

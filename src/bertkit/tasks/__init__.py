@@ -43,9 +43,7 @@ def task_class(name: str) -> Any:
     own = ALIASES.get(name, name)
     if own not in TASKS:
         known = [*TASKS, *ALIASES]
-        raise UsageError(
-            f"There is no task {name!r}; the tasks are {', '.join(TASKS)}.{did_you_mean(name, known)}"
-        )
+        raise UsageError(f"There is no task {name!r}; the tasks are {', '.join(TASKS)}.{did_you_mean(name, known)}")
     return getattr(import_module(f"bertkit.tasks.{own.replace('-', '_')}"), TASKS[own])
 
 

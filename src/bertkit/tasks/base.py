@@ -1,10 +1,10 @@
 """What a task is: Python objects -> rows of ids, and arrays of numbers -> Python objects. It knows no framework.
 
-    encode      examples -> for each its rows, and what is needed to read the outputs
-    (forward)   somebody else runs the rows
-    decode      the outputs of the rows of one example -> its answer, or further rows, where the answer takes another forward
-    labels      an example and its true answer -> its rows with the labels that training takes
-    score       answers and true answers -> metrics
+encode      examples -> for each its rows, and what is needed to read the outputs
+(forward)   somebody else runs the rows
+decode      the outputs of the rows of one example -> its answer, or further rows, where the answer takes another forward
+labels      an example and its true answer -> its rows with the labels that training takes
+score       answers and true answers -> metrics
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from bertkit.config import BertConfig
 from bertkit.data.batches import Array, Grain, Row
@@ -163,7 +163,7 @@ def with_tokenizer_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def told(options: O, **changes: Any) -> O:
     """The same options with some changed."""
-    return cast(O, replace(options, **changes))
+    return replace(options, **changes)
 
 
 def one_of(name: str, value: object, known: Sequence[object]) -> None:

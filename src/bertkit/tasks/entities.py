@@ -23,7 +23,7 @@ class Unit(NamedTuple):
     scores: NDArray[Any]  # [C]
     start: int  # in the text
     end: int
-    index: int  # of the token in its row
+    place: int  # of the token in its row
     follows: bool  # whether it goes on with the word of the token before
     number: int  # of its word
 

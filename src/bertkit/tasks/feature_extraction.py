@@ -83,11 +83,11 @@ class FeatureExtraction(Task[FeatureOptions]):
 
     def _pooled(self, output: Mapping[str, Array], options: FeatureOptions) -> Array:
         if options.pooling == "pooler":
-            return output["pooler_output"]
+            return np.asarray(output["pooler_output"])
         states = self._states(output, options)
-        if options.pooling == "cls":
-            return states[0]
-        pooled: Array = states.max(axis=0) if options.pooling == "max" else states.mean(axis=0)
+        pooled: Array = states[0]
+        if options.pooling in ("max", "mean"):
+            pooled = states.max(axis=0) if options.pooling == "max" else states.mean(axis=0)
         return pooled
 
     def _states(self, output: Mapping[str, Array], options: FeatureOptions) -> Array:
@@ -95,7 +95,7 @@ class FeatureExtraction(Task[FeatureOptions]):
         layers = [output[f"hidden_states.{layer}"] for layer in self._layers(options)]
         if options.combine == "concat":
             return np.concatenate(layers, axis=-1) if len(layers) > 1 else layers[0]
-        total = np.sum(layers, axis=0)
+        total: Array = np.sum(layers, axis=0)
         return total / len(layers) if options.combine == "mean" else total
 
     def tokens(self, windows: Windows, outputs: Outputs, options: FeatureOptions) -> Array:
@@ -105,7 +105,7 @@ class FeatureExtraction(Task[FeatureOptions]):
             return states[0]
         places = reading_places(windows)
         first, last = places[0], places[-1]
-        places[0] = range(0, first.stop)  # with the special tokens in front, and behind
+        places[0] = range(first.stop)  # with the special tokens in front, and behind
         places[-1] = range(last.start, len(states[-1]))
         return np.concatenate([some[place.start : place.stop] for some, place in zip(states, places, strict=True)])
 

@@ -15,7 +15,19 @@ import numpy as np
 
 from bertkit.data.batches import Array, Grain, Ints, Row
 from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, Told, shown, text_of, told, whole, with_tokenizer_options
+from bertkit.tasks.base import (
+    Encoded,
+    OnLong,
+    Options,
+    Outputs,
+    Task,
+    Told,
+    shown,
+    text_of,
+    told,
+    whole,
+    with_tokenizer_options,
+)
 from bertkit.tasks.masked import Whole, around, neighbours, replaced
 from bertkit.tasks.numbers import largest, log_softmax, softmax
 from bertkit.tasks.windows import encode_texts, too_long
@@ -34,7 +46,9 @@ class FillMaskOptions(Options):
         super().__post_init__()
         whole("top_k", self.top_k, least=1)
         if self.joint and self.targets is not None:
-            raise UsageError("targets stand for one mask, and joint=True fills several together: leave one of them out.")
+            raise UsageError(
+                "targets stand for one mask, and joint=True fills several together: leave one of them out."
+            )
 
 
 class _Target(NamedTuple):
@@ -73,9 +87,7 @@ class FillMask(Task[FillMaskOptions]):
         endless = told(options, on_long="truncate", max_length=None)
         uncut = encode_texts(self.tokenizer, texts, None, endless, most=2**31 - 1)
         targets = self._targets(options.targets) if options.targets is not None else None
-        return [
-            self._encoded(item, text, targets, options) for item, text in zip(uncut, texts, strict=True)
-        ]
+        return [self._encoded(item, text, targets, options) for item, text in zip(uncut, texts, strict=True)]
 
     def _encoded(self, uncut: Encoded, text: str, targets: list[_Target] | None, options: FillMaskOptions) -> Encoded:
         most, ids = self.row_length(options), uncut.rows[0].input_ids
@@ -99,7 +111,9 @@ class FillMask(Task[FillMaskOptions]):
     def _no_mask(self, text: str, ids: Ints) -> str:
         mask = self.tokenizer.mask_token
         if self.tokenizer.mask_token_id in ids:
-            return f'The {mask} of the text is behind what a row takes: type on_long="window" to read the part around it.'
+            return (
+                f'The {mask} of the text is behind what a row takes: type on_long="window" to read the part around it.'
+            )
         return f"The text has no {mask} to fill, and it is {shown(text)}: put {mask} where a word is to be found."
 
     def _rows(self, memory: _Memory, most: int) -> list[Row]:
@@ -225,6 +239,17 @@ class FillMask(Task[FillMaskOptions]):
             own, words = words[: len(row.positions)], words[len(row.positions) :]
             rows.append(replace(row, labels=np.array(self.tokenizer.convert_tokens_to_ids(own), np.int64)))
         return rows
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """How often the best word is the right one, over all masks; a truth is a word, or one for each mask."""
+        from bertkit.metrics import accuracy
+
+        right = []
+        for answer, truth in zip(answers, truths, strict=True):
+            masks = [answer] if isinstance(answer[0], dict) else answer
+            words = [truth] if isinstance(truth, str) else truth
+            right += [fillings[0]["token_str"] == word for fillings, word in zip(masks, words, strict=True)]
+        return {"accuracy": accuracy(right, [True] * len(right))}
 
     def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
         """A list of one text gives the answer to that text."""

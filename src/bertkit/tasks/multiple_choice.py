@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertkit.data.batches import Grain, Row
+from bertkit.data.batches import Array, Grain, Row
 from bertkit.errors import UsageError
 from bertkit.tasks.base import Encoded, Options, Outputs, Task, Told, one_of, shown, whole, with_tokenizer_options
 from bertkit.tasks.numbers import largest, softmax
@@ -72,8 +72,8 @@ class MultipleChoice(Task[MultipleChoiceOptions]):
         memory: _Memory = encoded.memory
         rows = np.array([output["logits"] for output in outputs], np.float32).reshape(-1)
         owners = np.array(memory.owners)
-        merge = {"mean": np.mean, "max": np.max, "first": lambda some: some[0]}[options.merge]
-        scores = softmax(np.array([merge(rows[owners == choice]) for choice in range(len(memory.choices))], np.float32))
+        own = [rows[owners == choice] for choice in range(len(memory.choices))]
+        scores = softmax(np.array([_merged(some, options.merge) for some in own], np.float32))
         order = largest(scores, len(scores) if options.top_k is None else options.top_k)
         return [{"score": float(scores[i]), "index": i, "choice": memory.choices[i]} for i in order]
 
@@ -83,6 +83,14 @@ class MultipleChoice(Task[MultipleChoiceOptions]):
         right = encoded.memory.choices.index(answer) if isinstance(answer, str) else int(answer)
         labels = [right] + [-100] * (len(encoded.rows) - 1)
         return [replace(row, labels=np.array(label)) for row, label in zip(encoded.rows, labels, strict=True)]
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """How often the best choice is the right one: its number, or the choice itself."""
+        from bertkit.metrics import accuracy
+
+        keys = ["choice" if isinstance(truth, str) else "index" for truth in truths]
+        right = [answer[0][key] == truth for answer, key, truth in zip(answers, keys, truths, strict=True)]
+        return {"accuracy": accuracy(right, [True] * len(right))}
 
     def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options of the tokenizer are taken too."""
@@ -94,11 +102,16 @@ def told_once(options: MultipleChoiceOptions) -> MultipleChoiceOptions:
     return replace(options, on_long="truncate") if options.on_long == "window" else options
 
 
+def _merged(logits: Array, how: str) -> float:
+    """The logits of the windows of a choice -> its own."""
+    return float(logits[0] if how == "first" else logits.max() if how == "max" else logits.mean())
+
+
 def _text_and_choices(example: Any) -> tuple[str, list[str]]:
     if isinstance(example, Mapping):
         text = next((example[key] for key in ("text", "prompt", "question", "context") if key in example), None)
         choices = example.get("choices")
-        if isinstance(text, str) and isinstance(choices, (list, tuple)) and len(choices):
-            if all(isinstance(choice, str) for choice in choices):
-                return text, list(choices)
+        texts = isinstance(choices, (list, tuple)) and all(isinstance(choice, str) for choice in choices)
+        if isinstance(text, str) and choices and texts:
+            return text, list(choices)
     raise UsageError(f'multiple-choice takes {{"text": ..., "choices": [...]}}, and {shown(example)} came.')

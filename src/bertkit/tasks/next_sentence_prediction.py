@@ -51,7 +51,7 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
         pairs = [pair_of(example, self.name) for example in examples]
         for pair in pairs:
             if pair[1] is None:
-                raise UsageError(f'{self.name} takes {self.takes}, and one text came: {shown(pair[0])}.')
+                raise UsageError(f"{self.name} takes {self.takes}, and one text came: {shown(pair[0])}.")
         return encode_pairs(self, pairs, options)
 
     def wanted(self, options: NextSentenceOptions) -> dict[str, Grain]:
@@ -68,6 +68,14 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
         """Rows with 0 where the second text is the next one, 1 where it is not."""
         number = NAMES.index(answer) if isinstance(answer, str) else int(answer)
         return [replace(row, labels=np.array(number)) for row in self.encode([example], options)[0].rows]
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """How often it is told right whether the second text is the next one."""
+        from bertkit.metrics import accuracy
+
+        best = [answer[0] if isinstance(answer, list) else answer for answer in answers]
+        right = [NAMES.index(truth) if isinstance(truth, str) else int(truth) for truth in truths]
+        return {"accuracy": accuracy([NAMES.index(one["label"]) for one in best], right)}
 
     def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options of the tokenizer are taken too."""

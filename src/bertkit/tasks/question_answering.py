@@ -28,7 +28,9 @@ class QuestionAnsweringOptions(Options):
     max_seq_len: int | None = None  # tokens of a row; None: 384, or what the model takes
     max_question_len: int = 64  # tokens of the question that are read
     handle_impossible_answer: bool = False  # the text may have no answer
-    null_threshold: float | None = None  # how much better no answer has to be than the best one, as Google's scripts have it
+    null_threshold: float | None = (
+        None  # how much better no answer has to be than the best one, as Google's scripts have it
+    )
     align_to_words: bool = True  # answers begin and end with words
 
     def __post_init__(self) -> None:
@@ -70,7 +72,9 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         """Windows of the text, each behind the question."""
         pairs = [_question_and_context(example) for example in examples]
         most = min(self.row_length(options), USUAL_LENGTH if options.max_seq_len is None else options.max_seq_len)
-        pairs = [(self._shortened(question, min(options.max_question_len, most // 2)), text) for question, text in pairs]
+        pairs = [
+            (self._shortened(question, min(options.max_question_len, most // 2)), text) for question, text in pairs
+        ]
         overlap = min(most // 2, 128) if options.overlap is None else options.overlap
         by_overlap: dict[int, list[int]] = {}
         for number, (question, _) in enumerate(pairs):
@@ -139,7 +143,9 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
             if (score := float(spans[first, last])) > 0:
                 begin, stop = self._characters(window, at + first, at + last, options.align_to_words)
                 _put(found, {"score": score, "start": begin, "end": stop, "answer": context[begin:stop]})
-        logits = np.where(np.isfinite(_allowed(length, options.max_answer_len)), start[1:, None] + end[None, 1:], -np.inf)
+        logits = np.where(
+            np.isfinite(_allowed(length, options.max_answer_len)), start[1:, None] + end[None, 1:], -np.inf
+        )
         best = float(logits.max()) if length else -np.inf
         return found, float(starts[0] * ends[0]), (float(start[0] + end[0]), best)
 
@@ -169,6 +175,15 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
                     span = (tokens[0], tokens[1])
             rows.append(replace(row, labels=np.array([span], np.int64)))
         return rows
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """Exact match and F1 of SQuAD: 2.0 where a question has no answer, 1.1 else. A truth is a list of right answers."""
+        from bertkit.metrics import squad2_scores, squad_scores
+
+        best = [answer[0] if isinstance(answer, list) and answer else answer for answer in answers]
+        texts = [answer["answer"] if answer else "" for answer in best]
+        right = [[truth] if isinstance(truth, str) else list(truth or ()) for truth in truths]
+        return squad_scores(texts, right) if all(right) else squad2_scores(texts, right)
 
     def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """`topk` is `top_k`, and padding changes nothing."""
@@ -223,7 +238,9 @@ def _joined(questions: Any, contexts: Any) -> tuple[Any, bool]:
             f"question is {shown(questions)} and context is {shown(contexts)}: type a text or a list of texts for each."
         )
     if len(questions) != len(contexts):
-        raise UsageError(f"{len(questions)} questions came with {len(contexts)} contexts: type one for each, or one text for all.")
+        raise UsageError(
+            f"{len(questions)} questions came with {len(contexts)} contexts: type one for each, or one text for all."
+        )
     found = [{"question": question, "context": context} for question, context in zip(questions, contexts, strict=True)]
     return (found[0], True) if len(found) == 1 else (found, False)
 

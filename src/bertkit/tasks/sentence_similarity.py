@@ -11,7 +11,7 @@ import numpy as np
 
 from bertkit.data.batches import Grain
 from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, Told, shown, told
+from bertkit.tasks.base import Encoded, Outputs, Task, Told, shown, told
 from bertkit.tasks.feature_extraction import FeatureExtraction, FeatureOptions, Pooling, unit
 
 
@@ -58,7 +58,9 @@ class SentenceSimilarity(Task[SimilarityOptions]):
             own = encoded[end - len(some) : end]
             parts = [item.told for item in own]
             left_out = sum(part.left_out for part in parts)
-            about = Told(left_out > 0, sum(part.windows for part in parts), sum(part.n_tokens for part in parts), left_out)
+            about = Told(
+                left_out > 0, sum(part.windows for part in parts), sum(part.n_tokens for part in parts), left_out
+            )
             found.append(Encoded([row for item in own for row in item.rows], about, own))
         return found
 
@@ -74,6 +76,15 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         scores: list[float] = (unit(np.stack(vectors[1:])) @ vectors[0]).tolist()
         return scores
 
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """How similarities go together with those that people gave, one or a list for each example."""
+        from bertkit.metrics import Regression
+
+        metric = Regression()
+        for answer, truth in zip(answers, truths, strict=True):
+            metric.update(answer, truth if isinstance(truth, (list, tuple)) else [truth])
+        return metric.compute()
+
     def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """As feature extraction does."""
         return self._features.translate(given)
@@ -82,9 +93,9 @@ class SentenceSimilarity(Task[SimilarityOptions]):
 def _texts(example: Any) -> list[str]:
     if isinstance(example, Mapping):
         source, others = example.get("source_sentence"), example.get("sentences")
-        if isinstance(source, str) and isinstance(others, (list, tuple)) and len(others):
-            if all(isinstance(text, str) for text in others):
-                return [source, *others]
+        texts = isinstance(others, (list, tuple)) and all(isinstance(text, str) for text in others)
+        if isinstance(source, str) and others and texts:
+            return [source, *others]
     if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return list(example)
     raise UsageError(

@@ -22,7 +22,7 @@ Pair = tuple[str, "str | None"]
 class TextClassificationOptions(Options):
     """What text classification can be asked for."""
 
-    top_k: int | None | Literal[""] = ""  # the best so many labels in a list; None: all; "": the best one, without a list
+    top_k: int | Literal[""] | None = ""  # so many labels in a list; None: all of them; "": the best, without a list
     function_to_apply: Apply | None = None  # None: what the kind of labels needs
     merge: Merge | None = None  # how windows become one; None: "max" for several labels at once, "mean" else
     return_all_scores: bool | None = None  # the older way to say top_k=None, in the order of the labels
@@ -75,13 +75,36 @@ class TextClassification(Task[TextClassificationOptions]):
         """Rows with the number of the label, numbers 0 and 1 for several labels at once, or the number to be learned."""
         label: Array
         if self.config.problem_type == "multi_label_classification":
-            names = {self._number(name) for name in answer}
-            label = np.array([float(index in names) for index in range(self.config.num_labels)], np.float32)
+            label = np.array(self._flags(answer), np.float32)
         elif self.config.problem_type == "regression" or self.config.num_labels == 1:
             label = np.array(answer, np.float32)
         else:
             label = np.array(self._number(answer), np.int64)
         return [replace(row, labels=label) for row in self.encode([example], options)[0].rows]
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """Accuracy, F1 and the like; of numbers how they go together. For several labels at once answers have all (`top_k=None`)."""
+        from bertkit.metrics import Classification, MultiLabelClassification, Regression
+
+        best = [answer[0] if isinstance(answer, list) else answer for answer in answers]
+        metric: Any
+        if self.config.problem_type == "multi_label_classification":
+            metric = MultiLabelClassification()
+            found = [[one["label"] for one in answer if one["score"] > 0.5] for answer in answers]
+            metric.update([self._flags(names) for names in found], [self._flags(names) for names in truths])
+        elif self.config.problem_type == "regression" or self.config.num_labels == 1:
+            metric = Regression()
+            metric.update([one["score"] for one in best], truths)
+        else:
+            metric = Classification("macro")
+            metric.update([self._number(one["label"]) for one in best], [self._number(truth) for truth in truths])
+        scores: dict[str, float] = metric.compute()
+        return scores
+
+    def _flags(self, names: Any) -> list[int]:
+        """1 for each label that is among the names, in the order of the labels."""
+        own = {self._number(name) for name in names}
+        return [int(index in own) for index in range(self.config.num_labels)]
 
     def _number(self, label: Any) -> int:
         if isinstance(label, str):
@@ -106,9 +129,9 @@ class TextClassification(Task[TextClassificationOptions]):
 
 def apply(function: Apply, logits: Array, voted: bool = False) -> Array:
     """Logits -> scores."""
-    if voted:
+    if voted or function == "softmax":
         return softmax(logits)
-    return {"sigmoid": sigmoid, "softmax": softmax, "none": np.asarray}[function](logits)
+    return sigmoid(logits) if function == "sigmoid" else logits
 
 
 def pair_of(example: Any, task: str) -> Pair:

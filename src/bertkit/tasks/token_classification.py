@@ -96,7 +96,14 @@ class TokenClassification(Task[TokenClassificationOptions]):
         tagged = [(unit, names[label], float(unit.scores[label])) for unit, label in zip(units, labels, strict=True)]
         if strategy == "none":
             found = [
-                {"entity": name, "score": score, "index": unit.index, "word": unit.word, "start": unit.start, "end": unit.end}
+                {
+                    "entity": name,
+                    "score": score,
+                    "index": unit.place,
+                    "word": unit.word,
+                    "start": unit.start,
+                    "end": unit.end,
+                }
                 for unit, name, score in tagged
             ]
         elif strategy == "words":
@@ -150,9 +157,20 @@ class TokenClassification(Task[TokenClassificationOptions]):
             rows.append(replace(row, labels=labels))
         return rows
 
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """Precision, recall and F1 of entities. Answers are those of `aggregation_strategy="words"`."""
+        from bertkit.metrics import entity_scores
+
+        names = self.config.id2label
+        found = [[one["entity"] for one in answer] for answer in answers]
+        right = [[label if isinstance(label, str) else names[label] for label in truth] for truth in truths]
+        return entity_scores(found, right)
+
     def _number(self, answer: Sequence[Any], word: int) -> int:
         if word >= len(answer):
-            raise UsageError(f"A text of at least {word + 1} words came with {len(answer)} labels: type a label for each.")
+            raise UsageError(
+                f"A text of at least {word + 1} words came with {len(answer)} labels: type a label for each."
+            )
         label = answer[word]
         return self.config.label2id[label] if isinstance(label, str) else int(label)
 

@@ -1,7 +1,7 @@
 """The best sequence of labels among those that BIO or BIOES allows (Viterbi).
 
-    BIO     B-X I-X I-X O B-X        I-X only behind B-X or I-X
-    BIOES   B-X I-X E-X O S-X        and what was begun has to be ended
+BIO     B-X I-X I-X O B-X        I-X only behind B-X or I-X
+BIOES   B-X I-X E-X O S-X        and what was begun has to be ended
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def _overlap(tokenizer: Tokenizer, options: Options, most: int, pair: bool) -> i
 def _by_text(encodings: Encodings, options: Options, most: int, from_the_end: bool) -> list[Encoded]:
     layout = encodings.layout
     ids, types = encodings.ids, layout.types()
-    pieces = sum(np.diff(ends, prepend=0) for ends in encodings.ends) + layout.frame.size
+    pieces = np.sum([np.diff(ends, prepend=0) for ends in encodings.ends], axis=0) + layout.frame.size
     counts = np.bincount(layout.rows.texts, minlength=len(pieces))
     ends = np.cumsum(counts)
     starts, stops = layout.starts.tolist(), (layout.starts + layout.lengths).tolist()
@@ -128,7 +129,7 @@ def meeting_points(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     >>> meeting_points([(0, 6), (3, 10)])
     [(0, 4), (4, 10)]
     """
-    cuts = [(behind[0] + before[1]) // 2 for before, behind in zip(spans, spans[1:], strict=False)]
+    cuts = [(behind[0] + before[1]) // 2 for before, behind in pairwise(spans)]
     return list(zip([spans[0][0], *cuts], [*cuts, spans[-1][1]], strict=True))
 
 

@@ -61,7 +61,8 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
         """The labels may be the second argument."""
         if len(args) == 2 and "candidate_labels" not in given:
-            args, given["candidate_labels"] = args[:1], args[1]
+            given["candidate_labels"] = args[1]
+            args = args[:1]
         if "sequences" in given:
             args = (*args, given.pop("sequences"))
         return super().read(args, given)
@@ -113,6 +114,12 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
     def labels(self, example: Any, answer: Any, options: ZeroShotOptions) -> list[Row]:
         """Nothing: the model learns to tell what follows by text classification of pairs."""
         raise UsageError('Train a model for zero-shot classification by "text-classification" of pairs, such as MNLI.')
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """How often the best label is the right one."""
+        from bertkit.metrics import accuracy
+
+        return {"accuracy": accuracy([answer["labels"][0] for answer in answers], list(truths))}
 
     def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """`multi_class` is the older name of `multi_label`."""
