@@ -83,7 +83,10 @@ class TextClassification(Task[TextClassificationOptions]):
         return [replace(row, labels=label) for row in self.encode([example], options)[0].rows]
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Accuracy, F1 and the like; of numbers how they go together. For several labels at once answers have all (`top_k=None`)."""
+        """Accuracy, F1 and the like; of numbers how they go together.
+
+        For several labels at once answers have all of them (`top_k=None`).
+        """
         from bertkit.metrics import Classification, MultiLabelClassification, Regression
 
         best = [answer[0] if isinstance(answer, list) else answer for answer in answers]
