@@ -82,9 +82,7 @@ def test_constrained_paths_are_the_best_of_those_allowed() -> None:
             paths = [
                 path
                 for path in product(range(len(names)), repeat=4)
-                if first[path[0]]
-                and last[path[-1]]
-                and all(allowed[a, b] for a, b in pairwise(path))
+                if first[path[0]] and last[path[-1]] and all(allowed[a, b] for a, b in pairwise(path))
             ]
             best = max(paths, key=lambda path: np.prod([scores[i, label] for i, label in enumerate(path)]))
             assert best_path(list(scores), dict(enumerate(names))) == list(best)
