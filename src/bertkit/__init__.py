@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bertkit.config import BertConfig as BertConfig
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
+    from bertkit.pipelines import Pipeline as Pipeline
+    from bertkit.pipelines import pipeline as pipeline
     from bertkit.text.auto import AutoTokenizer as AutoTokenizer
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
@@ -35,10 +37,12 @@ _HOMES = {
     "BertkitError": "errors",
     "Inspection": "checkpoint",
     "LoadReport": "checkpoint",
+    "Pipeline": "pipelines",
     "convert": "checkpoint",
     "inspect": "checkpoint",
     "load_checkpoint": "checkpoint",
     "locate": "hub",
+    "pipeline": "pipelines",
     "save_checkpoint": "checkpoint",
 }
 __all__ = sorted(_HOMES)

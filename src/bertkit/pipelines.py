@@ -83,6 +83,7 @@ def pipeline(
         options.pop(name, None)
     dtype = precision or options.pop("torch_dtype", None) or dtype
     options.update(options.pop("model_kwargs", None) or {})
+    task = None if task is None else task_class(task).name
     if model is None:
         raise UsageError(f'{_needs(task)} Type pipeline({task or "fill-mask"!r}, model="bert-base-uncased"), say.')
     if hasattr(model, "run") and hasattr(model, "head"):
@@ -243,11 +244,10 @@ class Pipeline:
         given, one = self._task.read(inputs, merged)
         chosen = self._task.options(merged)
         run = _Run(self._task, self.engine, chosen, batch_size or self.batch_size, errors)
-        if one:
-            return self._task.finish(given, run.answers([given], progress)[0], options)
-        if isinstance(given, (list, tuple)):
-            return self._task.finish(given, run.answers(given, progress), options)
-        return run.stream(_items(given), progress)
+        if not one and not isinstance(given, (list, tuple)):
+            return run.stream(_items(given), progress)
+        answers = run.answers([given], progress)[0] if one else run.answers(given, progress)
+        return answers if chosen.details else self._task.finish(given, answers, options)
 
 
 def _items(given: Any) -> Iterable[Any]:

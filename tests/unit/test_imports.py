@@ -61,10 +61,12 @@ def test_public_names() -> None:
         "BertkitError",
         "Inspection",
         "LoadReport",
+        "Pipeline",
         "convert",
         "inspect",
         "load_checkpoint",
         "locate",
+        "pipeline",
         "save_checkpoint",
     ]
     for name in bertkit.__all__:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,22 +105,25 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: QuestionAnsweringOptions) -> Any:
         """`{"score", "start", "end", "answer"}`, or a list of them where there are several."""
-        found: list[dict[str, Any]] = []
-        nulls, margins, best = [], [], -np.inf
-        for window, output in zip(encoded.memory.windows, outputs, strict=True):
-            answers, null, margin = self._answers(window, output, encoded.memory.context, options)
-            nulls.append(null)
-            margins.append(margin[0])
-            best = max(best, margin[1])
-            _add(found, answers)
-        found.sort(key=lambda answer: -answer["score"])
+        best: dict[str, dict[str, Any]] = {}
+        nulls, null_logits, logits = [], [], []
         threshold = self._threshold(options)
-        if options.handle_impossible_answer or threshold is not None:
-            nothing = {"score": min(nulls), "start": 0, "end": 0, "answer": ""}
-            if threshold is None:
-                found = sorted([*found, nothing], key=lambda answer: -answer["score"])
-            else:
-                found = [nothing, *found] if min(margins) - best > threshold else [*found, nothing]
+        for window, output in zip(encoded.memory.windows, outputs, strict=True):
+            spans = _Spans(window, output, options.max_answer_len)
+            for text, answer in self._answers(spans, encoded.memory.context, options).items():
+                # The windows share text: the same answer in several of them counts once.
+                if text not in best or answer["score"] > best[text]["score"]:
+                    best[text] = answer
+            nulls.append(spans.null)
+            if threshold is not None:
+                null_logits.append(spans.null_logit)
+                logits.append(spans.best_logit())
+        found = sorted(best.values(), key=lambda answer: -answer["score"])
+        nothing = {"score": min(nulls), "start": 0, "end": 0, "answer": ""}
+        if threshold is not None:
+            found = [nothing, *found] if min(null_logits) - max(logits) > threshold else [*found, nothing]
+        elif options.handle_impossible_answer:
+            found = sorted([*found, nothing], key=lambda answer: -answer["score"])
         found = found[: options.top_k]
         return found[0] if len(found) == 1 else found
 
@@ -127,37 +131,22 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         stored = getattr(self.config, "null_score_diff_threshold", None)
         return stored if options.null_threshold is None and options.handle_impossible_answer else options.null_threshold
 
-    def _answers(
-        self, window: Encoding, output: Mapping[str, Array], context: str, options: QuestionAnsweringOptions
-    ) -> tuple[list[dict[str, Any]], float, tuple[float, float]]:
-        """The answers in a window; how likely it has none; the logits for that and for the best answer."""
-        at, length, _ = window.spans[1]
-        places = np.concatenate([[0], np.arange(at, at + length)])  # [CLS] stands for no answer
-        start, end = output["start_logits"][places], output["end_logits"][places]
-        starts, ends = softmax(start), softmax(end)
-        spans = _spans(starts[1:], ends[1:], options.max_answer_len)
-        wish = options.top_k * 2 + 10 if options.align_to_words else options.top_k
-        found: list[dict[str, Any]] = []
-        for index in largest(spans.ravel(), min(wish, spans.size)):
-            first, last = divmod(index, length)
-            if (score := float(spans[first, last])) > 0:
-                begin, stop = self._characters(window, at + first, at + last, options.align_to_words)
-                _put(found, {"score": score, "start": begin, "end": stop, "answer": context[begin:stop]})
-        logits = np.where(
-            np.isfinite(_allowed(length, options.max_answer_len)), start[1:, None] + end[None, 1:], -np.inf
-        )
-        best = float(logits.max()) if length else -np.inf
-        return found, float(starts[0] * ends[0]), (float(start[0] + end[0]), best)
-
     @staticmethod
-    def _characters(window: Encoding, first: int, last: int, align: bool) -> tuple[int, int]:
-        """The characters of a span of tokens; with `align` of the words that it touches."""
-        if align:
-            words = window.word_ids[first], window.word_ids[last]
-            begin, stop = (window.word_to_chars(word, 1) for word in words if word is not None)
-            if begin is not None and stop is not None:
-                return begin[0], stop[1]
-        return window.offsets[first][0], window.offsets[last][1]
+    def _answers(spans: _Spans, context: str, options: QuestionAnsweringOptions) -> dict[str, dict[str, Any]]:
+        """The answers in a window by their text, in small letters.
+
+        Two spans with the same text are the same answer, and either may be meant: their probabilities are added.
+        """
+        wish = options.top_k * 2 + 10 if options.align_to_words else options.top_k
+        found: dict[str, dict[str, Any]] = {}
+        for first, last, score in spans.best(wish):
+            start, end = spans.characters(first, last, options.align_to_words)
+            text = context[start:end]
+            if (known := found.get(text.lower())) is None:
+                found[text.lower()] = {"score": score, "start": start, "end": end, "answer": text}
+            else:
+                known["score"] += score
+        return found
 
     def labels(self, example: Any, answer: Any, options: QuestionAnsweringOptions) -> list[Row]:
         """Rows with the first and last token of the answer; 0, 0 where a window has not all of it.
@@ -193,37 +182,47 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         return found
 
 
-def _spans(starts: Array, ends: Array, longest: int) -> Array:
-    """The probability of each span [first, last]; 0 where it would be too long, or end before it begins."""
-    return np.tril(np.triu(starts[:, None] * ends[None, :]), longest - 1)
+class _Spans:
+    """The spans of tokens in a window that may be an answer, by their first and last token in the text of the window."""
 
+    def __init__(self, window: Encoding, output: Mapping[str, Array], longest: int) -> None:
+        at, self._length, _ = window.spans[1]
+        self._at, self._window, self._longest = at, window, longest
+        places = np.concatenate([[0], np.arange(at, at + self._length)])  # [CLS] stands for no answer
+        start, end = output["start_logits"][places], output["end_logits"][places]
+        starts, ends = softmax(start), softmax(end)
+        self._start, self._end, self._starts, self._ends = start[1:], end[1:], starts[1:], ends[1:]
+        self.null = float(starts[0] * ends[0])
+        self.null_logit = float(start[0] + end[0])
 
-def _allowed(length: int, longest: int) -> Array:
-    """0 for a span that may be, -inf for one that may not."""
-    ones = np.tril(np.triu(np.ones((length, length))), longest - 1)
-    return np.where(ones > 0, 0.0, -np.inf)
+    def best(self, count: int) -> list[tuple[int, int, float]]:
+        """The likeliest spans, (first, last, probability)."""
+        scores = np.tril(np.triu(self._starts[:, None] * self._ends), self._longest - 1)
+        order = largest(scores.ravel(), min(count, scores.size))
+        found = [(*divmod(index, self._length), float(scores.flat[index])) for index in order]
+        return [span for span in found if span[2] > 0]
 
+    def best_logit(self) -> float:
+        """The largest sum of two logits, as Google's scripts compare it with that for no answer."""
+        may_be = np.tril(np.triu(np.ones((self._length, self._length), bool)), self._longest - 1)
+        return float(np.where(may_be, self._start[:, None] + self._end, -np.inf).max(initial=-np.inf))
 
-def _same(found: list[dict[str, Any]], answer: dict[str, Any]) -> dict[str, Any] | None:
-    text = answer["answer"].lower()
-    return next((one for one in found if one["answer"].lower() == text), None)
+    def characters(self, first: int, last: int, align: bool) -> tuple[int, int]:
+        """The characters of a span; with `align` of the words that it touches."""
+        if align:
+            words = self._window.word_ids
+            return self._words[words[self._at + first]][0], self._words[words[self._at + last]][1]
+        offsets = self._window.offsets
+        return offsets[self._at + first][0], offsets[self._at + last][1]
 
-
-def _put(found: list[dict[str, Any]], answer: dict[str, Any]) -> None:
-    """Add an answer of a window. Two spans of it with the same text are the same answer, and either may be meant."""
-    if (known := _same(found, answer)) is None:
-        found.append(answer)
-    else:
-        known["score"] += answer["score"]
-
-
-def _add(found: list[dict[str, Any]], answers: Iterable[dict[str, Any]]) -> None:
-    """Add the answers of another window. The same answer in both counts once, as the windows share text."""
-    for answer in answers:
-        if (known := _same(found, answer)) is None:
-            found.append(answer)
-        elif answer["score"] > known["score"]:
-            known.update(answer)
+    @cached_property
+    def _words(self) -> dict[int | None, tuple[int, int]]:
+        """The characters of each word, as far as the window has it."""
+        found: dict[int | None, tuple[int, int]] = {}
+        places = slice(self._at, self._at + self._length)
+        for word, (start, end) in zip(self._window.word_ids[places], self._window.offsets[places], strict=True):
+            found[word] = (found[word][0] if word in found else start, end)
+        return found
 
 
 def _joined(questions: Any, contexts: Any) -> tuple[Any, bool]:

@@ -1,0 +1,82 @@
+"""The engine in NumPy gives for packed rows what transformers' classes give for each by itself.
+
+Both compute in float64 here: what is compared is what is computed, and not how two libraries round.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from pipeline_cases import MODELS, config, weights
+from pipeline_models import engine
+
+from bertkit.data.batches import Row, pack
+from bertkit.engines.base import label_log_probs, layers_of
+from bertkit.engines.numpy import NumpyEngine
+
+OUTPUTS = {
+    "ForMaskedLM": ["logits"],
+    "Model": ["pooler_output"],
+    "ForQuestionAnswering": ["start_logits", "end_logits"],
+    "ForSequenceClassification": ["logits"],
+    "ForTokenClassification": ["logits"],
+    "ForMultipleChoice": ["logits"],
+    "ForNextSentencePrediction": ["logits"],
+}
+
+
+def theirs(name: str) -> Any:
+    own = transformers.BertConfig(**config(name).to_dict())
+    model = getattr(transformers, "Bert" + MODELS[name][0])(own).eval()
+    prefix = "bert." if MODELS[name][0] == "Model" else ""
+    state = {key.removeprefix(prefix): torch.from_numpy(array) for key, array in weights(name).items()}
+    model.load_state_dict(state, strict=False)
+    return model.double()
+
+
+def rows() -> list[Row]:
+    rng = np.random.default_rng(0)
+    lengths = [5, 64, 1, 17, 17, 30]
+    return [Row(rng.integers(5, 200, length), rng.integers(0, 2, length)) for length in lengths]
+
+
+@pytest.mark.parametrize("name", ["masked", "plain", "answers", "five", "names", "choices", "order"])
+def test_outputs(name: str) -> None:
+    head = MODELS[name][0]
+    model, some, want = theirs(name), rows(), OUTPUTS[head]
+    wide = {key: array.astype(np.float64) for key, array in weights(name).items()}
+    outputs = NumpyEngine(config(name), head, wide).run(pack(some), [*want, "hidden_states.0", "hidden_states.2"])
+    expected: dict[str, list[np.ndarray]] = {key: [] for key in outputs}
+    for row in some:
+        ids, types = torch.from_numpy(row.input_ids)[None], torch.from_numpy(row.token_type_ids)[None]
+        if head == "ForMultipleChoice":
+            ids, types = ids[None], types[None]
+        with torch.no_grad():
+            found = model(input_ids=ids, token_type_ids=types, output_hidden_states=True)
+        for key in want:
+            expected[key].append(
+                np.atleast_1d(found[key][0].numpy()) if head != "ForMultipleChoice" else found[key].numpy()[0]
+            )
+        for layer in (0, 2):
+            expected[f"hidden_states.{layer}"].append(found.hidden_states[layer].reshape(-1, 16).numpy())
+    of_rows = head in ("ForSequenceClassification", "ForNextSentencePrediction", "Model")
+    for key, parts in expected.items():
+        joined = np.stack(parts) if of_rows and key in want else np.concatenate(parts)
+        assert np.allclose(outputs[key], joined, atol=1e-5), key
+
+
+def test_logits_where_they_are_wanted() -> None:
+    some = rows()
+    everywhere = engine("masked", "ForMaskedLM").run(pack(some), ["logits"])["logits"]
+    wanted = [Row(row.input_ids, row.token_type_ids, np.array([len(row) - 1]), np.array([7])) for row in some]
+    batch = pack(wanted)
+    found = engine("masked", "ForMaskedLM").run(batch, ["logits", "label_log_probs"])
+    assert np.allclose(found["logits"], everywhere[batch.positions], atol=1e-5)
+    expected = torch.log_softmax(torch.from_numpy(found["logits"]), -1)[:, 7].numpy()
+    assert np.allclose(found["label_log_probs"], expected, atol=1e-5)
+    assert layers_of(["hidden_states.11", "logits", "hidden_states.2"]) == [2, 11]
+    assert label_log_probs(np.array([[0.0, 1000.0]]), np.array([1])).tolist() == [0.0]
