@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
     from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
 
+    from . import metrics as metrics
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -45,14 +47,17 @@ _HOMES = {
     "pipeline": "pipelines",
     "save_checkpoint": "checkpoint",
 }
-__all__ = sorted(_HOMES)
+_ROOMS = ("metrics",)  # with public names of their own
+__all__ = sorted([*_HOMES, *_ROOMS])
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'bertkit' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _ROOMS:
+        return import_module(f"bertkit.{name}")
     value = globals()[name] = getattr(import_module(f"bertkit.{_HOMES[name]}"), name)
     return value
 

@@ -66,6 +66,7 @@ def test_public_names() -> None:
         "inspect",
         "load_checkpoint",
         "locate",
+        "metrics",
         "pipeline",
         "save_checkpoint",
     ]
@@ -83,6 +84,7 @@ def test_what_type_checkers_see_is_what_there_is() -> None:
     seen = {
         (alias.name, node.module) for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
     }
-    assert seen == {(name, f"bertkit.{home}") for name, home in bertkit._HOMES.items()}
-    for name, module in seen:
+    rooms = {(name, None) for name in bertkit._ROOMS}
+    assert seen == {(name, f"bertkit.{home}") for name, home in bertkit._HOMES.items()} | rooms
+    for name, module in seen - rooms:
         assert getattr(importlib.import_module(module), name) is getattr(bertkit, name)

@@ -60,6 +60,8 @@ class MultiLabelClassification:
 
 def _table(values: ArrayLike, name: str) -> NDArray[np.bool_]:
     array = as_array(values, name)
+    if array.shape == (0,):
+        return np.zeros((0, 0), bool)
     if array.ndim != 2 or not np.isin(array, (0, 1)).all():
         raise UsageError(
             f"{name} have the shape {array.shape}, and a row of zeros and ones for each example is accepted, "

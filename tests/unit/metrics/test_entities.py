@@ -39,7 +39,7 @@ def seqeval_spans(tags: list[str], scheme: str | None) -> list[tuple[str, int, i
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_entities(scheme: str | None) -> None:
     @given(st.lists(tags(scheme), max_size=12))
-    @settings(max_examples=500)
+    @settings(max_examples=300)
     def check(tags: list[str]) -> None:
         assert [tuple(each) for each in metrics.entity_spans(tags, scheme)] == seqeval_spans(tags, scheme)
 
@@ -50,6 +50,7 @@ def test_entities(scheme: str | None) -> None:
 @pytest.mark.parametrize("average", AVERAGES)
 def test_scores(scheme: str | None, average: str) -> None:
     @given(texts(scheme))
+    @settings(max_examples=40)
     def check(texts: list[list[tuple[str, str]]]) -> None:
         predictions = [[one for one, _ in text] for text in texts]
         references = [[other for _, other in text] for text in texts]
