@@ -368,6 +368,12 @@ class BertConfig:
                 f"hidden_size {self.hidden_size} cannot be shared by num_attention_heads {self.num_attention_heads}: "
                 f"choose a width that is a multiple of the heads, such as {self._divisible_width()}."
             )
+        for layer, heads in self.pruned_heads.items():
+            if not 0 <= layer < self.num_hidden_layers or not {*heads} <= {*range(self.num_attention_heads)}:
+                raise ConfigError(
+                    f"pruned_heads names {heads} of layer {layer}; layers are 0 to {self.num_hidden_layers - 1} and heads "
+                    f"0 to {self.num_attention_heads - 1}."
+                )
         if self.pad_token_id is not None and not (
             type(self.pad_token_id) is int and 0 <= self.pad_token_id < self.vocab_size
         ):
@@ -443,7 +449,7 @@ def _labels(
 
 def _pruned(heads: Any) -> dict[int, list[int]]:
     try:
-        return {int(layer): [int(head) for head in of_layer] for layer, of_layer in (heads or {}).items()}
+        return {int(layer): sorted({int(head) for head in of_layer}) for layer, of_layer in (heads or {}).items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"pruned_heads is {heads!r}, and must be like {{0: [2, 5]}}: a layer and its heads."

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.parameters import expand, head_of, kept_heads
+from bertkit.reference_losses import loss_of
 
 Array = NDArray[Any]
 Parameters = Mapping[str, Array]
@@ -68,14 +69,19 @@ def forward(config: BertConfig, p: Parameters, head: str = "Model", **inputs: An
             if (x := getattr(given, name)) is not None:
                 setattr(given, name, x.reshape(-1, *x.shape[2:]))
     run, real = encode(config, p, given)
-    of_tokens, of_sequences, loss = answer(config, p, head, given, run["hidden_states"][-1], real)
-    outputs: dict[str, Any] = {name: zeroed(x, real) for name, x in of_tokens.items()}
-    outputs |= {name: zeroed(x, np.any(real, 1)) for name, x in of_sequences.items()}
+    some = np.any(real, 1)  # [B], the sequences that are not all padding
+    of_tokens, of_sequences = answers(config, p, head, run["hidden_states"][-1], real)
     if head == "ForMultipleChoice":
-        outputs["logits"] = outputs["logits"].reshape(shape[:2])
+        of_sequences["logits"], some = of_sequences["logits"].reshape(shape[:2]), some.reshape(shape[:2])
+    labels = (given.labels, given.next_sentence_label, given.start_positions, given.end_positions)
+    loss = loss_of(config, head, of_tokens | of_sequences, *labels)
+    outputs: dict[str, Any] = {} if loss is None else {"loss": loss}
+    outputs |= {name: zeroed(x, real) for name, x in of_tokens.items()}
+    outputs |= {name: zeroed(x, some) for name, x in of_sequences.items()}
     outputs["hidden_states"] = tuple(zeroed(x, real) for x in run["hidden_states"])
-    outputs |= {name: tuple(zeroed(x, real[:, None]) for x in run[name]) for name in ("attentions", "cross_attentions")}
-    return outputs if loss is None else {"loss": loss, **outputs}
+    for name in ("attentions", "cross_attentions"):
+        outputs[name] = tuple(zeroed(x, real[:, None]) for x in run[name])
+    return outputs
 
 
 def encode(config: BertConfig, p: Parameters, given: Inputs) -> tuple[dict[str, list[Array]], Array]:
@@ -106,9 +112,7 @@ def embed(config: BertConfig, p: Parameters, given: Inputs) -> Array:
     x = rows(p, "word", given.input_ids) if given.inputs_embeds is None else given.inputs_embeds
     length, most = x.shape[1], config.max_position_embeddings
     if length > most:
-        raise UsageError(
-            f"There are {length} tokens, and max_position_embeddings is {most}: cut the text, or split it."
-        )
+        raise UsageError(f"There are {length} tokens, and max_position_embeddings is {most}: cut or split the text.")
     x = x + rows(p, "token_type", np.array(0) if given.token_type_ids is None else given.token_type_ids)
     if config.position_embedding_type == "absolute":
         x += rows(p, "position", np.arange(length) if given.position_ids is None else given.position_ids)
@@ -119,9 +123,7 @@ def rows(p: Parameters, what: str, numbers: Array) -> Array:
     """The rows of one of the three tables of embeddings."""
     table: Array = p[f"bert.embeddings.{what}_embeddings.weight"]
     if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(table):
-        raise UsageError(
-            f"{what} ids are from 0 to {len(table) - 1}; these are from {numbers.min()} to {numbers.max()}."
-        )
+        raise UsageError(f"{what} ids are 0 to {len(table) - 1}; these are {numbers.min()} to {numbers.max()}.")
     return np.asarray(table[numbers])
 
 
@@ -133,8 +135,8 @@ def who_sees(config: BertConfig, mask: Array | None, shape: tuple[int, ...]) -> 
     if mask.shape not in (shape, (*shape, shape[1])):
         raise UsageError(f"attention_mask is {mask.shape}; for tokens {shape} it is {shape} or {(*shape, shape[1])}.")
     mask = mask.astype(bool)
-    if mask.ndim == 3:  # taken as it is, by decoders too; padding is what neither sees nor is seen
-        return mask[:, None], np.any(mask, 1) | np.any(mask, 2)
+    if mask.ndim == 3:  # taken as it is, by decoders too, and says nothing of padding
+        return mask[:, None], np.ones(shape, bool)
     return mask[:, None, None] if causal is None else mask[:, None, None] & causal, mask
 
 
@@ -156,8 +158,8 @@ def attend(
         if config.position_embedding_type == "relative_key_query":
             scores += np.einsum("bnkd,qkd->bnqk", k, positions)
     scores *= width**-0.5
-    if sees is not None:  # the least number, not minus infinity: who sees none then sees all alike, and gets no NaN
-        np.copyto(scores, np.finfo(scores.dtype).min, where=~sees)
+    if sees is not None:  # very low, not minus infinity: who sees none then sees all alike, and gets no NaN
+        np.copyto(scores, np.finfo(scores.dtype).min / 2, where=~sees)
     probabilities = softmax(scores) * factors[:, None, None]
     context = (probabilities @ v).swapaxes(1, 2).reshape(*x.shape[:2], -1)  # [B, L, D times the heads that are left]
     return norm(config, p, name + ".output.LayerNorm", linear(p, name + ".output.dense", context) + x), probabilities
@@ -189,6 +191,8 @@ def softmax(x: Array) -> Array:
 
 def zeroed(x: Array, real: Array) -> Array:
     """`x` with zeros where `real`, which has only its first dimensions, is False."""
+    if real.all():
+        return x
     return np.where(real.reshape(real.shape + (1,) * (x.ndim - real.ndim)), x, x.dtype.type(0))
 
 
@@ -215,47 +219,29 @@ def activate(name: str, x: Array) -> Array:
     return y
 
 
-def answer(
-    config: BertConfig, p: Parameters, head: str, given: Inputs, x: Array, real: Array
-) -> tuple[dict[str, Array], dict[str, Array], Array | None]:
-    """What a class puts on top of the last states x: arrays of tokens [B, L, ...], of sequences [B, ...], and its loss."""
+def answers(
+    config: BertConfig, p: Parameters, head: str, x: Array, real: Array
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What a class makes of the last states x: of tokens [B, L, ...], and of sequences [B, ...]."""
+    match head:
+        case "ForMaskedLM" | "LMHeadModel":
+            return {"logits": predict_words(config, p, x)}, {}
+        case "ForTokenClassification":
+            return {"logits": linear(p, "classifier", x)}, {}
+        case "ForQuestionAnswering":
+            start, end = np.moveaxis(linear(p, "qa_outputs", x), -1, 0)
+            return {"start_logits": start, "end_logits": end}, {}
+    first = x[np.arange(len(x)), real.argmax(1)]  # [B, H], of the first token that is real
+    pooled = np.tanh(linear(p, "bert.pooler.dense", first))
     match head:
         case "Model":
-            return {"last_hidden_state": x}, {"pooler_output": pool(p, x, real)}, None
+            return {"last_hidden_state": x}, {"pooler_output": pooled}
         case "ForPreTraining":
-            words, order = predict_words(config, p, x), linear(p, "cls.seq_relationship", pool(p, x, real))
-            loss = plus(cross_entropy(words, given.labels), cross_entropy(order, given.next_sentence_label))
-            return {"prediction_logits": words}, {"seq_relationship_logits": order}, loss
-        case "ForMaskedLM":
-            logits = predict_words(config, p, x)
-            return {"logits": logits}, {}, cross_entropy(logits, given.labels)
-        case "LMHeadModel":
-            logits = predict_words(config, p, x)
-            following = (
-                None if given.labels is None else given.labels[:, 1:]
-            )  # each token is predicted at the one before
-            return {"logits": logits}, {}, cross_entropy(logits[:, :-1], following)
+            follows = linear(p, "cls.seq_relationship", pooled)  # [B, 2]: it does, it does not
+            return {"prediction_logits": predict_words(config, p, x)}, {"seq_relationship_logits": follows}
         case "ForNextSentencePrediction":
-            logits = linear(p, "cls.seq_relationship", pool(p, x, real))
-            return {}, {"logits": logits}, cross_entropy(logits, given.labels)
-        case "ForSequenceClassification":
-            logits = linear(p, "classifier", pool(p, x, real))
-            return {}, {"logits": logits}, classification_loss(config, logits, given.labels)
-        case "ForMultipleChoice":
-            logits = linear(p, "classifier", pool(p, x, real))  # [B * choices, 1]
-            rivals = logits if given.labels is None else logits.reshape(len(given.labels), -1)  # [B, choices]
-            return {}, {"logits": logits}, cross_entropy(rivals, given.labels)
-        case "ForTokenClassification":
-            logits = linear(p, "classifier", x)
-            return {"logits": logits}, {}, cross_entropy(logits, given.labels)
-    start, end = np.moveaxis(linear(p, "qa_outputs", x), -1, 0)  # [B, L] each
-    loss = plus(span_loss(start, given.start_positions), span_loss(end, given.end_positions))
-    return {"start_logits": start, "end_logits": end}, {}, None if loss is None else loss / 2
-
-
-def pool(p: Parameters, x: Array, real: Array) -> Array:
-    """The states of the first real token through one more layer: [B, L, H] -> [B, H]."""
-    return np.tanh(linear(p, "bert.pooler.dense", x[np.arange(len(x)), real.argmax(1)]))
+            return {}, {"logits": linear(p, "cls.seq_relationship", pooled)}
+    return {}, {"logits": linear(p, "classifier", pooled)}  # [B, C], or [B * choices, 1]
 
 
 def predict_words(config: BertConfig, p: Parameters, x: Array) -> Array:
@@ -264,47 +250,3 @@ def predict_words(config: BertConfig, p: Parameters, x: Array) -> Array:
     x = norm(config, p, name + "LayerNorm", activate(config.hidden_act, linear(p, name + "dense", x)))
     words = "bert.embeddings.word_embeddings" if config.tie_word_embeddings else "cls.predictions.decoder"
     return linear(p, words, x, bias="cls.predictions.bias")
-
-
-# Losses. Each is None where its labels are.
-
-
-def plus(one: Array | None, other: Array | None) -> Array | None:
-    """The sum of two losses, which counts only where both are there."""
-    return None if one is None or other is None else np.add(one, other)
-
-
-def classification_loss(config: BertConfig, logits: Array, labels: Array | None) -> Array | None:
-    """By the problem that the configuration names, or else that the labels tell: [B, C], and [B] or [B, C]."""
-    if labels is None:
-        return None
-    told = "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification"
-    problem = config.problem_type or ("regression" if config.num_labels == 1 else told)
-    if problem == "single_label_classification":
-        return cross_entropy(logits, labels)
-    wanted = labels.reshape(logits.shape).astype(logits.dtype)
-    if problem == "regression":
-        return np.asarray(np.square(logits - wanted).mean())
-    # A yes or no for each label: -log sigmoid, in a form that no large number overflows.
-    return np.asarray(np.mean(np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))))
-
-
-def span_loss(logits: Array, positions: Array | None) -> Array | None:
-    """[B, L], and [B] or [B, 1]: the softmax is over padding too, and a position behind the last does not count."""
-    last = logits.shape[1]
-    return None if positions is None else cross_entropy(logits, positions.reshape(-1).clip(0, last), ignored=last)
-
-
-def cross_entropy(logits: Array, labels: Array | None, ignored: int = -100) -> Array | None:
-    """The mean of -log softmax at the labels that count, [..., C] and [...]; NaN if none does."""
-    if labels is None:
-        return None
-    counts = labels.reshape(-1) != ignored
-    logits, labels = logits.reshape(-1, logits.shape[-1])[counts], labels.reshape(-1)[counts]
-    if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-        raise UsageError(
-            f"Labels are from 0 to {logits.shape[1] - 1}; these are from {labels.min()} to {labels.max()}."
-        )
-    logits = logits - logits.max(-1, keepdims=True, initial=-np.inf)
-    losses = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
-    return np.asarray(losses.mean() if labels.size else np.nan, logits.dtype)

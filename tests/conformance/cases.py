@@ -20,6 +20,7 @@ Arrays = dict[str, np.ndarray]
 ROWS, LENGTH, CHOICES, ENCODED = 3, 9, 2, 6  # sequences, tokens in each, choices of each, tokens of the encoder
 LENGTHS = (9, 5, 7)
 OF_TOKENS = ("ForMaskedLM", "LMHeadModel", "ForPreTraining", "ForTokenClassification")  # whose labels are of tokens
+TASKS = ("labels", "next_sentence_label", "start_positions", "end_positions")
 CHANCES = ("attentions", "cross_attentions")
 
 
@@ -70,15 +71,15 @@ class Case:
 
     @property
     def real(self) -> np.ndarray:
-        """The tokens that are no padding, [B, L]."""
+        """The tokens that are no padding, [B, L]. A mask of pairs says nothing of padding."""
         mask = self.inputs.get("attention_mask")
-        if mask is None:
+        if mask is None or (mask.ndim == 3 and self.head != "ForMultipleChoice"):
             array = self.inputs.get("input_ids", self.inputs.get("inputs_embeds"))
             shape = array.shape[:3] if self.head == "ForMultipleChoice" else array.shape[:2]
             return np.ones((np.prod(shape[:-1]), shape[-1]), bool)
         if self.head == "ForMultipleChoice":
             mask = mask.reshape(-1, mask.shape[-1])
-        return mask.astype(bool) if mask.ndim == 2 else mask.any(1) | mask.any(2)
+        return mask.astype(bool)
 
     @property
     def pools_first(self) -> bool:
@@ -108,7 +109,10 @@ def cases() -> dict[str, Case]:
         add(kind, inputs=base | {"attention_mask": array})
     add("empty row", inputs=base | {"attention_mask": mask * np.array([[1], [0], [1]])})
     pairs = mask[:, None] * mask[:, :, None] * (numbers("pairs", 0, 3, (ROWS, LENGTH, LENGTH)) > 0)
-    pairs |= np.eye(LENGTH, dtype=int) * mask[:, None]
+    blind = {"attention_mask": pairs.copy()}
+    pairs |= np.eye(LENGTH, dtype=int)
+    # Who sees nobody sees all alike. Fused attention has no right gradient there, and nobody needs one.
+    add("mask of pairs, some see nobody", inputs=base | blind, only4=True, differentiable=False)
     add("mask of pairs", inputs=base | {"attention_mask": pairs}, only4=True)
     add("mask of pairs, decoder", given={"is_decoder": True}, inputs=base | {"attention_mask": pairs}, only4=True)
     add("positions", inputs=base | right | {"position_ids": numbers("positions", 0, 12, (ROWS, LENGTH))})
@@ -142,7 +146,7 @@ def cases() -> dict[str, Case]:
     encoder = {"encoder_hidden_states": states("encoder", ENCODED)}
     seen = {"encoder_attention_mask": (np.arange(ENCODED) < np.array([[6], [3], [4]])).astype(int)}
     add("decoder", given=decoder, inputs=base | right, cached=True)
-    add("decoder, left padding", given=decoder, inputs=base | {"attention_mask": left})
+    add("decoder, left padding", given=decoder, inputs=base | {"attention_mask": left}, cached=True)
     add("decoder, crossed", given=both, inputs=base | right | encoder, cached=True)
     add("decoder, crossed and masked", given=both, inputs=base | right | encoder | seen, cached=True)
     add("decoder without an encoder", given=both, inputs=base | right)
@@ -259,7 +263,7 @@ def projections(name: str, gradient: np.ndarray) -> np.ndarray:
 def visible(case: Case, name: str, array: np.ndarray) -> np.ndarray:
     """An output with zeros at padding, whose values there are nobody's to agree on: per token, or [B, N, L, L] by who asks."""
     real = case.real
-    if name in CHANCES:
+    if name in CHANCES:  # of the layers
         return np.where(real[:, None, :, None], array, np.float32(0))
     if array.shape[:2] == real.shape and array.ndim > 1 and name not in ("pooler_output", "seq_relationship_logits"):
         return np.where(real.reshape(real.shape + (1,) * (array.ndim - 2)), array, np.float32(0))

