@@ -18,6 +18,28 @@ if TYPE_CHECKING:
     from bertkit.config import BertConfig as BertConfig
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
+    from bertkit.models.torch.auto import AutoModel as AutoModel
+    from bertkit.models.torch.auto import AutoModelForCausalLM as AutoModelForCausalLM
+    from bertkit.models.torch.auto import AutoModelForMaskedLM as AutoModelForMaskedLM
+    from bertkit.models.torch.auto import AutoModelForMultipleChoice as AutoModelForMultipleChoice
+    from bertkit.models.torch.auto import AutoModelForNextSentencePrediction as AutoModelForNextSentencePrediction
+    from bertkit.models.torch.auto import AutoModelForPreTraining as AutoModelForPreTraining
+    from bertkit.models.torch.auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
+    from bertkit.models.torch.auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
+    from bertkit.models.torch.auto import AutoModelForTokenClassification as AutoModelForTokenClassification
+    from bertkit.models.torch.heads import BertForMaskedLM as BertForMaskedLM
+    from bertkit.models.torch.heads import BertForMultipleChoice as BertForMultipleChoice
+    from bertkit.models.torch.heads import BertForNextSentencePrediction as BertForNextSentencePrediction
+    from bertkit.models.torch.heads import BertForPreTraining as BertForPreTraining
+    from bertkit.models.torch.heads import BertForQuestionAnswering as BertForQuestionAnswering
+    from bertkit.models.torch.heads import BertForSequenceClassification as BertForSequenceClassification
+    from bertkit.models.torch.heads import BertForTokenClassification as BertForTokenClassification
+    from bertkit.models.torch.heads import BertLMHeadModel as BertLMHeadModel
+    from bertkit.models.torch.invariant import batch_invariant as batch_invariant
+    from bertkit.models.torch.model import BertModel as BertModel
+    from bertkit.models.torch.pretrained import BertPreTrainedModel as BertPreTrainedModel
+    from bertkit.outputs import BertForPreTrainingOutput as BertForPreTrainingOutput
+    from bertkit.outputs import ModelOutput as ModelOutput
     from bertkit.pipelines import Pipeline as Pipeline
     from bertkit.pipelines import pipeline as pipeline
     from bertkit.text.auto import AutoTokenizer as AutoTokenizer
@@ -31,15 +53,37 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AutoConfig": "config",
+    "AutoModel": "models.torch.auto",
+    "AutoModelForCausalLM": "models.torch.auto",
+    "AutoModelForMaskedLM": "models.torch.auto",
+    "AutoModelForMultipleChoice": "models.torch.auto",
+    "AutoModelForNextSentencePrediction": "models.torch.auto",
+    "AutoModelForPreTraining": "models.torch.auto",
+    "AutoModelForQuestionAnswering": "models.torch.auto",
+    "AutoModelForSequenceClassification": "models.torch.auto",
+    "AutoModelForTokenClassification": "models.torch.auto",
     "AutoTokenizer": "text.auto",
     "BatchEncoding": "text.batch_encoding",
     "BertConfig": "config",
+    "BertForMaskedLM": "models.torch.heads",
+    "BertForMultipleChoice": "models.torch.heads",
+    "BertForNextSentencePrediction": "models.torch.heads",
+    "BertForPreTraining": "models.torch.heads",
+    "BertForPreTrainingOutput": "outputs",
+    "BertForQuestionAnswering": "models.torch.heads",
+    "BertForSequenceClassification": "models.torch.heads",
+    "BertForTokenClassification": "models.torch.heads",
+    "BertLMHeadModel": "models.torch.heads",
+    "BertModel": "models.torch.model",
+    "BertPreTrainedModel": "models.torch.pretrained",
     "BertTokenizer": "text.tokenizer",
     "BertTokenizerFast": "text.tokenizer",
     "BertkitError": "errors",
     "Inspection": "checkpoint",
     "LoadReport": "checkpoint",
+    "ModelOutput": "outputs",
     "Pipeline": "pipelines",
+    "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
     "inspect": "checkpoint",
     "load_checkpoint": "checkpoint",

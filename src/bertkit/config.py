@@ -268,7 +268,7 @@ class BertConfig:
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
+        name: str | os.PathLike[str] | hub.Place,
         *,
         revision: str = "main",
         subfolder: str = "",
@@ -278,19 +278,22 @@ class BertConfig:
         local_files_only: bool = False,
         **overrides: Any,
     ) -> BertConfig:
-        """The configuration of a model: a directory, a JSON file, a Hub id or a built-in model.
+        """The configuration of a model: a directory, a JSON file, a Hub id, a built-in model, or what `hub.locate` made of one.
 
         `overrides` replace what the file says: `BertConfig.from_pretrained(name, num_labels=3)`.
         """
-        place = hub.locate(
-            name,
-            revision=revision,
-            subfolder=subfolder,
-            cache_dir=cache_dir,
-            token=token,
-            force_download=force_download,
-            local_files_only=local_files_only,
-        )
+        if isinstance(name, hub.Place):
+            place = name
+        else:
+            place = hub.locate(
+                name,
+                revision=revision,
+                subfolder=subfolder,
+                cache_dir=cache_dir,
+                token=token,
+                force_download=force_download,
+                local_files_only=local_files_only,
+            )
         path = place.file if place.file and place.file.suffix == ".json" else place.fetch(*FILES)
         values = read_json(path)
         _check_model_type(values.get("model_type"), str(path))

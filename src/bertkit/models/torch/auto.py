@@ -1,0 +1,84 @@
+"""The Auto classes: BERT's own under the names that code for many models uses. Another model is refused by name."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+from bertkit.config import BertConfig
+from bertkit.errors import UsageError
+from bertkit.models.torch import heads
+from bertkit.models.torch.model import BertModel
+from bertkit.models.torch.pretrained import BertPreTrainedModel
+
+
+class _Auto:
+    made: ClassVar[type[BertPreTrainedModel]]
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        name = type(self).__name__
+        raise UsageError(f"{name} is made by {name}.from_pretrained(name) or {name}.from_config(config).")
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], **options: Any) -> Any:
+        """As `from_pretrained` of the BERT class that this stands for."""
+        return cls.made.from_pretrained(name, **options)
+
+    @classmethod
+    def from_config(cls, config: BertConfig, **options: Any) -> Any:
+        """A model with random weights, as `from_config` of the BERT class that this stands for."""
+        return cls.made.from_config(config, **options)
+
+
+class AutoModel(_Auto):
+    """BertModel."""
+
+    made = BertModel
+
+
+class AutoModelForPreTraining(_Auto):
+    """BertForPreTraining."""
+
+    made = heads.BertForPreTraining
+
+
+class AutoModelForMaskedLM(_Auto):
+    """BertForMaskedLM."""
+
+    made = heads.BertForMaskedLM
+
+
+class AutoModelForCausalLM(_Auto):
+    """BertLMHeadModel."""
+
+    made = heads.BertLMHeadModel
+
+
+class AutoModelForNextSentencePrediction(_Auto):
+    """BertForNextSentencePrediction."""
+
+    made = heads.BertForNextSentencePrediction
+
+
+class AutoModelForSequenceClassification(_Auto):
+    """BertForSequenceClassification."""
+
+    made = heads.BertForSequenceClassification
+
+
+class AutoModelForMultipleChoice(_Auto):
+    """BertForMultipleChoice."""
+
+    made = heads.BertForMultipleChoice
+
+
+class AutoModelForTokenClassification(_Auto):
+    """BertForTokenClassification."""
+
+    made = heads.BertForTokenClassification
+
+
+class AutoModelForQuestionAnswering(_Auto):
+    """BertForQuestionAnswering."""
+
+    made = heads.BertForQuestionAnswering

@@ -1,0 +1,42 @@
+"""The same numbers for the same sentence, whatever is beside it in the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch.overrides import TorchFunctionMode
+
+_ROWS = 64
+
+
+class batch_invariant(TorchFunctionMode):  # noqa: N801 - used like a function
+    """Within it a forward gives bit-equal outputs for a sentence, alone or in any batch, with any padding.
+
+    A product of other sizes is summed in another order, so the rest of a batch shows in the last bits of a sentence. Here every
+    product with a weight is done in blocks of 64 rows, the last one filled up with zeros; attention is by sequence anyway.
+
+    >>> with batch_invariant():
+    ...     torch.nn.Linear(8, 2)(torch.zeros(3, 8)).shape
+    torch.Size([3, 2])
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Blocks for products with a weight; anything else as it is."""
+        if function is not F.linear:
+            return function(*args, **(kwargs or {}))
+        x, *weights = args
+        rows = x.flatten(0, -2)
+        filled = F.pad(rows, (0, 0, 0, -len(rows) % _ROWS))
+        blocks = [function(block, *weights, **(kwargs or {})) for block in filled.split(_ROWS)]
+        return (
+            torch.cat(blocks)[: len(rows)].unflatten(0, x.shape[:-1]) if blocks else function(*args, **(kwargs or {}))
+        )

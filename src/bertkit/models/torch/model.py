@@ -1,0 +1,455 @@
+"""BERT: embeddings, layers, pooler, and BertModel around them. Read from top to bottom, small parts to large.
+
+Modules are nested and called as the names of the parameters say (bert.encoder.layer.3.attention.self.query.weight). Tokens are
+packed inside: x is [T, H], whatever the batch looked like. See packing.py.
+
+    T tokens   H hidden   I intermediate   A heads   D width of a head   B batch   L length   S positions that are looked at
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from bertkit.config import BertConfig
+from bertkit.errors import UsageError
+from bertkit.models.torch.cache import Cache, LayerCache, joined
+from bertkit.models.torch.packing import (
+    Attend,
+    Inputs,
+    Layout,
+    Packed,
+    Rectangle,
+    Weights,
+    arrange,
+    attention_weights,
+    eager,
+    fastest,
+    visible,
+)
+from bertkit.models.torch.pretrained import BertPreTrainedModel
+from bertkit.outputs import BaseModelOutputWithPoolingAndCrossAttentions
+
+ACTIVATION: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_new": partial(nn.GELU, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(nn.GELU, approximate="tanh"),
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "swish": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+@dataclass
+class Run:
+    """What a forward has besides its tokens: the same for every layer, and what is gathered on the way."""
+
+    layout: Layout
+    attend: Attend
+    head_mask: Tensor | None  # [layers, A]
+    weights_of: Collection[int]  # the layers whose attention weights are wanted
+    cache: Sequence[LayerCache] | None
+    encoder_states: Tensor | None  # [B * S, H]
+    cross: Rectangle | None  # how tokens look at them
+    keeps_cache: bool
+    states: list[Tensor] | None = None
+    weights: list[Weights | None] = field(default_factory=list)
+    cross_weights: list[Weights | None] = field(default_factory=list)
+    new_cache: list[LayerCache] = field(default_factory=list)
+
+
+# ---------------------------------------------------------------------------------------------------------------- embeddings
+
+
+class BertEmbeddings(nn.Module):
+    """Words, token types and positions, summed and normed."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.absolute = config.position_embedding_type == "absolute"
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """[T] ids -> [T, H]."""
+        x = inputs.inputs_embeds
+        if x is None:
+            assert inputs.input_ids is not None
+            x = self.word_embeddings(inputs.input_ids)
+        types = self.token_type_embeddings
+        x = x + (types.weight[0] if inputs.token_type_ids is None else types(inputs.token_type_ids))
+        if self.absolute:
+            x = x + self.position_embeddings(inputs.position_ids)
+        return self.dropout(self.LayerNorm(x))
+
+
+# -------------------------------------------------------------------------------------------------------------------- layers
+
+
+class BertSelfAttention(nn.Module):
+    """Every token looks at the tokens of its sequence, or at the states of an encoder."""
+
+    def __init__(self, config: BertConfig, layer: int, cross: bool = False) -> None:
+        super().__init__()
+        self.head_size = config.hidden_size // config.num_attention_heads
+        self.layer = layer
+        self.cross = cross
+        width = (config.num_attention_heads - len(config.pruned_heads.get(layer, ()))) * self.head_size
+        self.query = nn.Linear(config.hidden_size, width)
+        self.key = nn.Linear(config.hidden_size, width)
+        self.value = nn.Linear(config.hidden_size, width)
+        self.attention_dropout = config.attention_probs_dropout_prob
+        self.position_embedding_type = "absolute" if cross else config.position_embedding_type
+        if self.position_embedding_type != "absolute":
+            self.distance_embedding = nn.Embedding(2 * config.max_position_embeddings - 1, self.head_size)
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[T, H] -> [T, A * D]."""
+        layout = run.cross if self.cross else run.layout
+        assert layout is not None
+        q = self.query(x).unflatten(1, (-1, self.head_size))
+        if self.cross or run.cache is not None or run.keeps_cache:
+            k, v = self.keys_and_values(x, run)
+        else:
+            k, v = self.key(x).unflatten(1, (-1, self.head_size)), self.value(x).unflatten(1, (-1, self.head_size))
+        bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k, layout)
+        context = run.attend(q, k, v, layout, bias, self.attention_dropout if self.training else 0.0)
+        of_heads = None if run.head_mask is None else run.head_mask[self.layer][:, None]  # [A, 1]
+        if of_heads is not None:
+            context = context * of_heads
+        if self.layer in run.weights_of:
+            weights = attention_weights(q, k, layout, bias)
+            weights = weights if of_heads is None else weights * of_heads[..., None]
+            (run.cross_weights if self.cross else run.weights)[self.layer] = layout.weights(weights)
+        return context.flatten(1)
+
+    def keys_and_values(self, x: Tensor, run: Run) -> tuple[Tensor, Tensor]:
+        """[T, A, D] each: of the tokens, those in the cache before them, or of the encoder's states."""
+        past = run.cache[self.layer][2 * self.cross :] if run.cache else ()
+        if self.cross and past:  # the encoder's states stay the same from step to step
+            k, v = past[0].transpose(1, 2), past[1].transpose(1, 2)
+        else:
+            source = run.encoder_states if self.cross else x
+            assert source is not None
+            k, v = self.key(source), self.value(source)
+            k, v = k.unflatten(1, (-1, self.head_size)), v.unflatten(1, (-1, self.head_size))
+            if not run.keeps_cache and not past:
+                return k, v
+            k, v = run.layout.to_grid(k), run.layout.to_grid(v)
+            k, v = joined(past[0] if past else None, k), joined(past[1] if past else None, v)
+        if run.keeps_cache:
+            run.new_cache[self.layer] += (k.transpose(1, 2), v.transpose(1, 2))
+        return k.flatten(0, 1), v.flatten(0, 1)
+
+    def distance_bias(self, q: Tensor, k: Tensor, layout: Layout) -> Tensor:
+        """[B, A, L, S], what the distance of two tokens adds to their score."""
+        q, k = layout.to_grid(q), layout.to_grid(k)
+        length, source = q.shape[1], k.shape[1]
+        asks = torch.arange(source - length, source, device=q.device)
+        distance = asks[:, None] - torch.arange(source, device=q.device)
+        embedded = self.distance_embedding(distance + self.distance_embedding.num_embeddings // 2)  # [L, S, D]
+        bias = torch.einsum("blad,lsd->bals", q, embedded)
+        if self.position_embedding_type == "relative_key_query":
+            bias = bias + torch.einsum("bsad,lsd->bals", k, embedded)
+        return bias / math.sqrt(self.head_size)
+
+
+class BertResidual(nn.Module):
+    """The end of either half of a layer: a dense part, added to what went into the half, and normed."""
+
+    def __init__(self, inputs: int, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(inputs, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        """[T, inputs] and [T, H] -> [T, H]."""
+        return self.LayerNorm(self.dropout(self.dense(x)) + residual)
+
+
+class BertAttention(nn.Module):
+    """The first half of a layer."""
+
+    def __init__(self, config: BertConfig, layer: int, cross: bool = False) -> None:
+        super().__init__()
+        self.self = BertSelfAttention(config, layer, cross)
+        self.output = BertResidual(self.self.query.out_features, config)
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[T, H] -> [T, H]."""
+        return self.output(self.self(x, run), x)
+
+    def prune_heads(self, heads: Collection[int], before: Collection[int]) -> None:
+        """Remove heads, numbered as in the whole model. before: those that were removed already."""
+        attention = self.self
+        there = [
+            head
+            for head in range(attention.query.out_features // attention.head_size + len(before))
+            if head not in before
+        ]
+        kept = torch.cat(
+            [
+                torch.arange(attention.head_size) + i * attention.head_size
+                for i, head in enumerate(there)
+                if head not in heads
+            ]
+        )
+        for dense in (attention.query, attention.key, attention.value):
+            _keep(dense, kept, 0)
+        _keep(self.output.dense, kept, 1)
+
+
+def _keep(dense: nn.Linear, kept: Tensor, side: int) -> None:
+    """Leave the outputs (side 0) or inputs (side 1) of a dense layer that `kept` lists."""
+    kept = kept.to(dense.weight.device)
+    dense.weight = nn.Parameter(dense.weight.detach().index_select(side, kept), dense.weight.requires_grad)
+    if side == 0:
+        dense.bias = nn.Parameter(dense.bias.detach()[kept], dense.bias.requires_grad)
+    dense.out_features, dense.in_features = dense.weight.shape
+
+
+class BertLayer(nn.Module):
+    """Attention, in a decoder with an encoder attention to that, and a feed-forward part."""
+
+    def __init__(self, config: BertConfig, layer: int) -> None:
+        super().__init__()
+        self.attention = BertAttention(config, layer)
+        if config.add_cross_attention:
+            self.crossattention = BertAttention(config, layer, cross=True)
+        wide = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.intermediate = nn.Sequential(OrderedDict(dense=wide, activation=ACTIVATION[config.hidden_act]()))
+        self.output = BertResidual(config.intermediate_size, config)
+        self.chunk = config.chunk_size_feed_forward
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[T, H] -> [T, H]."""
+        x = self.attention(x, run)
+        if run.cross is not None:
+            x = self.crossattention(x, run)
+        if self.chunk:
+            return torch.cat([self.output(self.intermediate(part), part) for part in x.split(self.chunk)])
+        return self.output(self.intermediate(x), x)
+
+
+class BertEncoder(nn.Module):
+    """The layers, one after the other."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList([BertLayer(config, i) for i in range(config.num_hidden_layers)])
+        self.computed_again = 0  # every how many layers gradient checkpointing takes one; 0: none
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        """[T, H] -> [T, H]."""
+        for i, layer in enumerate(self.layer):
+            if run.states is not None:
+                run.states.append(x)
+            again = self.training and self.computed_again and i % self.computed_again == 0
+            x = checkpoint(layer, x, run, use_reentrant=False) if again else layer(x, run)
+        if run.states is not None:
+            run.states.append(x)
+        return x
+
+
+class BertPooler(nn.Module):
+    """The first token of a sequence, [CLS], stands for the whole."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, first: Tensor) -> Tensor:
+        """[B, H] -> [B, H]."""
+        return torch.tanh(self.dense(first))
+
+
+# ----------------------------------------------------------------------------------------------------------------- BertModel
+
+
+class BertModel(BertPreTrainedModel):
+    """BERT without a head: the states of all tokens, and the pooled first one.
+
+    >>> import torch
+    >>> from bertkit import BertConfig, BertModel
+    >>> model = BertModel(BertConfig.named("tiny")).eval()
+    >>> output = model(torch.tensor([[101, 7592, 102]]))
+    >>> output.last_hidden_state.shape, output.pooler_output.shape
+    (torch.Size([1, 3, 128]), torch.Size([1, 128]))
+    """
+
+    head = "Model"
+
+    def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
+        super().__init__(config)
+        with torch.device("meta"):
+            self.embeddings = BertEmbeddings(config)
+            self.encoder = BertEncoder(config)
+            self.pooler = BertPooler(config) if add_pooling_layer else None
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | Inputs | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        past_key_values: Sequence[LayerCache] | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | Sequence[int] | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
+        lengths: Sequence[int] | Tensor | None = None,
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions | tuple[object, ...]:
+        """The states of the tokens. Those of padding are zero.
+
+        input_ids, token_type_ids, position_ids: [B, L]. inputs_embeds: [B, L, H] in place of input_ids.
+        attention_mask: [B, L], 1 at real tokens and 0 at padding, wherever that is; or [B, L, L].
+        head_mask: [A] or [layers, A], a factor for the result of each head.
+        encoder_hidden_states [B, S, H], encoder_attention_mask [B, S]: for a decoder with cross-attention.
+        past_key_values, use_cache: what a decoder computed before, and whether it returns it.
+        output_attentions: True, or the numbers of the layers whose attention weights are wanted.
+        lengths: of the sequences, where the tokens are packed: input_ids [T] then, and states come back as [T, H].
+
+        Heads give Inputs, which are arranged already, as input_ids; then the last states stay packed, [T, H].
+        """
+        config = self.config
+        if isinstance(input_ids, Inputs):
+            inputs, cache, keeps_cache = input_ids, past_key_values, bool(use_cache)
+        else:
+            inputs, cache, keeps_cache = self.arrange_steps(
+                input_ids,
+                attention_mask,
+                token_type_ids,
+                position_ids,
+                inputs_embeds,
+                lengths,
+                past_key_values,
+                use_cache,
+                encoder_hidden_states,
+            )
+        layout = inputs.layout
+        x = self.embeddings(inputs)
+        run = self._run(
+            layout, x, head_mask, cache, keeps_cache, output_attentions, encoder_hidden_states, encoder_attention_mask
+        )
+        if config.output_hidden_states if output_hidden_states is None else output_hidden_states:
+            run.states = []
+        x = self.encoder(x, run)
+        output = BaseModelOutputWithPoolingAndCrossAttentions(
+            last_hidden_state=x if inputs is input_ids else layout.unpack(x),
+            pooler_output=None if self.pooler is None else layout.unpack_rows(self.pooler(layout.first(x))),
+            past_key_values=Cache(run.new_cache) if keeps_cache else None,
+            hidden_states=None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
+            attentions=tuple(run.weights) if run.weights_of else None,
+            cross_attentions=tuple(run.cross_weights) if run.weights_of and run.cross else None,
+        )
+        return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+    def arrange_steps(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        lengths: Sequence[int] | Tensor | None,
+        past_key_values: Sequence[LayerCache] | None,
+        use_cache: bool | None,
+        encoder_states: Tensor | None,
+        labels: Tensor | None = None,
+    ) -> tuple[Inputs, Cache | None, bool]:
+        """The tokens in their layout, the cache before them, and whether to return one: decoders do, though not in training."""
+        config = self.config
+        if use_cache is None:
+            use_cache = config.use_cache and not self.training and lengths is None
+        keeps_cache = use_cache and config.is_decoder
+        cache = None if past_key_values is None else Cache(past_key_values)
+        steps = cache is not None or keeps_cache or encoder_states is not None
+        inputs = arrange(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            lengths,
+            labels=labels,
+            causal=config.is_decoder,
+            past=(cache.get_seq_length() if cache else 0) if steps else None,
+        )
+        return inputs, cache, keeps_cache
+
+    def _run(
+        self,
+        layout: Layout,
+        x: Tensor,
+        head_mask: Tensor | None,
+        cache: Sequence[LayerCache] | None,
+        keeps_cache: bool,
+        output_attentions: bool | Sequence[int] | None,
+        encoder_states: Tensor | None,
+        encoder_mask: Tensor | None,
+    ) -> Run:
+        config, layers = self.config, self.config.num_hidden_layers
+        asked = config.output_attentions if output_attentions is None else output_attentions
+        weights_of = set(range(layers if asked else 0) if isinstance(asked, bool) else asked)
+        if not weights_of <= set(range(layers)):
+            raise UsageError(
+                f"output_attentions={asked!r} asks for a layer that is not there: they are 0 to {layers - 1}."
+            )
+        if head_mask is not None and tuple(head_mask.shape) not in (
+            (shape := (layers, config.num_attention_heads)),
+            shape[1:],
+        ):
+            raise UsageError(
+                f"head_mask has the shape {list(head_mask.shape)}, and needs {list(shape[1:])} or {list(shape)}."
+            )
+        if self._attention == "eager":
+            attend: Attend = eager
+        else:
+            kind = x.device.type
+            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+            dropout = config.attention_probs_dropout_prob if self.training else 0.0
+            attend = fastest(layout, kind, dtype, dropout, config.position_embedding_type != "absolute")
+        return Run(
+            layout,
+            attend,
+            None if head_mask is None else head_mask.to(x.dtype).expand(layers, -1),
+            weights_of,
+            cache,
+            None if encoder_states is None else encoder_states.flatten(0, 1),
+            None if encoder_states is None else self._cross(layout, encoder_mask),
+            keeps_cache,
+            weights=[None] * layers,
+            cross_weights=[None] * layers,
+            new_cache=[()] * layers,
+        )
+
+    def _cross(self, layout: Layout, mask: Tensor | None) -> Rectangle:
+        """How the tokens of a decoder look at an encoder's states. mask: [B, S]."""
+        if not self.config.add_cross_attention:
+            raise UsageError(
+                "encoder_hidden_states are for a decoder: make the model with BertConfig(is_decoder=True, "
+                "add_cross_attention=True)."
+            )
+        if isinstance(layout, Packed):
+            raise UsageError(
+                "Cross-attention takes a rectangle: leave out lengths, and give attention_mask for padding."
+            )
+        return Rectangle(layout.grid, layout.real, None if mask is None else visible(mask != 0))

@@ -1,0 +1,395 @@
+"""How the tokens of a batch lie in memory, and how they attend to each other.
+
+Inside the model a batch is a row of tokens, [T, H]. A layout knows where the tokens come from:
+
+    Packed      the real tokens alone, one sequence after the other, the longest sequence first
+    Rectangle   every position, padding included: full batches, caches, and compilers, who want shapes that depend on no numbers
+
+    a b c .           a b c d e f g       (Packed: lengths 4 and 3; the second row comes first)
+    d e f g    ->     d e f g a b c
+
+    T tokens   B rows of the batch   L positions of a row   S positions that are looked at   A heads   D width of a head
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that everybody uses
+from torch import Tensor
+
+from bertkit.errors import UsageError
+
+IGNORED = -100
+"""A label that stands for none."""
+
+try:
+    from torch.nn.attention import varlen
+except ImportError:  # torch before 2.10
+    varlen = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The real tokens of a batch, without padding.
+
+    outer: the first sides of the caller's tensors: (B, L), or (T,) where they are packed already.
+    grid: (B, L), the rectangle in which the tokens would lie with padding.
+    cells: [T], where each token lies in the flat grid.
+    places: [T], where each token lies in the flat outer tensor; None: where it lies here.
+    lengths: of the sequences that have tokens, the longest first.
+    rows: [number of lengths], the row of the batch that each is.
+    columns: [T], the position of each token in its row.
+    """
+
+    outer: tuple[int, ...]
+    grid: tuple[int, int]
+    cells: Tensor
+    places: Tensor | None
+    lengths: list[int]
+    rows: Tensor
+    columns: Tensor
+    causal: bool = False
+
+    @staticmethod
+    def from_mask(mask: Tensor, causal: bool = False) -> Packed:
+        """Of a rectangle. mask: [B, L], True at real tokens, which may lie anywhere in their row."""
+        lengths, rows = mask.sum(1).sort(descending=True, stable=True)
+        row, column = mask[rows].nonzero(as_tuple=True)
+        cells = rows[row] * mask.shape[1] + column
+        there = lengths[lengths > 0].tolist()
+        shape = (mask.shape[0], mask.shape[1])
+        return Packed(shape, shape, cells, cells, there, rows[: len(there)], column, causal)
+
+    @staticmethod
+    def from_lengths(lengths: Sequence[int], device: torch.device, causal: bool = False) -> Packed:
+        """Of tensors that are packed already. lengths: of each sequence, in the caller's order."""
+        order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+        there = [lengths[i] for i in order if lengths[i]]
+        rows = torch.tensor(order[: len(there)], dtype=torch.long, device=device)
+        sizes = torch.tensor(there, dtype=torch.long, device=device)
+        here = torch.arange(sum(there), device=device)
+        column = here - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+        grid = (len(lengths), max(there, default=0))
+        starts = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.long, device=device)
+        sorted_already = there == list(lengths)
+        places = None if sorted_already else starts[rows].repeat_interleave(sizes) + column
+        cells = rows.repeat_interleave(sizes) * grid[1] + column
+        return Packed((len(here),), grid, cells, places, there, rows, column, causal)
+
+    @cached_property
+    def boundaries(self) -> Tensor:
+        """[sequences + 1], where each sequence begins and the last one ends."""
+        ends = torch.tensor([0, *itertools.accumulate(self.lengths)], dtype=torch.int32)
+        return ends.to(self.cells.device, non_blocking=True)
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """[B, 1, 1 or L, L], True where a position of the grid may look."""
+        real = torch.zeros(math.prod(self.grid), dtype=torch.bool, device=self.cells.device)
+        real[self.cells] = True
+        return visible(real.view(self.grid), self.grid[1] if self.causal else 0)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """[*outer, ...] -> [T, ...]."""
+        flat = x.flatten(0, len(self.outer) - 1)
+        return flat if self.places is None else flat[self.places]
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """[T, ...] -> [*outer, ...], zeros at padding."""
+        if self.places is None:
+            return x
+        whole = x.new_zeros(math.prod(self.outer), *x.shape[1:]).index_copy(0, self.places, x)
+        return whole.view(*self.outer, *x.shape[1:])
+
+    def first(self, x: Tensor) -> Tensor:
+        """[T, H] -> [sequences, H], the first token of each."""
+        return x[self.boundaries[:-1].long()]
+
+    def unpack_rows(self, x: Tensor) -> Tensor:
+        """[sequences, ...] -> [B, ...], zeros for a row without tokens."""
+        return x.new_zeros(self.grid[0], *x.shape[1:]).index_copy(0, self.rows, x)
+
+    def to_grid(self, x: Tensor) -> Tensor:
+        """[T, ...] -> [B, L, ...], zeros at padding."""
+        whole = x.new_zeros(math.prod(self.grid), *x.shape[1:]).index_copy(0, self.cells, x)
+        return whole.view(*self.grid, *x.shape[1:])
+
+    def from_grid(self, x: Tensor) -> Tensor:
+        """[B, L, ...] -> [T, ...]."""
+        return x.flatten(0, 1)[self.cells]
+
+    def weights(self, grid: Tensor) -> Weights:
+        """Attention weights [B, A, L, L] as the caller gets them: the same, or of each sequence [A, l, l]. Zeros at padding."""
+        lengths = [0] * self.grid[0]
+        for row, length in zip(self.rows.tolist(), self.lengths, strict=True):
+            lengths[row] = length
+        if len(self.outer) == 1:
+            return tuple(grid[row, :, :length, :length] for row, length in enumerate(lengths))
+        real = self.to_grid(torch.ones_like(self.cells, dtype=torch.bool))
+        return grid.masked_fill(~real[:, None, :, None], 0)
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Every position of a batch.
+
+    grid: (B, L).
+    real: [B, L], True at real tokens; None: all are.
+    mask: [B or 1, 1, L or 1, S], True where a position may look; None: everywhere, or with `causal` at those before.
+    """
+
+    grid: tuple[int, int]
+    real: Tensor | None = None
+    mask: Tensor | None = None
+    causal: bool = False
+    past: int = 0  # positions before the first, which a cache holds
+
+    @property
+    def outer(self) -> tuple[int, int]:
+        """The first sides of the caller's tensors."""
+        return self.grid
+
+    def pack(self, x: Tensor) -> Tensor:
+        """[B, L, ...] -> [T, ...]."""
+        return x.flatten(0, 1)
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """[T, ...] -> [B, L, ...], zeros at padding."""
+        whole = self.to_grid(x)
+        if self.real is None:
+            return whole
+        return whole.masked_fill(~self.real.view(*self.grid, *[1] * (whole.dim() - 2)), 0)
+
+    def first(self, x: Tensor) -> Tensor:
+        """[T, H] -> [B, H], the first real token of each row."""
+        whole = self.to_grid(x)
+        if self.real is None:
+            return whole[:, 0]
+        return whole[torch.arange(self.grid[0], device=x.device), self.real.int().argmax(1)]
+
+    def unpack_rows(self, x: Tensor) -> Tensor:
+        """[B, ...] -> [B, ...], zeros for a row without tokens."""
+        return x if self.real is None else x.masked_fill(~self.real.any(1, keepdim=True), 0)
+
+    def to_grid(self, x: Tensor) -> Tensor:
+        """[B * L or B * S, ...] -> [B, L or S, ...]."""
+        return x.view(self.grid[0], -1, *x.shape[1:])
+
+    def from_grid(self, x: Tensor) -> Tensor:
+        """[B, L, ...] -> [T, ...]."""
+        return x.flatten(0, 1)
+
+    def weights(self, grid: Tensor) -> Tensor:
+        """Attention weights [B, A, L, S] as the caller gets them, zeros at padding."""
+        return grid if self.real is None else grid.masked_fill(~self.real[:, None, :, None], 0)
+
+
+Weights: TypeAlias = Tensor | tuple[Tensor, ...]
+"""Attention weights [B, A, L, S], or where the caller's tokens are packed [A, l, l] of each sequence."""
+
+Layout: TypeAlias = Packed | Rectangle
+
+
+def visible(real: Tensor, causal_length: int = 0) -> Tensor:
+    """Where the positions of a rectangle may look: [B, S] -> [B, 1, 1 or causal_length, S]."""
+    mask = real[:, None, None, :]
+    if not causal_length:
+        return mask
+    before = torch.ones(causal_length, real.shape[1], dtype=torch.bool, device=real.device)
+    return mask & before.tril(real.shape[1] - causal_length)
+
+
+# How tokens attend. q, k, v: [T, A, D] of a layout, k and v [B * S, A, D] where more is looked at than is asked.
+# bias: [B, A, L, S] that is added to the scores. The result is [T, A, D].
+
+Attend: TypeAlias = Callable[[Tensor, Tensor, Tensor, Layout, Tensor | None, float], Tensor]
+
+
+def fastest(layout: Layout, device: str, dtype: torch.dtype, dropout: float, biased: bool) -> Attend:
+    """The kind of fused attention for a batch. This is the one place that chooses."""
+    if biased or isinstance(layout, Rectangle):
+        return padded
+    if device == "cpu":
+        return by_length
+    if device == "cuda" and dtype in (torch.bfloat16, torch.float16) and not dropout and varlen:
+        return flash
+    return padded
+
+
+def by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
+    """One call for all sequences of one length. On a CPU a call costs little, and a mask much."""
+    assert isinstance(layout, Packed)
+    groups, sizes, contexts = [], [], []
+    for length, same in itertools.groupby(layout.lengths):
+        groups.append((len(list(same)), length))
+        sizes.append(groups[-1][0] * length)
+    for group, q_, k_, v_ in zip(groups, q.split(sizes), k.split(sizes), v.split(sizes), strict=True):
+        shape = (*group, *q.shape[1:])  # [n, l, A, D], to [n, A, l, D]
+        q_, k_, v_ = q_.view(shape).transpose(1, 2), k_.view(shape).transpose(1, 2), v_.view(shape).transpose(1, 2)
+        context = F.scaled_dot_product_attention(q_, k_, v_, dropout_p=dropout, is_causal=layout.causal)
+        contexts.append(context.transpose(1, 2).flatten(0, 1))
+    return contexts[0] if len(contexts) == 1 else torch.cat(contexts) if contexts else q
+
+
+def flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
+    """One call for all, by the kernel for sequences of many lengths that recent GPUs have for 16 bits."""
+    assert isinstance(layout, Packed)
+    longest = layout.lengths[0]
+    window = (-1, 0) if layout.causal else (-1, -1)
+    ends = layout.boundaries
+    context: Tensor = varlen.varlen_attn(q, k, v, ends, ends, longest, longest, window_size=window)  # type: ignore[assignment]
+    return context
+
+
+def padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
+    """One call for the whole grid, with a mask where there is padding."""
+    q, k, v = layout.to_grid(q).transpose(1, 2), layout.to_grid(k).transpose(1, 2), layout.to_grid(v).transpose(1, 2)
+    causal = layout.causal and layout.mask is None and bias is None and q.shape[2] == k.shape[2]
+    added = None if causal else _added(q, layout, bias, k.shape[2])
+    context = F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout, is_causal=causal)
+    return layout.from_grid(context.transpose(1, 2))
+
+
+def eager(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
+    """Attention as it is written in the paper, in memory of the length squared."""
+    weights = F.dropout(attention_weights(q, k, layout, bias), dropout, training=dropout > 0)
+    return layout.from_grid((weights @ layout.to_grid(v).transpose(1, 2)).transpose(1, 2))
+
+
+def attention_weights(q: Tensor, k: Tensor, layout: Layout, bias: Tensor | None) -> Tensor:
+    """[B, A, L, S], how much each position looks at each."""
+    q, k = layout.to_grid(q).transpose(1, 2), layout.to_grid(k).transpose(1, 2)
+    scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
+    added = _added(q, layout, bias, k.shape[2])
+    scores = scores if added is None else scores + added
+    return scores.softmax(-1, dtype=torch.float32).to(q.dtype)
+
+
+def _added(q: Tensor, layout: Layout, bias: Tensor | None, source: int) -> Tensor | None:
+    """What is added to the scores. q: [B, A, L, D]. Half of the lowest number hides a position and makes no NaN."""
+    mask = layout.mask
+    if mask is None and layout.causal:
+        mask = visible(torch.ones(1, source, dtype=torch.bool, device=q.device), q.shape[2])
+    if mask is None:
+        return bias
+    hidden = torch.finfo(q.dtype).min / 2
+    if bias is not None:
+        return bias.masked_fill(~mask, hidden)
+    return torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(~mask, hidden)
+
+
+ATTENTION = ("sdpa", "eager", "flash_attention_2")
+"""Values of `attn_implementation`. The last one means the first, for code that was written for another library."""
+
+
+@dataclass
+class Inputs:
+    """The tokens of a batch in their layout: [T] each, and [T, H] embeds."""
+
+    layout: Layout
+    input_ids: Tensor | None
+    token_type_ids: Tensor | None
+    position_ids: Tensor
+    inputs_embeds: Tensor | None
+    labels: Tensor | None = None
+
+
+def arrange(
+    input_ids: Tensor | None,
+    attention_mask: Tensor | None,
+    token_type_ids: Tensor | None,
+    position_ids: Tensor | None,
+    inputs_embeds: Tensor | None,
+    lengths: Sequence[int] | Tensor | None,
+    *,
+    labels: Tensor | None = None,
+    causal: bool = False,
+    past: int | None = None,
+    padding_too: bool = False,
+) -> Inputs:
+    """Choose the layout of a batch, and bring its tokens and their labels there.
+
+    past: positions that a cache holds before these, 0 for a cache that is to be begun; None: no cache.
+    padding_too: compute the padding, as somebody looks at it. A label on padding does so too: it should be -100.
+    """
+    given = input_ids if inputs_embeds is None else inputs_embeds
+    if given is None or (input_ids is not None and inputs_embeds is not None):
+        raise UsageError("A forward takes input_ids or inputs_embeds: give one of the two.")
+    sides = tuple(given.shape if inputs_embeds is None else given.shape[:-1])
+    layout: Layout
+    if lengths is not None:
+        layout = _packed_already(sides, attention_mask, lengths, given.device, causal)
+    elif len(sides) != 2:
+        raise UsageError(
+            f"input_ids have the shape [batch, length], not {list(sides)}: add a side with input_ids[None], or give lengths "
+            "with tokens that are packed."
+        )
+    elif attention_mask is None:
+        layout = Rectangle((sides[0], sides[1]), causal=causal, past=past or 0)
+    elif (
+        past is not None
+        or padding_too
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        or attention_mask.shape != sides
+        or (labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()))
+    ):
+        layout = _masked_rectangle((sides[0], sides[1]), attention_mask, causal, past or 0)
+    elif bool(attention_mask.all()):
+        layout = Rectangle((sides[0], sides[1]), causal=causal)
+    else:
+        layout = Packed.from_mask(attention_mask != 0, causal)
+    if position_ids is not None:
+        positions = layout.pack(position_ids.expand(layout.outer))
+    elif isinstance(layout, Packed):
+        positions = layout.columns
+    else:
+        columns = torch.arange(layout.past, layout.past + layout.grid[1], device=given.device)
+        positions = columns.expand(layout.grid).flatten()
+    return Inputs(
+        layout,
+        None if input_ids is None else layout.pack(input_ids),
+        None if token_type_ids is None else layout.pack(token_type_ids.expand(layout.outer)),
+        positions,
+        None if inputs_embeds is None else layout.pack(inputs_embeds),
+        None if labels is None else layout.pack(labels),
+    )
+
+
+def _packed_already(
+    sides: tuple[int, ...],
+    attention_mask: Tensor | None,
+    lengths: Sequence[int] | Tensor,
+    device: torch.device,
+    causal: bool,
+) -> Packed:
+    lengths = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
+    if attention_mask is not None:
+        raise UsageError("Packed input has no padding to mask: leave out attention_mask, or lengths.")
+    if len(sides) != 1 or sum(lengths) != sides[0] or min(lengths, default=0) < 0:
+        raise UsageError(
+            f"lengths go with one row of tokens and sum to its size: input_ids of shape [{sum(lengths)}] for these "
+            f"{len(lengths)} lengths, not {list(sides)}."
+        )
+    return Packed.from_lengths(lengths, device, causal)
+
+
+def _masked_rectangle(sides: tuple[int, int], attention_mask: Tensor, causal: bool, past: int) -> Rectangle:
+    rows, length = sides
+    mask = attention_mask != 0
+    if tuple(mask.shape) == (rows, past + length):
+        return Rectangle(sides, mask[:, past:], visible(mask, length if causal else 0), past=past)
+    if past or tuple(mask.shape) not in ((rows, length, length), (rows, 1, length, length)):
+        raise UsageError(
+            f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[rows, past + length]}, "
+            f"or {[rows, length, length]} to say for each position where it may look."
+        )
+    mask = mask.view(rows, 1, length, length)
+    return Rectangle(sides, mask=mask.tril() if causal else mask)

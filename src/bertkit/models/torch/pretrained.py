@@ -1,0 +1,432 @@
+"""What the nine classes share: where their weights come from and go to, and what can be done to a model as a whole."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bertkit.checkpoint.files import Tensors
+from bertkit.checkpoint.load import load_checkpoint
+from bertkit.checkpoint.save import save_checkpoint
+from bertkit.config import BertConfig
+from bertkit.errors import UsageError, did_you_mean
+from bertkit.hub import locate
+from bertkit.models.torch.arrays import array_of, dtype_named, tensor_of
+from bertkit.models.torch.packing import ATTENTION
+from bertkit.parameters import TABLE, Parameter, expand
+
+_ALIASES = {row.alias: row.name for row in TABLE if row.alias}
+
+
+class BertPreTrainedModel(nn.Module):
+    """A BERT with or without a head: loading, saving, resizing, pruning.
+
+    A subclass sets `head`, the class suffix in parameters.HEADS, builds its modules and calls `post_init()`. The modules are
+    those of the parameter table, which gives them names, first values and a place in every kind of checkpoint.
+    """
+
+    config_class = BertConfig
+    base_model_prefix = "bert"
+    main_input_name = "input_ids"
+    head: ClassVar[str]
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        if not isinstance(config, BertConfig):
+            raise UsageError(
+                f"{type(self).__name__} is made of a BertConfig, not of {config!r}: for trained weights write "
+                f"{type(self).__name__}.from_pretrained(name)."
+            )
+        self.config = config
+        self._attention = _attention(getattr(config, "attn_implementation", None))
+
+    def post_init(self) -> None:
+        """Tie what is shared, and draw the parameters that are on the meta device yet. The last line of a subclass's __init__."""
+        self.tie_weights()
+        self.register_load_state_dict_pre_hook(_with_aliases)
+        self.register_load_state_dict_post_hook(_tie_again)
+        device = torch.get_default_device()
+        if device.type != "meta":
+            self._take({}, torch.get_default_dtype(), device)
+
+    # Weights from files and to files.
+
+    @classmethod
+    def from_config(cls, config: BertConfig, *, attn_implementation: str | None = None, dtype: Any = None) -> Any:
+        """A model with random weights."""
+        model = cls(copy.deepcopy(config))
+        if attn_implementation:
+            model.set_attn_implementation(attn_implementation)
+        return model if dtype is None else model.to(dtype_named(dtype))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        config: BertConfig | str | os.PathLike[str] | None = None,
+        dtype: str | torch.dtype | None = None,
+        torch_dtype: str | torch.dtype | None = None,
+        device_map: str | int | torch.device | Mapping[str, Any] | None = None,
+        attn_implementation: str | None = None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        use_safetensors: bool | None = None,
+        from_tf: bool = False,
+        from_flax: bool = False,
+        variant: str | None = None,
+        subfolder: str = "",
+        revision: str = "main",
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        state_dict: Mapping[str, Tensor] | None = None,
+        trust_remote_code: bool = False,
+        weights_only: bool = True,
+        low_cpu_mem_usage: bool = True,
+        **overrides: Any,
+    ) -> Any:
+        """A trained model, in evaluation mode.
+
+        name: a directory, a file, a Hub id or a built-in model, whose files may be of any format (see `load_checkpoint`).
+        dtype (torch_dtype): of the parameters; float32 when left out; "auto" takes that of the files.
+        device_map: "auto" (a GPU where there is one), "cpu", 0, "cuda:0", a device, or {"": one of these}.
+        attn_implementation: "sdpa" (fused, the default) or "eager".
+        output_loading_info: return (model, what was missing, unexpected or of another shape).
+        state_dict: weights to take in place of the files.
+        overrides: fields of the configuration, such as num_labels=3.
+
+        The parameters are the mapped file itself, where its type is the one asked for: nothing is copied, and nothing is drawn
+        that the file has. trust_remote_code, weights_only and low_cpu_mem_usage change nothing: no code is ever run, and memory
+        is always spared.
+
+        >>> BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16")  # doctest: +SKIP
+        """
+        place = locate(
+            name,
+            revision=revision,
+            subfolder=subfolder,
+            cache_dir=cache_dir,
+            token=token,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        own = {key: overrides.pop(key) for key in list(overrides) if key in inspect.signature(cls.__init__).parameters}
+        if not isinstance(config, BertConfig):
+            config = BertConfig.from_pretrained(config or place, **overrides)
+        elif overrides:
+            config = BertConfig.from_dict({**config.to_dict(), **overrides})
+        tensors, report = load_checkpoint(
+            place,
+            cls.head,
+            config=config,
+            formats=_formats(use_safetensors, from_tf, from_flax),
+            variant=variant,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+        )
+        with torch.device("meta"):
+            model = cls(config, **own)
+        model._take(tensors, dtype if torch_dtype is None else torch_dtype, _device(device_map))
+        if state_dict is not None:
+            model.load_state_dict(state_dict)
+        if attn_implementation:
+            model.set_attn_implementation(attn_implementation)
+        model.eval()
+        return (model, report.loading_info()) if output_loading_info else model
+
+    def _take(self, tensors: Tensors, dtype: str | torch.dtype | None, device: torch.device) -> None:
+        """Make the arrays the parameters; draw those that are not among them and have no memory yet."""
+        kind = tensor_of(next(iter(tensors.values()))).dtype if dtype == "auto" else dtype_named(dtype or torch.float32)
+        fresh = []
+        for path, parameter in self._table().items():
+            if parameter.name in tensors:
+                tensor = tensor_of(tensors[parameter.name]).to(device, kind)
+            elif not self.get_parameter(path).is_meta:
+                continue
+            else:
+                tensor = torch.empty(parameter.shape, dtype=kind, device=device)
+                fresh.append(path)
+            module, _, leaf = path.rpartition(".")
+            setattr(self.get_submodule(module), leaf, nn.Parameter(tensor))
+        self.tie_weights()
+        self.initialize(fresh)
+
+    def initialize(self, paths: Sequence[str]) -> None:
+        """Draw the parameters of these paths: matrices normal around zero, norms one, biases and the padding token's row zero."""
+        table = self._table()
+        with torch.no_grad():
+            for path in paths:
+                parameter, tensor = table[path], self.get_parameter(path)
+                if parameter.kind in ("norm", "bias"):
+                    tensor.fill_(parameter.kind == "norm")
+                else:
+                    tensor.normal_(0, self.config.initializer_range)
+                if path.endswith("word_embeddings.weight") and self.config.pad_token_id is not None:
+                    tensor[self.config.pad_token_id] = 0
+
+    def _table(self) -> dict[str, Parameter]:
+        """The path of each parameter of the table that this model has."""
+        here = {name for name, _ in self.named_parameters()}
+        table = {}
+        for name, parameter in expand(self.config, self.head).items():
+            path = name if name in here else name.removeprefix("bert.")
+            if path in here:
+                table[path] = parameter
+        return table
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        **to: Any,
+    ) -> None:
+        """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
+
+        state_dict: the weights to write in place of the model's own, by the names that `state_dict()` gives.
+        max_shard_size: "5GB"; above it the weights are split into several files with an index.
+        Other formats: `bertkit.convert`.
+        """
+        if to:
+            raise UsageError(
+                f"save_pretrained has no {next(iter(to))!r}: to share a model, upload the directory that it writes."
+            )
+        if not safe_serialization:
+            raise UsageError(
+                "safe_serialization=False would write a pickle; save as safetensors, or use bertkit.convert."
+            )
+        if not is_main_process:
+            return
+        given = self.state_dict() if state_dict is None else state_dict
+        tensors = {parameter.name: array_of(given[path]) for path, parameter in self._table().items()}
+        if (
+            "bert.pooler.dense.weight" not in tensors and self.head == "Model"
+        ):  # BertModel(config, add_pooling_layer=False)
+            raise UsageError("A BertModel without a pooler cannot be saved: save the model that it is a part of.")
+        config = copy.deepcopy(self.config)
+        config.dtype = str(self.dtype).removeprefix("torch.")
+        save_checkpoint(save_directory, tensors, config, self.head, max_shard_size=max_shard_size, variant=variant)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The parameters by name, each once: the vocabulary projection that is the word embedding is not told again."""
+        whole: dict[str, Any] = super().state_dict(*args, **kwargs)
+        prefix = kwargs.get("prefix", "")
+        for alias, name in _ALIASES.items():
+            if prefix + alias in whole and whole[prefix + alias].data_ptr() == whole[prefix + name].data_ptr():
+                del whole[prefix + alias]
+        return whole
+
+    def tie_weights(self) -> None:
+        """Make one parameter of those that the configuration says are one."""
+        decoder = self.get_output_embeddings()
+        if decoder is None:
+            return
+        if self.config.tie_word_embeddings:
+            decoder.weight = self.get_input_embeddings().weight
+        decoder.bias = self.get_parameter("cls.predictions.bias")
+
+    # The model as a whole.
+
+    @property
+    def base_model(self) -> Any:
+        """The BertModel inside, or the model itself where it is one."""
+        return getattr(self, self.base_model_prefix, self)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the parameters."""
+        return next(self.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of the parameters."""
+        return next(self.parameters()).device
+
+    @property
+    def attn_implementation(self) -> str:
+        """How attention is computed: "sdpa" or "eager"."""
+        return str(self.base_model._attention)
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Compute attention in another way from now on."""
+        self.base_model._attention = _attention(name)
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the model has."""
+        left_out = "embeddings." if exclude_embeddings else "\0"
+        return sum(
+            parameter.numel()
+            for name, parameter in self.named_parameters()
+            if (parameter.requires_grad or not only_trainable) and not name.removeprefix("bert.").startswith(left_out)
+        )
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The word embedding."""
+        embedding: nn.Embedding = self.base_model.embeddings.word_embeddings
+        return embedding
+
+    def set_input_embeddings(self, embedding: nn.Embedding) -> None:
+        """Take another word embedding."""
+        self.base_model.embeddings.word_embeddings = embedding
+        self.tie_weights()
+
+    def get_output_embeddings(self) -> nn.Linear | None:
+        """The vocabulary projection; None for a class without one."""
+        predictions = getattr(getattr(self, "cls", None), "predictions", None)
+        return getattr(predictions, "decoder", None)
+
+    def set_output_embeddings(self, decoder: nn.Linear) -> None:
+        """Take another vocabulary projection, with its bias."""
+        predictions = self.get_submodule("cls.predictions")
+        predictions.decoder, predictions.bias = decoder, decoder.bias
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        """Give the vocabulary another size: after `tokenizer.add_tokens(...)`, to `len(tokenizer)`. The first rows stay.
+
+        pad_to_multiple_of: round the size up; products are faster with a multiple of 8 or 64.
+        mean_resizing: new rows begin at the mean of the old ones, else at random.
+        The vocabulary projection, its bias and `config.vocab_size` follow.
+        """
+        old = self.get_input_embeddings()
+        size = old.num_embeddings if new_num_tokens is None else new_num_tokens
+        if pad_to_multiple_of:
+            size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
+        if size <= (self.config.pad_token_id or 0):
+            raise UsageError(
+                f"A vocabulary of {size} tokens has no place for the padding token {self.config.pad_token_id}."
+            )
+        if size == old.num_embeddings:
+            return old
+        scale = None if mean_resizing else self.config.initializer_range
+        decoder = self.get_output_embeddings()
+        old.weight, old.num_embeddings = _resized(old.weight, size, scale), size
+        if decoder is not None:
+            predictions = self.get_submodule("cls.predictions")
+            predictions.bias = _resized(decoder.bias, size, None if mean_resizing else 0.0)
+            if not self.config.tie_word_embeddings:
+                decoder.weight = _resized(decoder.weight, size, scale)
+            decoder.out_features = size
+        self.config.vocab_size = size
+        self.tie_weights()
+        return old
+
+    def prune_heads(self, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
+        """Remove attention heads for good: {layer: [heads]}, numbered as in the whole model."""
+        layers, heads = self.config.num_hidden_layers, self.config.num_attention_heads
+        for layer, of_layer in heads_to_prune.items():
+            if layer not in range(layers) or not set(of_layer) <= set(range(heads)):
+                raise UsageError(
+                    f"{{{layer}: {list(of_layer)}}}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}."
+                )
+            gone = {*self.config.pruned_heads.get(layer, []), *of_layer}
+            if len(gone) == heads:
+                raise UsageError(f"Layer {layer} would lose all its {heads} heads: leave it one.")
+            self.base_model.encoder.layer[layer].attention.prune_heads(gone, self.config.pruned_heads.get(layer, []))
+            self.config.pruned_heads = {**self.config.pruned_heads, layer: sorted(gone)}
+
+    supports_gradient_checkpointing = True
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether layers are computed again in the backward pass, rather than kept."""
+        return bool(self.base_model.encoder.computed_again)
+
+    def gradient_checkpointing_enable(
+        self,
+        gradient_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """Compute layers, or every n-th, again in the backward pass: less memory for up to a third more work.
+
+        gradient_checkpointing_kwargs: changes nothing; there is one kind of checkpointing, that which works everywhere.
+        """
+        if offload:
+            raise UsageError("offload=True is not for BERT, whose layers fit: leave it out.")
+        self.base_model.encoder.computed_again = every_n_layers
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep what layers computed for the backward pass."""
+        self.base_model.encoder.computed_again = 0
+
+    def enable_input_require_grads(self) -> None:
+        """Let gradients flow through frozen embeddings, which adapters with checkpointing need."""
+        self.get_input_embeddings().register_forward_hook(_require_grad)
+
+
+def _attention(name: str | None) -> str:
+    name = name or "sdpa"
+    if name not in ATTENTION:
+        raise UsageError(f"attn_implementation is {name!r}, and must be sdpa or eager.{did_you_mean(name, ATTENTION)}")
+    return name
+
+
+def _formats(use_safetensors: bool | None, from_tf: bool, from_flax: bool) -> list[str] | None:
+    if from_tf:
+        return ["google", "h5"]
+    if from_flax:
+        return ["msgpack"]
+    return None if use_safetensors is None else ["safetensors"] if use_safetensors else ["bin"]
+
+
+def _device(device_map: str | int | torch.device | Mapping[str, Any] | None) -> torch.device:
+    """The one device of a model: it is small enough for one."""
+    if isinstance(device_map, Mapping):
+        if len(set(map(str, device_map.values()))) != 1:
+            raise UsageError(
+                f"device_map is {dict(device_map)!r}, and names one device here, such as 'auto', 'cpu' or 0."
+            )
+        device_map = next(iter(device_map.values()))
+    if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
+        device_map = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.device("cpu" if device_map is None else device_map)  # type: ignore[arg-type]  # a number is that of a GPU
+    except RuntimeError as error:
+        raise UsageError(
+            f"device_map is {device_map!r}, and must be 'auto', 'cpu', 0, 'cuda:0' or the like: {error}"
+        ) from error
+
+
+def _resized(old: Tensor, size: int, scale: float | None) -> nn.Parameter:
+    """The first rows of a parameter, and new ones: normal with this deviation, or at the mean of the old ones."""
+    new = old.new_empty(size, *old.shape[1:])
+    kept = min(size, len(old))
+    with torch.no_grad():
+        new[:kept] = old[:kept]
+        if scale is None:
+            new[kept:] = old.float().mean(0).to(old.dtype)
+        else:
+            new[kept:].normal_(0, scale)
+    return nn.Parameter(new, old.requires_grad)
+
+
+def _with_aliases(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Before a state dict is loaded: tell each tied parameter by both of its names, whichever it has."""
+    here = dict(module.named_parameters(remove_duplicate=False))
+    for alias, name in _ALIASES.items():
+        if alias in here and here[alias] is here[name]:
+            known = state_dict.get(prefix + name, state_dict.get(prefix + alias))
+            if known is not None:
+                state_dict[prefix + name] = state_dict[prefix + alias] = known
+
+
+def _tie_again(module: BertPreTrainedModel, _: Any) -> None:
+    """After a state dict was loaded, perhaps with assign=True."""
+    module.tie_weights()
+
+
+def _require_grad(module: nn.Module, given: Any, output: Tensor) -> None:
+    output.requires_grad_(True)
