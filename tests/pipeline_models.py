@@ -1,16 +1,21 @@
-"""Our pipelines on the tiny models of pipeline_cases."""
+"""Our pipelines on the tiny models of pipeline_cases, by any engine."""
 
 from __future__ import annotations
 
+import tempfile
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pipeline_cases
 
-from bertkit.engines.numpy import NumpyEngine
+from bertkit.checkpoint import save_checkpoint
+from bertkit.engines.base import Engine, engine_class
 from bertkit.pipelines import Pipeline, pipeline
 from bertkit.tasks import task_class
 from bertkit.text.tokenizer import BertTokenizerFast
+
+_FOLDER = tempfile.TemporaryDirectory()
 
 
 @cache
@@ -19,10 +24,20 @@ def tokenizer() -> BertTokenizerFast:
 
 
 @cache
-def engine(name: str, head: str) -> NumpyEngine:
-    return NumpyEngine(pipeline_cases.config(name), head, pipeline_cases.weights(name))
+def folder(name: str) -> Path:
+    """A tiny model as files."""
+    path = Path(_FOLDER.name) / name
+    save_checkpoint(path, pipeline_cases.weights(name), pipeline_cases.config(name), pipeline_cases.MODELS[name][0])
+    tokenizer().save_pretrained(path)
+    return path
 
 
-def ours(task: str, name: str, **options: Any) -> Pipeline:
+@cache
+def engine(name: str, head: str, kind: str = "numpy") -> Engine:
+    opened: Engine = engine_class(kind).open(folder(name), head, pipeline_cases.config(name), {}, device="cpu")
+    return opened
+
+
+def ours(task: str, name: str, kind: str = "numpy", **options: Any) -> Pipeline:
     """A pipeline for a task on a tiny model."""
-    return pipeline(task, engine(name, task_class(task).head), tokenizer=tokenizer(), **options)
+    return pipeline(task, engine(name, task_class(task).head, kind), tokenizer=tokenizer(), **options)

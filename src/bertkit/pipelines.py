@@ -57,7 +57,7 @@ def pipeline(
 
     Args:
         task: "fill-mask", "text-classification", ...; None: what the model is for.
-        model: a folder, a Hub id, a built-in model, or an engine.
+        model: a folder, a Hub id, a built-in model, one of the PyTorch classes, or an engine.
         config: a BertConfig, or where it is; None: that of the model.
         tokenizer: a tokenizer, or where it is; None: that of the model.
         device: "cpu", "cuda", 0, -1.
@@ -86,7 +86,8 @@ def pipeline(
     task = None if task is None else task_class(task).name
     if model is None:
         raise UsageError(f'{_needs(task)} Type pipeline({task or "fill-mask"!r}, model="bert-base-uncased"), say.')
-    if hasattr(model, "run") and hasattr(model, "head"):
+    model = _as_engine(model)
+    if hasattr(model, "run"):
         runner: Engine = model
         job = task_class(task or tasks_of(runner.head)[0])
         _check_head(runner.head, job.name, "The engine")
@@ -99,19 +100,28 @@ def pipeline(
         job = task_class(task or _told_task(config, model))
         tokenizer = _tokenizer(tokenizer, model, source)
         _check_fit(config, job.name, model)
-        runner = open_engine(engine, place, job.head, config, device, dtype)
+        runner = open_engine(engine, model, job.head, config, source, device, dtype)
     _check_vocabulary(tokenizer, runner.config)
     return Pipeline(job(tokenizer, runner.config), runner, batch_size, options)
 
 
-def open_engine(name: str, place: hub.Place, head: str, config: BertConfig, device: Any, dtype: Any) -> Engine:
+def open_engine(
+    name: str, model: Any, head: str, config: BertConfig, source: Mapping[str, Any], device: Any, dtype: Any
+) -> Engine:
     """An engine by its name; "auto" is PyTorch's where PyTorch is installed."""
     if name == "auto":
-        name = "torch" if find_spec("torch") and find_spec("bertkit.engines.torch") else "numpy"
+        name = "torch" if find_spec("torch") else "numpy"
     precision = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(_dtype_name(dtype), _dtype_name(dtype))
     one_of("precision", precision, ("auto", "fp32", "bf16", "fp16", "int8"))
-    opened: Engine = engine_class(name).open(place, head, config, device=device, precision=precision)
+    opened: Engine = engine_class(name).open(model, head, config, source, device=device, precision=precision)
     return opened
+
+
+def _as_engine(model: Any) -> Any:
+    """A model of the PyTorch classes as an engine; all else as it is."""
+    if hasattr(model, "head") and hasattr(model, "parameters") and not hasattr(model, "run"):
+        return engine_class("torch")(model)
+    return model
 
 
 def _dtype_name(dtype: Any) -> str:

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipeline_cases import MODELS, SENTENCES, config, weights
+from pipeline_cases import SENTENCES
 from pipeline_models import engine, ours, tokenizer
+from pipeline_models import folder as folder_of
 
 import bertkit
-from bertkit.checkpoint import save_checkpoint
 from bertkit.config import BertConfig
 from bertkit.errors import BertkitError, HubError, UsageError
 from bertkit.pipelines import Pipeline, pipeline
@@ -179,13 +179,11 @@ def test_options_of_a_pipeline_are_those_of_every_call() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder() -> Path:
     """A folder a class, with weights and a tokenizer."""
-    root = tmp_path_factory.mktemp("models")
     for name in ("masked", "five", "plain"):
-        save_checkpoint(root / name, weights(name), config(name), MODELS[name][0])
-        tokenizer().save_pretrained(root / name)
-    return root
+        path = folder_of(name)
+    return path.parent
 
 
 def test_from_files(folder: Path) -> None:
@@ -199,6 +197,15 @@ def test_from_files(folder: Path) -> None:
         "fill-mask", folder / "masked", None, str(folder / "plain"), engine="numpy", precision="fp32", use_fast=True
     )
     assert alike(own("[MASK]", top_k=1), fill("[MASK]", top_k=1))
+
+
+def test_a_pytorch_model(folder: Path) -> None:
+    model = bertkit.BertForMaskedLM.from_pretrained(folder / "masked")
+    fill = pipeline("fill-mask", model, tokenizer=tokenizer())
+    assert alike(fill("The [MASK] of it."), pipeline("fill-mask", folder / "masked", device=-1)("The [MASK] of it."))
+    assert alike(fill("The [MASK] of it."), ours("fill-mask", "masked")("The [MASK] of it."))
+    assert fill.engine.model is model
+    assert pipeline(model=model, tokenizer=tokenizer()).task == "fill-mask"
 
 
 def test_a_head_that_does_not_fit_is_refused(folder: Path) -> None:

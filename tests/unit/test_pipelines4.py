@@ -39,14 +39,15 @@ def differences(got: Any, wanted: Any, where: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("task", pipeline_cases.TASKS)
-def test_answers(task: str) -> None:
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_answers(task: str, engine: str) -> None:
     wrong, compared = [], 0
     for seed, wanted in enumerate(recorded()[task]):
         if wanted is None:
             continue
         compared += 1
         name, args, options = pipeline_cases.case(task, seed)
-        found = differences(ours(task, name)(*args, **options), wanted)
+        found = differences(ours(task, name, engine)(*args, **options), wanted)
         if found:
             wrong.append(f"{seed} {options}: {found[0]}")
     assert not wrong, "\n".join([f"{len(wrong)} of {compared} differ", *wrong[:10]])

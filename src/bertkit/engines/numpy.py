@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from bertkit.config import BertConfig
 from bertkit.data.batches import Batch, by_length
 from bertkit.engines.base import label_log_probs, layers_of
 from bertkit.errors import UsageError
-from bertkit.hub import Place
+from bertkit.hub import locate
 from bertkit.parameters import expand, initial
 
 Array = NDArray[Any]
@@ -31,14 +31,20 @@ class NumpyEngine:
 
     @classmethod
     def open(
-        cls, place: Place, head: str, config: BertConfig, device: object = None, precision: str = "auto"
+        cls,
+        name: Any,
+        head: str,
+        config: BertConfig,
+        source: Mapping[str, Any],
+        device: object = None,
+        precision: str = "auto",
     ) -> NumpyEngine:
         """The engine for a class, with the weights of a checkpoint."""
         if str(device) not in ("None", "cpu", "-1"):
             raise UsageError(f'engine="numpy" runs on the processor, and device={device!r} came: type engine="torch".')
         if precision not in ("auto", "fp32", "float32"):
             raise UsageError(f'engine="numpy" computes in fp32, and {precision!r} came: type engine="torch".')
-        tensors, report = load_checkpoint(place, head, config=config)
+        tensors, report = load_checkpoint(locate(name, **source), head, config=config)
         rng, needed = np.random.default_rng(0), expand(config, head)
         fresh = {name: initial(needed[name], config, rng) for name in report.fresh}
         return cls(config, head, {**{name: np.asarray(x, np.float32) for name, x in tensors.items()}, **fresh})
@@ -68,12 +74,12 @@ class NumpyEngine:
             token_type_ids=np.where(real, batch.token_type_ids[places], 0),
             attention_mask=None if real.all() else real,
         )
-        run, seen = reference.encode(self.config, self.parameters, inputs)
+        run, _ = reference.encode(self.config, self.parameters, inputs)
         states = run["hidden_states"]
         found = {f"hidden_states.{layer}": states[layer][real] for layer in layers_of(want)}
         found["last"] = states[-1][real]
         if self._pools(want):
-            found["pooler"] = reference.pool(self.parameters, states[-1], seen)
+            found["pooler"] = np.tanh(reference.linear(self.parameters, "bert.pooler.dense", states[-1][:, 0]))
         return rows, places[real], found
 
     def _pools(self, want: Collection[str]) -> bool:
