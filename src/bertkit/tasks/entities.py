@@ -42,7 +42,7 @@ class Group(NamedTuple):
         """As it is returned."""
         return {
             "entity_group": self.name,
-            "score": float(np.mean(np.array(self.scores, np.float32))),
+            "score": sum(self.scores) / len(self.scores),
             "word": join([unit.word for unit in self.units]),
             "start": self.units[0].start,
             "end": self.units[-1].end,

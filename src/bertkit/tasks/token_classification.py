@@ -11,7 +11,7 @@ import numpy as np
 from bertkit.data.batches import Grain, Row
 from bertkit.errors import UsageError
 from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, one_of, shown, text_of
-from bertkit.tasks.entities import Entity, Unit, by_scheme, by_tag, words_of
+from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
 from bertkit.tasks.transitions import best_path
 from bertkit.tasks.windows import Windows, encode_texts, reading_places
@@ -90,31 +90,27 @@ class TokenClassification(Task[TokenClassificationOptions]):
         strategy = options.aggregation_strategy
         if strategy in ("first", "average", "max", "words"):
             units = words_of(units, strategy, self.tokenizer.convert_tokens_to_string)
+        if not units:
+            return []
         names = self.config.id2label
-        chosen = best_path([unit.scores for unit in units], names) if options.constrained else None
-        labels = [int(unit.scores.argmax()) for unit in units] if chosen is None else chosen
-        tagged = [(unit, names[label], float(unit.scores[label])) for unit, label in zip(units, labels, strict=True)]
-        if strategy == "none":
-            found = [
-                {
-                    "entity": name,
-                    "score": score,
-                    "index": unit.place,
-                    "word": unit.word,
-                    "start": unit.start,
-                    "end": unit.end,
-                }
-                for unit, name, score in tagged
-            ]
-        elif strategy == "words":
-            found = [
-                {"entity": name, "score": score, "word": unit.word, "start": unit.start, "end": unit.end}
-                for unit, name, score in tagged
-            ]
-        else:
-            grouped = by_scheme(tagged) if options.constrained else by_tag(tagged)
-            found = [group.entity(self.tokenizer.convert_tokens_to_string) for group in grouped]
-        return self._kept(found, encoded.memory.text, options)
+        scores = np.stack([unit.scores for unit in units])
+        labels = best_path(scores, names) if options.constrained else scores.argmax(axis=1).tolist()
+        chosen = scores[np.arange(len(units)), labels].tolist()
+        tagged = [(unit, names[label], score) for unit, label, score in zip(units, labels, chosen, strict=True)]
+        found = self._found(tagged, options)
+        if (options.word_from or ("text" if strategy == "words" else "tokens")) == "text":
+            for one in found:
+                one["word"] = encoded.memory.text[one["start"] : one["end"]]
+        return found
+
+    def _found(self, tagged: list[Tagged], options: TokenClassificationOptions) -> list[Entity]:
+        """Tokens, words or entities as they are returned, without those whose labels are ignored."""
+        strategy = options.aggregation_strategy
+        ignored = options.ignore_labels if options.ignore_labels is not None else [] if strategy == "words" else ["O"]
+        if strategy in ("none", "words"):
+            return [_one(*one, with_place=strategy == "none") for one in tagged if one[1] not in ignored]
+        groups = by_scheme(tagged) if options.constrained else by_tag(tagged)
+        return [group.entity(self.tokenizer.convert_tokens_to_string) for group in groups if group.name not in ignored]
 
     def _units(self, memory: _Memory, outputs: Outputs) -> list[Unit]:
         """The tokens of a text, each from the window that shows most around it."""
@@ -132,16 +128,6 @@ class TokenClassification(Task[TokenClassificationOptions]):
                 follows = known and word.startswith(prefix)
                 units.append(Unit(word, scores[place], start, end, place + skipped, follows, number))
         return units
-
-    @staticmethod
-    def _kept(found: list[Entity], text: str, options: TokenClassificationOptions) -> list[Entity]:
-        words = options.aggregation_strategy == "words"
-        ignored = options.ignore_labels if options.ignore_labels is not None else [] if words else ["O"]
-        kept = [one for one in found if one.get("entity", one.get("entity_group")) not in ignored]
-        if (options.word_from or ("text" if words else "tokens")) == "text":
-            for one in kept:
-                one["word"] = text[one["start"] : one["end"]]
-        return kept
 
     def labels(self, example: Any, answer: Any, options: TokenClassificationOptions) -> list[Row]:
         """Rows with the label of each word at its first token, and -100 at all others."""
@@ -184,6 +170,12 @@ class TokenClassification(Task[TokenClassificationOptions]):
         if grouped is not None or whole is not None:
             found["aggregation_strategy"] = ("first" if whole else "simple") if grouped else "none"
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _one(unit: Unit, name: str, score: float, with_place: bool) -> Entity:
+    """A token or a word with its label."""
+    place = {"index": unit.place} if with_place else {}
+    return {"entity": name, "score": score, **place, "word": unit.word, "start": unit.start, "end": unit.end}
 
 
 def _words(example: Any) -> list[str]:

@@ -6,7 +6,7 @@ BIOES   B-X I-X E-X O S-X        and what was begun has to be ended
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ _BEGIN, _INSIDE, _END, _SINGLE = ("B",), ("I",), ("E", "L"), ("S", "U")
 _NEVER = -1e30
 
 
-def best_path(scores: Sequence[NDArray[Any]], names: Mapping[int, str]) -> list[int]:
+def best_path(scores: NDArray[Any], names: Mapping[int, str]) -> list[int]:
     """The labels of a sequence whose product of probabilities is the largest among those that are allowed.
 
     >>> names = {0: "O", 1: "B-PER", 2: "I-PER"}
-    >>> best_path([np.array([0.6, 0.3, 0.1]), np.array([0.1, 0.1, 0.8])], names)
+    >>> best_path(np.array([[0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]), names)
     [1, 2]
     """
     if not len(scores):

@@ -85,7 +85,7 @@ def test_constrained_paths_are_the_best_of_those_allowed() -> None:
                 if first[path[0]] and last[path[-1]] and all(allowed[a, b] for a, b in pairwise(path))
             ]
             best = max(paths, key=lambda path: np.prod([scores[i, label] for i, label in enumerate(path)]))
-            assert best_path(list(scores), dict(enumerate(names))) == list(best)
+            assert best_path(scores, dict(enumerate(names))) == list(best)
 
 
 def test_what_bioes_allows() -> None:
