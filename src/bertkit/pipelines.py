@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import ExitStack
@@ -288,6 +289,7 @@ class _Run:
         self.cut: Counter[str] = Counter()
         self.bar: _Bar | None = None
         self.done = 0  # examples
+        self.began = time.monotonic()
 
     def answers(self, examples: Sequence[Any], progress: bool) -> list[Any]:
         """The answers to a list."""
@@ -382,7 +384,8 @@ class _Run:
     def _advance(self) -> None:
         if self.bar is not None:
             self.bar.update(1)
-            self.bar.set_postfix_str(f"{self.cut['run']:,} tokens")
+            seconds = max(time.monotonic() - self.began, 1e-9)
+            self.bar.set_postfix_str(f"{self.cut['run'] / seconds:,.0f} tokens/s")
 
     def _warn(self) -> None:
         if self.cut["texts"]:
