@@ -351,9 +351,9 @@ class _Run:
             if self.returns_errors:
                 self._advance()
                 return error
-            if self.single:
-                raise
-            raise type(error)(f"Number {self.done + number} of the inputs: {error}") from error
+            if not self.single:
+                error.args = (f"Number {self.done + number} of the inputs: {error}",)
+            raise
 
     def _outputs(self, waiting: Mapping[int, Encoded]) -> Iterator[tuple[int, list[dict[str, Array]]]]:
         """The outputs of each example, as soon as all of its rows are run."""

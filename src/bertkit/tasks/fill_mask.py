@@ -94,11 +94,11 @@ class FillMask(Task[FillMaskOptions]):
         frame = uncut.memory.encodings.layout.frame
         if len(ids) > most and options.on_long == "error":
             raise UsageError(too_long(len(ids), most))
+        kept = ids
         if len(ids) > most and options.on_long == "truncate":
-            behind = ids[len(ids) - len(frame.after) :]
-            kept = np.concatenate([ids[: most - len(behind)], behind])
-        else:
-            kept = ids
+            from_left = self.tokenizer.truncation_side == "left"
+            first = len(frame.before) if from_left else most - len(frame.after)
+            kept = np.concatenate([ids[:first], ids[len(ids) - (most - first) :]])
         masks = np.flatnonzero(kept == self.tokenizer.mask_token_id).tolist()
         if not masks:
             raise UsageError(self._no_mask(text, ids))

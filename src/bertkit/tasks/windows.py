@@ -72,7 +72,8 @@ def encode_texts(
     if not first:
         return []
     windows = options.on_long == "window"
-    overlap = _overlap(tokenizer, options, most, second is not None) if windows else 0
+    fixed = second if cut == "only_first" else first if cut == "only_second" else ()
+    overlap = _overlap(tokenizer, options, most, second is not None, fixed or ()) if windows else 0
     wishes = Wishes(
         add_special_tokens=options.add_special_tokens,
         truncation=cut,
@@ -85,10 +86,12 @@ def encode_texts(
     return _by_text(encodings, options, most, windows and tokenizer.truncation_side == "left")
 
 
-def _overlap(tokenizer: Tokenizer, options: Options, most: int, pair: bool) -> int:
-    if options.overlap is None:
-        return most // 8
+def _overlap(tokenizer: Tokenizer, options: Options, most: int, pair: bool, fixed: Sequence[str]) -> int:
+    """How many tokens windows share. `fixed`: the texts of pairs that are in every window."""
     room = most - (tokenizer.num_special_tokens_to_add(pair) if options.add_special_tokens else 0)
+    if options.overlap is None:
+        longest = max((len(tokenizer.engine.ids(text)) for text in set(fixed)), default=0)
+        return max(min(most // 8, (room - longest) // 2), 0)
     if options.overlap >= room:
         raise UsageError(
             f"overlap={options.overlap} is how many tokens neighbouring windows share, and a window has {room} of the text: "

@@ -75,6 +75,13 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
         labels = [options.hypothesis_template.format(name) for name in options.names]
         first = [text for text in texts for _ in labels]
         most = self.row_length(options)
+        for label in labels:
+            if (count := len(self.tokenizer.engine.ids(label))) >= most - self.tokenizer.num_special_tokens_to_add(
+                True
+            ):
+                raise UsageError(
+                    f"{shown(label)} has {count} tokens, and a row of {most} has no place for it and a text: type a shorter one."
+                )
         rows = encode_texts(self.tokenizer, first, labels * len(texts), options, most, cut="only_first")
         found = []
         for number, text in enumerate(texts):

@@ -156,6 +156,8 @@ def test_zero_shot() -> None:
     assert zero(SENTENCES[0], ["food", "law"]) == zero(sequences=SENTENCES[0], candidate_labels="food, law")
     long = zero(LONG, ["food", "law"], on_long="window", details=True)
     assert long["windows"] > 8 and sum(long["result"]["scores"]) == pytest.approx(1)
+    narrow = zero(LONG, ["the river " * 25], on_long="window", details=True)
+    assert narrow["windows"] > 100
     cut = zero(LONG, ["food"], details=True)
     assert cut["truncated"] and cut["windows"] == 1
     ready = ours("zero-shot-classification", "follows", candidate_labels=["food", "law"])
@@ -163,6 +165,7 @@ def test_zero_shot() -> None:
     for options, match in (
         ({"candidate_labels": []}, "candidate_labels is empty"),
         ({"candidate_labels": 3}, "no list of labels"),
+        ({"candidate_labels": ["the " * 99]}, "type a shorter one"),
         ({"candidate_labels": ["a"], "hypothesis_template": "b"}, "has no {}"),
     ):
         with pytest.raises(UsageError, match=match):

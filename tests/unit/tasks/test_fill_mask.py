@@ -134,3 +134,14 @@ def test_labels() -> None:
     best = [answers[0][0]["token_str"], [masks[0]["token_str"] for masks in answers[1]]]
     assert task.score(answers, best) == {"accuracy": 1.0}
     assert np.isclose(softmax(np.array([0.0, 0.0])).sum(), 1)
+
+
+def test_texts_are_cut_on_the_side_that_the_tokenizer_says() -> None:
+    words = ["river"] * 300
+    words[299] = "[MASK]"
+    tokenizer().truncation_side = "left"
+    try:
+        found = fill(" ".join(words), on_long="truncate", details=True)
+    finally:
+        tokenizer().truncation_side = "right"
+    assert found["truncated"] and len(found["result"][0]["sequence"].split()) == 62
