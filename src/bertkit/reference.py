@@ -5,7 +5,8 @@ This is the text to read first, and what every faster implementation is compared
     B sequences   L tokens in each   H hidden width   N heads   D = H/N width of a head   V vocabulary   C labels
 
 Parameters are {name in the parameter table: float32 array}, as `load_checkpoint` returns them. A matrix is [out, in].
-Masks are boolean, and True means "attend". What padding puts out is zero; only the losses see what was computed there.
+Masks are boolean, and True means "attend". What padding puts out is zero, and so is what a sequence of nothing but padding
+is pooled to; only the losses of tokens see what was computed there.
 """
 
 from __future__ import annotations
@@ -69,15 +70,13 @@ def forward(config: BertConfig, p: Parameters, head: str = "Model", **inputs: An
             if (x := getattr(given, name)) is not None:
                 setattr(given, name, x.reshape(-1, *x.shape[2:]))
     run, real = encode(config, p, given)
-    some = np.any(real, 1)  # [B], the sequences that are not all padding
     of_tokens, of_sequences = answers(config, p, head, run["hidden_states"][-1], real)
     if head == "ForMultipleChoice":
-        of_sequences["logits"], some = of_sequences["logits"].reshape(shape[:2]), some.reshape(shape[:2])
+        of_sequences["logits"] = of_sequences["logits"].reshape(shape[:2])
     labels = (given.labels, given.next_sentence_label, given.start_positions, given.end_positions)
     loss = loss_of(config, head, of_tokens | of_sequences, *labels)
     outputs: dict[str, Any] = {} if loss is None else {"loss": loss}
-    outputs |= {name: zeroed(x, real) for name, x in of_tokens.items()}
-    outputs |= {name: zeroed(x, some) for name, x in of_sequences.items()}
+    outputs |= {name: zeroed(x, real) for name, x in of_tokens.items()} | of_sequences
     outputs["hidden_states"] = tuple(zeroed(x, real) for x in run["hidden_states"])
     for name in ("attentions", "cross_attentions"):
         outputs[name] = tuple(zeroed(x, real[:, None]) for x in run[name])
@@ -232,7 +231,7 @@ def answers(
             start, end = np.moveaxis(linear(p, "qa_outputs", x), -1, 0)
             return {"start_logits": start, "end_logits": end}, {}
     first = x[np.arange(len(x)), real.argmax(1)]  # [B, H], of the first token that is real
-    pooled = np.tanh(linear(p, "bert.pooler.dense", first))
+    pooled = zeroed(np.tanh(linear(p, "bert.pooler.dense", first)), np.any(real, 1))
     match head:
         case "Model":
             return {"last_hidden_state": x}, {"pooler_output": pooled}

@@ -138,4 +138,4 @@ BACKENDS: dict[str, Answer] = {
 MAY_LACK = {"reference": ("gradient", "cached"), "torch-packed": ("gradient", "cached", "attentions")}
 """Answers that are compared only where a backend gives them. All others have to be there."""
 
-DEFAULT = ["reference"]  # to be list(BACKENDS) as soon as the classes are here
+DEFAULT = list(BACKENDS)

@@ -391,5 +391,4 @@ def _masked_rectangle(sides: tuple[int, int], attention_mask: Tensor, causal: bo
             f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[rows, past + length]}, "
             f"or {[rows, length, length]} to say for each position where it may look."
         )
-    mask = mask.view(rows, 1, length, length)
-    return Rectangle(sides, mask=mask.tril() if causal else mask)
+    return Rectangle(sides, mask=mask.view(rows, 1, length, length))  # a decoder too takes it as it is
