@@ -92,7 +92,7 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         return [found[number] for number in range(len(pairs))]
 
     def _shortened(self, question: str, most: int) -> str:
-        details = self.tokenizer.engine.details(question)
+        details = self.tokenizer.engine.locate([question]).details(0)
         return question if len(details.ends) <= most else question[: details.ends[most - 1]]
 
     def _room(self, question: str, most: int) -> int:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bertkit.text.characters import Aligned
+from bertkit.text.surrogates import refuse_halves
 
 
 class Blanks:
@@ -17,13 +18,15 @@ class Blanks:
 
     def words(self, text: str) -> list[str]:
         """What stands between blanks."""
+        refuse_halves(text)
         return text.split()
 
     def joined(self, texts: Sequence[str]) -> list[list[str]]:
         """The words of each text."""
-        return [text.split() for text in texts]
+        return [self.words(text) for text in texts]
 
     def aligned(self, text: str) -> list[Aligned]:
         """The same words, and where their characters are in the text."""
+        refuse_halves(text)
         found = [(match[0], range(*match.span())) for match in re.finditer(r"\S+", text)]
         return [Aligned(word, list(places), [place + 1 for place in places]) for word, places in found]

@@ -35,7 +35,7 @@ class Canonical:
         >>> [f"{ord(char):x}" for char in Canonical(tables("slow")).decompose("\u1ea5가")]
         ['61', '302', '301', '1100', '1161']
         """
-        parts = "".join(map(self._parts, text))
+        parts = self._parts(text) if len(text) == 1 else "".join(map(self._parts, text))
         if len(parts) == 1:
             return parts
         return "".join(parts[position] for position in self._order(parts))

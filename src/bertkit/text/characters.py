@@ -11,20 +11,18 @@ few others goes through the steps.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from bertkit.errors import UsageError
 from bertkit.text.steps import Rules, Steps
+from bertkit.text.surrogates import HALF, refuse_halves
 from bertkit.text.translation import Translation
 
 __all__ = ["Aligned", "Normalizer", "Rules"]
 
 _BATCH = 256  # texts that are joined: what they become stays in the processor's cache
 _NEIGHBOURS = "\ud800"  # stands in the output for a character that looks at its neighbours
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Aligned(NamedTuple):
@@ -77,7 +75,7 @@ class Normalizer:
         >>> Normalizer(Rules()).aligned("(Ärger)")[1]
         Aligned(text='arger', starts=[1, 2, 3, 4, 5], ends=[2, 3, 4, 5, 6])
         """
-        _refuse_surrogates(text)
+        refuse_halves(text)
         parts = groupby(self._steps.aligned(text), lambda item: item[0] == " ")
         return [_word(list(part)) for is_blank, part in parts if not is_blank]
 
@@ -112,7 +110,7 @@ class Normalizer:
         ]
 
     def _step_by_step(self, text: str) -> str:
-        _refuse_surrogates(text)
+        refuse_halves(text)
         return self._steps.apply(text)
 
     def _character(self, code: int) -> str:
@@ -120,20 +118,10 @@ class Normalizer:
         if code == 0:
             return "\n"
         char = chr(code)
-        is_alone = not _SURROGATE.match(char) and self._steps.is_alone(char)
+        is_alone = not HALF.match(char) and self._steps.is_alone(char)
         return self._steps.apply(char) if is_alone else _NEIGHBOURS
 
 
 def _word(chars: list[tuple[str, tuple[int, int]]]) -> Aligned:
     text = "".join(char for char, _ in chars)
     return Aligned(text, [start for _, (start, _) in chars], [end for _, (_, end) in chars])
-
-
-def _refuse_surrogates(text: str) -> None:
-    if found := _SURROGATE.search(text):
-        at = found.start()
-        near = text[max(at - 10, 0) : at + 10]
-        raise UsageError(
-            f"The text has half a surrogate pair, U+{ord(found[0]):X}, at position {at}, near {near!r}. "
-            'It is no character. To put "\ufffd" in its place: text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
-        )

@@ -12,7 +12,7 @@ from bertkit.errors import UsageError
 from bertkit.text.assembly import overflow
 from bertkit.text.batch_encoding import BatchEncoding
 from bertkit.text.encoding import Encodings
-from bertkit.text.engine import Details, Engine, Pieces
+from bertkit.text.engine import Engine, Located, Pieces
 from bertkit.text.inputs import Given, read
 from bertkit.text.options import PLAIN, Options, Shape, width_of
 from bertkit.text.rows import Cut, Frame, Ints, Layout, lay_out, plan, row_lengths
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from bertkit.text.tokenizer import _Tokenizer
 
 _NO_FRAMES = {True: Frame(second_type=0), False: Frame()}  # by slow, whose types are 0 where no special tokens are
-_EMPTY = Pieces(np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
 class _Call(NamedTuple):
@@ -35,10 +34,10 @@ class _Call(NamedTuple):
     slow: bool  # what overflows is returned as the slow tokenizer returns it
     kind: str | None  # of tensors, None for lists
     batch_axis: bool  # around the one row of an input that is no batch
-    engine: Engine
     frame: Frame
     first: Pieces
     second: Pieces | None
+    locate: tuple[Callable[[], Located], ...]  # for each side
 
     @property
     def windows(self) -> bool:
@@ -99,10 +98,11 @@ def _prepared(tokenizer: _Tokenizer, given: Given, options: Options, slow: bool,
     engine = tokenizer._plain_engine if plain else tokenizer._engine
     pair = given.second is not None
     frame = tokenizer._frames[pair] if options.add_special_tokens else _NO_FRAMES[slow]
-    first = _pieces(tokenizer, engine, given, 0)
-    second = _pieces(tokenizer, engine, given, 1) if pair else None
+    sides = [_side(tokenizer, engine, texts, given.kind, options.return_offsets_mapping) for texts in given.texts]
+    first, second = sides[0][0], sides[1][0] if pair else None
     kind = None if options.return_tensors is None else tensor_kind(options.return_tensors)
-    return _Call(tokenizer, given, options, shape, slow, kind, batch_axis, engine, frame, first, second)
+    locate = tuple(later for _, later in sides)
+    return _Call(tokenizer, given, options, shape, slow, kind, batch_axis, frame, first, second, locate)
 
 
 def _check_length(call: _Call, longest: int) -> None:
@@ -170,28 +170,32 @@ def _arranged(call: _Call) -> Encodings:
     width = width_of(call.shape, int(lengths.max()) if len(lengths) else 0)
     layout = lay_out(rows, call.frame, lengths, width, call.shape.side)
     ids = layout.ids(call.first, call.second, int(call.tokenizer.pad_token_id) if layout.padded else 0)
-    find = call.engine.details if call.given.kind == "texts" else call.engine.details_of_words
-    sources = tuple(_source(find, texts) for texts in call.given.texts)
     ends = (call.first.ends,) if call.second is None else (call.first.ends, call.second.ends)
-    return Encodings(layout, ids, call.tokenizer._names, sources, ends)
+    return Encodings(layout, ids, call.tokenizer._names, call.locate, ends)
 
 
-def _source(find: Callable[[Any], Details], texts: Sequence[Any]) -> Callable[[int], Details]:
-    texts = list(texts)  # the caller's list may change before somebody asks
-    return lambda number: find(texts[number])
+def _side(
+    tokenizer: _Tokenizer, engine: Engine, batch: Sequence[Any], kind: str, located: bool
+) -> tuple[Pieces, Callable[[], Located]]:
+    """The pieces of the first or the second texts, and what tells where they come from."""
+    if kind == "ids":
+        return _pieces_of_ids(tokenizer, batch), _nowhere
+    texts = list(batch)  # the caller's list may change before somebody asks
+    locate = partial(engine.locate if kind == "texts" else engine.locate_words, texts)
+    if located:
+        known = locate()
+        return known.pieces, lambda: known
+    return (engine.encode(texts) if kind == "texts" else engine.encode_words(texts)), locate
 
 
-def _pieces(tokenizer: _Tokenizer, engine: Engine, given: Given, side: int) -> Pieces:
-    batch = given.texts[side]
-    if not batch:
-        return _EMPTY
-    if given.kind == "texts":
-        return engine.encode(batch)
-    if given.kind == "words":
-        return engine.encode_words(batch)
+def _pieces_of_ids(tokenizer: _Tokenizer, batch: Sequence[Any]) -> Pieces:
     ids = [tokenizer.convert_tokens_to_ids(row) if len(row) and isinstance(row[0], str) else row for row in batch]
-    ends = np.cumsum([len(row) for row in ids])
+    ends = np.cumsum([len(row) for row in ids], dtype=np.int64)
     return Pieces(np.array([item for row in ids for item in row], np.int32), ends)
+
+
+def _nowhere() -> Located:
+    raise UsageError("Ids came, whose characters nobody knows: leave return_offsets_mapping out, or pass text.")
 
 
 def _cut(call: _Call) -> Cut | None:
@@ -242,13 +246,11 @@ def _tensor(call: _Call, array: Ints) -> Any:
 
 
 def _offsets(call: _Call, encodings: Encodings) -> Any:
-    if call.given.kind == "ids":
-        raise UsageError("Ids came, whose characters nobody knows: leave return_offsets_mapping out, or pass text.")
-    layout, offsets = encodings.layout, encodings.offsets()
+    layout = encodings.layout
     if call.kind is None:
+        offsets = encodings.offsets()
         return offsets[0] if call.flat else offsets
-    rows, width = layout.matrix(encodings.ids).shape
-    return _tensor(call, np.array(offsets, np.int64).reshape(rows, width, 2))
+    return _tensor(call, np.stack([layout.matrix(column) for column in encodings.places()], axis=-1))
 
 
 def _length(call: _Call, layout: Layout) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from bertkit.text.engine import Details
+from bertkit.text.engine import Details, Located
 from bertkit.text.rows import Ints, Layout
 
 Offset = tuple[int, int]
@@ -127,9 +127,8 @@ class Encodings(Sequence[Encoding]):
     layout: Layout
     ids: Ints  # flat, as laid out
     names: Callable[[list[int]], list[str]]
-    sources: tuple[Callable[[int], Details], ...]  # for each side, the number of a text -> its Details
+    locate: tuple[Callable[[], Located], ...]  # for each side; it takes time, and is only called when somebody asks
     ends: tuple[Ints, ...]  # for each side, where the pieces of each text end
-    _details: dict[tuple[int, int], Details] = field(default_factory=dict, repr=False)
     _rows: dict[int, Encoding] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -153,30 +152,29 @@ class Encodings(Sequence[Encoding]):
         ids, types, attention, special = (column[start:end].tolist() for column in (self.ids, *self._columns))
         text = int(self.layout.rows.texts[row])
         spans = tuple((at[row], length[row], piece[row]) for at, length, piece in self._spans)
-        sources = tuple(partial(self.details, side, text) for side in range(len(self.sources)))
+        sources = tuple(partial(self._details, side, text) for side in range(len(self.locate)))
         return Encoding(ids, types, attention, special, spans, self.names, sources)
 
     def __iter__(self) -> Iterator[Encoding]:
         return (self[row] for row in range(len(self)))
 
-    def details(self, side: int, text: int) -> Details:
-        """The Details of a text, remembered, as several rows may be windows of it."""
-        key = (side, text)
-        if key not in self._details:
-            self._details[key] = self.sources[side](text)
-        return self._details[key]
+    def _details(self, side: int, text: int) -> Details:
+        return self._located[side].details(text)
+
+    @cached_property
+    def _located(self) -> list[Located]:
+        return [locate() for locate in self.locate]
+
+    def places(self) -> tuple[Ints, Ints]:
+        """Where in its text each token begins and ends, flat; 0 for special tokens and padding."""
+        first, second = self._located[0], self._located[1] if len(self.locate) > 1 else None
+        starts = self.layout.spread(first.starts, None if second is None else second.starts)
+        return starts, self.layout.spread(first.ends, None if second is None else second.ends)
 
     def offsets(self) -> list[list[Offset]]:
         """The offsets of every row."""
-        widths, texts = self.layout.widths.tolist(), self.layout.rows.texts.tolist()
-        out = [[_NOWHERE] * width for width in widths]
-        for side, (places, lengths, pieces) in enumerate(self._spans):
-            for pairs, text, at, length, piece in zip(out, texts, places, lengths, pieces, strict=True):
-                starts, ends, _ = self.details(side, text)
-                if length < len(starts):
-                    starts, ends = starts[piece : piece + length], ends[piece : piece + length]
-                pairs[at : at + length] = zip(starts, ends, strict=True)
-        return out
+        starts, ends = self.places()
+        return self.layout.parts(list(zip(starts.tolist(), ends.tolist(), strict=True)))
 
     @cached_property
     def _columns(self) -> tuple[Ints, Ints, Ints]:

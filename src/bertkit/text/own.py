@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bertkit.text.blanks import Blanks
 from bertkit.text.characters import Normalizer, Rules
-from bertkit.text.engine import Details, Located, Pieces
+from bertkit.text.engine import Located, Pieces
+from bertkit.text.surrogates import HALF, refuse_halves, said_of_which
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 from bertkit.text.wordpiece import MOST_WORDS, WordPiece
 
@@ -20,10 +21,11 @@ CHUNK = 2**20
 
 _LETTER, _MARK = 1, 2
 _KINDS = np.array([_LETTER if chr(c).isalnum() else _MARK if c > 32 else 0 for c in range(127)] + [0], np.uint8)
-_HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 _BETWEEN_BLANKS = re.compile("[^ ]+")
 _ONLY_BLANKS = re.compile(r"[\t\n\r -~]*")  # what isprintable does not let pass and is no control either
 _PLAIN_WORDS = re.compile("[A-Za-z0-9]+|[!-/:-@[-`{-~]")
+
+_Columns = tuple[tuple[int, ...], ...]  # ids, starts, ends and words: tuples are smaller than lists
 
 _ADDED = "\ud800"
 """Begins the word that stands for an added token; the id follows. It is half of a character, which no text can have."""
@@ -65,14 +67,15 @@ class OwnEngine:
             for token in added.values()
         )
         self._ids_between_blanks: dict[str, list[int]] = {}
-        self._between_blanks: dict[str, tuple[list[int], list[int], list[int], list[int]]] = {}
+        self._between_blanks: dict[str, _Columns] = {}
 
     def encode(self, texts: Sequence[str]) -> Pieces:
         """The ids of texts."""
         if len(texts) == 1:
             ids = self.ids(texts[0])
             return Pieces(np.array(ids, np.int32), np.array([len(ids)]))
-        return _concatenated([self._encode_chunk(chunk) for chunk in _chunks(texts)])
+        with said_of_which(texts):
+            return _concatenated([self._encode_chunk(chunk) for chunk in _chunks(texts)])
 
     def ids(self, text: str) -> list[int]:
         """The ids of one text: what stands between two blanks is looked up whole, and NumPy need not start."""
@@ -88,8 +91,8 @@ class OwnEngine:
 
     def _remember(self, part: str, text: str) -> list[int]:
         """The ids of a part of a text, over which no character beyond the blanks around it has an influence."""
-        if _HALF_OF_A_PAIR.search(part):
-            self._normalizer.words(text)  # which refuses it, and says where in the text it is
+        if HALF.search(part):
+            refuse_halves(text)  # here, where the text is still whole
         if len(self._ids_between_blanks) >= MOST_WORDS:
             self._ids_between_blanks.clear()
         ids = self._ids_between_blanks[part] = self._wordpiece.ids_of(self._words(part))
@@ -97,14 +100,8 @@ class OwnEngine:
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> Pieces:
         """The ids of texts that are lists of words."""
-        pieces = self.encode([word for text in texts for word in text])
-        words = np.cumsum([len(text) for text in texts])
-        ends = np.concatenate([[0], pieces.ends])[words] if len(words) else words
-        return Pieces(pieces.ids, ends)
-
-    def details(self, text: str) -> Details:
-        """Where each piece of a text comes from."""
-        return Details(*self._detailed(text)[1:])
+        with said_of_which(texts):
+            return _grouped(self.encode([word for text in texts for word in text]), texts)
 
     def _detailed(self, text: str) -> tuple[list[int], list[int], list[int], list[int]]:
         """The ids of a text, and its details."""
@@ -129,34 +126,41 @@ class OwnEngine:
                 number += some[3][-1] + 1 if some[3] else 0
         return found
 
-    def _detailed_between_blanks(self, text: str) -> tuple[list[int], list[int], list[int], list[int]]:
+    def _detailed_between_blanks(self, text: str) -> _Columns:
         """The same for what stands between two blanks, over which no character has an influence: it is remembered."""
         found = self._between_blanks.get(text)
         if found is None:
-            found = ([], [], [], [])
+            rows: list[tuple[int, int, int, int]] = []
             for number, word in enumerate(self._normalizer.aligned(text)):
-                ids, lasts = self._wordpiece.pieces(word.text)
-                found[0].extend(ids)
-                found[1].extend(word.starts[first] for first in [0, *lasts[:-1]])
-                found[2].extend(word.ends[last - 1] for last in lasts)
-                found[3].extend([number] * len(ids))
+                start = 0
+                for id, end in zip(*self._wordpiece.pieces(word.text), strict=True):
+                    rows.append((id, word.starts[start], word.ends[end - 1], number))
+                    start = end
             if len(self._between_blanks) >= MOST_WORDS:
                 self._between_blanks.clear()
-            self._between_blanks[text] = found
+            found = self._between_blanks[text] = tuple(zip(*rows, strict=True)) if rows else ((), (), (), ())
         return found
-
-    def details_of_words(self, words: Sequence[str]) -> Details:
-        """The same for a list of words: offsets are within each of them, and `words` counts them."""
-        details = Details([], [], [])
-        for number, word in enumerate(words):
-            found = self.details(word)
-            details.starts.extend(found.starts)
-            details.ends.extend(found.ends)
-            details.words.extend([number] * len(found.starts))
-        return details
 
     def locate(self, texts: Sequence[str]) -> Located:
         """The pieces of a batch and their details, as arrays: for plain ASCII all at once in NumPy."""
+        with said_of_which(texts):
+            if len(texts) == 1:
+                columns = [np.array(column, np.int32) for column in self._detailed(texts[0])]
+                return Located(Pieces(columns[0], np.array([len(columns[0])])), *columns[1:])
+            parts = [self._locate_chunk(chunk) for chunk in _chunks(texts)]
+        pieces = _concatenated([part.pieces for part in parts])
+        if not parts:
+            return Located(pieces, *[np.empty(0, np.int32)] * 3)
+        return Located(pieces, *map(np.concatenate, zip(*(part[1:] for part in parts), strict=True)))
+
+    def locate_words(self, texts: Sequence[Sequence[str]]) -> Located:
+        """The same for texts that are lists of words: offsets are within each word, and `words` counts them."""
+        with said_of_which(texts):
+            pieces, starts, ends, _ = self.locate([word for text in texts for word in text])
+        numbers = np.fromiter(chain.from_iterable(range(len(text)) for text in texts), np.int32)
+        return Located(_grouped(pieces, texts), starts, ends, np.repeat(numbers, np.diff(pieces.ends, prepend=0)))
+
+    def _locate_chunk(self, texts: Sequence[str]) -> Located:
         is_plain = [self._is_plain(text) for text in texts]
         found, counts = self._locate_plain([text for text, so in zip(texts, is_plain, strict=True) if so])
         others = [self._detailed(text) for text, so in zip(texts, is_plain, strict=True) if not so]
@@ -269,6 +273,12 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
             first, size = i + 1, 0
     if first < len(texts):
         yield texts[first:]
+
+
+def _grouped(pieces: Pieces, texts: Sequence[Sequence[str]]) -> Pieces:
+    """The pieces of words as those of the texts that the words make."""
+    words = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    return Pieces(pieces.ids, np.concatenate([[0], pieces.ends])[words])
 
 
 def _concatenated(parts: Sequence[Pieces]) -> Pieces:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from bertkit.errors import UsageError
 from bertkit.text.engine import Pieces
 
+Item = TypeVar("Item")
 Ints = NDArray[np.int64]
 Index = Ints | slice
 Strategy = Literal["longest_first", "only_first", "only_second"]
@@ -253,15 +254,20 @@ class Layout:
 
     def ids(self, first: Pieces, second: Pieces | None, pad: int) -> Ints:
         """The column `input_ids`, flat [S]."""
-        out = np.full(self.size, pad) if self.padded else np.empty(self.size, np.int64)
-        rows, at = self.rows, self.starts
-        at = _put(out, at, self.frame.before)
-        out[self.first] = first.ids if rows.whole else first.ids[rows.first.numbers()]
-        at = at + rows.first.lengths
-        if rows.second is not None and second is not None:
-            at = _put(out, at, self.frame.between) + rows.second.lengths
-            out[self.second] = second.ids if rows.whole else second.ids[rows.second.numbers()]
+        out = self.spread(first.ids, None if second is None else second.ids, pad)
+        at = _put(out, self.starts, self.frame.before) + self.rows.first.lengths
+        if self.rows.second is not None:
+            at = _put(out, at, self.frame.between) + self.rows.second.lengths
         _put(out, at, self.frame.after)
+        return out
+
+    def spread(self, first: NDArray[np.int32], second: NDArray[np.int32] | None, fill: int = 0) -> Ints:
+        """A number of each piece at the place of the piece, and `fill` elsewhere, flat [S]."""
+        rows = self.rows
+        out = np.full(self.size, fill)
+        out[self.first] = first if rows.whole else first[rows.first.numbers()]
+        if rows.second is not None and second is not None:
+            out[self.second] = second if rows.whole else second[rows.second.numbers()]
         return out
 
     def types(self) -> Ints:
@@ -302,7 +308,11 @@ class Layout:
             return [column.tolist()]
         if self.width is not None:
             return self.matrix(column).tolist()  # type: ignore[no-any-return]
-        flat, ends = column.tolist(), np.cumsum(self.widths).tolist()
+        return self.parts(column.tolist())
+
+    def parts(self, flat: list[Item]) -> list[list[Item]]:
+        """A flat list as a list a row."""
+        ends = np.cumsum(self.widths).tolist()
         return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertkit.text.description import TokenizerFiles
-from bertkit.text.engine import Details, Pieces
+from bertkit.text.engine import Located, Pieces
 from bertkit.text.tokenizer_json import backend_from, compose
 
 if TYPE_CHECKING:
@@ -41,13 +41,14 @@ class RustEngine:
         words = [list(text) for text in texts]
         return _pieces(self.backend.encode_batch_fast(words, is_pretokenized=True, add_special_tokens=False))
 
-    def details(self, text: str) -> Details:
-        """Where the pieces of a text come from."""
-        return _details(self.backend.encode(text, add_special_tokens=False))
+    def locate(self, texts: Sequence[str]) -> Located:
+        """The pieces of texts, and where each comes from."""
+        return _located(self.backend.encode_batch(list(texts), add_special_tokens=False))
 
-    def details_of_words(self, words: Sequence[str]) -> Details:
-        """The same for a list of words: offsets are within each of them, and `words` counts them."""
-        return _details(self.backend.encode(list(words), is_pretokenized=True, add_special_tokens=False))
+    def locate_words(self, texts: Sequence[Sequence[str]]) -> Located:
+        """The same for texts that are lists of words: offsets are within each word, and `words` counts them."""
+        words = [list(text) for text in texts]
+        return _located(self.backend.encode_batch(words, is_pretokenized=True, add_special_tokens=False))
 
 
 def to_backend(files: TokenizerFiles) -> Tokenizer:
@@ -60,6 +61,8 @@ def _pieces(encodings: Sequence[Encoding]) -> Pieces:
     return Pieces(ids, np.fromiter(accumulate(len(encoding) for encoding in encodings), np.int64, len(encodings)))
 
 
-def _details(encoding: Encoding) -> Details:
-    starts, ends = ([offset[side] for offset in encoding.offsets] for side in (0, 1))
-    return Details(starts, ends, [-1 if word is None else word for word in encoding.word_ids])
+def _located(encodings: Sequence[Encoding]) -> Located:
+    offsets = [offset for encoding in encodings for offset in encoding.offsets]
+    words = [-1 if word is None else word for encoding in encodings for word in encoding.word_ids]
+    places = np.array(offsets, np.int32).reshape(-1, 2)
+    return Located(_pieces(encodings), places[:, 0], places[:, 1], np.array(words, np.int32))

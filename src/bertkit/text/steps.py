@@ -67,13 +67,16 @@ class Steps:
         self._form = self._form_of(rules)
         self._cleaned = Memo(self._clean)
         self._formed = Memo(self._form)
+        self._formed_words = Memo(self._form_word)
         self._finished = Memo(self._finish)
 
     def apply(self, text: str) -> str:
         """The words of a text with blanks between them."""
         text = self._sigmas(text.translate(self._cleaned))
         if self._form is not str:
-            text = self._clusters.sub(lambda match: self._form_cluster(match[0]), text)
+            # Nothing joins a blank, words repeat, and the pattern takes a hundred times as long as finding one again.
+            known = self._formed_words
+            text = " ".join([known[word] if len(word) < 50 else self._form_word(word) for word in text.split(" ")])
         return text.translate(self._finished)
 
     def aligned(self, text: str) -> Iterator[tuple[str, Span]]:
@@ -138,6 +141,9 @@ class Steps:
     def _clusters(self) -> re.Pattern[str]:
         return self._canonical.clusters()
 
+    def _form_word(self, word: str) -> str:
+        return self._clusters.sub(lambda match: self._form_cluster(match[0]), word)
+
     def _form_cluster(self, cluster: str) -> str:
         # A text may hold a cluster of a million marks: it is not kept.
         return self._formed[cluster] if len(cluster) < 9 else self._form(cluster)
@@ -164,9 +170,10 @@ class Steps:
     # Step 4
 
     def _finish(self, code: int) -> str:
-        text = self._form(chr(code))
+        formed = text = self._form(chr(code))
         if self._rules.lowercase:
-            text = "".join(self._tables.lower.get(ord(char), char) for char in text)
+            text = "".join([self._tables.lower.get(ord(char), char) for char in formed])
         if self._rules.strips:
-            text = "".join(char for char in self._canonical.decompose(text) if ord(char) not in self._tables.mark)
-        return "".join(f" {char} " if ord(char) in self._tables.punctuation else char for char in text)
+            parts = text if text == formed else self._canonical.decompose(text)
+            text = "".join([char for char in parts if ord(char) not in self._tables.mark])
+        return "".join([f" {char} " if ord(char) in self._tables.punctuation else char for char in text])

@@ -11,20 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 _LARGEST_MEMO = 1 << 16  # entries; more than any language has characters
 _LONG = 400  # characters from which on the arrays are faster, by two to five times
 _ENCODING = "utf-32-le" if sys.byteorder == "little" else "utf-32-be"
 
 
-class Memo(dict[Key, str]):
+class Memo(dict[Key, Value]):
     """What `make` answers, kept until it has been asked about 65,536 different things; fit for `str.translate`."""
 
-    def __init__(self, make: Callable[[Key], str]) -> None:
+    def __init__(self, make: Callable[[Key], Value]) -> None:
         super().__init__()
         self._make = make
 
-    def __missing__(self, key: Key) -> str:
+    def __missing__(self, key: Key) -> Value:
         if len(self) >= _LARGEST_MEMO:
             self.clear()
         value = self[key] = self._make(key)
@@ -53,7 +54,7 @@ class Translation:
         """The text of replacements."""
         if len(text) < _LONG:
             return text.translate(self._memo)
-        codes = _codes(text)
+        codes = codes_of(text)
         starts = self._start[codes]
         if not starts.all():
             self._learn(codes[starts == 0])
@@ -70,10 +71,11 @@ class Translation:
             texts = [self._memo[code] for code in new.tolist()]
             lengths = np.array([len(text) for text in texts], np.int32)
             starts = len(self._pool) + np.cumsum(lengths, dtype=np.int32) - lengths
-            self._pool = np.concatenate([self._pool, _codes("".join(texts))])
+            self._pool = np.concatenate([self._pool, codes_of("".join(texts))])
             self._length[new] = lengths
             self._start[new] = starts
 
 
-def _codes(text: str) -> NDArray[np.uint32]:
+def codes_of(text: str) -> NDArray[np.uint32]:
+    """The code points of a text, which cannot be written to."""
     return np.frombuffer(text.encode(_ENCODING, "surrogatepass"), np.uint32)

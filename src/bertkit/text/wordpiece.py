@@ -6,21 +6,32 @@
          able    "##able" is in it: take it, and the word is done: un ##aff ##able
 
 The search is greedy, never goes back, and a word that it cannot finish is unknown as a whole. Most words of a text came
-before, so a table remembers the pieces of each word; a batch of words is then a look-up each, and the rest is NumPy.
+before, so a table remembers the pieces of each word; a batch of words is then a look-up each, and the rest is NumPy. Where
+many words are new, trie.py finds the pieces of all of them together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.errors import UsageError
+from bertkit.text.translation import Memo
+from bertkit.text.trie import Found, Trie
 
 MOST_WORDS = 2**17
-"""Words that a table remembers before it begins anew: about 25 MB."""
+"""Words that a table remembers before it begins anew."""
+
+MANY_WORDS = 1_000
+"""New words from which on a trie is worth the time of making it once, which is that of some 5,000 words."""
+
+_LARGEST_TRIE = 2**22  # characters of a vocabulary: a trie of 80 MB
 
 
 class Split(NamedTuple):
@@ -30,6 +41,14 @@ class Split(NamedTuple):
     counts: NDArray[np.int64]  # [words]: pieces of each word
     starts: NDArray[np.int32]  # [pieces]: first character within the word
     ends: NDArray[np.int32]  # [pieces]: the one behind the last
+
+
+class _Pieces(NamedTuple):
+    """The pieces of the rows of a table: those of row r are from bounds[r] to bounds[r + 1]."""
+
+    ids: NDArray[np.int32]  # [pieces]
+    ends: NDArray[np.int32]  # [pieces]
+    bounds: NDArray[np.int64]  # [rows + 1]
 
 
 class WordPiece:
@@ -50,7 +69,8 @@ class WordPiece:
         self._unknown = ids[unknown]
         self._longest_word = longest_word
         self._longest_piece = max(map(len, ids))
-        self._table = _Table(self)
+        self._table = _Table(self.find)
+        self._few: Memo[str, list[int]] = Memo(lambda word: self.pieces(word)[0])
 
     def pieces(self, word: str) -> tuple[list[int], list[int]]:
         """The ids of the pieces of one word, and where each ends in it."""
@@ -70,67 +90,85 @@ class WordPiece:
             start, known = end, self._next
         return ids, ends
 
+    def find(self, words: Sequence[str]) -> Found:
+        """The pieces of some words, none of which is remembered."""
+        if len(words) >= MANY_WORDS and self._trie is not None:
+            return self._trie.find(words)
+        ids: list[int] = []
+        ends: list[int] = []
+        counts: list[int] = []
+        for word in words:
+            some_ids, some_ends = self.pieces(word)
+            ids += some_ids
+            ends += some_ends
+            counts.append(len(some_ids))
+        return Found(np.array(ids, np.int32), np.array(ends, np.int32), np.array(counts, np.int64))
+
+    @cached_property
+    def _trie(self) -> Trie | None:
+        if sum(map(len, self._first)) > _LARGEST_TRIE:
+            return None
+        return Trie(self._first, self._next, self._unknown, self._longest_word)
+
     def split(self, words: Sequence[str]) -> Split:
         """The pieces of many words."""
         if len(self._table) > MOST_WORDS:
-            self._table = _Table(self)
-        rows = np.fromiter(map(self._table.__getitem__, words), np.int64, len(words))
-        return self._table.gather(rows)
+            self._table = _Table(self.find)
+        return self._table.split(words)
 
     def ids_of(self, words: Sequence[str]) -> list[int]:
         """The ids of the pieces of a few words, without NumPy, which takes longer to start than they do."""
-        if len(self._table) > MOST_WORDS:
-            self._table = _Table(self)
-        table = self._table
+        few = self._few
         ids: list[int] = []
         for word in words:
-            ids += table.ids_of[table[word]]
+            ids += few[word]
         return ids
 
 
 class _Table(dict[str, int]):
-    """Word -> its row. The pieces of row r are those from bounds[r] to bounds[r + 1] of the flat lists."""
+    """Word -> its row. The last rows may still lack their pieces."""
 
-    def __init__(self, wordpiece: WordPiece) -> None:
+    def __init__(self, find: Callable[[Sequence[str]], Found]) -> None:
         super().__init__()
-        self._wordpiece = wordpiece
-        self.ids_of: list[list[int]] = []
-        self._ids: list[int] = []
-        self._ends: list[int] = []
-        self._bounds: list[int] = [0]
-        self._arrays = (np.empty(0, np.int32), np.empty(0, np.int32), np.zeros(1, np.int64))
+        self._find = find
+        self._pieces = _Pieces(np.empty(0, np.int32), np.empty(0, np.int32), np.zeros(1, np.int64))
+        self._lock = threading.Lock()
 
     def __missing__(self, word: str) -> int:
-        ids, ends = self._wordpiece.pieces(word)
-        self.ids_of.append(ids)
-        self._ids += ids
-        self._ends += ends
-        self._bounds.append(len(self._ids))
-        row = self[word] = len(self.ids_of) - 1
+        row = self[word] = len(self)
         return row
 
-    def gather(self, rows: NDArray[np.int64]) -> Split:
-        """The pieces of the words in these rows."""
-        ids, ends, bounds = self._as_arrays()
-        firsts = bounds[rows]
-        counts = bounds[rows + 1] - firsts
-        if len(counts) == (total := int(counts.sum())):  # every word is one piece
-            places = firsts
-        else:
-            before = np.cumsum(counts) - counts
-            places = np.repeat(firsts - before, counts) + np.arange(total)
-        piece_ends = ends[places]
-        starts = np.zeros_like(piece_ends)
-        starts[1:] = piece_ends[:-1]
-        starts[np.cumsum(counts) - counts] = 0
-        return Split(ids[places], counts, starts, piece_ends)
+    def split(self, words: Sequence[str]) -> Split:
+        """The pieces of words."""
+        with self._lock:  # two threads must not give out the same row
+            rows = np.fromiter(map(self.__getitem__, words), np.int64, len(words))
+            if len(self) >= len(self._pieces.bounds):
+                self._learn()
+            pieces = self._pieces
+        return _gather(pieces, rows)
 
-    def _as_arrays(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-        """The flat lists as arrays, of which only what is new has to be converted."""
-        ids, ends, bounds = self._arrays
-        if len(bounds) != len(self._bounds):
-            ids = np.concatenate([ids, np.array(self._ids[len(ids) :], np.int32)])
-            ends = np.concatenate([ends, np.array(self._ends[len(ends) :], np.int32)])
-            bounds = np.concatenate([bounds, np.array(self._bounds[len(bounds) :], np.int64)])
-            self._arrays = (ids, ends, bounds)
-        return self._arrays
+    def _learn(self) -> None:
+        """Find the pieces of the words that have none yet: those that came last."""
+        ids, ends, bounds = self._pieces
+        new = list(islice(reversed(self), len(self) + 1 - len(bounds)))[::-1]
+        found = self._find(new)
+        further = bounds[-1] + np.cumsum(found.counts)
+        self._pieces = _Pieces(
+            np.concatenate([ids, found.ids]), np.concatenate([ends, found.ends]), np.concatenate([bounds, further])
+        )
+
+
+def _gather(pieces: _Pieces, rows: NDArray[np.int64]) -> Split:
+    """The pieces of the words in these rows."""
+    firsts = pieces.bounds[rows]
+    counts = pieces.bounds[rows + 1] - firsts
+    if (counts == 1).all():
+        places = firsts
+    else:
+        before = np.cumsum(counts) - counts
+        places = np.repeat(firsts - before, counts) + np.arange(int(counts.sum()))
+    ends = pieces.ends[places]
+    starts = np.zeros_like(ends)
+    starts[1:] = ends[:-1]
+    starts[(np.cumsum(counts) - counts)[counts > 0]] = 0
+    return Split(pieces.ids[places], counts, starts, ends)

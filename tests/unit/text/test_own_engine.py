@@ -11,6 +11,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertkit.errors import UsageError
 from bertkit.text import own
 from bertkit.text.characters import Rules
 from bertkit.text.own import OwnEngine
@@ -52,7 +53,7 @@ def assert_equal(texts: list[str]) -> None:
     start = 0
     for text, end, encoding in zip(texts, pieces.ends, wanted, strict=True):
         assert pieces.ids[start:end].tolist() == encoding.ids, text
-        details = OURS.details(text)
+        details = OURS.locate([text]).details(0)
         assert list(zip(details.starts, details.ends, strict=True)) == encoding.offsets, text
         assert details.words == encoding.word_ids, text
         assert located.starts[start:end].tolist() == details.starts, text
@@ -82,9 +83,11 @@ def test_odd_texts(texts: list[str]) -> None:
 
 def test_a_batch_in_chunks_is_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = random_texts(300)
-    whole = OURS.encode(texts)
+    whole, located = OURS.encode(texts), OURS.locate(texts)
     monkeypatch.setattr(own, "CHUNK", 100)
     parts = OURS.encode(texts)
+    for column in zip(located, OURS.locate(texts), strict=True):
+        np.testing.assert_array_equal(*map(np.hstack, column))
     np.testing.assert_array_equal(whole.ids, parts.ids)
     np.testing.assert_array_equal(whole.ends, parts.ends)
 
@@ -96,7 +99,7 @@ def test_given_words() -> None:
     start = 0
     for words, end, encoding in zip(texts, pieces.ends, wanted, strict=True):
         assert pieces.ids[start:end].tolist() == encoding.ids
-        details = OURS.details_of_words(words)
+        details = OURS.locate_words([words]).details(0)
         assert list(zip(details.starts, details.ends, strict=True)) == encoding.offsets
         assert details.words == encoding.word_ids
         start = end
@@ -113,7 +116,7 @@ def test_words_that_are_never_split() -> None:
         ids["hello"],
         ids["[UNK]"],
     ]
-    assert engine.details("a don't").starts == [0, 2]
+    assert engine.locate(["a don't"]).details(0).starts == [0, 2]
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,28 @@ def test_added_tokens(flags: dict[str, bool]) -> None:
     ours = OwnEngine(VOCABULARY, Rules(), SPECIAL | added)
     for text in ("a <ent> b", "a  <ent>  b", "<ent><ent>", "a<ent>b", "<ent>2 <ent> 2", "<ENT>", " <ent>", "x <ent> "):
         encoding = theirs.encode(text, add_special_tokens=False)
-        details = ours.details(text)
+        details = ours.locate([text]).details(0)
         assert ours.encode([text]).ids.tolist() == encoding.ids, text
         assert list(zip(details.starts, details.ends, strict=True)) == encoding.offsets, text
+
+
+HALF = "has half a surrogate pair, U\\+D800, at position"
+
+
+@pytest.mark.parametrize("basic", [True, False])
+def test_half_a_surrogate_pair_is_refused_and_found(basic: bool) -> None:
+    """Also where no normalizer runs, as half a pair could be taken for the mark of an added token."""
+    engine = OwnEngine(VOCABULARY, Rules(), SPECIAL, basic=basic)
+    texts = ["fine", "é", "so not \ud8005 here", "\ud800"]
+    for act in (engine.encode, engine.locate):
+        with pytest.raises(UsageError, match=f"^Text 2 of the batch, counted from 0, {HALF} 7, near"):
+            act(texts)
+        with pytest.raises(UsageError, match=f"^The text {HALF} 7, near"):
+            act(texts[2:3])
+    with pytest.raises(UsageError, match=f"^The text {HALF} 7, near"):
+        engine.ids(texts[2])
+    for act_on_words in (engine.encode_words, engine.locate_words):
+        with pytest.raises(UsageError, match=f"^Text 1 of the batch, counted from 0, word 1, {HALF} 1, near"):
+            act_on_words([["a"], ["b", "c\ud800"]])
+        with pytest.raises(UsageError, match=f"^The text, word 1, {HALF} 1, near"):
+            act_on_words([["b", "c\ud800"]])

@@ -50,7 +50,7 @@ def test_words(engine: RustEngine) -> None:
 
 def test_details(engine: RustEngine) -> None:
     text = "Hello  [MASK] unaffable"
-    starts, ends, words = engine.details(text)
+    starts, ends, words = engine.locate([text]).details(0)
     assert [text[start:end] for start, end in zip(starts, ends, strict=True)] == [
         "Hello",
         "[MASK]",
@@ -62,7 +62,7 @@ def test_details(engine: RustEngine) -> None:
 
 
 def test_details_of_words(engine: RustEngine) -> None:
-    starts, ends, words = engine.details_of_words(["Hello,", "unaffable"])
+    starts, ends, words = engine.locate_words([["Hello,", "unaffable"]]).details(0)
     assert (starts, ends, words) == ([0, 5, 0, 2, 5], [5, 6, 2, 5, 9], [0, 0, 1, 1, 1])
 
 

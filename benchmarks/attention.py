@@ -1,0 +1,292 @@
+"""Time and memory of a forward and of a training step, beside transformers, on full batches and on texts of real lengths.
+
+    python benchmarks/attention.py [--size base] [--device cpu] [--dtype float32] [--rounds 3] [--texts 128] [--only mix|table]
+                                   [--json FILE] [--png FILE]
+
+The table is that of BERT's documentation page: batches of 1 to 16 texts of 128, 256 and 512 tokens; once full, once of real
+lengths (lognormal, median 40, 95th percentile 200) padded to the longest. The mix is a stream of texts of real lengths in batches
+of 32 as they come. Every contestant is a process of its own, and they take turns; a figure is the median. Memory is the peak of a
+step, weights, gradients and optimizer included, without what the imports took.
+
+    transformers eager, sdpa    BertModel, or in training BertForMaskedLM with AdamW (fused), of transformers
+    bertkit eager, sdpa         the same classes of bertkit, called in the same way
+    bertkit packed              the same, called with packed tokens and their lengths
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder, where a file's name hides the package tokenizers
+
+CONTESTANTS = ("transformers eager", "transformers sdpa", "bertkit eager", "bertkit sdpa", "bertkit packed")
+BATCHES, LENGTHS = (1, 2, 4, 8, 16), (128, 256, 512)
+
+
+def real_lengths(count: int, longest: int, seed: int) -> list[int]:
+    """Lengths as texts have them: lognormal, median 40, 95th percentile 200, cut."""
+    rng = random.Random(seed)
+    return [min(longest, max(3, round(math.exp(rng.gauss(math.log(40), math.log(5) / 1.645))))) for _ in range(count)]
+
+
+# ------------------------------------------------------------------------------------------------------------- the contestant
+
+
+def resident(field: str) -> int:
+    """A size of this process in bytes: VmRSS, or VmHWM for its peak."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise ValueError(field)
+
+
+class Contestant:
+    """One library with one kind of attention, in a process of its own."""
+
+    def __init__(self, name: str, size: str, device: str, dtype: str) -> None:
+        import torch
+
+        self.torch, self.packed, self.device = torch, name.endswith("packed"), device
+        self.base = resident("VmRSS")
+        library, attention = name.split()
+        if library == "transformers":
+            import transformers as library_
+        else:
+            import bertkit as library_  # type: ignore[no-redef]
+        from bertkit import BertConfig
+
+        shape = BertConfig.named(size).to_diff_dict()
+        for key in ("model_type", "position_embedding_type"):
+            shape.pop(key, None)
+        config = library_.BertConfig(**shape)
+        self.base = resident("VmRSS")
+        implementation = "sdpa" if attention == "packed" else attention
+        torch.manual_seed(0)
+        if library == "transformers":
+            config._attn_implementation = implementation
+        self.model = library_.BertForMaskedLM(config).to(device, getattr(torch, dtype))
+        if library == "bertkit":
+            self.model.set_attn_implementation(implementation)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5, fused=True)
+
+    def batch(self, lengths: list[int]) -> dict[str, Any]:
+        """Random words, 15 percent of them masked."""
+        torch = self.torch
+        rng = torch.Generator().manual_seed(sum(lengths))
+        mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        ids = torch.randint(1000, 30000, mask.shape, generator=rng) * mask
+        masked = (torch.rand(mask.shape, generator=rng) < 0.15) & mask
+        masked[:, 0] = True
+        labels = torch.where(masked, ids, -100)
+        if self.packed:
+            batch = {"input_ids": ids[mask], "labels": labels[mask], "lengths": lengths}
+        else:
+            batch = {"input_ids": ids, "attention_mask": mask.long(), "labels": labels}
+        return {key: value.to(self.device) if hasattr(value, "to") else value for key, value in batch.items()}
+
+    def step(self, batch: dict[str, Any], training: bool) -> None:
+        """One forward, or one step of training."""
+        if training:
+            self.model(**batch).loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            return
+        labels = batch.pop("labels", None)
+        with self.torch.inference_mode():
+            self.model.bert(**batch)
+        batch["labels"] = labels
+
+    def run(self, batches: list[list[int]], training: bool) -> dict[str, float]:
+        """Seconds and peak bytes of the batches of these lengths."""
+        import ctypes
+        import time
+
+        cuda = self.device.startswith("cuda")
+        self.model.train(training)
+        made = [self.batch(lengths) for lengths in batches]
+        if cuda:
+            self.torch.cuda.reset_peak_memory_stats()
+            self.torch.cuda.synchronize()
+        else:
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+        start = time.perf_counter()
+        for batch in made:
+            self.step(batch, training)
+        if cuda:
+            self.torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+        peak = self.torch.cuda.max_memory_allocated() if cuda else resident("VmHWM") - self.base
+        return {"seconds": seconds, "peak": peak}
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Do what the lines of standard input ask for."""
+    contestant = Contestant(options.serve, options.size, options.device, options.dtype)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(contestant.run(**json.loads(line))), flush=True)
+
+
+# --------------------------------------------------------------------------------------------------------------- the referee
+
+
+class Process:
+    """A contestant, from outside."""
+
+    def __init__(self, name: str, options: argparse.Namespace) -> None:
+        command = [sys.executable, __file__, "--serve", name]
+        command += ["--size", options.size, "--device", options.device, "--dtype", options.dtype]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        assert self.process.stdout.readline() == "ready\n", name
+
+    def run(self, batches: list[list[int]], training: bool) -> dict[str, float]:
+        """Seconds and peak bytes."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps({"batches": batches, "training": training}) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, float] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(processes: dict[str, Process], batches: list[list[int]], training: bool, rounds: int) -> dict[str, Any]:
+    """The median seconds and the peak of each contestant, all taking turns after one round to warm up."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in processes}
+    for round_ in range(rounds + 1):
+        for name, process in processes.items():
+            answer = process.run(batches if round_ else batches[:1], training)
+            if round_:
+                runs[name].append(answer)
+    return {
+        name: {
+            "seconds": statistics.median(run["seconds"] for run in of_one),
+            "peak": max(run["peak"] for run in of_one),
+        }
+        for name, of_one in runs.items()
+    }
+
+
+def mix(processes: dict[str, Process], options: argparse.Namespace) -> dict[str, Any]:
+    """The stream of texts of real lengths, and the same number of full batches."""
+    figures = {}
+    lengths = real_lengths(options.texts, 512, 0)
+    stream = [lengths[i : i + 32] for i in range(0, len(lengths), 32)]
+    for what, batches in {"real lengths": stream, "full, 32 x 128": [[128] * 32]}.items():
+        tokens = sum(map(sum, batches))
+        padded = sum(len(batch) * max(batch) for batch in batches)
+        for training in (False, True):
+            few = batches[:2] if training else batches
+            tokens = sum(map(sum, few))
+            found = compare(processes, few, training, options.rounds)
+            title = f"{'training' if training else 'inference'}, {what}: {tokens:,} tokens"
+            theirs = found["transformers sdpa"]
+            print(f"\n{title} ({padded / sum(map(sum, batches)):.2f} with padding)")
+            print(f"  {'':<22}{'tokens/s':>10}{'times sdpa':>12}{'peak, MB':>10}{'of sdpa':>9}")
+            for name, one in found.items():
+                rate, faster = tokens / one["seconds"], theirs["seconds"] / one["seconds"]
+                print(
+                    f"  {name:<22}{rate:>10,.0f}{faster:>12.2f}{one['peak'] / 1e6:>10,.0f}{one['peak'] / theirs['peak']:>9.2f}"
+                )
+            figures[title] = found
+    return figures
+
+
+def table(processes: dict[str, Process], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Every batch and length, training and inference, full and of real lengths."""
+    rows = []
+    for training in (False, True):
+        for real in (False, True):
+            print(f"\n{'training' if training else 'inference'}, {'texts of real lengths' if real else 'full batches'}")
+            print(
+                f"  {'batch':>5}{'length':>7}  " + "".join(f"{name:>21}" for name in processes) + "   seconds, peak MB"
+            )
+            for batch in BATCHES:
+                for length in LENGTHS:
+                    lengths = real_lengths(batch, length, batch * length) if real else [length] * batch
+                    found = compare(processes, [lengths], training, options.rounds)
+                    cells = [f"{one['seconds']:.3f} {one['peak'] / 1e6:>7,.0f}" for one in found.values()]
+                    print(f"  {batch:>5}{length:>7}  " + "".join(f"{cell:>21}" for cell in cells), flush=True)
+                    rows.append({"training": training, "real": real, "batch": batch, "length": length, "found": found})
+    return rows
+
+
+def picture(rows: list[dict[str, Any]], path: str, title: str) -> None:
+    """The table as bars: how many times as fast as transformers' sdpa each is."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(15, 8), sharex=True, constrained_layout=True)
+    shown = [name for name in CONTESTANTS if name != "transformers sdpa"]
+    colours = {
+        "transformers eager": "#c8c8c8",
+        "bertkit eager": "#9ecae1",
+        "bertkit sdpa": "#3182bd",
+        "bertkit packed": "#08519c",
+    }
+    for axis, (training, real) in zip(
+        axes.flat, [(False, False), (False, True), (True, False), (True, True)], strict=True
+    ):
+        part = [row for row in rows if row["training"] == training and row["real"] == real]
+        for i, name in enumerate(shown):
+            faster = [row["found"]["transformers sdpa"]["seconds"] / row["found"][name]["seconds"] for row in part]
+            axis.bar([j + (i - 1.5) * 0.2 for j in range(len(part))], faster, 0.2, label=name, color=colours[name])
+        axis.axhline(1, color="black", linewidth=0.8)
+        axis.set_title(f"{'training' if training else 'inference'}, {'real lengths' if real else 'full batches'}")
+        axis.set_xticks(range(len(part)), [f"{row['batch']}x{row['length']}" for row in part], rotation=60)
+        axis.set_ylabel("times transformers sdpa")
+    axes[0][0].legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Run, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="base")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--texts", type=int, default=128, help="of the mix")
+    parser.add_argument("--only", choices=["mix", "table"])
+    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    parser.add_argument("--png", metavar="FILE", help="draw the table there")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options)
+        return
+    processes = {name: Process(name, options) for name in CONTESTANTS}
+    figures: dict[str, Any] = {}
+    if options.only != "table":
+        figures["mix"] = mix(processes, options)
+    if options.only != "mix":
+        figures["table"] = table(processes, options)
+    for process in processes.values():
+        process.close()
+    if options.json:
+        Path(options.json).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    if options.png and "table" in figures:
+        picture(figures["table"], options.png, f"{options.size}, {options.device}, {options.dtype}")
+
+
+if __name__ == "__main__":
+    main()

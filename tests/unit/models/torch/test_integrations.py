@@ -1,0 +1,190 @@
+"""With what users put around a model: compilers, distribution, adapters, and transformers' own Trainer."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch_models import LENGTHS, batch, furthest, ours
+
+from bertkit import BertForMaskedLM, BertForSequenceClassification
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # those of the others
+
+
+def random_batch(rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(rows * length)
+    mask = torch.arange(length) < torch.randint(1, length + 1, (rows, 1), generator=rng)
+    return torch.randint(1, 50, (rows, length), generator=rng), mask.long()
+
+
+@pytest.mark.parametrize("name", ["BertForSequenceClassification", "BertForMaskedLM"])
+def test_compiled_without_a_graph_break_in_five_graphs(name: str) -> None:
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    torch._dynamo.reset()
+    model, counter = ours(name), CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=counter)
+    with torch.no_grad():
+        for shape in [(5, 17), (4, 12), (7, 33), (1, 9), (3, 40), (2, 1), (1, 1), (16, 39), (8, 8), (31, 2), (1, 22)]:
+            ids, mask = random_batch(*shape)
+            assert furthest(compiled(ids, mask).logits, model(ids, mask).logits) < 1e-5
+    assert counter.frame_count <= 5  # many rows, one row, one column, ...
+    ids, mask = batch()
+    labels = ids.masked_fill(mask == 0, -100) if name == "BertForMaskedLM" else torch.tensor([0, 1, 2, 0, 1])
+    loss = compiled(ids, mask, labels=labels).loss
+    loss.backward()
+    assert abs(loss - model(ids, mask, labels=labels).loss) < 1e-5
+
+
+def test_exported_with_sides_that_vary() -> None:
+    model = ours("BertForSequenceClassification")
+    ids, mask = batch()
+    sides = {0: torch.export.Dim("rows", min=1, max=64), 1: torch.export.Dim("length", min=2, max=40)}
+    shapes = {"input_ids": sides, "attention_mask": sides}
+    exported = torch.export.export(model, (), {"input_ids": ids, "attention_mask": mask}, dynamic_shapes=shapes)
+    file = io.BytesIO()
+    torch.export.save(exported, file)
+    file.seek(0)
+    again = torch.export.load(file).module()
+    for shape in [(3, 11), (1, 40), (64, 2)]:
+        ids, mask = random_batch(*shape)
+        assert furthest(again(input_ids=ids, attention_mask=mask).logits, model(ids, mask).logits) < 1e-5
+
+
+def test_traced() -> None:
+    model = ours("BertForSequenceClassification", return_dict=False)
+    traced = torch.jit.trace(model, batch())
+    ids, mask = random_batch(3, 11)
+    assert furthest(traced(ids, mask)[0], model(ids, mask)[0]) < 1e-5
+
+
+@pytest.fixture
+def process_group(tmp_path: Path) -> Iterator[None]:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("process_group")
+@pytest.mark.parametrize("way", ["ddp", "fsdp2"])
+def test_distributed(way: str) -> None:
+    model = ours("BertForMaskedLM").train()
+    other: Any = copy.deepcopy(model)
+    if way == "ddp":
+        wrapped = torch.nn.parallel.DistributedDataParallel(other)
+    else:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        mesh = init_device_mesh("cpu", (1,))
+        for layer in other.bert.encoder.layer:
+            fully_shard(layer, mesh=mesh)
+        wrapped = fully_shard(other, mesh=mesh)
+    ids, mask = batch()
+    labels = ids.masked_fill(mask == 0, -100)
+    for one in (model, wrapped):
+        optimizer = torch.optim.SGD(one.parameters(), 0.1)
+        for _ in range(2):
+            optimizer.zero_grad()
+            one(ids, mask, labels=labels).loss.backward()
+            optimizer.step()
+    for key, parameter in other.named_parameters():
+        whole = parameter.full_tensor() if way == "fsdp2" else parameter
+        assert furthest(whole.detach(), model.get_parameter(key).detach()) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("BertModel", "FEATURE_EXTRACTION"),
+        ("BertForSequenceClassification", "SEQ_CLS"),
+        ("BertForTokenClassification", "TOKEN_CLS"),
+        ("BertForQuestionAnswering", "QUESTION_ANS"),
+        ("BertLMHeadModel", "CAUSAL_LM"),
+        ("BertForMaskedLM", None),
+    ],
+)
+def test_lora(name: str, task: str | None, tmp_path: Path) -> None:
+    import peft
+
+    ids, mask = batch()
+    adapted = peft.get_peft_model(ours(name), peft.LoraConfig(task_type=task, target_modules=["query", "value"], r=4))
+    output = adapted(input_ids=ids, attention_mask=mask)
+    output[0].sum().backward()
+    trained = [key for key, parameter in adapted.named_parameters() if parameter.requires_grad]
+    assert len([key for key in trained if "lora_" in key]) == 12
+    for key, parameter in adapted.named_parameters():
+        if "lora_B" in key:
+            parameter.data.normal_()
+    expected = adapted(input_ids=ids, attention_mask=mask)[0]
+    adapted.save_pretrained(tmp_path)
+    again = peft.PeftModel.from_pretrained(ours(name), tmp_path)
+    for key, parameter in adapted.named_parameters():
+        again.get_parameter(key).data.copy_(parameter.data)
+    assert furthest(again(input_ids=ids, attention_mask=mask)[0], expected) < 1e-5
+    assert furthest(adapted.merge_and_unload()(ids, mask)[0], expected) < 1e-4
+
+
+class Examples(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """Texts of random words; the label is told by the first."""
+
+    def __init__(self, masked: bool) -> None:
+        self.masked = masked
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
+        rng = torch.Generator().manual_seed(i)
+        ids = torch.zeros(17, dtype=torch.long)
+        length = LENGTHS[i % 5] + 2 if i % 5 else 17
+        ids[:length] = torch.randint(1, 50, (length,), generator=rng)
+        mask = (ids > 0).long()
+        label = torch.where(mask > 0, ids, -100) if self.masked else torch.tensor(i % 3)
+        return {"input_ids": ids, "attention_mask": mask, "labels": label}
+
+
+@pytest.mark.parametrize("name", ["BertForSequenceClassification", "BertForMaskedLM"])
+def test_their_trainer(name: str, tmp_path: Path) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    masked = name == "BertForMaskedLM"
+    made = BertForMaskedLM if masked else BertForSequenceClassification
+    arguments = TrainingArguments(
+        str(tmp_path),
+        num_train_epochs=2,
+        per_device_train_batch_size=8,
+        learning_rate=1e-2,
+        save_strategy="epoch",
+        eval_strategy="epoch",
+        load_best_model_at_end=True,
+        gradient_checkpointing=masked,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+    )
+    data = Examples(masked)
+    trainer = Trainer(
+        made(ours(name).config),
+        arguments,
+        train_dataset=data,
+        eval_dataset=data,
+        compute_metrics=lambda seen: {"rows": float(len(seen.predictions))},
+    )
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    after = trainer.evaluate()
+    assert after["eval_loss"] < before
+    assert after["eval_rows"] == 40
+    trainer.save_model(str(tmp_path / "saved"))
+    again = made(trainer.model.config)
+    weights = __import__("safetensors.torch").torch.load_file(tmp_path / "saved" / "model.safetensors")
+    again.load_state_dict(weights)
+    resumed = Trainer(made(ours(name).config), arguments, train_dataset=data, eval_dataset=data)
+    assert resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-5")).global_step == 10

@@ -1,0 +1,365 @@
+"""Where weights come from and go to, and what can be done to a model as a whole."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from torch_models import CLASSES, batch, furthest, ours, settings, theirs
+
+import bertkit
+from bertkit import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertLMHeadModel, BertModel, convert
+from bertkit.errors import ConfigError, LoadError, UsageError
+
+# Saved and loaded.
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_their_files_are_ours_and_ours_are_theirs(name: str, tmp_path: Path) -> None:
+    their = theirs(name)
+    their.save_pretrained(tmp_path / "theirs")
+    our, info = getattr(bertkit, name).from_pretrained(tmp_path / "theirs", output_loading_info=True)
+    assert not any(info.values())
+    assert not our.training
+    our.save_pretrained(tmp_path / "ours")
+    back, info = getattr(transformers, name).from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    for key, parameter in their.named_parameters():
+        assert torch.equal(our.get_parameter(key), parameter)
+        assert torch.equal(back.get_parameter(key), parameter)
+    assert our.config.architectures == [name]
+
+
+@pytest.mark.parametrize("to", ["google", "h5", "msgpack"])
+def test_files_of_other_frameworks(to: str, tmp_path: Path) -> None:
+    our = ours("BertForPreTraining")
+    our.save_pretrained(tmp_path / "a")
+    convert(tmp_path / "a", tmp_path / "b", to=to)
+    again = bertkit.BertForPreTraining.from_pretrained(tmp_path / "b")
+    for key, parameter in our.named_parameters():
+        assert torch.equal(again.get_parameter(key), parameter)
+        assert again.get_parameter(key).is_contiguous()
+
+
+def test_training_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    ours("BertForMaskedLM").save_pretrained(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    model = BertForMaskedLM.from_pretrained(tmp_path).train()
+    ids, mask = batch()
+    model(ids, mask, labels=ids.masked_fill(mask == 0, -100)).loss.backward()
+    torch.optim.AdamW(model.parameters()).step()
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert (
+        furthest(
+            BertForMaskedLM.from_pretrained(tmp_path).bert.embeddings.word_embeddings.weight,
+            model.bert.embeddings.word_embeddings.weight,
+        )
+        > 0
+    )
+    model.save_pretrained(tmp_path)  # over the file that it is mapped from
+    again = BertForMaskedLM.from_pretrained(tmp_path)
+    assert all(torch.equal(again.get_parameter(key), parameter) for key, parameter in model.named_parameters())
+
+
+def test_a_fresh_head_is_told_and_drawn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ours("BertModel").save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    with caplog.at_level(logging.WARNING):
+        model, info = BertForSequenceClassification.from_pretrained(tmp_path, num_labels=5, output_loading_info=True)
+    assert "classifier" in caplog.text
+    assert info["missing_keys"] == ["classifier.weight", "classifier.bias"]
+    assert model.classifier.weight.shape == (5, 32)
+    assert 0.005 < model.classifier.weight.std() < 0.05
+    assert model.classifier.bias.count_nonzero() == 0
+    assert model.config.num_labels == 5
+
+
+def test_the_wrong_weights_are_an_error(tmp_path: Path) -> None:
+    model = ours("BertForSequenceClassification")
+    model.save_pretrained(tmp_path)
+    with pytest.raises(LoadError, match="of another shape"):
+        BertForSequenceClassification.from_pretrained(tmp_path, num_labels=7)
+    reset = BertForSequenceClassification.from_pretrained(tmp_path, num_labels=7, ignore_mismatched_sizes=True)
+    assert reset.classifier.weight.shape == (7, 32)
+    with pytest.raises(ConfigError, match="num_label"):
+        BertForSequenceClassification.from_pretrained(tmp_path, num_label=7)
+
+
+@pytest.mark.parametrize(
+    ("asked", "got"), [(None, "float32"), ("auto", "bfloat16"), ("float16", "float16"), (torch.float64, "float64")]
+)
+def test_dtype(asked: str | torch.dtype | None, got: str, tmp_path: Path) -> None:
+    BertModel(BertConfig(**settings("BertModel"))).to(torch.bfloat16).save_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(tmp_path).dtype == "bfloat16"
+    assert str(BertModel.from_pretrained(tmp_path, dtype=asked).dtype) == f"torch.{got}"
+    assert str(BertModel.from_pretrained(tmp_path, torch_dtype=asked).dtype) == f"torch.{got}"
+
+
+def test_options_of_from_pretrained(tmp_path: Path) -> None:
+    ours("BertModel").save_pretrained(tmp_path)
+    for device_map in ("auto", "cpu", {"": "cpu"}, torch.device("cpu"), None):
+        assert BertModel.from_pretrained(tmp_path, device_map=device_map).device.type in ("cpu", "cuda", "mps")
+    assert BertModel.from_pretrained(tmp_path, attn_implementation="eager").attn_implementation == "eager"
+    assert BertModel.from_pretrained(tmp_path, add_pooling_layer=False).pooler is None
+    assert BertModel.from_pretrained(tmp_path, config=BertConfig(**settings("BertModel"))).config.hidden_size == 32
+    weights = {key: value * 2 for key, value in ours("BertModel").state_dict().items()}
+    doubled = BertModel.from_pretrained(tmp_path, state_dict=weights)
+    assert torch.equal(doubled.pooler.dense.weight, ours("BertModel").pooler.dense.weight * 2)
+    for wrong, sentence in [
+        ({"device_map": "gpu"}, "device_map is 'gpu'"),
+        ({"dtype": "float31"}, "Did you mean"),
+        ({"attn_implementation": "spda"}, "must be sdpa or eager"),
+    ]:
+        with pytest.raises(UsageError, match=sentence):
+            BertModel.from_pretrained(tmp_path, **wrong)
+    with pytest.raises(UsageError, match=r"write BertModel.from_pretrained\(name\)"):
+        BertModel("bert-base-uncased")
+    with pytest.raises(UsageError, match="pickle"):
+        ours("BertModel").save_pretrained(tmp_path, safe_serialization=False)
+
+
+def test_loading_copies_nothing_and_draws_nothing(tmp_path: Path) -> None:
+    ours("BertModel").save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    model = BertModel.from_pretrained(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+    start = min(parameter.data_ptr() for parameter in model.parameters())
+    end = max(parameter.data_ptr() for parameter in model.parameters())
+    assert end - start < (tmp_path / "model.safetensors").stat().st_size
+
+
+def test_auto_classes(tmp_path: Path) -> None:
+    ours("BertForPreTraining").save_pretrained(tmp_path)
+    for suffix, name in {
+        "": "BertModel",
+        "ForPreTraining": "BertForPreTraining",
+        "ForMaskedLM": "BertForMaskedLM",
+        "ForCausalLM": "BertLMHeadModel",
+        "ForNextSentencePrediction": "BertForNextSentencePrediction",
+        "ForSequenceClassification": "BertForSequenceClassification",
+        "ForMultipleChoice": "BertForMultipleChoice",
+        "ForTokenClassification": "BertForTokenClassification",
+        "ForQuestionAnswering": "BertForQuestionAnswering",
+    }.items():
+        auto = getattr(bertkit, f"AutoModel{suffix}")
+        assert type(auto.from_pretrained(tmp_path)).__name__ == name
+        assert (
+            type(auto.from_config(BertConfig(**settings(name)), attn_implementation="eager", dtype="bf16")).__name__
+            == name
+        )
+        with pytest.raises(UsageError, match="from_pretrained"):
+            auto()
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}', encoding="utf-8")
+    with pytest.raises(ConfigError, match="roberta"):
+        bertkit.AutoModel.from_pretrained(tmp_path)
+
+
+# State dicts, copies, ties.
+
+
+def test_state_dicts_go_both_ways() -> None:
+    their, our = theirs("BertForMaskedLM"), ours("BertForMaskedLM")
+    state = our.state_dict()
+    assert "cls.predictions.decoder.weight" not in state  # told once
+    assert {key for key in their.state_dict() if "decoder" not in key} == state.keys()
+    again = BertForMaskedLM(our.config)
+    again.load_state_dict(state)
+    assert torch.equal(again.cls.predictions.decoder.weight, their.cls.predictions.decoder.weight)
+    again.load_state_dict(state, assign=True)
+    assert again.cls.predictions.decoder.weight is again.bert.embeddings.word_embeddings.weight
+    nested = torch.nn.ModuleDict({"a": copy.deepcopy(our)})
+    nested.load_state_dict(nested.state_dict())
+
+
+@pytest.mark.parametrize("way", ["copy", "pickle"])
+def test_copies_are_tied_too(way: str) -> None:
+    model = ours("BertForMaskedLM")
+    other = copy.deepcopy(model) if way == "copy" else pickle.loads(pickle.dumps(model))
+    assert other.cls.predictions.decoder.weight is other.bert.embeddings.word_embeddings.weight
+    assert other.cls.predictions.decoder.bias is other.cls.predictions.bias
+    ids, mask = batch()
+    assert torch.equal(other(ids, mask).logits, model(ids, mask).logits)
+
+
+def test_an_untied_projection_is_its_own() -> None:
+    model = ours("BertForMaskedLM", tie_word_embeddings=False)
+    assert model.cls.predictions.decoder.weight is not model.bert.embeddings.word_embeddings.weight
+    assert "cls.predictions.decoder.weight" in model.state_dict()
+
+
+def test_fresh_weights_follow_the_table() -> None:
+    torch.manual_seed(0)
+    first = BertForMaskedLM(BertConfig(**settings("BertForMaskedLM", hidden_size=128)))
+    torch.manual_seed(0)
+    second = BertForMaskedLM(BertConfig(**settings("BertForMaskedLM", hidden_size=128)))
+    for key, parameter in first.named_parameters():
+        assert torch.equal(parameter, second.get_parameter(key))
+        if key.endswith("bias"):
+            assert parameter.count_nonzero() == 0
+        elif "LayerNorm" in key:
+            assert (parameter == 1).all()
+        else:
+            assert 0.015 < parameter.std() < 0.025
+    assert first.bert.embeddings.word_embeddings.weight[0].count_nonzero() == 0
+    theirs_ = dict(
+        transformers.BertForMaskedLM(
+            transformers.BertConfig(**settings("BertForMaskedLM", hidden_size=128))
+        ).named_parameters()
+    )
+    assert theirs_.keys() == dict(first.named_parameters()).keys()
+
+
+# The model as a whole.
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_resizing_the_vocabulary(tied: bool) -> None:
+    model = ours("BertForMaskedLM", tie_word_embeddings=tied)
+    ids, mask = batch()
+    before = model(ids, mask).logits
+    old = model.get_input_embeddings().weight.clone()
+    returned = model.resize_token_embeddings(53, pad_to_multiple_of=8)
+    assert returned is model.get_input_embeddings()
+    assert returned.weight.shape == (56, 32)
+    assert model.config.vocab_size == 56
+    assert furthest(returned.weight[55], old.mean(0)) < 1e-6
+    decoder = model.get_output_embeddings()
+    assert decoder.weight.shape == (56, 32)
+    assert decoder.bias is model.cls.predictions.bias
+    assert (decoder.weight is returned.weight) == tied
+    assert furthest(model(ids, mask).logits[..., :50], before) < 1e-6
+    model.resize_token_embeddings(60, mean_resizing=False)
+    assert 0 < model.get_input_embeddings().weight[56:].std() < 0.1
+    model.resize_token_embeddings(50)
+    assert furthest(model(ids, mask).logits, before) < 1e-6
+    with pytest.raises(UsageError, match="no place for the padding token"):
+        model.resize_token_embeddings(0)
+
+
+def test_other_embeddings_can_be_set() -> None:
+    model = ours("BertForMaskedLM")
+    model.set_input_embeddings(torch.nn.Embedding(50, 32))
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    decoder = torch.nn.Linear(32, 50)
+    model.set_output_embeddings(decoder)
+    assert model.cls.predictions.bias is decoder.bias
+    assert ours("BertModel").get_output_embeddings() is None
+
+
+def test_pruned_heads(tmp_path: Path) -> None:
+    model = ours("BertForSequenceClassification")
+    ids, mask = batch()
+    off = torch.ones(3, 4)
+    off[0, [1, 3]] = 0
+    off[2, 0] = 0
+    expected = model(ids, mask, head_mask=off).logits
+    model.prune_heads({0: [1], 2: [0]})
+    model.prune_heads({0: [3, 1]})
+    assert model.config.pruned_heads == {0: [1, 3], 2: [0]}
+    assert model.bert.encoder.layer[0].attention.self.query.weight.shape == (16, 32)
+    assert furthest(model(ids, mask).logits, expected) < 1e-5
+    model.save_pretrained(tmp_path)
+    again = BertForSequenceClassification.from_pretrained(tmp_path)
+    assert torch.equal(again(ids, mask).logits, model(ids, mask).logits)
+    for wrong in ({5: [0]}, {0: [9]}, {1: [0, 1, 2, 3]}):
+        with pytest.raises(UsageError, match="layer|Layer"):
+            model.prune_heads(wrong)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_gradient_checkpointing_changes_no_gradient(every: int) -> None:
+    ids, mask = batch()
+    plain, checkpointed = ours("BertForMaskedLM").train(), ours("BertForMaskedLM").train()
+    checkpointed.gradient_checkpointing_enable(every_n_layers=every)
+    assert checkpointed.is_gradient_checkpointing
+    calls = []
+    checkpointed.bert.encoder.layer[0].attention.self.query.register_forward_hook(lambda *_: calls.append(1))
+    for model in (plain, checkpointed):
+        model(ids, mask, labels=ids.masked_fill(mask == 0, -100)).loss.backward()
+    assert len(calls) == 2
+    for key, parameter in plain.named_parameters():
+        assert furthest(parameter.grad, checkpointed.get_parameter(key).grad) < 1e-6
+    checkpointed.gradient_checkpointing_disable()
+    assert not checkpointed.is_gradient_checkpointing
+
+
+def test_feed_forward_in_chunks_changes_nothing() -> None:
+    ids, mask = batch()
+    got = ours("BertModel", chunk_size_feed_forward=5)(ids, mask).last_hidden_state
+    assert furthest(got, ours("BertModel")(ids, mask).last_hidden_state) < 1e-6
+
+
+def test_number_of_parameters() -> None:
+    model, their = ours("BertForMaskedLM"), theirs("BertForMaskedLM")
+    assert model.num_parameters() == their.num_parameters()
+    model.bert.requires_grad_(False)
+    assert model.num_parameters(only_trainable=True) == sum(
+        p.numel() for p in model.cls.parameters() if p.requires_grad
+    )
+    assert model.num_parameters(exclude_embeddings=True) < model.num_parameters()
+
+
+# Outputs.
+
+
+def test_logits_are_computed_when_they_are_read() -> None:
+    model = ours("BertForMaskedLM")
+    ids, mask = batch()
+    rows = []
+    model.cls.predictions.decoder.register_forward_hook(lambda module, given, output: rows.append(output.shape[0]))
+    labels = torch.full_like(ids, -100)
+    labels[0, 2] = 5
+    output = model(ids, mask, labels=labels)
+    assert rows == [1]
+    assert output.logits.shape == (5, 17, 50)
+    assert rows == [1, 39]
+    assert output.logits is output[1]
+    assert output.logits.requires_grad
+    loss, logits = model(ids, mask, labels=labels, return_dict=False)
+    assert torch.equal(logits, output.logits)
+    assert loss == output.loss
+    with torch.no_grad():
+        frozen = model(ids, mask, labels=labels)
+    assert not frozen.logits.requires_grad
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = model(ids, mask, labels=labels)
+    assert cast.logits.dtype == torch.bfloat16
+
+
+def test_logits_that_were_not_read_in_time_are_refused() -> None:
+    model = ours("BertForMaskedLM").train()
+    ids, mask = batch()
+    output = model(ids, mask, labels=ids.masked_fill(mask == 0, -100))
+    output.loss.backward()
+    torch.optim.SGD(model.parameters(), 0.1).step()
+    with pytest.raises(UsageError, match=r"before optimizer.step\(\)"):
+        output.logits  # noqa: B018
+
+
+def test_outputs_are_dicts_attributes_and_tuples() -> None:
+    model = ours("BertForMaskedLM")
+    ids, mask = batch()
+    output = model(ids, mask, labels=ids)
+    assert isinstance(output, dict)
+    assert {**output}.keys() == {"loss", "logits"}
+    assert torch.equal(dict(output)["logits"], output["logits"])
+    assert output.attentions is None
+    assert "attentions" not in output
+    assert len(output[:2]) == 2
+    assert torch.equal(pickle.loads(pickle.dumps(output)).logits, output.logits)
+    assert torch.equal(type(output)({"loss": output.loss, "logits": output.logits})[1], output.logits)
+    with pytest.raises(AttributeError, match="it has loss"):
+        output.logit  # noqa: B018
+
+
+def test_a_decoder_without_is_decoder_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        BertLMHeadModel(BertConfig(**{**settings("BertLMHeadModel"), "is_decoder": False}))
+    assert "is_decoder=True" in caplog.text
