@@ -84,7 +84,8 @@ def pipeline(
         options.pop(name, None)
     dtype = precision or options.pop("torch_dtype", None) or dtype
     options.update(options.pop("model_kwargs", None) or {})
-    task = None if task is None else task_class(task).name
+    if task is not None:
+        task = task_class(task).name
     if model is None:
         raise UsageError(f'{_needs(task)} Type pipeline({task or "fill-mask"!r}, model="bert-base-uncased"), say.')
     model = _as_engine(model)
@@ -267,7 +268,7 @@ def _items(given: Any) -> Iterable[Any]:
         return _lines(given)
     if not hasattr(given, "__iter__") and hasattr(given, "__getitem__") and hasattr(given, "__len__"):
         return (given[index] for index in range(len(given)))
-    if isinstance(given, Iterable):
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray)):
         return given
     raise UsageError(f"{shown(given)} is neither an example nor a list or stream of them.")
 

@@ -75,6 +75,8 @@ def test_each_task_says_what_it_needs() -> None:
             pipeline(task)
     with pytest.raises(UsageError, match="needs a task or a model"):
         pipeline()
+    with pytest.raises(UsageError, match="A task is a name"):
+        pipeline(Path("x"))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="Did you mean 'fill-mask'"):
         pipeline("fil-mask", "x")
 

@@ -40,6 +40,8 @@ def task_class(name: str) -> Any:
     >>> task_class("ner").name
     'token-classification'
     """
+    if not isinstance(name, str):
+        raise UsageError(f'A task is a name, not {name!r}: type pipeline("fill-mask", model), or pipeline(model=...).')
     own = ALIASES.get(name, name)
     if own not in TASKS:
         known = [*TASKS, *ALIASES]

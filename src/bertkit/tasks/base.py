@@ -115,6 +115,8 @@ class Task(ABC, Generic[O]):
                 raise UsageError(
                     f"{self.name} has no option {name!r}.{near or ' It has ' + ', '.join(sorted(known)) + '.'}"
                 )
+            if own in values:
+                raise UsageError(f"{own} came twice, as {name!r} is another name of it: leave one of them out.")
             values[own] = value
         return values
 

@@ -120,6 +120,8 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
                 logits.append(spans.best_logit())
         found = sorted(best.values(), key=lambda answer: -answer["score"])
         nothing = {"score": min(nulls), "start": 0, "end": 0, "answer": ""}
+        if not found:  # a text without any token, or one that no answer can be in
+            found = [nothing | {"score": 0.0}]
         if threshold is not None:
             found = [nothing, *found] if min(null_logits) - max(logits) > threshold else [*found, nothing]
         elif options.handle_impossible_answer:

@@ -32,7 +32,7 @@ class ZeroShotOptions(Options):
         one_of("merge", self.merge, MERGES)
         if not self.names:
             raise UsageError('candidate_labels is empty: type candidate_labels=["politics", "sports"].')
-        if "{" not in self.hypothesis_template or self.hypothesis_template.format("a") == self.hypothesis_template:
+        if not _has_place(self.hypothesis_template):
             raise UsageError(
                 f"hypothesis_template={self.hypothesis_template!r} has no {{}} where the label belongs: type "
                 'hypothesis_template="This text is about {}."'
@@ -43,6 +43,14 @@ class ZeroShotOptions(Options):
         """The labels."""
         given = self.candidate_labels
         return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else list(given)
+
+
+def _has_place(template: object) -> bool:
+    """Whether a template has one place, for a label."""
+    try:
+        return isinstance(template, str) and template.format("a") != template
+    except (IndexError, KeyError, ValueError):
+        return False
 
 
 class _Memory(NamedTuple):

@@ -67,6 +67,8 @@ def test_a_pair_in_windows_is_read_whole() -> None:
     ("inputs", "options", "match"),
     [
         (3, {}, "neither an example nor"),
+        (b"a", {}, "neither an example nor"),
+        ("a", {"overlap": 3, "stride": 3}, "overlap came twice"),
         ([3], {}, "takes a text"),
         ({"text": "a", "second": 3, "text_pair": 3}, {}, "takes a text"),
         ("a", {"function_to_apply": "sotfmax"}, "Did you mean 'softmax'"),
@@ -167,6 +169,8 @@ def test_zero_shot() -> None:
         ({"candidate_labels": 3}, "no list of labels"),
         ({"candidate_labels": ["the " * 99]}, "type a shorter one"),
         ({"candidate_labels": ["a"], "hypothesis_template": "b"}, "has no {}"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "{} {}"}, "has no {}"),
+        ({"candidate_labels": ["a"], "hypothesis_template": None}, "has no {}"),
     ):
         with pytest.raises(UsageError, match=match):
             zero("a", **options)

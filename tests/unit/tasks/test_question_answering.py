@@ -73,6 +73,10 @@ def test_one_question_however_it_is_asked(call: tuple[Any, Any]) -> None:
     assert isinstance(qa(*call[0], **call[1]), dict)
 
 
+def test_a_text_without_tokens_has_no_answer() -> None:
+    assert qa(question="Who?", context="\u200b") == {"score": 0.0, "start": 0, "end": 0, "answer": ""}
+
+
 def test_several_questions() -> None:
     pairs = [{"question": question, "context": text} for question, text in zip(QUESTIONS, SENTENCES, strict=False)]
     one_by_one = [qa(pair) for pair in pairs]
