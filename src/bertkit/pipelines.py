@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LOOK_AHEAD = 512
 """Examples that are sorted by length at a time."""
 
+_CHARACTERS = 2**17
+"""No more examples are taken together where they have that many: vectors of all their tokens take thousands of times the room."""
+
 _logger = logging.getLogger("bertkit")
 _INERT = ("use_fast", "feature_extractor", "image_processor", "processor", "modelcard", "device_map", "num_workers")
 
@@ -280,6 +283,14 @@ def _lines(file: Iterable[Any]) -> Iterator[str]:
         yield line.rstrip("\r\n")
 
 
+def _characters(example: Any) -> int:
+    """How many characters an example has."""
+    if isinstance(example, str):
+        return len(example)
+    parts = example.values() if isinstance(example, Mapping) else example if isinstance(example, (list, tuple)) else ()
+    return sum(map(_characters, parts))
+
+
 class _Run:
     """One call of a pipeline."""
 
@@ -295,12 +306,14 @@ class _Run:
     def answers(self, examples: Sequence[Any], progress: bool) -> list[Any]:
         """The answers to a list."""
         self.single = len(examples) == 1
-        return list(self._answered(look_ahead(examples, LOOK_AHEAD, LOOK_AHEAD), progress, examples))
+        return list(
+            self._answered(look_ahead(examples, LOOK_AHEAD, LOOK_AHEAD, _characters, _CHARACTERS), progress, examples)
+        )
 
     def stream(self, examples: Iterable[Any], progress: bool) -> Generator[Any, None, None]:
         """The answers to a stream, the first of them soon."""
         self.single = False
-        return self._answered(look_ahead(examples, LOOK_AHEAD), progress, examples)
+        return self._answered(look_ahead(examples, LOOK_AHEAD, 1, _characters, _CHARACTERS), progress, examples)
 
     def _answered(self, chunks: Iterable[list[Any]], progress: bool, examples: object) -> Generator[Any, None, None]:
         with ExitStack() as stack:

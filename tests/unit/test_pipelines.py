@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import random
+import tracemalloc
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -273,3 +274,15 @@ def test_files_that_are_not_there(folder: Path, tmp_path: Path) -> None:
         pipeline("fill-mask", folder / "masked", small, engine="numpy")
     with pytest.raises(UsageError, match="came without a tokenizer"):
         pipeline("fill-mask", engine("masked", "ForMaskedLM"))
+
+
+def test_a_stream_takes_little_memory() -> None:
+    """Vectors of all tokens, which are by far the largest answers."""
+    embed = ours("feature-extraction", "plain")
+    texts = (f"{LONG[:4000]} {number}" for number in range(300))
+    tracemalloc.start()
+    for answer in embed(texts, on_long="window"):
+        assert len(answer[0]) > 500
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6  # all answers together are 150 MB

@@ -8,9 +8,8 @@ Shapes: T tokens of a batch, N rows, t tokens of a row, M places where logits ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -120,15 +119,26 @@ def split(outputs: Mapping[str, Array], wanted: Mapping[str, Grain], batch: Batc
     return rows
 
 
-def look_ahead(items: Iterable[Item], most: int, first: int = 1) -> Iterator[list[Item]]:
-    """Neighbouring items in lists, the first of `first`, each later one twice as long, up to `most`.
+def look_ahead(
+    items: Iterable[Item], most: int, first: int = 1, size: Callable[[Item], int] | None = None, room: int = 0
+) -> Iterator[list[Item]]:
+    """Neighbouring items in lists, the first of `first`, each later one up to twice as long, up to `most`.
 
-    The first answer to an endless stream so comes at once, and the memory it takes has a bound.
+    The first answer to an endless stream so comes at once, and the memory it takes has a bound. With `size`, a list ends too
+    where its items together have reached the size `room`.
 
     >>> [len(some) for some in look_ahead(range(20), most=8)]
     [1, 2, 4, 8, 5]
+    >>> list(look_ahead(["ab", "c", "def", "g"], most=8, first=8, size=len, room=3))
+    [['ab', 'c'], ['def'], ['g']]
     """
-    stream, size = iter(items), min(first, most)
-    while some := list(islice(stream, size)):
+    some: list[Item] = []
+    wanted, filled = min(first, most), 0
+    for item in items:
+        some.append(item)
+        filled += size(item) if size else 0
+        if len(some) == wanted or (size and filled >= room):
+            yield some
+            some, wanted, filled = [], min(2 * wanted, most), 0
+    if some:
         yield some
-        size = min(2 * size, most)
