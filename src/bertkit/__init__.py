@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from bertkit.models.torch.pretrained import BertPreTrainedModel as BertPreTrainedModel
     from bertkit.outputs import BertForPreTrainingOutput as BertForPreTrainingOutput
     from bertkit.outputs import ModelOutput as ModelOutput
+    from bertkit.pipelines import Pipeline as Pipeline
+    from bertkit.pipelines import pipeline as pipeline
     from bertkit.text.auto import AutoTokenizer as AutoTokenizer
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
@@ -80,11 +82,13 @@ _HOMES = {
     "Inspection": "checkpoint",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
+    "Pipeline": "pipelines",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
     "inspect": "checkpoint",
     "load_checkpoint": "checkpoint",
     "locate": "hub",
+    "pipeline": "pipelines",
     "save_checkpoint": "checkpoint",
 }
 _ROOMS = ("metrics",)  # with public names of their own

