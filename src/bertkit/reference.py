@@ -76,8 +76,8 @@ def attend(config: BertConfig, p: Arrays, name: str, x: Array, source: Array, se
             scores += np.einsum("bnkd,qkd->bnqk", k, between)
     scores *= q.shape[-1] ** -0.5
     np.copyto(scores, np.finfo(scores.dtype).min / 2, where=~sees)  # not -inf: who sees none, sees all alike
-    odds = np.exp(scores - scores.max(-1, keepdims=True))
-    probabilities = odds / odds.sum(-1, keepdims=True) * factors[:, None, None]
+    probabilities = np.exp(scores - scores.max(-1, keepdims=True))
+    probabilities *= factors[:, None, None] / probabilities.sum(-1, keepdims=True)
     context = (probabilities @ v).swapaxes(1, 2).reshape(*x.shape[:2], -1)  # [B, L, D times the heads that are left]
     return norm(config, p, name + ".output.LayerNorm", linear(p, name + ".output.dense", context) + x), probabilities
 
