@@ -171,7 +171,7 @@ def loss_of(config: BertConfig, head: str, found: Arrays, given: Inputs) -> Arra
     if head == "LMHeadModel":  # a token is predicted at the one before it
         pairs = [(logits[:, :-1], labels[:, 1:]) for logits, labels in pairs]
     if head == "ForQuestionAnswering":  # padding is among the choices; a position behind it does not count
-        pairs = [(logits, np.where(labels < logits.shape[1], labels.clip(0), -100)) for logits, labels in pairs]
+        pairs = [(x, np.where(y < x.shape[1], y.astype(int).clip(0), -100)) for x, y in pairs]
     return np.asarray(sum(cross_entropy(*pair) for pair in pairs) / (2 if head == "ForQuestionAnswering" else 1))
 
 

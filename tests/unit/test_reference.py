@@ -170,3 +170,13 @@ def test_attention_of_large_scores_is_finite() -> None:
     p |= {f"{part}{name}.weight": p[f"{part}{name}.weight"] * np.float32(1e12) for name in ("query", "key")}
     first, _ = forward(config, p, input_ids=IDS)["attentions"]
     np.testing.assert_allclose(first.sum(-1), 1, rtol=1e-6)
+
+
+def test_positions_without_a_sign_are_taken() -> None:
+    config = tiny.config()
+    p = tiny.weights(config, "ForQuestionAnswering")
+    signed, unsigned = (
+        forward(config, p, "ForQuestionAnswering", input_ids=IDS, start_positions=at, end_positions=at)["loss"]
+        for at in (np.array([1, 9]), np.array([1, 9], np.uint8))  # the second is behind the last token
+    )
+    assert np.isfinite(signed) and signed == unsigned
