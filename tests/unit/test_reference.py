@@ -11,11 +11,11 @@ import pytest
 import tiny
 
 from bertkit import BertConfig, load_checkpoint, save_checkpoint
+from bertkit.activations import activate
 from bertkit.config import ACTIVATIONS
 from bertkit.errors import UsageError
 from bertkit.parameters import kept_heads
-from bertkit.reference import activate, forward, softmax
-from bertkit.reference_losses import classification_loss, cross_entropy, span_loss
+from bertkit.reference import classification_loss, cross_entropy, forward
 
 IDS = np.array([[2, 5, 7, 3], [2, 9, 3, 4]])
 
@@ -128,10 +128,10 @@ def test_parameters_and_inputs_stay_as_they_are() -> None:
     [
         ({}, "either input_ids or inputs_embeds"),
         ({"input_ids": IDS, "inputs_embeds": np.zeros((2, 4, 8))}, "either input_ids or inputs_embeds"),
-        ({"input_ids": [[23]]}, r"word ids are 0 to 22; these are 23 to 23"),
-        ({"input_ids": [[-1]]}, r"word ids are 0 to 22"),
-        ({"input_ids": IDS, "token_type_ids": IDS}, "token_type ids are 0 to 1"),
-        ({"input_ids": IDS, "position_ids": IDS + 6}, "position ids are 0 to 9"),
+        ({"input_ids": [[23]]}, "input_ids are 0 to 22; these are 23 to 23"),
+        ({"input_ids": [[-1]]}, "input_ids are 0 to 22"),
+        ({"input_ids": IDS, "token_type_ids": IDS}, "token_type_ids are 0 to 1"),
+        ({"input_ids": IDS, "position_ids": IDS + 6}, "position_ids are 0 to 9"),
         ({"input_ids": np.ones((1, 11), int)}, "11 tokens, and max_position_embeddings is 10"),
         ({"input_ids": IDS, "attention_mask": np.ones((4, 2))}, r"attention_mask is \(4, 2\)"),
         ({"input_ids": IDS, "encoder_hidden_states": np.zeros((2, 3, 8))}, "add_cross_attention=True"),
@@ -152,7 +152,7 @@ def test_a_checkpoint_without_the_head_is_refused() -> None:
 
 
 def test_labels_out_of_range_are_refused() -> None:
-    with pytest.raises(UsageError, match="Labels are from 0 to 2; these are from 1 to 3"):
+    with pytest.raises(UsageError, match="Labels are 0 to 2, or -100; 1 to 3 came"):
         cross_entropy(np.zeros((2, 3)), np.array([1, 3]))
 
 
@@ -161,5 +161,22 @@ def test_losses_of_large_logits_are_finite() -> None:
     assert cross_entropy(logits, np.array([0])) == 2e4
     several = tiny.config(problem_type="multi_label_classification")
     assert classification_loss(several, logits, np.array([[0, 1, 0]])) == pytest.approx(math.log(2) / 3)
-    assert span_loss(logits, np.array([[1]])) == 0
-    assert (softmax(np.array([[1e30, 1e30]], np.float32)) == 0.5).all()
+    assert cross_entropy(logits, np.array([[1]])) == 0
+
+
+def test_attention_of_large_scores_is_finite() -> None:
+    config, p = small()
+    part = "bert.encoder.layer.0.attention.self."
+    p |= {f"{part}{name}.weight": p[f"{part}{name}.weight"] * np.float32(1e12) for name in ("query", "key")}
+    first, _ = forward(config, p, input_ids=IDS)["attentions"]
+    np.testing.assert_allclose(first.sum(-1), 1, rtol=1e-6)
+
+
+def test_positions_without_a_sign_are_taken() -> None:
+    config = tiny.config()
+    p = tiny.weights(config, "ForQuestionAnswering")
+    signed, unsigned = (
+        forward(config, p, "ForQuestionAnswering", input_ids=IDS, start_positions=at, end_positions=at)["loss"]
+        for at in (np.array([1, 9]), np.array([1, 9], np.uint8))  # the second is behind the last token
+    )
+    assert np.isfinite(signed) and signed == unsigned
