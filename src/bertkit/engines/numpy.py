@@ -16,6 +16,7 @@ from bertkit.engines.base import label_log_probs, layers_of
 from bertkit.errors import UsageError
 from bertkit.hub import locate
 from bertkit.parameters import expand, initial
+from bertkit.reference_inputs import Inputs
 
 Array = NDArray[Any]
 _AT_ONCE = 1024
@@ -69,7 +70,7 @@ class NumpyEngine:
         lengths, columns = batch.lengths[rows], np.arange(batch.lengths[rows].max())
         real = columns < lengths[:, None]
         places = np.where(real, batch.starts[rows][:, None] + columns, 0)
-        inputs = reference.Inputs(
+        inputs = Inputs(
             input_ids=np.where(real, batch.input_ids[places], 0),
             token_type_ids=np.where(real, batch.token_type_ids[places], 0),
             attention_mask=None if real.all() else real,
