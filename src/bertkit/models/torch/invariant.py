@@ -35,8 +35,9 @@ class batch_invariant(TorchFunctionMode):  # noqa: N801 - used like a function
             return function(*args, **(kwargs or {}))
         x, *weights = args
         rows = x.flatten(0, -2)
-        filled = F.pad(rows, (0, 0, 0, -len(rows) % _ROWS))
-        blocks = [function(block, *weights, **(kwargs or {})) for block in filled.split(_ROWS)]
-        return (
-            torch.cat(blocks)[: len(rows)].unflatten(0, x.shape[:-1]) if blocks else function(*args, **(kwargs or {}))
-        )
+        whole = len(rows) // _ROWS * _ROWS
+        blocks = [function(block, *weights, **(kwargs or {})) for block in rows[:whole].split(_ROWS) if len(block)]
+        if len(rows) > whole:
+            last = F.pad(rows[whole:], (0, 0, 0, _ROWS - len(rows) + whole))
+            blocks.append(function(last, *weights, **(kwargs or {}))[: len(rows) - whole])
+        return torch.cat(blocks).unflatten(0, x.shape[:-1]) if blocks else function(*args, **(kwargs or {}))
