@@ -31,7 +31,7 @@ def test_the_first_command_prints_what_it_says() -> None:
 
 def test_its_python_runs() -> None:
     test = doctest.DocTestParser().get_doctest("".join(blocks("python")), {}, "README.md", "README.md", 0)
-    assert len(test.examples) == 6
+    assert len(test.examples) == 9
     assert doctest.DocTestRunner().run(test).failed == 0
 
 

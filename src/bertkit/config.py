@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from bertkit import hub
 from bertkit.errors import ConfigError, did_you_mean
+
+_Range = tuple[tuple[type[Any], ...], float, float, str]
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
 """`gelu` is the exact one (erf), `gelu_new` and `gelu_pytorch_tanh` its tanh approximation, `swish` another name of `silu`."""
@@ -34,6 +38,26 @@ SIZES = {
 }
 
 FILES = ("config.json", "bert_config.json")
+
+# What a number may be: its types, the least, the most, and how a message says so. No bool, which Python counts among them.
+_COUNT: _Range = ((int,), 1, math.inf, "a whole number above 0")
+_CHANCE: _Range = ((int, float), 0, math.nextafter(1, 0), "a number from 0 up to, not including, 1")
+_RANGES: dict[str, _Range] = {
+    "vocab_size": _COUNT,
+    "hidden_size": _COUNT,
+    "num_hidden_layers": _COUNT,
+    "num_attention_heads": _COUNT,
+    "intermediate_size": _COUNT,
+    "max_position_embeddings": _COUNT,
+    "type_vocab_size": _COUNT,
+    "hidden_dropout_prob": _CHANCE,
+    "attention_probs_dropout_prob": _CHANCE,
+    "classifier_dropout": ((int, float, NoneType), *_CHANCE[1:3], f"None or {_CHANCE[3]}"),
+    "initializer_range": ((int, float), 0, math.inf, "a number, 0 or above"),
+    "layer_norm_eps": ((int, float), math.nextafter(0, 1), math.inf, "a number above 0"),
+    "chunk_size_feed_forward": ((int,), 0, math.inf, "a whole number, 0 or above"),
+}
+_CHOICES = {"hidden_act": ACTIVATIONS, "position_embedding_type": POSITIONS, "problem_type": PROBLEMS}
 
 # Fields that a file needs only where they differ from their default; BERT's other fields are always written.
 _WRITTEN_WHEN_SET = frozenset(
@@ -156,8 +180,8 @@ class BertConfig:
     eos_token_id: int | None = None
 
     # Labels. `num_labels` is their number.
-    id2label: dict[int, str] = field(default_factory=lambda: _numbered(2))
-    label2id: dict[str, int] = field(default_factory=lambda: _inverse(_numbered(2)))
+    id2label: dict[int, str] = field(default_factory=dict)  # where nothing is given: {0: "LABEL_0", 1: "LABEL_1"}
+    label2id: dict[str, int] = field(default_factory=dict)  # the inverse
     problem_type: str | None = None  # one of PROBLEMS; None: told by the labels
 
     # What a forward returns when the call does not say.
@@ -172,20 +196,16 @@ class BertConfig:
     model_type = "bert"
 
     def __init__(self, **given: Any) -> None:
-        known = {f.name for f in fields(self)} | {"num_labels", "torch_dtype"}
-        for name in given:
-            if name not in known and name not in INERT:
-                raise ConfigError(f"BertConfig has no {name!r}.{did_you_mean(name, known) or ' See help(BertConfig).'}")
+        _check_names(given)
         self._assign(given)
 
     def _assign(self, given: Mapping[str, Any]) -> None:
         """Set every field, to its default where nothing is given, then check the whole."""
-        values = {
-            name: value for name, value in given.items() if name not in ("model_type", "num_labels", "torch_dtype")
-        }
-        _check_model_type(given.get("model_type"), "The configuration")
+        if given.get("model_type") not in (None, "bert"):
+            raise _other_model("The configuration", given["model_type"])
+        values = {k: value for k, value in given.items() if k not in ("model_type", "num_labels", "torch_dtype")}
         values |= _labels(given.get("num_labels"), given.get("id2label"), given.get("label2id"))
-        values["pruned_heads"] = _pruned(given.get("pruned_heads"))
+        values["pruned_heads"] = _pruned(given["pruned_heads"]) if given.get("pruned_heads") else {}
         dtype = given.get("dtype") or given.get("torch_dtype")
         values["dtype"] = None if dtype is None else str(dtype).removeprefix("torch.")
         for f in fields(self):
@@ -253,11 +273,11 @@ class BertConfig:
 
         `overrides` are checked as the arguments of `BertConfig` are.
         """
-        cls(**overrides)  # refuses a misspelt name, which the keys of a file may not be
-        if "num_labels" in overrides and "id2label" not in overrides:
-            values = _without_labels_of_another_number(values, overrides["num_labels"])
+        if overrides:
+            _check_names(overrides)
+            values = {**_without_old_labels(values, overrides), **overrides}
         config = cls.__new__(cls)
-        config._assign({**values, **overrides})
+        config._assign(values)
         return config
 
     @classmethod
@@ -296,7 +316,8 @@ class BertConfig:
             )
         path = place.file if place.file and place.file.suffix == ".json" else place.fetch(*FILES)
         values = read_json(path)
-        _check_model_type(values.get("model_type"), str(path))
+        if values.get("model_type") not in (None, "bert"):
+            raise _other_model(str(path), values["model_type"])
         return cls.from_dict(values, **overrides)
 
     # Where they go.
@@ -345,34 +366,22 @@ class BertConfig:
 
     def validate(self) -> None:
         """Refuse a configuration that cannot be. Called when one is made, read or written."""
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
-            _check(self, name, _is_count, "a whole number above 0")
-        for name in ("max_position_embeddings", "type_vocab_size"):
-            _check(self, name, _is_count, "a whole number above 0")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            _check(self, name, _is_chance, "a number from 0 up to, not including, 1")
-        _check(
-            self,
-            "classifier_dropout",
-            lambda x: x is None or _is_chance(x),
-            "None or a number from 0 up to, not including, 1",
-        )
-        _check(self, "initializer_range", lambda x: _is_number(x) and x >= 0, "a number, 0 or above")
-        _check(self, "layer_norm_eps", lambda x: _is_number(x) and x > 0, "a number above 0")
-        _check(self, "chunk_size_feed_forward", lambda x: type(x) is int and x >= 0, "a whole number, 0 or above")
-        for name, accepted in (
-            ("hidden_act", ACTIVATIONS),
-            ("position_embedding_type", POSITIONS),
-            ("problem_type", PROBLEMS),
-        ):
-            _check(self, name, accepted.__contains__, "one of " + ", ".join(map(str, accepted)))
+        for name, (types, least, most, accepted) in _RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, types) and not isinstance(value, bool) and (value is None or least <= value <= most):
+                continue
+            raise ConfigError(f"{name} is {value!r}, and must be {accepted}.")
+        for name, choices in _CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                near = did_you_mean(value, filter(None, choices)) if isinstance(value, str) else ""
+                raise ConfigError(f"{name} is {value!r}, and must be one of {', '.join(map(str, choices))}.{near}")
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
                 f"hidden_size {self.hidden_size} cannot be shared by num_attention_heads {self.num_attention_heads}: "
                 f"choose a width that is a multiple of the heads, such as {self._divisible_width()}."
             )
         for layer, heads in self.pruned_heads.items():
-            if not 0 <= layer < self.num_hidden_layers or not {*heads} <= {*range(self.num_attention_heads)}:
+            if not 0 <= layer < self.num_hidden_layers or any(not 0 <= n < self.num_attention_heads for n in heads):
                 raise ConfigError(
                     f"pruned_heads names {heads} of layer {layer}; layers are 0 to {self.num_hidden_layers - 1} and heads "
                     f"0 to {self.num_attention_heads - 1}."
@@ -399,7 +408,8 @@ class AutoConfig:
     @staticmethod
     def for_model(model_type: str, **given: Any) -> BertConfig:
         """The configuration class of a model type, which here is "bert"."""
-        _check_model_type(model_type, "AutoConfig.for_model")
+        if model_type not in (None, "bert"):
+            raise _other_model("AutoConfig.for_model", model_type)
         return BertConfig(**given)
 
 
@@ -416,17 +426,16 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return values
 
 
-def _check_model_type(model_type: object, who: str) -> None:
-    if model_type not in (None, "bert"):
-        raise ConfigError(f"{who} is of model_type {model_type!r}. bertkit is BERT alone: it takes model_type 'bert'.")
+def _check_names(given: Iterable[str]) -> None:
+    """Refuses an argument that is no field of ours, nor a name that others pass along."""
+    known = {f.name for f in fields(BertConfig)} | {"num_labels", "torch_dtype"}
+    for name in given:
+        if name not in known and name not in INERT:
+            raise ConfigError(f"BertConfig has no {name!r}.{did_you_mean(name, known) or ' See help(BertConfig).'}")
 
 
-def _numbered(count: int) -> dict[int, str]:
-    return {i: f"LABEL_{i}" for i in range(count)}
-
-
-def _inverse(id2label: Mapping[int, str]) -> dict[str, int]:
-    return {label: i for i, label in id2label.items()}
+def _other_model(who: str, model_type: object) -> ConfigError:
+    return ConfigError(f"{who} is of model_type {model_type!r}. bertkit is BERT alone: it takes model_type 'bert'.")
 
 
 def _labels(
@@ -439,8 +448,9 @@ def _labels(
         elif label2id:
             names = {int(i): label for label, i in label2id.items()}
         else:
-            names = _numbered(2 if count is None else count)
-        numbers = {label: int(i) for label, i in label2id.items()} if label2id else _inverse(names)
+            names = {i: f"LABEL_{i}" for i in range(2 if count is None else count)}
+        pairs = label2id.items() if label2id else [(label, i) for i, label in names.items()]
+        numbers = {label: int(i) for label, i in pairs}
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"Labels are {{0: 'first', 1: 'second', ...}} in id2label, or a num_labels above 0: {error}."
@@ -452,34 +462,16 @@ def _labels(
 
 def _pruned(heads: Any) -> dict[int, list[int]]:
     try:
-        return {int(layer): sorted({int(head) for head in of_layer}) for layer, of_layer in (heads or {}).items()}
+        return {int(layer): sorted({int(head) for head in of_layer}) for layer, of_layer in heads.items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"pruned_heads is {heads!r}, and must be like {{0: [2, 5]}}: a layer and its heads."
         ) from error
 
 
-def _without_labels_of_another_number(values: Mapping[str, Any], count: int | None) -> dict[str, Any]:
-    """A file's labels make way for another number of labels; those of the same number keep their names."""
-    if count is None or len(values.get("id2label") or ()) == count:
+def _without_old_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's labels make way for others, or for another number of them; else they keep their names."""
+    count = overrides.get("num_labels")
+    if not overrides.keys() & {"id2label", "label2id"} and count in (None, len(values.get("id2label") or ())):
         return dict(values)
-    return {name: value for name, value in values.items() if name not in ("id2label", "label2id")}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and value > 0
-
-
-def _is_chance(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
-
-
-def _check(config: BertConfig, name: str, accepts: Any, accepted: str) -> None:
-    value = getattr(config, name)
-    if not accepts(value):
-        near = did_you_mean(value, ACTIVATIONS + POSITIONS) if isinstance(value, str) else ""
-        raise ConfigError(f"{name} is {value!r}, and must be {accepted}.{near}")
+    return {name: value for name, value in values.items() if name not in ("num_labels", "id2label", "label2id")}

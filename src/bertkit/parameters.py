@@ -140,19 +140,35 @@ def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
     >>> len(parameters), parameters["cls.predictions.bias"].shape
     (42, (30522,))
     """
-    sizes = _sizes(config, head)
+    hidden, heads, positions = config.hidden_size, config.num_attention_heads, config.max_position_embeddings
+    sizes = {
+        "V": config.vocab_size,
+        "H": hidden,
+        "I": config.intermediate_size,
+        "P": positions,
+        "T": config.type_vocab_size,
+        "C": 1 if head == "ForMultipleChoice" else len(config.id2label),
+        "D": hidden // heads,
+        "R": 2 * positions - 1,
+        "2": 2,
+    }
+    kept = [len(kept_heads(config, layer)) for layer in range(config.num_hidden_layers)]
+    absent = () if head is None else tuple(part for part in PARTS if part not in HEADS[head])
     found = {}
     for row in TABLE:
-        if not _has(config, head, row):
+        symbols = row.shape.split()
+        if row.name.startswith(absent) or ("R" in symbols and config.position_embedding_type == "absolute"):
             continue
+        templates = [row.name]
+        if config.add_cross_attention and ".attention." in row.name and "R" not in symbols:
+            templates.append(crossed(row.name))
         for layer in range(config.num_hidden_layers) if "{}" in row.name else [None]:
-            for template in _templates(config, row):
+            for template in templates:
                 # Only a layer's attention to its own tokens is ever pruned.
-                heads = len(kept_heads(config, None if template != row.name else layer))
-                local = sizes | {"A": heads * sizes["D"]}
-                shape = tuple(local[symbol] for symbol in row.shape.split())
-                found[template.format(layer)] = Parameter(template.format(layer), shape, row, layer)
-    if not config.tie_word_embeddings and _wants(head, "cls.predictions."):
+                sizes["A"] = sizes["D"] * (heads if layer is None or template != row.name else kept[layer])
+                name = template.format(layer)
+                found[name] = Parameter(name, tuple(sizes[symbol] for symbol in symbols), row, layer)
+    if not config.tie_word_embeddings and "cls.predictions." not in absent:
         table = found["bert.embeddings.word_embeddings.weight"]
         found[table.row.alias] = Parameter(table.row.alias, table.shape, UNTIED)
     return found
@@ -170,36 +186,6 @@ def kept_heads(config: BertConfig, layer: int | None) -> list[int]:
 
 UNTIED = Row("cls.predictions.decoder.weight", "V H", "dense", "")
 """The vocabulary projection of a model that does not take its word embedding for it."""
-
-
-def _sizes(config: BertConfig, head: str | None) -> dict[str, int]:
-    return {
-        "V": config.vocab_size,
-        "H": config.hidden_size,
-        "I": config.intermediate_size,
-        "P": config.max_position_embeddings,
-        "T": config.type_vocab_size,
-        "C": 1 if head == "ForMultipleChoice" else config.num_labels,
-        "D": config.hidden_size // config.num_attention_heads,
-        "R": 2 * config.max_position_embeddings - 1,
-        "2": 2,
-    }
-
-
-def _has(config: BertConfig, head: str | None, row: Row) -> bool:
-    if "distance_embedding" in row.name:
-        return config.position_embedding_type != "absolute"
-    return all(not row.name.startswith(part) or _wants(head, part) for part in PARTS)
-
-
-def _wants(head: str | None, part: str) -> bool:
-    return head is None or part in HEADS[head]
-
-
-def _templates(config: BertConfig, row: Row) -> list[str]:
-    """The row's name and, for one of the attention where there is cross-attention too, its counterpart there."""
-    both = config.add_cross_attention and ".attention." in row.name and "distance_embedding" not in row.name
-    return [row.name, crossed(row.name)] if both else [row.name]
 
 
 def crossed(name: str) -> str:

@@ -110,6 +110,17 @@ def test_a_call_overrides_a_file(tmp_path: Path) -> None:
         BertConfig.from_pretrained(tmp_path, hidden_dropout=0.0)
 
 
+def test_what_a_call_overrides_is_judged_beside_the_rest_of_the_file() -> None:
+    """Five heads do not share the default width, and do share that of the file."""
+    narrow = {"hidden_size": 320, "num_attention_heads": 4, "id2label": {"0": "no", "1": "yes"}, "num_labels": 2}
+    assert BertConfig.from_dict(narrow, num_attention_heads=5).num_attention_heads == 5
+    named = BertConfig.from_dict({**narrow, "label2id": {"no": 0, "yes": 1}}, id2label={0: "a", 1: "b", 2: "c"})
+    assert named.label2id == {"a": 0, "b": 1, "c": 2}
+    assert BertConfig.from_dict(narrow, label2id={"x": 0}).id2label == {0: "x"}
+    with pytest.raises(ConfigError, match="num_labels is 3, and id2label has 1"):
+        BertConfig.from_dict(narrow, num_labels=3, id2label={0: "a"})
+
+
 def test_older_spellings() -> None:
     config = BertConfig(torch_dtype="torch.float16")
     assert config.dtype == config.torch_dtype == "float16"

@@ -131,7 +131,7 @@ class TestDisk:
             hub.locate(tmp_path).fetch("config.json")
 
     def test_a_built_in_model(self, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setattr(hub, "ASSETS", folder.parent)
+        monkeypatch.setattr(hub.place, "ASSETS", folder.parent)
         assert hub.built_in_models() == ["model"]
         assert hub.locate("model").fetch("config.json") == folder / "config.json"
         (tmp_path / "elsewhere" / "model").mkdir(parents=True)

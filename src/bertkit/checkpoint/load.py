@@ -14,7 +14,7 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import open_source
 from bertkit.config import FILES, BertConfig
 from bertkit.errors import LoadError, UsageError
-from bertkit.parameters import HEADS, PARTS, TABLE, Parameter, expand, head_of
+from bertkit.parameters import HEADS, PARTS, TABLE, UNTIED, Parameter, expand, head_of
 
 logger = logging.getLogger("bertkit")
 
@@ -82,6 +82,14 @@ def load_checkpoint(
     if config is None:
         config = BertConfig.from_json_file(place.fetch(*FILES))
     source = open_source(place, formats, variant)
+    if head in HEADS and source.layout == "huggingface" and not prefix:
+        # The commonest file is as the table has it, so that there is nothing to name and to report.
+        wanted = {name: parameter.shape for name, parameter in expand(config, head).items()}
+        given = source.tensors
+        if head == "Model":  # which is saved without the `bert.` of its names
+            given = {name if name.startswith("bert.") else f"bert.{name}": array for name, array in given.items()}
+        if wanted == {name: array.shape for name, array in given.items()}:
+            return {name: given[name] for name in wanted}, LoadReport(str(source.path), head, tuple(wanted))
     found = canonical(source.tensors, source.layout, prefix)
     head = head_of(head) if head else told_head(config, found.tensors)
     tensors, report = fit(found, config, head, str(source.path), ignore_mismatched_sizes)
@@ -130,10 +138,11 @@ def _without_aliases(given: Tensors, wanted: dict[str, Parameter], tied: bool) -
     """Without the second names of tied tensors; where only the second name is there, it becomes the first.
 
     transformers 5 keeps two biases in a model whose vocabulary projection is not tied, and adds the one with the second name.
+    The projection itself is then a matrix of its own, of a head that a class has or leaves out.
     """
     given = dict(given)
     for row in TABLE:
-        if row.alias and row.alias in given and row.alias not in wanted:
+        if row.alias and row.alias in given and row.alias not in wanted and (tied or row.alias != UNTIED.name):
             array = given.pop(row.alias)
             given[row.name] = given.get(row.name, array) if tied else array
     return given

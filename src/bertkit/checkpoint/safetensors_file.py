@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -46,24 +47,37 @@ _CODES = {name: code for code, name in _DTYPES.items()}
 def read(path: str | os.PathLike[str]) -> Tensors:
     """The tensors of a file, as views of the mapped file."""
     data = map_file(path)
-    start, header = _header(data, path)
-    header.pop("__metadata__", None)
+    header = _header(data, path)
+    start = 8 + int.from_bytes(data[:8], "little")
     tensors: Tensors = {}
-    end_before = 0
-    for name, begin, end, dtype, shape in sorted(_entries(header, path), key=lambda entry: entry[1:3]):
-        if begin != end_before or end - begin != prod(shape) * dtype.itemsize:
+    spans = []
+    for name, entry in header.items():
+        match entry:
+            case {"dtype": str(code), "shape": list(shape), "data_offsets": [int(begin), int(end)]} if len(
+                shape
+            ) <= MOST_DIMENSIONS and all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
+                if code not in _DTYPES:
+                    raise FileFormatError(f"{name} of {path} is of type {code}; we read {', '.join(_DTYPES)}.")
+                dtype = dtype_named("bfloat16") if code == "BF16" else np.dtype(_DTYPES[code])
+            case _:
+                raise FileFormatError(
+                    f"{name} of {path} is described as {str(entry)[:80]}, where dtype, shape and data_offsets were due: "
+                    "the file is damaged; download or copy it again."
+                )
+        if end - begin != prod(shape) * dtype.itemsize or end > len(data) - start:
             raise FileFormatError(
-                f"{name} of {path} lies at bytes {begin} to {end}, where one of shape {list(shape)} and type {dtype} "
-                f"was due from byte {end_before} on: the file is damaged; download or copy it again."
+                f"{name} of {path}, of shape {shape} and type {dtype}, cannot lie at bytes {begin} to {end} of "
+                f"{len(data) - start}: the file is cut off or damaged; download or copy it again."
             )
-        end_before = end
-        tensors[name] = view(data, dtype, shape, start + begin, f"{name} of {path}")
-    if start + end_before != len(data):
-        raise FileFormatError(
-            f"{path} has {len(data)} bytes, and its header speaks of {start + end_before}: it is cut off or has "
-            "something appended; download or copy it again."
-        )
-    return {name: tensors[name] for name in header}
+        spans.append((begin, end, name))
+        tensors[name] = view(data, dtype, tuple(shape), start + begin, f"{name} of {path}")
+    for (_, end, _), (begin, _, name) in pairwise([(0, 0, ""), *sorted(spans), (len(data) - start, 0, "its end")]):
+        if begin != end:
+            raise FileFormatError(
+                f"{path} has {name} at byte {begin} of its tensors, where it was due at byte {end}: the file is damaged "
+                "or has something appended; download or copy it again."
+            )
+    return tensors
 
 
 def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], on_bytes: OnBytes = lambda count: None) -> None:
@@ -90,8 +104,8 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], on_bytes: 
             on_bytes(array.nbytes)
 
 
-def _header(data: memoryview, path: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
-    """Where the tensors' bytes begin, and the parsed header."""
+def _header(data: memoryview, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the header says of each tensor, not checked yet."""
     length = int.from_bytes(data[:8], "little")
     if length > LONGEST_HEADER:
         raise UnsafeFileError(
@@ -100,45 +114,16 @@ def _header(data: memoryview, path: str | os.PathLike[str]) -> tuple[int, dict[s
     if len(data) < 8 + length:
         raise FileFormatError(f"{path} is cut off inside its header: download or copy it again.")
     try:
-        header = json.loads(bytes(data[8 : 8 + length]), object_pairs_hook=_without_duplicates)
+        # Objects become tuples of pairs, which show a name that stands there twice; arrays stay lists.
+        pairs = json.loads(bytes(data[8 : 8 + length]), object_pairs_hook=tuple)
+        if not isinstance(pairs, tuple):
+            raise ValueError(f"it is a {type(pairs).__name__}, not an object")
+        header = {name: dict(entry) if isinstance(entry, tuple) else entry for name, entry in pairs}
+        if len(header) < len(pairs) or any(isinstance(e, tuple) and len(header[name]) < len(e) for name, e in pairs):
+            raise ValueError("a name stands there twice")
     except (ValueError, RecursionError) as error:
         raise FileFormatError(
-            f"{path} is not a safetensors file, or a damaged one: its header is no JSON ({error})."
+            f"{path} is not a safetensors file, or a damaged one: its header is no JSON as it should be ({error})."
         ) from error
-    if not isinstance(header, dict):
-        raise FileFormatError(
-            f"{path} is not a safetensors file: its header is a {type(header).__name__}, not an object."
-        )
-    return 8 + length, header
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name stands there twice")
-    return found
-
-
-def _entries(
-    header: dict[str, Any], path: str | os.PathLike[str]
-) -> list[tuple[str, int, int, np.dtype[np.generic], tuple[int, ...]]]:
-    """Name, first byte, end, type and shape of every tensor."""
-    entries = []
-    for name, entry in header.items():
-        match entry:
-            case {"dtype": str(code), "shape": list(shape), "data_offsets": [int(begin), int(end)]} if len(
-                shape
-            ) <= MOST_DIMENSIONS and all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
-                entries.append((name, begin, end, _dtype(code, name, path), tuple(shape)))
-            case _:
-                raise FileFormatError(
-                    f"{name} of {path} is described as {str(entry)[:80]}, where dtype, shape and data_offsets were due: "
-                    "the file is damaged; download or copy it again."
-                )
-    return entries
-
-
-def _dtype(code: str, name: str, path: str | os.PathLike[str]) -> np.dtype[np.generic]:
-    if code not in _DTYPES:
-        raise FileFormatError(f"{name} of {path} is of type {code}; we read {', '.join(_DTYPES)}.")
-    return dtype_named(_DTYPES[code])
+    header.pop("__metadata__", None)
+    return header

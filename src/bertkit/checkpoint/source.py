@@ -68,47 +68,37 @@ def open_source(place: Place, formats: Sequence[str] | None = None, variant: str
     for format in formats or ():
         if format not in NAMES:
             raise UsageError(f"There is no format {format!r}; we read {', '.join(NAMES)}.{did_you_mean(format, NAMES)}")
+    names = [name for format in formats or NAMES for name in NAMES[format]]
+    if variant:  # model.safetensors -> model.fp16.safetensors, and x.index.json -> x.index.fp16.json
+        names = [f"{stem}.{variant}.{ending}" for stem, _, ending in (name.rpartition(".") for name in names)]
+    elif "google" in (formats or NAMES):
+        names += sorted(name for name in place.files if re.fullmatch(r"[\w.-]*ckpt[\w.-]*\.index", name))
     named = place.file if place.file and place.file.name not in FILES else None  # config.json stands for its folder
-    path = named or _find(place, formats or tuple(NAMES), variant)
-    format = _format(path)
-    tensors = _read_shards(place, path, format) if path.name.endswith(".json") else _read_one(place, path, format)
+    path = named or place.find(*names)
+    if path is None:
+        looked, there = ", ".join(dict.fromkeys(names)), ", ".join(place.files[:10]) or "no files"
+        raise HubError(f"There are no weights in {place.where}: we look for {looked}. It has {there}.")
+    format = _ENDINGS.get(path.suffix) or _format_of_index(path)
+    if format == "google":
+        _fetch_data(place, path)
+    tensors = _read_shards(place, path, format) if path.suffix == ".json" else _READ[format](path)
     layout = "google2" if format == "google" and google2.is_google2(tensors) else _LAYOUT[format]
     return Source(path, format, layout, tensors)
 
 
-def _find(place: Place, formats: Sequence[str], variant: str | None) -> Path:
-    names = [_with_variant(name, variant) for format in formats for name in NAMES[format]]
-    if "google" in formats and not variant:
-        names += sorted(name for name in place.files if re.fullmatch(r"[\w.-]*ckpt[\w.-]*\.index", name))
-    path = place.find(*names)
-    if path is None:
-        there = ", ".join(place.files[:10]) or "no files"
-        raise HubError(
-            f"There are no weights in {place.where}: we look for {', '.join(dict.fromkeys(names))}. It has {there}."
-        )
-    return path
-
-
-def _with_variant(name: str, variant: str | None) -> str:
-    """`model.safetensors` -> `model.fp16.safetensors`, and `x.index.json` -> `x.index.fp16.json`."""
-    stem, _, ending = name.rpartition(".")
-    return f"{stem}.{variant}.{ending}" if variant else name
-
-
-def _format(path: Path) -> str:
-    name = re.sub(r"\.index(\.[\w-]+)?\.json$", "", path.name)
-    ending = os.path.splitext(name)[1]
+def _format_of_index(path: Path) -> str:
+    """The format of the files that `model.safetensors.index.json` and the like name."""
+    ending = os.path.splitext(re.sub(r"\.index(\.[\w-]+)?\.json$", "", path.name))[1]
     if ending not in _ENDINGS:
         raise FileFormatError(f"{path} ends in none of {', '.join(_ENDINGS)}, by which we tell what a file holds.")
     return _ENDINGS[ending]
 
 
-def _read_one(place: Place, path: Path, format: str) -> Tensors:
-    if format == "google":
-        for name in place.files:
-            if name.startswith(path.name.removesuffix(".index") + ".data-"):
-                place.fetch(name)
-    return _READ[format](path)
+def _fetch_data(place: Place, index: Path) -> None:
+    """The files with the numbers, which Google's index does not name."""
+    for name in place.files:
+        if name.startswith(index.name.removesuffix(".index") + ".data-"):
+            place.fetch(name)
 
 
 def _read_shards(place: Place, index: Path, format: str) -> Tensors:

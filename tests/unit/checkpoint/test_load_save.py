@@ -14,7 +14,9 @@ import tiny
 
 from bertkit import convert, hub, inspect, load_checkpoint, save_checkpoint
 from bertkit.checkpoint import safetensors_file
+from bertkit.checkpoint.canonical import canonical
 from bertkit.checkpoint.files import Tensors
+from bertkit.checkpoint.load import fit
 from bertkit.checkpoint.save import byte_count
 from bertkit.config import BertConfig
 from bertkit.errors import ConfigError, FileFormatError, HubError, LoadError, UnsafeFileError, UsageError
@@ -239,6 +241,27 @@ def test_the_second_name_of_the_vocabulary_projection(tmp_path: Path, tied: bool
     del weights["cls.predictions.bias"]
     safetensors_file.write(tmp_path / "model.safetensors", weights | more)
     assert "cls.predictions.bias" in load_checkpoint(tmp_path, "ForMaskedLM")[0]
+
+
+@pytest.mark.parametrize("head", ["Model", "ForTokenClassification"])
+def test_a_vocabulary_projection_of_its_own_is_no_word_embedding(tmp_path: Path, head: str) -> None:
+    weights = saved(tmp_path, "ForMaskedLM", tie_word_embeddings=False)
+    tensors, report = load_checkpoint(tmp_path, head)
+    name = "bert.embeddings.word_embeddings.weight"
+    np.testing.assert_array_equal(tensors[name], weights[name])
+    assert "cls.predictions.decoder.weight" in report.left_out
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("head", HEADS)
+def test_a_file_that_is_as_the_table_has_it_is_reported_like_any_other(tmp_path: Path, head: str, tied: bool) -> None:
+    config = tiny.config(tie_word_embeddings=tied)
+    weights = tiny.weights(config, head)
+    safetensors_file.write(tmp_path / "model.safetensors", weights)
+    tensors, report = load_checkpoint(tmp_path, head, config=config)
+    assert_equal(tensors, weights)
+    found = canonical(weights, "huggingface")
+    assert (list(tensors), report) == (list(weights), fit(found, config, head, report.source)[1])
 
 
 def test_the_class_is_told_by_the_parts_when_nothing_says_it(tmp_path: Path) -> None:

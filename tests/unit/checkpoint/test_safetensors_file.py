@@ -163,6 +163,11 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "a name twice": _file(
         b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
     ),
+    "a name twice in an entry": _file(b'{"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}'),
+    "shape is an object": _file({"a": _entry(shape={})}, b"\0" * 4),
+    "offsets are an object": _file({"a": _entry(offsets={"0": 0, "8": 8})}),
+    "empty, at a byte of 4300 digits": _file({"a": _entry(shape=[0], offsets=[int("9" * 4300)] * 2)}, b""),
+    "a product of more digits than are printed": _file({"a": _entry(shape=[int("9" * 4300)] * 2)}),
     "entry is a number": _file({"a": 3}),
     "no offsets": _file({"a": {"dtype": "F32", "shape": [2]}}),
     "negative size": _file({"a": _entry(shape=[-2])}),

@@ -106,7 +106,7 @@ def classification_loss(config: BertConfig, logits: Tensor, labels: Tensor) -> T
     if config.problem_type == "regression":
         return F.mse_loss(logits.squeeze().float(), labels.squeeze().float())
     if config.problem_type == "single_label_classification":
-        return cross_entropy(logits, labels.view(-1))
+        return F.cross_entropy(logits.float(), labels.view(-1), ignore_index=IGNORED)
     return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
 
 
@@ -204,7 +204,7 @@ class BertForPreTraining(BertPreTrainedModel):
             return_dict=True,
         )
         x, predict = states["last_hidden_state"], self.cls.predictions
-        related = self.cls.seq_relationship(states.pooler_output)
+        related = self.cls.seq_relationship(states["pooler_output"])
         loss = None
         if inputs.labels is not None and next_sentence_label is not None:
             loss = vocabulary_loss(predict, x, inputs.labels)
@@ -401,7 +401,7 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        logits = self.cls.seq_relationship(states.pooler_output)
+        logits = self.cls.seq_relationship(states["pooler_output"])
         output = NextSentencePredictorOutput(
             loss=None if labels is None else cross_entropy(logits, labels.view(-1)),
             logits=logits,
@@ -451,7 +451,7 @@ class BertForSequenceClassification(BertPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        logits = self.classifier(self.dropout(states.pooler_output))
+        logits = self.classifier(self.dropout(states["pooler_output"]))
         output = SequenceClassifierOutput(
             loss=None if labels is None else classification_loss(self.config, logits, labels),
             logits=logits,
@@ -514,7 +514,7 @@ class BertForMultipleChoice(BertPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        logits = self.classifier(self.dropout(states.pooler_output)).view(-1, choices)
+        logits = self.classifier(self.dropout(states["pooler_output"])).view(-1, choices)
         output = MultipleChoiceModelOutput(
             loss=None if labels is None else cross_entropy(logits, labels),
             logits=logits,

@@ -36,6 +36,7 @@ from bertkit.models.torch.packing import (
 )
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import BaseModelOutputWithPoolingAndCrossAttentions
+from bertkit.parameters import kept_heads
 
 ACTIVATION: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
@@ -105,7 +106,8 @@ class BertSelfAttention(nn.Module):
         self.head_size = config.hidden_size // config.num_attention_heads
         self.layer = layer
         self.cross = cross
-        width = (config.num_attention_heads - len(config.pruned_heads.get(layer, ()))) * self.head_size
+        self.heads = list(range(config.num_attention_heads) if cross else kept_heads(config, layer))
+        width = len(self.heads) * self.head_size
         self.query = nn.Linear(config.hidden_size, width)
         self.key = nn.Linear(config.hidden_size, width)
         self.value = nn.Linear(config.hidden_size, width)
@@ -125,7 +127,7 @@ class BertSelfAttention(nn.Module):
             k, v = self.key(x).unflatten(1, (-1, self.head_size)), self.value(x).unflatten(1, (-1, self.head_size))
         bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k, layout)
         context = run.attend(q, k, v, layout, bias, self.attention_dropout if self.training else 0.0)
-        of_heads = None if run.head_mask is None else run.head_mask[self.layer][:, None]  # [A, 1]
+        of_heads = None if run.head_mask is None else run.head_mask[self.layer, self.heads][:, None]  # [A, 1]
         if of_heads is not None:
             context = context * of_heads
         if self.layer in run.weights_of:
@@ -191,21 +193,12 @@ class BertAttention(nn.Module):
         """[T, H] -> [T, H]."""
         return self.output(self.self(x, run), x)
 
-    def prune_heads(self, heads: Collection[int], before: Collection[int]) -> None:
-        """Remove heads, numbered as in the whole model. before: those that were removed already."""
+    def prune_heads(self, heads: Collection[int]) -> None:
+        """Remove heads, numbered as in the whole model."""
         attention = self.self
-        there = [
-            head
-            for head in range(attention.query.out_features // attention.head_size + len(before))
-            if head not in before
-        ]
-        kept = torch.cat(
-            [
-                torch.arange(attention.head_size) + i * attention.head_size
-                for i, head in enumerate(there)
-                if head not in heads
-            ]
-        )
+        here = torch.arange(len(attention.heads) * attention.head_size).view(len(attention.heads), -1)
+        kept = here[[i for i, head in enumerate(attention.heads) if head not in heads]].flatten()
+        attention.heads = [head for head in attention.heads if head not in heads]
         for dense in (attention.query, attention.key, attention.value):
             _keep(dense, kept, 0)
         _keep(self.output.dense, kept, 1)
@@ -354,7 +347,7 @@ class BertModel(BertPreTrainedModel):
         x = self.encoder(x, run)
         output = BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=x if inputs is input_ids else layout.unpack(x),
-            pooler_output=None if self.pooler is None else layout.unpack_rows(self.pooler(layout.first(x))),
+            pooler_output=None if self.pooler is None else layout.unpack_rows(self.pooler(x[layout.firsts])),
             past_key_values=Cache(run.new_cache) if keeps_cache else None,
             hidden_states=None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
             attentions=tuple(run.weights) if run.weights_of else None,
@@ -452,4 +445,4 @@ class BertModel(BertPreTrainedModel):
             raise UsageError(
                 "Cross-attention takes a rectangle: leave out lengths, and give attention_mask for padding."
             )
-        return Rectangle(layout.grid, layout.real, None if mask is None else visible(mask != 0))
+        return Rectangle(layout.grid, layout.device, layout.real, None if mask is None else visible(mask != 0))

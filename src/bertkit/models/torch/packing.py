@@ -46,6 +46,7 @@ class Packed:
     lengths: of the sequences that have tokens, the longest first.
     rows: [number of lengths], the row of the batch that each is.
     columns: [T], the position of each token in its row.
+    firsts: [number of lengths], where the first token of each lies here.
     """
 
     outer: tuple[int, ...]
@@ -55,6 +56,7 @@ class Packed:
     lengths: list[int]
     rows: Tensor
     columns: Tensor
+    firsts: Tensor
     causal: bool = False
 
     @staticmethod
@@ -63,9 +65,10 @@ class Packed:
         lengths, rows = mask.sum(1).sort(descending=True, stable=True)
         row, column = mask[rows].nonzero(as_tuple=True)
         cells = rows[row] * mask.shape[1] + column
-        there = lengths[lengths > 0].tolist()
+        lengths = lengths[lengths > 0]
         shape = (mask.shape[0], mask.shape[1])
-        return Packed(shape, shape, cells, cells, there, rows[: len(there)], column, causal)
+        firsts = lengths.cumsum(0) - lengths
+        return Packed(shape, shape, cells, cells, lengths.tolist(), rows[: len(lengths)], column, firsts, causal)
 
     @staticmethod
     def from_lengths(lengths: Sequence[int], device: torch.device, causal: bool = False) -> Packed:
@@ -75,13 +78,14 @@ class Packed:
         rows = torch.tensor(order[: len(there)], dtype=torch.long, device=device)
         sizes = torch.tensor(there, dtype=torch.long, device=device)
         here = torch.arange(sum(there), device=device)
-        column = here - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+        firsts = sizes.cumsum(0) - sizes
+        column = here - firsts.repeat_interleave(sizes)
         grid = (len(lengths), max(there, default=0))
         starts = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.long, device=device)
         sorted_already = there == list(lengths)
         places = None if sorted_already else starts[rows].repeat_interleave(sizes) + column
         cells = rows.repeat_interleave(sizes) * grid[1] + column
-        return Packed((len(here),), grid, cells, places, there, rows, column, causal)
+        return Packed((len(here),), grid, cells, places, there, rows, column, firsts, causal)
 
     @cached_property
     def boundaries(self) -> Tensor:
@@ -107,10 +111,6 @@ class Packed:
             return x
         whole = x.new_zeros(math.prod(self.outer), *x.shape[1:]).index_copy(0, self.places, x)
         return whole.view(*self.outer, *x.shape[1:])
-
-    def first(self, x: Tensor) -> Tensor:
-        """[T, H] -> [sequences, H], the first token of each."""
-        return x[self.boundaries[:-1].long()]
 
     def unpack_rows(self, x: Tensor) -> Tensor:
         """[sequences, ...] -> [B, ...], zeros for a row without tokens."""
@@ -146,6 +146,7 @@ class Rectangle:
     """
 
     grid: tuple[int, int]
+    device: torch.device
     real: Tensor | None = None
     mask: Tensor | None = None
     causal: bool = False
@@ -167,12 +168,11 @@ class Rectangle:
             return whole
         return whole.masked_fill(~self.real.view(*self.grid, *[1] * (whole.dim() - 2)), 0)
 
-    def first(self, x: Tensor) -> Tensor:
-        """[T, H] -> [B, H], the first real token of each row."""
-        whole = self.to_grid(x)
-        if self.real is None:
-            return whole[:, 0]
-        return whole[torch.arange(self.grid[0], device=x.device), self.real.int().argmax(1)]
+    @property
+    def firsts(self) -> Tensor:
+        """[B], where the first real token of each row lies in [T]."""
+        starts = torch.arange(self.grid[0], device=self.device) * self.grid[1]
+        return starts if self.real is None else starts + self.real.int().argmax(1)
 
     def unpack_rows(self, x: Tensor) -> Tensor:
         """[B, ...] -> [B, ...], zeros for a row without tokens."""
@@ -332,7 +332,7 @@ def arrange(
             "with tokens that are packed."
         )
     elif attention_mask is None:
-        layout = Rectangle((sides[0], sides[1]), causal=causal, past=past or 0)
+        layout = Rectangle((sides[0], sides[1]), given.device, causal=causal, past=past or 0)
     elif (
         past is not None
         or padding_too
@@ -343,7 +343,7 @@ def arrange(
     ):
         layout = _masked_rectangle((sides[0], sides[1]), attention_mask, causal, past or 0)
     elif bool(attention_mask.all()):
-        layout = Rectangle((sides[0], sides[1]), causal=causal)
+        layout = Rectangle((sides[0], sides[1]), given.device, causal=causal)
     else:
         layout = Packed.from_mask(attention_mask != 0, causal)
     if position_ids is not None:
@@ -385,10 +385,10 @@ def _masked_rectangle(sides: tuple[int, int], attention_mask: Tensor, causal: bo
     rows, length = sides
     mask = attention_mask != 0
     if tuple(mask.shape) == (rows, past + length):
-        return Rectangle(sides, mask[:, past:], visible(mask, length if causal else 0), past=past)
+        return Rectangle(sides, mask.device, mask[:, past:], visible(mask, length if causal else 0), past=past)
     if past or tuple(mask.shape) not in ((rows, length, length), (rows, 1, length, length)):
         raise UsageError(
             f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[rows, past + length]}, "
             f"or {[rows, length, length]} to say for each position where it may look."
         )
-    return Rectangle(sides, mask=mask.view(rows, 1, length, length))  # a decoder too takes it as it is
+    return Rectangle(sides, mask.device, mask=mask.view(rows, 1, length, length))  # a decoder too takes it as it is

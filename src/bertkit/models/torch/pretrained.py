@@ -8,7 +8,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertkit.checkpoint.files import Tensors
@@ -17,7 +19,7 @@ from bertkit.checkpoint.save import save_checkpoint
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError, did_you_mean
 from bertkit.hub import locate
-from bertkit.models.torch.arrays import array_of, dtype_named, tensor_of
+from bertkit.models.torch import surgery
 from bertkit.models.torch.packing import ATTENTION
 from bertkit.parameters import TABLE, Parameter, expand
 
@@ -122,7 +124,7 @@ class BertPreTrainedModel(nn.Module):
         if not isinstance(config, BertConfig):
             config = BertConfig.from_pretrained(config or place, **overrides)
         elif overrides:
-            config = BertConfig.from_dict({**config.to_dict(), **overrides})
+            config = BertConfig.from_dict(config.to_dict(), **overrides)
         tensors, report = load_checkpoint(
             place,
             cls.head,
@@ -143,7 +145,10 @@ class BertPreTrainedModel(nn.Module):
 
     def _take(self, tensors: Tensors, dtype: str | torch.dtype | None, device: torch.device) -> None:
         """Make the arrays the parameters; draw those that are not among them and have no memory yet."""
-        kind = tensor_of(next(iter(tensors.values()))).dtype if dtype == "auto" else dtype_named(dtype or torch.float32)
+        if dtype == "auto":
+            kind = tensor_of(next(iter(tensors.values()))).dtype
+        else:
+            kind = torch.float32 if dtype is None else dtype_named(dtype)
         fresh = []
         for path, parameter in self._table().items():
             if parameter.name in tensors:
@@ -156,7 +161,8 @@ class BertPreTrainedModel(nn.Module):
             module, _, leaf = path.rpartition(".")
             setattr(self.get_submodule(module), leaf, nn.Parameter(tensor))
         self.tie_weights()
-        self.initialize(fresh)
+        if fresh:
+            self.initialize(fresh)
 
     def initialize(self, paths: Sequence[str]) -> None:
         """Draw the parameters of these paths: matrices normal around zero, norms one, biases and the padding token's row zero."""
@@ -229,12 +235,12 @@ class BertPreTrainedModel(nn.Module):
 
     def tie_weights(self) -> None:
         """Make one parameter of those that the configuration says are one."""
-        decoder = self.get_output_embeddings()
-        if decoder is None:
+        predictions = getattr(getattr(self, "cls", None), "predictions", None)
+        if predictions is None:
             return
         if self.config.tie_word_embeddings:
-            decoder.weight = self.get_input_embeddings().weight
-        decoder.bias = self.get_parameter("cls.predictions.bias")
+            predictions.decoder.weight = self.base_model.embeddings.word_embeddings.weight
+        predictions.decoder.bias = predictions.bias
 
     # The model as a whole.
 
@@ -300,42 +306,11 @@ class BertPreTrainedModel(nn.Module):
         mean_resizing: new rows begin at the mean of the old ones, else at random.
         The vocabulary projection, its bias and `config.vocab_size` follow.
         """
-        old = self.get_input_embeddings()
-        size = old.num_embeddings if new_num_tokens is None else new_num_tokens
-        if pad_to_multiple_of:
-            size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
-        if size <= (self.config.pad_token_id or 0):
-            raise UsageError(
-                f"A vocabulary of {size} tokens has no place for the padding token {self.config.pad_token_id}."
-            )
-        if size == old.num_embeddings:
-            return old
-        scale = None if mean_resizing else self.config.initializer_range
-        decoder = self.get_output_embeddings()
-        old.weight, old.num_embeddings = _resized(old.weight, size, scale), size
-        if decoder is not None:
-            predictions = self.get_submodule("cls.predictions")
-            predictions.bias = _resized(decoder.bias, size, None if mean_resizing else 0.0)
-            if not self.config.tie_word_embeddings:
-                decoder.weight = _resized(decoder.weight, size, scale)
-            decoder.out_features = size
-        self.config.vocab_size = size
-        self.tie_weights()
-        return old
+        return surgery.resize_vocabulary(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
 
     def prune_heads(self, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
         """Remove attention heads for good: {layer: [heads]}, numbered as in the whole model."""
-        layers, heads = self.config.num_hidden_layers, self.config.num_attention_heads
-        for layer, of_layer in heads_to_prune.items():
-            if layer not in range(layers) or not set(of_layer) <= set(range(heads)):
-                raise UsageError(
-                    f"{{{layer}: {list(of_layer)}}}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}."
-                )
-            gone = {*self.config.pruned_heads.get(layer, []), *of_layer}
-            if len(gone) == heads:
-                raise UsageError(f"Layer {layer} would lose all its {heads} heads: leave it one.")
-            self.base_model.encoder.layer[layer].attention.prune_heads(gone, self.config.pruned_heads.get(layer, []))
-            self.config.pruned_heads = {**self.config.pruned_heads, layer: sorted(gone)}
+        surgery.prune_heads(self, heads_to_prune)
 
     supports_gradient_checkpointing = True
 
@@ -400,19 +375,6 @@ def _device(device_map: str | int | torch.device | Mapping[str, Any] | None) -> 
         ) from error
 
 
-def _resized(old: Tensor, size: int, scale: float | None) -> nn.Parameter:
-    """The first rows of a parameter, and new ones: normal with this deviation, or at the mean of the old ones."""
-    new = old.new_empty(size, *old.shape[1:])
-    kept = min(size, len(old))
-    with torch.no_grad():
-        new[:kept] = old[:kept]
-        if scale is None:
-            new[kept:] = old.float().mean(0).to(old.dtype)
-        else:
-            new[kept:].normal_(0, scale)
-    return nn.Parameter(new, old.requires_grad)
-
-
 def _with_aliases(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
     """Before a state dict is loaded: tell each tied parameter by both of its names, whichever it has."""
     here = dict(module.named_parameters(remove_duplicate=False))
@@ -430,3 +392,53 @@ def _tie_again(module: BertPreTrainedModel, _: Any) -> None:
 
 def _require_grad(module: nn.Module, given: Any, output: Tensor) -> None:
     output.requires_grad_(True)
+
+
+# NumPy arrays as tensors on the same memory, and back.
+
+FLOATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
+_SHORT = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
+
+
+def dtype_named(dtype: str | torch.dtype) -> torch.dtype:
+    """A type of floating-point number, by its name or itself.
+
+    >>> dtype_named("bf16")
+    torch.bfloat16
+    """
+    name = str(dtype).removeprefix("torch.")
+    name = _SHORT.get(name, name)
+    if name not in FLOATS:
+        raise UsageError(
+            f"dtype is {dtype!r}, and must be one of {', '.join(FLOATS)} or auto.{did_you_mean(name, FLOATS)}"
+        )
+    return FLOATS[name]
+
+
+def tensor_of(array: NDArray[np.generic]) -> Tensor:
+    """A tensor on the memory of an array, writable: a mapped file is private, and training changes pages of its own.
+
+    Only what torch cannot take is copied: transposed, unaligned, or of the other byte order.
+    """
+    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).copy()
+    if not array.flags.writeable:
+        try:
+            array = array.view()
+            array.flags.writeable = True
+        except ValueError:
+            array = array.copy()
+    if array.dtype.name == "bfloat16":  # which NumPy knows by ml_dtypes alone
+        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def array_of(tensor: Tensor) -> NDArray[np.generic]:
+    """An array with the numbers of a tensor; on the same memory where that is possible."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        array: NDArray[np.generic] = tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+        return array
+    return tensor.numpy()

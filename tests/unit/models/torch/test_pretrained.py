@@ -268,6 +268,14 @@ def test_pruned_heads(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     again = BertForSequenceClassification.from_pretrained(tmp_path)
     assert torch.equal(again(ids, mask).logits, model(ids, mask).logits)
+    factors = torch.rand(3, 4)
+    assert (
+        furthest(
+            model(ids, mask, head_mask=factors).logits,
+            ours("BertForSequenceClassification")(ids, mask, head_mask=factors * off).logits,
+        )
+        < 1e-5
+    )
     for wrong in ({5: [0]}, {0: [9]}, {1: [0, 1, 2, 3]}):
         with pytest.raises(UsageError, match="layer|Layer"):
             model.prune_heads(wrong)

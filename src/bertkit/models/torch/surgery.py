@@ -1,0 +1,63 @@
+"""What changes the shape of a model: another vocabulary, fewer heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bertkit.errors import UsageError
+
+
+def resize_vocabulary(model: Any, size: int | None, multiple: int | None, at_mean: bool) -> nn.Embedding:
+    """See BertPreTrainedModel.resize_token_embeddings."""
+    old = model.get_input_embeddings()
+    size = old.num_embeddings if size is None else size
+    if multiple:
+        size = -(-size // multiple) * multiple
+    if size <= (model.config.pad_token_id or 0):
+        raise UsageError(
+            f"A vocabulary of {size} tokens has no place for the padding token {model.config.pad_token_id}."
+        )
+    if size == old.num_embeddings:
+        return old
+    scale = None if at_mean else model.config.initializer_range
+    decoder = model.get_output_embeddings()
+    old.weight, old.num_embeddings = _resized(old.weight, size, scale), size
+    if decoder is not None:
+        predictions = model.get_submodule("cls.predictions")
+        predictions.bias = _resized(decoder.bias, size, None if at_mean else 0.0)
+        if not model.config.tie_word_embeddings:
+            decoder.weight = _resized(decoder.weight, size, scale)
+        decoder.out_features = size
+    model.config.vocab_size = size
+    model.tie_weights()
+    return old
+
+
+def prune_heads(model: Any, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
+    """See BertPreTrainedModel.prune_heads."""
+    layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
+    for layer, of_layer in heads_to_prune.items():
+        if layer not in range(layers) or not set(of_layer) <= set(range(heads)):
+            raise UsageError(f"{{{layer}: {list(of_layer)}}}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}.")
+        gone = {*model.config.pruned_heads.get(layer, []), *of_layer}
+        if len(gone) == heads:
+            raise UsageError(f"Layer {layer} would lose all its {heads} heads: leave it one.")
+        model.base_model.encoder.layer[layer].attention.prune_heads(gone)
+        model.config.pruned_heads = {**model.config.pruned_heads, layer: sorted(gone)}
+
+
+def _resized(old: Tensor, size: int, scale: float | None) -> nn.Parameter:
+    """The first rows of a parameter, and new ones: normal with this deviation, or at the mean of the old ones."""
+    new = old.new_empty(size, *old.shape[1:])
+    kept = min(size, len(old))
+    with torch.no_grad():
+        new[:kept] = old[:kept]
+        if scale is None:
+            new[kept:] = old.float().mean(0).to(old.dtype)
+        else:
+            new[kept:].normal_(0, scale)
+    return nn.Parameter(new, old.requires_grad)

@@ -1,0 +1,61 @@
+"""How much there is to read for one who follows the library's main calls: what a person can hold in the head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import torch_models
+from reading_path import passed_through
+
+import bertkit
+from bertkit import BertConfig, load_checkpoint, locate, save_checkpoint
+
+
+def test_what_is_counted() -> None:
+    path = passed_through(lambda: BertConfig(num_labels=3).num_labels)
+    assert [(file, name.rpartition(".")[2]) for file, name in path] == [
+        ("config.py", "__init__"),
+        ("config.py", "_check_names"),
+        ("config.py", "_assign"),
+        ("config.py", "_labels"),
+        ("config.py", "validate"),
+        ("config.py", "num_labels"),
+    ]
+
+
+def test_reading_a_checkpoint(tmp_path: Path) -> None:
+    """The commonest one: a folder with config.json and model.safetensors, for the class that it was saved from."""
+    config = tiny.config()
+    save_checkpoint(tmp_path, tiny.weights(config, "ForMaskedLM"), config, "ForMaskedLM")
+
+    def load() -> None:
+        place = locate(tmp_path)
+        _, report = load_checkpoint(place, "ForMaskedLM", config=BertConfig.from_pretrained(place))
+        assert len(report.loaded) == 42
+
+    path = passed_through(load)
+    assert len(path) <= 18, path
+    assert len({file for file, _ in path}) <= 7, path
+
+
+@pytest.mark.parametrize("name", ["BertForMaskedLM", "BertForSequenceClassification", "BertForTokenClassification"])
+def test_forward_with_loss(name: str) -> None:
+    """Of a padded batch: 20 functions in 4 files."""
+    model = torch_models.ours(name).train()
+    ids, mask = torch_models.batch()
+    labels = torch.tensor([0, 1, 2, 0, 1]) if "Sequence" in name else (ids % 3).masked_fill(mask == 0, -100)
+    path = passed_through(lambda: model(ids, mask, labels=labels))
+    assert len(path) <= 20, path
+    assert len({file for file, _ in path}) <= 4, path
+
+
+@pytest.mark.parametrize("name", torch_models.CLASSES)
+def test_from_pretrained(name: str, tmp_path: Path) -> None:
+    """Of a folder that the class was saved to: 40 functions in 10 files."""
+    torch_models.ours(name).save_pretrained(tmp_path)
+    path = passed_through(lambda: getattr(bertkit, name).from_pretrained(tmp_path))
+    assert len(path) <= 40, path
+    assert len({file for file, _ in path}) <= 10, path
