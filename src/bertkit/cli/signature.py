@@ -4,13 +4,15 @@
 
 is `bertkit convert SOURCE [--to {a,b}]`: parameters before the `*` are positions, those behind it options, and the text of an
 annotation is the help. The docstring is the description. Of the positions, a `list[str]` takes one word or more, and one with a
-default may be left out. Of the options, one without a default must be given, a bool that is False by default is a switch, and any
-other bool (`bool | None = None`) a pair of switches, `--accents` and `--no-accents`.
+default may be left out. Of the options, one without a default must be given, a bool that is False by default is a switch, any
+other bool (`bool | None = None`) a pair of switches, `--accents` and `--no-accents`, and a `list[str]` may be given several times.
+A dataclass stands for its fields: so commands share options.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
@@ -25,12 +27,17 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}. Type: {self.prog} --help")
 
 
-def call(function: Callable[..., object], command: str, words: Sequence[str]) -> None:
-    """Call a function with the arguments that the words of a command line spell."""
+def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> int:
+    """Call a function with the arguments that the words of a command line spell, for the exit code that it returns."""
     given = vars(parser_of(function, command).parse_args(words))
-    parameters = inspect.signature(function).parameters.values()
-    positions = [given.pop(parameter.name) for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
-    function(*positions, **given)
+    hints = get_type_hints(function, include_extras=True)
+    positions = []
+    for parameter in inspect.signature(function).parameters.values():
+        if _is_group(group := hints[parameter.name]):
+            given[parameter.name] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
+        elif parameter.kind is not parameter.KEYWORD_ONLY:
+            positions.append(given.pop(parameter.name))
+    return function(*positions, **given) or 0
 
 
 def parser_of(function: Callable[..., object], command: str) -> argparse.ArgumentParser:
@@ -41,10 +48,22 @@ def parser_of(function: Callable[..., object], command: str) -> argparse.Argumen
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    hints = get_type_hints(function, include_extras=True)
-    for parameter in inspect.signature(function).parameters.values():
-        _add(parser, parameter, *_split(hints[parameter.name]))
+    _add_all(parser, function)
     return parser
+
+
+def _add_all(parser: argparse.ArgumentParser, owner: Callable[..., object]) -> None:
+    """The parameters of a function, or the fields of a group."""
+    hints = get_type_hints(owner, include_extras=True)
+    for parameter in inspect.signature(owner).parameters.values():
+        if _is_group(hint := hints[parameter.name]):
+            _add_all(parser, hint)
+        else:
+            _add(parser, parameter, *_split(hint))
+
+
+def _is_group(hint: Any) -> bool:
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
 def _wrapped(text: str) -> str:
@@ -72,7 +91,8 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: An
 def _add_position(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
     name = parameter.name
     if get_origin(kind) is list:
-        parser.add_argument(name, metavar=name.upper(), help=text, type=get_args(kind)[0], nargs="+")
+        some = "+" if parameter.default is parameter.empty else "*"
+        parser.add_argument(name, metavar=name.upper(), help=text, type=get_args(kind)[0], nargs=some)
     elif parameter.default is parameter.empty:
         parser.add_argument(name, metavar=name.upper(), help=text, type=kind)
     else:
@@ -87,16 +107,18 @@ def _add_switch(parser: argparse.ArgumentParser, parameter: inspect.Parameter, t
 def _add_option(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
     choices = get_args(kind) if get_origin(kind) is Literal else None
     needed = parameter.default is parameter.empty
-    default = f" (default: {parameter.default})" if not needed and parameter.default not in (None, "") else ""
+    default = f" (default: {parameter.default})" if not needed and parameter.default not in (None, "", ()) else ""
+    repeated = get_origin(kind) is list
     parser.add_argument(
         _option(parameter),
         dest=parameter.name,
-        default=None if needed else parameter.default,
+        default=None if needed else list(parameter.default) if repeated else parameter.default,
         required=needed,
         help=text + default,
         choices=choices,
-        metavar=None if choices else parameter.name.upper(),
-        type=str if choices else kind,
+        metavar=None if choices else parameter.name.upper().rstrip("_"),
+        type=str if choices else get_args(kind)[0] if repeated else kind,
+        action="append" if repeated else "store",
     )
 
 
