@@ -86,6 +86,8 @@ class Columns:
         if self.chosen is None:
             if not any(name in record for name in (*self.fields, *_ALSO.get(self.task, ()))):
                 raise DataError(self._absent(self.fields[0], record))
+            if self.task == "token-classification" and "text" not in record:
+                return record.get("words", record.get("tokens"))
             return self._lists(dict(record))
         found: dict[str, Any] = {}
         for field, column in self.chosen:
@@ -103,8 +105,8 @@ class Columns:
     def _of_parts(self, record: str | Sequence[Any]) -> Any:
         """A line, with tabs between its columns where the task takes several; or a list."""
         fields = [field for field, _ in self.chosen] if self.chosen else list(self.fields)
-        if isinstance(record, str) and len(fields) == 1:
-            return record
+        if len(fields) == 1 and (isinstance(record, str) or self.task == "token-classification"):
+            return record  # of token classification a list of words too
         parts = record.split("\t") if isinstance(record, str) else list(record)
         if self.fields[-1] in _LISTS:
             fields += [self.fields[-1]] * (len(parts) - len(fields))

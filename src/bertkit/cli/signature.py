@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
 
 def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> int:
     """Call a function with the arguments that the words of a command line spell, for the exit code that it returns."""
-    given = vars(parser_of(function, command).parse_args(words))
+    given = vars(parser_of(function, command).parse_intermixed_args(words))
     hints = get_type_hints(function, include_extras=True)
     positions = []
     for parameter in inspect.signature(function).parameters.values():
@@ -93,6 +93,8 @@ def _add_position(parser: argparse.ArgumentParser, parameter: inspect.Parameter,
     if get_origin(kind) is list:
         some = "+" if parameter.default is parameter.empty else "*"
         parser.add_argument(name, metavar=name.upper(), help=text, type=get_args(kind)[0], nargs=some)
+    elif get_origin(kind) is Literal:
+        parser.add_argument(name, help=text, choices=get_args(kind))
     elif parameter.default is parameter.empty:
         parser.add_argument(name, metavar=name.upper(), help=text, type=kind)
     else:

@@ -1,0 +1,276 @@
+"""What every command of a task does: examples in, answers out, whatever happens on the way.
+
+Examples are answered in chunks, and where a chunk ends is told by the examples alone. The same rows so share a batch in every
+run, and have the same bits, also in a run that was interrupted and goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertkit.cli.examples import Columns
+from bertkit.cli.partial import Partial
+from bertkit.cli.results import line_of
+from bertkit.cli.shared import Shared, characters, peeked
+from bertkit.data.batches import look_ahead
+from bertkit.data.records import count_records, read_records
+from bertkit.errors import BertkitError, DataError, UsageError
+
+if TYPE_CHECKING:
+    from bertkit.pipelines import Pipeline
+
+_CHUNK, _ROOM, _ROOM_FOR_TOKENS = 512, 2**17, 2**13
+"""Examples of a chunk, and their characters: vectors of all tokens take thousands of times the room."""
+
+_LISTED = 100
+"""Failed rows that are listed."""
+
+
+def answer(
+    task: str,
+    shared: Shared,
+    options: Mapping[str, Any],
+    given: Sequence[Any] = (),
+    change: Callable[[Any], Any] = lambda example: example,
+) -> int:
+    """Answer the examples of a command. Returns the exit code.
+
+    Args:
+        task: its name.
+        shared: the options that all tasks share.
+        options: those of the task; None is left out.
+        given: the examples of the command line; none: those of the input.
+        change: what makes an example of what a record of the input has.
+    """
+    task = shared.check(task)
+    options = {name: value for name, value in options.items() if value is not None}
+    partial = None
+    if shared.output is not None:
+        about = _about(task, shared, options, given)
+        partial = Partial(shared.output, about, resume=shared.resume, overwrite=shared.overwrite)
+        if partial.whole:
+            say(f"{shared.output} is whole already.")
+            return 0
+    examples = _examples(task, shared, given, change)
+    first = list(islice(examples, peeked()))
+    if not first:
+        raise DataError(f"{_name(shared)} is empty: there is nothing to answer.")
+    with _listening():
+        job = _Job(shared.open(task, first, options), shared, bool(given), task)
+        return job.run(chain(first, examples), partial)
+
+
+def _examples(
+    task: str, shared: Shared, given: Sequence[Any], change: Callable[[Any], Any]
+) -> Iterator[Any]:
+    """Those of the command line, or those of the input."""
+    if given:
+        if shared.input is not None:
+            raise UsageError("Texts came and --input too: leave one of them out.")
+        return iter(given)
+    if shared.input is None and (sys.stdin is None or sys.stdin.isatty()):
+        raise UsageError(f"{task} has nothing to read: type a text, --input with a file, or pipe texts into it.")
+    columns = Columns(task, shared.column)
+    records = read_records(shared.input or "-", shared.format)
+    return (change(columns.example(record)) for record in records)
+
+
+def _name(shared: Shared) -> str:
+    return "Standard input" if shared.input in (None, "-") else str(shared.input)
+
+
+def _about(task: str, shared: Shared, options: Mapping[str, Any], given: Sequence[Any]) -> dict[str, Any]:
+    """What makes two runs the same."""
+    from bertkit import __version__
+
+    names = ("config", "tokenizer", "device", "engine", "precision", "revision", "subfolder", "column", "format")
+    told = {name: getattr(shared, name) for name in (*names, "batch_size", "details")}
+    file = shared.input if shared.input not in (None, "-") else None
+    model = os.path.abspath(str(shared.model)) if os.path.exists(str(shared.model)) else shared.model
+    return {
+        "bertkit": __version__,
+        "task": task,
+        "model": model,
+        "input": None if file is None else os.path.abspath(file),
+        "bytes": Path(file).stat().st_size if file is not None and os.path.exists(file) else None,
+        "texts": list(given),
+        **told,
+        "options": {**shared.told(task), **options},
+    }
+
+
+class _Job:
+    """A pipeline and what becomes of its answers."""
+
+    def __init__(self, pipe: Pipeline, shared: Shared, direct: bool, task: str) -> None:
+        self.pipe, self.shared, self.direct, self.task = pipe, shared, direct, task
+        self.people = shared.output is None and not shared.json and sys.stdout.isatty()
+        self.failed: list[tuple[int, str]] = []
+        self.rows = self.cut = self.tokens = 0
+
+    def run(self, examples: Iterable[Any], partial: Partial | None) -> int:
+        """Answer all."""
+        try:
+            if partial is not None:
+                self._to_file(examples, partial)
+            else:
+                self._to_stdout(examples)
+        except KeyboardInterrupt:
+            say(self._stopped(partial))
+            return 130
+        except BrokenPipeError:
+            raise
+        except Exception:
+            if partial is not None and partial.done:
+                say(self._stopped(partial))
+            raise
+        return self._told()
+
+    def _to_file(self, examples: Iterable[Any], partial: Partial) -> None:
+        self.failed, before = partial.failed, partial.done
+        with partial, self._bar(before) as bar:
+            for chunk in self._chunks(examples, _CHUNK):
+                known = max(min(before - self.rows, len(chunk)), 0)
+                if known == len(chunk):
+                    self.rows += known
+                    continue
+                answers = self._answers(chunk, known)
+                partial.add([line_of(answer) for answer in answers[known:]])
+                bar(len(chunk) - known, self.tokens)
+            if before > self.rows:
+                raise DataError(f"{partial.path} has {before:,} results, and the input {self.rows:,} rows: it is of another one.")
+            partial.finish()
+
+    def _to_stdout(self, examples: Iterable[Any]) -> None:
+        most = 1 if not self.direct and self.shared.input == "-" and sys.stdin.isatty() else _CHUNK
+        show = self._show if self.people else self._print
+        with self._bar(0) as bar:
+            for chunk in self._chunks(examples, most, 1):
+                show(chunk, self._answers(chunk))
+                bar(len(chunk), self.tokens)
+
+    def _chunks(self, examples: Iterable[Any], most: int, first: int = _CHUNK) -> Iterator[list[Any]]:
+        """Neighbouring examples; where the first are wanted soon, few at first."""
+        if self.direct:
+            most = first = _CHUNK
+        room = _ROOM_FOR_TOKENS if self.task == "feature-extraction" and "pooling" not in self.pipe.defaults else _ROOM
+        return look_ahead(examples, most, first, characters, room)
+
+    def _answers(self, chunk: list[Any], known: int = 0) -> list[Any]:
+        """The answers to a chunk. Its first `known` are only computed again, for the company they give to the others."""
+        sound = [example for example in chunk if not isinstance(example, BertkitError)]
+        found = self.pipe(sound, errors="return", **{"details": True}) if sound else []
+        found = iter(found if isinstance(found, list) else [found])
+        answers = [example if isinstance(example, BertkitError) else next(found) for example in chunk]
+        for number, one in enumerate(answers):
+            self.rows += 1
+            if isinstance(one, BertkitError):
+                if number >= known:
+                    self.failed.append((self.rows, str(one)))
+                continue
+            self.tokens += one["n_tokens"]
+            self.cut += one["truncated"]
+            answers[number] = one if self.shared.details else one["result"]
+        if self.direct and len(self.failed) == len(chunk):
+            raise next(one for one in answers if isinstance(one, BertkitError))
+        return answers
+
+    def _print(self, chunk: Sequence[Any], answers: Sequence[Any]) -> None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(b"".join(map(line_of, answers)))
+        sys.stdout.buffer.flush()
+
+    def _show(self, chunk: Sequence[Any], answers: Sequence[Any]) -> None:
+        from bertkit.cli.page import page_of_stdout
+        from bertkit.cli.render import render
+
+        page = page_of_stdout()
+        for example, one in zip(chunk, answers, strict=True):
+            if not isinstance(one, BertkitError):
+                print("\n".join(render(self.task, example, one, page)), flush=True)
+
+    def _bar(self, done: int) -> _Bar:
+        return _Bar(self.shared, done, sys.stderr.isatty() and not self.direct and not self.people)
+
+    def _stopped(self, partial: Partial | None) -> str:
+        if partial is None:
+            return f"stopped. {self.rows:,} inputs were answered."
+        if not partial.done:
+            return "stopped. Nothing was written."
+        return f"stopped. {partial.done:,} results are in {partial.path}; type the same with --resume to go on."
+
+    def _told(self) -> int:
+        """Say what was left out and what failed."""
+        if self.cut:
+            say(
+                f"{self.cut:,} of {self.rows:,} texts are longer than a row takes, and were cut: type --on-long window to read "
+                "all of them."
+            )
+        for number, sentence in self.failed[:_LISTED]:
+            say(f"row {number}: {sentence}")
+        if self.failed:
+            more = f", of which {_LISTED} are listed" if len(self.failed) > _LISTED else ""
+            say(f"{len(self.failed):,} of {self.rows:,} rows failed{more}.")
+        return 1 if self.failed else 0
+
+
+class _Bar:
+    """Examples, tokens a second, time left: on stderr, where somebody sees it."""
+
+    def __init__(self, shared: Shared, done: int, drawn: bool) -> None:
+        self._shared, self._done, self._drawn, self._stack = shared, done, drawn, ExitStack()
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        if not self._drawn:
+            return lambda rows, tokens: None
+        from tqdm import tqdm
+
+        total = count_records(self._shared.input or "-", self._shared.format)
+        self._bar = self._stack.enter_context(tqdm(total=total, initial=self._done, unit=" examples"))
+        return self._advance
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _advance(self, rows: int, tokens: int) -> None:
+        self._bar.set_postfix_str(f"{tokens / max(time.monotonic() - self._began, 1e-9):,.0f} tokens/s", refresh=False)
+        self._bar.update(rows)
+
+
+def say(sentence: str) -> None:
+    """Tell the person, not the program that reads our output."""
+    print(f"bertkit: {sentence}", file=sys.stderr, flush=True)
+
+
+class _Said(logging.Handler):
+    """What the library warns of, once. Cut texts are counted over all chunks, so that what a pipeline says of each is left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sentence = record.getMessage()
+        if record.module != "pipelines" and sentence not in self._before:
+            self._before.add(sentence)
+            say(sentence)
+
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    logger = logging.getLogger("bertkit")
+    before = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [_Said()], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before
