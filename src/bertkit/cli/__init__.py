@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bertkit: {error.filename or 'The disk'}: {error.strerror}.", file=sys.stderr)
         return 2
 
+
 def _help() -> str:
     width = max(map(len, COMMANDS)) + 2
     commands = "\n".join(f"  {name:<{width}}{what}" for name, (_, what) in COMMANDS.items())

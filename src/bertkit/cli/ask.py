@@ -81,7 +81,11 @@ def qa(
 
     def asked(example: Any) -> Any:
         text = example.get("context", example.get("question")) if isinstance(example, Mapping) else example
-        return example if question is None or isinstance(example, BertkitError) else {"question": question, "context": text}
+        return (
+            example
+            if question is None or isinstance(example, BertkitError)
+            else {"question": question, "context": text}
+        )
 
     return answer("question-answering", shared, options, given, asked)
 

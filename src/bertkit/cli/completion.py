@@ -79,7 +79,7 @@ def _zsh() -> str:
         [
             "_bertkit() {",
             f"  local -a commands; commands=({commands})",
-            '  if (( CURRENT == 2 )); then _describe command commands; return; fi',
+            "  if (( CURRENT == 2 )); then _describe command commands; return; fi",
             "  local name=$words[2]; shift words; (( CURRENT-- ))",
             "  case $name in",
             *cases,

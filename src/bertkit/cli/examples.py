@@ -1,8 +1,8 @@
 """Records of a file -> examples of a task: which column is what.
 
-    fill-mask             text                      a line is the text
-    text-classification   text, text_pair           with a tab in it the line is a pair
-    multiple-choice       text, choices, ...        the last takes all columns that are left
+fill-mask             text                      a line is the text
+text-classification   text, text_pair           with a tab in it the line is a pair
+multiple-choice       text, choices, ...        the last takes all columns that are left
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _ALSO = {
 
 
 class Columns:
-    """Which columns of a record make an example.
+    r"""Which columns of a record make an example.
 
     >>> Columns("question-answering", "q,c").example({"id": 7, "q": "Who?", "c": "I."})
     {'question': 'Who?', 'context': 'I.'}
-    >>> Columns("multiple-choice").example("Who?\\tI.\\tYou.")
+    >>> Columns("multiple-choice").example("Who?\tI.\tYou.")
     {'text': 'Who?', 'choices': ['I.', 'You.']}
     """
 

@@ -7,7 +7,6 @@ run, and have the same bits, also in a run that was interrupted and goes on.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -68,9 +67,7 @@ def answer(
         return job.run(chain(first, examples), partial)
 
 
-def _examples(
-    task: str, shared: Shared, given: Sequence[Any], change: Callable[[Any], Any]
-) -> Iterator[Any]:
+def _examples(task: str, shared: Shared, given: Sequence[Any], change: Callable[[Any], Any]) -> Iterator[Any]:
     """Those of the command line, or those of the input."""
     if given:
         if shared.input is not None:
@@ -94,13 +91,13 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], given: Sequenc
     names = ("config", "tokenizer", "device", "engine", "precision", "revision", "subfolder", "column", "format")
     told = {name: getattr(shared, name) for name in (*names, "batch_size", "details")}
     file = shared.input if shared.input not in (None, "-") else None
-    model = os.path.abspath(str(shared.model)) if os.path.exists(str(shared.model)) else shared.model
+    model = Path(str(shared.model))
     return {
         "bertkit": __version__,
         "task": task,
-        "model": model,
-        "input": None if file is None else os.path.abspath(file),
-        "bytes": Path(file).stat().st_size if file is not None and os.path.exists(file) else None,
+        "model": str(model.resolve()) if model.exists() else shared.model,
+        "input": None if file is None else str(Path(file).resolve()),
+        "bytes": Path(file).stat().st_size if file is not None and Path(file).exists() else None,
         "texts": list(given),
         **told,
         "options": {**shared.told(task), **options},
@@ -146,7 +143,9 @@ class _Job:
                 partial.add([line_of(answer) for answer in answers[known:]])
                 bar(len(chunk) - known, self.tokens)
             if before > self.rows:
-                raise DataError(f"{partial.path} has {before:,} results, and the input {self.rows:,} rows: it is of another one.")
+                raise DataError(
+                    f"{partial.path} has {before:,} results, and the input {self.rows:,} rows: it is of another one."
+                )
             partial.finish()
 
     def _to_stdout(self, examples: Iterable[Any]) -> None:
@@ -167,7 +166,7 @@ class _Job:
     def _answers(self, chunk: list[Any], known: int = 0) -> list[Any]:
         """The answers to a chunk. Its first `known` are only computed again, for the company they give to the others."""
         sound = [example for example in chunk if not isinstance(example, BertkitError)]
-        found = self.pipe(sound, errors="return", **{"details": True}) if sound else []
+        found = self.pipe(sound, errors="return", details=True) if sound else []
         found = iter(found if isinstance(found, list) else [found])
         answers = [example if isinstance(example, BertkitError) else next(found) for example in chunk]
         for number, one in enumerate(answers):
@@ -252,7 +251,7 @@ def say(sentence: str) -> None:
 
 
 class _Said(logging.Handler):
-    """What the library warns of, once. Cut texts are counted over all chunks, so that what a pipeline says of each is left out."""
+    """What the library warns of, once. Cut texts are counted over all chunks, and what a pipeline says of each is left out."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,7 +10,17 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-_COLOURS = {"bold": "1", "dim": "2", "marked": "1;30;43", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36"}
+_COLOURS = {
+    "bold": "1",
+    "dim": "2",
+    "marked": "1;30;43",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
 _PAINT = re.compile(r"\x1b\[[0-9;]*m")
 BAR = 20  # columns
 _EIGHTHS = " ▏▎▍▌▋▊▉"

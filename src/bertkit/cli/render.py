@@ -14,9 +14,9 @@ _OF_ENTITIES = ("cyan", "yellow", "green", "magenta", "blue", "red")
 
 
 def render(task: str, example: Any, answer: Any, page: Page) -> list[str]:
-    """The lines for an example and its answer.
+    r"""The lines for an example and its answer.
 
-    >>> print("\\n".join(render("fill-mask", "A [MASK].", [{"score": 0.75, "token_str": "plant"}], Page())))
+    >>> print("\n".join(render("fill-mask", "A [MASK].", [{"score": 0.75, "token_str": "plant"}], Page())))
     A [MASK].
       plant  0.7500  ███████████████
     """
@@ -88,7 +88,10 @@ def _near(example: Any, answer: Any, page: Page) -> list[str]:
     else:
         source, sentences = example[0], [example[1]]
     rows = sorted(zip(sentences, answer, strict=True), key=lambda row: -row[1])
-    cells = [(_number(score), page.paint(f"{bar(score):<{BAR}}", "green"), cut(text, page.columns - BAR - 12)) for text, score in rows]
+    cells = [
+        (_number(score), page.paint(f"{bar(score):<{BAR}}", "green"), cut(text, page.columns - BAR - 12))
+        for text, score in rows
+    ]
     return [_text(source, page), *straight(cells, right=[0])]
 
 

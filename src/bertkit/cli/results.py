@@ -25,10 +25,10 @@ Lines = Callable[[], Iterable[bytes]]
 
 
 def line_of(answer: Any) -> bytes:
-    """An answer as a line of JSON; an error is {"error": what it says}. What is no number becomes null.
+    r"""An answer as a line of JSON; an error is {"error": what it says}. What is no number becomes null.
 
     >>> line_of([0.5, float("inf")])
-    b'[0.5, null]\\n'
+    b'[0.5, null]\n'
     """
     if isinstance(answer, BertkitError):
         answer = {"error": str(answer)}
@@ -55,7 +55,7 @@ def write_results(lines: Lines, name: str) -> None:
         if packed == "gz":
             file = stack.enter_context(cast(BinaryIO, gzip.GzipFile("", "wb", fileobj=raw, mtime=0)))
         elif packed == "xz":
-            file = stack.enter_context(cast(BinaryIO, lzma.LZMAFile(raw, "wb")))
+            file = stack.enter_context(cast(BinaryIO, lzma.LZMAFile(raw, "wb")))  # noqa: SIM115
         write(lines, file)
 
 

@@ -19,7 +19,7 @@ _EXAMPLES, _CHARACTERS = 8, 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What every task can be told."""
+    """model, input and output"""
 
     model: Annotated[str | None, "a directory or a Hub id"] = None
     config: Annotated[str | None, "where the configuration is, if not with the model"] = None

@@ -5,7 +5,7 @@
 is `bertkit convert SOURCE [--to {a,b}]`: parameters before the `*` are positions, those behind it options, and the text of an
 annotation is the help. The docstring is the description. Of the positions, a `list[str]` takes one word or more, and one with a
 default may be left out. Of the options, one without a default must be given, a bool that is False by default is a switch, any
-other bool (`bool | None = None`) a pair of switches, `--accents` and `--no-accents`, and a `list[str]` may be given several times.
+other bool (`bool | None = None`) a pair of switches, `--accents` and `--no-accents`, and a `list[str]` may come several times.
 A dataclass stands for its fields: so commands share options.
 """
 
@@ -20,6 +20,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from bertkit.errors import UsageError
+
+_Owner = argparse._ActionsContainer
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,12 +54,12 @@ def parser_of(function: Callable[..., object], command: str) -> argparse.Argumen
     return parser
 
 
-def _add_all(parser: argparse.ArgumentParser, owner: Callable[..., object]) -> None:
+def _add_all(parser: _Owner, owner: Callable[..., object]) -> None:
     """The parameters of a function, or the fields of a group."""
     hints = get_type_hints(owner, include_extras=True)
     for parameter in inspect.signature(owner).parameters.values():
         if _is_group(hint := hints[parameter.name]):
-            _add_all(parser, hint)
+            _add_all(parser.add_argument_group(inspect.getdoc(hint)), hint)
         else:
             _add(parser, parameter, *_split(hint))
 
@@ -79,7 +81,7 @@ def _split(hint: Any) -> tuple[Any, str]:
     return kind, text
 
 
-def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
+def _add(parser: _Owner, parameter: inspect.Parameter, kind: Any, text: str) -> None:
     if parameter.kind is not parameter.KEYWORD_ONLY:
         _add_position(parser, parameter, kind, text)
     elif kind is bool:
@@ -88,7 +90,7 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: An
         _add_option(parser, parameter, kind, text)
 
 
-def _add_position(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
+def _add_position(parser: _Owner, parameter: inspect.Parameter, kind: Any, text: str) -> None:
     name = parameter.name
     if get_origin(kind) is list:
         some = "+" if parameter.default is parameter.empty else "*"
@@ -101,15 +103,16 @@ def _add_position(parser: argparse.ArgumentParser, parameter: inspect.Parameter,
         parser.add_argument(name, metavar=name.upper(), help=text, type=kind, nargs="?", default=parameter.default)
 
 
-def _add_switch(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
+def _add_switch(parser: _Owner, parameter: inspect.Parameter, text: str) -> None:
     action = "store_true" if parameter.default is False else argparse.BooleanOptionalAction
     parser.add_argument(_option(parameter), dest=parameter.name, default=parameter.default, action=action, help=text)
 
 
-def _add_option(parser: argparse.ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
+def _add_option(parser: _Owner, parameter: inspect.Parameter, kind: Any, text: str) -> None:
     choices = get_args(kind) if get_origin(kind) is Literal else None
     needed = parameter.default is parameter.empty
-    default = f" (default: {parameter.default})" if not needed and parameter.default not in (None, "", ()) else ""
+    told = needed or "(default: " in text or parameter.default in (None, "") or parameter.default == []
+    default = "" if told else f" (default: {parameter.default})"
     repeated = get_origin(kind) is list
     parser.add_argument(
         _option(parameter),

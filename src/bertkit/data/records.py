@@ -17,7 +17,14 @@ from bertkit.data.readers import LONGEST_LINE, read_lines
 from bertkit.errors import DataError, MissingExtraError
 
 Format = Literal["infer", "pipe", "json", "jsonl", "csv", "tsv", "parquet"]
-_BY_ENDING = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+_BY_ENDING = {
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
 
 
 def ending(name: str) -> tuple[str, str]:
@@ -131,6 +138,4 @@ def _parquet_file(name: str) -> Any:
     try:
         return parquet.ParquetFile(name)
     except (arrow.ArrowException, OSError) as error:
-        raise DataError(
-            f"{name} cannot be read as Parquet: it is damaged or of another format ({error})."
-        ) from error
+        raise DataError(f"{name} cannot be read as Parquet: it is damaged or of another format ({error}).") from error
