@@ -87,7 +87,9 @@ def test_a_command_answers_as_its_pipeline(command: str, engine: str, capsys: py
     expected = next(pipeline(task, folder, engine="numpy", **options)(iter([example])))
     if engine == "auto":
         assert json.loads(lines[0]) == expected
-    assert np.allclose(numbers(json.loads(lines[0])), numbers(expected), rtol=1e-5, atol=1e-5)  # a perplexity is hundreds
+    assert np.allclose(
+        numbers(json.loads(lines[0])), numbers(expected), rtol=1e-5, atol=1e-5
+    )  # a perplexity is hundreds
 
 
 @pytest.mark.parametrize("command", CASES)
@@ -116,7 +118,18 @@ NEEDED = {
     "zero-shot": "zero-shot-classification needs a BertForSequenceClassification",
     "score": "sentence-scoring needs a BertForMaskedLM",
 }
-MODEL_OF = dict(zip(SHORT, "masked two names answers plain plain order choices follows masked".split(), strict=True))
+MODEL_OF = {
+    "fill-mask": "masked",
+    "classify": "two",
+    "ner": "names",
+    "qa": "answers",
+    "embed": "plain",
+    "similarity": "plain",
+    "nsp": "order",
+    "choose": "choices",
+    "zero-shot": "follows",
+    "score": "masked",
+}
 OTHER = {"zero-shot": ["--labels", "a,b"], "qa": ["--question", "Who?"]}
 
 

@@ -38,7 +38,9 @@ def test_every_command_and_its_options(shell: str, capsys: pytest.CaptureFixture
 def test_bash_completes(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = line.split()
     ask = f'COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}; _bertkit; echo "${{COMPREPLY[@]}}"'
-    run = subprocess.run(["bash"], input=script("bash", capsys) + "\n" + ask, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        ["bash"], input=script("bash", capsys) + "\n" + ask, capture_output=True, text=True, check=True
+    )
     assert run.stdout.split() == [expected]
     assert not run.stderr
 

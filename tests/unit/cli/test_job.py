@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import gzip
 import json
-import os
-import pty
 import re
 import signal
-import struct
 import subprocess
-import sys
-import termios
 import time
 from pathlib import Path
 from typing import Any
 
 import pipeline_cases
 import pipeline_models
-import pyarrow
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from terminal import command, seen
 
 from bertkit.cli import job, main
 
@@ -32,10 +27,6 @@ NER = ["ner", "--strategy", "none", "--model"]
 
 def ner() -> list[str]:
     return [*NER, str(pipeline_models.folder("names"))]
-
-
-def command(words: list[str]) -> list[str]:
-    return [sys.executable, "-m", "bertkit.cli", *words]
 
 
 def lines(path: Path) -> list[Any]:
@@ -65,7 +56,7 @@ def test_every_format_in(expected: list[Any], tmp_path: Path) -> None:
         writer.writeheader()
         writer.writerows(rows)
     (tmp_path / "a.tsv").write_text("n\ttext\n" + "".join(f"{row['n']}\t{row['text']}\n" for row in rows))
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     for name in ("a.jsonl", "a.json", "a.jsonl.gz", "a.csv", "a.tsv", "a.parquet"):
         out = tmp_path / f"{name}.out"
         assert main([*ner(), "--input", str(tmp_path / name), "--output", str(out)]) == 0
@@ -173,7 +164,7 @@ def resumed(words: list[str], whole: Path, out: Path) -> None:
 
 
 def test_a_killed_run_goes_on(many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """kill -9 twice in the middle, a torn line, and the output is the same, byte for byte."""
+    """Kill -9 twice in the middle, a torn line, and the output is the same, byte for byte."""
     words, whole, out = [*ner(), "--input", str(many)], tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     assert main([*words, "--output", str(whole)]) == 0
     part = tmp_path / "out.jsonl.part"
@@ -230,7 +221,9 @@ def test_ctrl_c_says_what_was_written(many: Path, tmp_path: Path) -> None:
     assert count % job._CHUNK == 0 and not out.exists()
 
 
-def test_a_torn_file_of_input_keeps_what_is_done(many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_torn_file_of_input_keeps_what_is_done(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with open(many, "ab") as file:
         file.write(b"\xfa\n")
     assert main([*ner(), "--input", str(many), "--output", str(tmp_path / "out")]) == 2
@@ -239,24 +232,6 @@ def test_a_torn_file_of_input_keeps_what_is_done(many: Path, tmp_path: Path, cap
 
 
 # What a terminal sees.
-
-
-def seen(words: list[str], **environment: str) -> str:
-    """What a command shows on a terminal."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    own = {**os.environ, "TERM": "xterm", "COLUMNS": "80", **environment}
-    with subprocess.Popen(command(words), stdin=slave, stdout=slave, stderr=slave, env=own) as process:
-        os.close(slave)
-        parts = []
-        try:
-            while data := os.read(master, 2**16):
-                parts.append(data)
-        except OSError:  # the other end is closed
-            pass
-    os.close(master)
-    assert process.returncode in (0, 1, 2)
-    return b"".join(parts).decode().replace("\r\n", "\n")
 
 
 def test_people_see_tables_and_colours() -> None:

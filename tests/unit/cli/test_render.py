@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from typing import Any
+
+import pytest
 
 from bertkit.cli.page import Page, bar, cut, width
 from bertkit.cli.render import render
@@ -113,7 +114,12 @@ Plants
   -0.1000                        copper
 """,
     ),
-    ("feature-extraction", "Text", [0.6, 0.8, 0.0, 0.0, 0.0], "\nText\n  5 numbers, length 1.0000:  0.6000  0.8000  0.0000  0.0000  …\n"),
+    (
+        "feature-extraction",
+        "Text",
+        [0.6, 0.8, 0.0, 0.0, 0.0],
+        "\nText\n  5 numbers, length 1.0000:  0.6000  0.8000  0.0000  0.0000  …\n",
+    ),
     ("feature-extraction", "Text", [[[0.5, 0.5], [0.1, 0.2]]], "\nText\n  2 tokens, 2 numbers each\n"),
     (
         "sentence-scoring",

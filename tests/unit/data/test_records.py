@@ -8,7 +8,7 @@ import lzma
 from pathlib import Path
 from typing import Any
 
-import pyarrow
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
@@ -36,7 +36,7 @@ def test_the_same_rows_from_every_format(name: str, packed: str, tmp_path: Path)
 
 def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+    pyarrow.parquet.write_table(pa.Table.from_pylist(ROWS), path)
     assert list(read_records(str(path))) == ROWS
     assert count_records(str(path)) == 3
     path.write_bytes(path.read_bytes()[:-9])
