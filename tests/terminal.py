@@ -9,13 +9,14 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 
 
 def command(words: list[str]) -> list[str]:
     return [sys.executable, "-m", "bertkit.cli", *words]
 
 
-def seen(words: list[str], **environment: str) -> str:
+def seen(words: list[str], typed: Sequence[str] = (), **environment: str) -> str:
     """What a command shows on a terminal."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -23,6 +24,8 @@ def seen(words: list[str], **environment: str) -> str:
     with subprocess.Popen(command(words), stdin=slave, stdout=slave, stderr=slave, env=own) as process:
         os.close(slave)
         parts = []
+        for text in typed:
+            os.write(master, text.encode())
         try:
             while data := os.read(master, 2**16):
                 parts.append(data)

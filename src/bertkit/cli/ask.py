@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from bertkit.cli.job import answer
+from bertkit.cli.job import Each, answer
 from bertkit.cli.shared import Shared
 from bertkit.errors import BertkitError, UsageError
 
@@ -80,14 +80,11 @@ def qa(
     given = [] if context is None else [{"question": question, "context": context}]
 
     def asked(example: Any) -> Any:
-        text = example.get("context", example.get("question")) if isinstance(example, Mapping) else example
-        return (
-            example
-            if question is None or isinstance(example, BertkitError)
-            else {"question": question, "context": text}
-        )
+        return example if isinstance(example, BertkitError) else {"question": question, "context": _text(example)}
 
-    return answer("question-answering", shared, options, given, asked)
+    if question is None:
+        return answer("question-answering", shared, options)
+    return answer("question-answering", shared, options, given, Each(asked, "context"))
 
 
 def embed(
@@ -120,13 +117,13 @@ def similarity(
     given = [{"source_sentence": found[0], "sentences": found[1:]}] if len(found) > 1 else []
 
     def compared(example: Any) -> Any:
-        """A line of the input is compared with the one text that came."""
-        if not found or isinstance(example, BertkitError):
+        if isinstance(example, BertkitError):
             return example
-        text = example.get("text", example.get("source_sentence")) if isinstance(example, Mapping) else example
-        return {"source_sentence": found[0], "sentences": [text]}
+        return {"source_sentence": found[0], "sentences": [_text(example)]}
 
-    return answer("sentence-similarity", shared, {"pooling": pooling}, given, compared)
+    if not found:
+        return answer("sentence-similarity", shared, {"pooling": pooling})
+    return answer("sentence-similarity", shared, {"pooling": pooling}, given, Each(compared, "text"))
 
 
 def nsp(
@@ -184,6 +181,11 @@ def score(
 ) -> int:
     """Tell how natural a masked language model finds a text."""
     return answer("sentence-scoring", shared, {"tokens": tokens, "whole_words": whole_words}, _given(texts))
+
+
+def _text(example: Any) -> Any:
+    """The text of an example that has one column."""
+    return next(iter(example.values()), None) if isinstance(example, Mapping) else example
 
 
 def _given(texts: Sequence[str]) -> list[str]:

@@ -38,9 +38,9 @@ class Columns:
     {'text': 'Who?', 'choices': ['I.', 'You.']}
     """
 
-    def __init__(self, task: str, given: str | None = None) -> None:
+    def __init__(self, task: str, given: str | None = None, fields: Sequence[str] | None = None) -> None:
         self.task = task_class(task).name
-        self.fields = _FIELDS.get(self.task, ("text",))
+        self.fields = tuple(fields) if fields else _FIELDS.get(self.task, ("text",))
         self.chosen = None if given is None else self._chosen(given)
 
     def _chosen(self, given: str) -> list[tuple[str, str]]:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.cli.examples import Columns
 from bertkit.cli.partial import Partial
-from bertkit.cli.results import line_of
+from bertkit.cli.results import Failed, line_of
 from bertkit.cli.shared import Shared, characters, peeked
 from bertkit.data.batches import look_ahead
 from bertkit.data.records import count_records, read_records
@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 _CHUNK, _ROOM, _ROOM_FOR_TOKENS = 512, 2**17, 2**13
 """Examples of a chunk, and their characters: vectors of all tokens take thousands of times the room."""
 
-_LISTED = 100
-"""Failed rows that are listed."""
+
+class Each(NamedTuple):
+    """What makes an example of a text of the input, and the column of a table that the text is in."""
+
+    change: Callable[[Any], Any]
+    field: str
 
 
 def answer(
@@ -38,7 +42,7 @@ def answer(
     shared: Shared,
     options: Mapping[str, Any],
     given: Sequence[Any] = (),
-    change: Callable[[Any], Any] = lambda example: example,
+    each: Each | None = None,
 ) -> int:
     """Answer the examples of a command. Returns the exit code.
 
@@ -47,7 +51,7 @@ def answer(
         shared: the options that all tasks share.
         options: those of the task; None is left out.
         given: the examples of the command line; none: those of the input.
-        change: what makes an example of what a record of the input has.
+        each: what makes an example of a text of the input, where the command line has the rest of it.
     """
     task = shared.check(task)
     options = {name: value for name, value in options.items() if value is not None}
@@ -58,8 +62,8 @@ def answer(
         if partial.whole:
             say(f"{shared.output} is whole already.")
             return 0
-    examples = _examples(task, shared, given, change)
-    first = list(islice(examples, peeked()))
+    examples = _examples(task, shared, given, each)
+    first = list(islice(examples, 1 if _typed(shared) and not given else peeked()))
     if not first:
         raise DataError(f"{_name(shared)} is empty: there is nothing to answer.")
     with _listening():
@@ -67,7 +71,7 @@ def answer(
         return job.run(chain(first, examples), partial)
 
 
-def _examples(task: str, shared: Shared, given: Sequence[Any], change: Callable[[Any], Any]) -> Iterator[Any]:
+def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None) -> Iterator[Any]:
     """Those of the command line, or those of the input."""
     if given:
         if shared.input is not None:
@@ -75,9 +79,14 @@ def _examples(task: str, shared: Shared, given: Sequence[Any], change: Callable[
         return iter(given)
     if shared.input is None and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError(f"{task} has nothing to read: type a text, --input with a file, or pipe texts into it.")
-    columns = Columns(task, shared.column)
-    records = read_records(shared.input or "-", shared.format)
-    return (change(columns.example(record)) for record in records)
+    columns = Columns(task, shared.column, each and [each.field])
+    found = map(columns.example, read_records(shared.input or "-", shared.format))
+    return map(each.change, found) if each else found
+
+
+def _typed(shared: Shared) -> bool:
+    """Whether somebody types the inputs, and waits for each answer."""
+    return shared.input == "-" and sys.stdin is not None and sys.stdin.isatty()
 
 
 def _name(shared: Shared) -> str:
@@ -110,7 +119,7 @@ class _Job:
     def __init__(self, pipe: Pipeline, shared: Shared, direct: bool, task: str) -> None:
         self.pipe, self.shared, self.direct, self.task = pipe, shared, direct, task
         self.people = shared.output is None and not shared.json and sys.stdout.isatty()
-        self.failed: list[tuple[int, str]] = []
+        self.failed = Failed()
         self.rows = self.cut = self.tokens = 0
 
     def run(self, examples: Iterable[Any], partial: Partial | None) -> int:
@@ -149,7 +158,7 @@ class _Job:
             partial.finish()
 
     def _to_stdout(self, examples: Iterable[Any]) -> None:
-        most = 1 if not self.direct and self.shared.input == "-" and sys.stdin.isatty() else _CHUNK
+        most = 1 if _typed(self.shared) else _CHUNK
         show = self._show if self.people else self._print
         with self._bar(0) as bar:
             for chunk in self._chunks(examples, most, 1):
@@ -173,12 +182,12 @@ class _Job:
             self.rows += 1
             if isinstance(one, BertkitError):
                 if number >= known:
-                    self.failed.append((self.rows, str(one)))
+                    self.failed.add(self.rows, str(one))
                 continue
             self.tokens += one["n_tokens"]
             self.cut += one["truncated"]
             answers[number] = one if self.shared.details else one["result"]
-        if self.direct and len(self.failed) == len(chunk):
+        if self.direct and self.failed.count == len(chunk):
             raise next(one for one in answers if isinstance(one, BertkitError))
         return answers
 
@@ -213,12 +222,14 @@ class _Job:
                 f"{self.cut:,} of {self.rows:,} texts are longer than a row takes, and were cut: type --on-long window to read "
                 "all of them."
             )
-        for number, sentence in self.failed[:_LISTED]:
-            say(f"row {number}: {sentence}")
-        if self.failed:
-            more = f", of which {_LISTED} are listed" if len(self.failed) > _LISTED else ""
-            say(f"{len(self.failed):,} of {self.rows:,} rows failed{more}.")
-        return 1 if self.failed else 0
+        for row, sentence in self.failed.first:
+            say(f"row {row}: {sentence}")
+        if count := self.failed.count:
+            listed = len(self.failed.first)
+            say(
+                f"{count:,} of {self.rows:,} rows failed{f', of which the first {listed} are listed' * (count > listed)}."
+            )
+        return 1 if self.failed.count else 0
 
 
 class _Bar:

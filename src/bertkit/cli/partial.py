@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bertkit.cli.results import check_output, is_error, write_results
+from bertkit.cli.results import Failed, check_output, is_error, write_results
 from bertkit.errors import DataError, UsageError
 
 
@@ -25,7 +25,7 @@ class Partial:
     def __init__(self, output: str, about: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
         self.output, self.path, self.about = output, Path(f"{output}.part"), dict(about)
         self.done = 0
-        self.failed: list[tuple[int, str]] = []
+        self.failed = Failed()
         self._file: BinaryIO | None = None
         check_output(output)
         left = self.path.exists()
@@ -55,7 +55,7 @@ class Partial:
                 end += len(line)
                 self.done += 1
                 if is_error(line):
-                    self.failed.append((self.done, json.loads(line)["error"]))
+                    self.failed.add(self.done, json.loads(line)["error"])
             file.truncate(end)
 
     def _check(self, header: bytes) -> None:

@@ -24,6 +24,23 @@ Lines = Callable[[], Iterable[bytes]]
 """Gives the lines of JSON, again and again."""
 
 
+_LISTED = 100
+"""Failed rows that are listed."""
+
+
+class Failed:
+    """The rows that failed: how many, and what the first of them said."""
+
+    def __init__(self) -> None:
+        self.count, self.first = 0, list[tuple[int, str]]()
+
+    def add(self, row: int, sentence: str) -> None:
+        """One more."""
+        self.count += 1
+        if self.count <= _LISTED:
+            self.first.append((row, sentence))
+
+
 def line_of(answer: Any) -> bytes:
     r"""An answer as a line of JSON; an error is {"error": what it says}. What is no number becomes null.
 

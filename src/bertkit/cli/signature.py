@@ -31,7 +31,10 @@ class _Parser(argparse.ArgumentParser):
 
 def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> int:
     """Call a function with the arguments that the words of a command line spell, for the exit code that it returns."""
-    given = vars(parser_of(function, command).parse_intermixed_args(words))
+    parser = parser_of(function, command)
+    # Words before and behind options: argparse has another way for them, whose errors name less.
+    mixed = any(action.nargs == "*" for action in parser._actions)
+    given = vars(parser.parse_intermixed_args(words) if mixed else parser.parse_args(words))
     hints = get_type_hints(function, include_extras=True)
     positions = []
     for parameter in inspect.signature(function).parameters.values():

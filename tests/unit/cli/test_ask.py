@@ -239,6 +239,7 @@ def test_questions_and_sentences_from_a_pipe(tmp_path: Path) -> None:
     assert piped(["qa", "--question", "Who moved?", *answers], FIRST) == asked[:1]
     plain = ["--model", str(pipeline_models.folder("plain"))]
     near = piped(["similarity", FIRST, *plain], f"{FIRST}\n{SECOND}\n")
+    assert piped(["similarity", FIRST, *plain], f"{FIRST}\t \n") == near[:1]
     assert near[0][0] == pytest.approx(1, abs=1e-5) and near[1][0] < 1
 
 

@@ -131,6 +131,21 @@ def test_failed_rows_are_listed_and_keep_their_places(tmp_path: Path, capsys: py
     assert ["error" in line for line in lines(out)] == [False, True, True, True, True, False]
 
 
+def test_of_many_failed_rows_the_first_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("none\n" * 120)
+    assert main(["fill-mask", "--model", str(pipeline_models.folder("masked")), "--input", str(path)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 101
+    assert said[-1] == "bertkit: 120 of 120 rows failed, of which the first 100 are listed."
+
+
+def test_an_answer_at_once_for_who_types() -> None:
+    words = ["fill-mask", "--input", "-", "--model", str(pipeline_models.folder("masked"))]
+    page = seen(words, typed=["The [MASK] was cold.\n", "\x04"], NO_COLOR="1")
+    assert page.count("The [MASK] was cold.") == 2 and "█" in page
+
+
 def test_an_output_is_not_overwritten(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("mine")
