@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from bertkit.errors import UsageError
+from bertkit.errors import BertkitError, UsageError
 
+_QUOTES = "\"'"
 _Owner = argparse._ActionsContainer
 
 
@@ -42,7 +44,23 @@ def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> in
             given[parameter.name] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
         elif parameter.kind is not parameter.KEYWORD_ONLY:
             positions.append(given.pop(parameter.name))
-    return function(*positions, **given) or 0
+    try:
+        return function(*positions, **given) or 0
+    except BertkitError as error:
+        error.args = (_spelled(str(error), parser),)
+        raise
+
+
+def _spelled(sentence: str, parser: argparse.ArgumentParser) -> str:
+    """What a sentence tells people to type in Python, as they type it here: `on_long="window"` -> `--on-long window`."""
+    options = {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        return f"{options[name]} {value.strip(_QUOTES)}" if name in options else found[0]
+
+    sentence = re.sub(r'pipeline\("([\w-]+)", [^)]*\)', r"bertkit run --task \1", sentence)
+    return re.sub(r"""\b([a-z_]+)=("[^"]*"|'[^']*'|-?[\d.]+\b|\.\.\.)""", option, sentence)
 
 
 def parser_of(function: Callable[..., object], command: str) -> argparse.ArgumentParser:

@@ -177,12 +177,16 @@ def test_what_cannot_be_is_one_sentence(command: str, tmp_path: Path, capsys: py
     [
         (["fill-mask", " "], "Text 1 of 1 is empty"),
         (["fill-mask", "no mask"], "has no [MASK] to fill"),
-        (["fill-mask", "a [MASK]", "--top-k", "0"], "top_k=0 is no whole number"),
+        (["fill-mask", "a [MASK]", "--top-k", "0"], "--top-k 0 is no whole number from 1 on: type --top-k 1, say."),
         (["fill-mask", "a [MASK]", "--input", "x"], "Texts came and --input too"),
         (["fill-mask", "a [MASK]", "--targets", ","], "targets is empty"),
         (["fill-mask", "a [MASK]", "--resume"], "--resume goes on with a file: type --output"),
-        (["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "0"], "runs on the processor"),
+        (
+            ["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "cuda"],
+            "--device cuda came: type --engine torch.",
+        ),
         (["fill-mask", "a [MASK]", "--output", "/no such folder/x"], "/no such folder/x"),
+        (["ner", "a"], "type bertkit run --task fill-mask, or train it"),
         (["score", "a", "--max-length", "x"], "invalid int value: 'x'"),
     ],
 )
