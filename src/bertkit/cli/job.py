@@ -66,7 +66,7 @@ def answer(
     first = list(islice(examples, 1 if _typed(shared) and not given else peeked()))
     if not first:
         raise DataError(f"{_name(shared)} is empty: there is nothing to answer.")
-    with _listening():
+    with _listening(pools=options.get("pooling") == "pooler"):
         job = _Job(shared.open(task, first, options), shared, bool(given), task)
         return job.run(chain(first, examples), partial)
 
@@ -262,24 +262,30 @@ def say(sentence: str) -> None:
 
 
 class _Said(logging.Handler):
-    """What the library warns of, once. Cut texts are counted over all chunks, and what a pipeline says of each is left out."""
+    """What the library warns of, once.
 
-    def __init__(self) -> None:
+    Cut texts are counted over all chunks, and what a pipeline says of each is left out. So is a pooler that a file lacks
+    where nothing reads it.
+    """
+
+    def __init__(self, pools: bool) -> None:
         super().__init__()
         self._before: set[str] = set()
+        self._pools = pools
 
     def emit(self, record: logging.LogRecord) -> None:
         sentence = record.getMessage()
-        if record.module != "pipelines" and sentence not in self._before:
+        idle = not self._pools and "has no bert.pooler: fresh in BertModel" in sentence
+        if record.module != "pipelines" and not idle and sentence not in self._before:
             self._before.add(sentence)
             say(sentence)
 
 
 @contextmanager
-def _listening() -> Iterator[None]:
+def _listening(pools: bool) -> Iterator[None]:
     logger = logging.getLogger("bertkit")
     before = logger.handlers, logger.propagate
-    logger.handlers, logger.propagate = [_Said()], False
+    logger.handlers, logger.propagate = [_Said(pools)], False
     try:
         yield
     finally:

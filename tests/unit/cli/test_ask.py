@@ -231,6 +231,14 @@ def test_texts_that_are_cut_are_counted(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(output.out.splitlines()[0])["windows"] > 1
 
 
+def test_a_pooler_that_nothing_reads_is_not_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["embed", FIRST, "--model", str(pipeline_models.folder("masked"))]
+    assert main(words) == 0
+    assert not capsys.readouterr().err
+    assert main([*words, "--pooling", "pooler"]) == 0
+    assert "has no bert.pooler: fresh in BertModel" in capsys.readouterr().err
+
+
 def test_questions_and_sentences_from_a_pipe(tmp_path: Path) -> None:
     def piped(words: list[str], text: str) -> list[Any]:
         command = [sys.executable, "-m", "bertkit.cli", *words]
