@@ -2,8 +2,8 @@
 
     python benchmarks/cold_start.py [--size base] [--rounds 5] [--json FILE]
 
-Both are new processes, in turns, on the same weights of the given size in one folder, which lie in the file cache. A figure is the
-median of the rounds, in seconds of wall time and of processor time.
+Both are new processes, in turns, on the same weights of the given size in one folder, which lie in the file cache. A figure is
+the median of the rounds, in seconds of wall time and of processor time.
 """
 
 from __future__ import annotations

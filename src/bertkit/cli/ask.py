@@ -84,7 +84,7 @@ def qa(
 
     if question is None:
         return answer("question-answering", shared, options)
-    return answer("question-answering", shared, options, given, Each(asked, "context"))
+    return answer("question-answering", shared, options, given, Each(asked, "context", question))
 
 
 def embed(
@@ -123,7 +123,7 @@ def similarity(
 
     if not found:
         return answer("sentence-similarity", shared, {"pooling": pooling})
-    return answer("sentence-similarity", shared, {"pooling": pooling}, given, Each(compared, "text"))
+    return answer("sentence-similarity", shared, {"pooling": pooling}, given, Each(compared, "text", found[0]))
 
 
 def nsp(

@@ -31,10 +31,11 @@ _CHUNK, _ROOM, _ROOM_FOR_TOKENS = 512, 2**17, 2**13
 
 
 class Each(NamedTuple):
-    """What makes an example of a text of the input, and the column of a table that the text is in."""
+    """What makes an example of a text of the input, the column that this is in, and the text that the command line has."""
 
     change: Callable[[Any], Any]
     field: str
+    beside: str
 
 
 def answer(
@@ -57,7 +58,7 @@ def answer(
     options = {name: value for name, value in options.items() if value is not None}
     partial = None
     if shared.output is not None:
-        about = _about(task, shared, options, given)
+        about = _about(task, shared, options, [*given, each.beside] if each else given)
         partial = Partial(shared.output, about, resume=shared.resume, overwrite=shared.overwrite)
         if partial.whole:
             say(f"{shared.output} is whole already.")
@@ -93,7 +94,7 @@ def _name(shared: Shared) -> str:
     return "Standard input" if shared.input in (None, "-") else str(shared.input)
 
 
-def _about(task: str, shared: Shared, options: Mapping[str, Any], given: Sequence[Any]) -> dict[str, Any]:
+def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequence[Any]) -> dict[str, Any]:
     """What makes two runs the same."""
     from bertkit import __version__
 
@@ -107,7 +108,7 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], given: Sequenc
         "model": str(model.resolve()) if model.exists() else shared.model,
         "input": None if file is None else str(Path(file).resolve()),
         "bytes": Path(file).stat().st_size if file is not None and Path(file).exists() else None,
-        "texts": list(given),
+        "texts": list(texts),
         **told,
         "options": {**shared.told(task), **options},
     }

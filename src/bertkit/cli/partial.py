@@ -69,7 +69,7 @@ class Partial:
             old, new = before.get(name), self.about.get(name)
             if old != new:
                 raise UsageError(
-                    f"{self.path} is of another run: its {name} was {json.dumps(old)}, and now it is {json.dumps(new)}. Type "
+                    f"{self.path} is of another run, with {name} {json.dumps(old)}, and now it is {json.dumps(new)}: type "
                     "the same as then to go on with it, or --overwrite to begin anew."
                 )
 

@@ -197,7 +197,7 @@ def test_a_killed_run_goes_on(many: Path, tmp_path: Path, capsys: pytest.Capture
     assert main([*words, "--output", str(out)]) == 2
     assert "type --resume to go on with it, or --overwrite" in capsys.readouterr().err
     assert main([*words, "--output", str(out), "--resume", "--constrained"]) == 2
-    assert "is of another run: its options was" in capsys.readouterr().err
+    assert "is of another run, with options {" in capsys.readouterr().err
     resumed(words, whole, out)
 
 
@@ -244,6 +244,19 @@ def test_a_torn_file_of_input_keeps_what_is_done(
     assert main([*ner(), "--input", str(many), "--output", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "5,632 results are in" in said and "Line 6001" in said and "not UTF-8" in said
+
+
+def test_another_question_is_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out, model = tmp_path / "a.txt", tmp_path / "out", str(pipeline_models.folder("answers"))
+    path.write_text("Anna, then Ben.\n" * 600)
+    words = ["qa", "--model", model, "--input", str(path), "--output", str(out), "--question"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
+        assert main([*words, "Who?"]) == 0
+    assert main([*words, "When?", "--resume"]) == 2
+    assert 'is of another run, with texts ["Who?"], and now it is ["When?"]' in capsys.readouterr().err
+    assert main([*words, "Who?", "--resume"]) == 0
+    assert len(lines(out)) == 600
 
 
 # What a terminal sees.
