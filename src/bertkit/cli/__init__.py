@@ -12,10 +12,22 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "fill-mask": ("bertkit.cli.ask:fill_mask", "which words may stand where a text has [MASK]"),
+    "classify": ("bertkit.cli.ask:classify", "the label of a text or of a pair"),
+    "ner": ("bertkit.cli.ask:ner", "names in a text"),
+    "qa": ("bertkit.cli.ask:qa", "the answer to a question in a text"),
+    "embed": ("bertkit.cli.ask:embed", "texts as vectors"),
+    "similarity": ("bertkit.cli.ask:similarity", "how near texts are to a first one"),
+    "nsp": ("bertkit.cli.ask:nsp", "whether a text goes on where another ends"),
+    "choose": ("bertkit.cli.ask:choose", "which of several texts goes best with a first one"),
+    "zero-shot": ("bertkit.cli.ask:zero_shot", "which of your labels a text has"),
+    "score": ("bertkit.cli.ask:score", "how natural a text is"),
+    "run": ("bertkit.cli.run:run", "any of these tasks over a file"),
     "inspect": ("bertkit.cli.inspect:inspect", "show what a checkpoint holds, what it lacks, what it is for"),
     "convert": ("bertkit.cli.convert:convert", "write a checkpoint in another format"),
     "tokenize": ("bertkit.cli.tokenize:tokenize", "show a text's tokens, ids, types and offsets"),
     "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "learn a vocabulary from files of texts"),
+    "completion": ("bertkit.cli.completion:completion", "print what completes these commands in a shell"),
 }
 """Name -> where its function is, and what it does."""
 
@@ -41,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module, _, name = COMMANDS[words[0]][0].partition(":")
         from bertkit.cli.signature import call
 
-        call(getattr(importlib.import_module(module), name), words[0], words[1:])
+        return call(getattr(importlib.import_module(module), name), words[0], words[1:])
     except BertkitError as error:
         print(f"bertkit: {error}", file=sys.stderr)
         return 2
@@ -54,7 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a folder that cannot be made, a full disk
         print(f"bertkit: {error.filename or 'The disk'}: {error.strerror}.", file=sys.stderr)
         return 2
-    return 0
 
 
 def _help() -> str:

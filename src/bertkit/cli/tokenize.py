@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
+from bertkit.cli.page import shown, straight
 from bertkit.data.readers import read_lines
 
 
@@ -90,62 +90,11 @@ def table(found: Sequence[Row], texts: Sequence[str]) -> str:
     日     1864     0  0-1      日
     """
     cells = [("token", "id", "type", "offsets", "text"), *(_cells(row, texts) for row in found)]
-    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(_line(line, widths) for line in cells)
+    return "\n".join(straight(cells, right=(1, 2), indent=""))
 
 
 def _cells(row: Row, texts: Sequence[str]) -> tuple[str, ...]:
     if row.sequence is None:
-        return _shown(row.token), str(row.id), str(row.type), "", ""
+        return shown(row.token), str(row.id), str(row.type), "", ""
     source = texts[row.sequence][row.start : row.end]
-    return _shown(row.token), str(row.id), str(row.type), f"{row.start}-{row.end}", _shown(source)
-
-
-def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
-    """Numbers to the right, everything else to the left."""
-    padded = (
-        (cell, " " * (most - width(cell)), number in (1, 2))
-        for number, (cell, most) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join(blank + cell if right else cell + blank for cell, blank, right in padded).rstrip()
-
-
-def _shown(text: str) -> str:
-    """Text without what moves the cursor or cannot be seen: controls, lone surrogates, turns of the direction of writing."""
-    return "".join(
-        character if character.isprintable() or character == _JOINER else repr(character)[1:-1] for character in text
-    )
-
-
-_JOINER, _EMOJI_STYLE = "\u200d", "\ufe0f"
-_SKIN = range(0x1F3FB, 0x1F400)
-_JAMO_INSIDE = frozenset(
-    [*range(0x1160, 0x1200), *range(0xD7B0, 0xD7FC)]
-)  # vowels and finals of Hangul, drawn into the syllable
-
-
-def width(text: str) -> int:
-    r"""How many columns of a terminal a text takes.
-
-    >>> width("abc"), width("한국"), width("e\u0301"), width("👩\u200d👧"), width("☕")
-    (3, 4, 1, 2, 2)
-    """
-    total = last = 0
-    before = ""
-    for character in text:
-        last = _columns(character, before, last)
-        before = character
-        total += last
-    return total
-
-
-def _columns(character: str, before: str, last: int) -> int:
-    """The columns that a character adds behind the character `before`, which took `last`."""
-    if character == _EMOJI_STYLE:
-        return int(last == 1)
-    category = unicodedata.category(character)
-    if category in ("Mn", "Me", "Cf") or ord(character) in _JAMO_INSIDE:
-        return 0
-    if (category == "So" and before == _JOINER) or (ord(character) in _SKIN and last == 2):
-        return 0  # one emoji with those before it
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return shown(row.token), str(row.id), str(row.type), f"{row.start}-{row.end}", shown(source)

@@ -46,9 +46,11 @@ class NumpyEngine:
         if precision not in ("auto", "fp32", "float32"):
             raise UsageError(f'engine="numpy" computes in fp32, and {precision!r} came: type engine="torch".')
         tensors, report = load_checkpoint(locate(name, **source), head, config=config)
-        rng, needed = np.random.default_rng(0), expand(config, head)
-        fresh = {name: initial(needed[name], config, rng) for name in report.fresh}
-        return cls(config, head, {**{name: np.asarray(x, np.float32) for name, x in tensors.items()}, **fresh})
+        own = {name: np.asarray(x, np.float32) for name, x in tensors.items()}
+        if report.fresh:  # numpy.random alone takes a while to be imported
+            rng, needed = np.random.default_rng(0), expand(config, head)
+            own |= {name: initial(needed[name], config, rng) for name in report.fresh}
+        return cls(config, head, own)
 
     def run(self, batch: Batch, want: Collection[str]) -> dict[str, Array]:
         """The outputs in `want` by name."""

@@ -10,7 +10,8 @@ import pytest
 from transformers import BertTokenizerFast
 
 import bertkit.cli.tokenize as command
-from bertkit.cli.tokenize import Row, render, rows, table, width
+from bertkit.cli.page import width
+from bertkit.cli.tokenize import Row, render, rows, table
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = [*SPECIAL, "un", "##aff", "##able", "hello", "日", "本", "한국", "##어", "!"]

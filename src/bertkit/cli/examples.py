@@ -1,0 +1,132 @@
+"""Records of a file -> examples of a task: which column is what.
+
+fill-mask             text                      a line is the text
+text-classification   text, text_pair           with a tab in it the line is a pair
+multiple-choice       text, choices, ...        the last takes all columns that are left
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bertkit.errors import BertkitError, DataError, UsageError, did_you_mean
+from bertkit.tasks import task_class
+
+_PAIR = ("text", "text_pair")
+_FIELDS = {
+    "text-classification": _PAIR,
+    "next-sentence-prediction": _PAIR,
+    "question-answering": ("question", "context"),
+    "multiple-choice": ("text", "choices"),
+    "sentence-similarity": ("source_sentence", "sentences"),
+}
+_LISTS = ("choices", "sentences")
+_ALSO = {
+    "token-classification": ("words", "tokens"),
+    "multiple-choice": ("prompt", "question", "context"),
+}
+"""What a record may have in place of the first field."""
+
+
+class Columns:
+    r"""Which columns of a record make an example.
+
+    >>> Columns("question-answering", "q,c").example({"id": 7, "q": "Who?", "c": "I."})
+    {'question': 'Who?', 'context': 'I.'}
+    >>> Columns("multiple-choice").example("Who?\tI.\tYou.")
+    {'text': 'Who?', 'choices': ['I.', 'You.']}
+    """
+
+    def __init__(self, task: str, given: str | None = None, fields: Sequence[str] | None = None) -> None:
+        self.task = task_class(task).name
+        self.fields = tuple(fields) if fields else _FIELDS.get(self.task, ("text",))
+        self.chosen = None if given is None else self._chosen(given)
+
+    def _chosen(self, given: str) -> list[tuple[str, str]]:
+        """`--column` -> (field, column) for each: names in the order of the fields, or field=column."""
+        names = [name.strip() for name in given.split(",") if name.strip()]
+        if not names:
+            raise UsageError(f"--column {given!r} names no column: type --column {','.join(self.fields)}")
+        if all(name in self.fields for name in names):
+            return [(name, name) for name in names]
+        found = []
+        for number, name in enumerate(names):
+            field, equals, column = name.partition("=")
+            if not equals:
+                field, column = self._field(number, given), name
+            elif field not in self.fields:
+                raise UsageError(
+                    f"{self.task} has no {field!r}; it takes {', '.join(self.fields)}.{did_you_mean(field, self.fields)}"
+                )
+            found.append((field, column))
+        return found
+
+    def _field(self, number: int, given: str) -> str:
+        if number < len(self.fields):
+            return self.fields[number]
+        if self.fields[-1] in _LISTS:
+            return self.fields[-1]
+        raise UsageError(
+            f"--column {given} names {number + 1} columns or more, and {self.task} takes {', '.join(self.fields)}."
+        )
+
+    def example(self, record: Any) -> Any:
+        """The example in a record, or the error of it."""
+        if isinstance(record, BertkitError):
+            return record
+        try:
+            if isinstance(record, Mapping):
+                return self._of_columns(record)
+            return self._of_parts(record) if isinstance(record, (str, list, tuple)) else record
+        except DataError as error:
+            return error
+
+    def _of_columns(self, record: Mapping[str, Any]) -> Any:
+        if self.chosen is None:
+            if not any(name in record for name in (*self.fields, *_ALSO.get(self.task, ()))):
+                raise DataError(self._absent(self.fields[0], record))
+            if self.task == "token-classification" and "text" not in record:
+                return record.get("words", record.get("tokens"))
+            return self._lists(dict(record))
+        found: dict[str, Any] = {}
+        for field, column in self.chosen:
+            if column not in record:
+                raise DataError(self._absent(column, record))
+            self._put(found, field, record[column])
+        return self._lists(found)
+
+    def _absent(self, column: str, record: Mapping[str, Any]) -> str:
+        return (
+            f"There is no column {column!r}; there are {', '.join(map(str, record)) or 'none'}: choose with "
+            f"--column.{did_you_mean(column, map(str, record))}"
+        )
+
+    def _of_parts(self, record: str | Sequence[Any]) -> Any:
+        """A line, with tabs between its columns where the task takes several; or a list."""
+        fields = [field for field, _ in self.chosen] if self.chosen else list(self.fields)
+        if len(fields) == 1 and (isinstance(record, str) or self.task == "token-classification"):
+            return record  # of token classification a list of words too
+        parts = record.split("\t") if isinstance(record, str) else list(record)
+        if self.fields[-1] in _LISTS:
+            fields += [self.fields[-1]] * (len(parts) - len(fields))
+        if len(parts) > len(fields):
+            raise DataError(f"{len(parts)} columns came, and {self.task} takes {', '.join(fields)}.")
+        found: dict[str, Any] = {}
+        for field, part in zip(fields, parts, strict=False):
+            self._put(found, field, part)
+        return self._lists(found)
+
+    @staticmethod
+    def _put(found: dict[str, Any], field: str, value: Any) -> None:
+        """A field that is a list may have several columns."""
+        if field in _LISTS and field in found:
+            found[field] = [*(found[field] if isinstance(found[field], list) else [found[field]]), value]
+        else:
+            found[field] = value
+
+    @staticmethod
+    def _lists(example: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: [value] if name in _LISTS and isinstance(value, str) else value for name, value in example.items()
+        }

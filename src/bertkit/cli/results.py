@@ -1,0 +1,191 @@
+"""Answers -> lines of JSON, and those -> a file of any format.
+
+A table has a row for each thing that was found, with the number of its input in the column "row".
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import lzma
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from importlib import import_module
+from itertools import islice
+from typing import IO, Any, BinaryIO, cast
+
+from bertkit.data.records import ending
+from bertkit.disk import whole_file
+from bertkit.errors import BertkitError, MissingExtraError
+
+Lines = Callable[[], Iterable[bytes]]
+"""Gives the lines of JSON, again and again."""
+
+
+_LISTED = 100
+"""Failed rows that are listed."""
+
+
+class Failed:
+    """The rows that failed: how many, and what the first of them said."""
+
+    def __init__(self) -> None:
+        self.count, self.first = 0, list[tuple[int, str]]()
+
+    def add(self, row: int, sentence: str) -> None:
+        """One more."""
+        self.count += 1
+        if self.count <= _LISTED:
+            self.first.append((row, sentence))
+
+
+def line_of(answer: Any) -> bytes:
+    r"""An answer as a line of JSON; an error is {"error": what it says}. What is no number becomes null.
+
+    >>> line_of([0.5, float("inf")])
+    b'[0.5, null]\n'
+    """
+    if isinstance(answer, BertkitError):
+        answer = {"error": str(answer)}
+    try:
+        text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        nulls = json.loads(json.dumps(answer), parse_constant=lambda name: None)
+        text = json.dumps(nulls, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def is_error(line: bytes) -> bool:
+    """Whether a line is the error of a row."""
+    return line.startswith(b'{"error": ')
+
+
+def write_results(lines: Lines, name: str) -> None:
+    """A file with the results, in the format that its name tells; JSON lines where it tells none. Whole or not at all."""
+    kind, packed = ending(name)
+    write = _WRITERS.get(kind, _write_lines)
+    with ExitStack() as stack:
+        raw = stack.enter_context(whole_file(name))
+        file: IO[bytes] = raw
+        if packed == "gz":
+            file = stack.enter_context(cast(BinaryIO, gzip.GzipFile("", "wb", fileobj=raw, mtime=0)))
+        elif packed == "xz":
+            file = stack.enter_context(cast(BinaryIO, lzma.LZMAFile(raw, "wb")))  # noqa: SIM115
+        write(lines, file)
+
+
+def check_output(name: str) -> None:
+    """Refuse now what would fail when everything is computed."""
+    if ending(name)[0] == "parquet":
+        _arrow(name)
+
+
+def _write_lines(lines: Lines, file: IO[bytes]) -> None:
+    file.writelines(lines())
+
+
+def _write_list(lines: Lines, file: IO[bytes]) -> None:
+    between = b"[\n"
+    for line in lines():
+        file.write(between + line.rstrip(b"\n"))
+        between = b",\n"
+    file.write(b"[]\n" if between == b"[\n" else b"\n]\n")
+
+
+def _write_csv(lines: Lines, file: IO[bytes]) -> None:
+    _write_cells(lines, file, ",")
+
+
+def _write_tsv(lines: Lines, file: IO[bytes]) -> None:
+    _write_cells(lines, file, "\t")
+
+
+def _write_cells(lines: Lines, file: IO[bytes], delimiter: str) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.DictWriter(text, list(_columns(lines)), delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    for row in _rows(lines):
+        writer.writerow({name: _cell(value, delimiter) for name, value in row.items()})
+    text.detach()
+
+
+def _cell(value: Any, delimiter: str) -> Any:
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False)
+    # TSV has no quotes, so that a tab or the end of a line cannot stand in a cell.
+    return " ".join(value.split()) if delimiter == "\t" and isinstance(value, str) else value
+
+
+def _write_parquet(lines: Lines, file: IO[bytes]) -> None:
+    arrow, parquet = _arrow("the output")
+    kinds = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
+    kinds[list] = arrow.list_(arrow.float64())  # a vector
+    columns = {name: kind if kind in kinds else str for name, kind in _columns(lines).items()}
+    schema = arrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    with parquet.ParquetWriter(file, schema) as writer:
+        rows = _rows(lines)
+        while some := list(islice(rows, 1024)):
+            fitted = [{name: _fitted(value, columns[name]) for name, value in row.items()} for row in some]
+            writer.write_table(arrow.Table.from_pylist(fitted, schema))
+
+
+def _fitted(value: Any, kind: type) -> Any:
+    """A value in a column of one type: what is of another is written as JSON."""
+    return value if value is None or kind is not str or isinstance(value, str) else json.dumps(value)
+
+
+def _arrow(name: str) -> tuple[Any, Any]:
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "train", f"Writing {name}") from error
+
+
+_WRITERS: dict[str, Callable[[Lines, IO[bytes]], None]] = {
+    "json": _write_list,
+    "csv": _write_csv,
+    "tsv": _write_tsv,
+    "parquet": _write_parquet,
+}
+
+
+def _rows(lines: Lines) -> Iterator[dict[str, Any]]:
+    """The rows of a table."""
+    for number, line in enumerate(lines(), start=1):
+        for found in _things(json.loads(line)):
+            yield {"row": number, **found}
+
+
+def _things(answer: Any) -> list[dict[str, Any]]:
+    """What an answer has, one dictionary each; a row of an input without anything stays."""
+    if isinstance(answer, dict):
+        return [answer]
+    if isinstance(answer, list) and answer and all(isinstance(one, dict) for one in answer):
+        return answer
+    return [{}] if answer == [] else [{"result": answer}]
+
+
+def _columns(lines: Lines) -> dict[str, type]:
+    """The columns of all rows in the order in which they come, and their types; `object` where they differ."""
+    found: dict[str, type] = {"row": int}
+    for row in _rows(lines):
+        for name, value in row.items():
+            kind = _kind(value)
+            before = found.get(name, kind)
+            if {before, kind} == {int, float}:
+                kind = float
+            elif type(None) in (before, kind):
+                kind = kind if before is type(None) else before
+            elif before is not kind:
+                kind = object
+            found[name] = kind
+    return found
+
+
+def _kind(value: Any) -> type:
+    """The type of a value; lists are vectors of numbers, and all other lists objects."""
+    if isinstance(value, list):
+        return list if all(isinstance(one, (int, float)) for one in value) else object
+    return object if isinstance(value, dict) else type(value)

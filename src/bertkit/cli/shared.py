@@ -1,0 +1,113 @@
+"""The options that all commands of the tasks share, and the pipeline that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from bertkit.data.records import Format
+from bertkit.errors import UsageError
+from bertkit.tasks import task_class
+
+if TYPE_CHECKING:
+    from bertkit.pipelines import Pipeline
+
+_EXAMPLES, _CHARACTERS = 8, 1000
+"""So many examples, with so many characters together, NumPy answers before PyTorch is imported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """model, input and output"""
+
+    model: Annotated[str | None, "a directory or a Hub id"] = None
+    config: Annotated[str | None, "where the configuration is, if not with the model"] = None
+    tokenizer: Annotated[str | None, "where the tokenizer is, if not with the model"] = None
+    device: Annotated[str | None, "cpu, cuda, cuda:1, or a number: 0, -1 for the processor"] = None
+    engine: Annotated[
+        Literal["auto", "numpy", "torch"], "what computes (default: numpy for a few short inputs, else torch)"
+    ] = "auto"
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "of the numbers"] = "auto"
+    revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main"
+    subfolder: Annotated[str, "folder of the repository that holds the model"] = ""
+    input: Annotated[str | None, "a file of inputs, or - for stdin"] = None
+    output: Annotated[str | None, "a file for the results: .jsonl, .json, .csv, .tsv, .parquet, .gz of them"] = None
+    column: Annotated[str | None, "the columns of the input that count: a,b or field=a,field=b"] = None
+    format: Annotated[Format, "of the input; pipe is a text a line, with tabs between columns"] = "infer"
+    overwrite: Annotated[bool, "replace the output, and what an interrupted run left"] = False
+    resume: Annotated[bool, "go on where an interrupted run stopped"] = False
+    json: Annotated[bool, "print JSON lines for programs (default: unless to a terminal)"] = False
+    batch_size: Annotated[int | None, "the most rows at once (default: as many as make a few thousand tokens)"] = None
+    on_long: Annotated[
+        Literal["truncate", "window", "error"] | None,
+        "what becomes of a text that is longer than the model takes (default: what suits the task)",
+    ] = None
+    overlap: Annotated[int | None, "tokens that neighbouring windows share"] = None
+    max_length: Annotated[int | None, "tokens of a row"] = None
+    details: Annotated[bool, "say what was done with each text"] = False
+
+    def told(self, task: str) -> dict[str, Any]:
+        """The options of the task among them, as far as they are given."""
+        given = {"on_long": self.on_long, "overlap": self.overlap, "max_length": self.max_length}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def check(self, task: str) -> str:
+        """Refuse what cannot be before anything is read. Returns the task's own name."""
+        job = task_class(task)
+        if self.model is None:
+            what = "any BERT" if job.head == "Model" else f"a Bert{job.head}"
+            raise UsageError(f"{job.name} needs {what}: type --model with its directory or its Hub id.")
+        if self.resume and self.output is None:
+            raise UsageError("--resume goes on with a file: type --output, with the file that was interrupted.")
+        if self.resume and self.overwrite:
+            raise UsageError("--resume keeps what --overwrite throws away: leave one of them out.")
+        return str(job.name)
+
+    def open(self, task: str, first: Sequence[Any], options: dict[str, Any]) -> Pipeline:
+        """The pipeline for a task. `first` are the first examples, or all."""
+        from bertkit.pipelines import pipeline
+
+        return pipeline(
+            task,
+            self.model,
+            self.config,
+            self.tokenizer,
+            device=_device(self.device),
+            precision=self.precision,
+            batch_size=self.batch_size,
+            engine=self._engine(task, first),
+            revision=self.revision,
+            subfolder=self.subfolder,
+            **{**self.told(task), **options},
+        )
+
+    def _engine(self, task: str, first: Sequence[Any]) -> str:
+        on_processor = _device(self.device) in (None, -1, "cpu") and self.precision in ("auto", "fp32")
+        if self.engine != "auto" or not on_processor:
+            return self.engine
+        # Scoring runs a row for each token.
+        room = _CHARACTERS // 8 if task == "sentence-scoring" else _CHARACTERS
+        few = len(first) <= _EXAMPLES and characters(first) <= room
+        return "numpy" if few else "auto"
+
+
+def _device(given: str | None) -> int | str | None:
+    """`--device 0` is a number."""
+    try:
+        return None if given is None else int(given)
+    except ValueError:
+        return given
+
+
+def characters(example: Any) -> int:
+    """How many characters the texts of an example have."""
+    if isinstance(example, str):
+        return len(example)
+    parts = example.values() if isinstance(example, dict) else example if isinstance(example, (list, tuple)) else ()
+    return sum(map(characters, parts))
+
+
+def peeked() -> int:
+    """How many examples are read before the engine is chosen."""
+    return _EXAMPLES + 1

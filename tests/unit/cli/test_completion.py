@@ -1,0 +1,50 @@
+"""What completes the commands in a shell."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from bertkit.cli import COMMANDS, main
+
+
+def script(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["completion", shell]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_command_and_its_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = script(shell, capsys)
+    assert all(name in page for name in COMMANDS)
+    for option in ("top-k", "model", "vocab-size", "no-normalize"):
+        assert option in page
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=page, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("bertkit fi", "fill-mask"),
+        ("bertkit fill-mask --top", "--top-k"),
+        ("bertkit fill-mask --engine n", "numpy"),
+        ("bertkit convert --to h", "h5"),
+        ("bertkit completion z", "zsh"),
+    ],
+)
+def test_bash_completes(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = line.split()
+    ask = f'COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}; _bertkit; echo "${{COMPREPLY[@]}}"'
+    run = subprocess.run(
+        ["bash"], input=script("bash", capsys) + "\n" + ask, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [expected]
+    assert not run.stderr
+
+
+def test_another_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "tcsh"]) == 2
+    assert "invalid choice: 'tcsh'" in capsys.readouterr().err

@@ -1,0 +1,278 @@
+"""Whole files: every format in and out, failures, interruption, and what a terminal sees."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pipeline_cases
+import pipeline_models
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from terminal import command, seen
+
+from bertkit.cli import job, main
+
+TEXTS = pipeline_cases.SENTENCES
+NER = ["ner", "--strategy", "none", "--model"]
+
+
+def ner() -> list[str]:
+    return [*NER, str(pipeline_models.folder("names"))]
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    path = tmp_path / "texts.txt"
+    path.write_text("".join(text + "\n" for text in TEXTS))
+    return path
+
+
+@pytest.fixture
+def expected(texts: Path, tmp_path: Path) -> list[Any]:
+    assert main([*ner(), "--input", str(texts), "--output", str(tmp_path / "expected.jsonl")]) == 0
+    return lines(tmp_path / "expected.jsonl")
+
+
+def test_every_format_in(expected: list[Any], tmp_path: Path) -> None:
+    rows = [{"n": number, "text": text} for number, text in enumerate(TEXTS)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, ["n", "text"])
+        writer.writeheader()
+        writer.writerows(rows)
+    (tmp_path / "a.tsv").write_text("n\ttext\n" + "".join(f"{row['n']}\t{row['text']}\n" for row in rows))
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.json", "a.jsonl.gz", "a.csv", "a.tsv", "a.parquet"):
+        out = tmp_path / f"{name}.out"
+        assert main([*ner(), "--input", str(tmp_path / name), "--output", str(out)]) == 0
+        assert lines(out) == expected
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_every_format_out(texts: Path, expected: list[Any], tmp_path: Path) -> None:
+    entities = [{"row": str(n), **one} for n, found in enumerate(expected, start=1) for one in found]
+    for name in ("b.jsonl", "b.json", "b.csv", "b.tsv", "b.parquet", "b.jsonl.gz", "b.csv.xz", "b"):
+        assert main([*ner(), "--input", str(texts), "--output", str(tmp_path / name)]) == 0
+    assert lines(tmp_path / "b.jsonl") == lines(tmp_path / "b") == expected
+    assert gzip.decompress((tmp_path / "b.jsonl.gz").read_bytes()) == (tmp_path / "b.jsonl").read_bytes()
+    assert json.loads((tmp_path / "b.json").read_text()) == expected
+    for name, delimiter in (("b.csv", ","), ("b.tsv", "\t")):
+        with open(tmp_path / name, newline="") as file:
+            rows = [row for row in csv.DictReader(file, delimiter=delimiter) if row["entity"]]
+        assert [(row["row"], row["entity"], row["word"], float(row["score"])) for row in rows] == [
+            (one["row"], one["entity"], one["word"], one["score"]) for one in entities
+        ]
+    table = pyarrow.parquet.read_table(tmp_path / "b.parquet").to_pylist()
+    assert [row["score"] for row in table if row["entity"]] == [one["score"] for one in entities]
+
+
+def test_vectors_as_parquet(texts: Path, tmp_path: Path) -> None:
+    out, model = tmp_path / "v.parquet", str(pipeline_models.folder("plain"))
+    assert main(["embed", "--model", model, "--input", str(texts), "--output", str(out)]) == 0
+    table = pyarrow.parquet.read_table(out)
+    assert table.num_rows == len(TEXTS)
+    assert len(set(map(len, table["result"].to_pylist()))) == 1
+
+
+def test_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, model = tmp_path / "a.csv", str(pipeline_models.folder("answers"))
+    path.write_text('id,q,c\n1,Who?,"Anna, then Ben."\n')
+    for column in ("q,c", "question=q,context=c", "context=c,question=q"):
+        words = ["run", "--task", "qa", "--model", model, "--input", str(path), "--column", column]
+        words[2] = "question-answering"
+        assert main(words) == 0
+        assert json.loads(capsys.readouterr().out)["answer"] in "Anna, then Ben."
+    assert main([*words[:-1], "q,x"]) == 1
+    assert "row 1: There is no column 'x'; there are id, q, c" in capsys.readouterr().err
+    assert main([*words[:-1], "who=q"]) == 2
+    assert "question-answering has no 'who'; it takes question, context" in capsys.readouterr().err
+
+
+def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("The [MASK] was cold.\n")
+    words = ["run", "--task", "fill-mask", "--model", str(pipeline_models.folder("masked")), "--input", str(path)]
+    assert main([*words, "--option", "top_k=2", "--option", 'targets=["soup", "rain", "snow"]']) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == 2 and {one["token_str"] for one in found} <= {"soup", "rain", "snow"}
+    assert main([*words, "--option", "topk=2"]) == 2
+    assert "Did you mean 'top_k'?" in capsys.readouterr().err
+    assert main([*words, "--option", "top_k"]) == 2
+    assert "type --option name=value" in capsys.readouterr().err
+    assert main(["run", "--task", "fil-mask", *words[3:]]) == 2
+    assert "Did you mean 'fill-mask'?" in capsys.readouterr().err
+    assert main(["run", *words[3:]]) == 2
+    assert "required: --task" in capsys.readouterr().err
+
+
+def test_failed_rows_are_listed_and_keep_their_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
+    path.write_text('"a [MASK]"\n"none"\n{oops\n{"t": "x"}\n{"text": 5}\n{"text": "b [MASK]"}\n')
+    words = ["fill-mask", "--model", str(pipeline_models.folder("masked")), "--input", str(path), "--output", str(out)]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert [re.match(r"bertkit: row (\d)", line)[1] for line in said.splitlines()[:-1]] == ["2", "3", "4", "5"]  # type: ignore[index]
+    assert said.endswith("bertkit: 4 of 6 rows failed.\n")
+    assert ["error" in line for line in lines(out)] == [False, True, True, True, True, False]
+
+
+def test_of_many_failed_rows_the_first_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("none\n" * 120)
+    assert main(["fill-mask", "--model", str(pipeline_models.folder("masked")), "--input", str(path)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 101
+    assert said[-1] == "bertkit: 120 of 120 rows failed, of which the first 100 are listed."
+
+
+def test_an_answer_at_once_for_who_types() -> None:
+    words = ["fill-mask", "--input", "-", "--model", str(pipeline_models.folder("masked"))]
+    page = seen(words, typed=["The [MASK] was cold.\n", "\x04"], NO_COLOR="1")
+    assert page.count("The [MASK] was cold.") == 2 and "█" in page
+
+
+def test_an_output_is_not_overwritten(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("mine")
+    words = [*ner(), "--input", str(texts), "--output", str(out)]
+    assert main(words) == 2
+    assert "is there already: type --overwrite" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert main([*words, "--resume"]) == 0
+    assert "is whole already" in capsys.readouterr().err
+    assert main([*words, "--overwrite", "--resume"]) == 2
+    assert main([*words, "--overwrite"]) == 0
+    assert len(lines(out)) == len(TEXTS)
+
+
+# Interruption.
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """More than fit in a few chunks, one of them wrong, of all lengths."""
+    path = tmp_path / "many.txt"
+    rows = [" ".join(TEXTS[n % 48].split()[: 1 + n % 7]) for n in range(6000)]
+    path.write_text("".join(row + "\n" for row in rows))
+    return path
+
+
+def resumed(words: list[str], whole: Path, out: Path) -> None:
+    assert main([*words, "--output", str(out), "--resume"]) == 0
+    assert out.read_bytes() == whole.read_bytes()
+    assert not out.with_name(out.name + ".part").exists()
+
+
+def test_a_killed_run_goes_on(many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kill -9 twice in the middle, a torn line, and the output is the same, byte for byte."""
+    words, whole, out = [*ner(), "--input", str(many)], tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    assert main([*words, "--output", str(whole)]) == 0
+    part = tmp_path / "out.jsonl.part"
+    for size in (1, 2):
+        process = subprocess.Popen(command([*words, "--output", str(out), "--resume"]))
+        before = part.stat().st_size if part.exists() else 0
+        while not part.exists() or part.stat().st_size < before + size * 200_000:
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        assert not out.exists()
+    with open(part, "ab") as file:
+        file.write(b'[{"entity": "torn')
+    assert main([*words, "--output", str(out)]) == 2
+    assert "type --resume to go on with it, or --overwrite" in capsys.readouterr().err
+    assert main([*words, "--output", str(out), "--resume", "--constrained"]) == 2
+    assert "is of another run, with options {" in capsys.readouterr().err
+    resumed(words, whole, out)
+
+
+def test_any_number_of_lines_may_be_there(many: Path, tmp_path: Path) -> None:
+    """Also the middle of a chunk."""
+    words, whole, out = [*ner(), "--input", str(many)], tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    process = subprocess.run(command([*words, "--output", str(whole)]), check=True)
+    assert process.returncode == 0
+    part = tmp_path / "out.jsonl.part"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
+        assert main([*words, "--output", str(out)]) == 0
+    all_lines = part.read_bytes().splitlines(keepends=True)
+    assert b"".join(all_lines[1:]) == whole.read_bytes()
+    for count in (0, 1, 2, 700, 5999, 6000, 6001):
+        part.write_bytes(b"".join(all_lines[:count]) + b'[{"en' * (count > 0))
+        out.unlink(missing_ok=True)
+        resumed(words, whole, out)
+    part.write_bytes(b"".join([*all_lines, b"[]\n"]))
+    out.unlink()
+    assert main([*words, "--output", str(out), "--resume"]) == 2
+
+
+def test_ctrl_c_says_what_was_written(many: Path, tmp_path: Path) -> None:
+    words, out = [*ner(), "--input", str(many), "--output", str(tmp_path / "out.jsonl")], tmp_path / "out.jsonl"
+    process = subprocess.Popen(command(words), stderr=subprocess.PIPE, text=True)
+    part = tmp_path / "out.jsonl.part"
+    while not part.exists() or part.stat().st_size < 100_000:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    count = part.read_bytes().count(b"\n") - 1
+    assert said == f"bertkit: stopped. {count:,} results are in {part}; type the same with --resume to go on.\n"
+    assert count % job._CHUNK == 0 and not out.exists()
+
+
+def test_a_torn_file_of_input_keeps_what_is_done(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open(many, "ab") as file:
+        file.write(b"\xfa\n")
+    assert main([*ner(), "--input", str(many), "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "5,632 results are in" in said and "Line 6001" in said and "not UTF-8" in said
+
+
+def test_another_question_is_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out, model = tmp_path / "a.txt", tmp_path / "out", str(pipeline_models.folder("answers"))
+    path.write_text("Anna, then Ben.\n" * 600)
+    words = ["qa", "--model", model, "--input", str(path), "--output", str(out), "--question"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
+        assert main([*words, "Who?"]) == 0
+    assert main([*words, "When?", "--resume"]) == 2
+    assert 'is of another run, with texts ["Who?"], and now it is ["When?"]' in capsys.readouterr().err
+    assert main([*words, "Who?", "--resume"]) == 0
+    assert len(lines(out)) == 600
+
+
+# What a terminal sees.
+
+
+def test_people_see_tables_and_colours() -> None:
+    words = [*ner(), TEXTS[1]]
+    page = seen(words)
+    assert "\x1b[36m" in page and "{" not in page
+    plain = seen(words, NO_COLOR="1")
+    assert "\x1b" not in plain and plain.startswith(TEXTS[1])
+    assert re.sub(r"\x1b\[[0-9;]*m", "", page) == plain
+    assert seen([*words, "--json"]).startswith("[{")
+    assert seen(words[:-1]).startswith("bertkit: token-classification has nothing to read: type a text")
+
+
+def test_a_bar_is_drawn_for_people(texts: Path, tmp_path: Path) -> None:
+    page = seen([*ner(), "--input", str(texts), "--output", str(tmp_path / "out.jsonl")])
+    assert "48/48" in page and "tokens/s" in page

@@ -1,0 +1,96 @@
+"""Records out of files of every format, and what becomes of wrong ones."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from bertkit.data.records import Format, count_records, format_of, read_records
+from bertkit.errors import DataError
+
+ROWS = [{"text": "a, b", "n": "1"}, {"text": 'c "d"', "n": "2"}, {"text": "é", "n": "3"}]
+FILES: dict[str, bytes] = {
+    "rows.jsonl": "\n".join(json.dumps(row) for row in ROWS).encode() + b"\n\n",
+    "rows.json": json.dumps(ROWS).encode(),
+    "rows.csv": 'text,n\n"a, b",1\n"c ""d""",2\né,3\n'.encode(),
+    "rows.tsv": 'text\tn\na, b\t1\nc "d"\t2\né\t3\n'.encode(),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("packed", ["", ".gz", ".xz"])
+def test_the_same_rows_from_every_format(name: str, packed: str, tmp_path: Path) -> None:
+    pack = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[packed]
+    path = tmp_path / (name + packed)
+    path.write_bytes(pack(FILES[name]))
+    assert list(read_records(str(path))) == ROWS
+    assert count_records(str(path)) in (None, 3, 4)
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pyarrow.parquet.write_table(pa.Table.from_pylist(ROWS), path)
+    assert list(read_records(str(path))) == ROWS
+    assert count_records(str(path)) == 3
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        list(read_records(str(path)))
+
+
+def test_lines_of_text_stay_in_their_places(tmp_path: Path) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("a\n\nb\tc\n")
+    assert list(read_records(str(path))) == ["a", "", "b\tc"]
+    assert count_records(str(path)) == 3
+
+
+def test_cells_with_ends_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('text\n"two\nlines"\n')
+    assert list(read_records(str(path))) == [{"text": "two\nlines"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.jsonl", '"x"\n{"a"\n["y", "z"]\n', ["x", "Line 2 of", ["y", "z"]]),
+        ("a.csv", "a,b\n1,2\n3\n4,5\n", [{"a": "1", "b": "2"}, "Row 2 of", {"a": "4", "b": "5"}]),
+    ],
+)
+def test_a_wrong_record_is_an_error_in_its_place(name: str, text: str, expected: list[Any], tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    found = list(read_records(str(path)))
+    assert isinstance(found[1], DataError) and str(found[1]).startswith(expected[1])
+    assert [found[0], found[2]] == [expected[0], expected[2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("a.json", '{"a": 1}\n{"a": 2}', "For an object a line, type --format jsonl"),
+        ("a.csv", "a,a\n1,2\n", "two columns of one name"),
+        ("a.csv", 'a\n"' + "x" * (17 * 2**20), "longer than 16 MB"),
+        ("a.parquet", "text", "cannot be read as Parquet"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(name: str, text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        list(read_records(str(path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [("a.csv.gz", "infer", "csv"), ("a.txt", "infer", "pipe"), ("-", "infer", "pipe"), ("a.csv", "pipe", "pipe")],
+)
+def test_formats(name: str, given: Format, expected: str) -> None:
+    assert format_of(name, given) == expected
