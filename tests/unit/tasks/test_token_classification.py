@@ -144,6 +144,10 @@ def test_labels_and_score() -> None:
     right = [[one["entity"] for one in answer] for answer in answers]
     assert task.score(answers, right)["f1"] in (0.0, 1.0)
     assert task.score(answers, right)["accuracy"] == 1.0
+    many = LONG.split()
+    rows = task.labels(many, [number % 7 for number in range(len(many))], options)
+    labelled = [label for row in rows if row.labels is not None for label in row.labels.tolist() if label != -100]
+    assert len(rows) > 10 and labelled == [number % 7 for number in range(len(many))]
     with pytest.raises(UsageError, match="came with 1 labels"):
         task.labels(words, ["O"], options)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,14 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import load_checkpoint
+from bertkit.checkpoint.load import LoadReport, load_checkpoint
+from bertkit.checkpoint.safetensors_file import write as write_safetensors
 from bertkit.checkpoint.save import save_checkpoint
+from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
-from bertkit.errors import UsageError, did_you_mean
+from bertkit.errors import LoadError, UsageError, did_you_mean
 from bertkit.hub import locate
 from bertkit.models.torch import surgery
 from bertkit.models.torch.packing import ATTENTION
 from bertkit.parameters import TABLE, Parameter, expand
+
+logger = logging.getLogger("bertkit")
 
 _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 
@@ -29,14 +35,27 @@ _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 class BertPreTrainedModel(nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
-    A subclass sets `head`, the class suffix in parameters.HEADS, builds its modules and calls `post_init()`. The modules are
-    those of the parameter table, which gives them names, first values and a place in every kind of checkpoint.
+    The nine classes set `head`, the class suffix in parameters.HEADS; their modules are those of the parameter table, which gives
+    them names, first values and a place in every kind of checkpoint. A subclass of your own has a `bert`, and whatever else:
+
+    >>> from bertkit import BertModel
+    >>> class Tagger(BertPreTrainedModel):
+    ...     def __init__(self, config):
+    ...         super().__init__(config)
+    ...         self.bert = BertModel(config)
+    ...         self.tagger = nn.Linear(config.hidden_size, 5)
+    ...         self.post_init()
+    ...
+    ...     def forward(self, **inputs):
+    ...         return self.tagger(self.bert(**inputs).last_hidden_state)
+    >>> Tagger(BertConfig.named("tiny"))(input_ids=torch.tensor([[101, 102]])).shape
+    torch.Size([1, 2, 5])
     """
 
     config_class = BertConfig
     base_model_prefix = "bert"
     main_input_name = "input_ids"
-    head: ClassVar[str]
+    head: ClassVar[str | None] = None
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -109,7 +128,7 @@ class BertPreTrainedModel(nn.Module):
         that the file has. trust_remote_code, weights_only and low_cpu_mem_usage change nothing: no code is ever run, and memory
         is always spared.
 
-        >>> BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16")  # doctest: +SKIP
+        Such as BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16").
         """
         place = locate(
             name,
@@ -125,16 +144,20 @@ class BertPreTrainedModel(nn.Module):
             config = BertConfig.from_pretrained(config or place, **overrides)
         elif overrides:
             config = BertConfig.from_dict(config.to_dict(), **overrides)
+        formats = _formats(use_safetensors, from_tf, from_flax)
         tensors, report = load_checkpoint(
             place,
-            cls.head,
+            cls.head or "Model",
             config=config,
-            formats=_formats(use_safetensors, from_tf, from_flax),
+            formats=formats,
             variant=variant,
+            strict=cls.head is not None,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
-        with torch.device("meta"):
+        with torch.device("cpu" if cls.head is None else "meta"):
             model = cls(config, **own)
+        if cls.head is None:
+            model._take_own(report, open_source(place, formats, variant).tensors)
         model._take(tensors, dtype if torch_dtype is None else torch_dtype, _device(device_map))
         if state_dict is not None:
             model.load_state_dict(state_dict)
@@ -163,6 +186,17 @@ class BertPreTrainedModel(nn.Module):
         self.tie_weights()
         if fresh:
             self.initialize(fresh)
+
+    def _take_own(self, report: LoadReport, tensors: Tensors) -> None:
+        """For a subclass of the user's: what the file has of the modules that are not in the table, by their own names."""
+        if report.missing or report.mismatched:
+            raise LoadError(str(report))
+        table = self._table()
+        for path, parameter in self.named_parameters():
+            if path in tensors and path not in table and tensors[path].shape == parameter.shape:
+                parameter.data.copy_(tensor_of(tensors[path]))
+            elif path not in table:
+                logger.warning("%s has no %s: it stays as %s made it.", report.source, path, type(self).__name__)
 
     def initialize(self, paths: Sequence[str]) -> None:
         """Draw the parameters of these paths: matrices normal around zero, norms one, biases and the padding token's row zero."""
@@ -215,22 +249,27 @@ class BertPreTrainedModel(nn.Module):
         if not is_main_process:
             return
         given = self.state_dict() if state_dict is None else state_dict
-        tensors = {parameter.name: array_of(given[path]) for path, parameter in self._table().items()}
-        if (
-            "bert.pooler.dense.weight" not in tensors and self.head == "Model"
-        ):  # BertModel(config, add_pooling_layer=False)
-            raise UsageError("A BertModel without a pooler cannot be saved: save the model that it is a part of.")
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
+        if self.head is None:
+            config.architectures = [type(self).__name__]
+            config.save_pretrained(save_directory)
+            write_safetensors(
+                Path(save_directory) / "model.safetensors", {path: array_of(given[path]) for path in given}
+            )
+            return
+        if self.head == "Model" and getattr(self, "pooler", None) is None:
+            raise UsageError("A BertModel without a pooler cannot be saved: save the model that it is a part of.")
+        tensors = {parameter.name: array_of(given[path]) for path, parameter in self._table().items()}
         save_checkpoint(save_directory, tensors, config, self.head, max_shard_size=max_shard_size, variant=variant)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The parameters by name, each once: the vocabulary projection that is the word embedding is not told again."""
         whole: dict[str, Any] = super().state_dict(*args, **kwargs)
-        prefix = kwargs.get("prefix", "")
+        here = dict(self.named_parameters(remove_duplicate=False))
         for alias, name in _ALIASES.items():
-            if prefix + alias in whole and whole[prefix + alias].data_ptr() == whole[prefix + name].data_ptr():
-                del whole[prefix + alias]
+            if alias in here and here[alias] is here[name]:
+                del whole[kwargs.get("prefix", "") + alias]
         return whole
 
     def tie_weights(self) -> None:
