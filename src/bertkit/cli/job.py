@@ -265,7 +265,7 @@ def say(sentence: str) -> None:
 class _Said(logging.Handler):
     """What the library warns of, once.
 
-    Cut texts are counted over all chunks, and what a pipeline says of each is left out. So is a pooler that a file lacks
+    Cut texts are counted over all chunks, and what is said of each is left out. So is a pooler that a file lacks
     where nothing reads it.
     """
 
@@ -277,7 +277,7 @@ class _Said(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         sentence = record.getMessage()
         idle = not self._pools and "has no bert.pooler: fresh in BertModel" in sentence
-        if record.module != "pipelines" and not idle and sentence not in self._before:
+        if record.module != "running" and not idle and sentence not in self._before:
             self._before.add(sentence)
             say(sentence)
 
