@@ -256,7 +256,7 @@ def picture(rows: list[dict[str, Any]], path: str, title: str) -> None:
         axis.set_title(f"{'training' if training else 'inference'}, {'real lengths' if real else 'full batches'}")
         axis.set_xticks(range(len(part)), [f"{row['batch']}x{row['length']}" for row in part], rotation=60)
         axis.set_ylabel("times transformers sdpa")
-    axes[0][0].legend()
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(shown))
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
 
