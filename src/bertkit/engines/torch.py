@@ -14,6 +14,8 @@ from bertkit.config import BertConfig
 from bertkit.data.batches import Batch
 from bertkit.engines.base import layers_of
 from bertkit.errors import UsageError
+from bertkit.models.torch.packing import Layout, Packed, arrange
+from bertkit.models.torch.prepared import prepare
 
 Array = NDArray[Any]
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -25,7 +27,8 @@ _OF_SEQUENCES = {
 
 
 class TorchEngine:
-    """One class of BERT in PyTorch. A model of `bertkit` can be given to it, and stays as it is.
+    """One class of BERT in PyTorch. A model of `bertkit` can be given to it, and stays as it is; one that it opens itself is
+    prepared for inference.
 
     >>> from bertkit.data.batches import Row, pack
     >>> config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
@@ -52,7 +55,9 @@ class TorchEngine:
         """The engine for a class, with the weights of a checkpoint."""
         place = device_of(device)
         model = model_class(head).from_pretrained(name, config=config, dtype=type_of(precision, place), **source)
-        return cls(model.to(place).eval())
+        engine = cls(model.to(place).eval())
+        prepare(engine._body.encoder, config.hidden_act)
+        return engine
 
     @property
     def device(self) -> torch.device:
@@ -69,40 +74,51 @@ class TorchEngine:
     def run(self, batch: Batch, want: Collection[str]) -> dict[str, Array]:
         """The outputs in `want` by name, as float32 in NumPy."""
         with torch.inference_mode():
-            layers = layers_of(want)
+            layers, types = layers_of(want), self._tensor(batch.token_type_ids)
+            inputs = arrange(self._tensor(batch.input_ids), None, types, None, None, batch.lengths.tolist())
+            inputs.wanted = self._wanted(batch, want, inputs.layout)
+            last_only = inputs.wanted is None and layers == [self.config.num_hidden_layers]
             states = self._body(
-                self._tensor(batch.input_ids),
-                token_type_ids=self._tensor(batch.token_type_ids),
-                lengths=batch.lengths.tolist(),
-                output_hidden_states=bool(set(layers) - {self.config.num_hidden_layers}),
-                output_attentions=False,
-                return_dict=True,
+                inputs, output_hidden_states=bool(layers) and not last_only, output_attentions=False, return_dict=True
             )
-            outputs = {name: value for name, value in self._answers(batch, want, states).items() if name in want}
+            outputs = self._answers(batch, want, states, inputs.layout)
             for layer in layers:
-                last = layer == self.config.num_hidden_layers
-                outputs[f"hidden_states.{layer}"] = states.last_hidden_state if last else states.hidden_states[layer]
+                state = inputs.layout.unpack(states.last_hidden_state) if last_only else states.hidden_states[layer]
+                outputs[f"hidden_states.{layer}"] = state
             if "pooler_output" in want:
                 outputs["pooler_output"] = states.pooler_output
-            return {name: value.float().cpu().numpy() for name, value in outputs.items()}
+            return {name: outputs[name].float().cpu().numpy() for name in want}
 
-    def _answers(self, batch: Batch, want: Collection[str], states: Any) -> dict[str, torch.Tensor]:
-        """What the head makes of the states."""
+    def _wanted(self, batch: Batch, want: Collection[str], layout: Layout) -> torch.Tensor | None:
+        """The tokens whose last states the outputs are made of, None for all."""
+        if self._body.pooler is not None:
+            return None if layers_of(want) else layout.firsts
+        if self.head == "ForMaskedLM" and batch.positions is not None:
+            assert isinstance(layout, Packed)
+            return layout.here(self._tensor(batch.positions))
+        return None
+
+    def _answers(self, batch: Batch, want: Collection[str], states: Any, layout: Layout) -> dict[str, torch.Tensor]:
+        """What the head makes of the last states, which are packed, and of the pooled ones."""
         x, model = states.last_hidden_state, self.model
         if self.head == "ForMaskedLM" and {"logits", "label_log_probs"} & set(want):
-            logits = model.cls.predictions(x if batch.positions is None else x[self._tensor(batch.positions)])
+            logits = model.cls.predictions(x)
+            if batch.positions is None:
+                logits = layout.unpack(logits)
             if "label_log_probs" not in want:
                 return {"logits": logits}
             assert batch.labels is not None
             logs = logits.float().log_softmax(-1).gather(1, self._tensor(batch.labels)[:, None])[:, 0]
             return {"logits": logits, "label_log_probs": logs}
         if self.head == "ForQuestionAnswering" and "start_logits" in want:
-            start, end = model.qa_outputs(x).unbind(-1)
+            start, end = layout.unpack(model.qa_outputs(x)).unbind(-1)
             return {"start_logits": start, "end_logits": end}
         if self.head in _OF_SEQUENCES and "logits" in want:
             logits = model.get_submodule(_OF_SEQUENCES[self.head])(states.pooler_output)
             return {"logits": logits[:, 0] if self.head == "ForMultipleChoice" else logits}
-        return {"logits": model.classifier(x)} if self.head == "ForTokenClassification" and "logits" in want else {}
+        if self.head == "ForTokenClassification" and "logits" in want:
+            return {"logits": layout.unpack(model.classifier(x))}
+        return {}
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.int64)).to(self.device)

@@ -389,7 +389,9 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         lengths: Lengths = None,
     ) -> NextSentencePredictorOutput | tuple[Any, ...]:
         """labels: [B], 0 the second sentence follows, 1 it does not. The other arguments are those of BertModel."""
-        inputs = arrange(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths)
+        inputs = arrange(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, firsts_only=True
+        )
         states = self.bert(
             inputs,
             head_mask=head_mask,
@@ -438,7 +440,9 @@ class BertForSequenceClassification(BertPreTrainedModel):
 
         Which it is says `config.problem_type`, or else the first labels do. The other arguments are those of BertModel.
         """
-        inputs = arrange(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths)
+        inputs = arrange(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, firsts_only=True
+        )
         states = self.bert(
             inputs,
             head_mask=head_mask,
@@ -500,7 +504,9 @@ class BertForMultipleChoice(BertPreTrainedModel):
                 None if x is None else x.flatten(0, 1)
                 for x in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
             )
-        inputs = arrange(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths)
+        inputs = arrange(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, firsts_only=True
+        )
         states = self.bert(
             inputs,
             head_mask=head_mask,

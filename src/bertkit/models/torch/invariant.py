@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
+from bertkit.models.torch.prepared import PRODUCT
+
 _ROWS = 64
 
 
@@ -31,7 +33,7 @@ class batch_invariant(TorchFunctionMode):  # noqa: N801 - used like a function
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Blocks for products with a weight; anything else as it is."""
-        if function is not F.linear:
+        if function is not F.linear and str(function) != PRODUCT:
             return function(*args, **(kwargs or {}))
         x, *weights = args
         rows = x.flatten(0, -2)

@@ -71,6 +71,7 @@ class Run:
     encoder_states: Tensor | None  # [B * S, H]
     cross: Rectangle | None  # how tokens look at them
     keeps_cache: bool
+    wanted: Tensor | None  # [K], the tokens whose last states are looked at; None: all
     states: list[Tensor] | None = None
     weights: list[Weights | None] = field(default_factory=list)
     cross_weights: list[Weights | None] = field(default_factory=list)
@@ -203,9 +204,12 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config, layer, cross)
         self.output = BertResidual(self.self.query.out_features, config)
 
-    def forward(self, x: Tensor, run: Run) -> Tensor:
-        """[T, H] -> [T, H]."""
-        return self.output(self.self(x, run), x)
+    def forward(self, x: Tensor, run: Run, wanted: Tensor | None = None) -> Tensor:
+        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted."""
+        context = self.self(x, run)
+        if wanted is not None:
+            context, x = context[wanted], x[wanted]
+        return self.output(context, x)
 
     def prune_heads(self, heads: Collection[int]) -> None:
         """Remove heads, numbered as in the whole model."""
@@ -240,9 +244,9 @@ class BertLayer(nn.Module):
         self.output = BertResidual(config.intermediate_size, config)
         self.chunk = config.chunk_size_feed_forward
 
-    def forward(self, x: Tensor, run: Run) -> Tensor:
-        """[T, H] -> [T, H]."""
-        x = self.attention(x, run)
+    def forward(self, x: Tensor, run: Run, wanted: Tensor | None = None) -> Tensor:
+        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted."""
+        x = self.attention(x, run, wanted)
         if run.cross is not None:
             x = self.crossattention(x, run)
         if self.chunk:
@@ -259,15 +263,17 @@ class BertEncoder(nn.Module):
         self.computed_again = 0  # every how many layers gradient checkpointing takes one; 0: none
 
     def forward(self, x: Tensor, run: Run) -> Tensor:
-        """[T, H] -> [T, H]."""
+        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted: most of the last layer is for them alone."""
+        alone = run.wanted if run.states is None and run.cross is None else None
         for i, layer in enumerate(self.layer):
             if run.states is not None:
                 run.states.append(x)
             again = self.training and self.computed_again and i % self.computed_again == 0
-            x = checkpoint(layer, x, run, use_reentrant=False) if again else layer(x, run)
+            wanted = alone if i == len(self.layer) - 1 else None
+            x = checkpoint(layer, x, run, wanted, use_reentrant=False) if again else layer(x, run, wanted)
         if run.states is not None:
             run.states.append(x)
-        return x
+        return x if run.wanted is None or alone is not None else x[run.wanted]
 
 
 class BertPooler(nn.Module):
@@ -333,7 +339,8 @@ class BertModel(BertPreTrainedModel):
         output_attentions: True, or the numbers of the layers whose attention weights are wanted.
         lengths: of the sequences, where the tokens are packed: input_ids [T] then, and states come back as [T, H].
 
-        Heads give Inputs, which are arranged already, as input_ids; then the last states stay packed, [T, H].
+        Heads give Inputs, which are arranged already, as input_ids; then the last states stay packed, [T, H], or [K, H] of
+        the tokens that are wanted.
         """
         config = self.config
         if isinstance(input_ids, Inputs):
@@ -356,14 +363,17 @@ class BertModel(BertPreTrainedModel):
         except IndexError as error:  # on a GPU it is a failed assertion of the device
             raise UsageError(self._beyond(inputs)) from error
         run = self._run(
-            layout, x, head_mask, cache, keeps_cache, output_attentions, encoder_hidden_states, encoder_attention_mask
+            inputs, x, head_mask, cache, keeps_cache, output_attentions, encoder_hidden_states, encoder_attention_mask
         )
         if config.output_hidden_states if output_hidden_states is None else output_hidden_states:
             run.states = []
         x = self.encoder(x, run)
+        pooled = None
+        if self.pooler is not None:
+            pooled = layout.unpack_rows(self.pooler(x[layout.firsts] if inputs.wanted is None else x))
         output = BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=x if inputs is input_ids else layout.unpack(x),
-            pooler_output=None if self.pooler is None else layout.unpack_rows(self.pooler(x[layout.firsts])),
+            pooler_output=pooled,
             past_key_values=Cache(run.new_cache) if keeps_cache else None,
             hidden_states=None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
             attentions=tuple(run.weights) if run.weights_of else None,
@@ -406,7 +416,7 @@ class BertModel(BertPreTrainedModel):
 
     def _run(
         self,
-        layout: Layout,
+        inputs: Inputs,
         x: Tensor,
         head_mask: Tensor | None,
         cache: Sequence[LayerCache] | None,
@@ -415,7 +425,7 @@ class BertModel(BertPreTrainedModel):
         encoder_states: Tensor | None,
         encoder_mask: Tensor | None,
     ) -> Run:
-        config, layers = self.config, self.config.num_hidden_layers
+        config, layers, layout = self.config, self.config.num_hidden_layers, inputs.layout
         asked = config.output_attentions if output_attentions is None else output_attentions
         weights_of = set(range(layers if asked else 0) if isinstance(asked, bool) else asked)
         if not weights_of <= set(range(layers)):
@@ -445,6 +455,7 @@ class BertModel(BertPreTrainedModel):
             None if encoder_states is None else encoder_states.flatten(0, 1),
             None if encoder_states is None else self._cross(layout, encoder_mask),
             keeps_cache,
+            inputs.wanted,
             weights=[None] * layers,
             cross_weights=[None] * layers,
             new_cache=[()] * layers,

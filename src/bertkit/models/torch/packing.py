@@ -100,6 +100,10 @@ class Packed:
         real[self.cells] = True
         return visible(real.view(self.grid), self.grid[1] if self.causal else 0)
 
+    def here(self, places: Tensor) -> Tensor:
+        """Where tokens lie in [T], by their place in the caller's tensors."""
+        return places if self.places is None else self.places.argsort()[places]
+
     def pack(self, x: Tensor) -> Tensor:
         """[*outer, ...] -> [T, ...]."""
         flat = x.flatten(0, len(self.outer) - 1)
@@ -291,7 +295,10 @@ ATTENTION = ("sdpa", "eager", "flash_attention_2")
 
 @dataclass
 class Inputs:
-    """The tokens of a batch in their layout: [T] each, and [T, H] embeds."""
+    """The tokens of a batch in their layout: [T] each, and [T, H] embeds.
+
+    wanted: the tokens whose last states somebody looks at, [K]; None: all. With a pooler, `layout.firsts`.
+    """
 
     layout: Layout
     input_ids: Tensor | None
@@ -299,6 +306,7 @@ class Inputs:
     position_ids: Tensor
     inputs_embeds: Tensor | None
     labels: Tensor | None = None
+    wanted: Tensor | None = None
 
 
 def arrange(
@@ -313,11 +321,13 @@ def arrange(
     causal: bool = False,
     past: int | None = None,
     padding_too: bool = False,
+    firsts_only: bool = False,
 ) -> Inputs:
     """Choose the layout of a batch, and bring its tokens and their labels there.
 
     past: positions that a cache holds before these, 0 for a cache that is to be begun; None: no cache.
     padding_too: compute the padding, as somebody looks at it. A label on padding does so too: it should be -100.
+    firsts_only: the last states are wanted of the first token of each sequence only.
     """
     given = input_ids if inputs_embeds is None else inputs_embeds
     if given is None or (input_ids is not None and inputs_embeds is not None):
@@ -360,6 +370,7 @@ def arrange(
         positions,
         None if inputs_embeds is None else layout.pack(inputs_embeds),
         None if labels is None else layout.pack(labels),
+        layout.firsts if firsts_only else None,
     )
 
 

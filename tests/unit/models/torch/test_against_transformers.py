@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_models import CLASSES, batch, furthest, ours, theirs
+from torch_models import CLASSES, LENGTHS, batch, furthest, ours, theirs
 
 TOLERANCE = 1e-5
 
@@ -148,3 +148,32 @@ def test_half_precision_is_no_further_from_float32_than_theirs(dtype: torch.dtyp
     their_error = (half.to(dtype)(ids, mask).last_hidden_state[real] - exact).pow(2).mean().sqrt()
     our_error = (ours("BertModel").to(dtype)(ids, mask).last_hidden_state[real] - exact).pow(2).mean().sqrt()
     assert our_error <= 1.05 * their_error
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("name", ["BertForSequenceClassification", "BertForNextSentencePrediction"])
+def test_the_last_layer_is_computed_where_it_is_looked_at(name: str, again: bool, implementation: str) -> None:
+    """Logits, loss and gradients stay what they are, and nobody's last state but the first token's passes the feed-forward."""
+    ids, mask = batch()
+    asked = torch.tensor([1, 0, 1, 1, 0])
+    model, peer = ours(name).train(), theirs(name)
+    model.set_attn_implementation(implementation)
+    if again:
+        model.gradient_checkpointing_enable()
+    rows: list[int] = []
+    model.bert.encoder.layer[-1].output.register_forward_hook(lambda _, given, x: rows.append(len(x)))
+    given = {"input_ids": ids, "attention_mask": mask, "labels": asked}
+    got, expected = model(**given), peer(**given)
+    whole = model(**given, output_hidden_states=True)
+    assert rows == [len(LENGTHS), sum(LENGTHS)]  # all states are wanted the second time
+    assert furthest(whole.hidden_states[-1][mask.bool()], model.bert(ids, mask).last_hidden_state[mask.bool()]) < 1e-6
+    peer.zero_grad()
+    expected.loss.backward()
+    wanted = {key: parameter.grad for key, parameter in peer.named_parameters()}
+    for output in (got, whole):
+        assert furthest(output.logits, expected.logits) < TOLERANCE and abs(output.loss - expected.loss) < TOLERANCE
+        model.zero_grad()
+        output.loss.backward()
+        for key, parameter in model.named_parameters():
+            assert furthest(parameter.grad, wanted[key]) < TOLERANCE, key
