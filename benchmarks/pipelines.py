@@ -91,7 +91,7 @@ def examples(task: str, texts: str, count: int) -> list[Any]:
         return random.Random(0).sample(pairs, count // 5)
     found = mixed(count) if texts == "mixed" else single(count)
     if task == "fill-mask":
-        return [re.sub(r"\s\S+", " [MASK]", text, count=1) for text in found]
+        return [re.sub(r"\S+$", "[MASK]", text) for text in found]
     return list(found)
 
 
