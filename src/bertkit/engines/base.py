@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bertkit.config import BertConfig
 from bertkit.data.batches import Batch
-from bertkit.errors import UsageError, did_you_mean
+from bertkit.errors import MissingExtraError, UsageError, did_you_mean
 
 ENGINES = {"numpy": "NumpyEngine", "torch": "TorchEngine"}
 """Engine -> its class, in the file of its name."""
@@ -46,7 +46,10 @@ def engine_class(name: str) -> Any:
         raise UsageError(
             f'engine={name!r} is none of "auto", {", ".join(map(repr, ENGINES))}.{did_you_mean(name, ENGINES)}'
         )
-    return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name])
+    try:
+        return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name])
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or name, name, f'engine="{name}"') from error
 
 
 def layers_of(want: Collection[str]) -> list[int]:

@@ -5,6 +5,7 @@ All compute in float64 here: what is compared is what is computed, and not how t
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from pipeline_cases import MODELS, config, weights
 from pipeline_models import engine, folder
 
 from bertkit.data.batches import Row, pack
-from bertkit.engines.base import label_log_probs, layers_of
+from bertkit.engines.base import engine_class, label_log_probs, layers_of
 from bertkit.engines.numpy import NumpyEngine
 from bertkit.engines.torch import TorchEngine, device_of, model_class, type_of
-from bertkit.errors import UsageError
+from bertkit.errors import MissingExtraError, UsageError
 
 OUTPUTS = {
     "ForMaskedLM": ["logits"],
@@ -111,3 +112,10 @@ def test_devices_and_precisions() -> None:
     logits = half.run(pack(rows()), ["logits"])["logits"]
     full = engine("five", "ForSequenceClassification").run(pack(rows()), ["logits"])["logits"]
     assert logits.dtype == np.float32 and np.abs(logits - full).max() < 0.3
+
+
+def test_an_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "bertkit.engines.torch")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r'engine="torch" needs torch.*pip install "bertkit\[torch\]"'):
+        engine_class("torch")
