@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -17,7 +18,9 @@ from types import NoneType
 from typing import Any
 
 from bertkit import hub
+from bertkit.disk import whole_file
 from bertkit.errors import ConfigError, did_you_mean
+from bertkit.reading import read_object
 
 _Range = tuple[tuple[type[Any], ...], float, float, str]
 
@@ -40,12 +43,15 @@ SIZES = {
 FILES = ("config.json", "bert_config.json")
 
 # What a number may be: its types, the least, the most, and how a message says so. No bool, which Python counts among them.
-_COUNT: _Range = ((int,), 1, math.inf, "a whole number above 0")
+# What has a most is what a few bytes of a file could make endless.
+_MOST_LAYERS, _MOST_LABELS = 9_999, 1_000_000
+_LARGEST = sys.float_info.max
+_COUNT: _Range = ((int,), 1, 2**31 - 1, "a whole number from 1 to 2,147,483,647")
 _CHANCE: _Range = ((int, float), 0, math.nextafter(1, 0), "a number from 0 up to, not including, 1")
 _RANGES: dict[str, _Range] = {
     "vocab_size": _COUNT,
     "hidden_size": _COUNT,
-    "num_hidden_layers": _COUNT,
+    "num_hidden_layers": ((int,), 1, _MOST_LAYERS, f"a whole number from 1 to {_MOST_LAYERS:,}"),
     "num_attention_heads": _COUNT,
     "intermediate_size": _COUNT,
     "max_position_embeddings": _COUNT,
@@ -53,11 +59,19 @@ _RANGES: dict[str, _Range] = {
     "hidden_dropout_prob": _CHANCE,
     "attention_probs_dropout_prob": _CHANCE,
     "classifier_dropout": ((int, float, NoneType), *_CHANCE[1:3], f"None or {_CHANCE[3]}"),
-    "initializer_range": ((int, float), 0, math.inf, "a number, 0 or above"),
-    "layer_norm_eps": ((int, float), math.nextafter(0, 1), math.inf, "a number above 0"),
+    "initializer_range": ((int, float), 0, _LARGEST, "a number, 0 or above"),
+    "layer_norm_eps": ((int, float), math.nextafter(0, 1), _LARGEST, "a number above 0"),
     "chunk_size_feed_forward": ((int,), 0, math.inf, "a whole number, 0 or above"),
 }
-_CHOICES = {"hidden_act": ACTIVATIONS, "position_embedding_type": POSITIONS, "problem_type": PROBLEMS}
+_SWITCH = (True, False, None)  # a file's null is no, as everywhere
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "hidden_act": ACTIVATIONS,
+    "position_embedding_type": POSITIONS,
+    "problem_type": PROBLEMS,
+    **dict.fromkeys(("is_decoder", "add_cross_attention", "use_cache", "tie_word_embeddings"), _SWITCH),
+    **dict.fromkeys(("output_hidden_states", "return_dict"), _SWITCH),
+}
+_MOST_BYTES = 64 * 2**20  # of a config.json: a million labels have a place in it
 
 # Fields that a file needs only where they differ from their default; BERT's other fields are always written.
 _WRITTEN_WHEN_SET = frozenset(
@@ -135,7 +149,7 @@ INERT = frozenset(
 )
 
 
-@dataclass(init=False, repr=False)
+@dataclass(init=False, repr=False, eq=False)
 class BertConfig:
     """The shape of a BERT, its labels, and how it is trained.
 
@@ -255,9 +269,8 @@ class BertConfig:
         256
         """
         if size not in SIZES:
-            raise ConfigError(
-                f"There is no size {size!r}; the sizes are {', '.join(SIZES)}.{did_you_mean(size, SIZES)}"
-            )
+            near = did_you_mean(str(size), SIZES)
+            raise ConfigError(f"There is no size {size!r}; the sizes are {', '.join(SIZES)}.{near}")
         layers, width, heads = SIZES[size]
         shape = {
             "num_hidden_layers": layers,
@@ -273,6 +286,8 @@ class BertConfig:
 
         `overrides` are checked as the arguments of `BertConfig` are.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"A configuration is made of a dict of its fields, and {values!r:.80} came.")
         if overrides:
             _check_names(overrides)
             values = {**_without_old_labels(values, overrides), **overrides}
@@ -347,7 +362,8 @@ class BertConfig:
     def to_json_file(self, path: str | os.PathLike[str], use_diff: bool = True) -> None:
         """Write the text of `to_json_string` to a file."""
         self.validate()
-        Path(path).write_text(self.to_json_string(use_diff), encoding="utf-8")
+        with whole_file(path) as file:
+            file.write(self.to_json_string(use_diff).encode())
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Write `config.json` into a directory, which is made where there is none."""
@@ -358,6 +374,11 @@ class BertConfig:
         """Set several attributes at once."""
         for name, value in values.items():
             setattr(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if isinstance(other, BertConfig) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # its fields can be set
 
     def __repr__(self) -> str:
         return f"BertConfig {self.to_json_string()}"
@@ -373,8 +394,21 @@ class BertConfig:
             raise ConfigError(f"{name} is {value!r}, and must be {accepted}.")
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) not in choices:
-                near = did_you_mean(value, filter(None, choices)) if isinstance(value, str) else ""
+                near = did_you_mean(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
                 raise ConfigError(f"{name} is {value!r}, and must be one of {', '.join(map(str, choices))}.{near}")
+        self._check_heads()
+        self._check_tokens()
+        self._check_labels()
+        if self.add_cross_attention and not self.is_decoder:
+            raise ConfigError("add_cross_attention=True is for decoders: add is_decoder=True.")
+        if self.architectures is not None and not (
+            isinstance(self.architectures, list) and all(isinstance(name, str) for name in self.architectures)
+        ):
+            raise ConfigError(
+                f"architectures is {self.architectures!r:.80}, and must be None or names of classes: ['BertForMaskedLM']."
+            )
+
+    def _check_heads(self) -> None:
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
                 f"hidden_size {self.hidden_size} cannot be shared by num_attention_heads {self.num_attention_heads}: "
@@ -386,14 +420,26 @@ class BertConfig:
                     f"pruned_heads names {heads} of layer {layer}; layers are 0 to {self.num_hidden_layers - 1} and heads "
                     f"0 to {self.num_attention_heads - 1}."
                 )
-        if self.pad_token_id is not None and not (
-            type(self.pad_token_id) is int and 0 <= self.pad_token_id < self.vocab_size
-        ):
+
+    def _check_tokens(self) -> None:
+        pad = self.pad_token_id
+        if pad is not None and not (type(pad) is int and 0 <= pad < self.vocab_size):
+            raise ConfigError(f"pad_token_id is {pad!r}, and must be None or below vocab_size {self.vocab_size}.")
+        for name in ("bos_token_id", "eos_token_id"):
+            value = getattr(self, name)
+            ids = value if isinstance(value, list) else [] if value is None else [value]
+            if not all(type(token) is int for token in ids):
+                raise ConfigError(f"{name} is {value!r:.80}, and must be None or the number of a token.")
+
+    def _check_labels(self) -> None:
+        numbers = self.id2label.keys()
+        if numbers != set(range(len(numbers))):
             raise ConfigError(
-                f"pad_token_id is {self.pad_token_id!r}, and must be None or below vocab_size {self.vocab_size}."
+                f"id2label names the labels {', '.join(map(str, sorted(numbers)[:8]))}{', ...' if len(numbers) > 8 else ''}, and "
+                f"{len(numbers)} labels are numbered from 0 to {len(numbers) - 1}: number them so, or give num_labels alone."
             )
-        if self.add_cross_attention and not self.is_decoder:
-            raise ConfigError("add_cross_attention=True is for decoders: add is_decoder=True.")
+        if strange := [label for label in self.id2label.values() if not isinstance(label, (str, int, float))]:
+            raise ConfigError(f"id2label has the label {strange[0]!r:.80}, and a label must be a text.")
 
     def _divisible_width(self) -> int:
         heads = self.num_attention_heads
@@ -415,15 +461,7 @@ class AutoConfig:
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The object in a JSON file, or a ConfigError that says what is wrong with it."""
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not JSON ({error}): download or write it again.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds a {type(values).__name__}, where a configuration is an object {{...}}.")
-    return values
+    return read_object(path, _MOST_BYTES, ConfigError)
 
 
 def _check_names(given: Iterable[str]) -> None:
@@ -442,6 +480,8 @@ def _labels(
     count: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, Any] | None
 ) -> dict[str, dict[int, str] | dict[str, int]]:
     """Both mappings, from whichever of the three is given."""
+    if isinstance(count, int) and count > _MOST_LABELS:
+        raise ConfigError(f"num_labels is {count}, and {_MOST_LABELS:,} is the most that bertkit takes.")
     try:
         if id2label:
             names = {int(i): label for i, label in id2label.items()}
@@ -455,6 +495,10 @@ def _labels(
         raise ConfigError(
             f"Labels are {{0: 'first', 1: 'second', ...}} in id2label, or a num_labels above 0: {error}."
         ) from error
+    if len(names) > _MOST_LABELS:
+        raise ConfigError(
+            f"There are {count or len(names)} labels, and {_MOST_LABELS:,} is the most that bertkit takes."
+        )
     if not names or (count is not None and count != len(names)):
         raise ConfigError(f"num_labels is {count}, and id2label has {len(names)}: give one of them, or let them agree.")
     return {"id2label": names, "label2id": numbers}
@@ -462,6 +506,8 @@ def _labels(
 
 def _pruned(heads: Any) -> dict[int, list[int]]:
     try:
+        if any(isinstance(of_layer, str) for of_layer in heads.values()):
+            raise TypeError("a text is no list of heads")
         return {int(layer): sorted({int(head) for head in of_layer}) for layer, of_layer in heads.items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(

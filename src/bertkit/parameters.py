@@ -152,7 +152,7 @@ def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
         "R": 2 * positions - 1,
         "2": 2,
     }
-    kept = [len(kept_heads(config, layer)) for layer in range(config.num_hidden_layers)]
+    kept = [heads - len(config.pruned_heads.get(layer, ())) for layer in range(config.num_hidden_layers)]
     absent = () if head is None else tuple(part for part in PARTS if part not in HEADS[head])
     found = {}
     for row in TABLE:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bertkit.config import SIZES, AutoConfig, BertConfig
 from bertkit.errors import ConfigError, HubError
+from bertkit.parameters import expand
 
 # As in Google's release of bert-base-uncased, and of multilingual models, which say more.
 GOOGLE = {
@@ -170,7 +171,7 @@ def test_published_sizes() -> None:
         ({"hiden_size": 8}, "no 'hiden_size'. Did you mean 'hidden_size'"),
         ({"qqqq": 8}, "no 'qqqq'. See help"),
         ({"hidden_size": 100}, "hidden_size 100 cannot be shared by num_attention_heads 12.*such as 96"),
-        ({"vocab_size": -1}, "vocab_size is -1, and must be a whole number above 0"),
+        ({"vocab_size": -1}, "vocab_size is -1, and must be a whole number from 1 to"),
         ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
         ({"num_hidden_layers": True}, "num_hidden_layers is True"),
         ({"intermediate_size": 3072.0}, "intermediate_size is 3072.0"),
@@ -192,6 +193,16 @@ def test_published_sizes() -> None:
         ({"add_cross_attention": True}, "add is_decoder=True"),
         ({"num_labels": 0}, "num_labels is 0"),
         ({"num_labels": 3, "id2label": {0: "a", 1: "b"}}, "num_labels is 3, and id2label has 2"),
+        ({"id2label": {0: "a", 5: "b"}}, "id2label names the labels 0, 5, and 2 labels are numbered from 0 to 1"),
+        ({"label2id": {"a": 7}}, "numbered from 0 to 0"),
+        ({"id2label": {0: None, 1: "a"}}, "a label must be a text"),
+        ({"layer_norm_eps": float("inf")}, "layer_norm_eps is inf"),
+        ({"vocab_size": 10**30}, "vocab_size is 10{30}, and"),
+        ({"is_decoder": "false"}, "is_decoder is 'false', and must be one of True, False"),
+        ({"use_cache": 5}, "use_cache is 5"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings is 'no'"),
+        ({"eos_token_id": "x"}, "eos_token_id is 'x', and must be None or the number of a token"),
+        ({"pruned_heads": {0: "12"}}, "must be like {0: "),
         ({"id2label": {"zero": "a"}}, "Labels are"),
         ({"id2label": ["a", "b"]}, "Labels are"),
         ({"model_type": "roberta"}, "model_type 'roberta'"),
@@ -207,7 +218,13 @@ def test_what_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None
     [
         (b"", "is not JSON"),
         (b"{", "is not JSON"),
-        (b"\xff\xfe", "is not JSON"),
+        (b"\xff\xfe", "is not text in UTF-8"),
+        (b'{"hidden_size": 8, "hidden_size": 16}', "the key 'hidden_size' stands there twice"),
+        (b'{"id2label": {"0": "\\ud800"}}', "half of a character"),
+        (b'{"architectures": [1]}', "names of classes"),
+        (b'{"architectures": 3}', "names of classes"),
+        (b'{"num_labels": 10000000}', "1,000,000 is the most"),
+        (b'{"num_hidden_layers": 1000000000}', "a whole number from 1 to 9,999"),
         (b"[]", "holds a list"),
         (b"[" * 100_000, "is not JSON"),
         (b'{"model_type": "roberta"}', "of model_type 'roberta'. bertkit is BERT alone"),
@@ -223,6 +240,32 @@ def test_damaged_files_are_refused(tmp_path: Path, text: bytes, sentence: str) -
     for read in (BertConfig.from_pretrained, AutoConfig.from_pretrained):
         with pytest.raises(ConfigError, match=sentence):
             read(tmp_path)
+
+
+def test_a_small_file_takes_little() -> None:
+    """Numbers that are allowed, however large, cost nothing until somebody makes such a model."""
+    config = BertConfig(hidden_size=2**30, num_attention_heads=2**30, num_hidden_layers=9_999)
+    assert len(expand(config, "Model")) == 5 + 16 * 9_999 + 2
+
+
+def test_what_no_configuration_is_made_of() -> None:
+    with pytest.raises(ConfigError, match=r"made of a dict of its fields, and \[1\] came"):
+        BertConfig.from_dict([1])  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="There is no size None"):
+        BertConfig.named(None)  # type: ignore[arg-type]
+    assert BertConfig.from_dict({"foo": 1}) != BertConfig.from_dict({"foo": 2})
+    assert BertConfig() != 3
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    BertConfig().save_pretrained(tmp_path)
+    before = (tmp_path / "config.json").read_bytes()
+    config = BertConfig()
+    config.of_my_own = "\ud800"
+    with pytest.raises(UnicodeEncodeError):
+        config.save_pretrained(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert (tmp_path / "config.json").read_bytes() == before
 
 
 def test_a_byte_order_mark_is_no_damage(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, m
 from bertkit.disk import whole_file
 from bertkit.errors import FileFormatError, UnsafeFileError
 
-LONGEST_HEADER = 100_000_000
+LONGEST_HEADER = 8_000_000  # of a BERT it has some ten thousand, and JSON in memory is many times as large
 
 _DTYPES = {
     "F64": "float64",

@@ -24,11 +24,11 @@ from typing import Any
 from bertkit.disk import whole_file
 from bertkit.errors import TokenizerError
 from bertkit.hub import Place
+from bertkit.reading import read_object, read_text
 from bertkit.text import additions, settings, tokenizer_json
 from bertkit.text.characters import Rules
 from bertkit.text.description import DEFAULT_LENGTH
 from bertkit.text.description import TokenizerFiles as TokenizerFiles
-from bertkit.text.reading import MOST_BYTES_OF_JSON, read_object, read_text
 from bertkit.text.settings import Settings
 from bertkit.text.template import bert_template
 from bertkit.text.vocabulary import AddedToken, Vocabulary, missing_unk
@@ -38,6 +38,8 @@ BERT = ("BertTokenizer", "BertTokenizerFast")
 
 ANY = (None, "PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
 """What it may be where the model is a BERT. Any other is accepted where its tokenizer.json is a plain BERT one."""
+
+MOST_BYTES_OF_JSON = 256 * 2**20
 
 _NOTHING: Settings = MappingProxyType({})
 
@@ -122,13 +124,15 @@ def _find(place: Place, name: str) -> Path | None:
 
 def _object(place: Place, name: str) -> dict[str, Any]:
     path = _find(place, name)
-    return {} if path is None else read_object(path)
+    return {} if path is None else read_object(path, MOST_BYTES_OF_JSON, TokenizerError)
 
 
 def _parsed(place: Place) -> TokenizerFiles | None:
     """What tokenizer.json says."""
     path = _find(place, "tokenizer.json")
-    return None if path is None else tokenizer_json.parse(read_text(path, MOST_BYTES_OF_JSON), str(path))
+    return (
+        None if path is None else tokenizer_json.parse(read_text(path, MOST_BYTES_OF_JSON, TokenizerError), str(path))
+    )
 
 
 def _from_lines(place: Place, parsed: TokenizerFiles | None) -> TokenizerFiles:
@@ -164,7 +168,7 @@ def _settle(files: TokenizerFiles, place: Place, of_json: bool) -> None:
     if files.template is None:
         raise TokenizerError(f"{path} has a post_processor that is not understood.")
     if files.template != bert_template(*(_id(files, name) for name in ("cls_token", "sep_token"))):
-        files.foreign = read_text(path, MOST_BYTES_OF_JSON)
+        files.foreign = read_text(path, MOST_BYTES_OF_JSON, TokenizerError)
     if files.foreign is None:
         files.template = None
 
@@ -178,7 +182,7 @@ def _id(files: TokenizerFiles, name: str) -> int:
 def _model(place: Place) -> dict[str, Any]:
     """The configuration of the model beside the tokenizer."""
     path = place.find("config.json")
-    return {} if path is None else read_object(path)
+    return {} if path is None else read_object(path, MOST_BYTES_OF_JSON, TokenizerError)
 
 
 def _positions(place: Place) -> int:

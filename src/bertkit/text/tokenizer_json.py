@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.errors import TokenizerError
+from bertkit.reading import parse_object
 from bertkit.text.characters import Rules
 from bertkit.text.description import TokenizerFiles
-from bertkit.text.reading import parse_object
 from bertkit.text.sections import read_section
 from bertkit.text.template import read_template, steps_of, write_template
 from bertkit.text.vocabulary import AddedToken, Vocabulary, check_id, missing_unk, read_token
@@ -30,7 +30,7 @@ def parse(text: str, where: str) -> TokenizerFiles:
     `template` is what the file says, None where it is not understood. The special tokens and the rest of
     the description are not told by this file.
     """
-    whole = parse_object(text, where)
+    whole = parse_object(text, where, TokenizerError)
     rules, decoder = _rules(whole.get("normalizer")), _decoder(whole.get("decoder"))
     model = _word_piece(whole.get("model"), where)
     plain = model and rules and decoder and decoder.prefix == model.prefix and _splits_as_bert(whole)

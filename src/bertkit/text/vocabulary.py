@@ -16,7 +16,7 @@ from typing import Any
 
 from bertkit.disk import whole_file
 from bertkit.errors import TokenizerError
-from bertkit.text.reading import read_text
+from bertkit.reading import read_text
 
 MOST_BYTES = 64 * 2**20
 MOST_TOKENS = 2**22
@@ -120,7 +120,7 @@ class Vocabulary:
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Vocabulary:
         """Read a `vocab.txt`."""
-        return cls(_lines(read_text(path, MOST_BYTES), str(path)), str(path))
+        return cls(_lines(read_text(path, MOST_BYTES, TokenizerError), str(path)), str(path))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a `vocab.txt`. A token with a line end inside, which no text has, leaves its line blank."""
