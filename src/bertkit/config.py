@@ -311,11 +311,13 @@ class BertConfig:
         token: str | bool | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
+        trust_remote_code: bool = False,
         **overrides: Any,
     ) -> BertConfig:
         """The configuration of a model: a directory, a JSON file, a Hub id, a built-in model, or what `hub.locate` made of one.
 
-        `overrides` replace what the file says: `BertConfig.from_pretrained(name, num_labels=3)`.
+        `overrides` replace what the file says: `BertConfig.from_pretrained(name, num_labels=3)`. trust_remote_code changes
+        nothing: no code is ever run.
         """
         if isinstance(name, hub.Place):
             place = name
@@ -329,11 +331,17 @@ class BertConfig:
                 force_download=force_download,
                 local_files_only=local_files_only,
             )
-        path = place.file if place.file and place.file.suffix == ".json" else place.fetch(*FILES)
+        named = place.file and place.file.suffix == ".json" and ".index." not in place.file.name
+        path = place.file if place.file and named else place.fetch(*FILES)
         values = read_json(path)
         if values.get("model_type") not in (None, "bert"):
             raise _other_model(str(path), values["model_type"])
-        return cls.from_dict(values, **overrides)
+        if overrides:
+            return cls.from_dict(values, **overrides)
+        try:
+            return cls.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
 
     # Where they go.
 

@@ -290,10 +290,11 @@ def test_a_private_repository(server: HubServer, locate: Locate, monkeypatch: py
     server.add("me/mine", {"config.json": CONFIG}, private=True)
     for token in (None, False, STRANGER):
         with pytest.raises(
-            HubError, match=r"no folder me/mine here.*no such repository \(40[14] .*if it is private, pass"
+            HubError,
+            match=r"no folder me/mine here.*no such repository \(40[14] .*if it is private, type once: hf auth login",
         ):
             locate("me/mine", token=token)
-    with pytest.raises(HubError, match="token=True, but no token is stored on this machine: pass token="):
+    with pytest.raises(HubError, match="token=True, but no token is stored on this machine: type once: hf auth login"):
         locate("me/mine", token=True)
     assert locate("me/mine", token=FRIEND).fetch("config.json").read_bytes() == CONFIG
     monkeypatch.setenv("HF_TOKEN", FRIEND)
@@ -319,7 +320,7 @@ def test_a_gated_repository(server: HubServer, locate: Locate) -> None:
     server.add("meta/gated", {"config.json": CONFIG}, gated=True)
     for token in (False, STRANGER):
         with pytest.raises(
-            HubError, match=rf"meta/gated is gated .*ask for access on {server.url}/meta/gated, and then p"
+            HubError, match=rf"meta/gated is gated .*ask for access on {server.url}/meta/gated, and then type once"
         ):
             locate("meta/gated", token=token).fetch("config.json")
     assert locate("meta/gated", token=FRIEND).fetch("config.json").read_bytes() == CONFIG

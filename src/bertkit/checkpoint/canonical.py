@@ -102,6 +102,11 @@ def _stripped(tensors: Mapping[str, Array], layout: Layout, prefix: str, found: 
             found.dropped.append(name)
         else:
             names[name] = own
+    if prefix and not names:
+        some = ", ".join(list(tensors)[:3])
+        raise LoadError(
+            f"None of the {len(tensors)} tensors has a name that begins with {prefix!r}; there is {some}, ..."
+        )
     return _with_bert(names, layout)
 
 

@@ -9,12 +9,16 @@ from typing import Literal
 
 from bertkit import hub
 from bertkit.checkpoint.dtypes import dtype_named
-from bertkit.checkpoint.load import load_checkpoint
+from bertkit.checkpoint.load import config_of, read_checkpoint
 from bertkit.checkpoint.save import Format, save_checkpoint
-from bertkit.config import FILES, BertConfig
-from bertkit.errors import UsageError
+from bertkit.checkpoint.source import preferred_to
+from bertkit.config import FILES
+from bertkit.disk import whole_file
+from bertkit.errors import LoadError, UsageError
 
 Precision = Literal["float32", "float16", "bfloat16"]
+
+_WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index*", "*.ckpt.*", "*.h5*", "*.msgpack*")
 
 # What makes a directory complete beside weights and configuration.
 TOKENIZER_FILES = (
@@ -44,21 +48,25 @@ def convert(
     head: the class suffix, such as "ForMaskedLM"; None takes the one that the source names or has the parts of.
     prefix: what stands before BERT's names when BERT is a part of a larger model, such as "encoder.".
     dtype: the type of the numbers written; None keeps the one that they have.
-    overwrite: replace files of the same name in `directory`; else they are an error.
+    overwrite: replace files of the same name in `directory`; else a model or a tokenizer that is there is an error. Weights
+        in another format, which a reader would take before the new ones, are an error in any case.
 
     Returns the files written. One that was there before stays whole until the new one is.
     """
     place = source if isinstance(source, hub.Place) else hub.locate(source)
-    config = BertConfig.from_json_file(place.fetch(*FILES))
-    tensors, report = load_checkpoint(place, head, config=config, prefix=prefix)
+    directory = Path(directory)
+    config = config_of(place, prefix)
+    tensors, report = read_checkpoint(place, head, config, prefix)
+    if not report.exact:
+        raise LoadError(f"{report}\nIt was made for another head or another configuration: name a class that it has.")
     if report.fresh:
         raise UsageError(
             f"{report.source} has no {', '.join(report.fresh)}, so it cannot become a Bert{report.head}: "
             "name a class that it has."
         )
-    directory = Path(directory)
     if not overwrite:
-        _check_vacant(directory)
+        _check_vacant(directory, place)
+    _check_first(directory, to, Path(report.source))
     if dtype:
         tensors = {name: array.astype(dtype_named(dtype), copy=False) for name, array in tensors.items()}
         config.dtype = dtype
@@ -72,12 +80,25 @@ def convert(
     return written + _copy_tokenizer(place, directory)
 
 
-def _check_vacant(directory: Path) -> None:
-    """Refuse a directory that holds a model already."""
-    kinds = ("*.safetensors", "*.ckpt.*", "*.h5", "*.msgpack", "config.json")
-    there = sorted(path.name for kind in kinds for path in directory.glob(kind))
+def _check_vacant(directory: Path, place: hub.Place) -> None:
+    """Refuse a directory that holds a model already, or a tokenizer that would be replaced."""
+    names = (*FILES, *(name for name in TOKENIZER_FILES if name in place.files))
+    there = sorted({path.name for kind in (*_WEIGHTS, *names) for path in directory.glob(kind)})
     if there:
-        raise UsageError(f"{directory} holds {', '.join(there[:5])} already: name another directory, or say overwrite.")
+        raise UsageError(
+            f"{directory} holds {', '.join(there[:5])} already: name another directory, or overwrite=True."
+        )
+
+
+def _check_first(directory: Path, to: Format, source: Path) -> None:
+    """Refuse a directory whose old weights would be read before the new ones. Those of the source are the same model."""
+    for name in preferred_to(to):
+        old = directory / name
+        if old.exists() and old.resolve() != source.resolve():
+            raise UsageError(
+                f"{directory} holds {name}, which would be read before what is written as {to}: remove it first, or name "
+                "another directory."
+            )
 
 
 def _copy_tokenizer(place: hub.Place, directory: Path) -> list[Path]:
@@ -85,6 +106,7 @@ def _copy_tokenizer(place: hub.Place, directory: Path) -> list[Path]:
     for name in TOKENIZER_FILES:
         path = place.find(name)
         if path and path.resolve() != (directory / name).resolve():
-            shutil.copyfile(path, directory / name)
+            with open(path, "rb") as old, whole_file(directory / name) as new:
+                shutil.copyfileobj(old, new)
             copied.append(directory / name)
     return copied

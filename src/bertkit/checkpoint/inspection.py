@@ -12,9 +12,9 @@ from typing import Any
 from bertkit import hub
 from bertkit.checkpoint.canonical import canonical
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, fit, told_head
+from bertkit.checkpoint.load import LoadReport, config_of, fit, told_head
 from bertkit.checkpoint.source import open_source
-from bertkit.config import FILES, BertConfig
+from bertkit.config import BertConfig
 from bertkit.parameters import PARTS
 
 TASKS = {
@@ -93,7 +93,7 @@ def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> In
     Only names, shapes and types are read, so a large file takes no longer than a small one.
     """
     place = name if isinstance(name, hub.Place) else hub.locate(name)
-    config = BertConfig.from_json_file(place.fetch(*FILES))
+    config = config_of(place, prefix)
     source = open_source(place)
     found = canonical(source.tensors, source.layout, prefix)
     _, report = fit(found, config, told_head(config, found.tensors), str(source.path))
@@ -107,9 +107,12 @@ def _groups(tensors: Tensors) -> tuple[Group, ...]:
         parts.setdefault(_group_name(name), {})[name] = array
     groups = [_group(name, part) for name, part in sorted(parts.items(), key=lambda item: _order(item[0]))]
     layers = [g for g in groups if g.name.startswith("layer")]
-    if layers and len({(g.tensors, g.bytes, g.dtypes) for g in layers}) == 1:
+    numbers = [int(g.name.split()[1]) for g in layers]
+    in_a_row = len(layers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1))
+    if in_a_row and len({(g.tensors, g.bytes, g.dtypes) for g in layers}) == 1:
         n, one = len(layers), layers[0]
-        merged = Group(f"layers 0 to {n - 1}", n * one.tensors, n * one.parameters, n * one.bytes, one.dtypes)
+        name = f"layers {numbers[0]} to {numbers[-1]}"
+        merged = Group(name, n * one.tensors, n * one.parameters, n * one.bytes, one.dtypes)
         groups = [g for g in groups if g not in layers]
         groups.insert(1, merged)
     return tuple(groups)

@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -82,6 +82,12 @@ def read(path: str | os.PathLike[str]) -> Tensors:
 
 def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], on_bytes: OnBytes = lambda count: None) -> None:
     """Write tensors to a file that is there whole or not at all. `on_bytes` hears of every piece written."""
+    with whole_file(path) as file:
+        write_into(file, tensors, on_bytes)
+
+
+def write_into(file: BinaryIO, tensors: Mapping[str, Array], on_bytes: OnBytes = lambda count: None) -> None:
+    """The same, into a file that is open."""
     # Widest types first, as every reader of the format expects who wants its data aligned; then by name.
     order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
@@ -96,12 +102,11 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], on_bytes: 
         }
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    with whole_file(path) as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in order:
-            array = tensors[name]
-            file.write(as_stored(array))
-            on_bytes(array.nbytes)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in order:
+        array = tensors[name]
+        file.write(as_stored(array))
+        on_bytes(array.nbytes)
 
 
 def _header(data: memoryview, path: str | os.PathLike[str]) -> dict[str, Any]:

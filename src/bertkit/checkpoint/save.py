@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -63,6 +65,7 @@ def save_checkpoint(
         raise LoadError(f"{report}\nGive all tensors of Bert{head} and no others, or name another class.")
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    config = copy.copy(config)
     config.architectures = [f"Bert{head}"]
     parameters = expand(config, head)
     match to:
@@ -129,15 +132,25 @@ def _save_safetensors(
     shards = _shards(tensors, shard_size)
     if len(shards) == 1:
         written = [directory / f"{stem}.safetensors"]
+        safetensors_file.write(written[0], shards[0], on_bytes)
     else:
         written = [directory / f"{stem}-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
-    for path, shard in zip(written, shards, strict=True):
-        safetensors_file.write(path, shard, on_bytes)
-    if len(shards) > 1:
-        written.append(directory / f"model.safetensors.index{f'.{variant}' if variant else ''}.json")
-        _write_index(written[-1], dict(zip(written, shards, strict=False)))
+        index = directory / f"model.safetensors.index{f'.{variant}' if variant else ''}.json"
+        _write_shards(dict(zip(written, shards, strict=True)), index, on_bytes)
+        written.append(index)
     _remove_older(directory, stem, keep=written)
     return written
+
+
+def _write_shards(shards: dict[Path, Tensors], index: Path, on_bytes: OnBytes) -> None:
+    """All shards and their index, or none: they are renamed once all are written, the index, which was entered first, last."""
+    total = sum(array.nbytes for shard in shards.values() for array in shard.values())
+    places = {name: file.name for file, shard in shards.items() for name in shard}
+    with ExitStack() as renamed:
+        renamed.enter_context(whole_file(index)).write(_json({"metadata": {"total_size": total}, "weight_map": places}))
+        for path, shard in shards.items():
+            safetensors_file.write_into(renamed.enter_context(whole_file(path)), shard, on_bytes)
+        index.unlink(missing_ok=True)  # an older one names shards that are about to change
 
 
 def _shards(tensors: Tensors, limit: int) -> list[Tensors]:
@@ -151,12 +164,6 @@ def _shards(tensors: Tensors, limit: int) -> list[Tensors]:
         shards[-1][name] = array
         size += array.nbytes
     return shards
-
-
-def _write_index(path: Path, shards: dict[Path, Tensors]) -> None:
-    total = sum(array.nbytes for shard in shards.values() for array in shard.values())
-    places = {name: file.name for file, shard in shards.items() for name in shard}
-    _write_json(path, {"metadata": {"total_size": total}, "weight_map": places})
 
 
 def _remove_older(directory: Path, stem: str, keep: list[Path]) -> None:
@@ -190,4 +197,8 @@ def _save_google(directory: Path, tensors: Tensors, config: BertConfig, on_bytes
 
 def _write_json(path: Path, values: object) -> None:
     with whole_file(path) as file:
-        file.write((json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
+        file.write(_json(values))
+
+
+def _json(values: object) -> bytes:
+    return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()

@@ -50,6 +50,16 @@ _LAYOUT: dict[str, Layout] = {
 }
 
 
+def preferred_to(format: str) -> list[str]:
+    """The files that a reader takes before those of a format.
+
+    >>> preferred_to("bin")
+    ['model.safetensors', 'model.safetensors.index.json']
+    """
+    before = list(NAMES)[: list(NAMES).index(format)]
+    return [name for other in before for name in NAMES[other]]
+
+
 @dataclass(frozen=True)
 class Source:
     """An opened checkpoint: its tensors by the names of the file, as views of the mapped files."""

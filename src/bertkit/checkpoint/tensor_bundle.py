@@ -29,7 +29,7 @@ import numpy as np
 from bertkit.checkpoint import protobuf, sstable
 from bertkit.checkpoint.crc32c import masked_crc32c
 from bertkit.checkpoint.dtypes import as_stored, check_dtype, dtype_named
-from bertkit.checkpoint.files import Array, OnBytes, Tensors, map_file, view
+from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
 from bertkit.disk import whole_file
 from bertkit.errors import FileFormatError, UsageError
 
@@ -56,7 +56,6 @@ _NOT_NUMERIC = {7, 20, 21}  # strings, such as TensorFlow 2's description of the
 
 _VERSION = 1
 _MAX_SHARDS = 99_999  # what five digits of a file name hold
-_MAX_DIMENSIONS = 32
 _MAX_ELEMENTS = 1 << 48
 
 
@@ -208,7 +207,7 @@ def _shape(messages: list[memoryview], what: str) -> tuple[int, ...]:
     shape = protobuf.parse(messages[-1], what) if messages else {}
     dimensions = [protobuf.parse(dimension, what) for dimension in protobuf.nested(shape, 2, what)]
     sizes = tuple(protobuf.integer(dimension, 1, what) for dimension in dimensions)
-    if len(sizes) > _MAX_DIMENSIONS or prod(max(size, 1) for size in sizes) > _MAX_ELEMENTS:
+    if len(sizes) > MOST_DIMENSIONS or prod(max(size, 1) for size in sizes) > _MAX_ELEMENTS:
         raise FileFormatError(f"{what} has the shape {sizes}, which no tensor of BERT has: it is damaged.")
     return sizes
 
@@ -248,6 +247,7 @@ def write(prefix: str | os.PathLike[str], tensors: Mapping[str, Array], on_bytes
             records.append((name.encode(), _write_tensor(shard, tensor, name)))
             on_bytes(tensor.nbytes)
         sstable.write_table(index, records)
+        _index_of(prefix).unlink(missing_ok=True)  # an older one names bytes of a shard that is about to change
 
 
 def _write_tensor(shard: BinaryIO, tensor: Array, name: str) -> bytes:

@@ -57,10 +57,12 @@ def _spelled(sentence: str, parser: argparse.ArgumentParser) -> str:
 
     def option(found: re.Match[str]) -> str:
         name, value = found.groups()
-        return f"{options[name]} {value.strip(_QUOTES)}" if name in options else found[0]
+        if name not in options:
+            return found[0]
+        return options[name] if value == "True" else f"{options[name]} {value.strip(_QUOTES)}"
 
     sentence = re.sub(r'pipeline\("([\w-]+)", [^)]*\)', r"bertkit run --task \1", sentence)
-    return re.sub(r"""\b([a-z_]+)=("[^"]*"|'[^']*'|-?[\d.]+\b|\.\.\.)""", option, sentence)
+    return re.sub(r"""\b([a-z_]+)=("[^"]*"|'[^']*'|-?[\d.]+\b|True\b|\.\.\.)""", option, sentence)
 
 
 def parser_of(function: Callable[..., object], command: str) -> argparse.ArgumentParser:

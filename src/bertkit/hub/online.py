@@ -18,7 +18,7 @@ from bertkit.hub.place import RELATIVE, Place
 # whose root its own HTTP error derives. hf_xet raises RuntimeError.
 _FAILURES: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, errors.HfHubHTTPError.__bases__[0])
 _FAILURES_TO_PARSE: tuple[type[Exception], ...] = (*_FAILURES, KeyError, TypeError)
-_LOG_IN = "pass token=, set HF_TOKEN, or type once: hf auth login"
+_LOG_IN = "type once: hf auth login, or set HF_TOKEN, or pass token= in Python"
 
 
 def browse(repository: Repository, token: bool | str | None, force_download: bool) -> Place:

@@ -250,8 +250,10 @@ def test_a_part_of_a_larger_model_is_named_by_its_prefix() -> None:
         found = canonical(encoder | decoder, "huggingface", prefix)
         assert_same(found, weights)
         assert len(found.dropped) == len(weights)
-    with pytest.raises(LoadError, match="No word embedding"):
+    with pytest.raises(LoadError, match=r"None of the 78 tensors has a name that begins with 'model\.'"):
         canonical(encoder | decoder, "huggingface", "model.")
+    with pytest.raises(LoadError, match="No word embedding"):
+        canonical({"encoder.weight": np.zeros(8, np.float32)}, "huggingface")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from bertkit.checkpoint.canonical import canonical
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import fit
 from bertkit.checkpoint.save import byte_count
+from bertkit.checkpoint.source import NAMES, preferred_to
 from bertkit.config import BertConfig
 from bertkit.errors import ConfigError, FileFormatError, HubError, LoadError, UnsafeFileError, UsageError
 from bertkit.parameters import HEADS
@@ -371,7 +372,7 @@ def test_a_directory_with_a_model_is_left_alone(tmp_path: Path) -> None:
     saved(tmp_path / "new", "Model")
     before = (tmp_path / "new" / "model.safetensors").read_bytes()
     with pytest.raises(
-        UsageError, match=r"holds config\.json, model\.safetensors already: name another directory, or say overwrite"
+        UsageError, match=r"holds config\.json, model\.safetensors already: name another directory, or overwrite=True"
     ):
         convert(tmp_path / "source", tmp_path / "new")
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == before
@@ -379,6 +380,89 @@ def test_a_directory_with_a_model_is_left_alone(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "new")[1].head == "ForMaskedLM"
     convert(tmp_path / "new", tmp_path / "new", overwrite=True, dtype="float16")
     assert load_checkpoint(tmp_path / "new")[0]["cls.predictions.bias"].dtype == np.float16
+
+
+@pytest.mark.parametrize("new", FORMATS)
+@pytest.mark.parametrize("old", FORMATS)
+def test_what_is_written_is_what_is_read(tmp_path: Path, old: Any, new: Any) -> None:
+    """Beside an older model in another format, whose files are read first or later."""
+    weights = saved(tmp_path / "source", "ForMaskedLM")
+    others = {name: -array for name, array in weights.items()}
+    save_checkpoint(tmp_path / "new", others, tiny.config(), "ForMaskedLM", to=old)
+    with pytest.raises(UsageError, match="already: name another directory, or overwrite=True"):
+        convert(tmp_path / "source", tmp_path / "new", to=new)
+    if NAMES[old][0] in preferred_to(new):
+        with pytest.raises(
+            UsageError, match=f"holds {NAMES[old][0]}, which would be read before what is written as {new}"
+        ):
+            convert(tmp_path / "source", tmp_path / "new", to=new, overwrite=True)
+        return
+    convert(tmp_path / "source", tmp_path / "new", to=new, overwrite=True)
+    assert_equal(load_checkpoint(tmp_path / "new")[0], weights)
+
+
+def test_a_source_can_have_its_conversion_beside_it(tmp_path: Path) -> None:
+    saved(tmp_path, "ForMaskedLM")
+    convert(tmp_path, tmp_path, to="h5", overwrite=True)
+    assert (tmp_path / "tf_model.h5").exists()
+
+
+@pytest.mark.parametrize("name", ["bert_config.json", "vocab.txt", "pytorch_model.bin"])
+def test_what_would_be_replaced_or_read_first_is_told(tmp_path: Path, name: str) -> None:
+    saved(tmp_path / "source", "ForMaskedLM")
+    (tmp_path / "source" / "vocab.txt").write_text("[PAD]\n")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / name).write_text("mine")
+    with pytest.raises(UsageError, match=f"holds {name} already"):
+        convert(tmp_path / "source", tmp_path / "new", to="google")
+    assert (tmp_path / "new" / name).read_text() == "mine"
+
+
+def test_shards_that_are_broken_off_leave_the_older_ones(tmp_path: Path) -> None:
+    old = tiny.weights(tiny.config(), "ForMaskedLM")
+    new = {name: -array for name, array in old.items()}
+    save_checkpoint(tmp_path, old, tiny.config(), "ForMaskedLM", max_shard_size="2KB")
+    shards = len(list(tmp_path.glob("*.safetensors")))
+    assert shards > 2
+    for stop in range(len(new)):
+        count = 0
+
+        def break_off(size: int, stop: int = stop) -> None:
+            nonlocal count
+            count += 1
+            if count > stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(tmp_path, new, tiny.config(), "ForMaskedLM", max_shard_size="2KB", on_bytes=break_off)
+        assert_equal(load_checkpoint(tmp_path)[0], old)
+        assert len(list(tmp_path.iterdir())) == shards + 2  # the index and the configuration
+    save_checkpoint(tmp_path, new, tiny.config(), "ForMaskedLM", max_shard_size="2KB")
+    assert_equal(load_checkpoint(tmp_path)[0], new)
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
+    saved(tmp_path, "ForMaskedLM")
+    tensors = {name: (array * 10).astype(np.int8) for name, array in load_checkpoint(tmp_path)[0].items()}
+    safetensors_file.write(tmp_path / "model.safetensors", tensors)
+    for head in (None, "ForMaskedLM"):
+        with pytest.raises(LoadError, match="is of type int8, and weights are float32.*has to be turned back"):
+            load_checkpoint(tmp_path, head)
+
+
+def test_a_configuration_stays_as_it_is_given(tmp_path: Path) -> None:
+    config = tiny.config()
+    config.architectures = ["Mine"]
+    save_checkpoint(tmp_path, tiny.weights(config, "Model"), config, "Model")
+    assert config.architectures == ["Mine"]
+
+
+def test_an_index_is_no_configuration(tmp_path: Path) -> None:
+    weights = tiny.weights(tiny.config(), "Model")
+    save_checkpoint(tmp_path, weights, tiny.config(), "Model", max_shard_size="2KB")
+    index = tmp_path / "model.safetensors.index.json"
+    assert BertConfig.from_pretrained(index) == BertConfig.from_pretrained(tmp_path)
+    assert_equal(load_checkpoint(index)[0], weights)
 
 
 def test_a_head_can_be_taken_off_but_not_made_up(tmp_path: Path) -> None:
@@ -397,6 +481,26 @@ def test_a_part_of_a_larger_model(tmp_path: Path) -> None:
     tiny.config().save_pretrained(tmp_path)
     convert(tmp_path, tmp_path / "encoder", prefix="encoder.")
     assert_equal(load_checkpoint(tmp_path / "encoder")[0], weights)
+    with pytest.raises(
+        LoadError, match=r"None of the 39 tensors has a name that begins with 'decoder\.'; there is encoder\."
+    ):
+        convert(tmp_path, tmp_path / "decoder", prefix="decoder.")
+    values = {"model_type": "encoder-decoder", "encoder": tiny.config().to_dict(), "decoder": {"model_type": "gpt2"}}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    convert(tmp_path, tmp_path / "again", prefix="encoder.")
+    assert_equal(load_checkpoint(tmp_path / "again")[0], weights)
+    assert inspect(tmp_path, prefix="encoder.").report.exact
+    with pytest.raises(ConfigError, match=r"config\.json is of model_type 'encoder-decoder'"):
+        inspect(tmp_path)
+
+
+def test_layers_are_called_by_their_numbers(tmp_path: Path) -> None:
+    saved(tmp_path, "Model")
+    tensors = {
+        name: a for name, a in safetensors_file.read(tmp_path / "model.safetensors").items() if "layer.0." not in name
+    }
+    safetensors_file.write(tmp_path / "model.safetensors", tensors)
+    assert [group.name for group in inspect(tmp_path).groups] == ["embeddings", "layer 1", "pooler"]
 
 
 def test_inspect(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pytest
+import terminal
 import tiny
 
 from bertkit import load_checkpoint, save_checkpoint
@@ -102,7 +103,7 @@ def test_a_configuration_stands_for_its_folder(model: Path, capsys: pytest.Captu
 
 def test_convert_does_not_overwrite(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", str(model), str(model)]) == 2
-    assert "say overwrite" in capsys.readouterr().err
+    assert "name another directory, or --overwrite." in capsys.readouterr().err
 
 
 def test_the_installed_command_survives_a_closed_pipe(model: Path) -> None:
@@ -114,8 +115,9 @@ def test_the_installed_command_survives_a_closed_pipe(model: Path) -> None:
 
 def test_progress_is_drawn_on_a_terminal_only(model: Path, tmp_path: Path) -> None:
     """The bar goes to stderr, and only when somebody sees it."""
-    command = [sys.executable, "-m", "bertkit.cli", "convert", str(model), str(tmp_path / "new")]
-    assert not subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    words = ["convert", str(model), str(tmp_path / "new")]
+    assert not subprocess.run(terminal.command(words), capture_output=True, text=True, check=True).stderr
+    assert "Writing safetensors: 100%" in terminal.seen([*words, "--overwrite"])
 
 
 def test_lists_choices_that_may_stay_open_and_options_that_must_be_given() -> None:
