@@ -2,9 +2,10 @@
 
     python tests/fuzz_checkpoints.py [--files 100000] [--seed 0]
 
-A small sound file of each kind is changed at random: bits turned, bytes replaced by extreme numbers, pieces cut off, doubled,
-moved or taken from another file. `load_checkpoint` must then return or raise a CheckpointError, in under two seconds, with
-at most 200 MB of memory for the whole process beyond its start. Everything follows from the seed.
+A small sound file of each kind, the configuration among them, is changed at random: bits turned, bytes replaced by extreme
+numbers, pieces cut off, doubled, moved or taken from another file. `load_checkpoint` must then return or raise a
+CheckpointError, or a ConfigError where that file is damaged, in under two seconds, with at most 200 MB of memory for the
+whole process beyond its start. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import numpy as np
 import tiny
 import torch
 
-from bertkit import load_checkpoint, save_checkpoint
+from bertkit import inspect, load_checkpoint, save_checkpoint
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.errors import CheckpointError
+from bertkit.errors import CheckpointError, ConfigError, UsageError
 
 EXTREMES = [b"\xff" * 8, b"\0" * 8, b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\xff" * 7 + b"\x7f", b"\x01", b"9999999999"]
 HEAD = "ForMaskedLM"
+CONFIGURATION = "configuration"
 MEMORY = 200 * 2**20
 SECONDS = 2.0
 
@@ -45,7 +47,16 @@ def sound_files(folder: Path) -> tuple[BertConfig, dict[str, list[Path]]]:
         state = {key: torch.from_numpy(array) for key, array in weights.items()}
         torch.save(state, path, _use_new_zipfile_serialization=zipped)
         found[name] = [path]
+    found[CONFIGURATION] = [folder / "h5" / "config.json"]
     return config, found
+
+
+def use(folder: Path, config: BertConfig | None) -> None:
+    """Read the tensors; without a configuration, what is in the folder says how."""
+    if config is None:
+        str(inspect(folder))
+    tensors, _ = load_checkpoint(folder, HEAD, config=config, strict=False)
+    sum(float(np.nansum(np.abs(array[..., :1].astype(np.float32)))) for array in tensors.values())
 
 
 def damaged(sound: bytes, other: bytes, rng: np.random.Generator) -> bytes:
@@ -102,10 +113,9 @@ def main() -> None:
             path.write_bytes(damaged(contents[path], others[rng.integers(len(others))], rng))
             start = time.perf_counter()
             try:
-                tensors, _ = load_checkpoint(path.parent, HEAD, config=config, strict=False)
-                sum(float(np.nansum(np.abs(array[..., :1].astype(np.float32)))) for array in tensors.values())
+                use(path.parent, None if name == CONFIGURATION else config)
                 outcome = "read"
-            except CheckpointError as error:
+            except (CheckpointError, ConfigError, UsageError) as error:
                 outcome = type(error).__name__ if len(str(error)) < 4000 else "too long an error"
             outcomes[name, outcome] += 1
             slowest = max(slowest, time.perf_counter() - start)
