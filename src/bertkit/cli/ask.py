@@ -57,10 +57,16 @@ def ner(
         Literal["none", "simple", "first", "average", "max", "words"], "how tokens become words and words entities"
     ] = "simple",
     constrained: Annotated[bool, "only sequences of labels that BIO or BIOES allows"] = False,
+    is_split_into_words: Annotated[bool, "each text of the input is a list of words"] = False,
     shared: Shared,
 ) -> int:
     """Find names in a text, or what else the model labels words with."""
-    options = {"aggregation_strategy": strategy, "constrained": constrained or None, "word_from": "text"}
+    options = {
+        "aggregation_strategy": strategy,
+        "constrained": constrained or None,
+        "is_split_into_words": is_split_into_words or None,
+        "word_from": "text",
+    }
     return answer("token-classification", shared, options, _given(texts))
 
 

@@ -176,8 +176,7 @@ class _Job:
     def _answers(self, chunk: list[Any], known: int = 0) -> list[Any]:
         """The answers to a chunk. Its first `known` are only computed again, for the company they give to the others."""
         sound = [example for example in chunk if not isinstance(example, BertkitError)]
-        found = self.pipe(sound, errors="return", details=True) if sound else []
-        found = iter(found if isinstance(found, list) else [found])
+        found = iter(self.pipe.each(sound, errors="return", details=True))
         answers = [example if isinstance(example, BertkitError) else next(found) for example in chunk]
         for number, one in enumerate(answers):
             self.rows += 1

@@ -59,15 +59,15 @@ class TokenClassification(Task[TokenClassificationOptions]):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
         """As of every task; a flat list of words is one text in a list."""
         inputs, one = super().read(args, given)
-        words = given.get("is_split_into_words") and isinstance(inputs, (list, tuple))
-        if words and not all(isinstance(item, (list, tuple)) for item in inputs):
+        words = given.get("is_split_into_words") and isinstance(inputs, (list, tuple)) and len(inputs) > 0
+        if words and all(isinstance(item, str) for item in inputs):
             inputs = [inputs]
         return inputs, one
 
     def encode(self, examples: Sequence[Any], options: TokenClassificationOptions) -> list[Encoded]:
         """The rows of texts, in windows where they are long."""
         split = options.is_split_into_words
-        first = [_words(example) if split else text_of(example, self.name) for example in examples]
+        first = [_words(example) if split else _text(example) for example in examples]
         found = encode_texts(self.tokenizer, first, None, options, self.row_length(options), words=split)
         delimiter = " " if options.delimiter is None else options.delimiter
         for item, source in zip(found, first, strict=True):
@@ -181,8 +181,20 @@ def _one(unit: Unit, name: str, score: float, with_place: bool) -> Entity:
     return {"entity": name, "score": score, **place, "word": unit.word, "start": unit.start, "end": unit.end}
 
 
+def _text(example: Any) -> str:
+    if isinstance(example, (list, tuple)):
+        raise UsageError(
+            f"token-classification takes a text, and {shown(example)} came: type is_split_into_words=True if those are its words."
+        )
+    return text_of(example, TokenClassification.name)
+
+
 def _words(example: Any) -> list[str]:
-    words = example.get("words", example.get("tokens")) if isinstance(example, Mapping) else example
+    words = example
+    if isinstance(example, Mapping):
+        words = next((example[key] for key in ("words", "tokens", "text") if key in example), None)
     if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
         return list(words)
-    raise UsageError(f"With is_split_into_words=True a text is a list of words, and {shown(example)} came.")
+    raise UsageError(
+        f'With is_split_into_words=True a text is a list of words, such as ["Anna", "sings"], and {shown(example)} came.'
+    )

@@ -131,6 +131,24 @@ def test_failed_rows_are_listed_and_keep_their_places(tmp_path: Path, capsys: py
     assert ["error" in line for line in lines(out)] == [False, True, True, True, True, False]
 
 
+def test_texts_that_come_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
+    path.write_text('{"words": ["Anna", "sings"]}\n["x"]\n{"text": "x y"}\n{"words": ["d"]}\n')
+    words = ["ner", "--strategy", "words", "--model", str(pipeline_models.folder("names")), "--input", str(path)]
+    assert main([*words, "--is-split-into-words", "--output", str(out)]) == 1
+    assert [[one["word"] for one in some] for some in lines(out) if isinstance(some, list)] == [
+        ["Anna", "sings"],
+        ["x"],
+        ["d"],
+    ]
+    assert "row 3: With is_split_into_words=True a text is a list of words" in capsys.readouterr().err
+    path.write_text("Anna sings\nx y\n")
+    words += ["--format", "pipe", "--is-split-into-words"]
+    for more in ([], ["--output", str(tmp_path / "b.jsonl")]):
+        assert main([*words, *more]) == 1
+        assert "2 of 2 rows failed" in capsys.readouterr().err
+
+
 def test_of_many_failed_rows_the_first_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.txt"
     path.write_text("none\n" * 120)

@@ -73,6 +73,22 @@ def test_a_label_for_each_word() -> None:
     assert firsts[0][0]["start"] == 0
 
 
+def test_one_wrong_text_among_those_that_came_split() -> None:
+    texts = [["Anna", "Keller"], ["won"], "x y", {"text": "x"}, {"text": ["Anna"]}]
+    options = {"is_split_into_words": True, "aggregation_strategy": "words"}
+    found = ner(texts, errors="return", **options)
+    assert [isinstance(one, UsageError) for one in found] == [False, False, True, True, False]
+    assert [[one["word"] for one in some] for some in found[:2]] == texts[:2]
+    assert len(ner(["Anna", "Keller"], **options)) == 1 and ner([], **options) == []
+
+
+def test_each_takes_no_list_for_one_text() -> None:
+    found = ner.each(["Anna", "Keller"], errors="return", is_split_into_words=True)
+    assert [type(one) for one in found] == [UsageError, UsageError]
+    assert ner.each([]) == []
+    assert ner.each(["Anna"]) == [ner("Anna")]
+
+
 def test_constrained_paths_are_the_best_of_those_allowed() -> None:
     rng = np.random.default_rng(0)
     for names in (["O", "B-X", "I-X", "B-Y", "I-Y"], ["O", "B-X", "I-X", "E-X", "S-X"]):
@@ -158,6 +174,7 @@ def test_labels_and_score() -> None:
         (["a"], {"aggregation_strategy": "frist"}, "Did you mean 'first'"),
         ([["a", "b"]], {}, "takes a text"),
         ([[1]], {"is_split_into_words": True}, "a text is a list of words"),
+        ([["Anna", "sings"]], {}, "type is_split_into_words=True if those are its words"),
         (["a"], {"stride": 63}, "overlap=63 .* a window has 62"),
         (["a"], {"ignore_labels": "O"}, "type \\['O'\\]"),
     ],
