@@ -60,9 +60,6 @@ def answer(
     if shared.output is not None:
         about = _about(task, shared, options, [*given, each.beside] if each else given)
         partial = Partial(shared.output, about, resume=shared.resume, overwrite=shared.overwrite)
-        if partial.whole:
-            say(f"{shared.output} is whole already.")
-            return 0
     examples = _examples(task, shared, given, each)
     first = list(islice(examples, 1 if _typed(shared) and not given else peeked()))
     if not first:
