@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from bertkit.data.readers import LONGEST_LINE, read_lines
+from bertkit.data.readers import LONGEST_LINE, checked_lines, read_lines
 from bertkit.errors import DataError, MissingExtraError
 
 Format = Literal["infer", "pipe", "json", "jsonl", "csv", "tsv", "parquet"]
@@ -63,7 +63,7 @@ def read_records(name: str, format: Format = "infer") -> Iterator[Any]:
     check_file(name)
     kind, shown = format_of(name, format), "standard input" if name == "-" else name
     if kind == "pipe":
-        return read_lines(name)
+        return (text if wrong is None else DataError(wrong) for text, wrong in checked_lines(name))
     if kind == "jsonl":
         return _json_lines(name, shown)
     if kind == "json":
@@ -78,12 +78,14 @@ def count_records(name: str, format: Format = "infer") -> int | None:
         return None
     if kind == "parquet":
         return int(_parquet_file(name).metadata.num_rows)
-    return max(sum(1 for _ in read_lines(name)) - (kind in ("csv", "tsv")), 0)
+    return max(sum(1 for _ in checked_lines(name)) - (kind in ("csv", "tsv")), 0)
 
 
 def _json_lines(name: str, shown: str) -> Iterator[Any]:
-    for number, line in enumerate(read_lines(name), start=1):
-        if line and not line.isspace():
+    for number, (line, wrong) in enumerate(checked_lines(name), start=1):
+        if wrong is not None:
+            yield DataError(wrong)
+        elif line and not line.isspace():
             try:
                 yield json.loads(line)
             except (ValueError, RecursionError) as error:
@@ -101,21 +103,35 @@ def _json_list(name: str, shown: str) -> Iterator[Any]:
 def _table(name: str, shown: str, kind: str) -> Iterator[Any]:
     """The rows of CSV or TSV under the names of the first row. TSV has no quotes, as the data sets of GLUE are."""
     csv.field_size_limit(LONGEST_LINE)
-    lines = (line + "\n" for line in read_lines(name))
+    wrong: list[str] = []  # lines of the row that is being read
+    lines = _marked(name, wrong)
     rows = csv.reader(lines) if kind == "csv" else csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     try:
         header = next(rows, None)
+        if wrong:
+            raise DataError(wrong[0])
         if header is None:
             return
         if len(set(header)) != len(header):
             raise DataError(f"{shown} has two columns of one name in its first row: {', '.join(header)}.")
         for number, row in enumerate((row for row in rows if row), start=1):
-            if len(row) == len(header):
+            if wrong:
+                yield DataError(wrong[0])
+                wrong.clear()
+            elif len(row) == len(header):
                 yield dict(zip(header, row, strict=True))
             else:
                 yield DataError(f"Row {number} of {shown} has {len(row)} cells, and the first row {len(header)}.")
     except csv.Error as error:
         raise DataError(f"{shown} cannot be read as {kind.upper()}, at line {rows.line_num}: {error}.") from error
+
+
+def _marked(name: str, wrong: list[str]) -> Iterator[str]:
+    """The lines of a table, as far as they can be read; what is wrong with them goes into a list."""
+    for line, sentence in checked_lines(name):
+        if sentence is not None:
+            wrong.append(sentence)
+        yield line + "\n"
 
 
 def _parquet(name: str) -> Iterator[Any]:

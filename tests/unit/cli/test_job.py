@@ -171,8 +171,9 @@ def test_an_output_is_not_overwritten(texts: Path, tmp_path: Path, capsys: pytes
     assert main(words) == 2
     assert "is there already: type --overwrite" in capsys.readouterr().err
     assert out.read_text() == "mine"
-    assert main([*words, "--resume"]) == 0
-    assert "is whole already" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 2
+    assert "is there already and whole, and of which run it is cannot be told" in capsys.readouterr().err
+    assert out.read_text() == "mine"
     assert main([*words, "--overwrite", "--resume"]) == 2
     assert main([*words, "--overwrite"]) == 0
     assert len(lines(out)) == len(TEXTS)
@@ -257,11 +258,21 @@ def test_ctrl_c_says_what_was_written(many: Path, tmp_path: Path) -> None:
 def test_a_torn_file_of_input_keeps_what_is_done(
     many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with open(many, "ab") as file:
-        file.write(b"\xfa\n")
-    assert main([*ner(), "--input", str(many), "--output", str(tmp_path / "out")]) == 2
+    torn = tmp_path / "torn.csv"
+    torn.write_bytes(b"text\n" + many.read_bytes().replace(b",", b"") + b"x" * (17 * 2**20))
+    assert main([*ner(), "--input", str(torn), "--output", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert "5,632 results are in" in said and "Line 6001" in said and "not UTF-8" in said
+    assert "5,632 results are in" in said and "cannot be read as CSV, at line 6002" in said
+
+
+def test_a_line_that_is_no_text_is_a_failed_row(many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = many.read_bytes().splitlines(keepends=True)
+    many.write_bytes(b"".join([*rows[:1500], b"caf\xe9\n", *rows[1501:2000]]))
+    words, out = [*ner(), "--input", str(many)], tmp_path / "out.jsonl"
+    assert main([*words, "--output", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "row 1501: Line 1501 of" in said and "not UTF-8" in said and "1 of 2,000 rows failed" in said
+    assert [number for number, one in enumerate(lines(out), start=1) if "error" in one] == [1501]
 
 
 def test_another_question_is_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
