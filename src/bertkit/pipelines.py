@@ -19,7 +19,7 @@ from bertkit.engines.running import Run
 from bertkit.errors import HubError, UsageError
 from bertkit.parameters import head_of
 from bertkit.tasks import fits, task_class, tasks_of
-from bertkit.tasks.base import Task, one_of, shown, whole
+from bertkit.tasks.base import Task, one_of, shown, taken_out, whole
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
@@ -80,7 +80,7 @@ def pipeline(
     for name in _INERT:
         options.pop(name, None)
     dtype = precision or options.pop("torch_dtype", None) or dtype
-    options.update(options.pop("model_kwargs", None) or {})
+    options.update(taken_out("model_kwargs", options))
     if task is not None:
         task = task_class(task).name
     if model is None:

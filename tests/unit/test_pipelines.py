@@ -254,6 +254,7 @@ def test_fresh_weights_are_told(folder: Path, tmp_path: Path, caplog: pytest.Log
         ({"tokenizer": 3}, "tokenizer is 3"),
         ({"tokenizer": ["[PAD]"]}, "tokenizer is"),
         ({"topk": 3}, "Did you mean 'top_k'"),
+        ({"model_kwargs": 3}, "model_kwargs=3 is no dictionary"),
     ],
 )
 def test_kind_errors(folder: Path, options: dict[str, Any], match: str) -> None:

@@ -22,6 +22,7 @@ from bertkit.cli.shared import Shared, characters, peeked
 from bertkit.data.batches import look_ahead
 from bertkit.data.records import count_records, read_records
 from bertkit.errors import BertkitError, DataError, UsageError
+from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
     from bertkit.pipelines import Pipeline
@@ -56,6 +57,7 @@ def answer(
     """
     task = shared.check(task)
     options = {name: value for name, value in options.items() if value is not None}
+    task_class(task).options({**shared.told(), **options})  # refuses what cannot be before anything is read
     partial = None
     if shared.output is not None:
         about = _about(task, shared, options, [*given, each.beside] if each else given)
@@ -107,7 +109,7 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequenc
         "bytes": Path(file).stat().st_size if file is not None and Path(file).exists() else None,
         "texts": list(texts),
         **told,
-        "options": {**shared.told(task), **options},
+        "options": {**shared.told(), **options},
     }
 
 

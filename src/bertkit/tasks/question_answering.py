@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,10 @@ class QuestionAnsweringOptions(Options):
         for name in ("top_k", "max_answer_len", "max_question_len"):
             whole(name, getattr(self, name), least=1)
         whole("max_seq_len", self.max_seq_len, least=1, none=True)
+        if self.null_threshold is not None and (
+            isinstance(self.null_threshold, bool) or not isinstance(self.null_threshold, Real)
+        ):
+            raise UsageError(f"null_threshold={self.null_threshold!r} is no number: type null_threshold=0.0, say.")
 
 
 class _Memory(NamedTuple):
@@ -176,7 +181,8 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         right = [[truth] if isinstance(truth, str) else list(truth or ()) for truth in truths]
         return squad_scores(texts, right) if all(right) else squad2_scores(texts, right)
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """`topk` is `top_k`, and padding changes nothing."""
         found = {name: value for name, value in given.items() if name != "padding" and value is not None}
         if "topk" in found:

@@ -122,7 +122,8 @@ class TextClassification(Task[TextClassificationOptions]):
         """One string gives a list, unless `top_k` is among the options of the call, where the list is there already."""
         return [answers] if isinstance(inputs, str) and "top_k" not in given else answers
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options of the tokenizer are taken too, and names in capitals."""
         found = with_tokenizer_options(given)
         if isinstance(found.get("function_to_apply"), str):

@@ -10,7 +10,7 @@ import numpy as np
 
 from bertkit.data.batches import Grain, Row
 from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, one_of, shown, text_of
+from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, listed, one_of, shown, text_of
 from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
 from bertkit.tasks.transitions import best_path
@@ -37,8 +37,10 @@ class TokenClassificationOptions(Options):
         one_of("aggregation_strategy", self.aggregation_strategy, STRATEGIES)
         if self.word_from is not None:
             one_of("word_from", self.word_from, ("tokens", "text"))
-        if isinstance(self.ignore_labels, str):
-            raise UsageError(f"ignore_labels={self.ignore_labels!r} is no list: type [{self.ignore_labels!r}].")
+        if self.ignore_labels is not None:
+            listed("ignore_labels", self.ignore_labels, '["O"]')
+        if self.delimiter is not None and not isinstance(self.delimiter, str):
+            raise UsageError(f"delimiter={self.delimiter!r} is no text: type delimiter=' ', or leave it out.")
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ class TokenClassification(Task[TokenClassificationOptions]):
         label = answer[word]
         return self.config.label2id[label] if isinstance(label, str) else int(label)
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Strategies are also known in capitals, and as flags."""
         found = dict(given)
         strategy = getattr(found.get("aggregation_strategy"), "value", found.get("aggregation_strategy"))

@@ -120,6 +120,38 @@ def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFix
     assert "required: --task" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("task", "option", "sentence"),
+    [
+        *[
+            ("fill-mask", f"{name}=1", f"type --{name}")
+            for name in ("model", "tokenizer", "device", "engine", "precision")
+        ],
+        ("fill-mask", "batch-size=2", "type --batch-size"),
+        ("fill-mask", "details=true", "type --details"),
+        *[
+            ("fill-mask", f"{name}=3", f"fill-mask has no option '{name}'")
+            for name in ("task", "dtype", "model_kwargs")
+        ],
+        ("fill-mask", "targets=3", 'targets=3 is no list: type ["good", "bad"]'),
+        ("fill-mask", "joint=yes", "joint='yes' is neither true nor false"),
+        ("fill-mask", "tokenizer_kwargs=3", "tokenizer_kwargs=3 is no dictionary of options"),
+        ("ner", "ignore_labels=3", 'ignore_labels=3 is no list: type ["O"]'),
+        ("ner", "delimiter=3", "delimiter=3 is no text"),
+        ("question-answering", "null_threshold=x", "null_threshold='x' is no number"),
+        ("feature-extraction", "layers={}", "layers={} is no layer"),
+        ("feature-extraction", "return_tensors=true", "return_tensors is for Python"),
+        ("zero-shot-classification", "multi_label=no", "multi_label='no' is neither true nor false"),
+    ],
+)
+def test_options_that_cannot_be(task: str, option: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence, before the model is looked for."""
+    labels = ["--option", "candidate_labels=a,b"] if task.startswith("zero") else []
+    assert main(["run", "--task", task, "--model", "none", "--option", option, *labels]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("bertkit: ") and said.count("\n") == 1 and sentence in said
+
+
 def test_failed_rows_are_listed_and_keep_their_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
     path.write_text('"a [MASK]"\n"none"\n{oops\n{"t": "x"}\n{"text": 5}\n{"text": "b [MASK]"}\n')
@@ -300,6 +332,13 @@ def test_people_see_tables_and_colours() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", page) == plain
     assert seen([*words, "--json"]).startswith("[{")
     assert seen(words[:-1]).startswith("bertkit: token-classification has nothing to read: type a text")
+
+
+def test_a_terminal_that_is_not_utf8(capsys: pytest.CaptureFixture[str]) -> None:
+    masked = str(pipeline_models.folder("masked"))
+    for words in (["fill-mask", "東 [MASK]", "--model", masked], ["tokenize", "東", "--model", masked]):
+        page = seen(words, PYTHONIOENCODING="latin-1", NO_COLOR="1")
+        assert "\\u6771" in page and "Traceback" not in page
 
 
 def test_a_bar_is_drawn_for_people(texts: Path, tmp_path: Path) -> None:
