@@ -76,11 +76,17 @@ def qa(
     context: Annotated[str | None, "the text with the answer"] = None,
     top_k: Annotated[int, "so many answers"] = 1,
     max_answer_len: Annotated[int, "tokens of an answer"] = 15,
+    max_question_len: Annotated[int | None, "tokens of the question that are read (default: 64)"] = None,
     impossible: Annotated[bool, "the text may have no answer"] = False,
     shared: Shared,
 ) -> int:
     """Find the answer to a question in a text. A line of stdin is a question, a tab and a text."""
-    options = {"top_k": top_k, "max_answer_len": max_answer_len, "handle_impossible_answer": impossible or None}
+    options = {
+        "top_k": top_k,
+        "max_answer_len": max_answer_len,
+        "max_question_len": max_question_len,
+        "handle_impossible_answer": impossible or None,
+    }
     if context is not None and question is None:
         raise UsageError("A context came without a question: type --question.")
     given = [] if context is None else [{"question": question, "context": context}]

@@ -217,9 +217,9 @@ class _Job:
     def _told(self) -> int:
         """Say what was left out and what failed."""
         if self.cut:
+            how = task_class(self.task).reads_all.replace('on_long="window"', "--on-long window")
             say(
-                f"{self.cut:,} of {self.rows:,} texts are longer than a row takes, and were cut: type --on-long window to read "
-                "all of them."
+                f"{self.cut:,} of {self.rows:,} texts are longer than a row takes, and were cut: type {how} to read all of them."
             )
         for row, sentence in self.failed.first:
             say(f"row {row}: {sentence}")

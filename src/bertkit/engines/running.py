@@ -152,7 +152,6 @@ class Run:
     def _warn(self) -> None:
         if self.cut["texts"]:
             _logger.warning(
-                "%d of %d texts are longer than a row takes, and %d of their tokens were left out: type "
-                'on_long="window" to read all of them.',
-                self.cut["texts"], self.cut["all"], self.cut["tokens"],
+                "%d of %d texts are longer than a row takes, and %d of their tokens were left out: type %s to read all of them.",
+                self.cut["texts"], self.cut["all"], self.cut["tokens"], self.task.reads_all,
             )  # fmt: skip

@@ -81,6 +81,7 @@ class Task(ABC, Generic[O]):
     head: ClassVar[str]  # of the class that it takes: "Bert" + head
     takes: ClassVar[str]  # what an example is, for errors
     options_type: type[O]
+    reads_all: ClassVar[str] = 'on_long="window"'  # what to type so that nothing is cut
 
     def __init__(self, tokenizer: Tokenizer, config: BertConfig) -> None:
         self.tokenizer, self.config = tokenizer, config
