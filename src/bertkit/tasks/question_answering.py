@@ -104,8 +104,8 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         left_out = max(len(ends) - room, 0)
         if left_out and options.on_long == "error":
             raise UsageError(
-                f"The question has {len(ends)} tokens, and {room} are read: type a shorter one, max_question_len={most // 2}, the "
-                'most for which a row has room, or on_long="window" to cut it.'
+                f"The question has {len(ends)} tokens, and {room} are read: type a shorter one, max_question_len={most // 2}, "
+                'the most for which a row has room, or on_long="window" to cut it.'
             )
         return question[: ends[room - 1]] if left_out else question, left_out
 
