@@ -104,7 +104,7 @@ def embed(
     *,
     pooling: Annotated[Literal["cls", "mean", "max", "pooler", "none"], "of tokens to a vector"] = "mean",
     normalize: Annotated[bool | None, "vectors of length 1 (default: yes)"] = None,
-    layers: Annotated[str, "which: -1 is the last, or several: -4,-3,-2,-1"] = "-1",
+    layers: Annotated[str, "which: -1 is the last, or several: --layers=-4,-3,-2,-1"] = "-1",
     combine: Annotated[Literal["concat", "mean", "sum"], "what is done with several layers"] = "concat",
     shared: Shared,
 ) -> int:

@@ -84,7 +84,8 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         overlap = min(most // 2, 128) if options.overlap is None else options.overlap
         by_overlap: dict[int, list[int]] = {}
         for number, (question, _) in enumerate(pairs):
-            fits = overlap if options.overlap is not None else min(overlap, self._room(question, most) // 2)
+            room = self._room(question, most)
+            fits = overlap if options.overlap is not None else min(overlap, room // 2)
             by_overlap.setdefault(fits, []).append(number)
         found: dict[int, Encoded] = {}
         for fits, numbers in by_overlap.items():
@@ -111,7 +112,12 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
 
     def _room(self, question: str, most: int) -> int:
         """Tokens of the text in a row."""
-        return most - len(self.tokenizer.engine.ids(question)) - self.tokenizer.num_special_tokens_to_add(pair=True)
+        least = len(self.tokenizer.engine.ids(question)) + self.tokenizer.num_special_tokens_to_add(pair=True) + 1
+        if most < least:
+            raise UsageError(
+                f"A row of {most} tokens has no place for the question and a text: type max_length={least}, or more."
+            )
+        return most - least + 1
 
     def wanted(self, options: QuestionAnsweringOptions) -> dict[str, Grain]:
         """How likely an answer begins and ends at each token."""

@@ -96,7 +96,7 @@ def test_each_takes_no_list_for_one_text() -> None:
 
 @pytest.mark.parametrize("strategy", ["first", "average", "max"])
 def test_a_token_that_is_shorter_than_its_text_is_no_piece(strategy: str) -> None:
-    """transformers joins such tokens to the word before: a syllable of the text is three letters in the token."""
+    """Elsewhere such tokens are joined to the word before: a syllable of the text is three letters in the token."""
     names = engine("names", "ForTokenClassification")
     config = BertConfig(**{**names.config.to_dict(), "id2label": {n: f"B-{n}" for n in range(names.config.num_labels)}})
     known = [normalize("NFD", "한국") if word == "soup" else word for word in vocabulary()]
