@@ -118,20 +118,20 @@ def _by_text(encodings: Encodings, options: Options, most: int, from_the_end: bo
     ends = np.cumsum(counts)
     starts, stops = layout.starts.tolist(), (layout.starts + layout.lengths).tolist()
     found = []
-    for text, (end, count, total) in enumerate(zip(ends.tolist(), counts.tolist(), pieces.tolist(), strict=True)):
+    for end, count, total in zip(ends.tolist(), counts.tolist(), pieces.tolist(), strict=True):
         numbers = range(end - count, end)[:: -1 if from_the_end else 1]
         rows = [Row(ids[starts[n] : stops[n]], types[starts[n] : stops[n]]) for n in numbers]
         left_out = 0 if count > 1 else total - len(rows[0])
         if left_out and options.on_long == "error":
-            raise UsageError(too_long(total, most, f"number {text} of the texts" if len(counts) > 1 else "the text"))
+            raise UsageError(too_long(total, most))
         found.append(Encoded(rows, Told(left_out > 0, count, total, left_out), Windows(encodings, numbers)))
     return found
 
 
-def too_long(tokens: int, most: int, what: str = "the text") -> str:
+def too_long(tokens: int, most: int) -> str:
     """The error for a text that does not fit."""
     return (
-        f'{what.capitalize()} has {tokens} tokens, and a row takes {most}: type on_long="window" to read all of it in several '
+        f'The text has {tokens} tokens, and a row takes {most}: type on_long="window" to read all of it in several '
         'rows, or on_long="truncate" to leave out what is behind.'
     )
 
