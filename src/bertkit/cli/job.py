@@ -80,7 +80,7 @@ def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None
     if shared.input is None and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError(f"{task} has nothing to read: type a text, --input with a file, or pipe texts into it.")
     columns = Columns(task, shared.column, each and [each.field])
-    found = map(columns.example, read_records(shared.input or "-", shared.format))
+    found = map(columns.example, read_records(shared.input or "-", shared.format, columns.check))
     return map(each.change, found) if each else found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -53,12 +53,17 @@ def check_file(name: str) -> None:
         raise DataError(f"There is no file {name}.")
 
 
-def read_records(name: str, format: Format = "infer") -> Iterator[Any]:
+OnHeader = Callable[[Sequence[str]], object]
+"""Hears the columns of a table, before its first row."""
+
+
+def read_records(name: str, format: Format = "infer", on_header: OnHeader = lambda names: None) -> Iterator[Any]:
     """The records of a file; "-" is standard input. An empty line of text is a record too, an empty line of JSON is none.
 
     Args:
         name: the file.
         format: its format; "infer" goes by the name, and "pipe" is lines of text.
+        on_header: hears the columns of CSV, TSV and Parquet, and may refuse them.
     """
     check_file(name)
     kind, shown = format_of(name, format), "standard input" if name == "-" else name
@@ -68,7 +73,7 @@ def read_records(name: str, format: Format = "infer") -> Iterator[Any]:
         return _json_lines(name, shown)
     if kind == "json":
         return _json_list(name, shown)
-    return _parquet(name) if kind == "parquet" else _table(name, shown, kind)
+    return _parquet(name, on_header) if kind == "parquet" else _table(name, shown, kind, on_header)
 
 
 def count_records(name: str, format: Format = "infer") -> int | None:
@@ -100,7 +105,7 @@ def _json_list(name: str, shown: str) -> Iterator[Any]:
     return iter(found if isinstance(found, list) else [found])
 
 
-def _table(name: str, shown: str, kind: str) -> Iterator[Any]:
+def _table(name: str, shown: str, kind: str, on_header: OnHeader) -> Iterator[Any]:
     """The rows of CSV or TSV under the names of the first row. TSV has no quotes, as the data sets of GLUE are."""
     csv.field_size_limit(LONGEST_LINE)
     wrong: list[str] = []  # lines of the row that is being read
@@ -114,6 +119,7 @@ def _table(name: str, shown: str, kind: str) -> Iterator[Any]:
             return
         if len(set(header)) != len(header):
             raise DataError(f"{shown} has two columns of one name in its first row: {', '.join(header)}.")
+        on_header(header)
         for number, row in enumerate((row for row in rows if row), start=1):
             if wrong:
                 yield DataError(wrong[0])
@@ -134,10 +140,11 @@ def _marked(name: str, wrong: list[str]) -> Iterator[str]:
         yield line + "\n"
 
 
-def _parquet(name: str) -> Iterator[Any]:
+def _parquet(name: str, on_header: OnHeader) -> Iterator[Any]:
     file, arrow = _parquet_file(name), import_module("pyarrow")
     try:
         with file:
+            on_header(file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=256):
                 yield from batch.to_pylist()
     except (arrow.ArrowException, OSError) as error:

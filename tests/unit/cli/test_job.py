@@ -81,6 +81,28 @@ def test_every_format_out(texts: Path, expected: list[Any], tmp_path: Path) -> N
     assert [row["score"] for row in table if row["entity"]] == [one["score"] for one in entities]
 
 
+def test_a_row_for_each_filling_of_several_masks(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a [MASK] [MASK]\nb [MASK]\n")
+    words = [
+        "fill-mask",
+        "--top-k",
+        "2",
+        "--model",
+        str(pipeline_models.folder("masked")),
+        "--input",
+        str(tmp_path / "a.txt"),
+    ]
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        assert main([*words, "--output", str(tmp_path / name)]) == 0
+    (first, second), third = lines(tmp_path / "a.jsonl")
+    fillings = [one["token_str"] for one in (*first, *second, *third)]
+    with open(tmp_path / "a.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["row"], row["mask"]) for row in rows] == [*2 * [("1", "1")], *2 * [("1", "2")], *2 * [("2", "")]]
+    assert [row["token_str"] for row in rows] == fillings and "result" not in rows[0]
+    assert pyarrow.parquet.read_table(tmp_path / "a.parquet")["mask"].to_pylist() == [1, 1, 2, 2, None, None]
+
+
 def test_vectors_as_parquet(texts: Path, tmp_path: Path) -> None:
     out, model = tmp_path / "v.parquet", str(pipeline_models.folder("plain"))
     assert main(["embed", "--model", model, "--input", str(texts), "--output", str(out)]) == 0
@@ -97,10 +119,22 @@ def test_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         words[2] = "question-answering"
         assert main(words) == 0
         assert json.loads(capsys.readouterr().out)["answer"] in "Anna, then Ben."
-    assert main([*words[:-1], "q,x"]) == 1
-    assert "row 1: There is no column 'x'; there are id, q, c" in capsys.readouterr().err
+    assert main([*words[:-1], "q,x"]) == 2
+    assert "There is no column 'x'; there are id, q, c" in capsys.readouterr().err
     assert main([*words[:-1], "who=q"]) == 2
     assert "question-answering has no 'who'; it takes question, context" in capsys.readouterr().err
+
+
+def test_a_table_without_the_column_is_refused_before_anything_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("label;text\n" + "1;a, b\n" * 9)
+    (tmp_path / "a.tsv").write_text("label\ttexts\n" + "1\ta\n" * 9)
+    pyarrow.parquet.write_table(pa.table({"texts": ["a"] * 9}), tmp_path / "a.parquet")
+    for name, columns in (("a.csv", "label;text"), ("a.tsv", "label, texts"), ("a.parquet", "texts")):
+        assert main([*ner(), "--input", str(tmp_path / name)]) == 2
+        output = capsys.readouterr()
+        assert not output.out and f"There is no column 'text'; there are {columns}: choose with" in output.err
 
 
 def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
