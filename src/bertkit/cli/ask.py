@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from bertkit.cli.job import Each, answer
+from bertkit.cli.job import Each, answer, say
 from bertkit.cli.shared import Shared
 from bertkit.errors import BertkitError, UsageError
 
@@ -96,7 +96,7 @@ def qa(
 
     if question is None:
         return answer("question-answering", shared, options)
-    return answer("question-answering", shared, options, given, Each(asked, "context", question))
+    return answer("question-answering", shared, options, given, Each(asked, "context", question, "--context"))
 
 
 def embed(
@@ -135,7 +135,9 @@ def similarity(
 
     if not found:
         return answer("sentence-similarity", shared, {"pooling": pooling})
-    return answer("sentence-similarity", shared, {"pooling": pooling}, given, Each(compared, "text", found[0]))
+    return answer(
+        "sentence-similarity", shared, {"pooling": pooling}, given, Each(compared, "text", found[0], "further texts")
+    )
 
 
 def nsp(
@@ -178,10 +180,13 @@ def zero_shot(
 ) -> int:
     """Tell which of your labels a text has, by a model that tells what follows from it."""
     shared.check("zero-shot-classification")
-    if not _names(labels):
+    names, given = _names(labels), _given(texts)
+    if not names:
         raise UsageError("zero-shot needs labels to choose from: type --labels politics,sports")
-    options = {"candidate_labels": _names(labels), "hypothesis_template": template, "multi_label": multi_label}
-    return answer("zero-shot-classification", shared, options, _given(texts))
+    if len(names) == 1 and len(given) > 1:
+        say(f"{len(given)} texts and one label came. If more are meant: --labels {names[0]},{given[-1]}")
+    options = {"candidate_labels": names, "hypothesis_template": template, "multi_label": multi_label}
+    return answer("zero-shot-classification", shared, options, given)
 
 
 def score(

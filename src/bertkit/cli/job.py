@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bertkit.cli.examples import Columns
 from bertkit.cli.partial import Partial
 from bertkit.cli.results import Failed, line_of
-from bertkit.cli.shared import Shared, characters, peeked
-from bertkit.data.batches import look_ahead
+from bertkit.cli.shared import Shared, peeked
+from bertkit.data.batches import characters, look_ahead
 from bertkit.data.records import count_records, read_records
 from bertkit.errors import BertkitError, DataError, UsageError
 from bertkit.tasks import task_class
@@ -32,11 +32,12 @@ _CHUNK, _ROOM, _ROOM_FOR_TOKENS = 512, 2**17, 2**13
 
 
 class Each(NamedTuple):
-    """What makes an example of a text of the input, the column that this is in, and the text that the command line has."""
+    """What makes an example of a text of the input, where the command line has a part of it."""
 
     change: Callable[[Any], Any]
-    field: str
-    beside: str
+    field: str  # the column of the text
+    beside: str  # the text that the command line has
+    typed: str  # what is typed where there is no input
 
 
 def answer(
@@ -65,7 +66,8 @@ def answer(
     examples = _examples(task, shared, given, each)
     first = list(islice(examples, 1 if _typed(shared) and not given else peeked()))
     if not first:
-        raise DataError(f"{_name(shared)} is empty: there is nothing to answer.")
+        how = f" Type {each.typed}, or pipe texts into it." if each else ""
+        raise DataError(f"{_name(shared)} is empty: there is nothing to answer.{how}")
     with _listening(pools=options.get("pooling") == "pooler"):
         job = _Job(shared.open(task, first, options), shared, bool(given), task)
         return job.run(chain(first, examples), partial)
@@ -78,7 +80,8 @@ def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None
             raise UsageError("Texts came and --input too: leave one of them out.")
         return iter(given)
     if shared.input is None and (sys.stdin is None or sys.stdin.isatty()):
-        raise UsageError(f"{task} has nothing to read: type a text, --input with a file, or pipe texts into it.")
+        what = each.typed if each else "a text"
+        raise UsageError(f"{task} has nothing to read: type {what}, --input with a file, or pipe texts into it.")
     columns = Columns(task, shared.column, each and [each.field])
     found = map(columns.example, read_records(shared.input or "-", shared.format, columns.check))
     return map(each.change, found) if each else found

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from bertkit.data.batches import characters
 from bertkit.data.records import Format
 from bertkit.errors import UsageError
 from bertkit.tasks import task_class
@@ -100,14 +101,6 @@ def _device(given: str | None) -> int | str | None:
         return None if given is None else int(given)
     except ValueError:
         return given
-
-
-def characters(example: Any) -> int:
-    """How many characters the texts of an example have."""
-    if isinstance(example, str):
-        return len(example)
-    parts = example.values() if isinstance(example, dict) else example if isinstance(example, (list, tuple)) else ()
-    return sum(map(characters, parts))
 
 
 def peeked() -> int:

@@ -212,6 +212,8 @@ def test_wrong_options_are_one_sentence(words: list[str], sentence: str, capsys:
             'type --template "This text is about {}."',
         ),
         ("answers", ["qa", "--context", "one"], "type --question"),
+        ("answers", ["qa", "--question", "one"], "nothing to answer. Type --context, or pipe texts into it."),
+        ("plain", ["similarity", "one"], "nothing to answer. Type further texts, or pipe texts into it."),
         ("two", ["classify", "a", "b", "--pair", "c"], "--pair goes with one text"),
         ("plain", ["embed", "a", "--layers", "x"], "--layers 'x' is no number or several: type --layers=-4,-3,-2,-1\n"),
         ("answers", ["qa", "--question", "a", "--context", "b", "--max-length", "4"], "type --max-length 5, or more."),
@@ -222,6 +224,14 @@ def test_wrong_texts_are_one_sentence(
     model: str, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused([*words, "--model", str(pipeline_models.folder(model))], sentence, capsys)
+
+
+def test_labels_with_blanks_between_them_are_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["zero-shot", FIRST, "--labels", "weather", "sport", "--model", str(pipeline_models.folder("follows"))]
+    assert main(words) == 0
+    output = capsys.readouterr()
+    assert output.out.count("\n") == 2
+    assert output.err == "bertkit: 2 texts and one label came. If more are meant: --labels weather,sport\n"
 
 
 def test_several_texts_of_which_one_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
