@@ -8,7 +8,7 @@ A list gives a list, a stream (generator, file, dataset) gives a generator that 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,7 @@ from bertkit.engines.running import Run
 from bertkit.errors import HubError, UsageError
 from bertkit.parameters import head_of
 from bertkit.tasks import fits, task_class, tasks_of
-from bertkit.tasks.base import Task, one_of, shown, whole
+from bertkit.tasks.base import Task, one_of, shown, taken_out, whole
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
@@ -80,7 +80,7 @@ def pipeline(
     for name in _INERT:
         options.pop(name, None)
     dtype = precision or options.pop("torch_dtype", None) or dtype
-    options.update(options.pop("model_kwargs", None) or {})
+    options.update(taken_out("model_kwargs", options))
     if task is not None:
         task = task_class(task).name
     if model is None:
@@ -242,16 +242,28 @@ class Pipeline:
             num_workers: for those who pass it.
             options: options of the task.
         """
-        one_of("errors", errors, ("raise", "return"))
-        whole("batch_size", batch_size, least=1, none=True)
         merged = {**self.defaults, **options}
         given, one = self._task.read(inputs, merged)
-        chosen = self._task.options(merged)
-        run = Run(self._task, self.engine, chosen, batch_size or self.batch_size, errors)
+        run = self._run(merged, batch_size, errors)
         if not one and not isinstance(given, (list, tuple)):
             return run.stream(_items(given), progress)
         answers = run.answers([given], progress)[0] if one else run.answers(given, progress)
-        return answers if chosen.details else self._task.finish(given, answers, options)
+        return answers if run.options.details else self._task.finish(given, answers, options)
+
+    def each(self, examples: Sequence[Any], errors: Literal["raise", "return"] = "raise", **options: Any) -> list[Any]:
+        """An answer for each example. A call may take a list for one example, or give one answer to a list of one; this does not.
+
+        Args:
+            examples: of the task, one each.
+            errors: as of a call.
+            options: options of the task.
+        """
+        return self._run({**self.defaults, **options}, None, errors).answers(examples, progress=False)
+
+    def _run(self, options: Mapping[str, Any], batch_size: int | None, errors: str) -> Run:
+        one_of("errors", errors, ("raise", "return"))
+        whole("batch_size", batch_size, least=1, none=True)
+        return Run(self._task, self.engine, self._task.options(options), batch_size or self.batch_size, errors)
 
 
 def _items(given: Any) -> Iterable[Any]:

@@ -39,6 +39,14 @@ CALLS: dict[str, tuple[str, Any, dict[str, Any]]] = {
 }
 
 
+SHORTER: dict[str, Any] = {
+    "question-answering": {"question": "Who?", "context": "a"},
+    "multiple-choice": {"text": "a", "choices": ["a", "b"]},
+    "next-sentence-prediction": {"text": "a", "text_pair": "a"},
+    "sentence-similarity": {"source_sentence": "a", "sentences": ["a"]},
+}
+
+
 def texts(number: int = 40) -> list[str]:
     rng = random.Random(number)
     return [" ".join(rng.sample(SENTENCES, rng.randint(1, 3))) for _ in range(number)]
@@ -66,8 +74,10 @@ def test_no_text_is_too_long(task: str, on_long: str) -> None:
     assert found["n_tokens"] >= 200
     assert found["truncated"] is (on_long == "truncate")
     assert isinstance(json.dumps(found), str)
-    with pytest.raises(UsageError, match='type on_long="window"'):
+    with pytest.raises(UsageError, match='^The text has .* type on_long="window"'):
         ours(task, name)(example, on_long="error", **options)
+    with pytest.raises(UsageError, match="^Number 1 of the inputs: The text has"):
+        ours(task, name)([SHORTER.get(task, "a [MASK]"), example], on_long="error", **options)
 
 
 def test_each_task_says_what_it_needs() -> None:
@@ -254,6 +264,7 @@ def test_fresh_weights_are_told(folder: Path, tmp_path: Path, caplog: pytest.Log
         ({"tokenizer": 3}, "tokenizer is 3"),
         ({"tokenizer": ["[PAD]"]}, "tokenizer is"),
         ({"topk": 3}, "Did you mean 'top_k'"),
+        ({"model_kwargs": 3}, "model_kwargs=3 is no dictionary"),
     ],
 )
 def test_kind_errors(folder: Path, options: dict[str, Any], match: str) -> None:

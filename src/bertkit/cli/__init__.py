@@ -34,7 +34,48 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, 1 when a part of the work failed, 2 when it was asked for wrongly."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
+    from bertkit.errors import BertkitError
+
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BertkitError as error:
+        print(f"bertkit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bertkit: stopped. What was whole before is whole still.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        _drop_output()
+        return 0
+    except OSError as error:  # a folder that cannot be made, a full disk
+        print(f"bertkit: {error.filename or 'The disk'}: {error.strerror}.", file=sys.stderr)
+        _drop_output()
+        return 2
+
+
+def _open_streams() -> None:
+    """A stream that is closed takes all, and one that is not UTF-8 what it has no character for, spelled."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Leave nothing that Python could fail to write when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(_help())
         return 0 if words else 2
@@ -43,29 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"bertkit {__version__}")
         return 0
-    from bertkit.errors import BertkitError, UsageError, did_you_mean
+    from bertkit.errors import UsageError, did_you_mean
 
-    try:
-        if words[0] not in COMMANDS:
-            raise UsageError(
-                f"There is no command {words[0]!r}; there are {', '.join(COMMANDS)}.{did_you_mean(words[0], COMMANDS)}"
-            )
-        module, _, name = COMMANDS[words[0]][0].partition(":")
-        from bertkit.cli.signature import call
+    if words[0] not in COMMANDS:
+        raise UsageError(
+            f"There is no command {words[0]!r}; there are {', '.join(COMMANDS)}.{did_you_mean(words[0], COMMANDS)}"
+        )
+    module, _, name = COMMANDS[words[0]][0].partition(":")
+    from bertkit.cli.signature import call
 
-        return call(getattr(importlib.import_module(module), name), words[0], words[1:])
-    except BertkitError as error:
-        print(f"bertkit: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("bertkit: stopped. What was whole before is whole still.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:  # a folder that cannot be made, a full disk
-        print(f"bertkit: {error.filename or 'The disk'}: {error.strerror}.", file=sys.stderr)
-        return 2
+    return call(getattr(importlib.import_module(module), name), words[0], words[1:])
 
 
 def _help() -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from bertkit.cli.job import Each, answer
+from bertkit.cli.job import Each, answer, say
 from bertkit.cli.shared import Shared
 from bertkit.errors import BertkitError, UsageError
 
@@ -57,10 +57,16 @@ def ner(
         Literal["none", "simple", "first", "average", "max", "words"], "how tokens become words and words entities"
     ] = "simple",
     constrained: Annotated[bool, "only sequences of labels that BIO or BIOES allows"] = False,
+    is_split_into_words: Annotated[bool, "each text of the input is a list of words"] = False,
     shared: Shared,
 ) -> int:
     """Find names in a text, or what else the model labels words with."""
-    options = {"aggregation_strategy": strategy, "constrained": constrained or None, "word_from": "text"}
+    options = {
+        "aggregation_strategy": strategy,
+        "constrained": constrained or None,
+        "is_split_into_words": is_split_into_words or None,
+        "word_from": "text",
+    }
     return answer("token-classification", shared, options, _given(texts))
 
 
@@ -70,11 +76,17 @@ def qa(
     context: Annotated[str | None, "the text with the answer"] = None,
     top_k: Annotated[int, "so many answers"] = 1,
     max_answer_len: Annotated[int, "tokens of an answer"] = 15,
+    max_question_len: Annotated[int | None, "tokens of the question that are read (default: 64)"] = None,
     impossible: Annotated[bool, "the text may have no answer"] = False,
     shared: Shared,
 ) -> int:
     """Find the answer to a question in a text. A line of stdin is a question, a tab and a text."""
-    options = {"top_k": top_k, "max_answer_len": max_answer_len, "handle_impossible_answer": impossible or None}
+    options = {
+        "top_k": top_k,
+        "max_answer_len": max_answer_len,
+        "max_question_len": max_question_len,
+        "handle_impossible_answer": impossible or None,
+    }
     if context is not None and question is None:
         raise UsageError("A context came without a question: type --question.")
     given = [] if context is None else [{"question": question, "context": context}]
@@ -84,7 +96,7 @@ def qa(
 
     if question is None:
         return answer("question-answering", shared, options)
-    return answer("question-answering", shared, options, given, Each(asked, "context", question))
+    return answer("question-answering", shared, options, given, Each(asked, "context", question, "--context"))
 
 
 def embed(
@@ -92,7 +104,7 @@ def embed(
     *,
     pooling: Annotated[Literal["cls", "mean", "max", "pooler", "none"], "of tokens to a vector"] = "mean",
     normalize: Annotated[bool | None, "vectors of length 1 (default: yes)"] = None,
-    layers: Annotated[str, "which: -1 is the last, or several: -4,-3,-2,-1"] = "-1",
+    layers: Annotated[str, "which: -1 is the last, or several: --layers=-4,-3,-2,-1"] = "-1",
     combine: Annotated[Literal["concat", "mean", "sum"], "what is done with several layers"] = "concat",
     shared: Shared,
 ) -> int:
@@ -123,7 +135,9 @@ def similarity(
 
     if not found:
         return answer("sentence-similarity", shared, {"pooling": pooling})
-    return answer("sentence-similarity", shared, {"pooling": pooling}, given, Each(compared, "text", found[0]))
+    return answer(
+        "sentence-similarity", shared, {"pooling": pooling}, given, Each(compared, "text", found[0], "further texts")
+    )
 
 
 def nsp(
@@ -166,10 +180,13 @@ def zero_shot(
 ) -> int:
     """Tell which of your labels a text has, by a model that tells what follows from it."""
     shared.check("zero-shot-classification")
-    if not _names(labels):
+    names, given = _names(labels), _given(texts)
+    if not names:
         raise UsageError("zero-shot needs labels to choose from: type --labels politics,sports")
-    options = {"candidate_labels": _names(labels), "hypothesis_template": template, "multi_label": multi_label}
-    return answer("zero-shot-classification", shared, options, _given(texts))
+    if len(names) == 1 and len(given) > 1:
+        say(f"{len(given)} texts and one label came. If more are meant: --labels {names[0]},{given[-1]}")
+    options = {"candidate_labels": names, "hypothesis_template": template, "multi_label": multi_label}
+    return answer("zero-shot-classification", shared, options, given)
 
 
 def score(

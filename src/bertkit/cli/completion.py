@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from bertkit.cli import COMMANDS
 from bertkit.cli.signature import parser_of
+from bertkit.tasks import TASKS
 
 _FILES = ("--model", "--config", "--tokenizer", "--input", "--output", "--out")
 
@@ -24,6 +25,9 @@ def _options(command: str) -> list[argparse.Action]:
     """The options of a command, and its positions with choices."""
     module, _, name = COMMANDS[command][0].partition(":")
     parser = parser_of(getattr(importlib.import_module(module), name), command)
+    for action in parser._actions:
+        if action.dest == "task":  # which also has aliases, and hears of a misspelt one what is near
+            action.choices = list(TASKS)
     return [action for action in parser._actions if action.option_strings or action.choices]
 
 

@@ -71,6 +71,10 @@ class Columns:
             f"--column {given} names {number + 1} columns or more, and {self.task} takes {', '.join(self.fields)}."
         )
 
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse a table that lacks a column."""
+        self._of_columns(dict.fromkeys(names))
+
     def example(self, record: Any) -> Any:
         """The example in a record, or the error of it."""
         if isinstance(record, BertkitError):

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bertkit.cli.examples import Columns
 from bertkit.cli.partial import Partial
 from bertkit.cli.results import Failed, line_of
-from bertkit.cli.shared import Shared, characters, peeked
-from bertkit.data.batches import look_ahead
+from bertkit.cli.shared import Shared, peeked
+from bertkit.data.batches import characters, look_ahead
 from bertkit.data.records import count_records, read_records
 from bertkit.errors import BertkitError, DataError, UsageError
+from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
     from bertkit.pipelines import Pipeline
@@ -31,11 +32,12 @@ _CHUNK, _ROOM, _ROOM_FOR_TOKENS = 512, 2**17, 2**13
 
 
 class Each(NamedTuple):
-    """What makes an example of a text of the input, the column that this is in, and the text that the command line has."""
+    """What makes an example of a text of the input, where the command line has a part of it."""
 
     change: Callable[[Any], Any]
-    field: str
-    beside: str
+    field: str  # the column of the text
+    beside: str  # the text that the command line has
+    typed: str  # what is typed where there is no input
 
 
 def answer(
@@ -56,17 +58,16 @@ def answer(
     """
     task = shared.check(task)
     options = {name: value for name, value in options.items() if value is not None}
+    task_class(task).options({**shared.told(), **options})  # refuses what cannot be before anything is read
     partial = None
     if shared.output is not None:
         about = _about(task, shared, options, [*given, each.beside] if each else given)
         partial = Partial(shared.output, about, resume=shared.resume, overwrite=shared.overwrite)
-        if partial.whole:
-            say(f"{shared.output} is whole already.")
-            return 0
     examples = _examples(task, shared, given, each)
     first = list(islice(examples, 1 if _typed(shared) and not given else peeked()))
     if not first:
-        raise DataError(f"{_name(shared)} is empty: there is nothing to answer.")
+        how = f" Type {each.typed}, or pipe texts into it." if each else ""
+        raise DataError(f"{_name(shared)} is empty: there is nothing to answer.{how}")
     with _listening(pools=options.get("pooling") == "pooler"):
         job = _Job(shared.open(task, first, options), shared, bool(given), task)
         return job.run(chain(first, examples), partial)
@@ -79,9 +80,10 @@ def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None
             raise UsageError("Texts came and --input too: leave one of them out.")
         return iter(given)
     if shared.input is None and (sys.stdin is None or sys.stdin.isatty()):
-        raise UsageError(f"{task} has nothing to read: type a text, --input with a file, or pipe texts into it.")
+        what = each.typed if each else "a text"
+        raise UsageError(f"{task} has nothing to read: type {what}, --input with a file, or pipe texts into it.")
     columns = Columns(task, shared.column, each and [each.field])
-    found = map(columns.example, read_records(shared.input or "-", shared.format))
+    found = map(columns.example, read_records(shared.input or "-", shared.format, columns.check))
     return map(each.change, found) if each else found
 
 
@@ -110,7 +112,7 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequenc
         "bytes": Path(file).stat().st_size if file is not None and Path(file).exists() else None,
         "texts": list(texts),
         **told,
-        "options": {**shared.told(task), **options},
+        "options": {**shared.told(), **options},
     }
 
 
@@ -176,8 +178,7 @@ class _Job:
     def _answers(self, chunk: list[Any], known: int = 0) -> list[Any]:
         """The answers to a chunk. Its first `known` are only computed again, for the company they give to the others."""
         sound = [example for example in chunk if not isinstance(example, BertkitError)]
-        found = self.pipe(sound, errors="return", details=True) if sound else []
-        found = iter(found if isinstance(found, list) else [found])
+        found = iter(self.pipe.each(sound, errors="return", details=True))
         answers = [example if isinstance(example, BertkitError) else next(found) for example in chunk]
         for number, one in enumerate(answers):
             self.rows += 1
@@ -219,9 +220,9 @@ class _Job:
     def _told(self) -> int:
         """Say what was left out and what failed."""
         if self.cut:
+            how = task_class(self.task).reads_all.replace('on_long="window"', "--on-long window")
             say(
-                f"{self.cut:,} of {self.rows:,} texts are longer than a row takes, and were cut: type --on-long window to read "
-                "all of them."
+                f"{self.cut:,} of {self.rows:,} texts are longer than a row takes, and were cut: type {how} to read all of them."
             )
         for row, sentence in self.failed.first:
             say(f"row {row}: {sentence}")

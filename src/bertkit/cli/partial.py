@@ -29,9 +29,9 @@ class Partial:
         self._file: BinaryIO | None = None
         check_output(output)
         left = self.path.exists()
-        self.whole = resume and not left and Path(output).exists()
-        if Path(output).exists() and not resume and not overwrite:
-            raise UsageError(f"{output} is there already: type --overwrite to replace it.")
+        if Path(output).exists() and not (left and resume) and not overwrite:
+            whole = " and whole, and of which run it is cannot be told" if resume else ""
+            raise UsageError(f"{output} is there already{whole}: type --overwrite to replace it.")
         if left and resume:
             self._read()
         elif left and not overwrite:

@@ -162,9 +162,16 @@ def _things(answer: Any) -> list[dict[str, Any]]:
     """What an answer has, one dictionary each; a row of an input without anything stays."""
     if isinstance(answer, dict):
         return [answer]
-    if isinstance(answer, list) and answer and all(isinstance(one, dict) for one in answer):
-        return answer
+    if _all(dict, answer):
+        return cast(list[dict[str, Any]], answer)
+    if _all(list, answer) and all(_all(dict, some) for some in answer):
+        return [{"mask": number, **one} for number, some in enumerate(answer, start=1) for one in some]
     return [{}] if answer == [] else [{"result": answer}]
+
+
+def _all(kind: type, answer: Any) -> bool:
+    """Whether an answer is a list of one kind of things, and not an empty one."""
+    return isinstance(answer, list) and bool(answer) and all(isinstance(one, kind) for one in answer)
 
 
 def _columns(lines: Lines) -> dict[str, type]:

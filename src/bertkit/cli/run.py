@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Annotated, Any
 
 from bertkit.cli.job import answer
-from bertkit.cli.shared import Shared
+from bertkit.cli.shared import OF_TASKS, Shared
 from bertkit.errors import UsageError
 
 
@@ -25,11 +26,16 @@ def run(
 
 
 def _named(word: str) -> tuple[str, Any]:
-    """`top_k=3` -> "top_k", 3; what is not JSON is a text."""
-    name, equals, value = word.partition("=")
-    if not equals or not name.strip():
+    """`top_k=3` -> "top_k", 3; what is neither JSON nor a truth value of Python is a text."""
+    given, equals, value = word.partition("=")
+    name = given.strip().replace("-", "_")
+    if not equals or not name:
         raise UsageError(f"--option {word!r} has no value: type --option name=value, such as --option top_k=3")
+    if name in {field.name for field in fields(Shared)} - set(OF_TASKS):
+        raise UsageError(f"{name} is no option of a task, but of the command: type --{name.replace('_', '-')}")
+    if name == "return_tensors":
+        raise UsageError("return_tensors is for Python, and the command writes numbers: leave it out.")
     try:
-        return name.strip().replace("-", "_"), json.loads(value)
+        return name, json.loads(value)
     except ValueError:
-        return name.strip().replace("-", "_"), value
+        return name, {"True": True, "False": False}.get(value, value)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from bertkit.data.batches import characters
 from bertkit.data.records import Format
 from bertkit.errors import UsageError
 from bertkit.tasks import task_class
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES, _CHARACTERS = 8, 1000
 """So many examples, with so many characters together, NumPy answers before PyTorch is imported."""
+
+OF_TASKS = ("on_long", "overlap", "max_length")
+"""Those of the shared options that are options of every task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +51,9 @@ class Shared:
     max_length: Annotated[int | None, "tokens of a row"] = None
     details: Annotated[bool, "say what was done with each text"] = False
 
-    def told(self, task: str) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
         """The options of the task among them, as far as they are given."""
-        given = {"on_long": self.on_long, "overlap": self.overlap, "max_length": self.max_length}
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name in OF_TASKS if (value := getattr(self, name)) is not None}
 
     def check(self, task: str) -> str:
         """Refuse what cannot be before anything is read. Returns the task's own name."""
@@ -79,7 +82,7 @@ class Shared:
             engine=self._engine(task, first),
             revision=self.revision,
             subfolder=self.subfolder,
-            **{**self.told(task), **options},
+            **{**self.told(), **options},
         )
 
     def _engine(self, task: str, first: Sequence[Any]) -> str:
@@ -98,14 +101,6 @@ def _device(given: str | None) -> int | str | None:
         return None if given is None else int(given)
     except ValueError:
         return given
-
-
-def characters(example: Any) -> int:
-    """How many characters the texts of an example have."""
-    if isinstance(example, str):
-        return len(example)
-    parts = example.values() if isinstance(example, dict) else example if isinstance(example, (list, tuple)) else ()
-    return sum(map(characters, parts))
 
 
 def peeked() -> int:

@@ -23,6 +23,13 @@ from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origi
 from bertkit.errors import BertkitError, UsageError
 
 _QUOTES = "\"'"
+_SHORTER = {
+    "hypothesis_template": "template",
+    "candidate_labels": "labels",
+    "aggregation_strategy": "strategy",
+    "handle_impossible_answer": "impossible",
+}
+"""Options of tasks that have a shorter name on the command line."""
 _Owner = argparse._ActionsContainer
 
 
@@ -56,13 +63,17 @@ def _spelled(sentence: str, parser: argparse.ArgumentParser) -> str:
     options = {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
 
     def option(found: re.Match[str]) -> str:
-        name, value = found.groups()
+        name, value = _SHORTER.get(found[1], found[1]), found[2]
         if name not in options:
             return found[0]
-        return options[name] if value == "True" else f"{options[name]} {value.strip(_QUOTES)}"
+        if value == "True":
+            return options[name]
+        if " " not in value or value.startswith("["):
+            value = ",".join(part.strip(f" {_QUOTES}") for part in value.strip("[]").split(","))
+        return f"{options[name]}{'=' if value.startswith('-') else ' '}{value}"
 
     sentence = re.sub(r'pipeline\("([\w-]+)", [^)]*\)', r"bertkit run --task \1", sentence)
-    return re.sub(r"""\b([a-z_]+)=("[^"]*"|'[^']*'|-?[\d.]+\b|True\b|\.\.\.)""", option, sentence)
+    return re.sub(r"""(?<![\w-])([a-z_]+)=("[^"]*"|'[^']*'|\[[^]]*\]|-?[\d.]+\b|True\b|\.\.\.)""", option, sentence)
 
 
 def parser_of(function: Callable[..., object], command: str) -> argparse.ArgumentParser:

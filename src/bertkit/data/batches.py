@@ -142,3 +142,15 @@ def look_ahead(
             some, wanted, filled = [], min(2 * wanted, most), 0
     if some:
         yield some
+
+
+def characters(example: Any) -> int:
+    """How many characters the texts of an example have.
+
+    >>> characters({"text": "abc", "choices": ["de", "f"]})
+    6
+    """
+    if isinstance(example, str):
+        return len(example)
+    parts = example.values() if isinstance(example, Mapping) else example if isinstance(example, (list, tuple)) else ()
+    return sum(map(characters, parts))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from bertkit.data.readers import LONGEST_LINE, read_lines
+from bertkit.data.readers import LONGEST_LINE, checked_lines, read_lines
 from bertkit.errors import DataError, MissingExtraError
 
 Format = Literal["infer", "pipe", "json", "jsonl", "csv", "tsv", "parquet"]
@@ -53,22 +53,27 @@ def check_file(name: str) -> None:
         raise DataError(f"There is no file {name}.")
 
 
-def read_records(name: str, format: Format = "infer") -> Iterator[Any]:
+OnHeader = Callable[[Sequence[str]], object]
+"""Hears the columns of a table, before its first row."""
+
+
+def read_records(name: str, format: Format = "infer", on_header: OnHeader = lambda names: None) -> Iterator[Any]:
     """The records of a file; "-" is standard input. An empty line of text is a record too, an empty line of JSON is none.
 
     Args:
         name: the file.
         format: its format; "infer" goes by the name, and "pipe" is lines of text.
+        on_header: hears the columns of CSV, TSV and Parquet, and may refuse them.
     """
     check_file(name)
     kind, shown = format_of(name, format), "standard input" if name == "-" else name
     if kind == "pipe":
-        return read_lines(name)
+        return (text if wrong is None else DataError(wrong) for text, wrong in checked_lines(name))
     if kind == "jsonl":
         return _json_lines(name, shown)
     if kind == "json":
         return _json_list(name, shown)
-    return _parquet(name) if kind == "parquet" else _table(name, shown, kind)
+    return _parquet(name, on_header) if kind == "parquet" else _table(name, shown, kind, on_header)
 
 
 def count_records(name: str, format: Format = "infer") -> int | None:
@@ -78,12 +83,14 @@ def count_records(name: str, format: Format = "infer") -> int | None:
         return None
     if kind == "parquet":
         return int(_parquet_file(name).metadata.num_rows)
-    return max(sum(1 for _ in read_lines(name)) - (kind in ("csv", "tsv")), 0)
+    return max(sum(1 for _ in checked_lines(name)) - (kind in ("csv", "tsv")), 0)
 
 
 def _json_lines(name: str, shown: str) -> Iterator[Any]:
-    for number, line in enumerate(read_lines(name), start=1):
-        if line and not line.isspace():
+    for number, (line, wrong) in enumerate(checked_lines(name), start=1):
+        if wrong is not None:
+            yield DataError(wrong)
+        elif line and not line.isspace():
             try:
                 yield json.loads(line)
             except (ValueError, RecursionError) as error:
@@ -98,19 +105,26 @@ def _json_list(name: str, shown: str) -> Iterator[Any]:
     return iter(found if isinstance(found, list) else [found])
 
 
-def _table(name: str, shown: str, kind: str) -> Iterator[Any]:
+def _table(name: str, shown: str, kind: str, on_header: OnHeader) -> Iterator[Any]:
     """The rows of CSV or TSV under the names of the first row. TSV has no quotes, as the data sets of GLUE are."""
     csv.field_size_limit(LONGEST_LINE)
-    lines = (line + "\n" for line in read_lines(name))
+    wrong: list[str] = []  # lines of the row that is being read
+    lines = _marked(name, wrong)
     rows = csv.reader(lines) if kind == "csv" else csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     try:
         header = next(rows, None)
+        if wrong:
+            raise DataError(wrong[0])
         if header is None:
             return
         if len(set(header)) != len(header):
             raise DataError(f"{shown} has two columns of one name in its first row: {', '.join(header)}.")
+        on_header(header)
         for number, row in enumerate((row for row in rows if row), start=1):
-            if len(row) == len(header):
+            if wrong:
+                yield DataError(wrong[0])
+                wrong.clear()
+            elif len(row) == len(header):
                 yield dict(zip(header, row, strict=True))
             else:
                 yield DataError(f"Row {number} of {shown} has {len(row)} cells, and the first row {len(header)}.")
@@ -118,10 +132,19 @@ def _table(name: str, shown: str, kind: str) -> Iterator[Any]:
         raise DataError(f"{shown} cannot be read as {kind.upper()}, at line {rows.line_num}: {error}.") from error
 
 
-def _parquet(name: str) -> Iterator[Any]:
+def _marked(name: str, wrong: list[str]) -> Iterator[str]:
+    """The lines of a table, as far as they can be read; what is wrong with them goes into a list."""
+    for line, sentence in checked_lines(name):
+        if sentence is not None:
+            wrong.append(sentence)
+        yield line + "\n"
+
+
+def _parquet(name: str, on_header: OnHeader) -> Iterator[Any]:
     file, arrow = _parquet_file(name), import_module("pyarrow")
     try:
         with file:
+            on_header(file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=256):
                 yield from batch.to_pylist()
     except (arrow.ArrowException, OSError) as error:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, 
 from contextlib import ExitStack
 from typing import Any, Protocol
 
-from bertkit.data.batches import Array, Batch, Row, by_length, look_ahead, pack, split
+from bertkit.data.batches import Array, Batch, Row, by_length, characters, look_ahead, pack, split
 from bertkit.engines.base import Engine
 from bertkit.errors import BertkitError
 from bertkit.tasks.base import Encoded, Options, Task
@@ -31,14 +31,6 @@ class _Bar(Protocol):
     def set_postfix_str(self, s: str) -> object: ...
 
 
-def _characters(example: Any) -> int:
-    """How many characters an example has."""
-    if isinstance(example, str):
-        return len(example)
-    parts = example.values() if isinstance(example, Mapping) else example if isinstance(example, (list, tuple)) else ()
-    return sum(map(_characters, parts))
-
-
 class Run:
     """One call of a pipeline."""
 
@@ -55,13 +47,13 @@ class Run:
         """The answers to a list."""
         self.single = len(examples) == 1
         return list(
-            self._answered(look_ahead(examples, LOOK_AHEAD, LOOK_AHEAD, _characters, _CHARACTERS), progress, examples)
+            self._answered(look_ahead(examples, LOOK_AHEAD, LOOK_AHEAD, characters, _CHARACTERS), progress, examples)
         )
 
     def stream(self, examples: Iterable[Any], progress: bool) -> Generator[Any, None, None]:
         """The answers to a stream, the first of them soon."""
         self.single = False
-        return self._answered(look_ahead(examples, LOOK_AHEAD, 1, _characters, _CHARACTERS), progress, examples)
+        return self._answered(look_ahead(examples, LOOK_AHEAD, 1, characters, _CHARACTERS), progress, examples)
 
     def _answered(self, chunks: Iterable[list[Any]], progress: bool, examples: object) -> Generator[Any, None, None]:
         with ExitStack() as stack:
@@ -152,7 +144,6 @@ class Run:
     def _warn(self) -> None:
         if self.cut["texts"]:
             _logger.warning(
-                "%d of %d texts are longer than a row takes, and %d of their tokens were left out: type "
-                'on_long="window" to read all of them.',
-                self.cut["texts"], self.cut["all"], self.cut["tokens"],
+                "%d of %d texts are longer than a row takes, and %d of their tokens were left out: type %s to read all of them.",
+                self.cut["texts"], self.cut["all"], self.cut["tokens"], self.task.reads_all,
             )  # fmt: skip

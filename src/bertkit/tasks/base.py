@@ -10,9 +10,11 @@ score       answers and true answers -> metrics
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+
+import numpy as np
 
 from bertkit.config import BertConfig
 from bertkit.data.batches import Array, Grain, Row
@@ -46,6 +48,9 @@ class Options:
         one_of("on_long", self.on_long, ("truncate", "window", "error"))
         whole("overlap", self.overlap, least=0, none=True)
         whole("max_length", self.max_length, least=1, none=True)
+        for field in fields(self):
+            if field.type in ("bool", "bool | None"):
+                flag(field.name, getattr(self, field.name), none=field.type != "bool")
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741
@@ -76,6 +81,7 @@ class Task(ABC, Generic[O]):
     head: ClassVar[str]  # of the class that it takes: "Bert" + head
     takes: ClassVar[str]  # what an example is, for errors
     options_type: type[O]
+    reads_all: ClassVar[str] = 'on_long="window"'  # what to type so that nothing is cut
 
     def __init__(self, tokenizer: Tokenizer, config: BertConfig) -> None:
         self.tokenizer, self.config = tokenizer, config
@@ -100,27 +106,30 @@ class Task(ABC, Generic[O]):
         """How good answers are, by name of the metric."""
         raise UsageError(f"{self.name} has no true answers to compare with.")
 
-    def options(self, given: Mapping[str, Any]) -> O:
+    @classmethod
+    def options(cls, given: Mapping[str, Any]) -> O:
         """The options of a call, checked. `stride` and `doc_stride` are other names of `overlap`."""
-        return self.options_type(**self.check(given))
+        return cls.options_type(**cls.check(given))
 
-    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def check(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options under our names; an error for a name that there is not."""
-        known = {field.name for field in fields(self.options_type)}
+        known = {field.name for field in fields(cls.options_type)}
         values: dict[str, Any] = {}
-        for name, value in self.translate(given).items():
+        for name, value in cls.translate(given).items():
             own = ALIASES.get(name, name)
             if own not in known:
                 near = did_you_mean(name, [*known, *ALIASES])
                 raise UsageError(
-                    f"{self.name} has no option {name!r}.{near or ' It has ' + ', '.join(sorted(known)) + '.'}"
+                    f"{cls.name} has no option {name!r}.{near or ' It has ' + ', '.join(sorted(known)) + '.'}"
                 )
             if own in values:
                 raise UsageError(f"{own} came twice, as {name!r} is another name of it: leave one of them out.")
             values[own] = value
         return values
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options under the names that other libraries use -> ours."""
         return given
 
@@ -180,6 +189,26 @@ def whole(name: str, value: object, least: int, none: bool = False) -> None:
     if (value is None and none) or (type(value) is int and value >= least):
         return
     raise UsageError(f"{name}={value!r} is no whole number from {least} on: type {name}={max(least, 1)}, say.")
+
+
+def flag(name: str, value: object, none: bool = False) -> None:
+    """Refuse what is neither true nor false."""
+    if not (isinstance(value, (bool, np.bool_)) or (value is None and none)):
+        raise UsageError(f"{name}={value!r} is neither true nor false: type {name}=True, or leave it out.")
+
+
+def listed(name: str, value: object, such_as: str) -> None:
+    """Refuse what is no list of words."""
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        raise UsageError(f"{name}={value!r} is no list: type {[value] if isinstance(value, str) else such_as}.")
+
+
+def taken_out(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options that come in a dictionary of their own, such as `tokenizer_kwargs`."""
+    found = given.pop(name, None)
+    if found is not None and not isinstance(found, Mapping):
+        raise UsageError(f"{name}={found!r} is no dictionary of options: leave it out.")
+    return dict(found or {})
 
 
 def text_of(example: Any, task: str, key: str = "text") -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bertkit.data.batches import Array, Grain
 from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, text_of, with_tokenizer_options
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, taken_out, text_of, with_tokenizer_options
 from bertkit.tasks.windows import Windows, encode_texts, reading_places
 
 Pooling = Literal["cls", "mean", "max", "pooler"]
@@ -32,8 +32,8 @@ class FeatureOptions(Options):
         if self.pooling is not None:
             one_of("pooling", self.pooling, POOLINGS)
         one_of("combine", self.combine, ("concat", "mean", "sum"))
-        numbers = [self.layers] if isinstance(self.layers, int) else list(self.layers)
-        if not numbers or not all(type(number) is int for number in numbers):
+        numbers = [self.layers] if isinstance(self.layers, int) else self.layers
+        if not isinstance(numbers, Sequence) or not numbers or not all(type(number) is int for number in numbers):
             raise UsageError(f"layers={self.layers!r} is no layer: type layers=-1, or layers=[-4, -3, -2, -1].")
 
 
@@ -118,11 +118,12 @@ class FeatureExtraction(Task[FeatureOptions]):
                 raise UsageError(f"layers has {name}, and the model has layers 1 to {count}, with 0 for the embedding.")
         return layers
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """`tokenize_kwargs` are taken too."""
         found = dict(given)
         tensors = found.pop("return_tensors", None)
-        found = with_tokenizer_options({**(found.pop("tokenize_kwargs", None) or {}), **found})
+        found = with_tokenizer_options({**taken_out("tokenize_kwargs", found), **found})
         return found if tensors is None else {**found, "return_tensors": tensors}
 
 

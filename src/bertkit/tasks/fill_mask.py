@@ -22,7 +22,9 @@ from bertkit.tasks.base import (
     Outputs,
     Task,
     Told,
+    listed,
     shown,
+    taken_out,
     text_of,
     told,
     whole,
@@ -45,6 +47,8 @@ class FillMaskOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole("top_k", self.top_k, least=1)
+        if self.targets is not None and not isinstance(self.targets, str):
+            listed("targets", self.targets, '["good", "bad"]')
         if self.joint and self.targets is not None:
             raise UsageError(
                 "targets stand for one mask, and joint=True fills several together: leave one of them out."
@@ -255,9 +259,10 @@ class FillMask(Task[FillMaskOptions]):
         """A list of one text gives the answer to that text."""
         return answers[0] if isinstance(inputs, list) and len(inputs) == 1 else answers
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """`tokenizer_kwargs` are taken too."""
         found = dict(given)
         if found.get("top_k", 0) is None:
             del found["top_k"]
-        return {**with_tokenizer_options(found.pop("tokenizer_kwargs", None) or {}), **found}
+        return {**with_tokenizer_options(taken_out("tokenizer_kwargs", found)), **found}

@@ -31,6 +31,10 @@ def around(whole: Whole, places: Sequence[int], most: int, labels: Any = None) -
     """
     ids, at = whole.ids, np.array(places, np.int64)
     room = most - whole.before - whole.after
+    if room < 1:
+        raise UsageError(
+            f"max_length={most} has no place for a mask: type max_length={whole.before + whole.after + 1}, or more."
+        )
     if whole.pieces > room:
         first, last = int(at.min()), int(at.max())
         if last - first >= room:

@@ -92,7 +92,8 @@ class MultipleChoice(Task[MultipleChoiceOptions]):
         right = [answer[0][key] == truth for answer, key, truth in zip(answers, keys, truths, strict=True)]
         return {"accuracy": accuracy(right, [True] * len(right))}
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options of the tokenizer are taken too."""
         return with_tokenizer_options(given)
 

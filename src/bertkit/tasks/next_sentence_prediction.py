@@ -77,6 +77,7 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
         right = [NAMES.index(truth) if isinstance(truth, str) else int(truth) for truth in truths]
         return {"accuracy": accuracy([NAMES.index(one["label"]) for one in best], right)}
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options of the tokenizer are taken too."""
         return with_tokenizer_options(given)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bertkit.data.batches import Array, Grain, Row
 from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, shown, told, whole
+from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, Told, shown, told, whole
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.windows import Windows, encode_texts
 from bertkit.text.encoding import Encoding
@@ -39,6 +40,10 @@ class QuestionAnsweringOptions(Options):
         for name in ("top_k", "max_answer_len", "max_question_len"):
             whole(name, getattr(self, name), least=1)
         whole("max_seq_len", self.max_seq_len, least=1, none=True)
+        if self.null_threshold is not None and (
+            isinstance(self.null_threshold, bool) or not isinstance(self.null_threshold, Real)
+        ):
+            raise UsageError(f"null_threshold={self.null_threshold!r} is no number: type null_threshold=0.0, say.")
 
 
 class _Memory(NamedTuple):
@@ -53,6 +58,7 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
     head = "ForQuestionAnswering"
     takes = 'question="..." and context="...", or {"question": ..., "context": ...}'
     options_type = QuestionAnsweringOptions
+    reads_all = 'on_long="window", or a greater max_question_len,'
 
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
         """`question=, context=`, each a text or a list; a dictionary or several; two strings."""
@@ -73,13 +79,13 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         """Windows of the text, each behind the question."""
         pairs = [_question_and_context(example) for example in examples]
         most = min(self.row_length(options), USUAL_LENGTH if options.max_seq_len is None else options.max_seq_len)
-        pairs = [
-            (self._shortened(question, min(options.max_question_len, most // 2)), text) for question, text in pairs
-        ]
+        shortened = [self._shortened(question, options, most) for question, _ in pairs]
+        pairs = [(question, text) for (question, _), (_, text) in zip(shortened, pairs, strict=True)]
         overlap = min(most // 2, 128) if options.overlap is None else options.overlap
         by_overlap: dict[int, list[int]] = {}
         for number, (question, _) in enumerate(pairs):
-            fits = overlap if options.overlap is not None else min(overlap, self._room(question, most) // 2)
+            room = self._room(question, most)
+            fits = overlap if options.overlap is not None else min(overlap, room // 2)
             by_overlap.setdefault(fits, []).append(number)
         found: dict[int, Encoded] = {}
         for fits, numbers in by_overlap.items():
@@ -89,15 +95,29 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
             found.update(zip(numbers, encoded, strict=True))
         for number, item in found.items():
             item.memory = _Memory(pairs[number][1], item.memory)
+            item.told = _also_left_out(item.told, shortened[number][1])
         return [found[number] for number in range(len(pairs))]
 
-    def _shortened(self, question: str, most: int) -> str:
-        details = self.tokenizer.engine.locate([question]).details(0)
-        return question if len(details.ends) <= most else question[: details.ends[most - 1]]
+    def _shortened(self, question: str, options: QuestionAnsweringOptions, most: int) -> tuple[str, int]:
+        """As much of a question as is read, and how many tokens of it are not."""
+        room = max(min(options.max_question_len, most // 2), 1)
+        ends = self.tokenizer.engine.locate([question]).details(0).ends
+        left_out = max(len(ends) - room, 0)
+        if left_out and options.on_long == "error":
+            raise UsageError(
+                f"The question has {len(ends)} tokens, and {room} are read: type a shorter one, max_question_len={most // 2}, "
+                'the most for which a row has room, or on_long="window" to cut it.'
+            )
+        return question[: ends[room - 1]] if left_out else question, left_out
 
     def _room(self, question: str, most: int) -> int:
         """Tokens of the text in a row."""
-        return most - len(self.tokenizer.engine.ids(question)) - self.tokenizer.num_special_tokens_to_add(pair=True)
+        least = len(self.tokenizer.engine.ids(question)) + self.tokenizer.num_special_tokens_to_add(pair=True) + 1
+        if most < least:
+            raise UsageError(
+                f"A row of {most} tokens has no place for the question and a text: type max_length={least}, or more."
+            )
+        return most - least + 1
 
     def wanted(self, options: QuestionAnsweringOptions) -> dict[str, Grain]:
         """How likely an answer begins and ends at each token."""
@@ -176,7 +196,8 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         right = [[truth] if isinstance(truth, str) else list(truth or ()) for truth in truths]
         return squad_scores(texts, right) if all(right) else squad2_scores(texts, right)
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """`topk` is `top_k`, and padding changes nothing."""
         found = {name: value for name, value in given.items() if name != "padding" and value is not None}
         if "topk" in found:
@@ -225,6 +246,12 @@ class _Spans:
         for word, (start, end) in zip(self._window.word_ids[places], self._window.offsets[places], strict=True):
             found[word] = (found[word][0] if word in found else start, end)
         return found
+
+
+def _also_left_out(told: Told, tokens: int) -> Told:
+    """What was done with a text, of whose question so many tokens are not read."""
+    left_out = told.left_out + tokens
+    return told._replace(truncated=left_out > 0, n_tokens=told.n_tokens + tokens, left_out=left_out)
 
 
 def _joined(questions: Any, contexts: Any) -> tuple[Any, bool]:

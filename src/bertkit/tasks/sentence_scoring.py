@@ -84,6 +84,7 @@ class SentenceScoring(Task[ScoringOptions]):
             ]
         return found
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options of the tokenizer are taken too."""
         return with_tokenizer_options(given)

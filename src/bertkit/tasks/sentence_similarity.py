@@ -85,9 +85,10 @@ class SentenceSimilarity(Task[SimilarityOptions]):
             metric.update(answer, truth if isinstance(truth, (list, tuple)) else [truth])
         return metric.compute()
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """As feature extraction does."""
-        return self._features.translate(given)
+        return FeatureExtraction.translate(given)
 
 
 def _texts(example: Any) -> list[str]:

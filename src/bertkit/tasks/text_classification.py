@@ -42,8 +42,15 @@ class TextClassification(Task[TextClassificationOptions]):
 
     name = "text-classification"
     head = "ForSequenceClassification"
-    takes = 'a text, or {"text": ..., "text_pair": ...}'
+    takes = 'a text, a text and text_pair=..., or {"text": ..., "text_pair": ...}'
     options_type = TextClassificationOptions
+
+    def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
+        """As of every task, or a text and its `text_pair`."""
+        inputs, one = super().read(args, given)
+        if isinstance(inputs, str) and "text_pair" in given:
+            return {"text": inputs, "text_pair": given.pop("text_pair")}, True
+        return inputs, one
 
     def encode(self, examples: Sequence[Any], options: TextClassificationOptions) -> list[Encoded]:
         """The rows of texts or pairs."""
@@ -120,9 +127,11 @@ class TextClassification(Task[TextClassificationOptions]):
 
     def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
         """One string gives a list, unless `top_k` is among the options of the call, where the list is there already."""
-        return [answers] if isinstance(inputs, str) and "top_k" not in given else answers
+        one = isinstance(inputs, str) or "text_pair" in given
+        return [answers] if one and "top_k" not in given else answers
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Options of the tokenizer are taken too, and names in capitals."""
         found = with_tokenizer_options(given)
         if isinstance(found.get("function_to_apply"), str):

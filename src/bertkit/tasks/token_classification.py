@@ -10,7 +10,7 @@ import numpy as np
 
 from bertkit.data.batches import Grain, Row
 from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, one_of, shown, text_of
+from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, listed, one_of, shown, text_of
 from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
 from bertkit.tasks.transitions import best_path
@@ -37,8 +37,10 @@ class TokenClassificationOptions(Options):
         one_of("aggregation_strategy", self.aggregation_strategy, STRATEGIES)
         if self.word_from is not None:
             one_of("word_from", self.word_from, ("tokens", "text"))
-        if isinstance(self.ignore_labels, str):
-            raise UsageError(f"ignore_labels={self.ignore_labels!r} is no list: type [{self.ignore_labels!r}].")
+        if self.ignore_labels is not None:
+            listed("ignore_labels", self.ignore_labels, '["O"]')
+        if self.delimiter is not None and not isinstance(self.delimiter, str):
+            raise UsageError(f"delimiter={self.delimiter!r} is no text: type delimiter=' ', or leave it out.")
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,15 @@ class TokenClassification(Task[TokenClassificationOptions]):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
         """As of every task; a flat list of words is one text in a list."""
         inputs, one = super().read(args, given)
-        words = given.get("is_split_into_words") and isinstance(inputs, (list, tuple))
-        if words and not all(isinstance(item, (list, tuple)) for item in inputs):
+        words = given.get("is_split_into_words") and isinstance(inputs, (list, tuple)) and len(inputs) > 0
+        if words and all(isinstance(item, str) for item in inputs):
             inputs = [inputs]
         return inputs, one
 
     def encode(self, examples: Sequence[Any], options: TokenClassificationOptions) -> list[Encoded]:
         """The rows of texts, in windows where they are long."""
         split = options.is_split_into_words
-        first = [_words(example) if split else text_of(example, self.name) for example in examples]
+        first = [_words(example) if split else _text(example) for example in examples]
         found = encode_texts(self.tokenizer, first, None, options, self.row_length(options), words=split)
         delimiter = " " if options.delimiter is None else options.delimiter
         for item, source in zip(found, first, strict=True):
@@ -163,7 +165,8 @@ class TokenClassification(Task[TokenClassificationOptions]):
         label = answer[word]
         return self.config.label2id[label] if isinstance(label, str) else int(label)
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Strategies are also known in capitals, and as flags."""
         found = dict(given)
         strategy = getattr(found.get("aggregation_strategy"), "value", found.get("aggregation_strategy"))
@@ -181,8 +184,20 @@ def _one(unit: Unit, name: str, score: float, with_place: bool) -> Entity:
     return {"entity": name, "score": score, **place, "word": unit.word, "start": unit.start, "end": unit.end}
 
 
+def _text(example: Any) -> str:
+    if isinstance(example, (list, tuple)):
+        raise UsageError(
+            f"token-classification takes a text, and {shown(example)} came: type is_split_into_words=True if those are its words."
+        )
+    return text_of(example, TokenClassification.name)
+
+
 def _words(example: Any) -> list[str]:
-    words = example.get("words", example.get("tokens")) if isinstance(example, Mapping) else example
+    words = example
+    if isinstance(example, Mapping):
+        words = next((example[key] for key in ("words", "tokens", "text") if key in example), None)
     if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
         return list(words)
-    raise UsageError(f"With is_split_into_words=True a text is a list of words, and {shown(example)} came.")
+    raise UsageError(
+        f'With is_split_into_words=True a text is a list of words, such as ["Anna", "sings"], and {shown(example)} came.'
+    )

@@ -73,7 +73,8 @@ def encode_texts(
         return []
     windows = options.on_long == "window"
     fixed = second if cut == "only_first" else first if cut == "only_second" else ()
-    overlap = _overlap(tokenizer, options, most, second is not None, fixed or ()) if windows else 0
+    room = _room(tokenizer, options, most, second is not None)
+    overlap = _overlap(tokenizer, options, most, room, fixed or ()) if windows else 0
     wishes = Wishes(
         add_special_tokens=options.add_special_tokens,
         truncation=cut,
@@ -86,9 +87,18 @@ def encode_texts(
     return _by_text(encodings, options, most, windows and tokenizer.truncation_side == "left")
 
 
-def _overlap(tokenizer: Tokenizer, options: Options, most: int, pair: bool, fixed: Sequence[str]) -> int:
-    """How many tokens windows share. `fixed`: the texts of pairs that are in every window."""
-    room = most - (tokenizer.num_special_tokens_to_add(pair) if options.add_special_tokens else 0)
+def _room(tokenizer: Tokenizer, options: Options, most: int, pair: bool) -> int:
+    """How many tokens of texts a row has."""
+    special: int = tokenizer.num_special_tokens_to_add(pair) if options.add_special_tokens else 0
+    if most < special + (options.on_long == "window"):
+        raise UsageError(
+            f"max_length={most} has no place for a text beside {special} special tokens: type max_length={special + 1}, or more."
+        )
+    return most - special
+
+
+def _overlap(tokenizer: Tokenizer, options: Options, most: int, room: int, fixed: Sequence[str]) -> int:
+    """How many tokens windows share. `room`: that a row has for texts; `fixed`: the texts of pairs that are in every window."""
     if options.overlap is None:
         longest = max((len(tokenizer.engine.ids(text)) for text in set(fixed)), default=0)
         return max(min(most // 8, (room - longest) // 2), 0)
@@ -108,20 +118,20 @@ def _by_text(encodings: Encodings, options: Options, most: int, from_the_end: bo
     ends = np.cumsum(counts)
     starts, stops = layout.starts.tolist(), (layout.starts + layout.lengths).tolist()
     found = []
-    for text, (end, count, total) in enumerate(zip(ends.tolist(), counts.tolist(), pieces.tolist(), strict=True)):
+    for end, count, total in zip(ends.tolist(), counts.tolist(), pieces.tolist(), strict=True):
         numbers = range(end - count, end)[:: -1 if from_the_end else 1]
         rows = [Row(ids[starts[n] : stops[n]], types[starts[n] : stops[n]]) for n in numbers]
         left_out = 0 if count > 1 else total - len(rows[0])
         if left_out and options.on_long == "error":
-            raise UsageError(too_long(total, most, f"number {text} of the texts" if len(counts) > 1 else "the text"))
+            raise UsageError(too_long(total, most))
         found.append(Encoded(rows, Told(left_out > 0, count, total, left_out), Windows(encodings, numbers)))
     return found
 
 
-def too_long(tokens: int, most: int, what: str = "the text") -> str:
+def too_long(tokens: int, most: int) -> str:
     """The error for a text that does not fit."""
     return (
-        f'{what.capitalize()} has {tokens} tokens, and a row takes {most}: type on_long="window" to read all of it in several '
+        f'The text has {tokens} tokens, and a row takes {most}: type on_long="window" to read all of it in several '
         'rows, or on_long="truncate" to leave out what is behind.'
     )
 

@@ -136,7 +136,8 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
 
         return {"accuracy": accuracy([answer["labels"][0] for answer in answers], list(truths))}
 
-    def translate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """`multi_class` is the older name of `multi_label`."""
         found = with_tokenizer_options(given)
         if "multi_class" in found:

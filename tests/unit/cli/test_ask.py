@@ -179,7 +179,12 @@ def test_what_cannot_be_is_one_sentence(command: str, tmp_path: Path, capsys: py
         (["fill-mask", "no mask"], "has no [MASK] to fill"),
         (["fill-mask", "a [MASK]", "--top-k", "0"], "--top-k 0 is no whole number from 1 on: type --top-k 1, say."),
         (["fill-mask", "a [MASK]", "--input", "x"], "Texts came and --input too"),
-        (["fill-mask", "a [MASK]", "--targets", ","], "targets is empty"),
+        (["fill-mask", "a [MASK]", "--targets", ","], "targets is empty: type --targets good,bad, or leave it out."),
+        (
+            ["fill-mask", "a [MASK]", "--max-length", "2"],
+            "--max-length 2 has no place for a mask: type --max-length 3,",
+        ),
+        (["score", "a", "--max-length", "1"], "beside 2 special tokens: type --max-length 3, or more."),
         (["fill-mask", "a [MASK]", "--resume"], "--resume goes on with a file: type --output"),
         (
             ["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "cuda"],
@@ -201,9 +206,17 @@ def test_wrong_options_are_one_sentence(words: list[str], sentence: str, capsys:
         ("choices", ["choose", "one"], "type the choices behind it"),
         ("follows", ["zero-shot", "one"], "type --labels politics,sports"),
         ("follows", ["zero-shot", "one", "--labels", "a", "--template", "x"], "has no {}"),
+        (
+            "follows",
+            ["zero-shot", "one", "--labels", "a", "--template", "x"],
+            'type --template "This text is about {}."',
+        ),
         ("answers", ["qa", "--context", "one"], "type --question"),
+        ("answers", ["qa", "--question", "one"], "nothing to answer. Type --context, or pipe texts into it."),
+        ("plain", ["similarity", "one"], "nothing to answer. Type further texts, or pipe texts into it."),
         ("two", ["classify", "a", "b", "--pair", "c"], "--pair goes with one text"),
-        ("plain", ["embed", "a", "--layers", "x"], "--layers 'x' is no number"),
+        ("plain", ["embed", "a", "--layers", "x"], "--layers 'x' is no number or several: type --layers=-4,-3,-2,-1\n"),
+        ("answers", ["qa", "--question", "a", "--context", "b", "--max-length", "4"], "type --max-length 5, or more."),
         ("plain", ["embed", "a", "--layers", "9"], "layers has 9"),
     ],
 )
@@ -211,6 +224,14 @@ def test_wrong_texts_are_one_sentence(
     model: str, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused([*words, "--model", str(pipeline_models.folder(model))], sentence, capsys)
+
+
+def test_labels_with_blanks_between_them_are_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["zero-shot", FIRST, "--labels", "weather", "sport", "--model", str(pipeline_models.folder("follows"))]
+    assert main(words) == 0
+    output = capsys.readouterr()
+    assert output.out.count("\n") == 2
+    assert output.err == "bertkit: 2 texts and one label came. If more are meant: --labels weather,sport\n"
 
 
 def test_several_texts_of_which_one_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:

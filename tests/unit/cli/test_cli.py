@@ -106,11 +106,23 @@ def test_convert_does_not_overwrite(model: Path, capsys: pytest.CaptureFixture[s
     assert "name another directory, or --overwrite." in capsys.readouterr().err
 
 
-def test_the_installed_command_survives_a_closed_pipe(model: Path) -> None:
-    run = f"{sys.executable} -m bertkit.cli inspect {model} | true; echo ${{PIPESTATUS[0]}}"
+@pytest.mark.parametrize("words", ["inspect MODEL", "--help", "--version", "run --help"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_installed_command_survives_a_closed_pipe(words: str, unbuffered: str, model: Path) -> None:
+    """The sleep lets the reader go before anything is written."""
+    command = f"{sys.executable} -m bertkit.cli {words.replace('MODEL', str(model))}"
+    run = f"(sleep 0.1; PYTHONUNBUFFERED={unbuffered} {command}; echo $? >&2) | true"
     result = subprocess.run(["bash", "-c", run], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "0"
-    assert not result.stderr
+    assert result.stderr == "0\n"
+
+
+def test_a_full_disk_and_a_closed_output(model: Path) -> None:
+    run = f"{sys.executable} -m bertkit.cli inspect {model}"
+    result = subprocess.run(["bash", "-c", run + " > /dev/full"], capture_output=True, text=True)
+    assert result.returncode == 2 and result.stderr == "bertkit: The disk: No space left on device.\n"
+    for closed in (">&-", "2>&-"):
+        result = subprocess.run(["bash", "-c", f"{run} {closed}"], capture_output=True, text=True)
+        assert result.returncode == 0 and not result.stderr
 
 
 def test_progress_is_drawn_on_a_terminal_only(model: Path, tmp_path: Path) -> None:

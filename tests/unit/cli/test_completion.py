@@ -33,6 +33,7 @@ def test_every_command_and_its_options(shell: str, capsys: pytest.CaptureFixture
         ("bertkit fill-mask --engine n", "numpy"),
         ("bertkit convert --to h", "h5"),
         ("bertkit completion z", "zsh"),
+        ("bertkit run --task fi", "fill-mask"),
     ],
 )
 def test_bash_completes(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,6 +81,28 @@ def test_every_format_out(texts: Path, expected: list[Any], tmp_path: Path) -> N
     assert [row["score"] for row in table if row["entity"]] == [one["score"] for one in entities]
 
 
+def test_a_row_for_each_filling_of_several_masks(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a [MASK] [MASK]\nb [MASK]\n")
+    words = [
+        "fill-mask",
+        "--top-k",
+        "2",
+        "--model",
+        str(pipeline_models.folder("masked")),
+        "--input",
+        str(tmp_path / "a.txt"),
+    ]
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        assert main([*words, "--output", str(tmp_path / name)]) == 0
+    (first, second), third = lines(tmp_path / "a.jsonl")
+    fillings = [one["token_str"] for one in (*first, *second, *third)]
+    with open(tmp_path / "a.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["row"], row["mask"]) for row in rows] == [*2 * [("1", "1")], *2 * [("1", "2")], *2 * [("2", "")]]
+    assert [row["token_str"] for row in rows] == fillings and "result" not in rows[0]
+    assert pyarrow.parquet.read_table(tmp_path / "a.parquet")["mask"].to_pylist() == [1, 1, 2, 2, None, None]
+
+
 def test_vectors_as_parquet(texts: Path, tmp_path: Path) -> None:
     out, model = tmp_path / "v.parquet", str(pipeline_models.folder("plain"))
     assert main(["embed", "--model", model, "--input", str(texts), "--output", str(out)]) == 0
@@ -97,10 +119,22 @@ def test_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         words[2] = "question-answering"
         assert main(words) == 0
         assert json.loads(capsys.readouterr().out)["answer"] in "Anna, then Ben."
-    assert main([*words[:-1], "q,x"]) == 1
-    assert "row 1: There is no column 'x'; there are id, q, c" in capsys.readouterr().err
+    assert main([*words[:-1], "q,x"]) == 2
+    assert "There is no column 'x'; there are id, q, c" in capsys.readouterr().err
     assert main([*words[:-1], "who=q"]) == 2
     assert "question-answering has no 'who'; it takes question, context" in capsys.readouterr().err
+
+
+def test_a_table_without_the_column_is_refused_before_anything_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("label;text\n" + "1;a, b\n" * 9)
+    (tmp_path / "a.tsv").write_text("label\ttexts\n" + "1\ta\n" * 9)
+    pyarrow.parquet.write_table(pa.table({"texts": ["a"] * 9}), tmp_path / "a.parquet")
+    for name, columns in (("a.csv", "label;text"), ("a.tsv", "label, texts"), ("a.parquet", "texts")):
+        assert main([*ner(), "--input", str(tmp_path / name)]) == 2
+        output = capsys.readouterr()
+        assert not output.out and f"There is no column 'text'; there are {columns}: choose with" in output.err
 
 
 def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +154,38 @@ def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFix
     assert "required: --task" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("task", "option", "sentence"),
+    [
+        *[
+            ("fill-mask", f"{name}=1", f"type --{name}")
+            for name in ("model", "tokenizer", "device", "engine", "precision")
+        ],
+        ("fill-mask", "batch-size=2", "type --batch-size"),
+        ("fill-mask", "details=true", "type --details"),
+        *[
+            ("fill-mask", f"{name}=3", f"fill-mask has no option '{name}'")
+            for name in ("task", "dtype", "model_kwargs")
+        ],
+        ("fill-mask", "targets=3", 'targets=3 is no list: type ["good", "bad"]'),
+        ("fill-mask", "joint=yes", "joint='yes' is neither true nor false"),
+        ("fill-mask", "tokenizer_kwargs=3", "tokenizer_kwargs=3 is no dictionary of options"),
+        ("ner", "ignore_labels=3", 'ignore_labels=3 is no list: type ["O"]'),
+        ("ner", "delimiter=3", "delimiter=3 is no text"),
+        ("question-answering", "null_threshold=x", "null_threshold='x' is no number"),
+        ("feature-extraction", "layers={}", "layers={} is no layer"),
+        ("feature-extraction", "return_tensors=true", "return_tensors is for Python"),
+        ("zero-shot-classification", "multi_label=no", "multi_label='no' is neither true nor false"),
+    ],
+)
+def test_options_that_cannot_be(task: str, option: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence, before the model is looked for."""
+    labels = ["--option", "candidate_labels=a,b"] if task.startswith("zero") else []
+    assert main(["run", "--task", task, "--model", "none", "--option", option, *labels]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("bertkit: ") and said.count("\n") == 1 and sentence in said
+
+
 def test_failed_rows_are_listed_and_keep_their_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
     path.write_text('"a [MASK]"\n"none"\n{oops\n{"t": "x"}\n{"text": 5}\n{"text": "b [MASK]"}\n')
@@ -129,6 +195,24 @@ def test_failed_rows_are_listed_and_keep_their_places(tmp_path: Path, capsys: py
     assert [re.match(r"bertkit: row (\d)", line)[1] for line in said.splitlines()[:-1]] == ["2", "3", "4", "5"]  # type: ignore[index]
     assert said.endswith("bertkit: 4 of 6 rows failed.\n")
     assert ["error" in line for line in lines(out)] == [False, True, True, True, True, False]
+
+
+def test_texts_that_come_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
+    path.write_text('{"words": ["Anna", "sings"]}\n["x"]\n{"text": "x y"}\n{"words": ["d"]}\n')
+    words = ["ner", "--strategy", "words", "--model", str(pipeline_models.folder("names")), "--input", str(path)]
+    assert main([*words, "--is-split-into-words", "--output", str(out)]) == 1
+    assert [[one["word"] for one in some] for some in lines(out) if isinstance(some, list)] == [
+        ["Anna", "sings"],
+        ["x"],
+        ["d"],
+    ]
+    assert "row 3: With is_split_into_words=True a text is a list of words" in capsys.readouterr().err
+    path.write_text("Anna sings\nx y\n")
+    words += ["--format", "pipe", "--is-split-into-words"]
+    for more in ([], ["--output", str(tmp_path / "b.jsonl")]):
+        assert main([*words, *more]) == 1
+        assert "2 of 2 rows failed" in capsys.readouterr().err
 
 
 def test_of_many_failed_rows_the_first_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,8 +237,9 @@ def test_an_output_is_not_overwritten(texts: Path, tmp_path: Path, capsys: pytes
     assert main(words) == 2
     assert "is there already: type --overwrite" in capsys.readouterr().err
     assert out.read_text() == "mine"
-    assert main([*words, "--resume"]) == 0
-    assert "is whole already" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 2
+    assert "is there already and whole, and of which run it is cannot be told" in capsys.readouterr().err
+    assert out.read_text() == "mine"
     assert main([*words, "--overwrite", "--resume"]) == 2
     assert main([*words, "--overwrite"]) == 0
     assert len(lines(out)) == len(TEXTS)
@@ -239,11 +324,21 @@ def test_ctrl_c_says_what_was_written(many: Path, tmp_path: Path) -> None:
 def test_a_torn_file_of_input_keeps_what_is_done(
     many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with open(many, "ab") as file:
-        file.write(b"\xfa\n")
-    assert main([*ner(), "--input", str(many), "--output", str(tmp_path / "out")]) == 2
+    torn = tmp_path / "torn.csv"
+    torn.write_bytes(b"text\n" + many.read_bytes().replace(b",", b"") + b"x" * (17 * 2**20))
+    assert main([*ner(), "--input", str(torn), "--output", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert "5,632 results are in" in said and "Line 6001" in said and "not UTF-8" in said
+    assert "5,632 results are in" in said and "cannot be read as CSV, at line 6002" in said
+
+
+def test_a_line_that_is_no_text_is_a_failed_row(many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = many.read_bytes().splitlines(keepends=True)
+    many.write_bytes(b"".join([*rows[:1500], b"caf\xe9\n", *rows[1501:2000]]))
+    words, out = [*ner(), "--input", str(many)], tmp_path / "out.jsonl"
+    assert main([*words, "--output", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "row 1501: Line 1501 of" in said and "not UTF-8" in said and "1 of 2,000 rows failed" in said
+    assert [number for number, one in enumerate(lines(out), start=1) if "error" in one] == [1501]
 
 
 def test_another_question_is_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,6 +366,13 @@ def test_people_see_tables_and_colours() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", page) == plain
     assert seen([*words, "--json"]).startswith("[{")
     assert seen(words[:-1]).startswith("bertkit: token-classification has nothing to read: type a text")
+
+
+def test_a_terminal_that_is_not_utf8(capsys: pytest.CaptureFixture[str]) -> None:
+    masked = str(pipeline_models.folder("masked"))
+    for words in (["fill-mask", "東 [MASK]", "--model", masked], ["tokenize", "東", "--model", masked]):
+        page = seen(words, PYTHONIOENCODING="latin-1", NO_COLOR="1")
+        assert "\\u6771" in page and "Traceback" not in page
 
 
 def test_a_bar_is_drawn_for_people(texts: Path, tmp_path: Path) -> None:

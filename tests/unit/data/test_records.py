@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,47 @@ def test_a_wrong_record_is_an_error_in_its_place(name: str, text: str, expected:
     found = list(read_records(str(path)))
     assert isinstance(found[1], DataError) and str(found[1]).startswith(expected[1])
     assert [found[0], found[2]] == [expected[0], expected[2]]
+
+
+WRONG = {"not UTF-8": b"caf\xe9", "zero byte": b"x\0y", "longer than 16 MB": b"x" * (16 * 2**20 + 9)}
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "sentence"),
+    [
+        *product(["a.txt", "a.jsonl"], [b""], WRONG),
+        *product(["a.csv", "a.tsv"], [b"text\n"], ["not UTF-8", "zero byte"]),
+    ],
+)
+def test_a_line_that_is_no_text_is_an_error_in_its_place(
+    name: str, first: bytes, sentence: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(first + b"12\n" * 20 + WRONG[sentence] + b"\n13\n")
+    found = list(read_records(str(path)))
+    assert len(found) == 22 and count_records(str(path)) == 22
+    assert isinstance(found[20], DataError) and sentence in str(found[20])
+    assert str(found[20]).startswith(f"Line {21 + len(first) // 5} of")
+    assert "13" in str(found[21]) and not [one for one in found[:20] if isinstance(one, DataError)]
+
+
+def test_a_line_that_is_no_text_keeps_its_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'text,n\n"a\ncaf\xe9"," ""\nb",\n\nc,1\n\xff,1\n')
+    found = list(read_records(str(path)))
+    assert [isinstance(one, DataError) for one in found] == [True, False, True]
+    assert found[1] == {"text": "c", "n": "1"} and "Line 3 of" in str(found[0])
+    path.write_bytes(b"text\xe9\nc\n")
+    with pytest.raises(DataError, match="Line 1 of .* is not UTF-8"):
+        list(read_records(str(path)))
+
+
+def test_a_file_that_is_no_text_is_an_error_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    for start in (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "text\nmore\n".encode("utf-16"), "中文中文".encode("utf-16")):
+        path.write_bytes(start)
+        with pytest.raises(DataError, match="zero byte|UTF-16"):
+            list(read_records(str(path)))
 
 
 @pytest.mark.parametrize(

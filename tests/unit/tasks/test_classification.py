@@ -56,6 +56,12 @@ def test_several_labels_at_once_take_the_largest() -> None:
     assert sigmoid(np.array([0.0])).tolist() == [0.5]
 
 
+def test_the_second_text_by_its_name() -> None:
+    both = {"text": SENTENCES[0], "text_pair": SENTENCES[1]}
+    assert five(SENTENCES[0], text_pair=SENTENCES[1]) == [five(both)]
+    assert five(**both, top_k=2) == five(both, top_k=2)
+
+
 def test_a_pair_in_windows_is_read_whole() -> None:
     found = five({"text": SENTENCES[0], "text_pair": LONG}, on_long="window", details=True)
     assert found["windows"] > 10 and not found["truncated"]

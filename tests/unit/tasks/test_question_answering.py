@@ -59,6 +59,23 @@ def test_a_question_that_is_too_long_is_cut_and_never_crashes() -> None:
     assert found["windows"] > 10 and found["result"]["answer"]
 
 
+def test_what_is_cut_of_a_question_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    question, context = "the " * 100 + "who?", "Anna."
+    count = len(qa.tokenizer(question, context)["input_ids"])
+    found = qa(question=question, context=context, details=True)
+    assert found["truncated"] and found["n_tokens"] == count
+    sentence = "1 of 2 texts are longer than a row takes, and 70 of their tokens were left out"
+    caplog.clear()
+    qa([{"question": question, "context": context}, {"question": "Who?", "context": context}])
+    assert len(caplog.records) == 1 and caplog.records[0].getMessage().startswith(sentence)
+    assert caplog.records[0].getMessage().endswith("or a greater max_question_len, to read all of them.")
+    with pytest.raises(
+        UsageError, match="The question has 102 tokens, and 9 are read: .* max_question_len=32, the most"
+    ):
+        qa(question=question, context=context, on_long="error", max_question_len=9)
+    assert not qa(question="Who?", context=context, details=True)["truncated"]
+
+
 @pytest.mark.parametrize(
     "call",
     [

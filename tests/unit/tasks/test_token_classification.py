@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from itertools import pairwise, product
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pytest
-from pipeline_cases import SENTENCES
+from pipeline_cases import LENGTH, SENTENCES, vocabulary
 from pipeline_models import engine, ours, tokenizer
 
+from bertkit.config import BertConfig
 from bertkit.data.batches import Row, pack
+from bertkit.engines.numpy import NumpyEngine
 from bertkit.errors import UsageError
+from bertkit.pipelines import pipeline
 from bertkit.tasks.entities import Unit, by_scheme
 from bertkit.tasks.numbers import softmax
 from bertkit.tasks.transitions import best_path, transitions
 from bertkit.tasks.windows import meeting_points
+from bertkit.text.tokenizer import BertTokenizerFast
 
 ner = ours("ner", "names")
 LONG = " ".join(SENTENCES)
@@ -71,6 +76,35 @@ def test_a_label_for_each_word() -> None:
     assert list(found[0]) == ["entity", "score", "word", "start", "end"]
     firsts = ner(["Anna Keller"], aggregation_strategy="first", ignore_labels=[])
     assert firsts[0][0]["start"] == 0
+
+
+def test_one_wrong_text_among_those_that_came_split() -> None:
+    texts = [["Anna", "Keller"], ["won"], "x y", {"text": "x"}, {"text": ["Anna"]}]
+    options = {"is_split_into_words": True, "aggregation_strategy": "words"}
+    found = ner(texts, errors="return", **options)
+    assert [isinstance(one, UsageError) for one in found] == [False, False, True, True, False]
+    assert [[one["word"] for one in some] for some in found[:2]] == texts[:2]
+    assert len(ner(["Anna", "Keller"], **options)) == 1 and ner([], **options) == []
+
+
+def test_each_takes_no_list_for_one_text() -> None:
+    found = ner.each(["Anna", "Keller"], errors="return", is_split_into_words=True)
+    assert [type(one) for one in found] == [UsageError, UsageError]
+    assert ner.each([]) == []
+    assert ner.each(["Anna"]) == [ner("Anna")]
+
+
+@pytest.mark.parametrize("strategy", ["first", "average", "max"])
+def test_a_token_that_is_shorter_than_its_text_is_no_piece(strategy: str) -> None:
+    """Elsewhere such tokens are joined to the word before: a syllable of the text is three letters in the token."""
+    names = engine("names", "ForTokenClassification")
+    config = BertConfig(**{**names.config.to_dict(), "id2label": {n: f"B-{n}" for n in range(names.config.num_labels)}})
+    known = [normalize("NFD", "한국") if word == "soup" else word for word in vocabulary()]
+    words = BertTokenizerFast(known, model_max_length=LENGTH)
+    begins = pipeline("ner", NumpyEngine(config, names.head, names.parameters), tokenizer=words)
+    assert normalize("NFD", "한국") in words.tokenize("the 한국 of it")
+    found = begins("the 한국 of it", aggregation_strategy=strategy, word_from="text")
+    assert [one["word"] for one in found] == ["the", "한국", "of", "it"]
 
 
 def test_constrained_paths_are_the_best_of_those_allowed() -> None:
@@ -158,6 +192,7 @@ def test_labels_and_score() -> None:
         (["a"], {"aggregation_strategy": "frist"}, "Did you mean 'first'"),
         ([["a", "b"]], {}, "takes a text"),
         ([[1]], {"is_split_into_words": True}, "a text is a list of words"),
+        ([["Anna", "sings"]], {}, "type is_split_into_words=True if those are its words"),
         (["a"], {"stride": 63}, "overlap=63 .* a window has 62"),
         (["a"], {"ignore_labels": "O"}, "type \\['O'\\]"),
     ],
