@@ -52,6 +52,9 @@ class MissingExtraError(BertkitError, ImportError):
     def __init__(self, module: str, extra: str, purpose: str) -> None:
         super().__init__(f'{purpose} needs {module}, which is not installed. Type: pip install "bertkit[{extra}]"')
 
+    def __str__(self) -> str:
+        return str(self.args[0])  # where ImportError has a second place for it
+
 
 class CheckpointError(BertkitError, ValueError):
     """A checkpoint that cannot be used."""

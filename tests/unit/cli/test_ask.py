@@ -277,6 +277,16 @@ def test_questions_and_sentences_from_a_pipe(tmp_path: Path) -> None:
     assert near[0][0] == pytest.approx(1, abs=1e-5) and near[1][0] < 1
 
 
+def test_a_framework_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "bertkit.engines.torch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["classify", FIRST, "--model", str(pipeline_models.folder("five")), "--engine", "torch"]) == 2
+    said = capsys.readouterr().err
+    assert said == 'bertkit: --engine torch needs torch, which is not installed. Type: pip install "bertkit[torch]"\n'
+
+
 def test_a_few_short_texts_need_no_framework() -> None:
     script = (
         "import sys; from bertkit.cli import main; "
