@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,8 +20,7 @@ from torch import Tensor, nn
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import LoadReport, load_checkpoint
-from bertkit.checkpoint.safetensors_file import write as write_safetensors
-from bertkit.checkpoint.save import save_checkpoint
+from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
 from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
 from bertkit.errors import LoadError, UsageError, did_you_mean
@@ -79,6 +80,8 @@ class BertPreTrainedModel(nn.Module):
         device = torch.get_default_device()
         if device.type != "meta" and not _FROM_FILES.get():
             self._take({}, torch.get_default_dtype(), device)
+
+    init_weights = post_init
 
     # Weights from files and to files.
 
@@ -151,23 +154,25 @@ class BertPreTrainedModel(nn.Module):
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
+        without_memory = _FROM_FILES.set(cls.head is not None)
+        try:
+            model = cls(config, **own)
+        finally:
+            _FROM_FILES.reset(without_memory)
+        parts = model._own()
         tensors, report = load_checkpoint(
             place,
             cls.head or "Model",
             config=config,
             formats=formats,
             variant=variant,
-            strict=cls.head is not None,
+            strict=not parts and cls.head is not None,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
-        without_memory = _FROM_FILES.set(cls.head is not None)
-        try:
-            model = cls(config, **own)
-        finally:
-            _FROM_FILES.reset(without_memory)
-        if cls.head is None:
-            model._take_own(report, open_source(place, formats, variant).tensors)
         model._take(tensors, dtype if torch_dtype is None else torch_dtype, _device(device_map))
+        if parts or cls.head is None:
+            given = open_source(place, formats, variant).tensors
+            report = model._take_own(parts, given, report, ignore_mismatched_sizes)
         if state_dict is not None:
             model.load_state_dict(state_dict)
         if attn_implementation:
@@ -181,31 +186,51 @@ class BertPreTrainedModel(nn.Module):
             kind = tensor_of(next(iter(tensors.values()))).dtype
         else:
             kind = torch.float32 if dtype is None else dtype_named(dtype)
+        places: dict[int, list[str]] = {}  # of a parameter: a shared one has several
+        for path, old in self.named_parameters(remove_duplicate=False):
+            places.setdefault(id(old), []).append(path)
         fresh = []
         for path, parameter in self._table().items():
+            old = self.get_parameter(path)
             if parameter.name in tensors:
                 tensor = tensor_of(tensors[parameter.name]).to(device, kind)
-            elif not self.get_parameter(path).is_meta:
+            elif not old.is_meta:
                 continue
             else:
                 tensor = torch.empty(parameter.shape, dtype=kind, device=device)
                 fresh.append(path)
-            module, _, leaf = path.rpartition(".")
-            setattr(self.get_submodule(module), leaf, nn.Parameter(tensor))
-        self.tie_weights()
+            new = nn.Parameter(tensor)
+            for place in places[id(old)]:
+                module, _, leaf = place.rpartition(".")
+                setattr(self.get_submodule(module), leaf, new)
+        if tensors:
+            self.to(device, kind)  # what is not in the table: a subclass may have parts of its own
         if fresh:
             self.initialize(fresh)
 
-    def _take_own(self, report: LoadReport, tensors: Tensors) -> None:
-        """For a subclass of the user's: what the file has of the modules that are not in the table, by their own names."""
-        if report.missing or report.mismatched:
+    def _take_own(
+        self, parts: Mapping[str, Tensor], given: Tensors, report: LoadReport, ignore_mismatched_sizes: bool
+    ) -> LoadReport:
+        """For a subclass of the user's: fill its own parts with what the file has by their names, and say what it has not."""
+        named = {parameter.name for parameter in self._table(self.head or "Model").values()}
+        loaded = [path for path in parts if path in given and given[path].shape == parts[path].shape]
+        fresh = [path for path in parts if path not in loaded]
+        other = [(path, given[path].shape, tuple(parts[path].shape)) for path in fresh if path in given]
+        report = replace(
+            report,
+            missing=tuple(name for name in report.missing if name in named),
+            unexpected=tuple(name for name in report.unexpected if name not in parts),
+            left_out=tuple(name for name in report.left_out if name not in parts),
+            mismatched=report.mismatched if ignore_mismatched_sizes else (*report.mismatched, *other),
+            fresh=(*(name for name in report.fresh if name in named), *fresh),
+        )
+        if report.missing or report.mismatched or (report.unexpected and self.head):
             raise LoadError(str(report))
-        table = self._table()
-        for path, parameter in self.named_parameters():
-            if path in tensors and path not in table and tensors[path].shape == parameter.shape:
-                parameter.data.copy_(tensor_of(tensors[path]))
-            elif path not in table:
-                logger.warning("%s has no %s: it stays as %s made it.", report.source, path, type(self).__name__)
+        self.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
+        if fresh:
+            made = f"as {type(self).__name__} made them, to be trained before use"
+            logger.warning("%s has no %s: they are %s.", report.source, ", ".join(fresh), made)
+        return report
 
     def initialize(self, paths: Sequence[str]) -> None:
         """Draw the parameters of these paths: matrices normal around zero, norms one, biases and the padding token's row zero."""
@@ -220,15 +245,23 @@ class BertPreTrainedModel(nn.Module):
                 if path.endswith("word_embeddings.weight") and self.config.pad_token_id is not None:
                     tensor[self.config.pad_token_id] = 0
 
-    def _table(self) -> dict[str, Parameter]:
-        """The path of each parameter of the table that this model has."""
-        here = {name for name, _ in self.named_parameters()}
+    def _table(self, head: str | None = None) -> dict[str, Parameter]:
+        """The path of each parameter of the table, or of a class in it, that this model has."""
+        here = {name for name, _ in self.named_parameters(remove_duplicate=False)}
         table = {}
-        for name, parameter in expand(self.config, self.head).items():
+        for name, parameter in expand(self.config, head or self.head).items():
             path = name if name in here else name.removeprefix("bert.")
             if path in here:
                 table[path] = parameter
         return table
+
+    def _own(self) -> dict[str, Tensor]:
+        """What a subclass of the user's has besides: its parameters and the buffers that are saved, by their path."""
+        table = self._table(self.head or "Model")
+        known = {id(self.get_parameter(path)) for path in table}  # by whatever other names
+        here = itertools.chain(self.named_parameters(), self.named_buffers())
+        own = {path: tensor for path, tensor in here if path not in table and id(tensor) not in known}
+        return {path: own[path] for path in self.state_dict() if path in own} if own else {}
 
     def save_pretrained(
         self,
@@ -260,12 +293,13 @@ class BertPreTrainedModel(nn.Module):
         given = self.state_dict() if state_dict is None else state_dict
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
-        if self.head is None:
+        own = self._own()
+        if own or self.head is None:
             config.architectures = [type(self).__name__]
             config.save_pretrained(save_directory)
-            write_safetensors(
-                Path(save_directory) / "model.safetensors", {path: array_of(given[path]) for path in given}
-            )
+            paths = (*self._table(self.head or "Model"), *own)
+            tensors = {path: array_of(given[path]) for path in paths}
+            save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
             return
         if self.head == "Model" and getattr(self, "pooler", None) is None:
             raise UsageError("A BertModel without a pooler cannot be saved: save the model that it is a part of.")

@@ -15,6 +15,7 @@ from torch_models import CLASSES, batch, furthest, ours, settings, theirs
 import bertkit
 from bertkit import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertLMHeadModel, BertModel, convert
 from bertkit.errors import ConfigError, LoadError, UsageError
+from bertkit.models.torch.pretrained import BertPreTrainedModel
 
 # Saved and loaded.
 
@@ -159,6 +160,92 @@ def test_auto_classes(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "roberta"}', encoding="utf-8")
     with pytest.raises(ConfigError, match="roberta"):
         bertkit.AutoModel.from_pretrained(tmp_path)
+
+
+# Classes of the user's own.
+
+
+class Gated(BertForSequenceClassification):
+    """One of the nine with a part more."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.gate = torch.nn.Linear(config.hidden_size, config.hidden_size)
+        self.post_init()
+
+
+class Scaled(BertModel):
+    """The base with a part more, which is a buffer."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.register_buffer("scale", torch.rand(3))
+
+
+class Tagger(BertPreTrainedModel):
+    """A head of its own, by a name that one of the nine has too, with statistics, a constant and a shared parameter."""
+
+    def __init__(self, config: BertConfig, tags: int = 5) -> None:
+        super().__init__(config)
+        self.words = torch.nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.words.weight = self.bert.embeddings.word_embeddings.weight
+        self.norm = torch.nn.BatchNorm1d(config.hidden_size)
+        self.classifier = torch.nn.Linear(config.hidden_size, tags)
+        self.register_buffer("constant", torch.ones(1), persistent=False)
+        self.init_weights()
+
+    def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
+        states = self.bert(**inputs).last_hidden_state
+        return (
+            self.classifier(self.norm(states.transpose(1, 2)).transpose(1, 2)) * self.constant
+            + self.words(states)[..., :5]
+        )
+
+
+@pytest.mark.parametrize("made", [Gated, Scaled, Tagger])
+def test_own_parts_come_back(made: type[BertPreTrainedModel], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = made(BertConfig(**settings("BertModel"))).train()
+    ids, mask = batch()
+    if made is Tagger:
+        model(input_ids=ids, attention_mask=mask)  # which moves the statistics
+    model.save_pretrained(tmp_path, max_shard_size="30KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    again, info = made.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values())
+    state = model.state_dict()
+    assert state.keys() == again.state_dict().keys() and {"gate.bias", "scale", "norm.running_var"} & state.keys()
+    for key, value in again.state_dict().items():
+        assert torch.equal(value, state[key]), key
+    if made is Tagger:
+        assert again.words.weight is again.get_input_embeddings().weight
+        half = Tagger.from_pretrained(tmp_path, dtype=torch.float16)
+        assert half.norm.running_var.dtype == torch.float16 and half.norm.num_batches_tracked.dtype == torch.int64
+        assert half(input_ids=ids, attention_mask=mask).dtype == torch.float16
+
+
+def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ours("BertForSequenceClassification").save_pretrained(tmp_path / "plain")
+    with caplog.at_level(logging.WARNING):
+        _, info = Gated.from_pretrained(tmp_path / "plain", output_loading_info=True)
+    assert "has no gate.weight, gate.bias: they are as Gated made them" in caplog.text
+    assert info["missing_keys"] == ["gate.weight", "gate.bias"]
+    tagger = Tagger(BertConfig(**settings("BertModel")))
+    tagger.save_pretrained(tmp_path / "tagger")
+    shape = r"classifier.weight \[5, 32\], needed \[7, 32\]"
+    with pytest.raises(LoadError, match=shape):
+        Tagger.from_pretrained(tmp_path / "tagger", tags=7)
+    other, info = Tagger.from_pretrained(
+        tmp_path / "tagger", tags=7, ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    assert other.classifier.weight.shape == (7, 32)
+    assert info["missing_keys"] == ["classifier.weight", "classifier.bias"]
+    with pytest.raises(LoadError, match="unexpected: norm"):
+        Gated.from_pretrained(tmp_path / "tagger")
+    Gated(ours("BertForSequenceClassification").config).save_pretrained(tmp_path / "gated")
+    with pytest.raises(LoadError, match="unexpected: gate"):
+        BertForSequenceClassification.from_pretrained(tmp_path / "gated")
 
 
 # State dicts, copies, ties.
