@@ -32,7 +32,6 @@ from bertkit.models.torch.packing import (
     attention_weights,
     eager,
     fastest,
-    visible,
 )
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import BaseModelOutputWithPoolingAndCrossAttentions
@@ -498,4 +497,6 @@ class BertModel(BertPreTrainedModel):
             raise UsageError(
                 "Cross-attention takes a rectangle: leave out lengths, and give attention_mask for padding."
             )
-        return Rectangle(layout.grid, layout.device, layout.real, None if mask is None else visible(mask != 0))
+        if mask is None:
+            return Rectangle(layout.grid, layout.device, layout.real)
+        return Rectangle.masked(layout.grid, layout.real, (mask != 0)[:, None, None])

@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everybody uses
@@ -58,6 +58,7 @@ class Packed:
     columns: Tensor
     firsts: Tensor
     causal: bool = False
+    blind: ClassVar[bool] = False  # a real token sees itself
 
     @staticmethod
     def from_mask(mask: Tensor, causal: bool = False) -> Packed:
@@ -98,7 +99,8 @@ class Packed:
         """[B, 1, 1 or L, L], True where a position of the grid may look."""
         real = torch.zeros(math.prod(self.grid), dtype=torch.bool, device=self.cells.device)
         real[self.cells] = True
-        return visible(real.view(self.grid), self.grid[1] if self.causal else 0)
+        real = real.view(self.grid)
+        return visible(real, self.grid[1]) if self.causal else real[:, None, None]
 
     def here(self, places: Tensor) -> Tensor:
         """Where tokens lie in [T], by their place in the caller's tensors."""
@@ -147,6 +149,7 @@ class Rectangle:
     grid: (B, L).
     real: [B, L], True at real tokens; None: all are.
     mask: [B or 1, 1, L or 1, S], True where a position may look; None: everywhere, or with `causal` at those before.
+    blind: whether gradients are computed and some position sees nobody, that is, all alike.
     """
 
     grid: tuple[int, int]
@@ -155,6 +158,23 @@ class Rectangle:
     mask: Tensor | None = None
     causal: bool = False
     past: int = 0  # positions before the first, which a cache holds
+    blind: bool = False
+
+    @staticmethod
+    def masked(grid: tuple[int, int], real: Tensor | None, mask: Tensor, past: int = 0, ask: bool = False) -> Rectangle:
+        """With a mask. ask: its values may be asked for in any case, as a GPU has been waited for anyway.
+
+        Fused attention has no right gradient for a position that sees nobody. Where that can be asked for, attention is written
+        out then; where it cannot, such a position sees everybody.
+        """
+        blind = False
+        if torch.is_grad_enabled():
+            sees = mask.any(-1, keepdim=True)
+            if ask or (mask.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()):  # type: ignore[attr-defined]
+                blind = not bool(sees.all())
+            else:
+                mask = mask | ~sees
+        return Rectangle(grid, mask.device, real, mask, past=past, blind=blind)
 
     @property
     def outer(self) -> tuple[int, int]:
@@ -186,9 +206,7 @@ class Rectangle:
         """[B * L or B * S, ...] -> [B, L or S, ...]."""
         return x.view(self.grid[0], -1, *x.shape[1:])
 
-    def from_grid(self, x: Tensor) -> Tensor:
-        """[B, L, ...] -> [T, ...]."""
-        return x.flatten(0, 1)
+    from_grid = pack
 
     def weights(self, grid: Tensor) -> Tensor:
         """Attention weights [B, A, L, S] as the caller gets them, zeros at padding."""
@@ -201,13 +219,10 @@ Weights: TypeAlias = Tensor | tuple[Tensor, ...]
 Layout: TypeAlias = Packed | Rectangle
 
 
-def visible(real: Tensor, causal_length: int = 0) -> Tensor:
-    """Where the positions of a rectangle may look: [B, S] -> [B, 1, 1 or causal_length, S]."""
-    mask = real[:, None, None, :]
-    if not causal_length:
-        return mask
-    before = torch.ones(causal_length, real.shape[1], dtype=torch.bool, device=real.device)
-    return mask & before.tril(real.shape[1] - causal_length)
+def visible(real: Tensor, length: int) -> Tensor:
+    """Where the last `length` positions of a rectangle may look, at those before them: [B, S] -> [B, 1, length, S]."""
+    before = torch.ones(length, real.shape[1], dtype=torch.bool, device=real.device)
+    return real[:, None, None] & before.tril(real.shape[1] - length)
 
 
 # How tokens attend. q, k, v: [T, A, D] of a layout, k and v [B * S, A, D] where more is looked at than is asked.
@@ -254,6 +269,8 @@ def flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, 
 
 def padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """One call for the whole grid, with a mask where there is padding."""
+    if layout.blind:
+        return eager(q, k, v, layout, bias, dropout)
     q, k, v = layout.to_grid(q).transpose(1, 2), layout.to_grid(k).transpose(1, 2), layout.to_grid(v).transpose(1, 2)
     causal = layout.causal and layout.mask is None and bias is None and q.shape[2] == k.shape[2]
     added = None if causal else _added(q, layout, bias, k.shape[2])
@@ -349,9 +366,10 @@ def arrange(
         or torch.compiler.is_compiling()
         or torch.jit.is_tracing()  # type: ignore[attr-defined]
         or attention_mask.shape != sides
-        or (labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()))
     ):
         layout = _masked_rectangle((sides[0], sides[1]), attention_mask, causal, past or 0)
+    elif labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()):
+        layout = _masked_rectangle((sides[0], sides[1]), attention_mask, causal, 0, ask=True)
     elif bool(attention_mask.all()):
         layout = Rectangle((sides[0], sides[1]), given.device, causal=causal)
     else:
@@ -392,14 +410,17 @@ def _packed_already(
     return Packed.from_lengths(lengths, device, causal)
 
 
-def _masked_rectangle(sides: tuple[int, int], attention_mask: Tensor, causal: bool, past: int) -> Rectangle:
+def _masked_rectangle(
+    sides: tuple[int, int], attention_mask: Tensor, causal: bool, past: int, ask: bool = False
+) -> Rectangle:
     rows, length = sides
     mask = attention_mask != 0
     if tuple(mask.shape) == (rows, past + length):
-        return Rectangle(sides, mask.device, mask[:, past:], visible(mask, length if causal else 0), past=past)
+        pairs = visible(mask, length) if causal else mask[:, None, None]
+        return Rectangle.masked(sides, mask[:, past:], pairs, past, ask)
     if past or tuple(mask.shape) not in ((rows, length, length), (rows, 1, length, length)):
         raise UsageError(
             f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[rows, past + length]}, "
             f"or {[rows, length, length]} to say for each position where it may look."
         )
-    return Rectangle(sides, mask.device, mask=mask.view(rows, 1, length, length))  # a decoder too takes it as it is
+    return Rectangle.masked(sides, None, mask.view(rows, 1, length, length))  # a decoder too takes it as it is
