@@ -9,10 +9,12 @@ packed inside: x is [T, H], whatever the batch looked like. See packing.py.
 from __future__ import annotations
 
 import math
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,7 @@ from bertkit.models.torch.packing import (
     attention_weights,
     eager,
     fastest,
+    plain_mask,
 )
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import BaseModelOutputWithPoolingAndCrossAttentions
@@ -56,6 +59,17 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
     layer.weight = nn.Parameter(torch.empty(outputs, inputs, device="meta"))
     layer.bias = nn.Parameter(torch.empty(outputs, device="meta"))
     return layer
+
+
+class States(NamedTuple):
+    """What BertModel gives to a head, packed: the last states [T, H], or [K, H] of the tokens that are wanted."""
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor | None
+    past_key_values: Cache | None
+    hidden_states: tuple[Tensor, ...] | None
+    attentions: tuple[Weights | None, ...] | None
+    cross_attentions: tuple[Weights | None, ...] | None
 
 
 @dataclass
@@ -100,6 +114,11 @@ class BertEmbeddings(nn.Module):
         if x is None:
             assert inputs.input_ids is not None
             x = self.word_embeddings(inputs.input_ids)
+        elif x.shape[-1] != self.token_type_embeddings.weight.shape[-1]:
+            width = self.token_type_embeddings.weight.shape[-1]
+            raise UsageError(
+                f"inputs_embeds are {x.shape[-1]} wide, and must be [batch, length, {width}], as hidden_size is."
+            )
         types = self.token_type_embeddings
         x = x + (types.weight[0] if inputs.token_type_ids is None else types(inputs.token_type_ids))
         if self.absolute:
@@ -327,19 +346,19 @@ class BertModel(BertPreTrainedModel):
         return_dict: bool | None = None,
         *,
         lengths: Sequence[int] | Tensor | None = None,
-    ) -> BaseModelOutputWithPoolingAndCrossAttentions | tuple[object, ...]:
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions | States | tuple[object, ...]:
         """The states of the tokens. Those of padding are zero.
 
         input_ids, token_type_ids, position_ids: [B, L]. inputs_embeds: [B, L, H] in place of input_ids.
-        attention_mask: [B, L], 1 at real tokens and 0 at padding, wherever that is; or [B, L, L].
+        attention_mask: [B, L], 1 at real tokens and 0 at padding, wherever that is; or [B, L, L] or [B, 1, L, L], for each
+        position where it may look; or either as it is added to scores, 0 and torch.finfo(dtype).min.
         head_mask: [A] or [layers, A], a factor for the result of each head.
         encoder_hidden_states [B, S, H], encoder_attention_mask [B, S]: for a decoder with cross-attention.
         past_key_values, use_cache: what a decoder computed before, and whether it returns it.
         output_attentions: True, or the numbers of the layers whose attention weights are wanted.
         lengths: of the sequences, where the tokens are packed: input_ids [T] then, and states come back as [T, H].
 
-        Heads give Inputs, which are arranged already, as input_ids; then the last states stay packed, [T, H], or [K, H] of
-        the tokens that are wanted.
+        Heads give Inputs, which are arranged already, as input_ids, and take States.
         """
         config = self.config
         if isinstance(input_ids, Inputs):
@@ -370,13 +389,18 @@ class BertModel(BertPreTrainedModel):
         pooled = None
         if self.pooler is not None:
             pooled = layout.unpack_rows(self.pooler(x[layout.firsts] if inputs.wanted is None else x))
+        states = States(
+            x,
+            pooled,
+            Cache(run.new_cache) if keeps_cache else None,
+            None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
+            tuple(run.weights) if run.weights_of else None,
+            tuple(run.cross_weights) if run.weights_of and run.cross else None,
+        )
+        if inputs is input_ids:
+            return states
         output = BaseModelOutputWithPoolingAndCrossAttentions(
-            last_hidden_state=x if inputs is input_ids else layout.unpack(x),
-            pooler_output=pooled,
-            past_key_values=Cache(run.new_cache) if keeps_cache else None,
-            hidden_states=None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
-            attentions=tuple(run.weights) if run.weights_of else None,
-            cross_attentions=tuple(run.cross_weights) if run.weights_of and run.cross else None,
+            states._replace(last_hidden_state=layout.unpack(x))._asdict()
         )
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
@@ -393,11 +417,16 @@ class BertModel(BertPreTrainedModel):
         encoder_states: Tensor | None,
         labels: Tensor | None = None,
     ) -> tuple[Inputs, Cache | None, bool]:
-        """The tokens in their layout, the cache before them, and whether to return one: decoders do, though not in training."""
+        """The tokens in their layout, the cache before them, and whether to return one: decoders do, where no loss is asked for.
+
+        labels: the words themselves, each of which is told from the tokens before it.
+        """
         config = self.config
         if use_cache is None:
-            use_cache = config.use_cache and not self.training and lengths is None
+            use_cache = config.use_cache and not self.training and lengths is None and labels is None
         keeps_cache = use_cache and config.is_decoder
+        if lengths is not None and (keeps_cache or past_key_values is not None):
+            raise UsageError("A cache is of a rectangle: leave out lengths, and give attention_mask for padding.")
         cache = None if past_key_values is None else Cache(past_key_values)
         steps = cache is not None or keeps_cache or encoder_states is not None
         inputs = arrange(
@@ -408,6 +437,7 @@ class BertModel(BertPreTrainedModel):
             inputs_embeds,
             lengths,
             labels=labels,
+            shifted=True,
             causal=config.is_decoder,
             past=(cache.get_seq_length() if cache else 0) if steps else None,
         )
@@ -426,18 +456,21 @@ class BertModel(BertPreTrainedModel):
     ) -> Run:
         config, layers, layout = self.config, self.config.num_hidden_layers, inputs.layout
         asked = config.output_attentions if output_attentions is None else output_attentions
-        weights_of = set(range(layers if asked else 0) if isinstance(asked, bool) else asked)
+        try:
+            weights_of = set(range(layers if asked else 0) if isinstance(asked, bool) else map(operator.index, asked))
+        except TypeError as error:
+            raise UsageError(
+                f"output_attentions is {asked!r}, and must be True, False, or numbers of layers such as [0, {layers - 1}]."
+            ) from error
         if not weights_of <= set(range(layers)):
             raise UsageError(
                 f"output_attentions={asked!r} asks for a layer that is not there: they are 0 to {layers - 1}."
             )
-        if head_mask is not None and tuple(head_mask.shape) not in (
-            (shape := (layers, config.num_attention_heads)),
-            shape[1:],
-        ):
-            raise UsageError(
-                f"head_mask has the shape {list(head_mask.shape)}, and needs {list(shape[1:])} or {list(shape)}."
-            )
+        shape = (layers, config.num_attention_heads)
+        if head_mask is not None and tuple(getattr(head_mask, "shape", ())) not in (shape, shape[1:]):
+            came = f"the shape {list(head_mask.shape)}" if isinstance(head_mask, Tensor) else repr(head_mask)
+            raise UsageError(f"head_mask has {came:.80}, and needs {list(shape[1:])} or {list(shape)}, in a tensor.")
+        cross = None if encoder_states is None else self._cross(layout, encoder_states, encoder_mask)
         if self._attention == "eager":
             attend: Attend = eager
         else:
@@ -452,7 +485,7 @@ class BertModel(BertPreTrainedModel):
             weights_of,
             cache,
             None if encoder_states is None else encoder_states.flatten(0, 1),
-            None if encoder_states is None else self._cross(layout, encoder_mask),
+            cross,
             keeps_cache,
             inputs.wanted,
             weights=[None] * layers,
@@ -486,8 +519,8 @@ class BertModel(BertPreTrainedModel):
                 )
         return " ".join(sentences)
 
-    def _cross(self, layout: Layout, mask: Tensor | None) -> Rectangle:
-        """How the tokens of a decoder look at an encoder's states. mask: [B, S]."""
+    def _cross(self, layout: Layout, states: Tensor, mask: Tensor | None) -> Rectangle:
+        """How the tokens of a decoder look at an encoder's states, [B, S, H]. mask: [B, S]."""
         if not self.config.add_cross_attention:
             raise UsageError(
                 "encoder_hidden_states are for a decoder: make the model with BertConfig(is_decoder=True, "
@@ -497,6 +530,17 @@ class BertModel(BertPreTrainedModel):
             raise UsageError(
                 "Cross-attention takes a rectangle: leave out lengths, and give attention_mask for padding."
             )
+        wanted = (layout.grid[0], self.config.hidden_size)
+        if not isinstance(states, Tensor) or states.dim() != 3 or (states.shape[0], states.shape[2]) != wanted:
+            came = list(states.shape) if isinstance(states, Tensor) else type(states).__name__
+            raise UsageError(
+                f"encoder_hidden_states are {came}, and must be a tensor [{wanted[0]}, length, {wanted[1]}]."
+            )
         if mask is None:
             return Rectangle(layout.grid, layout.device, layout.real)
-        return Rectangle.masked(layout.grid, layout.real, (mask != 0)[:, None, None])
+        if not isinstance(mask, Tensor) or mask.shape != states.shape[:2]:
+            came = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            raise UsageError(
+                f"encoder_attention_mask is {came}, and must be a tensor {list(states.shape[:2])}, as its states are."
+            )
+        return Rectangle.masked(layout.grid, layout.real, (plain_mask(mask) != 0)[:, None, None])

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -260,6 +261,8 @@ def by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | No
 def flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """One call for all, by the kernel for sequences of many lengths that recent GPUs have for 16 bits."""
     assert isinstance(layout, Packed)
+    if not layout.lengths:
+        return q
     longest = layout.lengths[0]
     window = (-1, 0) if layout.causal else (-1, -1)
     ends = layout.boundaries
@@ -335,6 +338,7 @@ def arrange(
     lengths: Sequence[int] | Tensor | None,
     *,
     labels: Tensor | None = None,
+    shifted: bool = False,
     causal: bool = False,
     past: int | None = None,
     padding_too: bool = False,
@@ -342,22 +346,40 @@ def arrange(
 ) -> Inputs:
     """Choose the layout of a batch, and bring its tokens and their labels there.
 
+    shifted: labels are the words themselves, and each is told from the token before it.
     past: positions that a cache holds before these, 0 for a cache that is to be begun; None: no cache.
     padding_too: compute the padding, as somebody looks at it. A label on padding does so too: it should be -100.
     firsts_only: the last states are wanted of the first token of each sequence only.
     """
+    ids = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
+    others = {"attention_mask": attention_mask, "inputs_embeds": inputs_embeds, "labels": labels}
+    for name, tensor in (*ids.items(), *others.items()):
+        if not (tensor is None or (isinstance(tensor, Tensor) and (name in others or tensor.dtype in _OF_IDS))):
+            raise UsageError(_mistyped(name, tensor))
     given = input_ids if inputs_embeds is None else inputs_embeds
     if given is None or (input_ids is not None and inputs_embeds is not None):
         raise UsageError("A forward takes input_ids or inputs_embeds: give one of the two.")
     sides = tuple(given.shape if inputs_embeds is None else given.shape[:-1])
-    layout: Layout
-    if lengths is not None:
-        layout = _packed_already(sides, attention_mask, lengths, given.device, causal)
-    elif len(sides) != 2:
+    if lengths is None and len(sides) != 2:
         raise UsageError(
             f"input_ids have the shape [batch, length], not {list(sides)}: add a side with input_ids[None], or give lengths "
             "with tokens that are packed."
         )
+    if 0 in sides and lengths is None and not torch.compiler.is_compiling():
+        raise UsageError(f"A batch of {list(sides)} has no tokens: give at least one row, of one token or more.")
+    for name, tensor in (("token_type_ids", token_type_ids), ("position_ids", position_ids), ("labels", labels)):
+        if tensor is None or tensor.shape == sides:
+            continue
+        if name == "labels" or tensor.shape not in (sides[1:], (1, *sides[1:])):  # ids may be those of all rows
+            raise UsageError(f"{name} have the shape {list(tensor.shape)}, and need that of the tokens, {list(sides)}.")
+    if attention_mask is not None and (attention_mask.is_floating_point() or attention_mask.dim() == 4):
+        attention_mask = plain_mask(attention_mask, causal)
+    packed = None if lengths is None else _packed_already(sides, attention_mask, lengths, given.device, causal)
+    if labels is not None and shifted:
+        labels = following(labels, lengths)
+    layout: Layout
+    if packed is not None:
+        layout = packed
     elif attention_mask is None:
         layout = Rectangle((sides[0], sides[1]), given.device, causal=causal, past=past or 0)
     elif (
@@ -392,6 +414,54 @@ def arrange(
     )
 
 
+_OF_IDS = (torch.int64, torch.int32)
+
+
+def _mistyped(name: str, given: object) -> str:
+    """What is said of input that is no tensor, or one of other numbers than ids."""
+    if isinstance(given, Tensor):
+        return f"{name} are of {given.dtype}, and must be of whole numbers: {name}.long()."
+    return f"{name} came as {type(given).__name__}, and must be a tensor: torch.tensor({name})."
+
+
+def plain_mask(mask: Tensor, causal: bool = False) -> Tensor:
+    """A mask as others hand it on, as what it means here. [B, 1, 1, L] is [B, L], though not to a decoder, which would hide more.
+
+    Numbers may be 1 and 0, or what is added to scores: 0, and far less where nobody looks. Zeros alone hide nothing in four sides
+    and everything in fewer. It takes no look at the values to tell.
+    """
+    if mask.is_floating_point():
+        if (
+            mask.device.type == "cpu"
+            and not torch.compiler.is_compiling()
+            and bool(((mask < 0) & (mask > -1000)).any())
+        ):
+            raise UsageError(
+                f"attention_mask has numbers such as {mask[mask < 0].max():g}: it takes 1 and 0, True and False, or 0 and "
+                "torch.finfo(dtype).min, and no others that would be added to scores."
+            )
+        added = ~(mask > 0).any() if mask.dim() == 4 else (mask < 0).any()
+        mask = (mask != 0) ^ added
+    return mask[:, 0, 0] if mask.dim() == 4 and mask.shape[1:3] == (1, 1) and not causal else mask
+
+
+def following(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
+    """The label of the token after each, -100 after the last one of a sequence. labels: [B, L], or [T] with lengths."""
+    shifted = F.pad(labels[..., 1:], (0, 1), value=IGNORED)
+    if lengths is not None:
+        lasts = torch.tensor(counted(lengths), device=labels.device).cumsum(0) - 1
+        shifted = shifted.index_fill(0, lasts[lasts >= 0], IGNORED)
+    return shifted
+
+
+def counted(lengths: Sequence[int] | Tensor) -> list[int]:
+    """The lengths of packed sequences."""
+    try:
+        return [operator.index(n) for n in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
+    except TypeError as error:
+        raise UsageError(f"lengths are {lengths!r:.80}, and must be whole numbers, one a sequence: [3, 5].") from error
+
+
 def _packed_already(
     sides: tuple[int, ...],
     attention_mask: Tensor | None,
@@ -399,15 +469,15 @@ def _packed_already(
     device: torch.device,
     causal: bool,
 ) -> Packed:
-    lengths = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
+    counts = counted(lengths)
     if attention_mask is not None:
         raise UsageError("Packed input has no padding to mask: leave out attention_mask, or lengths.")
-    if len(sides) != 1 or sum(lengths) != sides[0] or min(lengths, default=0) < 0:
+    if len(sides) != 1 or sum(counts) != sides[0] or min(counts, default=0) < 0:
         raise UsageError(
-            f"lengths go with one row of tokens and sum to its size: input_ids of shape [{sum(lengths)}] for these "
-            f"{len(lengths)} lengths, not {list(sides)}."
+            f"lengths go with one row of tokens and sum to its size: input_ids of shape [{sum(counts)}] for these "
+            f"{len(counts)} lengths, not {list(sides)}."
         )
-    return Packed.from_lengths(lengths, device, causal)
+    return Packed.from_lengths(counts, device, causal)
 
 
 def _masked_rectangle(
@@ -418,9 +488,10 @@ def _masked_rectangle(
     if tuple(mask.shape) == (rows, past + length):
         pairs = visible(mask, length) if causal else mask[:, None, None]
         return Rectangle.masked(sides, mask[:, past:], pairs, past, ask)
-    if past or tuple(mask.shape) not in ((rows, length, length), (rows, 1, length, length)):
+    pairs = mask[:, None] if mask.dim() == 3 else mask
+    if past or tuple(pairs.shape) not in ((rows, 1, length, length), (rows, 1, 1, length)):
         raise UsageError(
             f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[rows, past + length]}, "
             f"or {[rows, length, length]} to say for each position where it may look."
         )
-    return Rectangle.masked(sides, None, mask.view(rows, 1, length, length))  # a decoder too takes it as it is
+    return Rectangle.masked(sides, None, pairs)  # a decoder too takes it as it is

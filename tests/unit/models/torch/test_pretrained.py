@@ -428,6 +428,28 @@ def test_logits_are_computed_when_they_are_read() -> None:
     assert cast.logits.dtype == torch.bfloat16
 
 
+def test_models_of_inference_mode(tmp_path: Path) -> None:
+    ids, mask = batch()
+    labels = ids.masked_fill(mask == 0, -100)
+    expected = ours("BertForMaskedLM")(ids, mask, labels=labels)
+    ours("BertForMaskedLM").save_pretrained(tmp_path)
+    with torch.inference_mode():
+        output = BertForMaskedLM.from_pretrained(tmp_path)(ids, mask, labels=labels)
+        assert torch.equal(output.loss, expected.loss)
+        assert torch.equal(output.logits, expected.logits)
+
+
+def test_a_decoder_that_is_asked_for_a_loss_returns_no_cache_unless_it_is_asked_for_one() -> None:
+    model, their = ours("BertLMHeadModel"), theirs("BertLMHeadModel")
+    ids, _ = batch()
+    assert list(model(ids)) == ["logits", "past_key_values"]
+    assert list(model(ids, labels=ids)) == ["loss", "logits"]
+    assert list(model(ids, labels=ids, use_cache=True)) == ["loss", "logits", "past_key_values"]
+    given = {"labels": ids, "output_hidden_states": True, "return_dict": False}
+    kinds = [type(value) for value in their(ids, **given) if not isinstance(value, transformers.Cache)]
+    assert [type(value) for value in model(ids, **given)] == kinds
+
+
 def test_logits_that_were_not_read_in_time_are_refused() -> None:
     model = ours("BertForMaskedLM").train()
     ids, mask = batch()
