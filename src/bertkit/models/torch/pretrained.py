@@ -352,11 +352,12 @@ class BertPreTrainedModel(nn.Module):
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has."""
-        left_out = "embeddings." if exclude_embeddings else "\0"
+        tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
+        left_out = set(map(id, tables)) if exclude_embeddings else set()
         return sum(
             parameter.numel()
-            for name, parameter in self.named_parameters()
-            if (parameter.requires_grad or not only_trainable) and not name.removeprefix("bert.").startswith(left_out)
+            for parameter in self.parameters()
+            if (parameter.requires_grad or not only_trainable) and id(parameter) not in left_out
         )
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -375,9 +376,12 @@ class BertPreTrainedModel(nn.Module):
         return getattr(predictions, "decoder", None)
 
     def set_output_embeddings(self, decoder: nn.Linear) -> None:
-        """Take another vocabulary projection, with its bias."""
+        """Take another vocabulary projection, with its bias or one of zeros. The configuration then says whether it is tied."""
+        if decoder.bias is None:
+            decoder.bias = nn.Parameter(decoder.weight.new_zeros(decoder.out_features))
         predictions = self.get_submodule("cls.predictions")
         predictions.decoder, predictions.bias = decoder, decoder.bias
+        self.config.tie_word_embeddings = decoder.weight is self.get_input_embeddings().weight
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
@@ -442,19 +446,25 @@ def _device(device_map: str | int | torch.device | Mapping[str, Any] | None) -> 
     if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
         device_map = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        return torch.device("cpu" if device_map is None else device_map)  # type: ignore[arg-type]  # a number is that of a GPU
-    except RuntimeError as error:
+        device = torch.device("cpu" if device_map is None else device_map)  # type: ignore[arg-type]  # a number is that of a GPU
+        torch.empty(0, device=device)
+        return device
+    except (AssertionError, ImportError, RuntimeError) as error:
         raise UsageError(
             f"device_map is {device_map!r}, and must be 'auto', 'cpu', 0, 'cuda:0' or the like: {error}"
         ) from error
 
 
-def _with_aliases(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Before a state dict is loaded: tell each tied parameter by both of its names, whichever it has."""
+def _with_aliases(module: BertPreTrainedModel, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Before a state dict is loaded: tell each tied parameter by both of its names, whichever it has.
+
+    transformers 5 keeps two biases where the vocabulary projection is not tied, and adds the one with the second name.
+    """
     here = dict(module.named_parameters(remove_duplicate=False))
     for alias, name in _ALIASES.items():
         if alias in here and here[alias] is here[name]:
-            known = state_dict.get(prefix + name, state_dict.get(prefix + alias))
+            first, second = (name, alias) if module.config.tie_word_embeddings else (alias, name)
+            known = state_dict.get(prefix + first, state_dict.get(prefix + second))
             if known is not None:
                 state_dict[prefix + name] = state_dict[prefix + alias] = known
 

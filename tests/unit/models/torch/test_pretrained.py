@@ -114,6 +114,8 @@ def test_options_of_from_pretrained(tmp_path: Path) -> None:
     assert torch.equal(doubled.pooler.dense.weight, ours("BertModel").pooler.dense.weight * 2)
     for wrong, sentence in [
         ({"device_map": "gpu"}, "device_map is 'gpu'"),
+        ({"device_map": "cuda:99"}, "device_map is 'cuda:99', and must be 'auto', 'cpu'"),
+        ({"device_map": "mps:99"}, "device_map is 'mps:99'"),
         ({"dtype": "float31"}, "Did you mean"),
         ({"attn_implementation": "spda"}, "must be sdpa or eager"),
     ]:
@@ -281,6 +283,21 @@ def test_an_untied_projection_is_its_own() -> None:
     assert "cls.predictions.decoder.weight" in model.state_dict()
 
 
+def test_the_second_bias_of_an_untied_projection_counts(tmp_path: Path) -> None:
+    """As in transformers 5, whose two biases go apart in training."""
+    their = copy.deepcopy(theirs("BertForMaskedLM", tie_word_embeddings=False))
+    ids, mask = batch()
+    optimizer = torch.optim.SGD(their.parameters(), 1.0)
+    their(ids, mask, labels=ids).loss.backward()
+    optimizer.step()
+    assert furthest(their.cls.predictions.bias, their.cls.predictions.decoder.bias) > 0.01
+    our = BertForMaskedLM(BertConfig(**settings("BertForMaskedLM", tie_word_embeddings=False)))
+    our.load_state_dict(their.state_dict())
+    their.save_pretrained(tmp_path)
+    for model in (our.eval(), BertForMaskedLM.from_pretrained(tmp_path, state_dict=their.state_dict())):
+        assert furthest(model(ids).logits, their(ids).logits) < 1e-5
+
+
 def test_fresh_weights_follow_the_table() -> None:
     torch.manual_seed(0)
     first = BertForMaskedLM(BertConfig(**settings("BertForMaskedLM", hidden_size=128)))
@@ -334,10 +351,27 @@ def test_other_embeddings_can_be_set() -> None:
     model = ours("BertForMaskedLM")
     model.set_input_embeddings(torch.nn.Embedding(50, 32))
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    decoder = torch.nn.Linear(32, 50)
+    assert ours("BertModel").get_output_embeddings() is None
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_another_projection_stays(bias: bool, tmp_path: Path) -> None:
+    """It is not tied any more, which the configuration says and files keep."""
+    model = ours("BertForMaskedLM")
+    ids, mask = batch()
+    torch.manual_seed(0)
+    decoder = torch.nn.Linear(32, 50, bias=bias)
     model.set_output_embeddings(decoder)
     assert model.cls.predictions.bias is decoder.bias
-    assert ours("BertModel").get_output_embeddings() is None
+    assert bias or decoder.bias.count_nonzero() == 0
+    expected = model(ids, mask).logits
+    model.load_state_dict(model.state_dict())
+    assert torch.equal(model(ids, mask).logits, expected)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(BertForMaskedLM.from_pretrained(tmp_path)(ids, mask).logits, expected)
+    decoder.weight = model.get_input_embeddings().weight
+    model.set_output_embeddings(decoder)
+    assert model.config.tie_word_embeddings
 
 
 def test_pruned_heads(tmp_path: Path) -> None:
@@ -398,7 +432,8 @@ def test_number_of_parameters() -> None:
     assert model.num_parameters(only_trainable=True) == sum(
         p.numel() for p in model.cls.parameters() if p.requires_grad
     )
-    assert model.num_parameters(exclude_embeddings=True) < model.num_parameters()
+    assert model.num_parameters(exclude_embeddings=True) == their.num_parameters(exclude_embeddings=True)
+    assert model.num_parameters(exclude_embeddings=True) == model.num_parameters() - (50 + 40 + 2) * 32
 
 
 # Outputs.
