@@ -32,7 +32,6 @@ from bertkit.models.torch.packing import (
     Weights,
     arrange,
     attention_weights,
-    eager,
     fastest,
     plain_mask,
 )
@@ -471,13 +470,11 @@ class BertModel(BertPreTrainedModel):
             came = f"the shape {list(head_mask.shape)}" if isinstance(head_mask, Tensor) else repr(head_mask)
             raise UsageError(f"head_mask has {came:.80}, and needs {list(shape[1:])} or {list(shape)}, in a tensor.")
         cross = None if encoder_states is None else self._cross(layout, encoder_states, encoder_mask)
-        if self._attention == "eager":
-            attend: Attend = eager
-        else:
-            kind = x.device.type
-            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-            dropout = config.attention_probs_dropout_prob if self.training else 0.0
-            attend = fastest(layout, kind, dtype, dropout, config.position_embedding_type != "absolute")
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        dropout = config.attention_probs_dropout_prob if self.training else 0.0
+        biased = config.position_embedding_type != "absolute"
+        attend = fastest(layout, cross, self._attention != "eager", kind, dtype, dropout, biased)
         return Run(
             layout,
             attend,

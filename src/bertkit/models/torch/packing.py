@@ -17,6 +17,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, TypeAlias
@@ -232,8 +233,18 @@ def visible(real: Tensor, length: int) -> Tensor:
 Attend: TypeAlias = Callable[[Tensor, Tensor, Tensor, Layout, Tensor | None, float], Tensor]
 
 
-def fastest(layout: Layout, device: str, dtype: torch.dtype, dropout: float, biased: bool) -> Attend:
-    """The kind of fused attention for a batch. This is the one place that chooses."""
+ALONE: ContextVar[bool] = ContextVar("alone", default=False)
+"""Whether every sequence has to attend by itself: see batch_invariant."""
+
+
+def fastest(
+    layout: Layout, cross: Rectangle | None, fused: bool, device: str, dtype: torch.dtype, dropout: float, biased: bool
+) -> Attend:
+    """The kind of attention for a batch. This is the one place that chooses."""
+    if not torch.compiler.is_compiling() and ALONE.get():
+        return alone(layout, cross, fused, biased)
+    if not fused:
+        return eager
     if biased or isinstance(layout, Rectangle):
         return padded
     if device == "cpu":
@@ -241,6 +252,19 @@ def fastest(layout: Layout, device: str, dtype: torch.dtype, dropout: float, bia
     if device == "cuda" and dtype in (torch.bfloat16, torch.float16) and not dropout and varlen:
         return flash
     return padded
+
+
+def alone(layout: Layout, cross: Rectangle | None, fused: bool, biased: bool) -> Attend:
+    """The kind whose numbers for a sequence do not depend on what else is in the batch."""
+    if biased or any(isinstance(one, Rectangle) and one.mask is not None for one in (layout, cross)):
+        raise UsageError(
+            "Within batch_invariant() every sequence attends by itself, which relative positions, masks of pairs or of an "
+            "encoder, caches of padded batches, and labels or answers in padding do not let it: leave padding out with "
+            "lengths=..., say use_cache=False, or leave batch_invariant()."
+        )
+    if isinstance(layout, Rectangle):
+        return padded if fused else eager
+    return by_length if fused else eager_by_length
 
 
 def by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
@@ -285,6 +309,18 @@ def eager(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, 
     """Attention as it is written in the paper, in memory of the length squared."""
     weights = F.dropout(attention_weights(q, k, layout, bias), dropout, training=dropout > 0)
     return layout.from_grid((weights @ layout.to_grid(v).transpose(1, 2)).transpose(1, 2))
+
+
+def eager_by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
+    """As it is written in the paper, the sequences of each length for themselves."""
+    assert isinstance(layout, Packed)
+    contexts, start = [q[:0]], 0
+    for length, same in itertools.groupby(layout.lengths):
+        grid = (len(list(same)), length)
+        part = slice(start, start := start + grid[0] * length)
+        whole = Rectangle(grid, q.device, causal=layout.causal)
+        contexts.append(eager(q[part], k[part], v[part], whole, None, dropout))
+    return torch.cat(contexts)
 
 
 def attention_weights(q: Tensor, k: Tensor, layout: Layout, bias: Tensor | None) -> Tensor:

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from torch_models import LENGTHS, batch, furthest, ours, theirs
+from torch_models import LENGTHS, batch, furthest, ours, settings, theirs
 
+import bertkit
 from bertkit import batch_invariant
 from bertkit.errors import UsageError
 from bertkit.models.torch.packing import Packed, arrange, flash
@@ -176,6 +177,47 @@ def test_the_same_sentence_gives_the_same_bits_in_any_batch() -> None:
             for output in (whole, wider):
                 assert torch.equal(output.prediction_logits[row, :length], alone.prediction_logits[0])
                 assert torch.equal(output.seq_relationship_logits[row], alone.seq_relationship_logits[0])
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", ["BertModel", "BertLMHeadModel", "BertForQuestionAnswering"])
+def test_the_same_bits_by_every_way_that_is_not_refused(name: str, implementation: str) -> None:
+    model = ours(name, hidden_size=96, intermediate_size=384, max_position_embeddings=160)
+    model.set_attn_implementation(implementation)
+    lengths = (150, 9, 33, 33, 1, 64)
+    more = {"use_cache": False} if name == "BertLMHeadModel" else {}
+    mask = (torch.arange(150) < torch.tensor(lengths)[:, None]).long()
+    ids = torch.randint(1, 50, mask.shape, generator=torch.Generator().manual_seed(0)) * mask
+    with torch.no_grad(), batch_invariant():
+        whole = model(ids, mask, **more)[0]
+        packed = model(ids[mask.bool()], lengths=lengths)[0].split(lengths)
+        for row, length in enumerate(lengths):
+            one = model(ids[row : row + 1, :length])[0][0]  # a decoder begins a cache
+            assert torch.equal(whole[row, :length], one)
+            assert torch.equal(packed[row], one)
+
+
+def test_what_would_give_other_bits_is_refused() -> None:
+    ids, mask = batch()
+    base, spans, words = ours("BertModel"), ours("BertForQuestionAnswering"), ours("BertForMaskedLM")
+    decoder, crossed = ours("BertLMHeadModel"), ours("BertLMHeadModel", add_cross_attention=True)
+    relative = bertkit.BertModel(bertkit.BertConfig(**settings("BertModel", position_embedding_type="relative_key")))
+    encoder = {"encoder_hidden_states": torch.zeros(5, 3, 32), "encoder_attention_mask": torch.ones(5, 3)}
+    answers = torch.zeros(5).long()
+    for call in (
+        lambda: relative(ids, mask),
+        lambda: base(ids, mask[:, None] * mask[:, :, None]),
+        lambda: decoder.eval()(ids, mask),
+        lambda: crossed(ids, **encoder),
+        lambda: words(ids, mask, labels=ids),
+        lambda: spans(ids, mask, start_positions=answers, end_positions=answers),
+    ):
+        call()
+        with (
+            batch_invariant(),
+            pytest.raises(UsageError, match=r"leave padding out with lengths=..., say use_cache=False"),
+        ):
+            call()
 
 
 def test_dropout_has_the_right_statistics_and_a_seed() -> None:
