@@ -635,13 +635,15 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         loss = None
         if start_positions is not None and end_positions is not None:
             of_rows = layout.to_grid(logits)
-            if isinstance(layout, Packed):
-                of_rows = of_rows.masked_fill(~layout.mask[:, 0, -1, :, None], -torch.inf)
             beyond = of_rows.shape[1]
             starts, ends = (
-                torch.as_tensor(positions, device=of_rows.device).clamp(0, beyond)
+                torch.as_tensor(positions, device=of_rows.device).flatten().clamp(0, beyond)
                 for positions in (start_positions, end_positions)
             )
+            if isinstance(layout, Packed):  # a row ends with its tokens
+                real = layout.mask[:, 0, -1]
+                of_rows = of_rows.masked_fill(~real[..., None], -torch.inf)
+                starts, ends = (places.masked_fill(places >= real.sum(1), beyond) for places in (starts, ends))
             loss = cross_entropy(of_rows[..., 0], starts, beyond) / 2 + cross_entropy(of_rows[..., 1], ends, beyond) / 2
         output = QuestionAnsweringModelOutput(
             loss=loss,

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -65,9 +65,11 @@ class BertPreTrainedModel(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         if not isinstance(config, BertConfig):
+            kind, name = type(config), type(self).__name__
+            came = repr(config) if isinstance(config, str) else f"a {kind.__name__} of {kind.__module__}"
             raise UsageError(
-                f"{type(self).__name__} is made of a BertConfig, not of {config!r}: for trained weights write "
-                f"{type(self).__name__}.from_pretrained(name)."
+                f"{name} is made of a bertkit.BertConfig, not of {came}: for trained weights write "
+                f"{name}.from_pretrained(name); another library's becomes ours by BertConfig.from_dict(config.to_dict())."
             )
         self.config = config
         self._attention = _attention(getattr(config, "attn_implementation", None))
@@ -86,8 +88,17 @@ class BertPreTrainedModel(nn.Module):
     # Weights from files and to files.
 
     @classmethod
-    def from_config(cls, config: BertConfig, *, attn_implementation: str | None = None, dtype: Any = None) -> Any:
-        """A model with random weights."""
+    def from_config(
+        cls,
+        config: BertConfig,
+        *,
+        attn_implementation: str | None = None,
+        dtype: str | torch.dtype | None = None,
+        torch_dtype: str | torch.dtype | None = None,
+        trust_remote_code: bool = False,
+    ) -> Any:
+        """A model with random weights. No code is ever run, whatever trust_remote_code says."""
+        dtype = dtype if torch_dtype is None else torch_dtype
         model = cls(copy.deepcopy(config))
         if attn_implementation:
             model.set_attn_implementation(attn_implementation)
@@ -96,9 +107,9 @@ class BertPreTrainedModel(nn.Module):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
-        *,
+        pretrained_model_name_or_path: str | os.PathLike[str],
         config: BertConfig | str | os.PathLike[str] | None = None,
+        *,
         dtype: str | torch.dtype | None = None,
         torch_dtype: str | torch.dtype | None = None,
         device_map: str | int | torch.device | Mapping[str, Any] | None = None,
@@ -119,11 +130,16 @@ class BertPreTrainedModel(nn.Module):
         trust_remote_code: bool = False,
         weights_only: bool = True,
         low_cpu_mem_usage: bool = True,
+        max_memory: Mapping[Any, Any] | None = None,
+        offload_folder: str | os.PathLike[str] | None = None,
+        key_mapping: Mapping[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,
         **overrides: Any,
     ) -> Any:
         """A trained model, in evaluation mode.
 
-        name: a directory, a file, a Hub id or a built-in model, whose files may be of any format (see `load_checkpoint`).
+        pretrained_model_name_or_path: a directory, a file, a Hub id or a built-in model, whose files may be of any format (see
+        `load_checkpoint`).
         dtype (torch_dtype): of the parameters; float32 when left out; "auto" takes that of the files.
         device_map: "auto" (a GPU where there is one), "cpu", 0, "cuda:0", a device, or {"": one of these}.
         attn_implementation: "sdpa" (fused, the default) or "eager".
@@ -132,13 +148,18 @@ class BertPreTrainedModel(nn.Module):
         overrides: fields of the configuration, such as num_labels=3.
 
         The parameters are the mapped file itself, where its type is the one asked for: nothing is copied, and nothing is drawn
-        that the file has. trust_remote_code, weights_only and low_cpu_mem_usage change nothing: no code is ever run, and memory
-        is always spared.
+        that the file has. trust_remote_code, weights_only, low_cpu_mem_usage, max_memory and offload_folder change nothing: no
+        code is ever run, memory is always spared, and a model lies on one device.
 
         Such as BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16").
         """
+        if key_mapping or proxies:
+            raise UsageError(
+                "from_pretrained renames nothing and asks the Hub as the system does: in place of key_mapping give state_dict "
+                "with the names that are meant, in place of proxies set the environment variable HTTPS_PROXY."
+            )
         place = locate(
-            name,
+            pretrained_model_name_or_path,
             revision=revision,
             subfolder=subfolder,
             cache_dir=cache_dir,
@@ -272,17 +293,21 @@ class BertPreTrainedModel(nn.Module):
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
         variant: str | None = None,
-        **to: Any,
+        push_to_hub: bool = False,
+        save_function: Callable[..., Any] | None = None,
+        token: str | bool | None = None,
+        save_peft_format: bool = True,
     ) -> None:
         """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
 
         state_dict: the weights to write in place of the model's own, by the names that `state_dict()` gives.
         max_shard_size: "5GB"; above it the weights are split into several files with an index.
+        save_function, token and save_peft_format change nothing: files are written by us, whole or not at all.
         Other formats: `bertkit.convert`.
         """
-        if to:
+        if push_to_hub:
             raise UsageError(
-                f"save_pretrained has no {next(iter(to))!r}: to share a model, upload the directory that it writes."
+                "push_to_hub=True is not done here: to share a model, upload the directory that is written."
             )
         if not safe_serialization:
             raise UsageError(

@@ -127,6 +127,31 @@ def test_options_of_from_pretrained(tmp_path: Path) -> None:
         ours("BertModel").save_pretrained(tmp_path, safe_serialization=False)
 
 
+def test_calls_as_they_are_written_for_transformers(tmp_path: Path) -> None:
+    model, config = ours("BertModel"), BertConfig(**settings("BertModel"))
+    model.save_pretrained(
+        tmp_path, is_main_process=True, save_function=torch.save, push_to_hub=False, token=None, save_peft_format=True
+    )
+    inert = {"max_memory": {0: "1GB"}, "offload_folder": "x", "key_mapping": None, "proxies": None}
+    for kind in (BertModel, bertkit.AutoModel):
+        for again in (
+            kind.from_pretrained(pretrained_model_name_or_path=tmp_path, trust_remote_code=True, **inert),
+            kind.from_pretrained(tmp_path, config),
+        ):
+            assert torch.equal(again.pooler.dense.weight, model.pooler.dense.weight)
+        assert kind.from_config(config, torch_dtype=torch.float16, trust_remote_code=True).dtype == torch.float16
+    their = transformers.BertConfig(**settings("BertModel"))
+    with pytest.raises(UsageError, match=r"BertConfig of transformers\..*BertConfig.from_dict\(config.to_dict\(\)\)"):
+        BertModel(their)
+    assert BertModel(BertConfig.from_dict(their.to_dict())).config.hidden_size == 32
+    with pytest.raises(UsageError, match="HTTPS_PROXY"):
+        BertModel.from_pretrained(tmp_path, proxies={"https": "localhost"})
+    with pytest.raises(UsageError, match="give state_dict"):
+        BertModel.from_pretrained(tmp_path, key_mapping={"a": "b"})
+    with pytest.raises(UsageError, match="upload the directory"):
+        model.save_pretrained(tmp_path, push_to_hub=True)
+
+
 def test_loading_copies_nothing_and_draws_nothing(tmp_path: Path) -> None:
     ours("BertModel").save_pretrained(tmp_path)
     torch.manual_seed(0)
