@@ -134,7 +134,6 @@ class BertSelfAttention(nn.Module):
     def __init__(self, config: BertConfig, layer: int, cross: bool = False) -> None:
         super().__init__()
         self.head_size = config.hidden_size // config.num_attention_heads
-        self.layer = layer
         self.cross = cross
         self.heads = list(range(config.num_attention_heads) if cross else kept_heads(config, layer))
         width = len(self.heads) * self.head_size
@@ -148,29 +147,29 @@ class BertSelfAttention(nn.Module):
                 2 * config.max_position_embeddings - 1, self.head_size, device="meta"
             )
 
-    def forward(self, x: Tensor, run: Run) -> Tensor:
+    def forward(self, x: Tensor, run: Run, layer: int) -> Tensor:
         """[T, H] -> [T, A * D]."""
         layout = run.cross if self.cross else run.layout
         assert layout is not None
         q = self.query(x).unflatten(1, (-1, self.head_size))
         if self.cross or run.cache is not None or run.keeps_cache:
-            k, v = self.keys_and_values(x, run)
+            k, v = self.keys_and_values(x, run, layer)
         else:
             k, v = self.key(x).unflatten(1, (-1, self.head_size)), self.value(x).unflatten(1, (-1, self.head_size))
         bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k, layout)
         context = run.attend(q, k, v, layout, bias, self.attention_dropout if self.training else 0.0)
-        of_heads = None if run.head_mask is None else run.head_mask[self.layer, self.heads][:, None]  # [A, 1]
+        of_heads = None if run.head_mask is None else run.head_mask[layer, self.heads][:, None]  # [A, 1]
         if of_heads is not None:
             context = context * of_heads
-        if self.layer in run.weights_of:
+        if layer in run.weights_of:
             weights = attention_weights(q, k, layout, bias)
             weights = weights if of_heads is None else weights * of_heads[..., None]
-            (run.cross_weights if self.cross else run.weights)[self.layer] = layout.weights(weights)
+            (run.cross_weights if self.cross else run.weights)[layer] = layout.weights(weights)
         return context.flatten(1)
 
-    def keys_and_values(self, x: Tensor, run: Run) -> tuple[Tensor, Tensor]:
+    def keys_and_values(self, x: Tensor, run: Run, layer: int) -> tuple[Tensor, Tensor]:
         """[T, A, D] each: of the tokens, those in the cache before them, or of the encoder's states."""
-        past = run.cache[self.layer][2 * self.cross :] if run.cache else ()
+        past = run.cache[layer][2 * self.cross :] if run.cache else ()
         if self.cross and past:  # the encoder's states stay the same from step to step
             k, v = past[0].transpose(1, 2), past[1].transpose(1, 2)
         else:
@@ -183,7 +182,7 @@ class BertSelfAttention(nn.Module):
             k, v = run.layout.to_grid(k), run.layout.to_grid(v)
             k, v = joined(past[0] if past else None, k), joined(past[1] if past else None, v)
         if run.keeps_cache:
-            run.new_cache[self.layer] += (k.transpose(1, 2), v.transpose(1, 2))
+            run.new_cache[layer] += (k.transpose(1, 2), v.transpose(1, 2))
         return k.flatten(0, 1), v.flatten(0, 1)
 
     def distance_bias(self, q: Tensor, k: Tensor, layout: Layout) -> Tensor:
@@ -221,9 +220,9 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config, layer, cross)
         self.output = BertResidual(self.self.query.out_features, config)
 
-    def forward(self, x: Tensor, run: Run, wanted: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, run: Run, layer: int, wanted: Tensor | None = None) -> Tensor:
         """[T, H] -> [T, H], or [K, H] of the tokens that are wanted."""
-        context = self.self(x, run)
+        context = self.self(x, run, layer)
         if wanted is not None:
             context, x = context[wanted], x[wanted]
         return self.output(context, x)
@@ -261,11 +260,11 @@ class BertLayer(nn.Module):
         self.output = BertResidual(config.intermediate_size, config)
         self.chunk = config.chunk_size_feed_forward
 
-    def forward(self, x: Tensor, run: Run, wanted: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, run: Run, layer: int, wanted: Tensor | None = None) -> Tensor:
         """[T, H] -> [T, H], or [K, H] of the tokens that are wanted."""
-        x = self.attention(x, run, wanted)
+        x = self.attention(x, run, layer, wanted)
         if run.cross is not None:
-            x = self.crossattention(x, run)
+            x = self.crossattention(x, run, layer)
         if self.chunk:
             return torch.cat([self.output(self.intermediate(part), part) for part in x.split(self.chunk)])
         return self.output(self.intermediate(x), x)
@@ -287,7 +286,7 @@ class BertEncoder(nn.Module):
                 run.states.append(x)
             again = self.training and self.computed_again and i % self.computed_again == 0
             wanted = alone if i == len(self.layer) - 1 else None
-            x = checkpoint(layer, x, run, wanted, use_reentrant=False) if again else layer(x, run, wanted)
+            x = checkpoint(layer, x, run, i, wanted, use_reentrant=False) if again else layer(x, run, i, wanted)
         if run.states is not None:
             run.states.append(x)
         return x if run.wanted is None or alone is not None else x[run.wanted]
@@ -453,7 +452,7 @@ class BertModel(BertPreTrainedModel):
         encoder_states: Tensor | None,
         encoder_mask: Tensor | None,
     ) -> Run:
-        config, layers, layout = self.config, self.config.num_hidden_layers, inputs.layout
+        config, layers, layout = self.config, len(self.encoder.layer), inputs.layout
         asked = config.output_attentions if output_attentions is None else output_attentions
         try:
             weights_of = set(range(layers if asked else 0) if isinstance(asked, bool) else map(operator.index, asked))

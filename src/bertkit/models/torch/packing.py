@@ -170,9 +170,9 @@ class Rectangle:
         out then; where it cannot, such a position sees everybody.
         """
         blind = False
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not torch.jit.is_tracing():  # type: ignore[attr-defined]
             sees = mask.any(-1, keepdim=True)
-            if ask or (mask.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()):  # type: ignore[attr-defined]
+            if ask or (mask.device.type == "cpu" and not torch.compiler.is_compiling()):
                 blind = not bool(sees.all())
             else:
                 mask = mask | ~sees

@@ -442,6 +442,10 @@ class BertPreTrainedModel(nn.Module):
         """
         if offload:
             raise UsageError("offload=True is not for BERT, whose layers fit: leave it out.")
+        if not isinstance(every_n_layers, int) or every_n_layers < 1:
+            raise UsageError(
+                f"every_n_layers is {every_n_layers!r}, and must be 1 for all layers, 2 for every other, ..."
+            )
         self.base_model.encoder.computed_again = every_n_layers
 
     def gradient_checkpointing_disable(self) -> None:

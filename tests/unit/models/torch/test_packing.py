@@ -7,7 +7,7 @@ from torch_models import LENGTHS, batch, furthest, ours, settings, theirs
 import bertkit
 from bertkit import batch_invariant
 from bertkit.errors import UsageError
-from bertkit.models.torch.packing import Packed, arrange, flash
+from bertkit.models.torch.packing import Packed, Rectangle, arrange, flash
 
 TOLERANCE = 1e-5
 
@@ -361,6 +361,19 @@ def test_labels_that_are_none_are_refused() -> None:
         with pytest.raises(UsageError, match=sentence):
             call()
     assert rows.config.problem_type is None
+
+
+@pytest.mark.parametrize("compiling", [True, False])
+def test_who_sees_nobody_is_told_where_that_can_be_asked(compiling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler cannot be asked: there such a position sees everybody, as long as gradients are computed."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
+    mask = torch.tensor([[[[True, False]]], [[[False, False]]]])
+    layout = Rectangle.masked((2, 2), None, mask)
+    assert layout.blind != compiling
+    assert layout.mask.tolist() == [[[[True, False]]], [[[compiling, compiling]]]]
+    with torch.no_grad():
+        layout = Rectangle.masked((2, 2), None, mask)
+    assert not layout.blind and layout.mask is mask
 
 
 def test_a_packed_batch_of_no_tokens_needs_no_kernel() -> None:

@@ -370,6 +370,12 @@ def test_resizing_the_vocabulary(tied: bool) -> None:
     assert furthest(model(ids, mask).logits, before) < 1e-6
     with pytest.raises(UsageError, match="no place for the padding token"):
         model.resize_token_embeddings(0)
+    for wrong in ({"new_num_tokens": 3.5}, {"new_num_tokens": "60"}, {"pad_to_multiple_of": -8}):
+        with pytest.raises(UsageError, match="must be a whole number"):
+            model.resize_token_embeddings(**wrong)
+    for wrong in (-1, 0, 2.5):
+        with pytest.raises(UsageError, match="every_n_layers is"):
+            model.gradient_checkpointing_enable(every_n_layers=wrong)
 
 
 def test_other_embeddings_can_be_set() -> None:
@@ -422,9 +428,25 @@ def test_pruned_heads(tmp_path: Path) -> None:
         )
         < 1e-5
     )
-    for wrong in ({5: [0]}, {0: [9]}, {1: [0, 1, 2, 3]}):
+    before = model.state_dict().keys(), model.config.pruned_heads
+    for wrong in ({5: [0]}, {0: [9]}, {1: [0, 1, 2, 3]}, {1: [1], 0: [9]}, {0: 1}, [0], {0: [1.0]}):
         with pytest.raises(UsageError, match="layer|Layer"):
             model.prune_heads(wrong)
+    assert before == (model.state_dict().keys(), model.config.pruned_heads)
+    assert model.bert.encoder.layer[1].attention.self.query.weight.shape == (32, 32)
+
+
+def test_the_last_layers_alone() -> None:
+    """Cut out by hand: they are numbered as they stand now."""
+    model = ours("BertModel", is_decoder=True)
+    ids, mask = batch()
+    model.encoder.layer = model.encoder.layer[1:]
+    model.config.num_hidden_layers = 2
+    got = model(ids, mask, output_attentions=True, head_mask=torch.rand(2, 4))
+    assert [weights.shape for weights in got.attentions] == [(5, 4, 17, 17)] * 2
+    assert len(got.past_key_values) == 2
+    step = model(ids[:, 16:], past_key_values=model(ids[:, :16]).past_key_values)
+    assert furthest(step.last_hidden_state[:, 0], model(ids).last_hidden_state[:, 16]) < 1e-5
 
 
 @pytest.mark.parametrize("every", [1, 2])
