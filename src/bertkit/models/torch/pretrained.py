@@ -346,7 +346,7 @@ class BertPreTrainedModel(nn.Module):
         if predictions is None:
             return
         if self.config.tie_word_embeddings:
-            predictions.decoder.weight = self.base_model.embeddings.word_embeddings.weight
+            predictions.decoder.weight = getattr(self, self.base_model_prefix).embeddings.word_embeddings.weight
         predictions.decoder.bias = predictions.bias
 
     # The model as a whole.
