@@ -41,13 +41,23 @@ def test_reading_a_checkpoint(tmp_path: Path) -> None:
     assert len({file for file, _ in path}) <= 7, path
 
 
-@pytest.mark.parametrize("name", ["BertForMaskedLM", "BertForSequenceClassification", "BertForTokenClassification"])
+@pytest.mark.parametrize("name", torch_models.CLASSES)
 def test_forward_with_loss(name: str) -> None:
     """Of a padded batch: 20 functions in 4 files."""
     model = torch_models.ours(name).train()
     ids, mask = torch_models.batch()
-    labels = torch.tensor([0, 1, 2, 0, 1]) if "Sequence" in name else (ids % 3).masked_fill(mask == 0, -100)
-    path = passed_through(lambda: model(ids, mask, labels=labels))
+    words, of_rows = (ids % 3).masked_fill(mask == 0, -100), torch.tensor([0, 1, 1, 0, 1])
+    labels = {
+        "BertModel": {},
+        "BertForPreTraining": {"labels": words, "next_sentence_label": of_rows},
+        "BertForMultipleChoice": {"labels": torch.tensor([1])},
+        "BertForNextSentencePrediction": {"labels": of_rows},
+        "BertForSequenceClassification": {"labels": of_rows},
+        "BertForQuestionAnswering": {"start_positions": of_rows, "end_positions": of_rows + 1},
+    }.get(name, {"labels": words})
+    if name == "BertForMultipleChoice":
+        ids, mask = ids[None], mask[None]
+    path = passed_through(lambda: model(ids, mask, **labels))
     assert len(path) <= 20, path
     assert len({file for file, _ in path}) <= 4, path
 

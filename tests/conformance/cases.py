@@ -111,8 +111,8 @@ def cases() -> dict[str, Case]:
     pairs = mask[:, None] * mask[:, :, None] * (numbers("pairs", 0, 3, (ROWS, LENGTH, LENGTH)) > 0)
     blind = {"attention_mask": pairs.copy()}
     pairs |= np.eye(LENGTH, dtype=int)
-    # Who sees nobody sees all alike. Fused attention has no right gradient there, and nobody needs one.
-    add("mask of pairs, some see nobody", inputs=base | blind, only4=True, differentiable=False)
+    # Who sees nobody sees all alike, and fused attention has no right gradient there.
+    add("mask of pairs, some see nobody", inputs=base | blind, only4=True)
     add("mask of pairs", inputs=base | {"attention_mask": pairs}, only4=True)
     add("mask of pairs, decoder", given={"is_decoder": True}, inputs=base | {"attention_mask": pairs}, only4=True)
     add("positions", inputs=base | right | {"position_ids": numbers("positions", 0, 12, (ROWS, LENGTH))})
@@ -161,6 +161,8 @@ def cases() -> dict[str, Case]:
     add("crossed and masked", "LMHeadModel", both, inputs=lm | encoder | seen, cached=True)
     add("no decoder", "LMHeadModel", inputs=lm)
     add("labels on padding", "LMHeadModel", decoder, inputs=base | right | labels("LMHeadModel"))
+    before = {"attention_mask": left}  # the last padding tells the first word, and sees nobody
+    add("left padding", "LMHeadModel", decoder, inputs=base | before | labels("LMHeadModel", before))
     # Heads and losses.
     add("labels on padding", "ForMaskedLM", inputs=base | right | labels("ForMaskedLM"))
     add("no labels", "ForMaskedLM", inputs=base | right)
@@ -170,6 +172,9 @@ def cases() -> dict[str, Case]:
     add("no label of the pair", "ForPreTraining", inputs=base | right | {"labels": masked["labels"]})
     add("no label of words", "ForPreTraining", inputs=base | {"next_sentence_label": masked["next_sentence_label"]})
     add("labels on padding", "ForTokenClassification", inputs=base | right | labels("ForTokenClassification"))
+    empty = {"attention_mask": mask * np.array([[1], [0], [1]])}
+    for head in ("ForTokenClassification", "ForQuestionAnswering"):
+        add("row of padding, labels on padding", head, inputs=base | empty | labels(head))
     classes, shape = "ForSequenceClassification", (ROWS, 3)
     real, yes = states("numbers", 3)[:, 0, :3], numbers("yes", 0, 2, shape).astype(np.float32)
     for kind, given, wanted in (

@@ -71,7 +71,7 @@ def save_checkpoint(
     match to:
         case "safetensors":
             named = _bare(_with_second_bias(kept, config), head, "bert.")
-            written = _save_safetensors(directory, named, byte_count(max_shard_size), variant, on_bytes)
+            written = save_safetensors(directory, named, byte_count(max_shard_size), variant, on_bytes)
         case "google":
             written = _save_google(directory, _spelled(kept, parameters, "google"), config, on_bytes)
         case "h5":
@@ -125,9 +125,14 @@ def _with_second_bias(tensors: Tensors, config: BertConfig) -> Tensors:
     return {**tensors, "cls.predictions.decoder.bias": tensors["cls.predictions.bias"]}
 
 
-def _save_safetensors(
-    directory: Path, tensors: Tensors, shard_size: int, variant: str | None, on_bytes: OnBytes
+def save_safetensors(
+    directory: Path,
+    tensors: Tensors,
+    shard_size: int,
+    variant: str | None = None,
+    on_bytes: OnBytes = lambda count: None,
 ) -> list[Path]:
+    """Write tensors of any names as safetensors, split above `shard_size`, and return the files."""
     stem = f"model.{variant}" if variant else "model"
     shards = _shards(tensors, shard_size)
     if len(shards) == 1:

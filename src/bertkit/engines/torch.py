@@ -78,9 +78,7 @@ class TorchEngine:
             inputs = arrange(self._tensor(batch.input_ids), None, types, None, None, batch.lengths.tolist())
             inputs.wanted = self._wanted(batch, want, inputs.layout)
             last_only = inputs.wanted is None and layers == [self.config.num_hidden_layers]
-            states = self._body(
-                inputs, output_hidden_states=bool(layers) and not last_only, output_attentions=False, return_dict=True
-            )
+            states = self._body(inputs, output_hidden_states=bool(layers) and not last_only, output_attentions=False)
             outputs = self._answers(batch, want, states, inputs.layout)
             for layer in layers:
                 state = inputs.layout.unpack(states.last_hidden_state) if last_only else states.hidden_states[layer]

@@ -20,9 +20,11 @@ class _Auto:
         raise UsageError(f"{name} is made by {name}.from_pretrained(name) or {name}.from_config(config).")
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], **options: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], config: Any = None, **options: Any
+    ) -> Any:
         """As `from_pretrained` of the BERT class that this stands for."""
-        return cls.made.from_pretrained(name, **options)
+        return cls.made.from_pretrained(pretrained_model_name_or_path, config, **options)
 
     @classmethod
     def from_config(cls, config: BertConfig, **options: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -84,42 +84,51 @@ class BertNextSentenceHead(nn.Module):
 # -------------------------------------------------------------------------------------------------------------------- losses
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over the labels that are not -100. logits: [..., C], labels: [...]."""
-    return F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORED)
+def cross_entropy(logits: Tensor, labels: Tensor, ignored: int = IGNORED) -> Tensor:
+    """Mean over the labels that are not `ignored`. logits: [n, C], labels: n of them."""
+    try:
+        return F.cross_entropy(logits.float(), labels.flatten(), ignore_index=ignored)
+    except (AttributeError, IndexError, RuntimeError, ValueError) as error:
+        sentence = _unfit(logits, labels, ignored, beyond=isinstance(error, IndexError))
+        if not sentence:
+            raise
+        raise UsageError(sentence) from error
 
 
-def vocabulary_loss(predict: Callable[[Tensor], Tensor], x: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of the words at labelled tokens, which are the only ones that are predicted. x: [T, H], labels: [T]."""
-    if not torch.compiler.is_compiling():  # which wants shapes that do not depend on numbers
-        labelled = (labels != IGNORED).nonzero()[:, 0]
-        x, labels = x[labelled], labels[labelled]
-    return F.cross_entropy(predict(x).float(), labels, ignore_index=IGNORED)
+def _unfit(logits: Tensor, labels: object, ignored: int, beyond: bool) -> str:
+    """What is said of labels that are none; nothing if they are not what is wrong. beyond: one is none of the classes."""
+    if not isinstance(labels, Tensor):
+        return f"Labels came as {type(labels).__name__}, and must be a tensor: torch.tensor(labels)."
+    if labels.dtype != torch.long:
+        return f"Labels are of {labels.dtype}, and must be numbers of classes here: labels.long()."
+    if labels.numel() != len(logits):
+        return f"Labels have the shape {list(labels.shape)}, and must be {len(logits)}: one for each row of the logits."
+    counted = labels[labels != ignored]
+    classes = f"Labels are 0 to {logits.shape[-1] - 1}, or {ignored} for none"
+    return f"{classes}; {counted.min()} to {counted.max()} came." if beyond else ""
 
 
-def classification_loss(config: BertConfig, logits: Tensor, labels: Tensor) -> Tensor:
-    """The loss of `config.problem_type`, which the first labels tell where nobody has. logits: [B, C], labels: [B] or [B, C]."""
-    if config.problem_type is None:
-        whole = not labels.is_floating_point()
-        kinds = "single_label_classification" if whole else "multi_label_classification"
-        config.problem_type = "regression" if config.num_labels == 1 else kinds
-    if config.problem_type == "regression":
-        return F.mse_loss(logits.squeeze().float(), labels.squeeze().float())
-    if config.problem_type == "single_label_classification":
-        return F.cross_entropy(logits.float(), labels.view(-1), ignore_index=IGNORED)
-    return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
+def word_scores(
+    predict: nn.Module, x: Tensor, labels: Tensor | None, layout: Layout
+) -> tuple[Tensor | None, Tensor | Later]:
+    """The loss, and the scores of every word for every token, [*outer, V]. x: [T, H], labels: [T].
 
-
-def for_all(predict: nn.Module, x: Tensor, layout: Layout, now: bool) -> Tensor | Later:
-    """Scores of every word for every token, [*outer, V]: now, or when somebody reads them, as of the time of the forward."""
-    if now or torch.compiler.is_compiling():
-        return layout.unpack(predict(x))
+    With labels, those tokens alone are scored that have one; all when somebody reads them, as of the time of the forward.
+    """
+    if labels is None:
+        return None, layout.unpack(predict(x))
+    if torch.compiler.is_compiling():  # which wants shapes that do not depend on numbers
+        scores = predict(x)
+        return cross_entropy(scores, labels), layout.unpack(scores)
+    labelled = (labels != IGNORED).nonzero()[:, 0]
+    loss = cross_entropy(predict(x[labelled]), labels[labelled])
     grad, kind = torch.is_grad_enabled(), x.device.type
     cast, cast_type = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
-    versions = list(map(_version, predict.parameters()))
+    parameters = [parameter for parameter in predict.parameters() if not parameter.is_inference()]
+    versions = list(map(_version, parameters))
 
     def compute() -> Tensor:
-        if versions != list(map(_version, predict.parameters())):
+        if versions != list(map(_version, parameters)):
             raise UsageError(
                 "The weights have changed since this forward, and its logits were not read before: read outputs.logits "
                 "before optimizer.step()."
@@ -127,25 +136,30 @@ def for_all(predict: nn.Module, x: Tensor, layout: Layout, now: bool) -> Tensor 
         with torch.set_grad_enabled(grad), torch.autocast(kind, cast_type, enabled=cast):
             return layout.unpack(predict(x))
 
-    return Later(compute)
+    return loss, Later(compute)
 
 
-def position_loss(scores: Tensor, positions: Tensor, layout: Layout) -> Tensor:
-    """Cross entropy of one position among those of its row. scores: [T], positions: [B] or [B, 1]."""
-    of_rows = layout.to_grid(scores).float()
-    if isinstance(layout, Packed):
-        of_rows = of_rows.masked_fill(~layout.mask[:, 0, -1], -torch.inf)
-    beyond = of_rows.shape[1]
-    return F.cross_entropy(of_rows, positions.view(-1).clamp(0, beyond), ignore_index=beyond)
-
-
-def following(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
-    """The label of the token after each, -100 after the last one of a sequence. labels: [B, L], or [T] with lengths."""
-    shifted = F.pad(labels[..., 1:], (0, 1), value=IGNORED)
-    if lengths is not None:
-        lasts = torch.as_tensor(lengths, device=labels.device).cumsum(0) - 1
-        shifted = shifted.index_fill(0, lasts[lasts >= 0], IGNORED)
-    return shifted
+def classification_loss(config: BertConfig, logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss of `config.problem_type`, which the first labels tell where nobody has. logits: [B, C], labels: [B] or [B, C]."""
+    kind = config.problem_type
+    if kind is None:
+        several = isinstance(labels, Tensor) and labels.is_floating_point()
+        kind = "multi_label_classification" if several else "single_label_classification"
+        kind = "regression" if config.num_labels == 1 else kind
+    if kind == "single_label_classification":
+        loss = cross_entropy(logits, labels)
+    else:
+        wanted = logits.squeeze() if kind == "regression" else logits
+        given = labels.squeeze() if kind == "regression" and isinstance(labels, Tensor) else labels
+        if getattr(given, "shape", None) != wanted.shape:
+            came = list(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+            raise UsageError(
+                f"Labels are {came}, and must be a tensor {list(logits.shape)}, as problem_type={kind!r} has them."
+            )
+        measure = F.mse_loss if kind == "regression" else F.binary_cross_entropy_with_logits
+        loss = measure(wanted.float(), given.float())
+    config.problem_type = kind
+    return loss
 
 
 # ------------------------------------------------------------------------------------------------------------------- classes
@@ -200,17 +214,13 @@ class BertForPreTraining(BertPreTrainedModel):
             head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
         )
-        x, predict = states["last_hidden_state"], self.cls.predictions
-        related = self.cls.seq_relationship(states["pooler_output"])
-        loss = None
-        if inputs.labels is not None and next_sentence_label is not None:
-            loss = vocabulary_loss(predict, x, inputs.labels)
-            loss = loss + cross_entropy(related, next_sentence_label.view(-1))
+        related = self.cls.seq_relationship(states.pooler_output)
+        told = None if next_sentence_label is None else inputs.labels
+        loss, scores = word_scores(self.cls.predictions, states.last_hidden_state, told, inputs.layout)
         output = BertForPreTrainingOutput(
-            loss=loss,
-            prediction_logits=for_all(predict, x, inputs.layout, now=loss is None),
+            loss=None if loss is None else loss + cross_entropy(related, next_sentence_label),  # type: ignore[arg-type]
+            prediction_logits=scores,
             seq_relationship_logits=related,
             hidden_states=states.hidden_states,
             attentions=states.attentions,
@@ -262,13 +272,11 @@ class BertForMaskedLM(BertPreTrainedModel):
             head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
         )
-        x, predict = states["last_hidden_state"], self.cls.predictions
-        loss = None if inputs.labels is None else vocabulary_loss(predict, x, inputs.labels)
+        loss, scores = word_scores(self.cls.predictions, states.last_hidden_state, inputs.labels, inputs.layout)
         output = MaskedLMOutput(
             loss=loss,
-            logits=for_all(predict, x, inputs.layout, now=loss is None),
+            logits=scores,
             hidden_states=states.hidden_states,
             attentions=states.attentions,
         )
@@ -323,7 +331,7 @@ class BertLMHeadModel(BertPreTrainedModel):
             past_key_values,
             use_cache,
             encoder_hidden_states,
-            None if labels is None else following(labels, lengths),
+            labels,
         )
         states = self.bert(
             inputs,
@@ -334,13 +342,11 @@ class BertLMHeadModel(BertPreTrainedModel):
             use_cache=keeps_cache,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
         )
-        x, predict = states["last_hidden_state"], self.cls.predictions
-        loss = None if inputs.labels is None else vocabulary_loss(predict, x, inputs.labels)
+        loss, scores = word_scores(self.cls.predictions, states.last_hidden_state, inputs.labels, inputs.layout)
         output = CausalLMOutputWithCrossAttentions(
             loss=loss,
-            logits=for_all(predict, x, inputs.layout, now=loss is None),
+            logits=scores,
             past_key_values=states.past_key_values,
             hidden_states=states.hidden_states,
             attentions=states.attentions,
@@ -397,11 +403,10 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
             head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
         )
-        logits = self.cls.seq_relationship(states["pooler_output"])
+        logits = self.cls.seq_relationship(states.pooler_output)
         output = NextSentencePredictorOutput(
-            loss=None if labels is None else cross_entropy(logits, labels.view(-1)),
+            loss=None if labels is None else cross_entropy(logits, labels),
             logits=logits,
             hidden_states=states.hidden_states,
             attentions=states.attentions,
@@ -448,9 +453,8 @@ class BertForSequenceClassification(BertPreTrainedModel):
             head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
         )
-        logits = self.classifier(self.dropout(states["pooler_output"]))
+        logits = self.classifier(self.dropout(states.pooler_output))
         output = SequenceClassifierOutput(
             loss=None if labels is None else classification_loss(self.config, logits, labels),
             logits=logits,
@@ -494,15 +498,20 @@ class BertForMultipleChoice(BertPreTrainedModel):
         """
         if lengths is not None:
             lengths = torch.as_tensor(lengths)
+            if lengths.dim() != 2:
+                raise UsageError(f"lengths are [batch, choices] here, such as [[3, 5]], not {list(lengths.shape)}.")
             choices, lengths = lengths.shape[1], lengths.flatten()
         else:
-            given = input_ids if inputs_embeds is None else inputs_embeds
-            if given is None or given.dim() < 3:
-                raise UsageError("BertForMultipleChoice takes input_ids of the shape [batch, choices, length].")
-            choices = given.shape[1]
+            every = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+            sides = [tuple(getattr(x, "shape", ())[:2]) for x in every if x is not None]
+            if any(len(getattr(x, "shape", ())) < 3 for x in every if x is not None) or len(set(sides)) != 1:
+                raise UsageError(
+                    "BertForMultipleChoice takes input_ids and their like as tensors [batch, choices, length], with a batch "
+                    f"and choices that are the same for all; these began with {sides}."
+                )
+            choices = sides[0][1]
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds = (
-                None if x is None else x.flatten(0, 1)
-                for x in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+                None if x is None else x.flatten(0, 1) for x in every
             )
         inputs = arrange(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, firsts_only=True
@@ -512,9 +521,8 @@ class BertForMultipleChoice(BertPreTrainedModel):
             head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
         )
-        logits = self.classifier(self.dropout(states["pooler_output"])).view(-1, choices)
+        logits = self.classifier(self.dropout(states.pooler_output)).view(-1, choices)
         output = MultipleChoiceModelOutput(
             loss=None if labels is None else cross_entropy(logits, labels),
             logits=logits,
@@ -566,7 +574,6 @@ class BertForTokenClassification(BertPreTrainedModel):
             head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
         )
         logits = self.classifier(self.dropout(states.last_hidden_state))
         output = TokenClassifierOutput(
@@ -623,19 +630,25 @@ class BertForQuestionAnswering(BertPreTrainedModel):
             head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
         )
-        logits = self.qa_outputs(states.last_hidden_state)
-        start, end = logits[:, 0], logits[:, 1]
+        logits, layout = self.qa_outputs(states.last_hidden_state), inputs.layout
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = (
-                position_loss(start, start_positions, inputs.layout) + position_loss(end, end_positions, inputs.layout)
-            ) / 2
+            of_rows = layout.to_grid(logits)
+            beyond = of_rows.shape[1]
+            starts, ends = (
+                torch.as_tensor(positions, device=of_rows.device).flatten().clamp(0, beyond)
+                for positions in (start_positions, end_positions)
+            )
+            if isinstance(layout, Packed):  # a row ends with its tokens
+                real = layout.mask[:, 0, -1]
+                of_rows = of_rows.masked_fill(~real[..., None], -torch.inf)
+                starts, ends = (places.masked_fill(places >= real.sum(1), beyond) for places in (starts, ends))
+            loss = cross_entropy(of_rows[..., 0], starts, beyond) / 2 + cross_entropy(of_rows[..., 1], ends, beyond) / 2
         output = QuestionAnsweringModelOutput(
             loss=loss,
-            start_logits=inputs.layout.unpack(start),
-            end_logits=inputs.layout.unpack(end),
+            start_logits=layout.unpack(logits[:, 0]),
+            end_logits=layout.unpack(logits[:, 1]),
             hidden_states=states.hidden_states,
             attentions=states.attentions,
         )

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
+from bertkit.models.torch.packing import ALONE
 from bertkit.models.torch.prepared import PRODUCT
 
 _ROWS = 64
@@ -18,12 +19,21 @@ class batch_invariant(TorchFunctionMode):  # noqa: N801 - used like a function
     """Within it a forward gives bit-equal outputs for a sentence, alone or in any batch, with any padding.
 
     A product of other sizes is summed in another order, so the rest of a batch shows in the last bits of a sentence. Here every
-    product with a weight is done in blocks of 64 rows, the last one filled up with zeros; attention is by sequence anyway.
+    product with a weight is done in blocks of 64 rows, the last one filled up with zeros, and every sequence attends by itself.
+    What does not let it is refused. Attention weights that are asked for, and losses, are those of the batch.
 
     >>> with batch_invariant():
     ...     torch.nn.Linear(8, 2)(torch.zeros(3, 8)).shape
     torch.Size([3, 2])
     """
+
+    def __enter__(self) -> batch_invariant:
+        self.before = ALONE.set(True)
+        return super().__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        ALONE.reset(self.before)
+        super().__exit__(*raised)
 
     def __torch_function__(
         self,

@@ -9,10 +9,12 @@ packed inside: x is [T, H], whatever the batch looked like. See packing.py.
 from __future__ import annotations
 
 import math
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +32,8 @@ from bertkit.models.torch.packing import (
     Weights,
     arrange,
     attention_weights,
-    eager,
     fastest,
-    visible,
+    plain_mask,
 )
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import BaseModelOutputWithPoolingAndCrossAttentions
@@ -57,6 +58,17 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
     layer.weight = nn.Parameter(torch.empty(outputs, inputs, device="meta"))
     layer.bias = nn.Parameter(torch.empty(outputs, device="meta"))
     return layer
+
+
+class States(NamedTuple):
+    """What BertModel gives to a head, packed: the last states [T, H], or [K, H] of the tokens that are wanted."""
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor | None
+    past_key_values: Cache | None
+    hidden_states: tuple[Tensor, ...] | None
+    attentions: tuple[Weights | None, ...] | None
+    cross_attentions: tuple[Weights | None, ...] | None
 
 
 @dataclass
@@ -101,6 +113,11 @@ class BertEmbeddings(nn.Module):
         if x is None:
             assert inputs.input_ids is not None
             x = self.word_embeddings(inputs.input_ids)
+        elif x.shape[-1] != self.token_type_embeddings.weight.shape[-1]:
+            width = self.token_type_embeddings.weight.shape[-1]
+            raise UsageError(
+                f"inputs_embeds are {x.shape[-1]} wide, and must be [batch, length, {width}], as hidden_size is."
+            )
         types = self.token_type_embeddings
         x = x + (types.weight[0] if inputs.token_type_ids is None else types(inputs.token_type_ids))
         if self.absolute:
@@ -117,7 +134,6 @@ class BertSelfAttention(nn.Module):
     def __init__(self, config: BertConfig, layer: int, cross: bool = False) -> None:
         super().__init__()
         self.head_size = config.hidden_size // config.num_attention_heads
-        self.layer = layer
         self.cross = cross
         self.heads = list(range(config.num_attention_heads) if cross else kept_heads(config, layer))
         width = len(self.heads) * self.head_size
@@ -131,29 +147,29 @@ class BertSelfAttention(nn.Module):
                 2 * config.max_position_embeddings - 1, self.head_size, device="meta"
             )
 
-    def forward(self, x: Tensor, run: Run) -> Tensor:
+    def forward(self, x: Tensor, run: Run, layer: int) -> Tensor:
         """[T, H] -> [T, A * D]."""
         layout = run.cross if self.cross else run.layout
         assert layout is not None
         q = self.query(x).unflatten(1, (-1, self.head_size))
         if self.cross or run.cache is not None or run.keeps_cache:
-            k, v = self.keys_and_values(x, run)
+            k, v = self.keys_and_values(x, run, layer)
         else:
             k, v = self.key(x).unflatten(1, (-1, self.head_size)), self.value(x).unflatten(1, (-1, self.head_size))
         bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k, layout)
         context = run.attend(q, k, v, layout, bias, self.attention_dropout if self.training else 0.0)
-        of_heads = None if run.head_mask is None else run.head_mask[self.layer, self.heads][:, None]  # [A, 1]
+        of_heads = None if run.head_mask is None else run.head_mask[layer, self.heads][:, None]  # [A, 1]
         if of_heads is not None:
             context = context * of_heads
-        if self.layer in run.weights_of:
+        if layer in run.weights_of:
             weights = attention_weights(q, k, layout, bias)
             weights = weights if of_heads is None else weights * of_heads[..., None]
-            (run.cross_weights if self.cross else run.weights)[self.layer] = layout.weights(weights)
+            (run.cross_weights if self.cross else run.weights)[layer] = layout.weights(weights)
         return context.flatten(1)
 
-    def keys_and_values(self, x: Tensor, run: Run) -> tuple[Tensor, Tensor]:
+    def keys_and_values(self, x: Tensor, run: Run, layer: int) -> tuple[Tensor, Tensor]:
         """[T, A, D] each: of the tokens, those in the cache before them, or of the encoder's states."""
-        past = run.cache[self.layer][2 * self.cross :] if run.cache else ()
+        past = run.cache[layer][2 * self.cross :] if run.cache else ()
         if self.cross and past:  # the encoder's states stay the same from step to step
             k, v = past[0].transpose(1, 2), past[1].transpose(1, 2)
         else:
@@ -166,7 +182,7 @@ class BertSelfAttention(nn.Module):
             k, v = run.layout.to_grid(k), run.layout.to_grid(v)
             k, v = joined(past[0] if past else None, k), joined(past[1] if past else None, v)
         if run.keeps_cache:
-            run.new_cache[self.layer] += (k.transpose(1, 2), v.transpose(1, 2))
+            run.new_cache[layer] += (k.transpose(1, 2), v.transpose(1, 2))
         return k.flatten(0, 1), v.flatten(0, 1)
 
     def distance_bias(self, q: Tensor, k: Tensor, layout: Layout) -> Tensor:
@@ -204,9 +220,9 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config, layer, cross)
         self.output = BertResidual(self.self.query.out_features, config)
 
-    def forward(self, x: Tensor, run: Run, wanted: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, run: Run, layer: int, wanted: Tensor | None = None) -> Tensor:
         """[T, H] -> [T, H], or [K, H] of the tokens that are wanted."""
-        context = self.self(x, run)
+        context = self.self(x, run, layer)
         if wanted is not None:
             context, x = context[wanted], x[wanted]
         return self.output(context, x)
@@ -244,11 +260,11 @@ class BertLayer(nn.Module):
         self.output = BertResidual(config.intermediate_size, config)
         self.chunk = config.chunk_size_feed_forward
 
-    def forward(self, x: Tensor, run: Run, wanted: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, run: Run, layer: int, wanted: Tensor | None = None) -> Tensor:
         """[T, H] -> [T, H], or [K, H] of the tokens that are wanted."""
-        x = self.attention(x, run, wanted)
+        x = self.attention(x, run, layer, wanted)
         if run.cross is not None:
-            x = self.crossattention(x, run)
+            x = self.crossattention(x, run, layer)
         if self.chunk:
             return torch.cat([self.output(self.intermediate(part), part) for part in x.split(self.chunk)])
         return self.output(self.intermediate(x), x)
@@ -270,7 +286,7 @@ class BertEncoder(nn.Module):
                 run.states.append(x)
             again = self.training and self.computed_again and i % self.computed_again == 0
             wanted = alone if i == len(self.layer) - 1 else None
-            x = checkpoint(layer, x, run, wanted, use_reentrant=False) if again else layer(x, run, wanted)
+            x = checkpoint(layer, x, run, i, wanted, use_reentrant=False) if again else layer(x, run, i, wanted)
         if run.states is not None:
             run.states.append(x)
         return x if run.wanted is None or alone is not None else x[run.wanted]
@@ -328,19 +344,19 @@ class BertModel(BertPreTrainedModel):
         return_dict: bool | None = None,
         *,
         lengths: Sequence[int] | Tensor | None = None,
-    ) -> BaseModelOutputWithPoolingAndCrossAttentions | tuple[object, ...]:
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions | States | tuple[object, ...]:
         """The states of the tokens. Those of padding are zero.
 
         input_ids, token_type_ids, position_ids: [B, L]. inputs_embeds: [B, L, H] in place of input_ids.
-        attention_mask: [B, L], 1 at real tokens and 0 at padding, wherever that is; or [B, L, L].
+        attention_mask: [B, L], 1 at real tokens and 0 at padding, wherever that is; or [B, L, L] or [B, 1, L, L], for each
+        position where it may look; or either as it is added to scores, 0 and torch.finfo(dtype).min.
         head_mask: [A] or [layers, A], a factor for the result of each head.
         encoder_hidden_states [B, S, H], encoder_attention_mask [B, S]: for a decoder with cross-attention.
         past_key_values, use_cache: what a decoder computed before, and whether it returns it.
         output_attentions: True, or the numbers of the layers whose attention weights are wanted.
         lengths: of the sequences, where the tokens are packed: input_ids [T] then, and states come back as [T, H].
 
-        Heads give Inputs, which are arranged already, as input_ids; then the last states stay packed, [T, H], or [K, H] of
-        the tokens that are wanted.
+        Heads give Inputs, which are arranged already, as input_ids, and take States.
         """
         config = self.config
         if isinstance(input_ids, Inputs):
@@ -371,13 +387,18 @@ class BertModel(BertPreTrainedModel):
         pooled = None
         if self.pooler is not None:
             pooled = layout.unpack_rows(self.pooler(x[layout.firsts] if inputs.wanted is None else x))
+        states = States(
+            x,
+            pooled,
+            Cache(run.new_cache) if keeps_cache else None,
+            None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
+            tuple(run.weights) if run.weights_of else None,
+            tuple(run.cross_weights) if run.weights_of and run.cross else None,
+        )
+        if inputs is input_ids:
+            return states
         output = BaseModelOutputWithPoolingAndCrossAttentions(
-            last_hidden_state=x if inputs is input_ids else layout.unpack(x),
-            pooler_output=pooled,
-            past_key_values=Cache(run.new_cache) if keeps_cache else None,
-            hidden_states=None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
-            attentions=tuple(run.weights) if run.weights_of else None,
-            cross_attentions=tuple(run.cross_weights) if run.weights_of and run.cross else None,
+            states._replace(last_hidden_state=layout.unpack(x))._asdict()
         )
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
@@ -394,11 +415,16 @@ class BertModel(BertPreTrainedModel):
         encoder_states: Tensor | None,
         labels: Tensor | None = None,
     ) -> tuple[Inputs, Cache | None, bool]:
-        """The tokens in their layout, the cache before them, and whether to return one: decoders do, though not in training."""
+        """The tokens in their layout, the cache before them, and whether to return one: decoders do, where no loss is asked for.
+
+        labels: the words themselves, each of which is told from the tokens before it.
+        """
         config = self.config
         if use_cache is None:
-            use_cache = config.use_cache and not self.training and lengths is None
+            use_cache = config.use_cache and not self.training and lengths is None and labels is None
         keeps_cache = use_cache and config.is_decoder
+        if lengths is not None and (keeps_cache or past_key_values is not None):
+            raise UsageError("A cache is of a rectangle: leave out lengths, and give attention_mask for padding.")
         cache = None if past_key_values is None else Cache(past_key_values)
         steps = cache is not None or keeps_cache or encoder_states is not None
         inputs = arrange(
@@ -409,6 +435,7 @@ class BertModel(BertPreTrainedModel):
             inputs_embeds,
             lengths,
             labels=labels,
+            shifted=True,
             causal=config.is_decoder,
             past=(cache.get_seq_length() if cache else 0) if steps else None,
         )
@@ -425,27 +452,28 @@ class BertModel(BertPreTrainedModel):
         encoder_states: Tensor | None,
         encoder_mask: Tensor | None,
     ) -> Run:
-        config, layers, layout = self.config, self.config.num_hidden_layers, inputs.layout
+        config, layers, layout = self.config, len(self.encoder.layer), inputs.layout
         asked = config.output_attentions if output_attentions is None else output_attentions
-        weights_of = set(range(layers if asked else 0) if isinstance(asked, bool) else asked)
+        try:
+            weights_of = set(range(layers if asked else 0) if isinstance(asked, bool) else map(operator.index, asked))
+        except TypeError as error:
+            raise UsageError(
+                f"output_attentions is {asked!r}, and must be True, False, or numbers of layers such as [0, {layers - 1}]."
+            ) from error
         if not weights_of <= set(range(layers)):
             raise UsageError(
                 f"output_attentions={asked!r} asks for a layer that is not there: they are 0 to {layers - 1}."
             )
-        if head_mask is not None and tuple(head_mask.shape) not in (
-            (shape := (layers, config.num_attention_heads)),
-            shape[1:],
-        ):
-            raise UsageError(
-                f"head_mask has the shape {list(head_mask.shape)}, and needs {list(shape[1:])} or {list(shape)}."
-            )
-        if self._attention == "eager":
-            attend: Attend = eager
-        else:
-            kind = x.device.type
-            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-            dropout = config.attention_probs_dropout_prob if self.training else 0.0
-            attend = fastest(layout, kind, dtype, dropout, config.position_embedding_type != "absolute")
+        shape = (layers, config.num_attention_heads)
+        if head_mask is not None and tuple(getattr(head_mask, "shape", ())) not in (shape, shape[1:]):
+            came = f"the shape {list(head_mask.shape)}" if isinstance(head_mask, Tensor) else repr(head_mask)
+            raise UsageError(f"head_mask has {came:.80}, and needs {list(shape[1:])} or {list(shape)}, in a tensor.")
+        cross = None if encoder_states is None else self._cross(layout, encoder_states, encoder_mask)
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        dropout = config.attention_probs_dropout_prob if self.training else 0.0
+        biased = config.position_embedding_type != "absolute"
+        attend = fastest(layout, cross, self._attention != "eager", kind, dtype, dropout, biased)
         return Run(
             layout,
             attend,
@@ -453,7 +481,7 @@ class BertModel(BertPreTrainedModel):
             weights_of,
             cache,
             None if encoder_states is None else encoder_states.flatten(0, 1),
-            None if encoder_states is None else self._cross(layout, encoder_mask),
+            cross,
             keeps_cache,
             inputs.wanted,
             weights=[None] * layers,
@@ -487,8 +515,8 @@ class BertModel(BertPreTrainedModel):
                 )
         return " ".join(sentences)
 
-    def _cross(self, layout: Layout, mask: Tensor | None) -> Rectangle:
-        """How the tokens of a decoder look at an encoder's states. mask: [B, S]."""
+    def _cross(self, layout: Layout, states: Tensor, mask: Tensor | None) -> Rectangle:
+        """How the tokens of a decoder look at an encoder's states, [B, S, H]. mask: [B, S]."""
         if not self.config.add_cross_attention:
             raise UsageError(
                 "encoder_hidden_states are for a decoder: make the model with BertConfig(is_decoder=True, "
@@ -498,4 +526,17 @@ class BertModel(BertPreTrainedModel):
             raise UsageError(
                 "Cross-attention takes a rectangle: leave out lengths, and give attention_mask for padding."
             )
-        return Rectangle(layout.grid, layout.device, layout.real, None if mask is None else visible(mask != 0))
+        wanted = (layout.grid[0], self.config.hidden_size)
+        if not isinstance(states, Tensor) or states.dim() != 3 or (states.shape[0], states.shape[2]) != wanted:
+            came = list(states.shape) if isinstance(states, Tensor) else type(states).__name__
+            raise UsageError(
+                f"encoder_hidden_states are {came}, and must be a tensor [{wanted[0]}, length, {wanted[1]}]."
+            )
+        if mask is None:
+            return Rectangle(layout.grid, layout.device, layout.real)
+        if not isinstance(mask, Tensor) or mask.shape != states.shape[:2]:
+            came = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            raise UsageError(
+                f"encoder_attention_mask is {came}, and must be a tensor {list(states.shape[:2])}, as its states are."
+            )
+        return Rectangle.masked(layout.grid, layout.real, (plain_mask(mask) != 0)[:, None, None])

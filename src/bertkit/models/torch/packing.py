@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everybody uses
@@ -58,6 +60,7 @@ class Packed:
     columns: Tensor
     firsts: Tensor
     causal: bool = False
+    blind: ClassVar[bool] = False  # a real token sees itself
 
     @staticmethod
     def from_mask(mask: Tensor, causal: bool = False) -> Packed:
@@ -98,7 +101,8 @@ class Packed:
         """[B, 1, 1 or L, L], True where a position of the grid may look."""
         real = torch.zeros(math.prod(self.grid), dtype=torch.bool, device=self.cells.device)
         real[self.cells] = True
-        return visible(real.view(self.grid), self.grid[1] if self.causal else 0)
+        real = real.view(self.grid)
+        return visible(real, self.grid[1]) if self.causal else real[:, None, None]
 
     def here(self, places: Tensor) -> Tensor:
         """Where tokens lie in [T], by their place in the caller's tensors."""
@@ -147,6 +151,7 @@ class Rectangle:
     grid: (B, L).
     real: [B, L], True at real tokens; None: all are.
     mask: [B or 1, 1, L or 1, S], True where a position may look; None: everywhere, or with `causal` at those before.
+    blind: whether gradients are computed and some position sees nobody, that is, all alike.
     """
 
     grid: tuple[int, int]
@@ -155,6 +160,23 @@ class Rectangle:
     mask: Tensor | None = None
     causal: bool = False
     past: int = 0  # positions before the first, which a cache holds
+    blind: bool = False
+
+    @staticmethod
+    def masked(grid: tuple[int, int], real: Tensor | None, mask: Tensor, past: int = 0, ask: bool = False) -> Rectangle:
+        """With a mask. ask: its values may be asked for in any case, as a GPU has been waited for anyway.
+
+        Fused attention has no right gradient for a position that sees nobody. Where that can be asked for, attention is written
+        out then; where it cannot, such a position sees everybody.
+        """
+        blind = False
+        if torch.is_grad_enabled() and not torch.jit.is_tracing():  # type: ignore[attr-defined]
+            sees = mask.any(-1, keepdim=True)
+            if ask or (mask.device.type == "cpu" and not torch.compiler.is_compiling()):
+                blind = not bool(sees.all())
+            else:
+                mask = mask | ~sees
+        return Rectangle(grid, mask.device, real, mask, past=past, blind=blind)
 
     @property
     def outer(self) -> tuple[int, int]:
@@ -186,9 +208,7 @@ class Rectangle:
         """[B * L or B * S, ...] -> [B, L or S, ...]."""
         return x.view(self.grid[0], -1, *x.shape[1:])
 
-    def from_grid(self, x: Tensor) -> Tensor:
-        """[B, L, ...] -> [T, ...]."""
-        return x.flatten(0, 1)
+    from_grid = pack
 
     def weights(self, grid: Tensor) -> Tensor:
         """Attention weights [B, A, L, S] as the caller gets them, zeros at padding."""
@@ -201,13 +221,10 @@ Weights: TypeAlias = Tensor | tuple[Tensor, ...]
 Layout: TypeAlias = Packed | Rectangle
 
 
-def visible(real: Tensor, causal_length: int = 0) -> Tensor:
-    """Where the positions of a rectangle may look: [B, S] -> [B, 1, 1 or causal_length, S]."""
-    mask = real[:, None, None, :]
-    if not causal_length:
-        return mask
-    before = torch.ones(causal_length, real.shape[1], dtype=torch.bool, device=real.device)
-    return mask & before.tril(real.shape[1] - causal_length)
+def visible(real: Tensor, length: int) -> Tensor:
+    """Where the last `length` positions of a rectangle may look, at those before them: [B, S] -> [B, 1, length, S]."""
+    before = torch.ones(length, real.shape[1], dtype=torch.bool, device=real.device)
+    return real[:, None, None] & before.tril(real.shape[1] - length)
 
 
 # How tokens attend. q, k, v: [T, A, D] of a layout, k and v [B * S, A, D] where more is looked at than is asked.
@@ -216,8 +233,18 @@ def visible(real: Tensor, causal_length: int = 0) -> Tensor:
 Attend: TypeAlias = Callable[[Tensor, Tensor, Tensor, Layout, Tensor | None, float], Tensor]
 
 
-def fastest(layout: Layout, device: str, dtype: torch.dtype, dropout: float, biased: bool) -> Attend:
-    """The kind of fused attention for a batch. This is the one place that chooses."""
+ALONE: ContextVar[bool] = ContextVar("alone", default=False)
+"""Whether every sequence has to attend by itself: see batch_invariant."""
+
+
+def fastest(
+    layout: Layout, cross: Rectangle | None, fused: bool, device: str, dtype: torch.dtype, dropout: float, biased: bool
+) -> Attend:
+    """The kind of attention for a batch. This is the one place that chooses."""
+    if not torch.compiler.is_compiling() and ALONE.get():
+        return alone(layout, cross, fused, biased)
+    if not fused:
+        return eager
     if biased or isinstance(layout, Rectangle):
         return padded
     if device == "cpu":
@@ -225,6 +252,19 @@ def fastest(layout: Layout, device: str, dtype: torch.dtype, dropout: float, bia
     if device == "cuda" and dtype in (torch.bfloat16, torch.float16) and not dropout and varlen:
         return flash
     return padded
+
+
+def alone(layout: Layout, cross: Rectangle | None, fused: bool, biased: bool) -> Attend:
+    """The kind whose numbers for a sequence do not depend on what else is in the batch."""
+    if biased or any(isinstance(one, Rectangle) and one.mask is not None for one in (layout, cross)):
+        raise UsageError(
+            "Within batch_invariant() every sequence attends by itself, which relative positions, masks of pairs or of an "
+            "encoder, caches of padded batches, and labels or answers in padding do not let it: leave padding out with "
+            "lengths=..., say use_cache=False, or leave batch_invariant()."
+        )
+    if isinstance(layout, Rectangle):
+        return padded if fused else eager
+    return by_length if fused else eager_by_length
 
 
 def by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
@@ -245,6 +285,8 @@ def by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | No
 def flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """One call for all, by the kernel for sequences of many lengths that recent GPUs have for 16 bits."""
     assert isinstance(layout, Packed)
+    if not layout.lengths:
+        return q
     longest = layout.lengths[0]
     window = (-1, 0) if layout.causal else (-1, -1)
     ends = layout.boundaries
@@ -254,6 +296,8 @@ def flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, 
 
 def padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """One call for the whole grid, with a mask where there is padding."""
+    if layout.blind:
+        return eager(q, k, v, layout, bias, dropout)
     q, k, v = layout.to_grid(q).transpose(1, 2), layout.to_grid(k).transpose(1, 2), layout.to_grid(v).transpose(1, 2)
     causal = layout.causal and layout.mask is None and bias is None and q.shape[2] == k.shape[2]
     added = None if causal else _added(q, layout, bias, k.shape[2])
@@ -265,6 +309,18 @@ def eager(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, 
     """Attention as it is written in the paper, in memory of the length squared."""
     weights = F.dropout(attention_weights(q, k, layout, bias), dropout, training=dropout > 0)
     return layout.from_grid((weights @ layout.to_grid(v).transpose(1, 2)).transpose(1, 2))
+
+
+def eager_by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
+    """As it is written in the paper, the sequences of each length for themselves."""
+    assert isinstance(layout, Packed)
+    contexts, start = [q[:0]], 0
+    for length, same in itertools.groupby(layout.lengths):
+        grid = (len(list(same)), length)
+        part = slice(start, start := start + grid[0] * length)
+        whole = Rectangle(grid, q.device, causal=layout.causal)
+        contexts.append(eager(q[part], k[part], v[part], whole, None, dropout))
+    return torch.cat(contexts)
 
 
 def attention_weights(q: Tensor, k: Tensor, layout: Layout, bias: Tensor | None) -> Tensor:
@@ -318,6 +374,7 @@ def arrange(
     lengths: Sequence[int] | Tensor | None,
     *,
     labels: Tensor | None = None,
+    shifted: bool = False,
     causal: bool = False,
     past: int | None = None,
     padding_too: bool = False,
@@ -325,22 +382,40 @@ def arrange(
 ) -> Inputs:
     """Choose the layout of a batch, and bring its tokens and their labels there.
 
+    shifted: labels are the words themselves, and each is told from the token before it.
     past: positions that a cache holds before these, 0 for a cache that is to be begun; None: no cache.
     padding_too: compute the padding, as somebody looks at it. A label on padding does so too: it should be -100.
     firsts_only: the last states are wanted of the first token of each sequence only.
     """
+    ids = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
+    others = {"attention_mask": attention_mask, "inputs_embeds": inputs_embeds, "labels": labels}
+    for name, tensor in (*ids.items(), *others.items()):
+        if not (tensor is None or (isinstance(tensor, Tensor) and (name in others or tensor.dtype in _OF_IDS))):
+            raise UsageError(_mistyped(name, tensor))
     given = input_ids if inputs_embeds is None else inputs_embeds
     if given is None or (input_ids is not None and inputs_embeds is not None):
         raise UsageError("A forward takes input_ids or inputs_embeds: give one of the two.")
     sides = tuple(given.shape if inputs_embeds is None else given.shape[:-1])
-    layout: Layout
-    if lengths is not None:
-        layout = _packed_already(sides, attention_mask, lengths, given.device, causal)
-    elif len(sides) != 2:
+    if lengths is None and len(sides) != 2:
         raise UsageError(
             f"input_ids have the shape [batch, length], not {list(sides)}: add a side with input_ids[None], or give lengths "
             "with tokens that are packed."
         )
+    if 0 in sides and lengths is None and not torch.compiler.is_compiling():
+        raise UsageError(f"A batch of {list(sides)} has no tokens: give at least one row, of one token or more.")
+    for name, tensor in (("token_type_ids", token_type_ids), ("position_ids", position_ids), ("labels", labels)):
+        if tensor is None or tensor.shape == sides:
+            continue
+        if name == "labels" or tensor.shape not in (sides[1:], (1, *sides[1:])):  # ids may be those of all rows
+            raise UsageError(f"{name} have the shape {list(tensor.shape)}, and need that of the tokens, {list(sides)}.")
+    if attention_mask is not None and (attention_mask.is_floating_point() or attention_mask.dim() == 4):
+        attention_mask = plain_mask(attention_mask, causal)
+    packed = None if lengths is None else _packed_already(sides, attention_mask, lengths, given.device, causal)
+    if labels is not None and shifted:
+        labels = following(labels, lengths)
+    layout: Layout
+    if packed is not None:
+        layout = packed
     elif attention_mask is None:
         layout = Rectangle((sides[0], sides[1]), given.device, causal=causal, past=past or 0)
     elif (
@@ -349,9 +424,10 @@ def arrange(
         or torch.compiler.is_compiling()
         or torch.jit.is_tracing()  # type: ignore[attr-defined]
         or attention_mask.shape != sides
-        or (labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()))
     ):
         layout = _masked_rectangle((sides[0], sides[1]), attention_mask, causal, past or 0)
+    elif labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()):
+        layout = _masked_rectangle((sides[0], sides[1]), attention_mask, causal, 0, ask=True)
     elif bool(attention_mask.all()):
         layout = Rectangle((sides[0], sides[1]), given.device, causal=causal)
     else:
@@ -374,6 +450,54 @@ def arrange(
     )
 
 
+_OF_IDS = (torch.int64, torch.int32)
+
+
+def _mistyped(name: str, given: object) -> str:
+    """What is said of input that is no tensor, or one of other numbers than ids."""
+    if isinstance(given, Tensor):
+        return f"{name} are of {given.dtype}, and must be of whole numbers: {name}.long()."
+    return f"{name} came as {type(given).__name__}, and must be a tensor: torch.tensor({name})."
+
+
+def plain_mask(mask: Tensor, causal: bool = False) -> Tensor:
+    """A mask as others hand it on, as what it means here. [B, 1, 1, L] is [B, L], though not to a decoder, which would hide more.
+
+    Numbers may be 1 and 0, or what is added to scores: 0, and far less where nobody looks. Zeros alone hide nothing in four sides
+    and everything in fewer. It takes no look at the values to tell.
+    """
+    if mask.is_floating_point():
+        if (
+            mask.device.type == "cpu"
+            and not torch.compiler.is_compiling()
+            and bool(((mask < 0) & (mask > -1000)).any())
+        ):
+            raise UsageError(
+                f"attention_mask has numbers such as {mask[mask < 0].max():g}: it takes 1 and 0, True and False, or 0 and "
+                "torch.finfo(dtype).min, and no others that would be added to scores."
+            )
+        added = ~(mask > 0).any() if mask.dim() == 4 else (mask < 0).any()
+        mask = (mask != 0) ^ added
+    return mask[:, 0, 0] if mask.dim() == 4 and mask.shape[1:3] == (1, 1) and not causal else mask
+
+
+def following(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
+    """The label of the token after each, -100 after the last one of a sequence. labels: [B, L], or [T] with lengths."""
+    shifted = F.pad(labels[..., 1:], (0, 1), value=IGNORED)
+    if lengths is not None:
+        lasts = torch.tensor(counted(lengths), device=labels.device).cumsum(0) - 1
+        shifted = shifted.index_fill(0, lasts[lasts >= 0], IGNORED)
+    return shifted
+
+
+def counted(lengths: Sequence[int] | Tensor) -> list[int]:
+    """The lengths of packed sequences."""
+    try:
+        return [operator.index(n) for n in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
+    except TypeError as error:
+        raise UsageError(f"lengths are {lengths!r:.80}, and must be whole numbers, one a sequence: [3, 5].") from error
+
+
 def _packed_already(
     sides: tuple[int, ...],
     attention_mask: Tensor | None,
@@ -381,25 +505,29 @@ def _packed_already(
     device: torch.device,
     causal: bool,
 ) -> Packed:
-    lengths = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
+    counts = counted(lengths)
     if attention_mask is not None:
         raise UsageError("Packed input has no padding to mask: leave out attention_mask, or lengths.")
-    if len(sides) != 1 or sum(lengths) != sides[0] or min(lengths, default=0) < 0:
+    if len(sides) != 1 or sum(counts) != sides[0] or min(counts, default=0) < 0:
         raise UsageError(
-            f"lengths go with one row of tokens and sum to its size: input_ids of shape [{sum(lengths)}] for these "
-            f"{len(lengths)} lengths, not {list(sides)}."
+            f"lengths go with one row of tokens and sum to its size: input_ids of shape [{sum(counts)}] for these "
+            f"{len(counts)} lengths, not {list(sides)}."
         )
-    return Packed.from_lengths(lengths, device, causal)
+    return Packed.from_lengths(counts, device, causal)
 
 
-def _masked_rectangle(sides: tuple[int, int], attention_mask: Tensor, causal: bool, past: int) -> Rectangle:
+def _masked_rectangle(
+    sides: tuple[int, int], attention_mask: Tensor, causal: bool, past: int, ask: bool = False
+) -> Rectangle:
     rows, length = sides
     mask = attention_mask != 0
     if tuple(mask.shape) == (rows, past + length):
-        return Rectangle(sides, mask.device, mask[:, past:], visible(mask, length if causal else 0), past=past)
-    if past or tuple(mask.shape) not in ((rows, length, length), (rows, 1, length, length)):
+        pairs = visible(mask, length) if causal else mask[:, None, None]
+        return Rectangle.masked(sides, mask[:, past:], pairs, past, ask)
+    pairs = mask[:, None] if mask.dim() == 3 else mask
+    if past or tuple(pairs.shape) not in ((rows, 1, length, length), (rows, 1, 1, length)):
         raise UsageError(
             f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[rows, past + length]}, "
             f"or {[rows, length, length]} to say for each position where it may look."
         )
-    return Rectangle(sides, mask.device, mask=mask.view(rows, 1, length, length))  # a decoder too takes it as it is
+    return Rectangle.masked(sides, None, pairs)  # a decoder too takes it as it is

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,8 +20,7 @@ from torch import Tensor, nn
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import LoadReport, load_checkpoint
-from bertkit.checkpoint.safetensors_file import write as write_safetensors
-from bertkit.checkpoint.save import save_checkpoint
+from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
 from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
 from bertkit.errors import LoadError, UsageError, did_you_mean
@@ -64,9 +65,11 @@ class BertPreTrainedModel(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         if not isinstance(config, BertConfig):
+            kind, name = type(config), type(self).__name__
+            came = repr(config) if isinstance(config, str) else f"a {kind.__name__} of {kind.__module__}"
             raise UsageError(
-                f"{type(self).__name__} is made of a BertConfig, not of {config!r}: for trained weights write "
-                f"{type(self).__name__}.from_pretrained(name)."
+                f"{name} is made of a bertkit.BertConfig, not of {came}: for trained weights write "
+                f"{name}.from_pretrained(name); another library's becomes ours by BertConfig.from_dict(config.to_dict())."
             )
         self.config = config
         self._attention = _attention(getattr(config, "attn_implementation", None))
@@ -80,11 +83,22 @@ class BertPreTrainedModel(nn.Module):
         if device.type != "meta" and not _FROM_FILES.get():
             self._take({}, torch.get_default_dtype(), device)
 
+    init_weights = post_init
+
     # Weights from files and to files.
 
     @classmethod
-    def from_config(cls, config: BertConfig, *, attn_implementation: str | None = None, dtype: Any = None) -> Any:
-        """A model with random weights."""
+    def from_config(
+        cls,
+        config: BertConfig,
+        *,
+        attn_implementation: str | None = None,
+        dtype: str | torch.dtype | None = None,
+        torch_dtype: str | torch.dtype | None = None,
+        trust_remote_code: bool = False,
+    ) -> Any:
+        """A model with random weights. No code is ever run, whatever trust_remote_code says."""
+        dtype = dtype if torch_dtype is None else torch_dtype
         model = cls(copy.deepcopy(config))
         if attn_implementation:
             model.set_attn_implementation(attn_implementation)
@@ -93,9 +107,9 @@ class BertPreTrainedModel(nn.Module):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
-        *,
+        pretrained_model_name_or_path: str | os.PathLike[str],
         config: BertConfig | str | os.PathLike[str] | None = None,
+        *,
         dtype: str | torch.dtype | None = None,
         torch_dtype: str | torch.dtype | None = None,
         device_map: str | int | torch.device | Mapping[str, Any] | None = None,
@@ -116,11 +130,16 @@ class BertPreTrainedModel(nn.Module):
         trust_remote_code: bool = False,
         weights_only: bool = True,
         low_cpu_mem_usage: bool = True,
+        max_memory: Mapping[Any, Any] | None = None,
+        offload_folder: str | os.PathLike[str] | None = None,
+        key_mapping: Mapping[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,
         **overrides: Any,
     ) -> Any:
         """A trained model, in evaluation mode.
 
-        name: a directory, a file, a Hub id or a built-in model, whose files may be of any format (see `load_checkpoint`).
+        pretrained_model_name_or_path: a directory, a file, a Hub id or a built-in model, whose files may be of any format (see
+        `load_checkpoint`).
         dtype (torch_dtype): of the parameters; float32 when left out; "auto" takes that of the files.
         device_map: "auto" (a GPU where there is one), "cpu", 0, "cuda:0", a device, or {"": one of these}.
         attn_implementation: "sdpa" (fused, the default) or "eager".
@@ -129,13 +148,18 @@ class BertPreTrainedModel(nn.Module):
         overrides: fields of the configuration, such as num_labels=3.
 
         The parameters are the mapped file itself, where its type is the one asked for: nothing is copied, and nothing is drawn
-        that the file has. trust_remote_code, weights_only and low_cpu_mem_usage change nothing: no code is ever run, and memory
-        is always spared.
+        that the file has. trust_remote_code, weights_only, low_cpu_mem_usage, max_memory and offload_folder change nothing: no
+        code is ever run, memory is always spared, and a model lies on one device.
 
         Such as BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16").
         """
+        if key_mapping or proxies:
+            raise UsageError(
+                "from_pretrained renames nothing and asks the Hub as the system does: in place of key_mapping give state_dict "
+                "with the names that are meant, in place of proxies set the environment variable HTTPS_PROXY."
+            )
         place = locate(
-            name,
+            pretrained_model_name_or_path,
             revision=revision,
             subfolder=subfolder,
             cache_dir=cache_dir,
@@ -151,23 +175,25 @@ class BertPreTrainedModel(nn.Module):
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
+        without_memory = _FROM_FILES.set(cls.head is not None)
+        try:
+            model = cls(config, **own)
+        finally:
+            _FROM_FILES.reset(without_memory)
+        parts = model._own()
         tensors, report = load_checkpoint(
             place,
             cls.head or "Model",
             config=config,
             formats=formats,
             variant=variant,
-            strict=cls.head is not None,
+            strict=not parts and cls.head is not None,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
-        without_memory = _FROM_FILES.set(cls.head is not None)
-        try:
-            model = cls(config, **own)
-        finally:
-            _FROM_FILES.reset(without_memory)
-        if cls.head is None:
-            model._take_own(report, open_source(place, formats, variant).tensors)
         model._take(tensors, dtype if torch_dtype is None else torch_dtype, _device(device_map))
+        if parts or cls.head is None:
+            given = open_source(place, formats, variant).tensors
+            report = model._take_own(parts, given, report, ignore_mismatched_sizes)
         if state_dict is not None:
             model.load_state_dict(state_dict)
         if attn_implementation:
@@ -181,31 +207,51 @@ class BertPreTrainedModel(nn.Module):
             kind = tensor_of(next(iter(tensors.values()))).dtype
         else:
             kind = torch.float32 if dtype is None else dtype_named(dtype)
+        places: dict[int, list[str]] = {}  # of a parameter: a shared one has several
+        for path, old in self.named_parameters(remove_duplicate=False):
+            places.setdefault(id(old), []).append(path)
         fresh = []
         for path, parameter in self._table().items():
+            old = self.get_parameter(path)
             if parameter.name in tensors:
                 tensor = tensor_of(tensors[parameter.name]).to(device, kind)
-            elif not self.get_parameter(path).is_meta:
+            elif not old.is_meta:
                 continue
             else:
                 tensor = torch.empty(parameter.shape, dtype=kind, device=device)
                 fresh.append(path)
-            module, _, leaf = path.rpartition(".")
-            setattr(self.get_submodule(module), leaf, nn.Parameter(tensor))
-        self.tie_weights()
+            new = nn.Parameter(tensor)
+            for place in places[id(old)]:
+                module, _, leaf = place.rpartition(".")
+                setattr(self.get_submodule(module), leaf, new)
+        if tensors:
+            self.to(device, kind)  # what is not in the table: a subclass may have parts of its own
         if fresh:
             self.initialize(fresh)
 
-    def _take_own(self, report: LoadReport, tensors: Tensors) -> None:
-        """For a subclass of the user's: what the file has of the modules that are not in the table, by their own names."""
-        if report.missing or report.mismatched:
+    def _take_own(
+        self, parts: Mapping[str, Tensor], given: Tensors, report: LoadReport, ignore_mismatched_sizes: bool
+    ) -> LoadReport:
+        """For a subclass of the user's: fill its own parts with what the file has by their names, and say what it has not."""
+        named = {parameter.name for parameter in self._table(self.head or "Model").values()}
+        loaded = [path for path in parts if path in given and given[path].shape == parts[path].shape]
+        fresh = [path for path in parts if path not in loaded]
+        other = [(path, given[path].shape, tuple(parts[path].shape)) for path in fresh if path in given]
+        report = replace(
+            report,
+            missing=tuple(name for name in report.missing if name in named),
+            unexpected=tuple(name for name in report.unexpected if name not in parts),
+            left_out=tuple(name for name in report.left_out if name not in parts),
+            mismatched=report.mismatched if ignore_mismatched_sizes else (*report.mismatched, *other),
+            fresh=(*(name for name in report.fresh if name in named), *fresh),
+        )
+        if report.missing or report.mismatched or (report.unexpected and self.head):
             raise LoadError(str(report))
-        table = self._table()
-        for path, parameter in self.named_parameters():
-            if path in tensors and path not in table and tensors[path].shape == parameter.shape:
-                parameter.data.copy_(tensor_of(tensors[path]))
-            elif path not in table:
-                logger.warning("%s has no %s: it stays as %s made it.", report.source, path, type(self).__name__)
+        self.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
+        if fresh:
+            made = f"as {type(self).__name__} made them, to be trained before use"
+            logger.warning("%s has no %s: they are %s.", report.source, ", ".join(fresh), made)
+        return report
 
     def initialize(self, paths: Sequence[str]) -> None:
         """Draw the parameters of these paths: matrices normal around zero, norms one, biases and the padding token's row zero."""
@@ -220,15 +266,23 @@ class BertPreTrainedModel(nn.Module):
                 if path.endswith("word_embeddings.weight") and self.config.pad_token_id is not None:
                     tensor[self.config.pad_token_id] = 0
 
-    def _table(self) -> dict[str, Parameter]:
-        """The path of each parameter of the table that this model has."""
-        here = {name for name, _ in self.named_parameters()}
+    def _table(self, head: str | None = None) -> dict[str, Parameter]:
+        """The path of each parameter of the table, or of a class in it, that this model has."""
+        here = {name for name, _ in self.named_parameters(remove_duplicate=False)}
         table = {}
-        for name, parameter in expand(self.config, self.head).items():
+        for name, parameter in expand(self.config, head or self.head).items():
             path = name if name in here else name.removeprefix("bert.")
             if path in here:
                 table[path] = parameter
         return table
+
+    def _own(self) -> dict[str, Tensor]:
+        """What a subclass of the user's has besides: its parameters and the buffers that are saved, by their path."""
+        table = self._table(self.head or "Model")
+        known = {id(self.get_parameter(path)) for path in table}  # by whatever other names
+        here = itertools.chain(self.named_parameters(), self.named_buffers())
+        own = {path: tensor for path, tensor in here if path not in table and id(tensor) not in known}
+        return {path: own[path] for path in self.state_dict() if path in own} if own else {}
 
     def save_pretrained(
         self,
@@ -239,17 +293,21 @@ class BertPreTrainedModel(nn.Module):
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
         variant: str | None = None,
-        **to: Any,
+        push_to_hub: bool = False,
+        save_function: Callable[..., Any] | None = None,
+        token: str | bool | None = None,
+        save_peft_format: bool = True,
     ) -> None:
         """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
 
         state_dict: the weights to write in place of the model's own, by the names that `state_dict()` gives.
         max_shard_size: "5GB"; above it the weights are split into several files with an index.
+        save_function, token and save_peft_format change nothing: files are written by us, whole or not at all.
         Other formats: `bertkit.convert`.
         """
-        if to:
+        if push_to_hub:
             raise UsageError(
-                f"save_pretrained has no {next(iter(to))!r}: to share a model, upload the directory that it writes."
+                "push_to_hub=True is not done here: to share a model, upload the directory that is written."
             )
         if not safe_serialization:
             raise UsageError(
@@ -260,12 +318,13 @@ class BertPreTrainedModel(nn.Module):
         given = self.state_dict() if state_dict is None else state_dict
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
-        if self.head is None:
+        own = self._own()
+        if own or self.head is None:
             config.architectures = [type(self).__name__]
             config.save_pretrained(save_directory)
-            write_safetensors(
-                Path(save_directory) / "model.safetensors", {path: array_of(given[path]) for path in given}
-            )
+            paths = (*self._table(self.head or "Model"), *own)
+            tensors = {path: array_of(given[path]) for path in paths}
+            save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
             return
         if self.head == "Model" and getattr(self, "pooler", None) is None:
             raise UsageError("A BertModel without a pooler cannot be saved: save the model that it is a part of.")
@@ -287,7 +346,7 @@ class BertPreTrainedModel(nn.Module):
         if predictions is None:
             return
         if self.config.tie_word_embeddings:
-            predictions.decoder.weight = self.base_model.embeddings.word_embeddings.weight
+            predictions.decoder.weight = getattr(self, self.base_model_prefix).embeddings.word_embeddings.weight
         predictions.decoder.bias = predictions.bias
 
     # The model as a whole.
@@ -318,11 +377,12 @@ class BertPreTrainedModel(nn.Module):
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has."""
-        left_out = "embeddings." if exclude_embeddings else "\0"
+        tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
+        left_out = set(map(id, tables)) if exclude_embeddings else set()
         return sum(
             parameter.numel()
-            for name, parameter in self.named_parameters()
-            if (parameter.requires_grad or not only_trainable) and not name.removeprefix("bert.").startswith(left_out)
+            for parameter in self.parameters()
+            if (parameter.requires_grad or not only_trainable) and id(parameter) not in left_out
         )
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -341,9 +401,12 @@ class BertPreTrainedModel(nn.Module):
         return getattr(predictions, "decoder", None)
 
     def set_output_embeddings(self, decoder: nn.Linear) -> None:
-        """Take another vocabulary projection, with its bias."""
+        """Take another vocabulary projection, with its bias or one of zeros. The configuration then says whether it is tied."""
+        if decoder.bias is None:
+            decoder.bias = nn.Parameter(decoder.weight.new_zeros(decoder.out_features))
         predictions = self.get_submodule("cls.predictions")
         predictions.decoder, predictions.bias = decoder, decoder.bias
+        self.config.tie_word_embeddings = decoder.weight is self.get_input_embeddings().weight
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
@@ -379,6 +442,10 @@ class BertPreTrainedModel(nn.Module):
         """
         if offload:
             raise UsageError("offload=True is not for BERT, whose layers fit: leave it out.")
+        if not isinstance(every_n_layers, int) or every_n_layers < 1:
+            raise UsageError(
+                f"every_n_layers is {every_n_layers!r}, and must be 1 for all layers, 2 for every other, ..."
+            )
         self.base_model.encoder.computed_again = every_n_layers
 
     def gradient_checkpointing_disable(self) -> None:
@@ -408,19 +475,25 @@ def _device(device_map: str | int | torch.device | Mapping[str, Any] | None) -> 
     if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
         device_map = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        return torch.device("cpu" if device_map is None else device_map)  # type: ignore[arg-type]  # a number is that of a GPU
-    except RuntimeError as error:
+        device = torch.device("cpu" if device_map is None else device_map)  # type: ignore[arg-type]  # a number is that of a GPU
+        torch.empty(0, device=device)
+        return device
+    except (AssertionError, ImportError, RuntimeError) as error:
         raise UsageError(
             f"device_map is {device_map!r}, and must be 'auto', 'cpu', 0, 'cuda:0' or the like: {error}"
         ) from error
 
 
-def _with_aliases(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Before a state dict is loaded: tell each tied parameter by both of its names, whichever it has."""
+def _with_aliases(module: BertPreTrainedModel, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Before a state dict is loaded: tell each tied parameter by both of its names, whichever it has.
+
+    transformers 5 keeps two biases where the vocabulary projection is not tied, and adds the one with the second name.
+    """
     here = dict(module.named_parameters(remove_duplicate=False))
     for alias, name in _ALIASES.items():
         if alias in here and here[alias] is here[name]:
-            known = state_dict.get(prefix + name, state_dict.get(prefix + alias))
+            first, second = (name, alias) if module.config.tie_word_embeddings else (alias, name)
+            known = state_dict.get(prefix + first, state_dict.get(prefix + second))
             if known is not None:
                 state_dict[prefix + name] = state_dict[prefix + alias] = known
 

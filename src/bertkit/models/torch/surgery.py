@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
+from operator import index
 from typing import Any
 
 import torch
@@ -13,6 +15,9 @@ from bertkit.errors import UsageError
 
 def resize_vocabulary(model: Any, size: int | None, multiple: int | None, at_mean: bool) -> nn.Embedding:
     """See BertPreTrainedModel.resize_token_embeddings."""
+    for name, number in (("new_num_tokens", size), ("pad_to_multiple_of", multiple)):
+        if number is not None and (not isinstance(number, Integral) or number < 0):
+            raise UsageError(f"{name} is {number!r}, and must be a whole number such as len(tokenizer) or 64.")
     old = model.get_input_embeddings()
     size = old.num_embeddings if size is None else size
     if multiple:
@@ -38,16 +43,22 @@ def resize_vocabulary(model: Any, size: int | None, multiple: int | None, at_mea
 
 
 def prune_heads(model: Any, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
-    """See BertPreTrainedModel.prune_heads."""
+    """See BertPreTrainedModel.prune_heads. All is checked before anything is cut."""
     layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
-    for layer, of_layer in heads_to_prune.items():
-        if layer not in range(layers) or not set(of_layer) <= set(range(heads)):
-            raise UsageError(f"{{{layer}: {list(of_layer)}}}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}.")
-        gone = {*model.config.pruned_heads.get(layer, []), *of_layer}
-        if len(gone) == heads:
+    try:
+        asked = {index(layer): {index(head) for head in of_layer} for layer, of_layer in heads_to_prune.items()}
+    except (AttributeError, TypeError) as error:
+        raise UsageError(f"{heads_to_prune!r:.80} is not {{layer: [heads]}}, such as {{0: [1, 3]}}.") from error
+    pruned = dict(model.config.pruned_heads)
+    for layer, of_layer in asked.items():
+        if layer not in range(layers) or not of_layer <= set(range(heads)):
+            raise UsageError(f"{{{layer}: {sorted(of_layer)}}}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}.")
+        pruned[layer] = sorted({*pruned.get(layer, []), *of_layer})
+        if len(pruned[layer]) == heads:
             raise UsageError(f"Layer {layer} would lose all its {heads} heads: leave it one.")
-        model.base_model.encoder.layer[layer].attention.prune_heads(gone)
-        model.config.pruned_heads = {**model.config.pruned_heads, layer: sorted(gone)}
+    for layer in asked:
+        model.base_model.encoder.layer[layer].attention.prune_heads(pruned[layer])
+    model.config.pruned_heads = pruned
 
 
 def _resized(old: Tensor, size: int, scale: float | None) -> nn.Parameter:

@@ -92,6 +92,36 @@ def test_labels_on_padding_count_as_they_do_in_transformers(name: str) -> None:
     assert abs(ours(name)(**given).loss - theirs(name)(**given).loss) < TOLERANCE
 
 
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("case", ["left padding", "answers in padding", "classes of padding", "mask of pairs"])
+def test_gradients_through_positions_that_see_nobody(case: str, implementation: str) -> None:
+    """They see all alike, and some count in the loss: the last padding of a decoder tells the first word."""
+    ids, mask = batch()
+    empty = mask.clone()
+    empty[1] = 0
+    pairs = torch.ones(5, 17, 17)
+    pairs[:, 4] = 0
+    name, seen, asked = {
+        "left padding": ("BertLMHeadModel", mask.flip(1), {"labels": ids.flip(1).masked_fill(mask.flip(1) == 0, -100)}),
+        "answers in padding": ("BertForQuestionAnswering", empty, inputs("BertForQuestionAnswering", True)),
+        "classes of padding": ("BertForTokenClassification", empty, {"labels": ids % 3}),
+        "mask of pairs": ("BertForMaskedLM", pairs, {"labels": ids}),
+    }[case]
+    their, our = theirs(name).train(), ours(name).train()
+    our.set_attn_implementation(implementation)
+    given = {**asked, "input_ids": ids.flip(1) if case == "left padding" else ids}
+    added = (1 - pairs[:, None]) * torch.finfo(torch.float32).min
+    expected = their(**{**given, "attention_mask": added if case == "mask of pairs" else seen}).loss
+    got = our(**{**given, "attention_mask": seen}).loss
+    assert abs(got - expected) < TOLERANCE
+    their.zero_grad()
+    expected.backward()
+    got.backward()
+    for key, parameter in their.named_parameters():
+        if parameter.grad is not None:
+            assert furthest(our.get_parameter(key).grad, parameter.grad) < TOLERANCE, key
+
+
 @pytest.mark.parametrize(
     ("problem", "labels_count", "given"),
     [

@@ -125,8 +125,6 @@ def test_lora(name: str, task: str | None, tmp_path: Path) -> None:
     expected = adapted(input_ids=ids, attention_mask=mask)[0]
     adapted.save_pretrained(tmp_path)
     again = peft.PeftModel.from_pretrained(ours(name), tmp_path)
-    for key, parameter in adapted.named_parameters():
-        again.get_parameter(key).data.copy_(parameter.data)
     assert furthest(again(input_ids=ids, attention_mask=mask)[0], expected) < 1e-5
     assert furthest(adapted.merge_and_unload()(ids, mask)[0], expected) < 1e-4
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from torch_models import LENGTHS, batch, furthest, ours, theirs
+from torch_models import LENGTHS, batch, furthest, ours, settings, theirs
 
+import bertkit
 from bertkit import batch_invariant
 from bertkit.errors import UsageError
-from bertkit.models.torch.packing import Packed, arrange
+from bertkit.models.torch.packing import Packed, Rectangle, arrange, flash
 
 TOLERANCE = 1e-5
 
@@ -46,8 +47,36 @@ def test_a_mask_may_say_for_each_position_where_it_looks(implementation: str, si
     model.set_attn_implementation(implementation)
     added = (1.0 - mask[:, None]) * torch.finfo(torch.float32).min
     expected = theirs("BertModel")(ids, added).last_hidden_state
-    got = model(ids, mask if sides == 3 else mask[:, None]).last_hidden_state
-    assert furthest(got, expected) < TOLERANCE
+    for kind in (mask, mask.bool(), mask.float(), added[:, 0], (1 - mask) * -torch.inf, (1 - mask) * -1e4):
+        kind = kind.nan_to_num(nan=0.0, neginf=-torch.inf) if kind.is_floating_point() else kind
+        got = model(ids, kind if sides == 3 else kind[:, None]).last_hidden_state
+        assert furthest(got, expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["BertModel", "BertLMHeadModel"])
+def test_a_mask_may_be_what_is_added_to_scores(name: str) -> None:
+    ids, mask = batch()
+    lowest = torch.finfo(torch.float32).min
+    model, their, real = ours(name), theirs(name), mask.bool()
+    added = (1.0 - mask[:, None, None]) * lowest
+    expected = their(ids, attention_mask=added, use_cache=False)[0]
+    assert furthest(model(ids, added, use_cache=False)[0][real], expected[real]) < TOLERANCE
+    nothing = torch.zeros(5, 1, 17, 17)
+    assert furthest(model(ids, nothing)[0], their(ids, attention_mask=nothing, use_cache=False)[0]) < TOLERANCE
+    assert torch.equal(model(ids, (1.0 - mask) * lowest)[0], model(ids, mask)[0])
+    with pytest.raises(UsageError, match=r"numbers such as -0.5: it takes 1 and 0"):
+        model(ids, nothing - 0.5)
+
+
+def test_a_mask_of_the_encoder_may_be_what_is_added_to_scores() -> None:
+    ids, _ = batch()
+    model = ours("BertLMHeadModel", add_cross_attention=True)
+    states, mask = torch.ones(5, 3, 32), torch.tensor([[1.0, 1, 0]]).repeat(5, 1)
+    logits = [
+        model(ids, encoder_hidden_states=states, encoder_attention_mask=given).logits
+        for given in (mask, mask.long(), (1 - mask) * -1e9)
+    ]
+    assert torch.equal(logits[0], logits[1]) and torch.equal(logits[0], logits[2])
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
@@ -111,15 +140,7 @@ def test_packed_questions_and_choices() -> None:
         one_by_one.append(
             model(ids[row : row + 1, :length], start_positions=starts[row, None], end_positions=ends[row, None]).loss
         )
-    last = model(ids[real], start_positions=starts, end_positions=ends, lengths=LENGTHS)
-    assert got.loss == last.loss
-    assert (
-        abs(
-            model(ids[:4][real[:4]], start_positions=starts[:4], end_positions=ends[:4], lengths=LENGTHS[:4]).loss
-            - sum(one_by_one) / 4
-        )
-        < TOLERANCE
-    )
+    assert abs(got.loss - sum(one_by_one) / 4) < TOLERANCE  # the last row is of one token, and its answer beyond that
     chooser = ours("BertForMultipleChoice")
     choices = chooser(ids[:4].view(2, 2, 17), mask[:4].view(2, 2, 17)).logits
     packed = chooser(ids[:4][real[:4]], lengths=torch.tensor(LENGTHS[:4]).view(2, 2)).logits
@@ -148,6 +169,47 @@ def test_the_same_sentence_gives_the_same_bits_in_any_batch() -> None:
             for output in (whole, wider):
                 assert torch.equal(output.prediction_logits[row, :length], alone.prediction_logits[0])
                 assert torch.equal(output.seq_relationship_logits[row], alone.seq_relationship_logits[0])
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", ["BertModel", "BertLMHeadModel", "BertForQuestionAnswering"])
+def test_the_same_bits_by_every_way_that_is_not_refused(name: str, implementation: str) -> None:
+    model = ours(name, hidden_size=96, intermediate_size=384, max_position_embeddings=160)
+    model.set_attn_implementation(implementation)
+    lengths = (150, 9, 33, 33, 1, 64)
+    more = {"use_cache": False} if name == "BertLMHeadModel" else {}
+    mask = (torch.arange(150) < torch.tensor(lengths)[:, None]).long()
+    ids = torch.randint(1, 50, mask.shape, generator=torch.Generator().manual_seed(0)) * mask
+    with torch.no_grad(), batch_invariant():
+        whole = model(ids, mask, **more)[0]
+        packed = model(ids[mask.bool()], lengths=lengths)[0].split(lengths)
+        for row, length in enumerate(lengths):
+            one = model(ids[row : row + 1, :length])[0][0]  # a decoder begins a cache
+            assert torch.equal(whole[row, :length], one)
+            assert torch.equal(packed[row], one)
+
+
+def test_what_would_give_other_bits_is_refused() -> None:
+    ids, mask = batch()
+    base, spans, words = ours("BertModel"), ours("BertForQuestionAnswering"), ours("BertForMaskedLM")
+    decoder, crossed = ours("BertLMHeadModel"), ours("BertLMHeadModel", add_cross_attention=True)
+    relative = bertkit.BertModel(bertkit.BertConfig(**settings("BertModel", position_embedding_type="relative_key")))
+    encoder = {"encoder_hidden_states": torch.zeros(5, 3, 32), "encoder_attention_mask": torch.ones(5, 3)}
+    answers = torch.zeros(5).long()
+    for call in (
+        lambda: relative(ids, mask),
+        lambda: base(ids, mask[:, None] * mask[:, :, None]),
+        lambda: decoder.eval()(ids, mask),
+        lambda: crossed(ids, **encoder),
+        lambda: words(ids, mask, labels=ids),
+        lambda: spans(ids, mask, start_positions=answers, end_positions=answers),
+    ):
+        call()
+        with (
+            batch_invariant(),
+            pytest.raises(UsageError, match=r"leave padding out with lengths=..., say use_cache=False"),
+        ):
+            call()
 
 
 def test_dropout_has_the_right_statistics_and_a_seed() -> None:
@@ -215,6 +277,109 @@ def test_wrong_input_is_refused_with_a_sentence() -> None:
     ]:
         with pytest.raises(UsageError, match=sentence):
             call()
+
+
+@pytest.mark.parametrize(
+    "name", ["BertForMaskedLM", "BertLMHeadModel", "BertForPreTraining", "BertForTokenClassification"]
+)
+def test_labels_of_another_shape_are_refused(name: str) -> None:
+    model = ours(name)
+    ids, mask = batch()
+    words = ids % 3
+    more = {"next_sentence_label": torch.ones(5).long()} if name == "BertForPreTraining" else {}
+    for given in (words[:, :8], words[:2], words.T, words[:1], words.flatten()):
+        for seen in (None, torch.ones_like(mask), mask):
+            with pytest.raises(UsageError, match=r"labels have the shape .* need that of the tokens, \[5, 17\]"):
+                model(ids, seen, labels=given, **more)
+    with pytest.raises(UsageError, match=r"tokens, \[9\]"):
+        model(ids.flatten()[:9], labels=ids.flatten()[:27], lengths=[4, 5], **more)
+    loss = theirs(name)(ids, labels=words, **more).loss
+    assert abs(model(ids, labels=words, **more).loss - loss) < TOLERANCE
+
+
+def test_input_of_another_kind_or_shape_is_refused() -> None:
+    model, decoder = ours("BertModel"), ours("BertLMHeadModel", add_cross_attention=True)
+    ids, mask = batch()
+    flat, states = ids.flatten(), torch.zeros(5, 3, 32)
+    for call, sentence in [
+        (lambda: model(ids.tolist()), r"input_ids came as list, .*torch.tensor\(input_ids\)"),
+        (lambda: model(ids.numpy()), "input_ids came as ndarray"),
+        (lambda: model(ids.float()), r"input_ids are of torch.float32, .*input_ids.long\(\)"),
+        (lambda: model(ids, mask.tolist()), "attention_mask came as list"),
+        (lambda: model(ids, token_type_ids=torch.zeros(5, 17)), "token_type_ids are of torch.float32"),
+        (lambda: model(ids, mask, token_type_ids=ids[:, :8]), r"token_type_ids have the shape \[5, 8\]"),
+        (lambda: model(ids, mask, position_ids=torch.zeros(2, 17).long()), r"position_ids have the shape \[2, 17\]"),
+        (lambda: model(inputs_embeds=torch.zeros(5, 17, 1)), r"inputs_embeds are 1 wide.*\[batch, length, 32\]"),
+        (lambda: model(ids[:0]), r"\[0, 17\] has no tokens"),
+        (lambda: model(ids[:, :0], mask[:, :0]), r"\[5, 0\] has no tokens"),
+        (lambda: model(ids, output_attentions=1), "True, False, or numbers of layers"),
+        (lambda: model(ids, head_mask=[1, 1, 1, 1]), r"head_mask has \[1, 1, 1, 1\]"),
+        (lambda: model(flat, lengths=85), "whole numbers, one a sequence"),
+        (lambda: model(flat, lengths=[42.5, 42.5]), "whole numbers, one a sequence"),
+        (lambda: model(flat, lengths=torch.tensor([[80, 5]])), "whole numbers, one a sequence"),
+        (lambda: decoder(flat, lengths=[80, 5], use_cache=True), "A cache is of a rectangle"),
+        (lambda: decoder(flat, lengths=[85], past_key_values=()), "A cache is of a rectangle"),
+        (
+            lambda: decoder(ids, encoder_hidden_states=states[:2]),
+            r"are \[2, 3, 32\], and must be a tensor \[5, length, 32\]",
+        ),
+        (
+            lambda: decoder(ids, encoder_hidden_states=states, encoder_attention_mask=mask),
+            r"encoder_attention_mask is \[5, 17\], and must be a tensor \[5, 3\]",
+        ),
+    ]:
+        with pytest.raises(UsageError, match=sentence):
+            call()
+
+
+def test_labels_that_are_none_are_refused() -> None:
+    ids, mask = batch()
+    words, rows = ours("BertForMaskedLM"), ours("BertForSequenceClassification", problem_type=None)
+    pairs, spans, choices = ours("BertForPreTraining"), ours("BertForQuestionAnswering"), ours("BertForMultipleChoice")
+    several = ours("BertForSequenceClassification", problem_type="multi_label_classification")
+    numbers = ours("BertForSequenceClassification", problem_type="regression")
+    for call, sentence in [
+        (
+            lambda: words(ids, mask, labels=ids.masked_fill(mask == 0, -100) + 12 * mask),
+            r"0 to 49, or -100 for none; 1\d to 5\d came",
+        ),
+        (lambda: words(ids, labels=ids.float()), r"of torch.float32.*labels.long\(\)"),
+        (lambda: words(ids, labels=ids.tolist()), "labels came as list"),
+        (lambda: rows(ids, labels=torch.tensor([0, 1, 3, 0, 0])), "0 to 2, or -100 for none; 0 to 3 came"),
+        (lambda: rows(ids, labels=torch.tensor([0, 1])), r"have the shape \[2\], and must be 5"),
+        (lambda: rows(ids, labels=[0, 1, 2, 0, 1]), "Labels came as list"),
+        (lambda: rows(ids, labels=torch.zeros(5)), r"must be a tensor \[5, 3\]"),
+        (lambda: several(ids, labels=torch.zeros(5)), r"must be a tensor \[5, 3\]"),
+        (lambda: numbers(ids[:3], labels=torch.zeros(3)), r"must be a tensor \[3, 3\]"),
+        (lambda: pairs(ids, labels=ids, next_sentence_label=torch.tensor([0, 1])), "must be 5"),
+        (lambda: spans(ids, start_positions=torch.zeros(2).long(), end_positions=torch.zeros(2).long()), "must be 5"),
+        (lambda: choices(ids), r"tensors \[batch, choices, length\]"),
+        (lambda: choices(ids[None], mask), r"tensors \[batch, choices, length\]"),
+        (lambda: choices(ids.flatten(), lengths=[80, 5]), r"such as \[\[3, 5\]\]"),
+        (lambda: choices(ids[None], labels=torch.tensor([5])), "0 to 4, or -100 for none; 5 to 5 came"),
+    ]:
+        with pytest.raises(UsageError, match=sentence):
+            call()
+    assert rows.config.problem_type is None
+
+
+@pytest.mark.parametrize("compiling", [True, False])
+def test_who_sees_nobody_is_told_where_that_can_be_asked(compiling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler cannot be asked: there such a position sees everybody, as long as gradients are computed."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
+    mask = torch.tensor([[[[True, False]]], [[[False, False]]]])
+    layout = Rectangle.masked((2, 2), None, mask)
+    assert layout.blind != compiling
+    assert layout.mask.tolist() == [[[[True, False]]], [[[compiling, compiling]]]]
+    with torch.no_grad():
+        layout = Rectangle.masked((2, 2), None, mask)
+    assert not layout.blind and layout.mask is mask
+
+
+def test_a_packed_batch_of_no_tokens_needs_no_kernel() -> None:
+    layout = Packed.from_lengths([0, 0], torch.device("cpu"))
+    nothing = torch.zeros(0, 4, 8)
+    assert flash(nothing, nothing, nothing, layout, None, 0.0) is nothing
 
 
 def test_layouts_bring_tokens_there_and_back() -> None:

@@ -15,6 +15,7 @@ from torch_models import CLASSES, batch, furthest, ours, settings, theirs
 import bertkit
 from bertkit import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertLMHeadModel, BertModel, convert
 from bertkit.errors import ConfigError, LoadError, UsageError
+from bertkit.models.torch.pretrained import BertPreTrainedModel
 
 # Saved and loaded.
 
@@ -113,6 +114,8 @@ def test_options_of_from_pretrained(tmp_path: Path) -> None:
     assert torch.equal(doubled.pooler.dense.weight, ours("BertModel").pooler.dense.weight * 2)
     for wrong, sentence in [
         ({"device_map": "gpu"}, "device_map is 'gpu'"),
+        ({"device_map": "cuda:99"}, "device_map is 'cuda:99', and must be 'auto', 'cpu'"),
+        ({"device_map": "mps:99"}, "device_map is 'mps:99'"),
         ({"dtype": "float31"}, "Did you mean"),
         ({"attn_implementation": "spda"}, "must be sdpa or eager"),
     ]:
@@ -122,6 +125,31 @@ def test_options_of_from_pretrained(tmp_path: Path) -> None:
         BertModel("bert-base-uncased")
     with pytest.raises(UsageError, match="pickle"):
         ours("BertModel").save_pretrained(tmp_path, safe_serialization=False)
+
+
+def test_calls_as_they_are_written_for_transformers(tmp_path: Path) -> None:
+    model, config = ours("BertModel"), BertConfig(**settings("BertModel"))
+    model.save_pretrained(
+        tmp_path, is_main_process=True, save_function=torch.save, push_to_hub=False, token=None, save_peft_format=True
+    )
+    inert = {"max_memory": {0: "1GB"}, "offload_folder": "x", "key_mapping": None, "proxies": None}
+    for kind in (BertModel, bertkit.AutoModel):
+        for again in (
+            kind.from_pretrained(pretrained_model_name_or_path=tmp_path, trust_remote_code=True, **inert),
+            kind.from_pretrained(tmp_path, config),
+        ):
+            assert torch.equal(again.pooler.dense.weight, model.pooler.dense.weight)
+        assert kind.from_config(config, torch_dtype=torch.float16, trust_remote_code=True).dtype == torch.float16
+    their = transformers.BertConfig(**settings("BertModel"))
+    with pytest.raises(UsageError, match=r"BertConfig of transformers\..*BertConfig.from_dict\(config.to_dict\(\)\)"):
+        BertModel(their)
+    assert BertModel(BertConfig.from_dict(their.to_dict())).config.hidden_size == 32
+    with pytest.raises(UsageError, match="HTTPS_PROXY"):
+        BertModel.from_pretrained(tmp_path, proxies={"https": "localhost"})
+    with pytest.raises(UsageError, match="give state_dict"):
+        BertModel.from_pretrained(tmp_path, key_mapping={"a": "b"})
+    with pytest.raises(UsageError, match="upload the directory"):
+        model.save_pretrained(tmp_path, push_to_hub=True)
 
 
 def test_loading_copies_nothing_and_draws_nothing(tmp_path: Path) -> None:
@@ -161,6 +189,92 @@ def test_auto_classes(tmp_path: Path) -> None:
         bertkit.AutoModel.from_pretrained(tmp_path)
 
 
+# Classes of the user's own.
+
+
+class Gated(BertForSequenceClassification):
+    """One of the nine with a part more."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.gate = torch.nn.Linear(config.hidden_size, config.hidden_size)
+        self.post_init()
+
+
+class Scaled(BertModel):
+    """The base with a part more, which is a buffer."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.register_buffer("scale", torch.rand(3))
+
+
+class Tagger(BertPreTrainedModel):
+    """A head of its own, by a name that one of the nine has too, with statistics, a constant and a shared parameter."""
+
+    def __init__(self, config: BertConfig, tags: int = 5) -> None:
+        super().__init__(config)
+        self.words = torch.nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.words.weight = self.bert.embeddings.word_embeddings.weight
+        self.norm = torch.nn.BatchNorm1d(config.hidden_size)
+        self.classifier = torch.nn.Linear(config.hidden_size, tags)
+        self.register_buffer("constant", torch.ones(1), persistent=False)
+        self.init_weights()
+
+    def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
+        states = self.bert(**inputs).last_hidden_state
+        return (
+            self.classifier(self.norm(states.transpose(1, 2)).transpose(1, 2)) * self.constant
+            + self.words(states)[..., :5]
+        )
+
+
+@pytest.mark.parametrize("made", [Gated, Scaled, Tagger])
+def test_own_parts_come_back(made: type[BertPreTrainedModel], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = made(BertConfig(**settings("BertModel"))).train()
+    ids, mask = batch()
+    if made is Tagger:
+        model(input_ids=ids, attention_mask=mask)  # which moves the statistics
+    model.save_pretrained(tmp_path, max_shard_size="30KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    again, info = made.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values())
+    state = model.state_dict()
+    assert state.keys() == again.state_dict().keys() and {"gate.bias", "scale", "norm.running_var"} & state.keys()
+    for key, value in again.state_dict().items():
+        assert torch.equal(value, state[key]), key
+    if made is Tagger:
+        assert again.words.weight is again.get_input_embeddings().weight
+        half = Tagger.from_pretrained(tmp_path, dtype=torch.float16)
+        assert half.norm.running_var.dtype == torch.float16 and half.norm.num_batches_tracked.dtype == torch.int64
+        assert half(input_ids=ids, attention_mask=mask).dtype == torch.float16
+
+
+def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ours("BertForSequenceClassification").save_pretrained(tmp_path / "plain")
+    with caplog.at_level(logging.WARNING):
+        _, info = Gated.from_pretrained(tmp_path / "plain", output_loading_info=True)
+    assert "has no gate.weight, gate.bias: they are as Gated made them" in caplog.text
+    assert info["missing_keys"] == ["gate.weight", "gate.bias"]
+    tagger = Tagger(BertConfig(**settings("BertModel")))
+    tagger.save_pretrained(tmp_path / "tagger")
+    shape = r"classifier.weight \[5, 32\], needed \[7, 32\]"
+    with pytest.raises(LoadError, match=shape):
+        Tagger.from_pretrained(tmp_path / "tagger", tags=7)
+    other, info = Tagger.from_pretrained(
+        tmp_path / "tagger", tags=7, ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    assert other.classifier.weight.shape == (7, 32)
+    assert info["missing_keys"] == ["classifier.weight", "classifier.bias"]
+    with pytest.raises(LoadError, match="unexpected: norm"):
+        Gated.from_pretrained(tmp_path / "tagger")
+    Gated(ours("BertForSequenceClassification").config).save_pretrained(tmp_path / "gated")
+    with pytest.raises(LoadError, match="unexpected: gate"):
+        BertForSequenceClassification.from_pretrained(tmp_path / "gated")
+
+
 # State dicts, copies, ties.
 
 
@@ -192,6 +306,21 @@ def test_an_untied_projection_is_its_own() -> None:
     model = ours("BertForMaskedLM", tie_word_embeddings=False)
     assert model.cls.predictions.decoder.weight is not model.bert.embeddings.word_embeddings.weight
     assert "cls.predictions.decoder.weight" in model.state_dict()
+
+
+def test_the_second_bias_of_an_untied_projection_counts(tmp_path: Path) -> None:
+    """As in transformers 5, whose two biases go apart in training."""
+    their = copy.deepcopy(theirs("BertForMaskedLM", tie_word_embeddings=False))
+    ids, mask = batch()
+    optimizer = torch.optim.SGD(their.parameters(), 1.0)
+    their(ids, mask, labels=ids).loss.backward()
+    optimizer.step()
+    assert furthest(their.cls.predictions.bias, their.cls.predictions.decoder.bias) > 0.01
+    our = BertForMaskedLM(BertConfig(**settings("BertForMaskedLM", tie_word_embeddings=False)))
+    our.load_state_dict(their.state_dict())
+    their.save_pretrained(tmp_path)
+    for model in (our.eval(), BertForMaskedLM.from_pretrained(tmp_path, state_dict=their.state_dict())):
+        assert furthest(model(ids).logits, their(ids).logits) < 1e-5
 
 
 def test_fresh_weights_follow_the_table() -> None:
@@ -241,16 +370,39 @@ def test_resizing_the_vocabulary(tied: bool) -> None:
     assert furthest(model(ids, mask).logits, before) < 1e-6
     with pytest.raises(UsageError, match="no place for the padding token"):
         model.resize_token_embeddings(0)
+    for wrong in ({"new_num_tokens": 3.5}, {"new_num_tokens": "60"}, {"pad_to_multiple_of": -8}):
+        with pytest.raises(UsageError, match="must be a whole number"):
+            model.resize_token_embeddings(**wrong)
+    for wrong in (-1, 0, 2.5):
+        with pytest.raises(UsageError, match="every_n_layers is"):
+            model.gradient_checkpointing_enable(every_n_layers=wrong)
 
 
 def test_other_embeddings_can_be_set() -> None:
     model = ours("BertForMaskedLM")
     model.set_input_embeddings(torch.nn.Embedding(50, 32))
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    decoder = torch.nn.Linear(32, 50)
+    assert ours("BertModel").get_output_embeddings() is None
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_another_projection_stays(bias: bool, tmp_path: Path) -> None:
+    """It is not tied any more, which the configuration says and files keep."""
+    model = ours("BertForMaskedLM")
+    ids, mask = batch()
+    torch.manual_seed(0)
+    decoder = torch.nn.Linear(32, 50, bias=bias)
     model.set_output_embeddings(decoder)
     assert model.cls.predictions.bias is decoder.bias
-    assert ours("BertModel").get_output_embeddings() is None
+    assert bias or decoder.bias.count_nonzero() == 0
+    expected = model(ids, mask).logits
+    model.load_state_dict(model.state_dict())
+    assert torch.equal(model(ids, mask).logits, expected)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(BertForMaskedLM.from_pretrained(tmp_path)(ids, mask).logits, expected)
+    decoder.weight = model.get_input_embeddings().weight
+    model.set_output_embeddings(decoder)
+    assert model.config.tie_word_embeddings
 
 
 def test_pruned_heads(tmp_path: Path) -> None:
@@ -276,9 +428,25 @@ def test_pruned_heads(tmp_path: Path) -> None:
         )
         < 1e-5
     )
-    for wrong in ({5: [0]}, {0: [9]}, {1: [0, 1, 2, 3]}):
+    before = model.state_dict().keys(), model.config.pruned_heads
+    for wrong in ({5: [0]}, {0: [9]}, {1: [0, 1, 2, 3]}, {1: [1], 0: [9]}, {0: 1}, [0], {0: [1.0]}):
         with pytest.raises(UsageError, match="layer|Layer"):
             model.prune_heads(wrong)
+    assert before == (model.state_dict().keys(), model.config.pruned_heads)
+    assert model.bert.encoder.layer[1].attention.self.query.weight.shape == (32, 32)
+
+
+def test_the_last_layers_alone() -> None:
+    """Cut out by hand: they are numbered as they stand now."""
+    model = ours("BertModel", is_decoder=True)
+    ids, mask = batch()
+    model.encoder.layer = model.encoder.layer[1:]
+    model.config.num_hidden_layers = 2
+    got = model(ids, mask, output_attentions=True, head_mask=torch.rand(2, 4))
+    assert [weights.shape for weights in got.attentions] == [(5, 4, 17, 17)] * 2
+    assert len(got.past_key_values) == 2
+    step = model(ids[:, 16:], past_key_values=model(ids[:, :16]).past_key_values)
+    assert furthest(step.last_hidden_state[:, 0], model(ids).last_hidden_state[:, 16]) < 1e-5
 
 
 @pytest.mark.parametrize("every", [1, 2])
@@ -311,7 +479,8 @@ def test_number_of_parameters() -> None:
     assert model.num_parameters(only_trainable=True) == sum(
         p.numel() for p in model.cls.parameters() if p.requires_grad
     )
-    assert model.num_parameters(exclude_embeddings=True) < model.num_parameters()
+    assert model.num_parameters(exclude_embeddings=True) == their.num_parameters(exclude_embeddings=True)
+    assert model.num_parameters(exclude_embeddings=True) == model.num_parameters() - (50 + 40 + 2) * 32
 
 
 # Outputs.
@@ -339,6 +508,28 @@ def test_logits_are_computed_when_they_are_read() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         cast = model(ids, mask, labels=labels)
     assert cast.logits.dtype == torch.bfloat16
+
+
+def test_models_of_inference_mode(tmp_path: Path) -> None:
+    ids, mask = batch()
+    labels = ids.masked_fill(mask == 0, -100)
+    expected = ours("BertForMaskedLM")(ids, mask, labels=labels)
+    ours("BertForMaskedLM").save_pretrained(tmp_path)
+    with torch.inference_mode():
+        output = BertForMaskedLM.from_pretrained(tmp_path)(ids, mask, labels=labels)
+        assert torch.equal(output.loss, expected.loss)
+        assert torch.equal(output.logits, expected.logits)
+
+
+def test_a_decoder_that_is_asked_for_a_loss_returns_no_cache_unless_it_is_asked_for_one() -> None:
+    model, their = ours("BertLMHeadModel"), theirs("BertLMHeadModel")
+    ids, _ = batch()
+    assert list(model(ids)) == ["logits", "past_key_values"]
+    assert list(model(ids, labels=ids)) == ["loss", "logits"]
+    assert list(model(ids, labels=ids, use_cache=True)) == ["loss", "logits", "past_key_values"]
+    given = {"labels": ids, "output_hidden_states": True, "return_dict": False}
+    kinds = [type(value) for value in their(ids, **given) if not isinstance(value, transformers.Cache)]
+    assert [type(value) for value in model(ids, **given)] == kinds
 
 
 def test_logits_that_were_not_read_in_time_are_refused() -> None:
