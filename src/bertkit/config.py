@@ -11,7 +11,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -20,7 +20,7 @@ from typing import Any
 from bertkit import hub
 from bertkit.disk import whole_file
 from bertkit.errors import ConfigError, did_you_mean
-from bertkit.reading import read_object
+from bertkit.hub import parse_object, read_text
 
 _Range = tuple[tuple[type[Any], ...], float, float, str]
 
@@ -333,7 +333,7 @@ class BertConfig:
             )
         named = place.file and place.file.suffix == ".json" and ".index." not in place.file.name
         path = place.file if place.file and named else place.fetch(*FILES)
-        values = read_json(path)
+        values = parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
         if values.get("model_type") not in (None, "bert"):
             raise _other_model(str(path), values["model_type"])
         if overrides:
@@ -404,50 +404,43 @@ class BertConfig:
             if (value := getattr(self, name)) not in choices:
                 near = did_you_mean(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
                 raise ConfigError(f"{name} is {value!r}, and must be one of {', '.join(map(str, choices))}.{near}")
-        self._check_heads()
-        self._check_tokens()
-        self._check_labels()
-        if self.add_cross_attention and not self.is_decoder:
-            raise ConfigError("add_cross_attention=True is for decoders: add is_decoder=True.")
-        if self.architectures is not None and not (
-            isinstance(self.architectures, list) and all(isinstance(name, str) for name in self.architectures)
-        ):
-            raise ConfigError(
-                f"architectures is {self.architectures!r:.80}, and must be None or names of classes: ['BertForMaskedLM']."
-            )
+        for sentence in self._contradictions():
+            raise ConfigError(sentence)
 
-    def _check_heads(self) -> None:
-        if self.hidden_size % self.num_attention_heads:
-            raise ConfigError(
-                f"hidden_size {self.hidden_size} cannot be shared by num_attention_heads {self.num_attention_heads}: "
+    def _contradictions(self) -> Iterator[str]:
+        """What does not go together, a sentence for each."""
+        layers, heads, labels = self.num_hidden_layers, self.num_attention_heads, self.id2label
+        if self.hidden_size % heads:
+            yield (
+                f"hidden_size {self.hidden_size} cannot be shared by num_attention_heads {heads}: "
                 f"choose a width that is a multiple of the heads, such as {self._divisible_width()}."
             )
-        for layer, heads in self.pruned_heads.items():
-            if not 0 <= layer < self.num_hidden_layers or any(not 0 <= n < self.num_attention_heads for n in heads):
-                raise ConfigError(
-                    f"pruned_heads names {heads} of layer {layer}; layers are 0 to {self.num_hidden_layers - 1} and heads "
-                    f"0 to {self.num_attention_heads - 1}."
+        for layer, gone in self.pruned_heads.items():
+            if not 0 <= layer < layers or any(not 0 <= head < heads for head in gone):
+                yield (
+                    f"pruned_heads names {gone} of layer {layer}; layers are 0 to {layers - 1} and heads 0 to {heads - 1}."
                 )
-
-    def _check_tokens(self) -> None:
         pad = self.pad_token_id
         if pad is not None and not (type(pad) is int and 0 <= pad < self.vocab_size):
-            raise ConfigError(f"pad_token_id is {pad!r}, and must be None or below vocab_size {self.vocab_size}.")
+            yield f"pad_token_id is {pad!r}, and must be None or below vocab_size {self.vocab_size}."
         for name in ("bos_token_id", "eos_token_id"):
-            value = getattr(self, name)
-            ids = value if isinstance(value, list) else [] if value is None else [value]
-            if not all(type(token) is int for token in ids):
-                raise ConfigError(f"{name} is {value!r:.80}, and must be None or the number of a token.")
-
-    def _check_labels(self) -> None:
-        numbers = self.id2label.keys()
-        if numbers != set(range(len(numbers))):
-            raise ConfigError(
-                f"id2label names the labels {', '.join(map(str, sorted(numbers)[:8]))}{', ...' if len(numbers) > 8 else ''}, and "
-                f"{len(numbers)} labels are numbered from 0 to {len(numbers) - 1}: number them so, or give num_labels alone."
+            given = getattr(self, name)
+            if not all(type(token) is int for token in (given if isinstance(given, list) else [given or 0])):
+                yield f"{name} is {given!r:.80}, and must be None or the number of a token."
+        if labels.keys() != set(range(len(labels))):
+            numbers = ", ".join(map(str, sorted(labels)[:8])) + (", ..." if len(labels) > 8 else "")
+            yield (
+                f"id2label names the labels {numbers}, and {len(labels)} labels are numbered from 0 to {len(labels) - 1}: "
+                "number them so, or give num_labels alone."
             )
-        if strange := [label for label in self.id2label.values() if not isinstance(label, (str, int, float))]:
-            raise ConfigError(f"id2label has the label {strange[0]!r:.80}, and a label must be a text.")
+        for label in labels.values():
+            if not isinstance(label, (str, int, float)):
+                yield f"id2label has the label {label!r:.80}, and a label must be a text."
+        if self.add_cross_attention and not self.is_decoder:
+            yield "add_cross_attention=True is for decoders: add is_decoder=True."
+        classes = self.architectures
+        if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+            yield f"architectures is {classes!r:.80}, and must be None or names of classes: ['BertForMaskedLM']."
 
     def _divisible_width(self) -> int:
         heads = self.num_attention_heads
@@ -469,7 +462,7 @@ class AutoConfig:
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The object in a JSON file, or a ConfigError that says what is wrong with it."""
-    return read_object(path, _MOST_BYTES, ConfigError)
+    return parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
 
 
 def _check_names(given: Iterable[str]) -> None:

@@ -9,9 +9,9 @@ from typing import Literal
 
 from bertkit import hub
 from bertkit.checkpoint.dtypes import dtype_named
-from bertkit.checkpoint.load import config_of, read_checkpoint
+from bertkit.checkpoint.load import config_of, match
 from bertkit.checkpoint.save import Format, save_checkpoint
-from bertkit.checkpoint.source import preferred_to
+from bertkit.checkpoint.source import open_source, preferred_to
 from bertkit.config import FILES
 from bertkit.disk import whole_file
 from bertkit.errors import LoadError, UsageError
@@ -56,7 +56,7 @@ def convert(
     place = source if isinstance(source, hub.Place) else hub.locate(source)
     directory = Path(directory)
     config = config_of(place, prefix)
-    tensors, report = read_checkpoint(place, head, config, prefix)
+    tensors, report = match(open_source(place), head, config, prefix)
     if not report.exact:
         raise LoadError(f"{report}\nIt was made for another head or another configuration: name a class that it has.")
     if report.fresh:

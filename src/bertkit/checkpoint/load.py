@@ -18,6 +18,8 @@ from bertkit.parameters import HEADS, PARTS, TABLE, UNTIED, Parameter, expand, h
 
 logger = logging.getLogger("bertkit")
 
+_TYPES = ("float32", "float16", "bfloat16", "float64")
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -81,14 +83,22 @@ def load_checkpoint(
     place = name if isinstance(name, hub.Place) else hub.locate(name)
     config = config or config_of(place, prefix)
     source = open_source(place, formats, variant)
-    tensors, report = _read(source, head, config, prefix, ignore_mismatched_sizes)
+    if head in HEADS and source.layout == "huggingface" and not prefix:
+        # The commonest file is as the table has it, so that there is nothing to name and to report.
+        wanted = {name: parameter.shape for name, parameter in expand(config, head).items()}
+        given = source.tensors
+        if head == "Model":  # which is saved without the `bert.` of its names
+            given = {name if name.startswith("bert.") else f"bert.{name}": array for name, array in given.items()}
+        if wanted == {name: array.shape for name, array in given.items() if array.dtype.name in _TYPES}:
+            return {name: given[name] for name in wanted}, LoadReport(str(source.path), head, tuple(wanted))
+    tensors, report = match(source, head, config, prefix, ignore_mismatched_sizes)
     if strict and not report.exact:
         raise LoadError(
             f"{report}\nIt was made for another head or another configuration. In Python, strict=False loads what fits."
         )
     if report.fresh:
         parts = ", ".join(sorted({_part(name).rstrip(".") for name in report.fresh}))
-        logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", report.source, parts, report.head)
+        logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", source.path, parts, report.head)
     return tensors, report
 
 
@@ -101,38 +111,20 @@ def config_of(place: hub.Place, prefix: str = "") -> BertConfig:
     return BertConfig.from_pretrained(place)
 
 
-def read_checkpoint(place: hub.Place, head: str | None, config: BertConfig, prefix: str) -> tuple[Tensors, LoadReport]:
-    """What `load_checkpoint` finds, whether it is all or not."""
-    return _read(open_source(place), head, config, prefix, False)
-
-
-def _read(
-    source: Source, head: str | None, config: BertConfig, prefix: str, ignore_mismatched_sizes: bool
+def match(
+    source: Source, head: str | None, config: BertConfig, prefix: str = "", ignore_mismatched_sizes: bool = False
 ) -> tuple[Tensors, LoadReport]:
-    if head in HEADS and source.layout == "huggingface" and not prefix:
-        # The commonest file is as the table has it, so that there is nothing to name and to report.
-        wanted = {name: parameter.shape for name, parameter in expand(config, head).items()}
-        given = source.tensors
-        if head == "Model":  # which is saved without the `bert.` of its names
-            given = {name if name.startswith("bert.") else f"bert.{name}": array for name, array in given.items()}
-        if wanted == {name: array.shape for name, array in given.items()}:
-            _check_types(given, source)
-            return {name: given[name] for name in wanted}, LoadReport(str(source.path), head, tuple(wanted))
+    """What an opened checkpoint has of what a class needs, whether it is all or not."""
     found = canonical(source.tensors, source.layout, prefix)
     head = head_of(head) if head else told_head(config, found.tensors)
     tensors, report = fit(found, config, head, str(source.path), ignore_mismatched_sizes)
-    _check_types(tensors, source)
-    return tensors, report
-
-
-def _check_types(tensors: Tensors, source: Source) -> None:
-    """Refuse the whole numbers of a quantized file, which are no weights without their scales."""
     for name, array in tensors.items():
-        if array.dtype.name not in ("float32", "float16", "bfloat16", "float64"):
+        if array.dtype.name not in _TYPES:
             raise LoadError(
-                f"{name} of {source.path} is of type {array.dtype}, and weights are float32, float16, bfloat16 or "
-                "float64: a quantized file has to be turned back into one of them first."
+                f"{name} of {source.path} is of type {array.dtype}, and weights are {', '.join(_TYPES)}: a quantized file "
+                "has to be turned back into one of them first."
             )
+    return tensors, report
 
 
 def fit(

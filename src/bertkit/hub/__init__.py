@@ -7,8 +7,10 @@
 The Hub is asked once per place, for the list of its files. All of them come from one commit, each is downloaded when
 it is asked for, and nothing is asked about those that the cache has. That is repository.py and what it imports, for
 names on the Hub only, as huggingface_hub takes long to import.
+
+What is text in these files is read by `read_text` and `parse_object`, within bounds.
 """
 
-from bertkit.hub.place import Place, built_in_models, locate
+from bertkit.hub.place import Place, built_in_models, locate, parse_object, read_text
 
-__all__ = ["Place", "built_in_models", "locate"]
+__all__ = ["Place", "built_in_models", "locate", "parse_object", "read_text"]

@@ -1,14 +1,20 @@
-"""A place: a folder, or a repository that is like one; and how a name leads to it."""
+"""A place: a folder, or a repository that is like one; how a name leads to it, and what its files say that are text."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import stat
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from bertkit.errors import HubError, UsageError
+from bertkit.errors import BertkitError, HubError, UsageError
+
+Refusal = type[BertkitError]
 
 ASSETS = Path(__file__).parents[1] / "assets"
 """Each folder below it is a built-in model."""
@@ -16,6 +22,8 @@ ASSETS = Path(__file__).parents[1] / "assets"
 _PLAIN = r"(?!\.\.?(?:/|$))[^/\\:\x00-\x1f\x7f]+"
 RELATIVE = re.compile(rf"{_PLAIN}(?:/{_PLAIN})*")
 """A path that stays below where it starts, on any system."""
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,12 @@ class Place:
 
     def fetch(self, *names: str) -> Path:
         """The first of `names` that is there, as a local path; where none of them is, an error that lists what is."""
-        path = self.find(*names)
-        if path is None:
-            shown = ", ".join(self.files[:10]) or "no files"
-            more = f" and {len(self.files) - 10} more" if len(self.files) > 10 else ""
-            raise HubError(f"There is no {' or '.join(names)} in {self.where}, which has {shown}{more}.{self.advice}")
-        return path
+        for name in names:
+            if name in self.files:
+                return self.get(name)
+        shown = ", ".join(self.files[:10]) or "no files"
+        more = f" and {len(self.files) - 10} more" if len(self.files) > 10 else ""
+        raise HubError(f"There is no {' or '.join(names)} in {self.where}, which has {shown}{more}.{self.advice}")
 
 
 def locate(
@@ -114,3 +122,51 @@ def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
     except OSError as error:
         raise HubError(f"{os.fspath(name)!r} cannot be opened: {error.strerror}.") from error
     return ASSETS / name if name in built_in_models() else None
+
+
+def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -> str:
+    """The text of a UTF-8 file of a bounded size, without its byte-order mark. `refusal` is what a sentence is raised as."""
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(f"{path} is not a file.")
+        if status.st_size > most_bytes:
+            raise refusal(f"{path} has {status.st_size} bytes, and bertkit reads up to {most_bytes} of such a file.")
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise refusal(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise refusal(
+            f"{path} is not text in UTF-8 (byte {error.start}): it is a binary file, or a text to be saved as UTF-8."
+        ) from error
+    if "\0" in text:
+        raise refusal(f"{path} is a binary file, or a text in UTF-16: save it as UTF-8.")
+    if text.startswith("version https://git-lfs.github.com/spec/"):
+        raise refusal(f"{path} is not the file but Git LFS's note of where it is. Type in its folder: git lfs pull")
+    if text[:15].lower().startswith(("<!doctype html", "<html")):
+        raise refusal(f"{path} is a web page, saved under the name of a file: download the file itself.")
+    return text
+
+
+def parse_object(text: str, where: str, refusal: Refusal) -> dict[str, Any]:
+    """The object that is written as JSON. `where` names the file in the errors, which are raised as `refusal`."""
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repetition)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise refusal(f"{where} has half of a character in it (a lone surrogate, \\ud800 to \\udfff).") from error
+    except (ValueError, RecursionError) as error:
+        raise refusal(f"{where} is not JSON ({error}): download or write it again.") from error
+    if not isinstance(value, dict):
+        raise refusal(f"{where} holds a {type(value).__name__}, where an object {{...}} is expected.")
+    return value
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, or a ValueError where a key stands twice: whoever wrote it meant one of two things."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return value

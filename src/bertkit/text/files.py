@@ -23,8 +23,7 @@ from typing import Any
 
 from bertkit.disk import whole_file
 from bertkit.errors import TokenizerError
-from bertkit.hub import Place
-from bertkit.reading import read_object, read_text
+from bertkit.hub import Place, parse_object, read_text
 from bertkit.text import additions, settings, tokenizer_json
 from bertkit.text.characters import Rules
 from bertkit.text.description import DEFAULT_LENGTH
@@ -124,7 +123,11 @@ def _find(place: Place, name: str) -> Path | None:
 
 def _object(place: Place, name: str) -> dict[str, Any]:
     path = _find(place, name)
-    return {} if path is None else read_object(path, MOST_BYTES_OF_JSON, TokenizerError)
+    return (
+        {}
+        if path is None
+        else parse_object(read_text(path, MOST_BYTES_OF_JSON, TokenizerError), str(path), TokenizerError)
+    )
 
 
 def _parsed(place: Place) -> TokenizerFiles | None:
@@ -182,7 +185,11 @@ def _id(files: TokenizerFiles, name: str) -> int:
 def _model(place: Place) -> dict[str, Any]:
     """The configuration of the model beside the tokenizer."""
     path = place.find("config.json")
-    return {} if path is None else read_object(path, MOST_BYTES_OF_JSON, TokenizerError)
+    return (
+        {}
+        if path is None
+        else parse_object(read_text(path, MOST_BYTES_OF_JSON, TokenizerError), str(path), TokenizerError)
+    )
 
 
 def _positions(place: Place) -> int:

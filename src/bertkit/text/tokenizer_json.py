@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.errors import TokenizerError
-from bertkit.reading import parse_object
+from bertkit.hub import parse_object
 from bertkit.text.characters import Rules
 from bertkit.text.description import TokenizerFiles
 from bertkit.text.sections import read_section

@@ -16,7 +16,7 @@ from typing import Any
 
 from bertkit.disk import whole_file
 from bertkit.errors import TokenizerError
-from bertkit.reading import read_text
+from bertkit.hub import read_text
 
 MOST_BYTES = 64 * 2**20
 MOST_TOKENS = 2**22

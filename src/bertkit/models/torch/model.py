@@ -135,7 +135,8 @@ class BertSelfAttention(nn.Module):
         super().__init__()
         self.head_size = config.hidden_size // config.num_attention_heads
         self.cross = cross
-        self.heads = list(range(config.num_attention_heads) if cross else kept_heads(config, layer))
+        pruned = not cross and layer in config.pruned_heads
+        self.heads = kept_heads(config, layer) if pruned else list(range(config.num_attention_heads))
         width = len(self.heads) * self.head_size
         self.query = linear(config.hidden_size, width)
         self.key = linear(config.hidden_size, width)

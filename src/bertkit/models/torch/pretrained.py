@@ -72,7 +72,8 @@ class BertPreTrainedModel(nn.Module):
                 f"{name}.from_pretrained(name); another library's becomes ours by BertConfig.from_dict(config.to_dict())."
             )
         self.config = config
-        self._attention = _attention(getattr(config, "attn_implementation", None))
+        asked = getattr(config, "attn_implementation", None)
+        self._attention = _attention(asked) if asked else "sdpa"
 
     def post_init(self) -> None:
         """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
@@ -190,7 +191,8 @@ class BertPreTrainedModel(nn.Module):
             strict=not parts and cls.head is not None,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
-        model._take(tensors, dtype if torch_dtype is None else torch_dtype, _device(device_map))
+        device = torch.device("cpu") if device_map is None else _device(device_map)
+        model._take(tensors, dtype if torch_dtype is None else torch_dtype, device)
         if parts or cls.head is None:
             given = open_source(place, formats, variant).tensors
             report = model._take_own(parts, given, report, ignore_mismatched_sizes)
@@ -457,14 +459,13 @@ class BertPreTrainedModel(nn.Module):
         self.get_input_embeddings().register_forward_hook(_require_grad)
 
 
-def _attention(name: str | None) -> str:
-    name = name or "sdpa"
+def _attention(name: str) -> str:
     if name not in ATTENTION:
         raise UsageError(f"attn_implementation is {name!r}, and must be sdpa or eager.{did_you_mean(name, ATTENTION)}")
     return name
 
 
-def _device(device_map: str | int | torch.device | Mapping[str, Any] | None) -> torch.device:
+def _device(device_map: str | int | torch.device | Mapping[str, Any]) -> torch.device:
     """The one device of a model: it is small enough for one."""
     if isinstance(device_map, Mapping):
         if len(set(map(str, device_map.values()))) != 1:
@@ -475,7 +476,7 @@ def _device(device_map: str | int | torch.device | Mapping[str, Any] | None) -> 
     if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
         device_map = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        device = torch.device("cpu" if device_map is None else device_map)  # type: ignore[arg-type]  # a number is that of a GPU
+        device = torch.device(device_map)  # type: ignore[arg-type]  # a number is that of a GPU
         torch.empty(0, device=device)
         return device
     except (AssertionError, ImportError, RuntimeError) as error:
