@@ -65,6 +65,11 @@ class TokenizerFiles:
         """Characters of the longest word that is not unknown: Google's own limit is twice that of the others."""
         return 200 if self.rules.compat == "google" and self.max_chars == 100 else self.max_chars
 
+    @property
+    def lowers_added(self) -> bool:
+        """Whether ordinary tokens are added in lower case, in which text is when they are looked for."""
+        return self.rules.lowercase and self.rules.compat != "fast" and self.do_basic_tokenize
+
     def id_of(self, token: str) -> int | None:
         """The id of an added token or of one of the vocabulary."""
         return next(

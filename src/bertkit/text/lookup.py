@@ -133,8 +133,7 @@ class Lookup(SpecialTokens):
         special = special_tokens or None
         named = set(self.all_special_tokens)
         wanted = [added_token(token, bool(special) or str(token) in named) for token in tokens]
-        lower = self._slow and self._files.rules.lowercase
-        count = add(self._files, wanted, lower=lower, claim_unused=claim_unused)
+        count = add(self._files, wanted, lower=self._files.lowers_added, claim_unused=claim_unused)
         if self._slow:  # which takes every special token for one of its additional ones
             self._files.additional += [token for token in wanted if token.special and token.content not in named]
         self._refresh()

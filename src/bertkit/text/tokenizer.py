@@ -178,23 +178,22 @@ class _Tokenizer(Stored):
 
     def _build_engine(self, added: dict[int, AddedToken]) -> Engine:
         files = self._files
-        in_normalized_text = files.rules.compat == "fast" and any(token.normalized for token in added.values())
-        if files.foreign is not None or in_normalized_text:
+        fast = files.rules.compat == "fast"  # which knows neither never_split nor do_basic_tokenize
+        if files.foreign is not None or (fast and any(token.normalized for token in added.values())):
             from bertkit.text.rust import RustEngine, to_backend
 
             backend = to_backend(files)
             backend.encode_special_tokens = len(added) < len(files.added)
             return RustEngine(backend)
-        never_split = files.never_split or ()
         return OwnEngine(
             files.vocabulary,
             files.rules,
             added,
-            never_split,
+            () if fast else files.never_split,
             unk=files.unk,
             prefix=files.prefix,
             max_chars=files.longest_word,
-            basic=files.do_basic_tokenize,
+            basic=fast or files.do_basic_tokenize,
         )
 
     @cached_property
