@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,6 @@ DEFAULT_MAX_LENGTH = 512
 class Assembly(Lookup):
     """Ids and the special tokens around them."""
 
-    model_input_names: list[str]
     _said: set[str]
 
     @property
@@ -35,6 +34,24 @@ class Assembly(Lookup):
     @model_max_length.setter
     def model_max_length(self, length: int) -> None:
         customize(self._files, {"model_max_length": length})
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The columns that a call returns."""
+        return self._files.model_input_names
+
+    @model_input_names.setter
+    def model_input_names(self, names: Iterable[str]) -> None:
+        customize(self._files, {"model_input_names": names})
+
+    @property
+    def split_special_tokens(self) -> bool:
+        """Whether special tokens in a text are text."""
+        return self._files.split_special_tokens
+
+    @split_special_tokens.setter
+    def split_special_tokens(self, value: bool) -> None:
+        customize(self._files, {"split_special_tokens": value})
 
     @property
     def padding_side(self) -> Side:

@@ -10,17 +10,9 @@ from typing import Any, TypedDict
 from bertkit.errors import UsageError
 from bertkit.text.description import ATTRIBUTES, TokenizerFiles
 from bertkit.text.options import refuse_unknown
-from bertkit.text.settings import FIELDS as FIELDS_OF_FILES
-from bertkit.text.settings import RULES
+from bertkit.text.settings import FIELDS, RULES, put
 from bertkit.text.special import added_token
 from bertkit.text.vocabulary import AddedToken, Vocabulary
-
-FIELDS = FIELDS_OF_FILES | {
-    "never_split": "never_split",
-    "model_max_length": "model_max_length",
-    "wordpieces_prefix": "prefix",
-}
-"""The settings of a call that are fields of `TokenizerFiles`."""
 
 _CHOICES = {
     "compat": ("fast", "slow", "google"),
@@ -70,7 +62,7 @@ class Settings(TypedDict, total=False):
 
 
 NAMES = tuple(Settings.__annotations__)
-OF_THE_OBJECT = ("model_input_names", "split_special_tokens", "name_or_path", "wordpieces_prefix")
+OF_THE_OBJECT = ("name_or_path", "wordpieces_prefix")
 """Settings that no file tells of."""
 
 
@@ -83,7 +75,9 @@ def customize(files: TokenizerFiles, settings: Mapping[str, Any]) -> None:
     files.rules = replace(files.rules, **{RULES[name]: value for name, value in given.items() if name in RULES})
     for name, value in given.items():
         if name in FIELDS:
-            setattr(files, FIELDS[name], tuple(value) if name == "never_split" else value)
+            put(files, name, value)
+    files.model_max_length = given.get("model_max_length", files.model_max_length)
+    files.prefix = given.get("wordpieces_prefix", files.prefix)
     files.special = files.special | {name: added_token(given[name], True) for name in ATTRIBUTES if name in given}
     if "unk_token" in given:
         files.unk = files.special["unk_token"].content

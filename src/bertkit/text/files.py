@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +32,7 @@ from bertkit.text.description import DEFAULT_LENGTH
 from bertkit.text.description import TokenizerFiles as TokenizerFiles
 from bertkit.text.settings import Settings
 from bertkit.text.template import bert_template
+from bertkit.text.unicode import Compat
 from bertkit.text.vocabulary import AddedToken, Vocabulary, missing_unk
 
 BERT = ("BertTokenizer", "BertTokenizerFast")
@@ -68,14 +70,21 @@ def read_files(place: Place, *, fast: bool = True, overrides: Settings = _NOTHIN
     return files
 
 
-def write_files(directory: str | os.PathLike[str], files: TokenizerFiles, prefix: str = "") -> list[Path]:
+def write_files(
+    directory: str | os.PathLike[str],
+    files: TokenizerFiles,
+    prefix: str = "",
+    *,
+    own: Collection[Compat] = ("fast", "slow"),
+) -> list[Path]:
     """Write all the files that a tokenizer can be read from, and return their paths.
 
-    A folder that does not exist is made. `prefix` goes before each name, with a "-" in between.
+    A folder that does not exist is made. `prefix` goes before each name, with a "-" in between. `own` are the values of
+    `compat` that need not be written, as the class that will read the files has them itself.
     """
     Path(directory).mkdir(parents=True, exist_ok=True)
     texts = {
-        "tokenizer_config.json": _sorted_json(settings.compose(files)),
+        "tokenizer_config.json": _sorted_json(settings.compose(files, own)),
         "special_tokens_map.json": _sorted_json(_tokens_map(files)),
         "tokenizer.json": tokenizer_json.compose(files),
     }

@@ -62,10 +62,6 @@ class Stored(Assembly):
     def _start(self, files: TokenizerFiles, settings: Mapping[str, Any]) -> None:
         customize(files, settings)
         self._files = files
-        self.model_input_names = list(
-            settings.get("model_input_names") or ["input_ids", "token_type_ids", "attention_mask"]
-        )
-        self.split_special_tokens = bool(settings.get("split_special_tokens", False))
         self.name_or_path = settings.get("name_or_path", "")
         self._said = set()
         self._add_missing()
@@ -119,7 +115,8 @@ class Stored(Assembly):
         """Write the tokenizer's files into a folder; their paths."""
         from bertkit.text.files import write_files
 
-        return tuple(str(path) for path in write_files(save_directory, self._files, filename_prefix or ""))
+        paths = write_files(save_directory, self._files, filename_prefix or "", own=[self._compat])
+        return tuple(map(str, paths))
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write `vocab.txt` into a folder; its path."""
@@ -158,11 +155,10 @@ class Stored(Assembly):
             unused=unused,
             progress=show_progress,
         )
-        return type(self)._from_files(files, {"model_input_names": self.model_input_names})
+        return type(self)._from_files(files)
 
     def __getstate__(self) -> dict[str, Any]:
-        keep = ("_files", "model_input_names", "split_special_tokens", "name_or_path")
-        return {name: self.__dict__[name] for name in keep}
+        return {name: self.__dict__[name] for name in ("_files", "name_or_path")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _said=set())

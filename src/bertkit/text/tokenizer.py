@@ -15,6 +15,7 @@ from bertkit.errors import UsageError
 from bertkit.text import encoder
 from bertkit.text.assembly import Ids
 from bertkit.text.batch_encoding import BatchEncoding
+from bertkit.text.description import USUAL_COLUMNS
 from bertkit.text.engine import Engine
 from bertkit.text.inputs import TextInput, read, read_batch, read_one
 from bertkit.text.options import PLAIN, CallOptions, Options, check_flags, options_of, refuse_unknown
@@ -26,8 +27,6 @@ from bertkit.text.vocabulary import AddedToken, Vocabulary
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-USUAL_COLUMNS = ["input_ids", "token_type_ids", "attention_mask"]
 
 _logger = logging.getLogger(__name__)
 
@@ -165,7 +164,7 @@ class _Tokenizer(Stored):
     @property
     def _is_usual(self) -> bool:
         """Whether a call that wishes nothing gives the three usual columns."""
-        return self.model_input_names == USUAL_COLUMNS and not self.split_special_tokens
+        return self._files.model_input_names == USUAL_COLUMNS and not self._files.split_special_tokens
 
     @cached_property
     def _engine(self) -> Engine:
