@@ -59,6 +59,7 @@ def _spelled(sentence: str, parser: argparse.ArgumentParser) -> str:
         name, value = found.groups()
         return f"{options[name]} {value.strip(_QUOTES)}" if name in options else found[0]
 
+    sentence = re.sub(r'To put "\ufffd" in its place: .*', "Type it in UTF-8.", sentence)
     sentence = re.sub(r'pipeline\("([\w-]+)", [^)]*\)', r"bertkit run --task \1", sentence)
     return re.sub(r"""\b([a-z_]+)=("[^"]*"|'[^']*'|-?[\d.]+\b|\.\.\.)""", option, sentence)
 

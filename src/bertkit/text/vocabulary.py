@@ -17,6 +17,7 @@ from typing import Any
 from bertkit.disk import whole_file
 from bertkit.errors import TokenizerError
 from bertkit.reading import read_text
+from bertkit.text.surrogates import refuse_halves
 
 MOST_BYTES = 64 * 2**20
 MOST_TOKENS = 2**22
@@ -47,6 +48,7 @@ class AddedToken:
             object.__setattr__(self, "normalized", not self.special)
         if not isinstance(self.content, str):
             raise TokenizerError(f"The content of a token is a string, not {self.content!r:.80}.")
+        refuse_halves(self.content, "The token")
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise TokenizerError(
