@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bertkit import BertTokenizer, BertTokenizerFast
+from bertkit import AddedToken, BertTokenizer, BertTokenizerFast
 from bertkit.text.blanks import Blanks
-from bertkit.text.vocabulary import AddedToken
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "don't", "don", "'", "t", "Don't", "[ent]"]
 
