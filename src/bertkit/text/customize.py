@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
@@ -96,6 +96,15 @@ def _check(name: str, value: object) -> None:
         raise UsageError(f"model_max_length={value!r} is no number of tokens: type model_max_length=512.")
     if name == "wordpieces_prefix" and not isinstance(value, str):
         raise UsageError(f'wordpieces_prefix={value!r} is no string: type wordpieces_prefix="##".')
+
+
+def refuse_unnamed(given: Sequence[object]) -> None:
+    """An error for what stands behind the name in `from_pretrained`, where other models' tokenizers take further files."""
+    if given:
+        raise UsageError(
+            f"{given[0]!r:.80} stands behind the name of the tokenizer: give settings by their names, as in "
+            "do_lower_case=False."
+        )
 
 
 def vocabulary_of(source: object) -> Vocabulary:

@@ -17,13 +17,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import Any
 
 from bertkit.disk import whole_file
-from bertkit.errors import TokenizerError
+from bertkit.errors import TokenizerError, UsageError
 from bertkit.hub import Place
 from bertkit.reading import read_object, read_text
 from bertkit.text import additions, settings, tokenizer_json
@@ -82,6 +84,7 @@ def write_files(
     A folder that does not exist is made. `prefix` goes before each name, with a "-" in between. `own` are the values of
     `compat` that need not be written, as the class that will read the files has them itself.
     """
+    check_folder(directory)
     Path(directory).mkdir(parents=True, exist_ok=True)
     texts = {
         "tokenizer_config.json": _sorted_json(settings.compose(files, own)),
@@ -100,6 +103,24 @@ def write_files(
     else:
         del paths["vocab.txt"]
     return list(paths.values())
+
+
+def check_folder(directory: str | os.PathLike[str]) -> None:
+    """An error where a folder cannot be written to. One that does not exist is made, and taken away again."""
+    folder = Path(directory)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{directory} is a file, not a directory: choose another name.")
+    made = [part for part in (folder, *folder.parents) if not part.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be written to ({error.strerror}): choose another directory.") from error
+    finally:
+        for part in made:
+            with suppress(OSError):
+                part.rmdir()
 
 
 def _sorted_json(value: object) -> str:

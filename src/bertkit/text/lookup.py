@@ -192,6 +192,10 @@ class Lookup(SpecialTokens):
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Tokens as text: pieces joined to words, words by blanks."""
+        if not isinstance(tokens, (list, tuple)) or not all(isinstance(token, str) for token in tokens):
+            raise UsageError(
+                f'{tokens!r:.80} is no list of tokens: type tokenizer.convert_tokens_to_string(["un", "##able"]).'
+            )
         if self._files.foreign is not None:
             return str(self.backend_tokenizer.decoder.decode(tokens))
         return decoding.join_pieces(tokens, self._files.prefix) if self._slow else self._joined(tokens)

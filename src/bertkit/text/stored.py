@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from bertkit.errors import UsageError
 from bertkit.text.assembly import Assembly
 from bertkit.text.characters import Rules
-from bertkit.text.customize import OF_THE_OBJECT, Settings, customize, vocabulary_of
+from bertkit.text.customize import OF_THE_OBJECT, Settings, customize, refuse_unnamed, vocabulary_of
 from bertkit.text.description import TokenizerFiles
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 
@@ -76,7 +76,7 @@ class Stored(Assembly):
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
+        *init_inputs: object,
         cache_dir: str | os.PathLike[str] | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
@@ -92,6 +92,7 @@ class Stored(Assembly):
         Settings, as the constructor takes them, override what the files say. `use_fast` and `trust_remote_code` are there
         for those who pass them to everything, and change nothing.
         """
+        refuse_unnamed(init_inputs)
         from bertkit.hub import locate
         from bertkit.text.files import read_files
 
@@ -120,6 +121,10 @@ class Stored(Assembly):
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write `vocab.txt` into a folder; its path."""
+        from bertkit.text.files import check_folder
+
+        check_folder(save_directory)
+        os.makedirs(save_directory, exist_ok=True)  # noqa: PTH103
         path = os.path.join(save_directory, f"{filename_prefix}-vocab.txt" if filename_prefix else "vocab.txt")  # noqa: PTH118
         self._files.vocabulary.write(path)
         return (path,)

@@ -373,6 +373,28 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "text for decode": (lambda t: t.decode("a"), "is no list of ids"),
     "text for prepare_for_model": (lambda t: t.prepare_for_model("a"), "convert_tokens_to_ids"),
     "text for pad": (lambda t: t.pad("a"), "tokenizer.pad("),
+    "examples with other columns": (
+        lambda t: t.pad([{"input_ids": [1], "token_type_ids": [0]}, {"input_ids": [1, 2]}]),
+        "Example 1 has the columns input_ids, and example 0 has input_ids, token_type_ids",
+    ),
+    "examples with more columns": (
+        lambda t: t.pad([{"input_ids": [1]}, {"input_ids": [1, 2], "token_type_ids": [0, 0]}]), "and example 0 has input_ids"
+    ),
+    "examples of two kinds": (lambda t: t.pad([{"input_ids": [1]}, [1, 2]]), "Example 1 is [1, 2]"),
+    "types of some tokens": (
+        lambda t: t.pad({"input_ids": [[1, 2, 3]], "token_type_ids": [[0, 0]]}),
+        "Row 0 of token_type_ids has 2 tokens, and that of input_ids 3",
+    ),
+    "None as tokens": (lambda t: t.convert_tokens_to_string(None), "no list of tokens"),
+    "numbers as tokens": (lambda t: t.convert_tokens_to_string([1, 2]), "no list of tokens"),
+    "None as a corpus": (lambda t: t.train_new_from_iterator(None, 100), "not None"),
+    "numbers as a corpus": (lambda t: t.train_new_from_iterator([1, 2], 100), "Number 0 of the corpus has 1"),
+    "bytes in a corpus": (lambda t: t.train_new_from_iterator([b"x"], 100), "Number 0 of the corpus has b'x'"),
+    "None in a corpus": (lambda t: t.train_new_from_iterator([["a", None]], 100), "Number 0 of the corpus has None"),
+    "text for a size": (lambda t: t.train_new_from_iterator(["a b"], "100"), "type vocab_size=100"),
+    "a size below 0": (lambda t: t.train_new_from_iterator(["a b"], 100, unused=-3), "type unused=100"),
+    "two names": (lambda t: type(t).from_pretrained("a", "x"), "'x' stands behind the name"),
+    "a folder that cannot be": (lambda t: t.save_vocabulary("/dev/null/x"), "cannot be written to (Not a directory)"),
     "pad without ids": (lambda t: t.pad({"ids": [[1]]}), "the columns ids"),
     "number as token": (lambda t: t.add_tokens([3]), "is no token"),
     "unknown special token": (lambda t: t.add_special_tokens({"cls": "[CLS]"}), "is none of bos_token"),
@@ -443,6 +465,14 @@ def test_settings(tokenizer: Any) -> None:
 
 
 # Files.
+
+
+def test_a_folder_to_save_in(tokenizer: Any, tmp_path: Path) -> None:
+    assert tokenizer.save_vocabulary(tmp_path / "new" / "folder") == (str(tmp_path / "new" / "folder" / "vocab.txt"),)
+    file = tmp_path / "new" / "folder" / "vocab.txt"
+    for save in (tokenizer.save_pretrained, tokenizer.save_vocabulary):
+        with pytest.raises(UsageError, match="is a file, not a directory"):
+            save(file)
 
 
 def test_files(tokenizer: Any, tmp_path: Path) -> None:
