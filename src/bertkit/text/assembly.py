@@ -11,6 +11,7 @@ from bertkit.errors import UsageError
 from bertkit.text import options, padding
 from bertkit.text.batch_encoding import BatchEncoding
 from bertkit.text.customize import customize
+from bertkit.text.decoding import id_list
 from bertkit.text.engine import Pieces
 from bertkit.text.lookup import Lookup
 from bertkit.text.rows import Cut, Side, Spans, plan
@@ -73,8 +74,9 @@ class Assembly(Lookup):
 
     def build_inputs_with_special_tokens(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """`[CLS] A [SEP]`, or `[CLS] A [SEP] B [SEP]`."""
-        row = [self.cls_token_id, *token_ids_0, self.sep_token_id]
-        return row if token_ids_1 is None else [*row, *token_ids_1, self.sep_token_id]
+        call = "tokenizer.build_inputs_with_special_tokens"
+        row = [self.cls_token_id, *id_list(token_ids_0, call), self.sep_token_id]
+        return row if token_ids_1 is None else [*row, *id_list(token_ids_1, call), self.sep_token_id]
 
     def create_token_type_ids_from_sequences(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """0 for `[CLS] A [SEP]`, 1 for `B [SEP]`."""
@@ -120,7 +122,7 @@ class Assembly(Lookup):
         stride: int = 0,
     ) -> tuple[Ids, Ids | None, Ids]:
         """Cut one or two lists of ids; what is left of them, and what was cut off with `stride` tokens before it."""
-        strategy = options.TRUNCATIONS.get(getattr(truncation_strategy, "value", truncation_strategy))
+        strategy = options.choice("truncation_strategy", truncation_strategy, options.TRUNCATIONS)
         if num_tokens_to_remove <= 0 or strategy is None:
             return ids, pair_ids, []
         room = len(ids) + len(pair_ids or ()) - num_tokens_to_remove
@@ -160,8 +162,15 @@ class Assembly(Lookup):
 
     def _shape(self, asked: options.Options) -> options.Shape:
         """What the options of a call ask for."""
-        no_length = asked.max_length is None and asked.pad_to_multiple_of is None and asked.stride.__class__ is int
-        if no_length and asked.padding is False and asked.truncation is None and asked.padding_side is None:
+        no_length = asked.max_length is None and asked.pad_to_multiple_of is None
+        usual_stride = asked.stride.__class__ is int and 0 <= asked.stride <= options.MOST
+        if (
+            no_length
+            and usual_stride
+            and asked.padding is False
+            and asked.truncation is None
+            and asked.padding_side is None
+        ):
             return options.Shape(None, None, None, 0, self.padding_side)
         say = self._say if asked.verbose else _silent
         can_pad = self.pad_token is not None

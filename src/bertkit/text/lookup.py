@@ -101,7 +101,8 @@ class Lookup(SpecialTokens):
         if hasattr(ids, "__index__") and not getattr(ids, "shape", None):
             return self._token(ids.__index__())
         skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self._token(index) for index in decoding.id_list(ids) if index not in skipped]
+        found = decoding.id_list(ids, "tokenizer.convert_ids_to_tokens")
+        return [self._token(index) for index in found if index not in skipped]
 
     def _token(self, index: int) -> str | None:
         added = self._files.added.get(index)

@@ -140,8 +140,8 @@ def shape_of(
 
     `say(kind, sentence)` warns, once for each kind.
     """
-    padding = _choice("padding", options.padding, PADDINGS)
-    truncation = _choice("truncation", options.truncation, TRUNCATIONS)
+    padding = choice("padding", options.padding, PADDINGS)
+    truncation = choice("truncation", options.truncation, TRUNCATIONS)
     max_length, multiple = options.max_length, options.pad_to_multiple_of
     _check_numbers(max_length, options.stride, multiple)
     if max_length is not None and max_length > MOST:
@@ -197,7 +197,8 @@ def _implied_truncation(options: Options, padding: Padding | None, say: Callable
     return None
 
 
-def _choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
+def choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
+    """What a value means, or an error that lists those that mean something."""
     value = getattr(value, "value", value)  # an enumeration such as transformers' PaddingStrategy
     if value.__class__ in (bool, str, None.__class__) and value in choices:
         return choices[value]

@@ -107,8 +107,11 @@ class _Tokenizer(Stored):
             return_special_tokens_mask, return_offsets_mapping, return_length, verbose, split_special_tokens,
         )  # fmt: skip
         check_flags(options)
-        if all(map(is_, options, PLAIN)) and type(text) is str and text_pair is text_target is None and self._is_usual:
+        alone = text_pair is text_target is text_pair_target is None
+        if all(map(is_, options, PLAIN)) and type(text) is str and alone and self._is_usual:
             return encoder.encode_one(self, text)
+        if text_pair_target is not None and text_target is None:
+            raise UsageError("text_pair_target is the second text of text_target: give that, or type text_pair.")
         if text is None and text_target is None:
             raise UsageError('The text is None: type tokenizer("a text") or tokenizer(["a text", "another"]).')
         if text_target is None:
