@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bertkit.errors import TokenizerError
 from bertkit.text.description import ATTRIBUTES, SPECIAL, TokenizerFiles
 from bertkit.text.settings import Settings
-from bertkit.text.vocabulary import AddedToken, add, check_id, read_token
+from bertkit.text.vocabulary import AddedToken, add, check_id, check_ids, read_token
 
 _OPTIONAL = ("bos_token", "eos_token", "pad_token", "mask_token")
 
@@ -120,8 +120,5 @@ def _decoder(values: object, where: str) -> dict[int, AddedToken]:
 
 def _encoder(values: Mapping[str, Any], special: set[str], where: str) -> dict[int, AddedToken]:
     """added_tokens.json: {"[ENT]": 30522}."""
-    items: Iterable[tuple[str, Any]] = values.items()
-    return {
-        check_id(index, f"{where}: {token!r:.80} in added_tokens.json"): AddedToken(token, special=token in special)
-        for token, index in items
-    }
+    check_ids(values, f"{where}: added_tokens.json")
+    return {index: AddedToken(token, special=token in special) for token, index in values.items()}

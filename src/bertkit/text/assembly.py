@@ -12,14 +12,12 @@ from bertkit.text import options, padding
 from bertkit.text.batch_encoding import BatchEncoding
 from bertkit.text.customize import customize
 from bertkit.text.decoding import id_list
+from bertkit.text.description import DEFAULT_LENGTH
 from bertkit.text.engine import Pieces
 from bertkit.text.lookup import Lookup
 from bertkit.text.rows import Cut, Side, Spans, plan
 
 Ids = list[int]
-
-DEFAULT_MAX_LENGTH = 512
-"""BERT's positions, for files that do not say."""
 
 
 class Assembly(Lookup):
@@ -30,7 +28,7 @@ class Assembly(Lookup):
     @property
     def model_max_length(self) -> int:
         """How many tokens, special ones included, the model takes."""
-        return self._files.model_max_length or DEFAULT_MAX_LENGTH
+        return self._files.model_max_length or DEFAULT_LENGTH
 
     @model_max_length.setter
     def model_max_length(self, length: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from bertkit.errors import UsageError
 from bertkit.text.description import ATTRIBUTES, TokenizerFiles
 from bertkit.text.options import refuse_unknown
-from bertkit.text.settings import FIELDS, RULES, put
+from bertkit.text.settings import FIELDS, RULES, known_length, put
 from bertkit.text.special import added_token
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 
@@ -76,7 +76,8 @@ def customize(files: TokenizerFiles, settings: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name in FIELDS:
             put(files, name, value)
-    files.model_max_length = given.get("model_max_length", files.model_max_length)
+    if "model_max_length" in given:
+        files.model_max_length = known_length(given["model_max_length"])
     files.prefix = given.get("wordpieces_prefix", files.prefix)
     files.special = files.special | {name: added_token(given[name], True) for name in ATTRIBUTES if name in given}
     if "unk_token" in given:

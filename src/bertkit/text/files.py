@@ -94,15 +94,16 @@ def write_files(
     extra = {token.content: index for index, token in files.added.items() if index >= len(files.vocabulary.tokens)}
     if extra:
         texts["added_tokens.json"] = _sorted_json(extra)
-    paths = {name: Path(directory) / (f"{prefix}-{name}" if prefix else name) for name in [*texts, "vocab.txt"]}
-    for name, text in texts.items():
-        with whole_file(paths[name]) as file:
+    start = f"{prefix}-" if prefix else ""
+    paths = {Path(directory) / f"{start}{name}": text for name, text in texts.items()}
+    for path, text in paths.items():
+        with whole_file(path) as file:
             file.write(text.encode())
-    if tokenizer_json.is_word_piece(files):
-        files.vocabulary.write(paths["vocab.txt"])
-    else:
-        del paths["vocab.txt"]
-    return list(paths.values())
+    if files.foreign is not None:  # of which a list of pieces is a part, that the slow class would take for the whole
+        return list(paths)
+    vocabulary = Path(directory) / f"{start}vocab.txt"
+    files.vocabulary.write(vocabulary)
+    return [*paths, vocabulary]
 
 
 def check_folder(directory: str | os.PathLike[str]) -> None:

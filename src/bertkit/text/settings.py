@@ -57,6 +57,11 @@ def max_length(settings: Settings, where: str) -> int | None:
     return int(value)
 
 
+def known_length(length: int) -> int | None:
+    """A `model_max_length`, None where it is that of nobody."""
+    return length if length <= LONGEST else None
+
+
 def compose(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
     """The content of a `tokenizer_config.json`. `own`: the behaviours that need not be written, as a class has them itself."""
     settings = {name: getattr(files.rules, field) for name, field in RULES.items()}

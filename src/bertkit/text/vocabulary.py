@@ -110,7 +110,7 @@ class Vocabulary:
         >>> Vocabulary.from_ids({"[UNK]": 0, "a": 2}).tokens
         ['[UNK]', '', 'a']
         """
-        _check_ids(ids, where)
+        check_ids(ids, where)
         tokens = [""] * (max(ids.values(), default=-1) + 1)
         for token, index in ids.items():
             tokens[index] = token
@@ -222,9 +222,10 @@ def _check_count(count: int, where: str) -> None:
         raise TokenizerError(f"{where} has {count} tokens, and bertkit takes up to {MOST_TOKENS}.")
 
 
-def _check_ids(ids: Mapping[str, int], where: str) -> None:
+def check_ids(ids: Mapping[str, int], where: str) -> None:
+    """An error for what is no id, and for two tokens with one."""
     values = ids.values()
-    if set(map(type, values)) != {int} or min(values) < 0 or max(values) >= MOST_TOKENS:
+    if set(map(type, values)) - {int} or min(values, default=0) < 0 or max(values, default=0) >= MOST_TOKENS:
         for token, index in ids.items():
             check_id(index, f"{where}: {token!r:.80}")
     if len(set(values)) < len(ids):

@@ -459,6 +459,13 @@ def test_wrong_settings(tokenizer: Any, name: str) -> None:
     assert words in str(error.value)
 
 
+def test_a_length_of_nobody(tokenizer: Any) -> None:
+    tokenizer.model_max_length = 24
+    tokenizer.model_max_length = int(1e30)
+    assert tokenizer.model_max_length == 512
+    assert type(tokenizer)(tokenizer_cases.VOCABULARY, model_max_length=int(1e30)).model_max_length == 512
+
+
 def test_settings(tokenizer: Any) -> None:
     cls = type(tokenizer)
     cased = cls(tokenizer_cases.VOCABULARY, do_lower_case=False, model_max_length=8, padding_side="left")

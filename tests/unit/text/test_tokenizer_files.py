@@ -370,6 +370,17 @@ def test_what_is_not_plain(tmp_path: Path, changes: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
+@pytest.mark.parametrize("changes", FOREIGN.values(), ids=FOREIGN.keys())
+def test_what_is_not_plain_stays_what_it_is(tmp_path: Path, cls: type[BertTokenizer], changes: dict[str, Any]) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer(**changes)))
+    first = cls.from_pretrained(tmp_path)
+    first.save_pretrained(tmp_path / "again")
+    again = cls.from_pretrained(tmp_path / "again")
+    for text in (TEXT, "héllo ÉÈ\x00 世界 !"):
+        assert first(text, "hello") == again(text, "hello")
+
+
 PLAIN: dict[str, dict[str, Any]] = {
     "a sequence of one": {
         "normalizer": {"type": "Sequence", "normalizers": [CASED]},
@@ -518,6 +529,7 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "a compat that is none": _config(compat="faster"),
     "a compat that is a list": _config(compat=["fast"]),
     "added_tokens.json with strings": _with("added_tokens.json", {"[ENT]": "13"}),
+    "added_tokens.json with one id for two": _with("added_tokens.json", {"[X]": 13, "[Y]": 13}),
     "added_tokens.json that is a list": _with("added_tokens.json", ["[ENT]"]),
     "special_tokens_map.json that is a string": _with("special_tokens_map.json", '"[CLS]"'),
     "special_tokens_map.json with numbers": _with("special_tokens_map.json", {"cls_token": 5}),
