@@ -146,19 +146,18 @@ class Vocabulary:
         return f"Vocabulary({len(self)} tokens)"
 
 
-def add(tokens: Iterable[AddedToken], vocabulary: Vocabulary, added: dict[int, AddedToken]) -> list[int]:
+def give_ids(tokens: Iterable[AddedToken], vocabulary: Vocabulary, added: dict[int, AddedToken]) -> list[int]:
     """Put tokens into `added`, and return their ids.
 
     A token keeps the id that its content has there or in the vocabulary. A new one gets the number of all tokens so far as
     its id, or the next that is free.
 
     >>> added = {2: AddedToken("c")}
-    >>> add(map(AddedToken, ["a", "b", "c"]), Vocabulary(["[UNK]", "a"]), added)
+    >>> give_ids(map(AddedToken, ["a", "b", "c"]), Vocabulary(["[UNK]", "a"]), added)
     [1, 3, 2]
     """
     known = {token.content: index for index, token in added.items()}
-    new = sum(content not in vocabulary for content in known)
-    free = len(vocabulary.tokens) + new
+    free = len(vocabulary.tokens) + sum(content not in vocabulary for content in known)
     ids = []
     for token in tokens:
         index = known.get(token.content, vocabulary.ids.get(token.content))

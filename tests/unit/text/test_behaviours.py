@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bertkit import AddedToken, BertTokenizer, BertTokenizerFast
+from bertkit.errors import UsageError
 from bertkit.text.blanks import Blanks
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "don't", "don", "'", "t", "Don't", "[ent]"]
@@ -86,3 +87,30 @@ def test_a_token_of_the_fast_tokenizer_is_read_by_the_slow_one(tmp_path: Path) -
 def test_the_fast_tokenizer_knows_no_settings_of_the_slow_one() -> None:
     for settings in ({"never_split": ["don't"]}, {"do_basic_tokenize": False}):
         assert BertTokenizerFast(TOKENS, **settings).tokenize("a don't") == ["a", "don", "'", "t"]
+
+
+def test_ids_that_a_file_leaves_free(tmp_path: Path) -> None:
+    """The slow tokenizer has the id that the file says, the fast one the next; new tokens go on from the number of tokens."""
+    (tmp_path / "vocab.txt").write_text("\n".join([*TOKENS[:6], "new", "thing"]))
+    (tmp_path / "added_tokens.json").write_text('{"[X]": 20}')
+    for cls, index in ((BertTokenizer, 20), (BertTokenizerFast, 8)):
+        tokenizer = cls.from_pretrained(tmp_path)
+        tokenizer.add_tokens(["q", "a", "w"])
+        assert tokenizer.convert_tokens_to_ids(["[X]", "q", "a", "w"]) == [index, 9, 5, 10]
+        assert len(tokenizer) == 11
+
+
+# What we answer on purpose where transformers 4.57.6 answers something else; docs/tokenizers.md lists it.
+
+
+@pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
+def test_where_we_differ(cls: type[BertTokenizer]) -> None:
+    tokenizer = cls(TOKENS)
+    assert tokenizer.add_tokens(["XYZZY", "a"]) == 1  # and not 2, as "a" is in the vocabulary
+    assert tokenizer("a xyzzy").tokens()[2] == ("xyzzy" if cls is BertTokenizer else "XYZZY")
+    assert tokenizer("a", "")["input_ids"] == tokenizer(["a"], [""])["input_ids"][0] == [2, 5, 3, 3]
+    assert tokenizer.tokenize("a", add_special_tokens=True) == ["[CLS]", "a", "[SEP]"]
+    assert tokenizer("[MASK] XYZZY", split_special_tokens=True)["input_ids"] == [2, 1, 1, 5, 1, 1, len(TOKENS), 3]
+    assert tokenizer.truncate_sequences([5, 6], num_tokens_to_remove=2) == ([], None, [5, 6])
+    with pytest.raises(UsageError, match="truncation=True"):
+        tokenizer("a", "a a a", truncation="only_first", max_length=5)
