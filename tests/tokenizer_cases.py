@@ -33,10 +33,14 @@ PIECES = [
     "##2",
 ]
 SIGNS = [*".,?!'-#$()", "中", "文", "한", "é", "n't"]
-VOCABULARY = list(dict.fromkeys([*SPECIAL, *UNUSED, *WORDS, *PIECES, *SIGNS, *LETTERS, *("##" + c for c in LETTERS)]))
+GREEK = "αδοσς"
+VOCABULARY = list(
+    dict.fromkeys([*SPECIAL, *UNUSED, *WORDS, *PIECES, *SIGNS, *LETTERS, *GREEK, *("##" + c for c in LETTERS + GREEK)])
+)
 
 _TEXT = [*WORDS, *WORDS, *LETTERS, "unaffable", "Wanted", "running,", "newest", "don't", "isn't", "it's", "Café", "中文", "文x",
-         "xyzzy", "q9", "...", "?!", "(a)", "lowly", "THE", "[MASK]", "[SEP]", "[ENT]", "café", "  ", "\t", "2026"]  # fmt: skip
+         "xyzzy", "q9", "...", "?!", "(a)", "lowly", "THE", "[MASK]", "[SEP]", "[ENT]", "café", "  ", "\t", "2026", "ΟΔΟΣ",
+         "ΑΣ.", "Σ", "οδος"]  # fmt: skip
 
 
 def words(rng: random.Random, most: int = 14) -> list[str]:

@@ -46,12 +46,14 @@ if TYPE_CHECKING:
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
     from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
+    from bertkit.text.vocabulary import AddedToken as AddedToken
 
     from . import metrics as metrics
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AddedToken": "text.vocabulary",
     "AutoConfig": "config",
     "AutoModel": "models.torch.auto",
     "AutoModelForCausalLM": "models.torch.auto",

@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import lzma
 import sys
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from absl import flags
 from bert.tokenization import BasicTokenizer as GoogleTokenizer
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
-from transformers.models.bert.tokenization_bert import BasicTokenizer
+from transformers import BertTokenizer
 
 from bertkit.text.characters import Normalizer, Rules
 
@@ -45,8 +46,18 @@ def fast(rules: Rules) -> Words:
 
 
 def slow(rules: Rules) -> Words:
-    """The Python tokenizer of transformers 4."""
-    return BasicTokenizer(rules.lowercase, None, rules.chinese, rules.strip_accents).tokenize
+    """The Python tokenizer of transformers 4, whole but for its pieces: it lowers a text before its BasicTokenizer does."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+        file.flush()
+        tokenizer = BertTokenizer(
+            file.name,
+            do_lower_case=rules.lowercase,
+            tokenize_chinese_chars=rules.chinese,
+            strip_accents=rules.strip_accents,
+        )
+    tokenizer.wordpiece_tokenizer.tokenize = lambda word: [word]
+    return tokenizer.tokenize
 
 
 def google(rules: Rules) -> Words:

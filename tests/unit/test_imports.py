@@ -52,6 +52,7 @@ def test_help_needs_no_numpy() -> None:
 def test_public_names() -> None:
     assert bertkit.__all__ == sorted(bertkit.__all__)
     assert bertkit.__all__ == [
+        "AddedToken",
         "AutoConfig",
         "AutoModel",
         "AutoModelForCausalLM",

@@ -72,6 +72,7 @@ def _spelled(sentence: str, parser: argparse.ArgumentParser) -> str:
             value = ",".join(part.strip(f" {_QUOTES}") for part in value.strip("[]").split(","))
         return f"{options[name]}{'=' if value.startswith('-') else ' '}{value}"
 
+    sentence = re.sub(r'To put "\ufffd" in its place: .*', "Type it in UTF-8.", sentence)
     sentence = re.sub(r'pipeline\("([\w-]+)", [^)]*\)', r"bertkit run --task \1", sentence)
     return re.sub(r"""(?<![\w-])([a-z_]+)=("[^"]*"|'[^']*'|\[[^]]*\]|-?[\d.]+\b|True\b|\.\.\.)""", option, sentence)
 

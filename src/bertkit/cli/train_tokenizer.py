@@ -12,7 +12,7 @@ from typing import Annotated
 from bertkit.data import read_texts
 from bertkit.errors import UsageError
 from bertkit.text.characters import Rules
-from bertkit.text.files import TokenizerFiles, write_files
+from bertkit.text.files import TokenizerFiles, check_folder, write_files
 from bertkit.text.training import rules_for, train_vocabulary
 from bertkit.text.vocabulary import Vocabulary
 
@@ -73,8 +73,7 @@ def _say(sentence: str) -> None:
 
 def _check(directory: Path, overwrite: bool) -> None:
     """Find out before the work what would be an error after it."""
-    if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{directory} is a file, not a directory: choose another name with --out.")
+    check_folder(directory)
     if (directory / "vocab.txt").exists() and not overwrite:
         raise UsageError(f"{directory} has a vocab.txt already. Choose another directory, or add --overwrite.")
 

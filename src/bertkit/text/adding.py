@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bertkit.errors import UsageError
 from bertkit.text.description import ATTRIBUTES, TokenizerFiles
-from bertkit.text.vocabulary import AddedToken, Vocabulary
+from bertkit.text.vocabulary import AddedToken, Vocabulary, give_ids
 
 _UNUSED = re.compile(r"\[unused\d+\]")
 
@@ -20,19 +20,17 @@ def add(files: TokenizerFiles, tokens: Iterable[AddedToken], *, lower: bool = Fa
     are taken in lower case. `claim_unused`: new tokens take the places of `[unused0]`, `[unused1]`, ... rather than new
     ids, so that no embedding has to grow.
     """
-    ids = {token.content: index for index, token in files.added.items()}
+    known = {token.content for token in files.added.values()}
     wanted: dict[str, AddedToken] = {}
     for token in tokens:
         if lower and token.normalized and not token.special:
             token = replace(token, content=token.content.lower())
         if token.content:
             wanted.setdefault(token.content, token)
-    new = [content for content in wanted if content not in ids and content not in files.vocabulary]
-    places = _claimed(files, new) if claim_unused else range(_next(files), _next(files) + len(new))
-    chosen = dict(zip(new, places, strict=True))
-    for content, token in wanted.items():
-        index = chosen.get(content, ids.get(content, files.vocabulary.ids.get(content, -1)))
-        files.added[index] = token
+    new = [content for content in wanted if content not in known and content not in files.vocabulary]
+    if new and claim_unused:
+        files.vocabulary = _claimed(files, new)
+    give_ids(wanted.values(), files.vocabulary, files.added)
     return len(new)
 
 
@@ -43,13 +41,8 @@ def add_missing_special_tokens(files: TokenizerFiles) -> None:
     add(files, [token for token in [*named, *files.additional] if token.content not in have])
 
 
-def _next(files: TokenizerFiles) -> int:
-    """The first id beyond all."""
-    return max(len(files.vocabulary.tokens), max(files.added, default=-1) + 1)
-
-
-def _claimed(files: TokenizerFiles, new: list[str]) -> list[int]:
-    """The ids of unused places, in which the new tokens now stand."""
+def _claimed(files: TokenizerFiles, new: list[str]) -> Vocabulary:
+    """The vocabulary with new tokens in unused places."""
     tokens = list(files.vocabulary.tokens)
     free = [index for index, token in enumerate(tokens) if _UNUSED.fullmatch(token) and index not in files.added]
     if len(free) < len(new):
@@ -59,6 +52,4 @@ def _claimed(files: TokenizerFiles, new: list[str]) -> list[int]:
         )
     for index, content in zip(free, new, strict=False):
         tokens[index] = content
-    if new:
-        files.vocabulary = Vocabulary(tokens)
-    return free[: len(new)]
+    return Vocabulary(tokens)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bertkit.errors import TokenizerError
 from bertkit.text.description import ATTRIBUTES, SPECIAL, TokenizerFiles
 from bertkit.text.settings import Settings
-from bertkit.text.vocabulary import AddedToken, add, check_id, read_token
+from bertkit.text.vocabulary import AddedToken, check_id, check_ids, give_ids, read_token
 
 _OPTIONAL = ("bos_token", "eos_token", "pad_token", "mask_token")
 
@@ -39,7 +39,7 @@ def apply(files: TokenizerFiles, sources: Sources, fast: bool) -> None:
     files.added = _in_order(files, given, contents) if fast else given
     there = {token.content for token in files.added.values()}
     missing = [token for token in [*special.values(), *additional] if token and token.content not in there]
-    add(missing, files.vocabulary, files.added)
+    give_ids(missing, files.vocabulary, files.added)
     files.added = dict(sorted(files.added.items(), key=_index))
     flags = {token.content: token for token in files.added.values()}
     files.special = {name: flags[token.content] for name, token in special.items() if token}
@@ -52,7 +52,7 @@ def _in_order(files: TokenizerFiles, given: Mapping[int, AddedToken], special: s
     there = [token for token in files.added.values() if token.content]
     changed = set(given.values()).difference(there)
     tokens = [*there, *(token for token in given.values() if token in changed)]
-    add(
+    give_ids(
         (replace(token, special=True) if token.content in special else token for token in tokens),
         files.vocabulary,
         added,
@@ -120,8 +120,5 @@ def _decoder(values: object, where: str) -> dict[int, AddedToken]:
 
 def _encoder(values: Mapping[str, Any], special: set[str], where: str) -> dict[int, AddedToken]:
     """added_tokens.json: {"[ENT]": 30522}."""
-    items: Iterable[tuple[str, Any]] = values.items()
-    return {
-        check_id(index, f"{where}: {token!r:.80} in added_tokens.json"): AddedToken(token, special=token in special)
-        for token, index in items
-    }
+    check_ids(values, f"{where}: added_tokens.json")
+    return {index: AddedToken(token, special=token in special) for token, index in values.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,30 +11,46 @@ from bertkit.errors import UsageError
 from bertkit.text import options, padding
 from bertkit.text.batch_encoding import BatchEncoding
 from bertkit.text.customize import customize
+from bertkit.text.decoding import id_list
+from bertkit.text.description import DEFAULT_LENGTH
 from bertkit.text.engine import Pieces
 from bertkit.text.lookup import Lookup
 from bertkit.text.rows import Cut, Side, Spans, plan
 
 Ids = list[int]
 
-DEFAULT_MAX_LENGTH = 512
-"""BERT's positions, for files that do not say."""
-
 
 class Assembly(Lookup):
     """Ids and the special tokens around them."""
 
-    model_input_names: list[str]
     _said: set[str]
 
     @property
     def model_max_length(self) -> int:
         """How many tokens, special ones included, the model takes."""
-        return self._files.model_max_length or DEFAULT_MAX_LENGTH
+        return self._files.model_max_length or DEFAULT_LENGTH
 
     @model_max_length.setter
     def model_max_length(self, length: int) -> None:
         customize(self._files, {"model_max_length": length})
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The columns that a call returns."""
+        return self._files.model_input_names
+
+    @model_input_names.setter
+    def model_input_names(self, names: Iterable[str]) -> None:
+        customize(self._files, {"model_input_names": names})
+
+    @property
+    def split_special_tokens(self) -> bool:
+        """Whether special tokens in a text are text."""
+        return self._files.split_special_tokens
+
+    @split_special_tokens.setter
+    def split_special_tokens(self, value: bool) -> None:
+        customize(self._files, {"split_special_tokens": value})
 
     @property
     def padding_side(self) -> Side:
@@ -56,8 +72,9 @@ class Assembly(Lookup):
 
     def build_inputs_with_special_tokens(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """`[CLS] A [SEP]`, or `[CLS] A [SEP] B [SEP]`."""
-        row = [self.cls_token_id, *token_ids_0, self.sep_token_id]
-        return row if token_ids_1 is None else [*row, *token_ids_1, self.sep_token_id]
+        call = "tokenizer.build_inputs_with_special_tokens"
+        row = [self.cls_token_id, *id_list(token_ids_0, call), self.sep_token_id]
+        return row if token_ids_1 is None else [*row, *id_list(token_ids_1, call), self.sep_token_id]
 
     def create_token_type_ids_from_sequences(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """0 for `[CLS] A [SEP]`, 1 for `B [SEP]`."""
@@ -103,7 +120,7 @@ class Assembly(Lookup):
         stride: int = 0,
     ) -> tuple[Ids, Ids | None, Ids]:
         """Cut one or two lists of ids; what is left of them, and what was cut off with `stride` tokens before it."""
-        strategy = options.TRUNCATIONS.get(getattr(truncation_strategy, "value", truncation_strategy))
+        strategy = options.choice("truncation_strategy", truncation_strategy, options.TRUNCATIONS)
         if num_tokens_to_remove <= 0 or strategy is None:
             return ids, pair_ids, []
         room = len(ids) + len(pair_ids or ()) - num_tokens_to_remove
@@ -143,8 +160,15 @@ class Assembly(Lookup):
 
     def _shape(self, asked: options.Options) -> options.Shape:
         """What the options of a call ask for."""
-        no_length = asked.max_length is None and asked.pad_to_multiple_of is None and asked.stride.__class__ is int
-        if no_length and asked.padding is False and asked.truncation is None and asked.padding_side is None:
+        no_length = asked.max_length is None and asked.pad_to_multiple_of is None
+        usual_stride = asked.stride.__class__ is int and 0 <= asked.stride <= options.MOST
+        if (
+            no_length
+            and usual_stride
+            and asked.padding is False
+            and asked.truncation is None
+            and asked.padding_side is None
+        ):
             return options.Shape(None, None, None, 0, self.padding_side)
         say = self._say if asked.verbose else _silent
         can_pad = self.pad_token is not None

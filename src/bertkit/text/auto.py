@@ -20,7 +20,7 @@ class AutoTokenizer:
     @staticmethod
     def from_pretrained(
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
+        *init_inputs: object,
         use_fast: bool = True,
         cache_dir: str | os.PathLike[str] | None = None,
         force_download: bool = False,
@@ -40,6 +40,7 @@ class AutoTokenizer:
         kind = BertTokenizerFast if use_fast else BertTokenizer
         return kind.from_pretrained(
             pretrained_model_name_or_path,
+            *init_inputs,
             cache_dir=cache_dir,
             force_download=force_download,
             local_files_only=local_files_only,

@@ -79,6 +79,10 @@ class Normalizer:
         parts = groupby(self._steps.aligned(text), lambda item: item[0] == " ")
         return [_word(list(part)) for is_blank, part in parts if not is_blank]
 
+    def keeps(self, word: str) -> bool:
+        """Whether cleaning leaves a word as it is: it has no Chinese characters, which are set apart, and no controls."""
+        return self._steps.clean(word) == word
+
     def _lines(self, texts: Sequence[str]) -> Iterable[str]:
         """The words of each text, with blanks between them."""
         plain = [text for text in texts if text.isascii()]

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
 from bertkit.errors import UsageError
 from bertkit.text.description import ATTRIBUTES, TokenizerFiles
 from bertkit.text.options import refuse_unknown
-from bertkit.text.settings import FIELDS as FIELDS_OF_FILES
-from bertkit.text.settings import RULES
+from bertkit.text.settings import FIELDS, RULES, known_length, put
 from bertkit.text.special import added_token
 from bertkit.text.vocabulary import AddedToken, Vocabulary
-
-FIELDS = FIELDS_OF_FILES | {
-    "never_split": "never_split",
-    "model_max_length": "model_max_length",
-    "wordpieces_prefix": "prefix",
-}
-"""The settings of a call that are fields of `TokenizerFiles`."""
 
 _CHOICES = {
     "compat": ("fast", "slow", "google"),
@@ -70,7 +62,7 @@ class Settings(TypedDict, total=False):
 
 
 NAMES = tuple(Settings.__annotations__)
-OF_THE_OBJECT = ("model_input_names", "split_special_tokens", "name_or_path", "wordpieces_prefix")
+OF_THE_OBJECT = ("name_or_path", "wordpieces_prefix")
 """Settings that no file tells of."""
 
 
@@ -83,7 +75,10 @@ def customize(files: TokenizerFiles, settings: Mapping[str, Any]) -> None:
     files.rules = replace(files.rules, **{RULES[name]: value for name, value in given.items() if name in RULES})
     for name, value in given.items():
         if name in FIELDS:
-            setattr(files, FIELDS[name], tuple(value) if name == "never_split" else value)
+            put(files, name, value)
+    if "model_max_length" in given:
+        files.model_max_length = known_length(given["model_max_length"])
+    files.prefix = given.get("wordpieces_prefix", files.prefix)
     files.special = files.special | {name: added_token(given[name], True) for name in ATTRIBUTES if name in given}
     if "unk_token" in given:
         files.unk = files.special["unk_token"].content
@@ -102,6 +97,15 @@ def _check(name: str, value: object) -> None:
         raise UsageError(f"model_max_length={value!r} is no number of tokens: type model_max_length=512.")
     if name == "wordpieces_prefix" and not isinstance(value, str):
         raise UsageError(f'wordpieces_prefix={value!r} is no string: type wordpieces_prefix="##".')
+
+
+def refuse_unnamed(given: Sequence[object]) -> None:
+    """An error for what stands behind the name in `from_pretrained`, where other models' tokenizers take further files."""
+    if given:
+        raise UsageError(
+            f"{given[0]!r:.80} stands behind the name of the tokenizer: give settings by their names, as in "
+            "do_lower_case=False."
+        )
 
 
 def vocabulary_of(source: object) -> Vocabulary:

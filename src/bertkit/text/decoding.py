@@ -73,8 +73,8 @@ def join_around_added(tokens: Sequence[str], added: Iterable[str], prefix: str, 
     return blank.join(parts)
 
 
-def id_list(ids: Any) -> list[int]:
-    """One id, a list, an array or a tensor of ids as a list."""
+def id_list(ids: Any, call: str = "tokenizer.decode") -> list[int]:
+    """One id, a list, an array or a tensor of ids as a list. `call` is what to type with a list of ids instead."""
     ids = _plain(ids)
     if isinstance(ids, int):
         return [ids]
@@ -87,7 +87,7 @@ def id_list(ids: Any) -> list[int]:
                 "A batch of rows of ids came: type tokenizer.batch_decode(rows), which gives a list of texts."
             )
     shown = repr(ids) if len(repr(ids)) <= 60 else repr(ids)[:57] + "..."
-    raise UsageError(f"{shown} is no list of ids: type tokenizer.decode([101, 2023, 102]).")
+    raise UsageError(f"{shown} is no list of ids: type {call}([101, 2023, 102]).")
 
 
 def _plain(value: Any) -> Any:

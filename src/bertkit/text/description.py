@@ -15,6 +15,9 @@ Side = Literal["left", "right"]
 DEFAULT_LENGTH = 512
 """The longest input where no file tells of one: BERT's."""
 
+USUAL_COLUMNS = ["input_ids", "token_type_ids", "attention_mask"]
+"""What a call returns where no file tells of it."""
+
 SPECIAL = {
     "unk_token": "[UNK]",
     "sep_token": "[SEP]",
@@ -47,6 +50,8 @@ class TokenizerFiles:
     model_max_length: int | None = None  # None: not told
     padding_side: Side = "right"
     truncation_side: Side = "right"
+    model_input_names: list[str] = field(default_factory=lambda: list(USUAL_COLUMNS))
+    split_special_tokens: bool = False  # special tokens in a text are text
     clean_up: bool = True  # clean_up_tokenization_spaces
     decoder_clean_up: bool = True  # the same, of the decoder in tokenizer.json, which the fast tokenizer always runs
     prefix: str = "##"  # of a piece that is not the first of its word
@@ -64,6 +69,11 @@ class TokenizerFiles:
     def longest_word(self) -> int:
         """Characters of the longest word that is not unknown: Google's own limit is twice that of the others."""
         return 200 if self.rules.compat == "google" and self.max_chars == 100 else self.max_chars
+
+    @property
+    def lowers_added(self) -> bool:
+        """Whether ordinary tokens are added in lower case, in which text is when they are looked for."""
+        return self.rules.lowercase and self.rules.compat != "fast" and self.do_basic_tokenize
 
     def id_of(self, token: str) -> int | None:
         """The id of an added token or of one of the vocabulary."""

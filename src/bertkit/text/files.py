@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import Any
 
 from bertkit.disk import whole_file
-from bertkit.errors import TokenizerError
+from bertkit.errors import TokenizerError, UsageError
 from bertkit.hub import Place, parse_object, read_text
 from bertkit.text import additions, settings, tokenizer_json
 from bertkit.text.characters import Rules
@@ -30,6 +33,7 @@ from bertkit.text.description import DEFAULT_LENGTH
 from bertkit.text.description import TokenizerFiles as TokenizerFiles
 from bertkit.text.settings import Settings
 from bertkit.text.template import bert_template
+from bertkit.text.unicode import Compat
 from bertkit.text.vocabulary import AddedToken, Vocabulary, missing_unk
 
 BERT = ("BertTokenizer", "BertTokenizerFast")
@@ -67,29 +71,56 @@ def read_files(place: Place, *, fast: bool = True, overrides: Settings = _NOTHIN
     return files
 
 
-def write_files(directory: str | os.PathLike[str], files: TokenizerFiles, prefix: str = "") -> list[Path]:
+def write_files(
+    directory: str | os.PathLike[str],
+    files: TokenizerFiles,
+    prefix: str = "",
+    *,
+    own: Collection[Compat] = ("fast", "slow"),
+) -> list[Path]:
     """Write all the files that a tokenizer can be read from, and return their paths.
 
-    A folder that does not exist is made. `prefix` goes before each name, with a "-" in between.
+    A folder that does not exist is made. `prefix` goes before each name, with a "-" in between. `own` are the values of
+    `compat` that need not be written, as the class that will read the files has them itself.
     """
+    check_folder(directory)
     Path(directory).mkdir(parents=True, exist_ok=True)
     texts = {
-        "tokenizer_config.json": _sorted_json(settings.compose(files)),
+        "tokenizer_config.json": _sorted_json(settings.compose(files, own)),
         "special_tokens_map.json": _sorted_json(_tokens_map(files)),
         "tokenizer.json": tokenizer_json.compose(files),
     }
     extra = {token.content: index for index, token in files.added.items() if index >= len(files.vocabulary.tokens)}
     if extra:
         texts["added_tokens.json"] = _sorted_json(extra)
-    paths = {name: Path(directory) / (f"{prefix}-{name}" if prefix else name) for name in [*texts, "vocab.txt"]}
-    for name, text in texts.items():
-        with whole_file(paths[name]) as file:
+    start = f"{prefix}-" if prefix else ""
+    paths = {Path(directory) / f"{start}{name}": text for name, text in texts.items()}
+    for path, text in paths.items():
+        with whole_file(path) as file:
             file.write(text.encode())
-    if tokenizer_json.is_word_piece(files):
-        files.vocabulary.write(paths["vocab.txt"])
-    else:
-        del paths["vocab.txt"]
-    return list(paths.values())
+    if files.foreign is not None:  # of which a list of pieces is a part, that the slow class would take for the whole
+        return list(paths)
+    vocabulary = Path(directory) / f"{start}vocab.txt"
+    files.vocabulary.write(vocabulary)
+    return [*paths, vocabulary]
+
+
+def check_folder(directory: str | os.PathLike[str]) -> None:
+    """An error where a folder cannot be written to. One that does not exist is made, and taken away again."""
+    folder = Path(directory)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{directory} is a file, not a directory: choose another name.")
+    made = [part for part in (folder, *folder.parents) if not part.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be written to ({error.strerror}): choose another directory.") from error
+    finally:
+        for part in made:
+            with suppress(OSError):
+                part.rmdir()
 
 
 def _sorted_json(value: object) -> str:

@@ -127,9 +127,6 @@ def _check_texts(texts: Sequence[Any], batched: bool) -> None:
         odd = next((item for item in enumerate(texts) if not isinstance(item[1], str)), None)
         if odd is not None:
             raise UsageError(_wrong_text(*odd, batched))
-    for text in texts if len(texts) == 1 else ("".join(texts),):
-        if not text.isascii():
-            _refuse_surrogates(text)
 
 
 def _wrong_text(index: int, item: object, batched: bool) -> str:
@@ -157,7 +154,6 @@ def _check_words(batch: Sequence[Any]) -> None:
                 f"Number {index} has {_shown(odd[0])} among its words, and a word is a string: type "
                 'tokenizer([["a", "text"], ["another"]], is_split_into_words=True).'
             )
-        _refuse_surrogates("".join(words))
 
 
 def _check_ids(batch: Sequence[Any]) -> None:
@@ -172,16 +168,6 @@ def _check_ids(batch: Sequence[Any]) -> None:
 
 def _is_token(item: str | int) -> bool:
     return isinstance(item, str) or 0 <= item < 2**31
-
-
-def _refuse_surrogates(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"A text has the lone surrogate {text[error.start]!r}, half of a character: type "
-            'text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") to repair it.'
-        ) from None
 
 
 def _shown(value: object) -> str:

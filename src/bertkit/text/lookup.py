@@ -101,7 +101,8 @@ class Lookup(SpecialTokens):
         if hasattr(ids, "__index__") and not getattr(ids, "shape", None):
             return self._token(ids.__index__())
         skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self._token(index) for index in decoding.id_list(ids) if index not in skipped]
+        found = decoding.id_list(ids, "tokenizer.convert_ids_to_tokens")
+        return [self._token(index) for index in found if index not in skipped]
 
     def _token(self, index: int) -> str | None:
         added = self._files.added.get(index)
@@ -133,8 +134,7 @@ class Lookup(SpecialTokens):
         special = special_tokens or None
         named = set(self.all_special_tokens)
         wanted = [added_token(token, bool(special) or str(token) in named) for token in tokens]
-        lower = self._slow and self._files.rules.lowercase
-        count = add(self._files, wanted, lower=lower, claim_unused=claim_unused)
+        count = add(self._files, wanted, lower=self._files.lowers_added, claim_unused=claim_unused)
         if self._slow:  # which takes every special token for one of its additional ones
             self._files.additional += [token for token in wanted if token.special and token.content not in named]
         self._refresh()
@@ -193,6 +193,10 @@ class Lookup(SpecialTokens):
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Tokens as text: pieces joined to words, words by blanks."""
+        if not isinstance(tokens, (list, tuple)) or not all(isinstance(token, str) for token in tokens):
+            raise UsageError(
+                f'{tokens!r:.80} is no list of tokens: type tokenizer.convert_tokens_to_string(["un", "##able"]).'
+            )
         if self._files.foreign is not None:
             return str(self.backend_tokenizer.decoder.decode(tokens))
         return decoding.join_pieces(tokens, self._files.prefix) if self._slow else self._joined(tokens)

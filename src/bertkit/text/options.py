@@ -31,9 +31,6 @@ RETIRED = {
 MOST = 2**31 - 1
 """More tokens than a text can have."""
 
-NO_LIMIT = 10**20
-"""From here on, `model_max_length` is another library's way to say that it does not know."""
-
 
 class CallOptions(TypedDict, total=False):
     """The options that every method of encoding takes; `BertTokenizer.__call__` explains them."""
@@ -140,8 +137,8 @@ def shape_of(
 
     `say(kind, sentence)` warns, once for each kind.
     """
-    padding = _choice("padding", options.padding, PADDINGS)
-    truncation = _choice("truncation", options.truncation, TRUNCATIONS)
+    padding = choice("padding", options.padding, PADDINGS)
+    truncation = choice("truncation", options.truncation, TRUNCATIONS)
     max_length, multiple = options.max_length, options.pad_to_multiple_of
     _check_numbers(max_length, options.stride, multiple)
     if max_length is not None and max_length > MOST:
@@ -151,11 +148,7 @@ def shape_of(
     if max_length is not None and truncation is None:
         truncation = _implied_truncation(options, padding, say)
     elif max_length is None and (padding == "max_length" or truncation is not None):
-        if model_max_length < NO_LIMIT:
-            max_length = model_max_length
-        else:
-            say("no limit", _NO_LIMIT)
-            padding, truncation = None if padding == "max_length" else padding, None
+        max_length = model_max_length
     if padding is not None and not can_pad:
         raise UsageError('There is no padding token: type tokenizer.pad_token = "[PAD]", or leave padding out.')
     if padding and truncation and multiple and max_length is not None and max_length % multiple:
@@ -172,12 +165,6 @@ def width_of(shape: Shape, longest: int) -> int:
         return 0
     width = longest if shape.padding == "longest" else shape.max_length or 0
     return -(-width // shape.multiple) * shape.multiple if shape.multiple else width
-
-
-_NO_LIMIT = (
-    "Rows were to be cut or padded to the length that the model takes, which is not known, so that they are not: type "
-    "max_length=512, or set tokenizer.model_max_length."
-)
 
 
 def _implied_truncation(options: Options, padding: Padding | None, say: Callable[[str, str], None]) -> Strategy | None:
@@ -197,7 +184,8 @@ def _implied_truncation(options: Options, padding: Padding | None, say: Callable
     return None
 
 
-def _choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
+def choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
+    """What a value means, or an error that lists those that mean something."""
     value = getattr(value, "value", value)  # an enumeration such as transformers' PaddingStrategy
     if value.__class__ in (bool, str, None.__class__) and value in choices:
         return choices[value]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bertkit.text.blanks import Blanks
 from bertkit.text.characters import Normalizer, Rules
 from bertkit.text.engine import Located, Pieces
+from bertkit.text.finding import Finder, Spellings
 from bertkit.text.surrogates import HALF, refuse_halves, said_of_which
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 from bertkit.text.wordpiece import MOST_WORDS, WordPiece
@@ -52,16 +53,19 @@ class OwnEngine:
         max_chars: int = 100,
         basic: bool = True,
     ) -> None:
-        self._normalizer = Normalizer(rules) if basic else Blanks()
+        normalizer = Normalizer(rules)
+        self._normalizer = normalizer if basic else Blanks()
         self._basic = basic
         self._lowercase = rules.lowercase
         added = added or {}
-        never_split = tuple(never_split)
-        whole = {word: vocabulary.ids.get(word, vocabulary.ids.get(unk, 0)) for word in never_split}
-        self._whole = whole | {token.content: id for id, token in added.items()}
-        ids = dict(vocabulary.ids) | {f"{_ADDED}{id}": id for id in self._whole.values()}
+        spellings = Spellings(rules, basic)
+        unk_id = vocabulary.ids.get(unk, 0)
+        kept = [word for word in never_split if basic and normalizer.keeps(word)]
+        whole = {word: vocabulary.ids.get(word, unk_id) for word in kept}
+        patterns = [spellings.of_tokens(added), spellings.of_words(whole)]
+        self._finders = [Finder(some) for some in patterns if some]
+        ids = dict(vocabulary.ids) | {f"{_ADDED}{id}": id for id in [*added, *whole.values()]}
         self._wordpiece = WordPiece(ids, unk, prefix, max_chars)
-        self._added = _pattern(added.values(), never_split, any_case=rules.lowercase)
         self._crosses_blanks = any(
             token.lstrip or token.rstrip or not token.content.isprintable() or " " in token.content
             for token in added.values()
@@ -176,7 +180,11 @@ class OwnEngine:
         """Whether each character of the text is one of its normalized form, at the same place."""
         if not self._basic or not text.isascii() or not (text.isprintable() or _ONLY_BLANKS.fullmatch(text)):
             return False
-        return not (self._added and self._added.search(text))
+        return not self._finds(text)
+
+    def _finds(self, text: str) -> bool:
+        """Whether an added token, or a word that is never split, may be in a text."""
+        return any(finder.search(text) for finder in self._finders)
 
     def _locate_plain(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
         """Ids, starts, ends and words of plain texts, and how many pieces each has.
@@ -205,10 +213,8 @@ class OwnEngine:
         return [column.astype(np.int32) for column in columns], counts
 
     def _encode_chunk(self, texts: Sequence[str]) -> Pieces:
-        if self._added and self._added.search("\n".join(texts)):
-            words = [self._words(text) for text in texts]
-        else:
-            words = self._normalizer.joined(texts)
+        found = self._finds("\n".join(texts))
+        words = [self._words(text) for text in texts] if found else self._normalizer.joined(texts)
         split = self._wordpiece.split(list(chain.from_iterable(words)))
         last_words = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
         return Pieces(split.ids, np.concatenate([[0], np.cumsum(split.counts)])[last_words])
@@ -217,7 +223,7 @@ class OwnEngine:
         """The normalized words of a text, with one for each added token."""
         if self._is_plain(text):
             return _PLAIN_WORDS.findall(text.lower() if self._lowercase else text)
-        if not (self._added and self._added.search(text)):
+        if not self._finds(text):
             return self._normalizer.words(text)
         words = []
         for part, _, added in self._parts(text):
@@ -225,15 +231,24 @@ class OwnEngine:
         return words
 
     def _parts(self, text: str) -> Iterator[tuple[str, int, str]]:
-        """The text in parts, with where each begins; for an added token, the word that stands for it."""
-        end = 0
-        for match in self._added.finditer(text) if self._added else ():
-            yield text[end : match.start()], end, ""
-            spellings = (match[0], match[0].strip(), match[0].lower(), match[0].strip().lower())
-            id = next(self._whole[text] for text in spellings if text in self._whole)
-            yield match[0], match.start(), f"{_ADDED}{id}"
-            end = match.end()
-        yield text[end:], end, ""
+        """The text in parts, with where each begins; for a token that was found, the word that stands for it."""
+        parts: Iterable[tuple[str, int, int | None]] = [(text, 0, None)]
+        for finder in self._finders:
+            parts = _split_further(finder, parts)
+        for part, start, id in parts:
+            yield part, start, "" if id is None else f"{_ADDED}{id}"
+
+
+def _split_further(
+    finder: Finder, parts: Iterable[tuple[str, int, int | None]]
+) -> Iterator[tuple[str, int, int | None]]:
+    """Split the parts that are nothing yet."""
+    for part, start, id in parts:
+        if id is not None:
+            yield part, start, id
+            continue
+        for smaller, place, found in finder.split(part):
+            yield smaller, start + place, found
 
 
 def _order(is_plain: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -243,24 +258,6 @@ def _order(is_plain: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np
     starts = (np.cumsum(counts) - counts)[place]
     counts = counts[place]
     return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
-
-
-def _pattern(added: Iterable[AddedToken], never_split: Iterable[str], any_case: bool) -> re.Pattern[str] | None:
-    """What finds the tokens that are looked for in the raw text, the longest first."""
-    spelled = {token.content: _spelled(token, any_case) for token in added}
-    spelled |= {word: rf"(?<!\S){re.escape(word)}(?!\S)" for word in never_split if word not in spelled}
-    longest_first = sorted(spelled, key=lambda content: -len(content))
-    return re.compile("|".join(spelled[content] for content in longest_first)) if spelled else None
-
-
-def _spelled(token: AddedToken, any_case: bool) -> str:
-    """A token as a pattern. One that is normalized stands for every spelling of its letters where text is lower-cased."""
-    text = re.escape(token.content)
-    if token.normalized and any_case:
-        text = f"(?i:{text})"
-    if token.single_word:
-        text = rf"(?<!\w){text}(?!\w)"
-    return (r"\s*" if token.lstrip else "") + text + (r"\s*" if token.rstrip else "")
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -24,7 +24,7 @@ class Filling(NamedTuple):
 def columns_of(encoded: Any) -> tuple[Columns, str | None]:
     """One dictionary of lists from a dictionary or a list of them, and the kind of tensors that it had."""
     if isinstance(encoded, (list, tuple)) and encoded and isinstance(encoded[0], Mapping):
-        encoded = {name: [example[name] for example in encoded] for name in encoded[0]}
+        encoded = _collected(encoded)
     if not isinstance(encoded, Mapping) or "input_ids" not in encoded:
         came = f"the columns {', '.join(encoded)}" if isinstance(encoded, Mapping) else f"a {type(encoded).__name__}"
         raise UsageError(
@@ -35,15 +35,25 @@ def columns_of(encoded: Any) -> tuple[Columns, str | None]:
     return {name: _plain(column) for name, column in encoded.items()}, kind
 
 
+def _collected(examples: Sequence[Any]) -> Columns:
+    """Examples as columns. All of them have the same."""
+    names = list(examples[0])
+    for number, example in enumerate(examples):
+        if not isinstance(example, Mapping) or set(example) != set(names):
+            came = f"has the columns {', '.join(example)}" if isinstance(example, Mapping) else f"is {example!r:.60}"
+            raise UsageError(
+                f"Example {number} {came}, and example 0 has {', '.join(names)}: give all of them the same."
+            )
+    return {name: [example[name] for example in examples] for name in names}
+
+
 def pad_columns(columns: Columns, shape: Shape, filling: Filling, mask: bool) -> Columns:
     """The columns with their rows padded as `shape` says; `mask`: with an attention_mask."""
     rows = columns["input_ids"]
     if len(rows) and not isinstance(rows[0], (list, tuple)):
         single = pad_columns({name: [column] for name, column in columns.items()}, shape, filling, mask)
         return {name: column[0] for name, column in single.items()}
-    for name, column in columns.items():
-        if len(column) != len(rows):
-            raise UsageError(f"The column {name} has {len(column)} rows, and input_ids has {len(rows)}.")
+    _check_lengths(columns, filling)
     if mask and "attention_mask" not in columns:
         columns = {**columns, "attention_mask": [[1] * len(row) for row in rows]}
     width = width_of(shape, max((len(row) for row in rows), default=0))
@@ -52,6 +62,17 @@ def pad_columns(columns: Columns, shape: Shape, filling: Filling, mask: bool) ->
         name: [_padded(row, fills[name], width, shape.side) for row in column] if name in fills else column
         for name, column in columns.items()
     }
+
+
+def _check_lengths(columns: Columns, filling: Filling) -> None:
+    """Each column has as many rows as input_ids, and each row of what is padded as many tokens."""
+    rows = columns["input_ids"]
+    for name, column in columns.items():
+        if len(column) != len(rows):
+            raise UsageError(f"The column {name} has {len(column)} rows, and input_ids has {len(rows)}.")
+        for number, (row, ids) in enumerate(zip(column, rows, strict=True) if name in filling._fields else ()):
+            if len(row) != len(ids):
+                raise UsageError(f"Row {number} of {name} has {len(row)} tokens, and that of input_ids {len(ids)}.")
 
 
 def _padded(row: Sequence[int], fill: int, width: int, side: str) -> list[int]:

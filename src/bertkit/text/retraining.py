@@ -67,10 +67,13 @@ def _renamed(token: AddedToken, names: Mapping[str, str]) -> AddedToken:
 
 def _texts(corpus: Corpus) -> Iterator[str]:
     """The texts of a corpus of texts, or of batches of texts."""
-    if isinstance(corpus, str):
-        raise UsageError("A corpus is an iterable of texts, not one text: type [text], or a generator of texts.")
-    for item in corpus:
-        if isinstance(item, str):
-            yield item
-        else:
-            yield from item
+    if isinstance(corpus, (str, bytes)) or not isinstance(corpus, Iterable):
+        came = "one text" if isinstance(corpus, str) else repr(corpus)[:80]
+        raise UsageError(f"A corpus is an iterable of texts, not {came}: type [text], or a generator of texts.")
+    for number, item in enumerate(corpus):
+        for text in item if isinstance(item, Iterable) and not isinstance(item, (str, bytes)) else [item]:
+            if not isinstance(text, str):
+                raise UsageError(
+                    f"Number {number} of the corpus has {text!r:.80}, and a text is a string: leave it out."
+                )
+            yield text

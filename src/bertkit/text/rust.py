@@ -10,6 +10,7 @@ import numpy as np
 
 from bertkit.text.description import TokenizerFiles
 from bertkit.text.engine import Located, Pieces
+from bertkit.text.surrogates import refuse_halves, refuse_halves_of_batch
 from bertkit.text.tokenizer_json import backend_from, compose
 
 if TYPE_CHECKING:
@@ -29,24 +30,29 @@ class RustEngine:
 
     def encode(self, texts: Sequence[str]) -> Pieces:
         """The ids of texts."""
+        refuse_halves_of_batch(texts)
         return _pieces(self.backend.encode_batch_fast(list(texts), add_special_tokens=False))
 
     def ids(self, text: str) -> list[int]:
         """The ids of one text."""
+        refuse_halves(text)
         ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> Pieces:
         """The ids of texts that are lists of words."""
+        refuse_halves_of_batch(texts)
         words = [list(text) for text in texts]
         return _pieces(self.backend.encode_batch_fast(words, is_pretokenized=True, add_special_tokens=False))
 
     def locate(self, texts: Sequence[str]) -> Located:
         """The pieces of texts, and where each comes from."""
+        refuse_halves_of_batch(texts)
         return _located(self.backend.encode_batch(list(texts), add_special_tokens=False))
 
     def locate_words(self, texts: Sequence[Sequence[str]]) -> Located:
         """The same for texts that are lists of words: offsets are within each word, and `words` counts them."""
+        refuse_halves_of_batch(texts)
         words = [list(text) for text in texts]
         return _located(self.backend.encode_batch(words, is_pretokenized=True, add_special_tokens=False))
 

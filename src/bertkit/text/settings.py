@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from bertkit.errors import TokenizerError, UsageError, did_you_mean
 from bertkit.text.description import ATTRIBUTES, DEFAULT_LENGTH, TokenizerFiles
+from bertkit.text.unicode import Compat
 from bertkit.text.vocabulary import AddedToken
 
 Settings = Mapping[str, Any]
@@ -33,14 +34,17 @@ def apply(files: TokenizerFiles, settings: Settings, where: str) -> None:
     given = {name: value for name, value in settings.items() if value is not None}
     rules = {field: given[name] for name, field in RULES.items() if name in given}
     files.rules = replace(files.rules, **rules)
-    for name, field in FIELDS.items():
+    for name in FIELDS:
         if name in given:
-            setattr(files, field, given[name])
-    if "never_split" in given:
-        files.never_split = tuple(given["never_split"])
+            put(files, name, given[name])
     files.extra = {name: value for name, value in settings.items() if name not in NAMES and name not in _OF_THE_FILES}
     if not isinstance(files.extra.get("extra_special_tokens"), dict) or not files.extra["extra_special_tokens"]:
         files.extra.pop("extra_special_tokens", None)  # a list of them is another name of additional_special_tokens
+
+
+def put(files: TokenizerFiles, name: str, value: Any) -> None:
+    """Set the field that a setting is for."""
+    setattr(files, FIELDS[name], _LISTS[name](value) if name in _LISTS else value)
 
 
 def max_length(settings: Settings, where: str) -> int | None:
@@ -53,15 +57,20 @@ def max_length(settings: Settings, where: str) -> int | None:
     return int(value)
 
 
-def compose(files: TokenizerFiles) -> dict[str, Any]:
-    """The content of a `tokenizer_config.json`."""
-    settings = {
-        name: getattr(files.rules, field) for name, field in RULES.items() if name not in ("clean_text", "compat")
-    }
+def known_length(length: int) -> int | None:
+    """A `model_max_length`, None where it is that of nobody."""
+    return length if length <= LONGEST else None
+
+
+def compose(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
+    """The content of a `tokenizer_config.json`. `own`: the behaviours that need not be written, as a class has them itself."""
+    settings = {name: getattr(files.rules, field) for name, field in RULES.items()}
+    if files.rules.compat in own:
+        del settings["compat"]
+    if files.rules.clean:
+        del settings["clean_text"]
     settings |= {name: getattr(files, field) for name, field in FIELDS.items()}
     settings |= {name: token.content for name, token in files.special.items()}
-    if files.rules.compat == "google":  # the others follow from the class
-        settings["compat"] = "google"
     if files.additional:
         settings["additional_special_tokens"] = [token.content for token in files.additional]
     return (
@@ -111,7 +120,9 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "clean_up_tokenization_spaces": _BOOL,
     "padding_side": _SIDE,
     "truncation_side": _SIDE,
+    "split_special_tokens": _BOOL,
     "never_split": (_is_list_of_strings, "a list of strings"),
+    "model_input_names": (_is_list_of_strings, "a list of strings"),
     "compat": (("fast", "slow", "google").__contains__, '"fast", "slow" or "google"'),
 }
 RULES = {
@@ -128,8 +139,14 @@ FIELDS = {
     "clean_up_tokenization_spaces": "clean_up",
     "padding_side": "padding_side",
     "truncation_side": "truncation_side",
+    "split_special_tokens": "split_special_tokens",
+    "never_split": "never_split",
+    "model_input_names": "model_input_names",
 }
 """The settings that are fields of `TokenizerFiles`."""
+
+_LISTS: dict[str, Callable[[Any], Any]] = {"never_split": tuple, "model_input_names": list}
+"""Those that are lists, which the description has for itself."""
 
 NAMES = frozenset(
     [*_KINDS, *ATTRIBUTES, "model_max_length", "max_len", "additional_special_tokens", "added_tokens_decoder"]

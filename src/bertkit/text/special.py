@@ -55,7 +55,12 @@ class _TokenId:
         return None if token is None else owner.convert_tokens_to_ids(token.content)
 
     def __set__(self, owner: SpecialTokens, index: int | None) -> None:
-        setattr(owner, self.name, None if index is None else owner.convert_ids_to_tokens(index))
+        token = None if index is None else owner.convert_ids_to_tokens(index)
+        if index is not None and owner.convert_tokens_to_ids(token) != index:
+            raise UsageError(
+                f'{self.name}_id={index!r} is no id of a token: type tokenizer.{self.name} = "[ENT]", which gets one.'
+            )
+        setattr(owner, self.name, token)
 
 
 class SpecialTokens:

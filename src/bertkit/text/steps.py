@@ -1,7 +1,7 @@
 """How a text becomes words, one step after the other: the specification that characters.py makes fast.
 
-    clean       controls vanish, blanks become " ", a Chinese character gets blanks around it
-    sigma       Σ becomes ς at the end of a word (elsewhere σ, when it is lowered)
+    clean       controls vanish, blanks become " ", a Chinese character gets blanks around it; lower case in "slow"
+    sigma       Σ becomes ς at the end of a word in "google" (elsewhere σ, when it is lowered)
     canonical   NFD where accents are stripped, NFC where compat is "slow" and they are not
     finish      lower case, accents stripped, blanks around punctuation
 
@@ -72,7 +72,7 @@ class Steps:
 
     def apply(self, text: str) -> str:
         """The words of a text with blanks between them."""
-        text = self._sigmas(text.translate(self._cleaned))
+        text = self._sigmas(self.clean(text))
         if self._form is not str:
             # Nothing joins a blank, words repeat, and the pattern takes a hundred times as long as finding one again.
             known = self._formed_words
@@ -101,12 +101,23 @@ class Steps:
 
     # Step 1
 
+    def clean(self, text: str) -> str:
+        """The text after the first step."""
+        return text.translate(self._cleaned)
+
     def _clean(self, code: int) -> str:
         if self._rules.clean and code in self._tables.removed:
             return ""
         if code in self._tables.blank:
             return " "
-        return f" {chr(code)} " if self._rules.chinese and self._is_chinese(code) else chr(code)
+        if self._rules.chinese and self._is_chinese(code):
+            return f" {chr(code)} "
+        return self._tables.lower.get(code, chr(code)) if self._lowers_first else chr(code)
+
+    @property
+    def _lowers_first(self) -> bool:
+        """BertTokenizer of transformers lowers each character by itself, and only then composes: J and a caron become ǰ."""
+        return self._rules.lowercase and self._rules.compat == "slow"
 
     def _is_chinese(self, code: int) -> bool:
         extension = _FAST_EXTENSION_E if self._rules.compat == "fast" else _EXTENSION_E
@@ -116,8 +127,8 @@ class Steps:
 
     @property
     def _has_final_sigma(self) -> bool:
-        """Python's `str.lower` knows the end of a word, that of `tokenizers` sees one character at a time."""
-        return self._rules.lowercase and self._rules.compat != "fast"
+        """Google lowers whole words, of which Python's `str.lower` knows the end; the others one character at a time."""
+        return self._rules.lowercase and self._rules.compat == "google"
 
     def _sigmas(self, text: str) -> str:
         return self._final_sigma.sub(r"\1ς", text) if "Σ" in text and self._has_final_sigma else text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from bertkit.errors import UsageError
 from bertkit.text.assembly import Assembly
 from bertkit.text.characters import Rules
-from bertkit.text.customize import OF_THE_OBJECT, Settings, customize, vocabulary_of
+from bertkit.text.customize import OF_THE_OBJECT, Settings, customize, refuse_unnamed, vocabulary_of
 from bertkit.text.description import TokenizerFiles
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 
@@ -62,10 +62,6 @@ class Stored(Assembly):
     def _start(self, files: TokenizerFiles, settings: Mapping[str, Any]) -> None:
         customize(files, settings)
         self._files = files
-        self.model_input_names = list(
-            settings.get("model_input_names") or ["input_ids", "token_type_ids", "attention_mask"]
-        )
-        self.split_special_tokens = bool(settings.get("split_special_tokens", False))
         self.name_or_path = settings.get("name_or_path", "")
         self._said = set()
         self._add_missing()
@@ -80,7 +76,7 @@ class Stored(Assembly):
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
+        *init_inputs: object,
         cache_dir: str | os.PathLike[str] | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
@@ -96,6 +92,7 @@ class Stored(Assembly):
         Settings, as the constructor takes them, override what the files say. `use_fast` and `trust_remote_code` are there
         for those who pass them to everything, and change nothing.
         """
+        refuse_unnamed(init_inputs)
         from bertkit.hub import locate
         from bertkit.text.files import read_files
 
@@ -119,10 +116,15 @@ class Stored(Assembly):
         """Write the tokenizer's files into a folder; their paths."""
         from bertkit.text.files import write_files
 
-        return tuple(str(path) for path in write_files(save_directory, self._files, filename_prefix or ""))
+        paths = write_files(save_directory, self._files, filename_prefix or "", own=[self._compat])
+        return tuple(map(str, paths))
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write `vocab.txt` into a folder; its path."""
+        from bertkit.text.files import check_folder
+
+        check_folder(save_directory)
+        os.makedirs(save_directory, exist_ok=True)  # noqa: PTH103
         path = os.path.join(save_directory, f"{filename_prefix}-vocab.txt" if filename_prefix else "vocab.txt")  # noqa: PTH118
         self._files.vocabulary.write(path)
         return (path,)
@@ -158,11 +160,10 @@ class Stored(Assembly):
             unused=unused,
             progress=show_progress,
         )
-        return type(self)._from_files(files, {"model_input_names": self.model_input_names})
+        return type(self)._from_files(files)
 
     def __getstate__(self) -> dict[str, Any]:
-        keep = ("_files", "model_input_names", "split_special_tokens", "name_or_path")
-        return {name: self.__dict__[name] for name in keep}
+        return {name: self.__dict__[name] for name in ("_files", "name_or_path")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _said=set())

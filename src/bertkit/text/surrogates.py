@@ -22,6 +22,17 @@ def refuse_halves(text: str, which: str = "The text") -> None:
         )
 
 
+def refuse_halves_of_batch(texts: Sequence[str] | Sequence[Sequence[str]]) -> None:
+    """An error for the first of a batch of texts, or of lists of words, that has half a pair."""
+    for number, text in enumerate(texts):
+        which = "The text" if len(texts) == 1 else f"Text {number} of the batch, counted from 0,"
+        if isinstance(text, str):
+            refuse_halves(text, which)
+            continue
+        for place, word in enumerate(text):
+            refuse_halves(word, f"{which.rstrip(',')}, word {place},")
+
+
 @contextmanager
 def said_of_which(texts: Sequence[str] | Sequence[Sequence[str]]) -> Iterator[None]:
     """Where a batch of texts, or of lists of words, is refused: say which of them it is."""
@@ -30,12 +41,6 @@ def said_of_which(texts: Sequence[str] | Sequence[Sequence[str]]) -> Iterator[No
         yield
     except UsageError as error:
         refused = error
-    for number, text in enumerate(texts if refused else ()):
-        which = "The text" if len(texts) == 1 else f"Text {number} of the batch, counted from 0,"
-        if isinstance(text, str):
-            refuse_halves(text, which)
-            continue
-        for place, word in enumerate(text):
-            refuse_halves(word, f"{which.rstrip(',')}, word {place},")
     if refused:
+        refuse_halves_of_batch(texts)
         raise refused

@@ -15,6 +15,7 @@ from bertkit.errors import UsageError
 from bertkit.text import encoder
 from bertkit.text.assembly import Ids
 from bertkit.text.batch_encoding import BatchEncoding
+from bertkit.text.description import USUAL_COLUMNS
 from bertkit.text.engine import Engine
 from bertkit.text.inputs import TextInput, read, read_batch, read_one
 from bertkit.text.options import PLAIN, CallOptions, Options, check_flags, options_of, refuse_unknown
@@ -26,8 +27,6 @@ from bertkit.text.vocabulary import AddedToken, Vocabulary
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-USUAL_COLUMNS = ["input_ids", "token_type_ids", "attention_mask"]
 
 _logger = logging.getLogger(__name__)
 
@@ -108,8 +107,11 @@ class _Tokenizer(Stored):
             return_special_tokens_mask, return_offsets_mapping, return_length, verbose, split_special_tokens,
         )  # fmt: skip
         check_flags(options)
-        if all(map(is_, options, PLAIN)) and type(text) is str and text_pair is text_target is None and self._is_usual:
+        alone = text_pair is text_target is text_pair_target is None
+        if all(map(is_, options, PLAIN)) and type(text) is str and alone and self._is_usual:
             return encoder.encode_one(self, text)
+        if text_pair_target is not None and text_target is None:
+            raise UsageError("text_pair_target is the second text of text_target: give that, or type text_pair.")
         if text is None and text_target is None:
             raise UsageError('The text is None: type tokenizer("a text") or tokenizer(["a text", "another"]).')
         if text_target is None:
@@ -165,7 +167,7 @@ class _Tokenizer(Stored):
     @property
     def _is_usual(self) -> bool:
         """Whether a call that wishes nothing gives the three usual columns."""
-        return self.model_input_names == USUAL_COLUMNS and not self.split_special_tokens
+        return self._files.model_input_names == USUAL_COLUMNS and not self._files.split_special_tokens
 
     @cached_property
     def _engine(self) -> Engine:
@@ -178,23 +180,22 @@ class _Tokenizer(Stored):
 
     def _build_engine(self, added: dict[int, AddedToken]) -> Engine:
         files = self._files
-        in_normalized_text = files.rules.compat == "fast" and any(token.normalized for token in added.values())
-        if files.foreign is not None or in_normalized_text:
+        fast = files.rules.compat == "fast"  # which knows neither never_split nor do_basic_tokenize
+        if files.foreign is not None or (fast and any(token.normalized for token in added.values())):
             from bertkit.text.rust import RustEngine, to_backend
 
             backend = to_backend(files)
             backend.encode_special_tokens = len(added) < len(files.added)
             return RustEngine(backend)
-        never_split = files.never_split or ()
         return OwnEngine(
             files.vocabulary,
             files.rules,
             added,
-            never_split,
+            () if fast else files.never_split,
             unk=files.unk,
             prefix=files.prefix,
             max_chars=files.longest_word,
-            basic=files.do_basic_tokenize,
+            basic=fast or files.do_basic_tokenize,
         )
 
     @cached_property

@@ -150,11 +150,6 @@ def compose(files: TokenizerFiles) -> str:
     return json.dumps(whole, indent=2, ensure_ascii=False)
 
 
-def is_word_piece(files: TokenizerFiles) -> bool:
-    """Whether a `vocab.txt` can hold the vocabulary."""
-    return files.foreign is None or _type(json.loads(files.foreign).get("model")) == "WordPiece"
-
-
 def _type(part: object) -> object:
     return part.get("type") if isinstance(part, dict) else None
 

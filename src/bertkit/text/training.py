@@ -94,8 +94,9 @@ def train_vocabulary(
     """
     if isinstance(texts, str):
         raise UsageError("A corpus is an iterable of texts, not one text. Write: [text]")
+    _check_numbers(vocab_size=size, min_frequency=min_frequency, unused=unused, limit_alphabet=limit_alphabet)
     fixed = [*special_tokens, *(f"[unused{number}]" for number in range(unused))]
-    _check(size, fixed)
+    _check_room(size, fixed)
     counts = count_words(texts, rules)
     if not counts:
         raise DataError("The texts hold no words, so there is nothing to train a vocabulary on.")
@@ -134,7 +135,13 @@ def _bar(room: int, progress: bool) -> Iterator[Callable[[int], None]]:
         yield on_pieces
 
 
-def _check(size: int, fixed: Sequence[str]) -> None:
+def _check_numbers(**numbers: int | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise UsageError(f"{name}={value!r} is no number of 0 or more: type {name}=100.")
+
+
+def _check_room(size: int, fixed: Sequence[str]) -> None:
     twice = [token for token, times in Counter(fixed).items() if times > 1]
     if twice:
         raise UsageError(

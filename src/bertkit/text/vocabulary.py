@@ -17,6 +17,7 @@ from typing import Any
 from bertkit.disk import whole_file
 from bertkit.errors import TokenizerError
 from bertkit.hub import read_text
+from bertkit.text.surrogates import refuse_halves
 
 MOST_BYTES = 64 * 2**20
 MOST_TOKENS = 2**22
@@ -47,6 +48,7 @@ class AddedToken:
             object.__setattr__(self, "normalized", not self.special)
         if not isinstance(self.content, str):
             raise TokenizerError(f"The content of a token is a string, not {self.content!r:.80}.")
+        refuse_halves(self.content, "The token")
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise TokenizerError(
@@ -108,7 +110,7 @@ class Vocabulary:
         >>> Vocabulary.from_ids({"[UNK]": 0, "a": 2}).tokens
         ['[UNK]', '', 'a']
         """
-        _check_ids(ids, where)
+        check_ids(ids, where)
         tokens = [""] * (max(ids.values(), default=-1) + 1)
         for token, index in ids.items():
             tokens[index] = token
@@ -144,19 +146,18 @@ class Vocabulary:
         return f"Vocabulary({len(self)} tokens)"
 
 
-def add(tokens: Iterable[AddedToken], vocabulary: Vocabulary, added: dict[int, AddedToken]) -> list[int]:
+def give_ids(tokens: Iterable[AddedToken], vocabulary: Vocabulary, added: dict[int, AddedToken]) -> list[int]:
     """Put tokens into `added`, and return their ids.
 
     A token keeps the id that its content has there or in the vocabulary. A new one gets the number of all tokens so far as
     its id, or the next that is free.
 
     >>> added = {2: AddedToken("c")}
-    >>> add(map(AddedToken, ["a", "b", "c"]), Vocabulary(["[UNK]", "a"]), added)
+    >>> give_ids(map(AddedToken, ["a", "b", "c"]), Vocabulary(["[UNK]", "a"]), added)
     [1, 3, 2]
     """
     known = {token.content: index for index, token in added.items()}
-    new = sum(content not in vocabulary for content in known)
-    free = len(vocabulary.tokens) + new
+    free = len(vocabulary.tokens) + sum(content not in vocabulary for content in known)
     ids = []
     for token in tokens:
         index = known.get(token.content, vocabulary.ids.get(token.content))
@@ -220,9 +221,10 @@ def _check_count(count: int, where: str) -> None:
         raise TokenizerError(f"{where} has {count} tokens, and bertkit takes up to {MOST_TOKENS}.")
 
 
-def _check_ids(ids: Mapping[str, int], where: str) -> None:
+def check_ids(ids: Mapping[str, int], where: str) -> None:
+    """An error for what is no id, and for two tokens with one."""
     values = ids.values()
-    if set(map(type, values)) != {int} or min(values) < 0 or max(values) >= MOST_TOKENS:
+    if set(map(type, values)) - {int} or min(values, default=0) < 0 or max(values, default=0) >= MOST_TOKENS:
         for token, index in ids.items():
             check_id(index, f"{where}: {token!r:.80}")
     if len(set(values)) < len(ids):

@@ -10,6 +10,7 @@ import pytest
 from transformers import BertTokenizerFast
 
 import bertkit.cli.tokenize as command
+from bertkit.cli import main
 from bertkit.cli.page import width
 from bertkit.cli.tokenize import Row, render, rows, table
 
@@ -54,6 +55,13 @@ def test_the_table(tokenizer: Any) -> None:
         "##어   12     1  2-3      어\n"
         "[SEP]   3     1"
     )
+
+
+def test_a_text_that_is_not_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a shell passes on as it is, Python spells with halves of surrogate pairs; no Python is told to be typed."""
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
+    assert main(["tokenize", "caf\udce9", "--model", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith("near 'caf\\udce9'. It is no character. Type it in UTF-8.\n")
 
 
 def test_json_lines(tokenizer: Any) -> None:

@@ -99,6 +99,8 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFi
         (["a.txt", "--out", "a.txt"], "is a file, not a directory"),
         (["a.txt", "--out", "o", "--vocab-size", "3"], "no room"),
         (["a.txt", "--out", "o", "--vocab-size", "many"], "invalid int"),
+        (["a.txt", "--out", "o", "--unused", "-3"], "--unused -3 is no number of 0 or more: type --unused 100."),
+        (["a.txt", "--out", "o", "--min-frequency", "-1"], "--min-frequency -1 is no number of 0 or more"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_leaves_nothing(
@@ -110,6 +112,15 @@ def test_wrong_use_is_one_sentence_and_leaves_nothing(
     assert main(["train-tokenizer", *words]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_a_directory_that_cannot_be_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bertkit.cli.train_tokenizer.train_vocabulary", None)
+    file = write(tmp_path / "a.txt", ENGLISH)
+    assert main(["train-tokenizer", file, "--out", f"{file}/out"]) == 2
+    assert "a.txt/out cannot be written to" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from bertkit import BertTokenizer, BertTokenizerFast
+from bertkit import AddedToken, BertTokenizer, BertTokenizerFast
+from bertkit.errors import UsageError
 from bertkit.text.blanks import Blanks
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "don't", "don", "'", "t", "Don't", "[ent]"]
@@ -36,3 +39,78 @@ def test_an_added_token_stands_for_every_case_where_text_is_lower_cased(cls: typ
     for text in ("a [ENT] <New>", "a [ent] <NEW>", "a[Ent]<new>"):
         assert tokenizer(text)["input_ids"] == [2, 5, first, second, 3], text
         assert tokenizer([text, "a"])["input_ids"][0] == [2, 5, first, second, 3], text
+
+
+# What transformers 4.57.6 answers: texts and their ids. "new" is 6 and "thing" 7.
+IN_ANY_CASE = {
+    "İSTANBUL a": [1, 5],  # İ is lowered to an i and a dot
+    "ISTANBUL istanbul": [8, 8],
+    "İzmir İZMİR izmir i̇zmir": [9, 1, 1, 9],
+    "\u212aelvin KELVIN": [10, 10],  # the sign of the unit
+    "ſa SA ſA sa": [11, 1, 11, 1],
+    "[ent] [ENT] [ENT2] [ent2]": [1, 1, 1, 13, 12, 12],
+    "Raw RAW raw RAW2 raw2": [1, 1, 1, 15, 15],
+    "<X> <x>": [16, 16],
+    "-alone alone! alone \nalone": [1, 1, 1, 1, 17, 1],  # a single word stands between blanks
+}
+
+
+@pytest.mark.parametrize("text", IN_ANY_CASE)
+def test_which_spellings_of_a_token_the_slow_tokenizer_finds(text: str) -> None:
+    tokenizer = BertTokenizer([*TOKENS[:6], "new", "thing"])
+    tokenizer.add_tokens(
+        ["istanbul", "İzmir", "kelvin", "ſa", "[ENT2]", AddedToken("[ENT]", special=True, normalized=True)]
+    )
+    tokenizer.add_tokens([AddedToken("Raw", normalized=False), AddedToken("raw2", normalized=False), "<x>"])
+    tokenizer.add_tokens(AddedToken("alone", single_word=True))
+    wanted = IN_ANY_CASE[text]
+    assert tokenizer.encode(text, add_special_tokens=False) == wanted
+    assert tokenizer([text, "a"], return_offsets_mapping=True)["input_ids"][0] == [2, *wanted, 3]
+    assert tokenizer(text).word_ids()[-2] is not None
+
+
+def test_a_token_of_a_file_keeps_its_capitals(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join([*TOKENS[:6], "new", "thing"]))
+    (tmp_path / "added_tokens.json").write_text('{"NEW": 8}')
+    tokenizer = BertTokenizer.from_pretrained(tmp_path)
+    assert tokenizer(["a new thing", "a NEW thing"])["input_ids"] == [[2, 5, 6, 7, 3], [2, 5, 8, 7, 3]]
+
+
+def test_a_token_of_the_fast_tokenizer_is_read_by_the_slow_one(tmp_path: Path) -> None:
+    fast = BertTokenizerFast([*TOKENS[:6], "new", "thing"])
+    fast.add_tokens(["NEW"])
+    fast.save_pretrained(tmp_path)
+    assert fast("a new thing NEW")["input_ids"] == [2, 5, 8, 7, 8, 3]
+    assert BertTokenizer.from_pretrained(tmp_path)("a new thing NEW")["input_ids"] == [2, 5, 6, 7, 8, 3]
+
+
+def test_the_fast_tokenizer_knows_no_settings_of_the_slow_one() -> None:
+    for settings in ({"never_split": ["don't"]}, {"do_basic_tokenize": False}):
+        assert BertTokenizerFast(TOKENS, **settings).tokenize("a don't") == ["a", "don", "'", "t"]
+
+
+def test_ids_that_a_file_leaves_free(tmp_path: Path) -> None:
+    """The slow tokenizer has the id that the file says, the fast one the next; new tokens go on from the number of tokens."""
+    (tmp_path / "vocab.txt").write_text("\n".join([*TOKENS[:6], "new", "thing"]))
+    (tmp_path / "added_tokens.json").write_text('{"[X]": 20}')
+    for cls, index in ((BertTokenizer, 20), (BertTokenizerFast, 8)):
+        tokenizer = cls.from_pretrained(tmp_path)
+        tokenizer.add_tokens(["q", "a", "w"])
+        assert tokenizer.convert_tokens_to_ids(["[X]", "q", "a", "w"]) == [index, 9, 5, 10]
+        assert len(tokenizer) == 11
+
+
+# What we answer on purpose where transformers 4.57.6 answers something else; docs/tokenizers.md lists it.
+
+
+@pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
+def test_where_we_differ(cls: type[BertTokenizer]) -> None:
+    tokenizer = cls(TOKENS)
+    assert tokenizer.add_tokens(["XYZZY", "a"]) == 1  # and not 2, as "a" is in the vocabulary
+    assert tokenizer("a xyzzy").tokens()[2] == ("xyzzy" if cls is BertTokenizer else "XYZZY")
+    assert tokenizer("a", "")["input_ids"] == tokenizer(["a"], [""])["input_ids"][0] == [2, 5, 3, 3]
+    assert tokenizer.tokenize("a", add_special_tokens=True) == ["[CLS]", "a", "[SEP]"]
+    assert tokenizer("[MASK] XYZZY", split_special_tokens=True)["input_ids"] == [2, 1, 1, 5, 1, 1, len(TOKENS), 3]
+    assert tokenizer.truncate_sequences([5, 6], num_tokens_to_remove=2) == ([], None, [5, 6])
+    with pytest.raises(UsageError, match="truncation=True"):
+        tokenizer("a", "a a a", truncation="only_first", max_length=5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from bertkit.errors import TokenizerError
+from bertkit.errors import TokenizerError, UsageError
 from bertkit.text.characters import Rules
 from bertkit.text.description import TokenizerFiles
 from bertkit.text.rust import RustEngine, to_backend
@@ -35,6 +35,17 @@ def test_ids_are_packed(engine: RustEngine) -> None:
     assert ids.tolist() == [5, 9, 6, 7, 8, 4, 1]
     assert ends.tolist() == [5, 5, 7]
     assert (ids.dtype, ends.dtype) == (np.int32, np.int64)
+
+
+def test_half_a_surrogate_pair_is_refused(engine: RustEngine) -> None:
+    with pytest.raises(UsageError, match="^The text has half a surrogate pair, U\\+D800, at position 1"):
+        engine.ids("a\ud800")
+    for act in (engine.encode, engine.locate):
+        with pytest.raises(UsageError, match="^Text 1 of the batch, counted from 0, has half"):
+            act(["ok", "a\ud800"])
+    for act_on_words in (engine.encode_words, engine.locate_words):
+        with pytest.raises(UsageError, match="^The text, word 1, has half"):
+            act_on_words([["ok", "a\ud800"]])
 
 
 def test_no_texts(engine: RustEngine) -> None:

@@ -329,8 +329,14 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "bytes": (lambda t: t(b"a"), "tokenizer(text.decode())"),
     "nested": (lambda t: t([["a", "b", "c"]]), "is_split_into_words=True"),
     "generator": (lambda t: t(x for x in "ab"), "a text is a string"),
-    "surrogate": (lambda t: t("a\ud800"), "half a surrogate pair"),
-    "surrogate in words": (lambda t: t(["a", "\udc00"], is_split_into_words=True), "lone surrogate"),
+    "surrogate": (lambda t: t("a\ud800"), "The text has half a surrogate pair, U+D800, at position 1"),
+    "surrogate in a batch": (lambda t: t(["ok", "a\ud800"]), "Text 1 of the batch, counted from 0, has half a surrogate"),
+    "surrogate and options": (lambda t: t("a\ud800", truncation=True), "at position 1"),
+    "surrogate to encode": (lambda t: t.encode("a\ud800"), "at position 1"),
+    "surrogate to tokenize": (lambda t: t.tokenize("a\ud800"), "at position 1"),
+    "surrogate in a second text": (lambda t: t("a", "é\ud800"), "at position 1"),
+    "surrogate in an added token": (lambda t: t.add_tokens(["\ud800"]), "The token has half a surrogate pair, U+D800"),
+    "surrogate in words": (lambda t: t(["a", "\udc00"], is_split_into_words=True), "The text, word 1, has half a surrogate"),
     "string as words": (lambda t: t("a text", is_split_into_words=True), "list of words"),
     "number as word": (lambda t: t([["a", 3]], is_split_into_words=True), "3 (int) among its words"),
     "pairs of two lengths": (lambda t: t(["a", "b"], ["c"]), "A batch of 2 texts needs 2 second texts"),
@@ -367,6 +373,37 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "text for decode": (lambda t: t.decode("a"), "is no list of ids"),
     "text for prepare_for_model": (lambda t: t.prepare_for_model("a"), "convert_tokens_to_ids"),
     "text for pad": (lambda t: t.pad("a"), "tokenizer.pad("),
+    "examples with other columns": (
+        lambda t: t.pad([{"input_ids": [1], "token_type_ids": [0]}, {"input_ids": [1, 2]}]),
+        "Example 1 has the columns input_ids, and example 0 has input_ids, token_type_ids",
+    ),
+    "examples with more columns": (
+        lambda t: t.pad([{"input_ids": [1]}, {"input_ids": [1, 2], "token_type_ids": [0, 0]}]), "and example 0 has input_ids"
+    ),
+    "examples of two kinds": (lambda t: t.pad([{"input_ids": [1]}, [1, 2]]), "Example 1 is [1, 2]"),
+    "types of some tokens": (
+        lambda t: t.pad({"input_ids": [[1, 2, 3]], "token_type_ids": [[0, 0]]}),
+        "Row 0 of token_type_ids has 2 tokens, and that of input_ids 3",
+    ),
+    "None as tokens": (lambda t: t.convert_tokens_to_string(None), "no list of tokens"),
+    "numbers as tokens": (lambda t: t.convert_tokens_to_string([1, 2]), "no list of tokens"),
+    "None as a corpus": (lambda t: t.train_new_from_iterator(None, 100), "not None"),
+    "numbers as a corpus": (lambda t: t.train_new_from_iterator([1, 2], 100), "Number 0 of the corpus has 1"),
+    "bytes in a corpus": (lambda t: t.train_new_from_iterator([b"x"], 100), "Number 0 of the corpus has b'x'"),
+    "None in a corpus": (lambda t: t.train_new_from_iterator([["a", None]], 100), "Number 0 of the corpus has None"),
+    "text for a size": (lambda t: t.train_new_from_iterator(["a b"], "100"), "type vocab_size=100"),
+    "a size below 0": (lambda t: t.train_new_from_iterator(["a b"], 100, unused=-3), "type unused=100"),
+    "two names": (lambda t: type(t).from_pretrained("a", "x"), "'x' stands behind the name"),
+    "a folder that cannot be": (lambda t: t.save_vocabulary("/dev/null/x"), "cannot be written to (Not a directory)"),
+    "stride below 0": (lambda t: t("a", stride=-1), "stride=-1 is no number of tokens"),
+    "unknown strategy": (
+        lambda t: t.truncate_sequences([1, 2, 3], num_tokens_to_remove=1, truncation_strategy="bogus"),
+        "truncation_strategy='bogus' is none of",
+    ),
+    "an id beyond all": (lambda t: setattr(t, "pad_token_id", 10**7), "pad_token_id=10000000 is no id of a token"),
+    "a second target alone": (lambda t: t("a", text_pair_target="b"), "text_pair_target is the second text of text_target"),
+    "text for ids": (lambda t: t.build_inputs_with_special_tokens("ab"), "tokenizer.build_inputs_with_special_tokens("),
+    "text for convert_ids": (lambda t: t.convert_ids_to_tokens("x"), "type tokenizer.convert_ids_to_tokens("),
     "pad without ids": (lambda t: t.pad({"ids": [[1]]}), "the columns ids"),
     "number as token": (lambda t: t.add_tokens([3]), "is no token"),
     "unknown special token": (lambda t: t.add_special_tokens({"cls": "[CLS]"}), "is none of bos_token"),
@@ -422,6 +459,13 @@ def test_wrong_settings(tokenizer: Any, name: str) -> None:
     assert words in str(error.value)
 
 
+def test_a_length_of_nobody(tokenizer: Any) -> None:
+    tokenizer.model_max_length = 24
+    tokenizer.model_max_length = int(1e30)
+    assert tokenizer.model_max_length == 512
+    assert type(tokenizer)(tokenizer_cases.VOCABULARY, model_max_length=int(1e30)).model_max_length == 512
+
+
 def test_settings(tokenizer: Any) -> None:
     cls = type(tokenizer)
     cased = cls(tokenizer_cases.VOCABULARY, do_lower_case=False, model_max_length=8, padding_side="left")
@@ -437,6 +481,14 @@ def test_settings(tokenizer: Any) -> None:
 
 
 # Files.
+
+
+def test_a_folder_to_save_in(tokenizer: Any, tmp_path: Path) -> None:
+    assert tokenizer.save_vocabulary(tmp_path / "new" / "folder") == (str(tmp_path / "new" / "folder" / "vocab.txt"),)
+    file = tmp_path / "new" / "folder" / "vocab.txt"
+    for save in (tokenizer.save_pretrained, tokenizer.save_vocabulary):
+        with pytest.raises(UsageError, match="is a file, not a directory"):
+            save(file)
 
 
 def test_files(tokenizer: Any, tmp_path: Path) -> None:

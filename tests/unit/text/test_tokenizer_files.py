@@ -11,6 +11,7 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from bertkit import BertTokenizer, BertTokenizerFast
 from bertkit.errors import HubError, TokenizerError, UsageError
 from bertkit.hub import locate
 from bertkit.text.characters import Rules
@@ -86,7 +87,7 @@ def described() -> TokenizerFiles:
     files.additional = [AddedToken("[X]", special=True)]
     files.added = dict(enumerate(files.special[f"{name}_token"] for name in ("pad", "unk", "cls", "sep", "mask")))
     files.added |= {13: AddedToken("[ENT]", rstrip=True), 14: files.additional[0]}
-    files.never_split = ("unaffable",)
+    files.never_split, files.model_input_names = ("unaffable",), ["input_ids", "attention_mask"]
     files.model_max_length, files.padding_side, files.truncation_side, files.clean_up = 128, "left", "left", False
     files.truncation = {"direction": "Left", "max_length": 128, "strategy": "LongestFirst", "stride": 0}
     files.extra = {"my_key": {"a": [1, "ü"]}, "chat_template": "x"}
@@ -106,6 +107,33 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, fast: bool) -> None:
     if not fast:
         files.truncation = None  # only tokenizer.json has it
     assert again == files
+
+
+@pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
+@pytest.mark.parametrize("compat", ["fast", "slow", "google"])
+def test_the_behaviour_of_a_tokenizer_is_kept(tmp_path: Path, cls: type[BertTokenizer], compat: str) -> None:
+    tokenizer = cls(VOCABULARY, compat=compat, clean_text=False)
+    tokenizer.save_pretrained(tmp_path)
+    assert cls.from_pretrained(tmp_path)._files.rules == tokenizer._files.rules
+    written = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert ("compat" in written) is (compat != cls._compat)
+
+
+@pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
+def test_what_a_call_returns_is_told_by_the_files(tmp_path: Path, cls: type[BertTokenizer]) -> None:
+    """As in transformers 4.57.6."""
+    names = ["input_ids", "attention_mask"]
+    (tmp_path / "vocab.txt").write_text(VOCAB_TXT)
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps({"model_input_names": names, "split_special_tokens": True})
+    )
+    tokenizer = cls.from_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path / "again")
+    for one in (tokenizer, cls.from_pretrained(tmp_path / "again")):
+        assert one("[MASK].") == {"input_ids": [2, 1, 1, 1, 1, 3], "attention_mask": [1] * 6}
+    assert list(cls.from_pretrained(tmp_path, model_input_names=["input_ids"])("a")) == ["input_ids"]
+    tokenizer.model_input_names, tokenizer.split_special_tokens = names[:1], False
+    assert tokenizer("[MASK]") == {"input_ids": [2, 4, 3]}
 
 
 def test_google_compatibility_is_kept(tmp_path: Path) -> None:
@@ -342,6 +370,17 @@ def test_what_is_not_plain(tmp_path: Path, changes: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
+@pytest.mark.parametrize("changes", FOREIGN.values(), ids=FOREIGN.keys())
+def test_what_is_not_plain_stays_what_it_is(tmp_path: Path, cls: type[BertTokenizer], changes: dict[str, Any]) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer(**changes)))
+    first = cls.from_pretrained(tmp_path)
+    first.save_pretrained(tmp_path / "again")
+    again = cls.from_pretrained(tmp_path / "again")
+    for text in (TEXT, "héllo ÉÈ\x00 世界 !"):
+        assert first(text, "hello") == again(text, "hello")
+
+
 PLAIN: dict[str, dict[str, Any]] = {
     "a sequence of one": {
         "normalizer": {"type": "Sequence", "normalizers": [CASED]},
@@ -490,6 +529,7 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "a compat that is none": _config(compat="faster"),
     "a compat that is a list": _config(compat=["fast"]),
     "added_tokens.json with strings": _with("added_tokens.json", {"[ENT]": "13"}),
+    "added_tokens.json with one id for two": _with("added_tokens.json", {"[X]": 13, "[Y]": 13}),
     "added_tokens.json that is a list": _with("added_tokens.json", ["[ENT]"]),
     "special_tokens_map.json that is a string": _with("special_tokens_map.json", '"[CLS]"'),
     "special_tokens_map.json with numbers": _with("special_tokens_map.json", {"cls_token": 5}),

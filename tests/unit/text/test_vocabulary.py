@@ -12,7 +12,7 @@ import tokenizers
 
 from bertkit.errors import BertkitError, TokenizerError
 from bertkit.text import vocabulary as module
-from bertkit.text.vocabulary import AddedToken, Vocabulary, add
+from bertkit.text.vocabulary import AddedToken, Vocabulary, give_ids
 
 GOOD = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "世", "##é"]
 NAMES = ("bert-base-uncased", "bert-base-cased", "bert-base-multilingual-cased", "bert-base-chinese")
@@ -193,10 +193,10 @@ def test_what_is_no_token(value: object) -> None:
 
 def test_ids_of_added_tokens() -> None:
     added = {7: AddedToken("x")}
-    assert add(map(AddedToken, ["b", "y", "x", "z", "y"]), Vocabulary("ab"), added) == [1, 3, 7, 4, 3]
+    assert give_ids(map(AddedToken, ["b", "y", "x", "z", "y"]), Vocabulary("ab"), added) == [1, 3, 7, 4, 3]
     assert {index: token.content for index, token in added.items()} == {7: "x", 1: "b", 3: "y", 4: "z"}
 
 
 def test_many_added_tokens_are_quick() -> None:
     added: dict[int, AddedToken] = {}
-    assert add((AddedToken(str(i)) for i in range(50_000)), Vocabulary("ab"), added)[-1] == 50_001
+    assert give_ids((AddedToken(str(i)) for i in range(50_000)), Vocabulary("ab"), added)[-1] == 50_001
