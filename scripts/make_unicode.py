@@ -1,8 +1,8 @@
 """Write src/bertkit/text/unicode.txt: what BERT's three normalizations know about characters, independent of Python's version.
 
-    python3.11 -m venv /tmp/unicode
-    /tmp/unicode/bin/pip install tokenizers==0.22.2
-    /tmp/unicode/bin/python scripts/make_unicode.py
+    python3.11 -m venv .venv-unicode
+    .venv-unicode/bin/pip install tokenizers==0.22.2
+    .venv-unicode/bin/python scripts/make_unicode.py
 
 Python 3.11 has the tables of Unicode 14.0, with which transformers 4.57.6 is recorded; those of `tokenizers` are a mixture of
 several versions, and are found by asking it about every code point. A minute is enough.

@@ -1,8 +1,8 @@
 """What the pipelines of transformers 4.57.6 answer to random calls on tiny models, for tests that cannot have it beside them.
 
-    python3.11 -m venv /tmp/transformers4
-    /tmp/transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
-    PYTHONPATH=src:tests /tmp/transformers4/bin/python tests/oracles/pipelines4.py
+    python3.11 -m venv .venv-transformers4
+    .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
+    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/pipelines4.py
 
 This writes tests/data/pipelines4.json.xz: task -> the answers to `pipeline_cases.case(task, 0)`, `case(task, 1)`, ... An answer that
 is an error is null.

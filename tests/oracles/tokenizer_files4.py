@@ -2,8 +2,8 @@
 
 In the environment that transformers4.py says how to make:
 
-    PYTHONPATH=src:tests /tmp/transformers4/bin/python tests/oracles/tokenizer_files4.py record
-    PYTHONPATH=src:tests /tmp/transformers4/bin/python tests/oracles/tokenizer_files4.py check
+    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizer_files4.py record
+    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizer_files4.py check
 
 `record` writes tests/data/tokenizer_files4.json.xz: folders of files that leave out or contradict each other, and what its
 fast and its slow class make of each. `check` lets bertkit read the same folders and write them again, loads what it wrote

@@ -1,9 +1,9 @@
 """What the two tokenizers of transformers 4.57.6 answer to random calls, for the tests that cannot have it beside them.
 
-    python3.11 -m venv /tmp/transformers4
-    /tmp/transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
-    PYTHONPATH=src:tests /tmp/transformers4/bin/python tests/oracles/tokenizers4.py record
-    PYTHONPATH=src:tests /tmp/transformers4/bin/python tests/oracles/tokenizers4.py check 20000
+    python3.11 -m venv .venv-transformers4
+    .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
+    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizers4.py record
+    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizers4.py check 20000
 
 `record` writes tests/data/tokenizers4.json.xz: the answers of both to the calls of `tokenizer_cases.case(0)`, `case(1)`, ...
 `check N` compares both with ours on N other calls, and prints those that differ.

@@ -1,8 +1,8 @@
 """What transformers 4.57.6 answers, for the tests that cannot have it beside them: transformers 5 dropped much of it.
 
-    python3.11 -m venv /tmp/transformers4
-    /tmp/transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0 ml-dtypes huggingface-hub tqdm
-    PYTHONPATH=src:tests /tmp/transformers4/bin/python tests/oracles/torch4.py record
+    python3.11 -m venv .venv-transformers4
+    .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0 ml-dtypes huggingface-hub tqdm
+    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/torch4.py record
 
 `record` writes tests/data/torch4.npz: the outputs and, as random projections, the gradients of every case of
 `conformance.cases`. All are one long row of numbers, beside a list of [case, output, shape] in their order. The questions

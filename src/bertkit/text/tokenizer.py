@@ -181,7 +181,10 @@ class _Tokenizer(Stored):
     def _build_engine(self, added: dict[int, AddedToken]) -> Engine:
         files = self._files
         fast = files.rules.compat == "fast"  # which knows neither never_split nor do_basic_tokenize
-        if files.foreign is not None or (fast and any(token.normalized for token in added.values())):
+        # Where it knows normalized text, or which characters make words, nothing but the library itself is equal to it.
+        if files.foreign is not None or (
+            fast and any(token.normalized or token.single_word for token in added.values())
+        ):
             from bertkit.text.rust import RustEngine, to_backend
 
             backend = to_backend(files)

@@ -84,6 +84,13 @@ def test_a_token_of_the_fast_tokenizer_is_read_by_the_slow_one(tmp_path: Path) -
     assert BertTokenizer.from_pretrained(tmp_path)("a new thing NEW")["input_ids"] == [2, 5, 6, 7, 8, 3]
 
 
+def test_a_mark_belongs_to_a_word_of_the_fast_tokenizer() -> None:
+    """As in transformers 4.57.6, though not to one of Python's patterns."""
+    tokenizer = BertTokenizerFast(TOKENS)
+    tokenizer.add_tokens(AddedToken("aaa", single_word=True, normalized=False))
+    assert tokenizer.tokenize("aaa aaa\u093e aaa!") == ["aaa", "[UNK]", "aaa", "[UNK]"]
+
+
 def test_the_fast_tokenizer_knows_no_settings_of_the_slow_one() -> None:
     for settings in ({"never_split": ["don't"]}, {"do_basic_tokenize": False}):
         assert BertTokenizerFast(TOKENS, **settings).tokenize("a don't") == ["a", "don", "'", "t"]
