@@ -107,8 +107,9 @@ def theirs_of_version_4(kind: str, place: str) -> str:
 def run(python: str, script: str) -> dict[str, float]:
     """What a script printed on its last line, run by a Python of its own."""
     environment = os.environ | {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_OFFLINE": "1"}
+    elsewhere = Path(__file__).parents[1]  # than here, where a file is called as a package is
     result = subprocess.run(
-        [python, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=300
+        [python, "-c", script], capture_output=True, text=True, env=environment, cwd=elsewhere, check=False, timeout=300
     )
     if result.returncode:
         raise SystemExit(f"{python} failed:\n{script}\n{result.stderr[-3000:]}")

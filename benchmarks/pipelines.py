@@ -123,7 +123,8 @@ print(time.perf_counter() - start)
 def of_version_4(python: str, folder: Path, given: list[Any], size: int) -> float:
     """Seconds that transformers 4 takes for questions."""
     command = [python, "-c", VERSION_4, str(folder), str(size), str(torch.get_num_threads())]
-    result = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True)
+    elsewhere = Path(__file__).parents[1]  # than here, where a file is called as a package is
+    result = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, cwd=elsewhere)
     if result.returncode:
         raise SystemExit(result.stderr)
     return float(result.stdout.split()[-1])

@@ -112,7 +112,8 @@ print(time.perf_counter() - start)
 def seconds_elsewhere(python: str, script: str, texts: list[str], vocabulary: Path) -> float | None:
     """Seconds that a script in another environment measured, or None, after a line, where it cannot run there."""
     command = [python, "-c", script, str(vocabulary)]
-    result = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True)
+    elsewhere = Path(__file__).parents[1]  # than here, where this file is called as a package is
+    result = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, cwd=elsewhere)
     if result.returncode:
         print(f"{python} could not run a peer: {result.stderr.strip().splitlines()[-1]}")
         return None
