@@ -154,19 +154,13 @@ def _find(place: Place, name: str) -> Path | None:
 
 def _object(place: Place, name: str) -> dict[str, Any]:
     path = _find(place, name)
-    return (
-        {}
-        if path is None
-        else parse_object(read_text(path, MOST_BYTES_OF_JSON, TokenizerError), str(path), TokenizerError)
-    )
+    return {} if path is None else parse_object(_text(path), str(path), TokenizerError)
 
 
 def _parsed(place: Place) -> TokenizerFiles | None:
     """What tokenizer.json says."""
     path = _find(place, "tokenizer.json")
-    return (
-        None if path is None else tokenizer_json.parse(read_text(path, MOST_BYTES_OF_JSON, TokenizerError), str(path))
-    )
+    return None if path is None else tokenizer_json.parse(_text(path), str(path))
 
 
 def _from_lines(place: Place, parsed: TokenizerFiles | None) -> TokenizerFiles:
@@ -202,7 +196,7 @@ def _settle(files: TokenizerFiles, place: Place, of_json: bool) -> None:
     if files.template is None:
         raise TokenizerError(f"{path} has a post_processor that is not understood.")
     if files.template != bert_template(*(_id(files, name) for name in ("cls_token", "sep_token"))):
-        files.foreign = read_text(path, MOST_BYTES_OF_JSON, TokenizerError)
+        files.foreign = _text(path)
     if files.foreign is None:
         files.template = None
 
@@ -216,13 +210,13 @@ def _id(files: TokenizerFiles, name: str) -> int:
 def _model(place: Place) -> dict[str, Any]:
     """The configuration of the model beside the tokenizer."""
     path = place.find("config.json")
-    return (
-        {}
-        if path is None
-        else parse_object(read_text(path, MOST_BYTES_OF_JSON, TokenizerError), str(path), TokenizerError)
-    )
+    return {} if path is None else parse_object(_text(path), str(path), TokenizerError)
 
 
 def _positions(place: Place) -> int:
     value = _model(place).get("max_position_embeddings")
     return value if type(value) is int and 0 < value <= settings.LONGEST else DEFAULT_LENGTH
+
+
+def _text(path: Path) -> str:
+    return read_text(path, MOST_BYTES_OF_JSON, TokenizerError)
