@@ -6,7 +6,8 @@
 "mixed" are texts of English Wikipedia, of as many sentences each as make a length drawn from what real traffic has: half of
 them below 40 tokens, one in twenty above 200, none above 512. "sentences" are single sentences as they come. Questions are those
 of SQuAD with their contexts. All from the data folder (BERTKIT_DATA, or ../shared/data). Theirs runs one by one, which is its
-default, and at a batch size of 32; ours is called once with the list. All take turns; a figure is the median of the rounds.
+default, and at a batch size of 32; ours is called once with the list. All take turns, forwards and backwards; a time is the
+median of the rounds, and a ratio the median of the ratios of each round.
 Question answering is gone from transformers 5: its peer is version 4, in the environment of --transformers4.
 """
 
@@ -160,10 +161,16 @@ def jobs(
     return found
 
 
-def medians(rounds: int, calls: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """The median of each call's seconds, all taking turns."""
-    turns = [{name: call() for name, call in calls.items()} for _ in range(rounds)]
-    return {name: statistics.median(turn[name] for turn in turns) for name in calls}
+def medians(rounds: int, calls: dict[str, Callable[[], float]]) -> dict[str, dict[str, float]]:
+    """The median seconds of each call, and of how many times ours it takes, all taking turns."""
+    turns = [{name: calls[name]() for name in list(calls)[:: (-1) ** turn]} for turn in range(rounds)]
+    return {
+        name: {
+            "seconds": statistics.median(turn[name] for turn in turns),
+            "times": statistics.median(turn[name] / turn["bertkit"] for turn in turns),
+        }
+        for name in calls
+    }
 
 
 def main() -> None:
@@ -181,18 +188,18 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     transformers.logging.set_verbosity_error()
-    figures: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, dict[str, float]]] = {}
     for task in asked.tasks:
         for texts in ["questions"] if task == "question-answering" else asked.texts:
             given = examples(task, texts, asked.count)
             with tempfile.TemporaryDirectory() as folder:
                 save_model(Path(folder), asked.size, task_class(task).head)
-                seconds = medians(asked.rounds, jobs(task, Path(folder), given, asked.engine, asked.transformers4))
-            figures[f"{task}, {texts}"] = seconds
+                found = medians(asked.rounds, jobs(task, Path(folder), given, asked.engine, asked.transformers4))
+            figures[f"{task}, {texts}"] = found
             print(f"\n{task}, {len(given)} {texts}", flush=True)
-            for name, time_ in seconds.items():
-                times = time_ / seconds["bertkit"]
-                print(f"  {name:30} {len(given) / time_:8.1f} a second   {times:5.2f} times ours", flush=True)
+            for name, one in found.items():
+                rate = len(given) / one["seconds"]
+                print(f"  {name:30} {rate:8.1f} a second   {one['times']:5.2f} times our time", flush=True)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
