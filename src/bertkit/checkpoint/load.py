@@ -89,7 +89,8 @@ def load_checkpoint(
         given = source.tensors
         if head == "Model":  # which is saved without the `bert.` of its names
             given = {name if name.startswith("bert.") else f"bert.{name}": array for name, array in given.items()}
-        if wanted == {name: array.shape for name, array in given.items() if array.dtype.name in _TYPES}:
+        types = {dtype.name for dtype in {array.dtype for array in given.values()}}
+        if types <= set(_TYPES) and wanted == {name: array.shape for name, array in given.items()}:
             return {name: given[name] for name in wanted}, LoadReport(str(source.path), head, tuple(wanted))
     tensors, report = match(source, head, config, prefix, ignore_mismatched_sizes)
     if strict and not report.exact:

@@ -209,12 +209,14 @@ class BertPreTrainedModel(nn.Module):
             kind = tensor_of(next(iter(tensors.values()))).dtype
         else:
             kind = torch.float32 if dtype is None else dtype_named(dtype)
-        places: dict[int, list[str]] = {}  # of a parameter: a shared one has several
-        for path, old in self.named_parameters(remove_duplicate=False):
-            places.setdefault(id(old), []).append(path)
+        here = dict(self.named_parameters(remove_duplicate=False))
+        places: dict[int, list[tuple[nn.Module, str]]] = {}  # of a parameter: a shared one has several
+        for module in self.modules():
+            for leaf, old in module.named_parameters(recurse=False):
+                places.setdefault(id(old), []).append((module, leaf))
         fresh = []
         for path, parameter in self._table().items():
-            old = self.get_parameter(path)
+            old = here[path]
             if parameter.name in tensors:
                 tensor = tensor_of(tensors[parameter.name]).to(device, kind)
             elif not old.is_meta:
@@ -223,9 +225,8 @@ class BertPreTrainedModel(nn.Module):
                 tensor = torch.empty(parameter.shape, dtype=kind, device=device)
                 fresh.append(path)
             new = nn.Parameter(tensor)
-            for place in places[id(old)]:
-                module, _, leaf = place.rpartition(".")
-                setattr(self.get_submodule(module), leaf, new)
+            for module, leaf in places[id(old)]:
+                setattr(module, leaf, new)
         if tensors:
             self.to(device, kind)  # what is not in the table: a subclass may have parts of its own
         if fresh:
@@ -281,9 +282,10 @@ class BertPreTrainedModel(nn.Module):
     def _own(self) -> dict[str, Tensor]:
         """What a subclass of the user's has besides: its parameters and the buffers that are saved, by their path."""
         table = self._table(self.head or "Model")
-        known = {id(self.get_parameter(path)) for path in table}  # by whatever other names
-        here = itertools.chain(self.named_parameters(), self.named_buffers())
-        own = {path: tensor for path, tensor in here if path not in table and id(tensor) not in known}
+        here = dict(self.named_parameters(remove_duplicate=False))
+        known = {id(here[path]) for path in table}  # by whatever other names
+        tensors = itertools.chain(self.named_parameters(), self.named_buffers())
+        own = {path: tensor for path, tensor in tensors if path not in table and id(tensor) not in known}
         return {path: own[path] for path in self.state_dict() if path in own} if own else {}
 
     def save_pretrained(
@@ -542,7 +544,7 @@ def tensor_of(array: NDArray[np.generic]) -> Tensor:
             array.flags.writeable = True
         except ValueError:
             array = array.copy()
-    if array.dtype.name == "bfloat16":  # which NumPy knows by ml_dtypes alone
+    if array.dtype.kind != "f" and array.dtype.name == "bfloat16":  # which NumPy knows by ml_dtypes alone
         return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
