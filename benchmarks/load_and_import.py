@@ -5,7 +5,8 @@
 Every measurement is a process of its own, ours and theirs in turn, with the files in the page cache. "ready" is the time
 until every number has been looked at once, so that a mapped file cannot hide the reading; "memory" is the peak above
 what the imports took, as a multiple of the weights. Theirs is their shortest way to the same weights: from_pretrained of
-BertForPreTraining; beside it stand our arrays and our PyTorch class, and a ratio is to the latter where there is one.
+BertForPreTraining; beside it stand our arrays and our PyTorch class. A ratio is to the latter where there is one, and the median
+of the ratios of each round, since a machine may change its speed between rounds.
 `--transformers4` names the Python of an environment with transformers 4.57.6 and TensorFlow
 (tests/oracles/transformers4.py says how to make one), the only one that still reads Google's checkpoints.
 """
@@ -117,15 +118,28 @@ def run(python: str, script: str) -> dict[str, float]:
     return found
 
 
-def interleaved(rounds: int, scripts: dict[str, tuple[str, str]]) -> dict[str, dict[str, float]]:
-    """The median of each number of each script, all scripts taking turns; the first round warms the page cache."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in scripts}
+Runs = dict[str, list[dict[str, float]]]
+
+
+def interleaved(rounds: int, scripts: dict[str, tuple[str, str]]) -> Runs:
+    """The numbers of each script in each round, all scripts taking turns; the first round warms the page cache."""
+    found: Runs = {name: [] for name in scripts}
     for round_ in range(rounds + 1):
         for name, (python, script) in scripts.items():
             numbers = run(python, script)
             if round_:
                 found[name].append(numbers)
-    return {name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in found.items()}
+    return found
+
+
+def median(runs: list[dict[str, float]], key: str) -> float:
+    """Of a number over the rounds."""
+    return statistics.median(numbers[key] for numbers in runs)
+
+
+def ratio(runs: list[dict[str, float]], base: list[dict[str, float]], key: str) -> float:
+    """The median of the ratios within each round: the machine may change its speed between rounds."""
+    return statistics.median(a[key] / b[key] for a, b in zip(runs, base, strict=True))
 
 
 def make_files(folder: Path, size: str) -> int:
@@ -175,8 +189,8 @@ def main() -> None:
     }
     figures = {"imports": interleaved(options.rounds, imports)}
     print(f"{'':<52}{'ms':>8}{'modules':>9}")
-    for name, numbers in figures["imports"].items():
-        print(f"{name:<52}{numbers['seconds'] * 1e3:>8.1f}{numbers['modules']:>9.0f}")
+    for name, runs in figures["imports"].items():
+        print(f"{name:<52}{median(runs, 'seconds') * 1e3:>8.1f}{median(runs, 'modules'):>9.0f}")
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -194,13 +208,15 @@ def main() -> None:
         figures["loads"] = interleaved(options.rounds, scripts)
     print(f"\n{options.size}, {size / 1e6:.0f} MB of weights")
     print(f"{'':<34}{'opened, ms':>12}{'ready, ms':>12}{'memory':>9}{'opened, ratio':>15}{'ready, ratio':>14}")
-    for name, numbers in figures["loads"].items():
+    loads = figures["loads"]
+    for name, runs in loads.items():
         kind, _, library = name.partition(": ")
-        same = figures["loads"].get(f"{kind}: bertkit, PyTorch" if library == "transformers 5" else "", numbers)
-        base = same if same is not numbers else figures["loads"][f"{kind}: bertkit"]
-        opened, ready, memory = numbers["opened"] * 1e3, numbers["ready"] * 1e3, f"{numbers['memory'] / size:.2f}x"
-        ratios = f"{numbers['opened'] / base['opened']:>15.1f}{numbers['ready'] / base['ready']:>14.1f}"
-        print(f"{name:<34}{opened:>12.1f}{ready:>12.1f}{memory:>9}{ratios}")
+        base = loads[f"{kind}: bertkit, PyTorch" if library == "transformers 5" else f"{kind}: bertkit"]
+        opened, ready, memory = (median(runs, key) for key in ("opened", "ready", "memory"))
+        print(
+            f"{name:<34}{opened * 1e3:>12.1f}{ready * 1e3:>12.1f}{f'{memory / size:.2f}x':>9}"
+            f"{ratio(runs, base, 'opened'):>15.1f}{ratio(runs, base, 'ready'):>14.1f}"
+        )
     if not four:
         print(
             "Google's, Keras's and Flax's files have no peer without --transformers4: transformers 5 does not read them."
