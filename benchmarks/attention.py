@@ -7,7 +7,8 @@ The table is that of BERT's documentation page: batches of 1 to 16 texts of 128,
 lengths (lognormal, median 40, 95th percentile 200) padded to the longest. The mix is a stream of texts of real lengths in batches
 of 32 as they come (in training of 16). Every contestant is a process of its own, and they take turns, forwards and backwards;
 what is short has several times as many rounds. A time is the median of the rounds, and a ratio the median of the ratios of each
-round. Memory is the peak of a step, weights, gradients and optimizer included, without what the imports took.
+round. Memory is the peak of a step, weights, gradients and optimizer included, without what the imports took; "nan" stands for a
+contestant whom the system killed for want of it.
 
     transformers eager, sdpa    BertModel, or in training BertForMaskedLM with AdamW (fused), of transformers
     bertkit eager, sdpa         the same classes of bertkit, called in the same way
@@ -20,6 +21,7 @@ import argparse
 import json
 import math
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -145,19 +147,30 @@ class Process:
     """A contestant, from outside."""
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
-        command = [sys.executable, __file__, "--serve", name]
-        command += ["--size", options.size, "--device", options.device, "--dtype", options.dtype]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.command = [sys.executable, __file__, "--serve", name]
+        self.command += ["--size", options.size, "--device", options.device, "--dtype", options.dtype]
+        self.start()
+
+    def start(self) -> None:
+        """Make it ready to run."""
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
-        assert self.process.stdout.readline() == "ready\n", name
+        assert self.process.stdout.readline() == "ready\n", self.command
 
     def run(self, batches: list[list[int]], training: bool) -> dict[str, float]:
-        """Seconds and peak bytes."""
+        """Seconds and peak bytes; not numbers where it was killed, as who wants more memory than there is, and begins anew."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps({"batches": batches, "training": training}) + "\n")
         self.process.stdin.flush()
-        answer: dict[str, float] = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if not line:
+            self.close()
+            if self.process.returncode != -signal.SIGKILL:
+                raise SystemExit(f"{self.command} ended with {self.process.returncode}.")
+            self.start()
+            return {"seconds": math.nan, "peak": math.nan}
+        answer: dict[str, float] = json.loads(line)
         return answer
 
     def close(self) -> None:

@@ -248,6 +248,10 @@ def _keep(dense: nn.Linear, kept: Tensor, side: int) -> None:
     dense.out_features, dense.in_features = dense.weight.shape
 
 
+CACHED = 1024
+"""Tokens whose wide states stay in a processor's cache. It counts for batches of twice as many and more."""
+
+
 class BertLayer(nn.Module):
     """Attention, in a decoder with an encoder attention to that, and a feed-forward part."""
 
@@ -266,9 +270,13 @@ class BertLayer(nn.Module):
         x = self.attention(x, run, layer, wanted)
         if run.cross is not None:
             x = self.crossattention(x, run, layer)
-        if self.chunk:
-            return torch.cat([self.output(self.intermediate(part), part) for part in x.split(self.chunk)])
-        return self.output(self.intermediate(x), x)
+        size = self.chunk
+        followed = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        if not (size or followed) and x.device.type == "cpu":
+            size = math.ceil(len(x) / max(1, len(x) // CACHED))
+        if not 0 < size < len(x):
+            return self.output(self.intermediate(x), x)
+        return torch.cat([self.output(self.intermediate(part), part) for part in x.split(size)])
 
 
 class BertEncoder(nn.Module):

@@ -472,6 +472,17 @@ def test_feed_forward_in_chunks_changes_nothing() -> None:
     assert furthest(got, ours("BertModel")(ids, mask).last_hidden_state) < 1e-6
 
 
+def test_wide_states_of_large_batches_lie_in_the_cache() -> None:
+    ids = torch.arange(2_500).remainder(40).view(100, 25)
+    model, rows = ours("BertModel"), []
+    model.encoder.layer[0].intermediate.register_forward_hook(lambda _, __, wide: rows.append(len(wide)))
+    whole = model(ids).last_hidden_state
+    with torch.no_grad():
+        in_parts = model(ids).last_hidden_state
+    assert rows == [2_500, 1_250, 1_250]
+    assert furthest(whole, in_parts) < 1e-6
+
+
 def test_number_of_parameters() -> None:
     model, their = ours("BertForMaskedLM"), theirs("BertForMaskedLM")
     assert model.num_parameters() == their.num_parameters()
