@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import pytest
 # A shared machine may take long over one example; what is slow is not for a test to say.
 hypothesis.settings.register_profile("bertkit", deadline=None)
 hypothesis.settings.load_profile("bertkit")
+
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as of what a shell starts behind an &, and all that starts from there
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
