@@ -14,9 +14,8 @@ hypothesis.settings.register_profile("bertkit", deadline=None)
 hypothesis.settings.load_profile("bertkit")
 
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as of what a shell starts behind an &, and all that starts from there
+# What a shell starts behind an & has SIGINT ignored, and so has all that it starts: the commands whose Ctrl-C is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
