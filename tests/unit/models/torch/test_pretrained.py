@@ -6,10 +6,14 @@ import copy
 import logging
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch_models import CLASSES, batch, furthest, ours, settings, theirs
 
 import bertkit
@@ -473,14 +477,74 @@ def test_feed_forward_in_chunks_changes_nothing() -> None:
 
 
 def test_wide_states_of_large_batches_lie_in_the_cache() -> None:
-    ids = torch.arange(2_500).remainder(40).view(100, 25)
+    ids = torch.arange(5_000).remainder(40).view(200, 25)
     model, rows = ours("BertModel"), []
     model.encoder.layer[0].intermediate.register_forward_hook(lambda _, __, wide: rows.append(len(wide)))
     whole = model(ids).last_hidden_state
     with torch.no_grad():
         in_parts = model(ids).last_hidden_state
-    assert rows == [2_500, 1_250, 1_250]
+    assert rows == [5_000, 2_500, 2_500]
     assert furthest(whole, in_parts) < 1e-6
+
+
+class Operations(TorchDispatchMode):
+    """The names of those that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(str(operation))
+        return operation(*args, **(kwargs or {}))
+
+
+def test_wide_states_are_written_over_where_nobody_sees_them() -> None:
+    ids, mask = batch()
+    model = ours("BertModel", num_hidden_layers=1, hidden_act="gelu_new")
+    with_gradients = model(ids, mask).last_hidden_state
+    with torch.no_grad(), Operations() as operations:
+        without = model(ids, mask).last_hidden_state
+    assert [name for name in operations.names if "gelu" in name] == ["aten.gelu_.default"]
+    assert torch.equal(with_gradients, without)
+
+
+class Doubled(nn.GELU):
+    """One that somebody puts in the place of ours."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    "how", ["hook", "hook before", "hook of all", "forward", "a module more", "another activation"]
+)
+def test_wide_states_that_somebody_sees_are_not_written_over(how: str) -> None:
+    ids, mask = batch()
+    model = ours("BertModel", num_hidden_layers=1)
+    wide, seen, remove = model.encoder.layer[0].intermediate, [], None
+    if how == "hook":
+        wide.dense.register_forward_hook(lambda _, __, y: seen.append(y.detach()))
+    elif how == "hook before":
+        wide.activation.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    elif how == "hook of all":
+        remove = register_module_forward_hook(lambda part, _, y: seen.append(y) if part is wide.dense else None)
+    elif how == "forward":
+        forward = wide.dense.forward
+        wide.dense.forward = lambda x: seen.append(forward(x)) or seen[-1]
+    elif how == "a module more":
+        wide.append(nn.Tanh())
+    else:
+        wide.activation = Doubled()
+    with_gradients = model(ids, mask).last_hidden_state
+    given, seen[:] = seen[:], []
+    with torch.no_grad():
+        without = model(ids, mask).last_hidden_state
+    if remove is not None:
+        remove.remove()
+    assert torch.equal(with_gradients, without)
+    assert len(seen) == len(given) == (how not in ("a module more", "another activation"))
+    assert all(map(torch.equal, given, seen))
 
 
 def test_number_of_parameters() -> None:
