@@ -1,14 +1,15 @@
 """Time and memory of a forward and of a training step, beside transformers, on full batches and on texts of real lengths.
 
-    python benchmarks/attention.py [--size base] [--device cpu] [--dtype float32] [--rounds 3] [--texts 128] [--only mix|table]
-                                   [--json FILE] [--png FILE]
+    python benchmarks/attention.py [--size base] [--device cpu] [--dtype float32] [--rounds 3] [--seconds 30] [--texts 128]
+                                   [--only mix|table] [--passes inference,training] [--json FILE] [--png FILE]
 
 The table is that of BERT's documentation page: batches of 1 to 16 texts of 128, 256 and 512 tokens; once full, once of real
 lengths (lognormal, median 40, 95th percentile 200) padded to the longest. The mix is a stream of texts of real lengths in batches
-of 32 as they come (in training of 16). Every contestant is a process of its own, and they take turns, forwards and backwards;
-what is short has several times as many rounds. A time is the median of the rounds, and a ratio the median of the ratios of each
-round. Memory is the peak of a step, weights, gradients and optimizer included, without what the imports took; "nan" stands for a
-contestant whom the system killed for want of it.
+of 32 as they come (in training of 16). Every contestant is a process of its own, and they take turns, forwards and backwards,
+for so many rounds and at least so many seconds. A time is the median of the rounds, and a ratio the median of the ratios of each
+round, with the interval that holds it at 95 percent, told by drawing from the rounds. Memory is the peak of a step, weights,
+gradients and optimizer included, without what the imports took; "nan" stands for a contestant that the system killed for want of
+it.
 
     transformers eager, sdpa    BertModel, or in training BertForMaskedLM with AdamW (fused), of transformers
     bertkit eager, sdpa         the same classes of bertkit, called in the same way
@@ -25,6 +26,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +113,6 @@ class Contestant:
     def run(self, batches: list[list[int]], training: bool) -> dict[str, float]:
         """Seconds and peak bytes of the batches of these lengths."""
         import ctypes
-        import time
 
         cuda = self.device.startswith("cuda")
         self.model.train(training)
@@ -180,24 +181,39 @@ class Process:
         self.process.wait()
 
 
-def compare(processes: dict[str, Process], batches: list[list[int]], training: bool, rounds: int) -> dict[str, Any]:
+def compare(
+    processes: dict[str, Process], batches: list[list[int]], training: bool, options: argparse.Namespace
+) -> dict[str, Any]:
     """The median seconds, speed in times of transformers' sdpa and peak of each contestant, after one round to warm up."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in processes}
     order = list(processes)
-    for round_ in range(rounds + 1):
-        for name in order if round_ % 2 else reversed(order):
-            answer = processes[name].run(batches if round_ else batches[:1], training)
-            if round_:
-                runs[name].append(answer)
+    for name in order:
+        processes[name].run(batches[:1], training)
+    end = time.monotonic() + options.seconds
+    while len(runs[order[0]]) < options.rounds or time.monotonic() < end:
+        order.reverse()
+        for name in order:
+            runs[name].append(processes[name].run(batches, training))
     peer = runs["transformers sdpa"]
-    return {
-        name: {
+    rng = random.Random(0)
+    figures = {}
+    for name, of_one in runs.items():
+        ratios = [b["seconds"] / a["seconds"] for a, b in zip(of_one, peer, strict=True)]
+        drawn = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(400))
+        figures[name] = {
             "seconds": statistics.median(run["seconds"] for run in of_one),
-            "faster": statistics.median(b["seconds"] / a["seconds"] for a, b in zip(of_one, peer, strict=True)),
+            "faster": statistics.median(ratios),
+            "interval": [drawn[10], drawn[-11]],
+            "rounds": len(ratios),
             "peak": max(run["peak"] for run in of_one),
         }
-        for name, of_one in runs.items()
-    }
+    return figures
+
+
+def interval(one: dict[str, Any]) -> str:
+    """Where the median of the ratios lies."""
+    low, high = one["interval"]
+    return f"{low:.2f} - {high:.2f}"
 
 
 def mix(processes: dict[str, Process], options: argparse.Namespace) -> dict[str, Any]:
@@ -211,18 +227,19 @@ def mix(processes: dict[str, Process], options: argparse.Namespace) -> dict[str,
         (True, "full, 16 x 128"): [[128] * 16],
     }
     for (training, what), batches in streams.items():
+        if training not in options.passes:
+            continue
         tokens = sum(map(sum, batches))
         padded = sum(len(batch) * max(batch) for batch in batches)
-        rounds = options.rounds * (1 if len(batches) > 1 else 5)  # what is short varies more
-        found = compare(processes, batches, training, rounds)
+        found = compare(processes, batches, training, options)
         title = f"{'training' if training else 'inference'}, {what}: {tokens:,} tokens"
         theirs = found["transformers sdpa"]
         print(f"\n{title} ({padded / tokens:.2f} times as many with padding)")
-        print(f"  {'':<22}{'tokens/s':>10}{'times sdpa':>12}{'peak, MB':>10}{'of sdpa':>9}")
+        print(f"  {'':<22}{'tokens/s':>10}{'times sdpa':>12}{'interval':>14}{'peak, MB':>10}{'of sdpa':>9}")
         for name, one in found.items():
             rate, memory = tokens / one["seconds"], one["peak"] / theirs["peak"]
             print(
-                f"  {name:<22}{rate:>10,.0f}{one['faster']:>12.2f}{one['peak'] / 1e6:>10,.0f}{memory:>9.2f}",
+                f"  {name:<22}{rate:>10,.0f}{one['faster']:>12.2f}{interval(one):>14}{one['peak'] / 1e6:>10,.0f}{memory:>9.2f}",
                 flush=True,
             )
         figures[title] = found
@@ -232,19 +249,20 @@ def mix(processes: dict[str, Process], options: argparse.Namespace) -> dict[str,
 def table(processes: dict[str, Process], options: argparse.Namespace) -> list[dict[str, Any]]:
     """Every batch and length, training and inference, full and of real lengths."""
     rows = []
-    for training in (False, True):
-        rounds = options.rounds * (1 if training else 3)  # what is short varies more
+    for training in options.passes:
         for real in (False, True):
             print(f"\n{'training' if training else 'inference'}, {'texts of real lengths' if real else 'full batches'}")
-            print(
-                f"  {'batch':>5}{'length':>7}  " + "".join(f"{name:>21}" for name in processes) + "   seconds, peak MB"
-            )
+            names = "".join(f"{name:>35}" for name in processes)
+            print(f"  {'batch':>5}{'length':>7}{names}   seconds, peak MB, times sdpa")
             for batch in BATCHES:
                 for length in LENGTHS:
                     lengths = real_lengths(batch, length, batch * length) if real else [length] * batch
-                    found = compare(processes, [lengths], training, rounds)
-                    cells = [f"{one['seconds']:.3f} {one['peak'] / 1e6:>7,.0f}" for one in found.values()]
-                    print(f"  {batch:>5}{length:>7}  " + "".join(f"{cell:>21}" for cell in cells), flush=True)
+                    found = compare(processes, [lengths], training, options)
+                    cells = [
+                        f"{one['seconds']:.3f} {one['peak'] / 1e6:>7,.0f} {one['faster']:.2f} ({interval(one)})"
+                        for one in found.values()
+                    ]
+                    print(f"  {batch:>5}{length:>7}" + "".join(f"{cell:>35}" for cell in cells), flush=True)
                     rows.append({"training": training, "real": real, "batch": batch, "length": length, "found": found})
     return rows
 
@@ -287,11 +305,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=30, help="at least, for each line")
     parser.add_argument("--texts", type=int, default=128, help="of the mix")
     parser.add_argument(
         "--contestants", default=",".join(CONTESTANTS), help="some of them, by commas; transformers sdpa is needed"
     )
     parser.add_argument("--only", choices=["mix", "table"])
+    parser.add_argument("--passes", default="inference,training", help="one of the two, or both")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--png", metavar="FILE", help="draw the table there")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -299,6 +319,7 @@ def main() -> None:
     if options.serve:
         serve(options)
         return
+    options.passes = [name == "training" for name in options.passes.split(",")]
     processes = {name: Process(name, options) for name in options.contestants.split(",")}
     figures: dict[str, Any] = {}
     if options.only != "table":
