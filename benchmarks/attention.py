@@ -1,7 +1,7 @@
 """Time and memory of a forward and of a training step, beside transformers, on full batches and on texts of real lengths.
 
     python benchmarks/attention.py [--size base] [--device cpu] [--dtype float32] [--rounds 3] [--seconds 30] [--texts 128]
-                                   [--only mix|table] [--passes inference,training] [--json FILE] [--png FILE]
+                                   [--only mix|table] [--passes inference training] [--json FILE] [--png FILE]
 
 The table is that of BERT's documentation page: batches of 1 to 16 texts of 128, 256 and 512 tokens; once full, once of real
 lengths (lognormal, median 40, 95th percentile 200) padded to the longest. The mix is a stream of texts of real lengths in batches
@@ -19,6 +19,7 @@ it.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import random
@@ -274,7 +275,9 @@ def picture(rows: list[dict[str, Any]], path: str, title: str) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 2, figsize=(15, 8), sharex=True, constrained_layout=True)
+    passes = sorted({row["training"] for row in rows})
+    size = (15, 4 * len(passes))
+    figure, axes = plt.subplots(len(passes), 2, figsize=size, sharex=True, squeeze=False, constrained_layout=True)
     shown = [name for name in rows[0]["found"] if name != "transformers sdpa"]
     colours = {
         "transformers eager": "#c8c8c8",
@@ -282,9 +285,7 @@ def picture(rows: list[dict[str, Any]], path: str, title: str) -> None:
         "bertkit sdpa": "#3182bd",
         "bertkit packed": "#08519c",
     }
-    for axis, (training, real) in zip(
-        axes.flat, [(False, False), (False, True), (True, False), (True, True)], strict=True
-    ):
+    for axis, (training, real) in zip(axes.flat, itertools.product(passes, (False, True)), strict=True):
         part = [row for row in rows if row["training"] == training and row["real"] == real]
         for i, name in enumerate(shown):
             faster = [row["found"][name]["faster"] for row in part]
@@ -311,7 +312,8 @@ def main() -> None:
         "--contestants", default=",".join(CONTESTANTS), help="some of them, by commas; transformers sdpa is needed"
     )
     parser.add_argument("--only", choices=["mix", "table"])
-    parser.add_argument("--passes", default="inference,training", help="one of the two, or both")
+    passes = ("inference", "training")
+    parser.add_argument("--passes", nargs="+", choices=passes, default=passes)
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     parser.add_argument("--png", metavar="FILE", help="draw the table there")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -319,7 +321,7 @@ def main() -> None:
     if options.serve:
         serve(options)
         return
-    options.passes = [name == "training" for name in options.passes.split(",")]
+    options.passes = [name == "training" for name in passes if name in options.passes]
     processes = {name: Process(name, options) for name in options.contestants.split(",")}
     figures: dict[str, Any] = {}
     if options.only != "table":

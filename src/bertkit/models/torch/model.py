@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _global_forward_hooks
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 from torch.utils.checkpoint import checkpoint
 
 from bertkit.config import BertConfig
@@ -283,8 +283,12 @@ class BertLayer(nn.Module):
     def _widen(self, x: Tensor) -> Tensor:
         """What `intermediate` gives, [T, H] -> [T, I], in half of the memory: GELU writes over what nobody else has a view of."""
         whole = self.intermediate
-        watched = _global_forward_hooks or any(
-            part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in whole.modules()
+        watched = (
+            _global_forward_hooks
+            or _global_forward_pre_hooks
+            or any(
+                part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in whole.modules()
+            )
         )
         if watched or type(whole) is not nn.Sequential or len(whole) != 2 or type(whole[1]) is not nn.GELU:
             return whole(x)

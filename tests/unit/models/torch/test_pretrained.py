@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from torch import nn
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_models import CLASSES, batch, furthest, ours, settings, theirs
 
@@ -517,7 +517,7 @@ class Doubled(nn.GELU):
 
 
 @pytest.mark.parametrize(
-    "how", ["hook", "hook before", "hook of all", "forward", "a module more", "another activation"]
+    "how", ["hook", "hook before", "hook of all", "hook before all", "forward", "a module more", "another activation"]
 )
 def test_wide_states_that_somebody_sees_are_not_written_over(how: str) -> None:
     ids, mask = batch()
@@ -529,6 +529,10 @@ def test_wide_states_that_somebody_sees_are_not_written_over(how: str) -> None:
         wide.activation.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
     elif how == "hook of all":
         remove = register_module_forward_hook(lambda part, _, y: seen.append(y) if part is wide.dense else None)
+    elif how == "hook before all":
+        remove = register_module_forward_pre_hook(
+            lambda part, given: seen.append(given[0]) if part is wide.activation else None
+        )
     elif how == "forward":
         forward = wide.dense.forward
         wide.dense.forward = lambda x: seen.append(forward(x)) or seen[-1]
