@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.checkpoint import checkpoint
 
 from bertkit.config import BertConfig
@@ -229,25 +229,6 @@ class BertAttention(nn.Module):
             context, x = context[wanted], x[wanted]
         return self.output(context, x)
 
-    def prune_heads(self, heads: Collection[int]) -> None:
-        """Remove heads, numbered as in the whole model."""
-        attention = self.self
-        here = torch.arange(len(attention.heads) * attention.head_size).view(len(attention.heads), -1)
-        kept = here[[i for i, head in enumerate(attention.heads) if head not in heads]].flatten()
-        attention.heads = [head for head in attention.heads if head not in heads]
-        for dense in (attention.query, attention.key, attention.value):
-            _keep(dense, kept, 0)
-        _keep(self.output.dense, kept, 1)
-
-
-def _keep(dense: nn.Linear, kept: Tensor, side: int) -> None:
-    """Leave the outputs (side 0) or inputs (side 1) of a dense layer that `kept` lists."""
-    kept = kept.to(dense.weight.device)
-    dense.weight = nn.Parameter(dense.weight.detach().index_select(side, kept), dense.weight.requires_grad)
-    if side == 0:
-        dense.bias = nn.Parameter(dense.bias.detach()[kept], dense.bias.requires_grad)
-    dense.out_features, dense.in_features = dense.weight.shape
-
 
 CACHED = 2048
 """Tokens whose wide states stay in a processor's cache. It counts for batches of twice as many and more."""
@@ -283,12 +264,8 @@ class BertLayer(nn.Module):
     def _widen(self, x: Tensor) -> Tensor:
         """What `intermediate` gives, [T, H] -> [T, I], in half of the memory: GELU writes over what nobody else has a view of."""
         whole = self.intermediate
-        watched = (
-            _global_forward_hooks
-            or _global_forward_pre_hooks
-            or any(
-                part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in whole.modules()
-            )
+        watched = _has_any_global_hook() or any(
+            part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in whole.modules()
         )
         if watched or type(whole) is not nn.Sequential or len(whole) != 2 or type(whole[1]) is not nn.GELU:
             return whole(x)

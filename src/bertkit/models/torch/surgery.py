@@ -57,8 +57,28 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, Sequence[int]]) -> None
         if len(pruned[layer]) == heads:
             raise UsageError(f"Layer {layer} would lose all its {heads} heads: leave it one.")
     for layer in asked:
-        model.base_model.encoder.layer[layer].attention.prune_heads(pruned[layer])
+        _without(model.base_model.encoder.layer[layer].attention, pruned[layer])
     model.config.pruned_heads = pruned
+
+
+def _without(attention: Any, heads: Sequence[int]) -> None:
+    """Cut these heads, numbered as in the whole model, out of a BertAttention that may have lost some before."""
+    part = attention.self
+    kept_heads = [i for i, head in enumerate(part.heads) if head not in heads]
+    kept = torch.arange(len(part.heads) * part.head_size).view(len(part.heads), -1)[kept_heads].flatten()
+    part.heads = [part.heads[i] for i in kept_heads]
+    for dense in (part.query, part.key, part.value):
+        _keep(dense, kept, 0)
+    _keep(attention.output.dense, kept, 1)
+
+
+def _keep(dense: nn.Linear, kept: Tensor, side: int) -> None:
+    """Leave the outputs (side 0) or inputs (side 1) of a dense layer that `kept` lists."""
+    kept = kept.to(dense.weight.device)
+    dense.weight = nn.Parameter(dense.weight.detach().index_select(side, kept), dense.weight.requires_grad)
+    if side == 0:
+        dense.bias = nn.Parameter(dense.bias.detach()[kept], dense.bias.requires_grad)
+    dense.out_features, dense.in_features = dense.weight.shape
 
 
 def _resized(old: Tensor, size: int, scale: float | None) -> nn.Parameter:
