@@ -18,7 +18,7 @@ import torch
 
 import bertkit
 from bertkit import reference
-from bertkit.parameters import HEADS
+from bertkit.heads import HEADS
 
 OF_TOKENS = ("ForMaskedLM", "LMHeadModel", "ForPreTraining", "ForTokenClassification")
 

@@ -19,11 +19,48 @@ what is accepted and what to type instead, in one sentence or two.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An option and its value in the text of an error. Each front end spells it as its users type it.
+
+    >>> str(Setting("on_long", "window")), str(Setting("max_length", 64))
+    ('on_long="window"', 'max_length=64')
+    """
+
+    name: str
+    value: object
+
+    def __str__(self) -> str:
+        """As an argument in Python."""
+        return f'{self.name}="{self.value}"' if isinstance(self.value, str) else f"{self.name}={self.value!r}"
 
 
 class BertkitError(Exception):
-    """The root: ``except BertkitError`` catches all that bertkit raises on purpose."""
+    """The root: ``except BertkitError`` catches all that bertkit raises on purpose.
+
+    A message may have several parts. Those that are a `Setting` are advice as data: `worded` spells them for a front end.
+
+    >>> error = UsageError("The text is too long: type ", Setting("on_long", "window"), ".")
+    >>> str(error)
+    'The text is too long: type on_long="window".'
+    >>> error.worded(lambda setting: f"--{setting.name} {setting.value}")
+    'The text is too long: type --on_long window.'
+    """
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__("".join(map(str, parts)))
+        self.parts = parts
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.parts))
+
+    def worded(self, spell: Callable[[Setting], str]) -> str:
+        """The message, with each setting as `spell` writes it."""
+        return "".join(spell(part) if isinstance(part, Setting) else str(part) for part in self.parts)
 
 
 class ConfigError(BertkitError, ValueError):
@@ -51,9 +88,6 @@ class MissingExtraError(BertkitError, ImportError):
 
     def __init__(self, module: str, extra: str, purpose: str) -> None:
         super().__init__(f'{purpose} needs {module}, which is not installed. Type: pip install "bertkit[{extra}]"')
-
-    def __str__(self) -> str:
-        return str(self.args[0])  # where ImportError has a second place for it
 
 
 class CheckpointError(BertkitError, ValueError):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.config import BertConfig
-from bertkit.errors import UsageError, did_you_mean
+from bertkit.heads import HEADS, all_parts
 
 Kind = Literal["embedding", "dense", "norm", "bias"]
 Layout = Literal["huggingface", "legacy", "google", "google2", "keras", "flax"]
@@ -90,22 +90,6 @@ LEAVES: dict[Layout, dict[str, str]] = {
 }
 """How each layout calls the last part of a name, by kind. A norm's bias is its "shift"."""
 
-HEADS: dict[str, tuple[str, ...]] = {
-    "Model": ("bert.pooler.",),
-    "ForPreTraining": ("bert.pooler.", "cls.predictions.", "cls.seq_relationship."),
-    "ForMaskedLM": ("cls.predictions.",),
-    "LMHeadModel": ("cls.predictions.",),
-    "ForNextSentencePrediction": ("bert.pooler.", "cls.seq_relationship."),
-    "ForSequenceClassification": ("bert.pooler.", "classifier."),
-    "ForMultipleChoice": ("bert.pooler.", "classifier."),
-    "ForTokenClassification": ("classifier.",),
-    "ForQuestionAnswering": ("qa_outputs.",),
-}
-"""Class suffix -> the parts that it adds to embeddings and layers."""
-
-PARTS = ("bert.pooler.", "cls.predictions.", "cls.seq_relationship.", "classifier.", "qa_outputs.")
-"""All such parts: what one class has and another leaves out."""
-
 
 @dataclass(frozen=True)
 class Parameter:
@@ -147,13 +131,13 @@ def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
         "I": config.intermediate_size,
         "P": positions,
         "T": config.type_vocab_size,
-        "C": 1 if head == "ForMultipleChoice" else len(config.id2label),
+        "C": (HEADS[head].classes if head else None) or len(config.id2label),
         "D": hidden // heads,
         "R": 2 * positions - 1,
         "2": 2,
     }
     kept = [heads - len(config.pruned_heads.get(layer, ())) for layer in range(config.num_hidden_layers)]
-    absent = () if head is None else tuple(part for part in PARTS if part not in HEADS[head])
+    absent = () if head is None else tuple(part for part in all_parts() if part not in HEADS[head].parts)
     found = {}
     for row in TABLE:
         symbols = row.shape.split()
@@ -191,22 +175,6 @@ UNTIED = Row("cls.predictions.decoder.weight", "V H", "dense", "")
 def crossed(name: str) -> str:
     """The cross-attention's counterpart of a name of the attention."""
     return name.replace("attention", "crossattention", 1)
-
-
-def head_of(architecture: str) -> str:
-    """The head of a class name, in any framework.
-
-    >>> head_of("TFBertForMaskedLM"), head_of("BertModel"), head_of("FlaxBertForCausalLM")
-    ('ForMaskedLM', 'Model', 'LMHeadModel')
-    """
-    head = architecture.removeprefix("TF").removeprefix("Flax").removeprefix("Bert")
-    head = "LMHeadModel" if head == "ForCausalLM" else head
-    if head not in HEADS:
-        raise UsageError(
-            f"{architecture!r} is no class of BERT; they are {', '.join('Bert' + known for known in HEADS)}."
-            f"{did_you_mean('Bert' + head, ['Bert' + known for known in HEADS])}"
-        )
-    return head
 
 
 def spelling(row: Row, layout: Layout) -> str:

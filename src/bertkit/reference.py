@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bertkit.activations import activate
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
-from bertkit.parameters import expand, head_of, kept_heads
+from bertkit.heads import head_of
+from bertkit.parameters import expand, kept_heads
 from bertkit.reference_inputs import Inputs
 
 Array = NDArray[Any]

@@ -14,7 +14,8 @@ import numpy as np
 import tiny
 
 from bertkit.config import BertConfig
-from bertkit.parameters import HEADS, expand, kept_heads
+from bertkit.heads import HEADS
+from bertkit.parameters import expand, kept_heads
 
 Arrays = dict[str, np.ndarray]
 ROWS, LENGTH, CHOICES, ENCODED = 3, 9, 2, 6  # sequences, tokens in each, choices of each, tokens of the encoder

@@ -26,7 +26,7 @@ import torch
 import transformers
 
 from bertkit import save_checkpoint
-from bertkit.parameters import HEADS
+from bertkit.heads import HEADS
 
 DATA = Path(__file__).parents[1] / "data" / "transformers4.tar.xz"
 CASES = {head: {"num_labels": 2 if head == "ForQuestionAnswering" else 3} for head in HEADS}

@@ -14,7 +14,8 @@ import transformers
 from bertkit.checkpoint import hdf5, msgpack
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
-from bertkit.parameters import HEADS, TABLE, UNTIED, expand, head_of, initial, spelling, transposed
+from bertkit.heads import HEADS, head_of
+from bertkit.parameters import TABLE, UNTIED, expand, initial, spelling, transposed
 
 # Google's names, from the graph of google-research/bert: one of each kind, with its shape for the tiny model.
 GOOGLE = {

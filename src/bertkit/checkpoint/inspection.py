@@ -15,19 +15,7 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import LoadReport, config_of, fit, told_head
 from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
-from bertkit.parameters import PARTS
-
-TASKS = {
-    "Model": "feature-extraction",
-    "ForPreTraining": "fill-mask, next-sentence-prediction, or further pretraining",
-    "ForMaskedLM": "fill-mask",
-    "LMHeadModel": "text-generation",
-    "ForNextSentencePrediction": "next-sentence-prediction",
-    "ForSequenceClassification": "text-classification",
-    "ForMultipleChoice": "multiple-choice",
-    "ForTokenClassification": "token-classification",
-    "ForQuestionAnswering": "question-answering",
-}
+from bertkit.heads import HEADS, all_parts
 
 
 @dataclass(frozen=True)
@@ -53,8 +41,8 @@ class Inspection:
 
     @property
     def task(self) -> str:
-        """What the files are for."""
-        return TASKS[self.report.head]
+        """What the files are mainly for."""
+        return HEADS[self.report.head].tasks[0]
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
@@ -76,7 +64,7 @@ class Inspection:
             [
                 f"{self.path} ({self.format})",
                 f"  class   Bert{self.report.head}",
-                f"  task    {self.task}",
+                f"  tasks   {', '.join(HEADS[self.report.head].tasks)}",
                 f"  shape   {_shape(c)}",
                 f"  labels  {_labels(c)}",
                 "",
@@ -128,7 +116,7 @@ def _group_name(name: str) -> str:
     layer = re.match(r"bert\.encoder\.layer\.(\d+)\.", name)
     if layer:
         return f"layer {layer[1]}"
-    return next((part.rstrip(".").removeprefix("bert.") for part in PARTS if name.startswith(part)), "embeddings")
+    return next((part.rstrip(".").removeprefix("bert.") for part in all_parts() if name.startswith(part)), "embeddings")
 
 
 def _order(group: str) -> tuple[int, int, str]:

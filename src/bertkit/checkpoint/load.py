@@ -14,7 +14,8 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import FILES, BertConfig, read_json
 from bertkit.errors import LoadError, UsageError
-from bertkit.parameters import HEADS, PARTS, TABLE, UNTIED, Parameter, expand, head_of
+from bertkit.heads import HEADS, all_parts, head_of
+from bertkit.parameters import TABLE, UNTIED, Parameter, expand
 
 logger = logging.getLogger("bertkit")
 
@@ -98,8 +99,8 @@ def load_checkpoint(
             f"{report}\nIt was made for another head or another configuration. In Python, strict=False loads what fits."
         )
     if report.fresh:
-        parts = ", ".join(sorted({_part(name).rstrip(".") for name in report.fresh}))
-        logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", source.path, parts, report.head)
+        absent = ", ".join(sorted({_part(name).rstrip(".") for name in report.fresh}))
+        logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", source.path, absent, report.head)
     return tensors, report
 
 
@@ -135,7 +136,9 @@ def fit(
     wanted = expand(config, head)
     given = _without_aliases(found.tensors, wanted, config.tie_word_embeddings)
     absent = [name for name in wanted if name not in given]
-    fresh_parts = {part for part in HEADS[head] if all(name in absent for name in wanted if name.startswith(part))}
+    fresh_parts = {
+        part for part in HEADS[head].parts if all(name in absent for name in wanted if name.startswith(part))
+    }
     mismatched = tuple(
         (name, given[name].shape, parameter.shape)
         for name, parameter in wanted.items()
@@ -179,18 +182,18 @@ def told_head(config: BertConfig, given: Iterable[str]) -> str:
     """The class that the configuration names, or else the one whose parts are those that the file has."""
     with contextlib.suppress(UsageError):  # a class of somebody's own is told by its parts too
         return head_of((config.architectures or [""])[0])
-    parts = {_part(name) for name in given} - {""}
-    fitting = [head for head, needed in HEADS.items() if parts <= set(needed)]
+    there = {_part(name) for name in given} - {""}
+    fitting = [head for head, row in HEADS.items() if there <= set(row.parts)]
     if not fitting:
         raise LoadError(
-            f"The file has {', '.join(sorted(parts))}, which no class has together: say which is meant, head='ForMaskedLM'."
+            f"The file has {', '.join(sorted(there))}, which no class has together: say which is meant, head='ForMaskedLM'."
         )
-    return min(fitting, key=lambda head: len(set(HEADS[head]) - parts))
+    return min(fitting, key=lambda head: len(set(HEADS[head].parts) - there))
 
 
 def _part(name: str) -> str:
     """The head or pooler that a name belongs to; empty for the embeddings and layers."""
-    return next((part for part in PARTS if name.startswith(part)), "")
+    return next((part for part in all_parts() if name.startswith(part)), "")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -18,7 +18,8 @@ from bertkit.checkpoint.load import fit
 from bertkit.config import BertConfig
 from bertkit.disk import whole_file
 from bertkit.errors import LoadError, UsageError
-from bertkit.parameters import Layout, Parameter, expand, head_of, transposed
+from bertkit.heads import head_of
+from bertkit.parameters import Layout, Parameter, expand, transposed
 
 Format = Literal["safetensors", "google", "h5", "msgpack"]
 

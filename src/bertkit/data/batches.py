@@ -1,29 +1,45 @@
-"""Rows of ids -> packed batches: real tokens one after the other, rows of like length together, never more than a budget.
+"""Rows of ids -> packed batches: real tokens one after the other, rows of similar length together, within an engine's limits.
 
     rows       [CLS] a b [SEP]    [CLS] c [SEP]
     batch      input_ids  [CLS] a b [SEP] [CLS] c [SEP]      lengths  4 3
 
-Shapes: T tokens of a batch, N rows, t tokens of a row, M places where logits are wanted.
+Shapes: T tokens of a batch, N rows, G groups of rows, t tokens of a row, M places where words are predicted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.errors import UsageError
+from bertkit.heads import HEADS, Grain
+
 Ints = NDArray[np.int64]
 Array = NDArray[Any]
-Grain = Literal["row", "token", "place"]
-"""What an output has one entry for: a row, a token, or a place where logits are wanted."""
 
-BUDGET = 4096
-"""Tokens of a batch: enough to keep a processor busy, and it bounds the memory of a forward."""
+IGNORED = -100
+"""The label of a token that has none."""
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model should answer: one value for a row or a group, or an array of one value for each token or place."""
+
+    values: Any
+    grain: Grain
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Rows that belong together, such as the choices of one question. All rows of a group share one object of this class."""
+
+    rows: int  # how many
 
 
 @dataclass(frozen=True)
@@ -32,8 +48,9 @@ class Row:
 
     input_ids: Ints  # [t]
     token_type_ids: Ints  # [t]
-    positions: Ints | None = None  # [m], where logits are wanted; None: everywhere
-    labels: Array | None = None  # [t] or [m] or of the row, as the task says
+    positions: Ints | None = None  # [m], where words are predicted; None: everywhere
+    targets: Mapping[str, Target] = field(default_factory=dict)  # by the label arguments of the class
+    group: Group | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -46,18 +63,42 @@ class Batch:
     input_ids: Ints  # [T]
     token_type_ids: Ints  # [T]
     lengths: Ints  # [N]
-    labels: Array | None = None
     positions: Ints | None = None  # [M], into the T tokens
     places: Ints | None = None  # [N], how many of the M belong to each row
+    targets: Mapping[str, Target] = field(default_factory=dict)  # values [N, ...], [T, ...], [M, ...] or [G, ...]
+    groups: Ints | None = None  # [G], how many rows each group has; None: rows do not belong together
 
     @property
     def starts(self) -> Ints:
         """Where each row begins [N]."""
         return np.cumsum(self.lengths) - self.lengths
 
+    def labels(self, head: str) -> dict[str, Array]:
+        """The label arguments that a class's forward takes beside packed tokens: [T], [N, ...] or [G].
+
+        Targets of places become labels of tokens, with -100 for tokens without a label.
+
+        >>> row = Row(np.array([2, 4, 3]), np.zeros(3, int), np.array([1]), {"labels": Target(np.array([7]), "place")})
+        >>> pack([row]).labels("ForMaskedLM")["labels"]
+        array([-100,    7, -100])
+        """
+        found = {}
+        for name in HEADS[head].labels:
+            if name in self.targets:
+                target = self.targets[name]
+                found[name] = self._of_tokens(target.values) if target.grain == "place" else target.values
+        return found
+
+    def _of_tokens(self, values: Array) -> Array:
+        """[M] -> [T]."""
+        assert self.positions is not None
+        labels = np.full(len(self.input_ids), IGNORED, np.int64)
+        labels[self.positions] = values
+        return labels
+
 
 def pack(rows: Sequence[Row]) -> Batch:
-    """Rows -> one batch. Labels and positions are packed where the rows have them.
+    """Rows -> one batch. Positions, targets and groups are packed where the rows have them.
 
     >>> rows = [Row(np.array(ids), np.zeros_like(ids), np.array([1])) for ids in ([2, 7, 3], [2, 3])]
     >>> batch = pack(rows)
@@ -65,22 +106,21 @@ def pack(rows: Sequence[Row]) -> Batch:
     (array([2, 7, 3, 2, 3]), array([3, 2]), array([1, 4]))
     """
     lengths = np.array([len(row) for row in rows], np.int64)
-    starts = np.cumsum(lengths) - lengths
-    positions = places = labels = None
+    positions = places = None
     if rows and rows[0].positions is not None:
         own = [np.asarray(row.positions) for row in rows]
         places = np.array([len(some) for some in own], np.int64)
+        starts = np.cumsum(lengths) - lengths
         positions = np.concatenate([some + start for some, start in zip(own, starts, strict=True)]).astype(np.int64)
-    if rows and rows[0].labels is not None:
-        own = [np.asarray(row.labels) for row in rows]
-        labels = np.stack(own) if own[0].ndim == 0 else np.concatenate(own)
+    grouped = rows and rows[0].group is not None
     return Batch(
         _joined([row.input_ids for row in rows]),
         _joined([row.token_type_ids for row in rows]),
         lengths,
-        labels,
         positions,
         places,
+        {name: _stacked(name, rows) for name in (rows[0].targets if rows else ())},
+        np.array([group.rows for group in _groups(rows) if group], np.int64) if grouped else None,
     )
 
 
@@ -88,30 +128,86 @@ def _joined(columns: Sequence[Ints]) -> Ints:
     return np.concatenate(columns).astype(np.int64, copy=False) if columns else np.zeros(0, np.int64)
 
 
-def by_length(lengths: Sequence[int], budget: int = BUDGET, most: int | None = None) -> list[list[int]]:
-    """The numbers of rows in batches of at most `budget` tokens, the longest rows first, so that want of memory shows early.
+def _stacked(name: str, rows: Sequence[Row]) -> Target:
+    """The targets of rows as one: stacked for rows and groups, joined for tokens and places."""
+    grain = rows[0].targets[name].grain
+    if grain == "group":
+        rows = [
+            row for before, row in zip([None, *rows], rows, strict=False) if not before or before.group is not row.group
+        ]
+    own = [np.asarray(row.targets[name].values) for row in rows]
+    return Target(np.stack(own) if grain in ("row", "group") else np.concatenate(own), grain)
 
-    A row that is longer than the budget is a batch of its own. `most` bounds the rows of a batch too.
 
-    >>> by_length([3, 8, 2, 9], budget=10)
+def _groups(rows: Sequence[Row]) -> list[Group | None]:
+    """The groups of rows in their order. Raises UsageError if a group is incomplete."""
+    found: list[Group | None] = []
+    counts: list[int] = []
+    for row in rows:
+        if row.group is None or not found or found[-1] is not row.group:
+            found.append(row.group)
+            counts.append(0)
+        counts[-1] += 1
+    for group, count in zip(found, counts, strict=True):
+        if group is not None and group.rows != count:
+            raise UsageError(
+                f"A batch has {count} rows side by side of a group of {group.rows}: keep a group together."
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which batches an engine takes.
+
+    >>> Limits(tokens=12).fit(rows=2, tokens=10, longest=7), Limits(tokens=12, rectangle=True).fit(2, 10, 7)
+    (True, False)
+    """
+
+    tokens: int = 4096  # of a batch: enough to keep a processor busy, and it bounds the memory of a forward
+    rows: int | None = None
+    rectangle: bool = False  # rows are padded to the longest, and padding counts as tokens
+    buckets: Sequence[int] = ()  # the lengths that rows are padded to, for compilers that want few shapes
+
+    def fit(self, rows: int, tokens: int, longest: int) -> bool:
+        """Whether so many rows with so many tokens together are one batch."""
+        if self.rectangle or self.buckets:
+            tokens = rows * min((bucket for bucket in self.buckets if bucket >= longest), default=longest)
+        return tokens <= self.tokens and (self.rows is None or rows <= self.rows)
+
+
+def by_length(rows: Sequence[Row], limits: Limits = Limits()) -> list[list[int]]:
+    """The numbers of rows in batches within the limits, the longest rows first, so that a lack of memory shows early.
+
+    Rows of a group stay together. A row or a group that is larger than the limits is a batch of its own.
+
+    >>> rows = [Row(np.zeros(length, int), np.zeros(length, int)) for length in (3, 8, 2, 9)]
+    >>> by_length(rows, Limits(tokens=10))
     [[3], [1], [0, 2]]
     """
+    units: list[list[int]] = []
+    for number, row in enumerate(rows):
+        if units and row.group is not None and rows[units[-1][0]].group is row.group:
+            units[-1].append(number)
+        else:
+            units.append([number])
+    sizes = [[len(rows[number]) for number in unit] for unit in units]
     batches: list[list[int]] = []
-    used = budget + 1
-    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
-        used += lengths[number]
-        if used > budget or len(batches[-1]) == most:
+    count = total = longest = 0
+    for index in sorted(range(len(units)), key=lambda index: -max(sizes[index])):
+        count, total = count + len(units[index]), total + sum(sizes[index])
+        if not batches or not limits.fit(count, total, longest):
             batches.append([])
-            used = lengths[number]
-        batches[-1].append(number)
+            count, total, longest = len(units[index]), sum(sizes[index]), max(sizes[index])
+        batches[-1] += units[index]
     return batches
 
 
-def split(outputs: Mapping[str, Array], wanted: Mapping[str, Grain], batch: Batch) -> list[dict[str, Array]]:
+def split(outputs: Mapping[str, Array], grains: Mapping[str, Grain], batch: Batch) -> list[dict[str, Array]]:
     """What a forward put out, cut by the rows of the batch."""
     counts = {"token": batch.lengths, "place": batch.lengths if batch.places is None else batch.places}
     rows: list[dict[str, Array]] = [{} for _ in batch.lengths]
-    for name, grain in wanted.items():
+    for name, grain in grains.items():
         output = outputs[name]
         parts = output if grain == "row" else np.split(output, np.cumsum(counts[grain])[:-1])
         for row, part in zip(rows, parts, strict=True):

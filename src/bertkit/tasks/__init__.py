@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import Any
 
 from bertkit.errors import UsageError, did_you_mean
-from bertkit.parameters import HEADS
 
 TASKS = {
     "fill-mask": "FillMask",
@@ -20,7 +19,7 @@ TASKS = {
     "sentence-similarity": "SentenceSimilarity",
     "sentence-scoring": "SentenceScoring",
 }
-"""Task -> its class, in the file of its name. The first that a head can do is what it is for."""
+"""Task -> its class, in the file of its name. Which classes can do it is in the table of heads."""
 
 ALIASES = {
     "ner": "token-classification",
@@ -47,25 +46,3 @@ def task_class(name: str) -> Any:
         known = [*TASKS, *ALIASES]
         raise UsageError(f"There is no task {name!r}; the tasks are {', '.join(TASKS)}.{did_you_mean(name, known)}")
     return getattr(import_module(f"bertkit.tasks.{own.replace('-', '_')}"), TASKS[own])
-
-
-def fits(head: str, task: str) -> bool:
-    """Whether a class has what a task reads.
-
-    >>> fits("ForPreTraining", "fill-mask"), fits("ForMultipleChoice", "text-classification")
-    (True, False)
-    """
-    needed = task_class(task).head
-    if needed == "Model" or head == needed:
-        return True
-    return "classifier." not in HEADS[needed] and set(HEADS[needed]) <= set(HEADS[head])
-
-
-def tasks_of(head: str) -> list[str]:
-    """The tasks that a class can do, the one that it is for first.
-
-    >>> tasks_of("ForMaskedLM")
-    ['fill-mask', 'sentence-scoring', 'feature-extraction', 'sentence-similarity']
-    """
-    found = [task for task in TASKS if fits(head, task)]
-    return sorted(found, key=lambda task: task_class(task).head == "Model")

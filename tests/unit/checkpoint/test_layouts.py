@@ -11,7 +11,8 @@ import tiny
 from bertkit.checkpoint.canonical import Canonical, canonical
 from bertkit.checkpoint.files import Tensors
 from bertkit.errors import LoadError
-from bertkit.parameters import HEADS, Layout, expand, transposed
+from bertkit.heads import HEADS
+from bertkit.parameters import Layout, expand, transposed
 
 ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
 

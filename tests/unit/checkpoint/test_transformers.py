@@ -13,7 +13,7 @@ import transformers
 
 from bertkit import BertConfig, load_checkpoint, save_checkpoint
 from bertkit.checkpoint.files import Tensors
-from bertkit.parameters import HEADS
+from bertkit.heads import HEADS
 
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},

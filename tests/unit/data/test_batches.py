@@ -5,26 +5,50 @@ from __future__ import annotations
 from itertools import count, islice
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.data.batches import Row, by_length, look_ahead, pack, split
+from bertkit.data.batches import Group, Limits, Row, Target, by_length, look_ahead, pack, split
+from bertkit.errors import UsageError
 
 
-def row(length: int, positions: list[int] | None = None) -> Row:
+def row(length: int, positions: list[int] | None = None, group: Group | None = None, **targets: Target) -> Row:
     ids = np.arange(length)
-    return Row(ids, ids % 2, None if positions is None else np.array(positions, np.int64))
+    return Row(ids, ids % 2, None if positions is None else np.array(positions, np.int64), targets, group)
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(10, 100), st.sampled_from([None, 1, 3]))
 def test_every_row_is_in_one_batch_within_the_budget(lengths: list[int], budget: int, most: int | None) -> None:
-    batches = by_length(lengths, budget, most)
+    batches = by_length([row(length) for length in lengths], Limits(budget, most))
     assert sorted(number for batch in batches for number in batch) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or sum(lengths[number] for number in batch) <= budget
         assert most is None or len(batch) <= most
     flat = [lengths[number] for batch in batches for number in batch]
     assert flat == sorted(flat, reverse=True)
+
+
+@given(st.lists(st.integers(1, 50), max_size=40), st.sampled_from([(), (16, 32, 64)]))
+def test_padding_counts_where_rows_are_padded(lengths: list[int], buckets: tuple[int, ...]) -> None:
+    batches = by_length([row(length) for length in lengths], Limits(100, rectangle=True, buckets=buckets))
+    for batch in batches:
+        longest = max(lengths[number] for number in batch)
+        padded = next((bucket for bucket in buckets if bucket >= longest), longest)
+        assert len(batch) == 1 or padded * len(batch) <= 100
+
+
+@given(st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=5), max_size=12), st.booleans())
+def test_a_group_is_never_split(groups: list[list[int]], rectangle: bool) -> None:
+    owners = [Group(len(lengths)) for lengths in groups]
+    rows = [row(length, group=owner) for lengths, owner in zip(groups, owners, strict=True) for length in lengths]
+    batches = by_length(rows, Limits(30, rectangle=rectangle))
+    assert sorted(number for batch in batches for number in batch) == list(range(len(rows)))
+    sizes = [pack([rows[number] for number in batch]).groups for batch in batches]  # pack refuses a part of a group
+    assert sorted(np.concatenate([*sizes, []]).tolist()) == sorted(map(len, groups))
+    pair = Group(2)
+    with pytest.raises(UsageError, match="1 rows side by side of a group of 2"):
+        pack([row(3, group=pair), row(3, group=Group(1)), row(3, group=pair)])
 
 
 def test_pack_and_split() -> None:
@@ -41,11 +65,35 @@ def test_pack_and_split() -> None:
     assert [part["c"].tolist() for part in parts] == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_labels_of_rows_and_of_tokens() -> None:
-    of_rows = pack([Row(np.arange(2), np.zeros(2, int), labels=np.array(label)) for label in (1, 0)])
-    assert of_rows.labels is not None and of_rows.labels.tolist() == [1, 0]
-    of_tokens = pack([Row(np.arange(2), np.zeros(2, int), labels=np.array([label, -100])) for label in (1, 0)])
-    assert of_tokens.labels is not None and of_tokens.labels.tolist() == [1, -100, 0, -100]
+def test_targets_are_packed_by_their_grain() -> None:
+    of_rows = pack([row(2, labels=Target(label, "row")) for label in (1, 0)])
+    assert of_rows.targets["labels"].values.tolist() == [1, 0]
+    several = pack([row(2, labels=Target(np.array(flags, np.float32), "row")) for flags in ([1, 0, 1], [0, 0, 1])])
+    assert several.labels("ForSequenceClassification")["labels"].tolist() == [[1, 0, 1], [0, 0, 1]]
+    of_tokens = pack([row(2, labels=Target(np.array([label, -100]), "token")) for label in (1, 0)])
+    assert of_tokens.labels("ForTokenClassification")["labels"].tolist() == [1, -100, 0, -100]
+    spans = pack([row(2, start_positions=Target(1, "row"), end_positions=Target(n, "row")) for n in (1, 0)])
+    found = spans.labels("ForQuestionAnswering")
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "start_positions": [1, 1],
+        "end_positions": [1, 0],
+    }
+    both = {"next_sentence_label": Target(1, "row")}
+    joint = pack(
+        [row(3, [1], labels=Target(np.array([7]), "place"), **both), row(2, [], labels=Target([], "place"), **both)]
+    )
+    found = joint.labels("ForPreTraining")
+    assert found["labels"].tolist() == [-100, 7, -100, -100, -100] and found["next_sentence_label"].tolist() == [1, 1]
+
+
+def test_a_target_of_a_group_counts_once() -> None:
+    rows = []
+    for right, choices in ((1, 3), (0, 3)):
+        group = Group(choices)
+        rows += [row(2, group=group, labels=Target(right, "group")) for _ in range(choices)]
+    batch = pack(rows)
+    assert batch.labels("ForMultipleChoice")["labels"].tolist() == [1, 0]
+    assert batch.groups is not None and batch.groups.tolist() == [3, 3]
 
 
 def test_an_endless_stream_is_read_as_little_as_needed() -> None:

@@ -1,25 +1,20 @@
-"""Pipelines: a task, a tokenizer and an engine, from Python objects to Python objects.
-
-    examples -> rows -> batches of like length, packed -> outputs -> answers, in the order of the examples
-
-A list gives a list, a stream (generator, file, dataset) gives a generator that never holds more than some hundred examples.
-"""
+"""Opening a pipeline: a model by its name, or a model object, becomes a task, a tokenizer and an engine."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bertkit import hub
 from bertkit.config import FILES, BertConfig
 from bertkit.engines.base import Engine, engine_class
-from bertkit.engines.running import Run
 from bertkit.errors import HubError, UsageError
-from bertkit.parameters import head_of
-from bertkit.tasks import fits, task_class, tasks_of
-from bertkit.tasks.base import Task, one_of, shown, taken_out, whole
+from bertkit.heads import head_of, tasks_of
+from bertkit.pipelines.pipeline import Pipeline
+from bertkit.tasks import task_class
+from bertkit.tasks.base import one_of, shown, taken_out
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
@@ -176,7 +171,7 @@ def _check_fit(config: BertConfig, task: str, model: Any) -> None:
 
 
 def _check_head(head: str, task: str, what: str) -> None:
-    if not fits(head, task):
+    if task not in tasks_of(head):
         raise UsageError(
             f"{what} is a Bert{head}, and {task} needs a Bert{task_class(task).head}. It can do {', '.join(tasks_of(head))}: "
             f'type pipeline("{tasks_of(head)[0]}", ...), or train it for {task} first.'
@@ -189,96 +184,3 @@ def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
             f"The tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}: they do not belong together. Type "
             "tokenizer=..., where that of the model is."
         )
-
-
-class Pipeline:
-    """A task with a tokenizer and an engine. `pipeline` makes one."""
-
-    def __init__(
-        self, task: Task[Any], engine: Engine, batch_size: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> None:
-        self._task, self.engine = task, engine
-        self.batch_size, self.defaults = batch_size, dict(options or {})
-        whole("batch_size", batch_size, least=1, none=True)
-        if self.defaults:
-            task.check(self.defaults)  # refuses a misspelt option now
-
-    @property
-    def task(self) -> str:
-        """The name of the task."""
-        return self._task.name
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """What turns texts into rows."""
-        return self._task.tokenizer
-
-    @property
-    def config(self) -> BertConfig:
-        """That of the model."""
-        return self.engine.config
-
-    @property
-    def device(self) -> Any:
-        """Where the engine computes."""
-        return getattr(self.engine, "device", None)
-
-    def __call__(
-        self,
-        *inputs: Any,
-        batch_size: int | None = None,
-        errors: Literal["raise", "return"] = "raise",
-        progress: bool = False,
-        num_workers: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """The answer to one example, the list of answers to a list, or a generator of answers to a stream of examples.
-
-        Args:
-            inputs: what the task takes.
-            batch_size: the most rows that are run at once.
-            errors: "return" puts the error of a wrong example where its answer would be, "raise" stops there.
-            progress: draw a bar: examples, tokens a second, time left.
-            num_workers: for those who pass it.
-            options: options of the task.
-        """
-        merged = {**self.defaults, **options}
-        given, one = self._task.read(inputs, merged)
-        run = self._run(merged, batch_size, errors)
-        if not one and not isinstance(given, (list, tuple)):
-            return run.stream(_items(given), progress)
-        answers = run.answers([given], progress)[0] if one else run.answers(given, progress)
-        return answers if run.options.details else self._task.finish(given, answers, options)
-
-    def each(self, examples: Sequence[Any], errors: Literal["raise", "return"] = "raise", **options: Any) -> list[Any]:
-        """An answer for each example. A call may take a list for one example, or give one answer to a list of one; this does not.
-
-        Args:
-            examples: of the task, one each.
-            errors: as of a call.
-            options: options of the task.
-        """
-        return self._run({**self.defaults, **options}, None, errors).answers(examples, progress=False)
-
-    def _run(self, options: Mapping[str, Any], batch_size: int | None, errors: str) -> Run:
-        one_of("errors", errors, ("raise", "return"))
-        whole("batch_size", batch_size, least=1, none=True)
-        return Run(self._task, self.engine, self._task.options(options), batch_size or self.batch_size, errors)
-
-
-def _items(given: Any) -> Iterable[Any]:
-    """A stream of examples."""
-    if hasattr(given, "readline"):
-        return _lines(given)
-    if not hasattr(given, "__iter__") and hasattr(given, "__getitem__") and hasattr(given, "__len__"):
-        return (given[index] for index in range(len(given)))
-    if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray)):
-        return given
-    raise UsageError(f"{shown(given)} is neither an example nor a list or stream of them.")
-
-
-def _lines(file: Iterable[Any]) -> Iterator[str]:
-    for line in file:
-        if not isinstance(line, str):
-            raise UsageError('The file is open for bytes, and texts are needed: type open(path, encoding="utf-8").')
-        yield line.rstrip("\r\n")

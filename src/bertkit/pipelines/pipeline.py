@@ -1,0 +1,111 @@
+"""A pipeline: a task with a tokenizer and an engine, called with examples.
+
+A list gives a list. A stream (a generator, a file, a dataset) gives a generator that holds at most some hundred examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from bertkit.config import BertConfig
+from bertkit.engines.base import Engine
+from bertkit.errors import UsageError
+from bertkit.pipelines.run import Run
+from bertkit.tasks.base import Task, one_of, shown, whole
+
+if TYPE_CHECKING:
+    from bertkit.tasks.base import Tokenizer
+
+
+class Pipeline:
+    """A task with a tokenizer and an engine. `pipeline` makes one."""
+
+    def __init__(
+        self, task: Task[Any], engine: Engine, batch_size: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._task, self.engine = task, engine
+        self.batch_size, self.defaults = batch_size, dict(options or {})
+        whole("batch_size", batch_size, least=1, none=True)
+        if self.defaults:
+            task.check(self.defaults)  # refuses a misspelt option now
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self._task.name
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns texts into rows."""
+        return self._task.tokenizer
+
+    @property
+    def config(self) -> BertConfig:
+        """That of the model."""
+        return self.engine.config
+
+    @property
+    def device(self) -> Any:
+        """Where the engine computes."""
+        return getattr(self.engine, "device", None)
+
+    def __call__(
+        self,
+        *inputs: Any,
+        batch_size: int | None = None,
+        errors: Literal["raise", "return"] = "raise",
+        progress: bool = False,
+        num_workers: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """The answer to one example, the list of answers to a list, or a generator of answers to a stream of examples.
+
+        Args:
+            inputs: what the task takes.
+            batch_size: the most rows that are run at once.
+            errors: "return" puts the error of a wrong example where its answer would be, "raise" stops there.
+            progress: draw a bar: examples, tokens a second, time left.
+            num_workers: for those who pass it.
+            options: options of the task.
+        """
+        merged = {**self.defaults, **options}
+        given, one = self._task.read(inputs, merged)
+        run = self._run(merged, batch_size, errors)
+        if not one and not isinstance(given, (list, tuple)):
+            return run.stream(_items(given), progress)
+        answers = run.answers([given], progress)[0] if one else run.answers(given, progress)
+        return answers if run.options.details else self._task.finish(given, answers, options)
+
+    def each(self, examples: Sequence[Any], errors: Literal["raise", "return"] = "raise", **options: Any) -> list[Any]:
+        """An answer for each example. A call may take a list for one example, or give one answer to a list of one; this does not.
+
+        Args:
+            examples: of the task, one each.
+            errors: as of a call.
+            options: options of the task.
+        """
+        return self._run({**self.defaults, **options}, None, errors).answers(examples, progress=False)
+
+    def _run(self, options: Mapping[str, Any], batch_size: int | None, errors: str) -> Run:
+        one_of("errors", errors, ("raise", "return"))
+        whole("batch_size", batch_size, least=1, none=True)
+        return Run(self._task, self.engine, self._task.options(options), batch_size or self.batch_size, errors)
+
+
+def _items(given: Any) -> Iterable[Any]:
+    """A stream of examples."""
+    if hasattr(given, "readline"):
+        return _lines(given)
+    if not hasattr(given, "__iter__") and hasattr(given, "__getitem__") and hasattr(given, "__len__"):
+        return (given[index] for index in range(len(given)))
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray)):
+        return given
+    raise UsageError(f"{shown(given)} is neither an example nor a list or stream of them.")
+
+
+def _lines(file: Iterable[Any]) -> Iterator[str]:
+    for line in file:
+        if not isinstance(line, str):
+            raise UsageError('The file is open for bytes, and texts are needed: type open(path, encoding="utf-8").')
+        yield line.rstrip("\r\n")
