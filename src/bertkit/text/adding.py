@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from bertkit.errors import UsageError
-from bertkit.text.description import ATTRIBUTES, TokenizerFiles
+from bertkit.text.files.description import ATTRIBUTES, TokenizerFiles
 from bertkit.text.vocabulary import AddedToken, Vocabulary, give_ids
 
 _UNUSED = re.compile(r"\[unused\d+\]")

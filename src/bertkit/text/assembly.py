@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from bertkit.errors import UsageError
-from bertkit.text import options, padding
 from bertkit.text.batch_encoding import BatchEncoding
-from bertkit.text.customize import customize
+from bertkit.text.call import options, padding
+from bertkit.text.call.rows import Cut, Side, Spans, plan
 from bertkit.text.decoding import id_list
-from bertkit.text.description import DEFAULT_LENGTH
-from bertkit.text.engine import Pieces
+from bertkit.text.files.customize import customize
+from bertkit.text.files.description import DEFAULT_LENGTH
 from bertkit.text.lookup import Lookup
-from bertkit.text.rows import Cut, Side, Spans, plan
+from bertkit.text.wordpiece.pieces import Pieces
 
 Ids = list[int]
 

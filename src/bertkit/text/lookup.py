@@ -187,7 +187,7 @@ class Lookup(SpecialTokens):
     @cached_property
     def backend_tokenizer(self) -> Tokenizer:
         """The same as a `tokenizers.Tokenizer`; changes to it do not reach this tokenizer."""
-        from bertkit.text.rust import to_backend
+        from bertkit.text.wordpiece.rust import to_backend
 
         return to_backend(self._files)
 

@@ -9,7 +9,7 @@ from bertkit.errors import UsageError
 from bertkit.text.vocabulary import AddedToken
 
 if TYPE_CHECKING:
-    from bertkit.text.description import TokenizerFiles
+    from bertkit.text.files.description import TokenizerFiles
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 

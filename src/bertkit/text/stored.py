@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bertkit.errors import UsageError
 from bertkit.text.assembly import Assembly
-from bertkit.text.characters import Rules
-from bertkit.text.customize import OF_THE_OBJECT, Settings, customize, refuse_unnamed, vocabulary_of
-from bertkit.text.description import TokenizerFiles
+from bertkit.text.files.customize import OF_THE_OBJECT, Settings, customize, refuse_unnamed, vocabulary_of
+from bertkit.text.files.description import TokenizerFiles
 from bertkit.text.vocabulary import AddedToken, Vocabulary
+from bertkit.text.wordpiece.characters import Rules
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -45,7 +45,7 @@ class Stored(Assembly):
         """
         if tokenizer_file is not None:
             from bertkit.hub import locate
-            from bertkit.text.files import read_files
+            from bertkit.text.files.read import read_files
 
             files = read_files(locate(tokenizer_file), fast=not self._slow)
             if vocab_file is not None:
@@ -94,7 +94,7 @@ class Stored(Assembly):
         """
         refuse_unnamed(init_inputs)
         from bertkit.hub import locate
-        from bertkit.text.files import read_files
+        from bertkit.text.files.read import read_files
 
         place = locate(
             pretrained_model_name_or_path,
@@ -114,14 +114,14 @@ class Stored(Assembly):
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...]:
         """Write the tokenizer's files into a folder; their paths."""
-        from bertkit.text.files import write_files
+        from bertkit.text.files.read import write_files
 
         paths = write_files(save_directory, self._files, filename_prefix or "", own=[self._compat])
         return tuple(map(str, paths))
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write `vocab.txt` into a folder; its path."""
-        from bertkit.text.files import check_folder
+        from bertkit.text.files.read import check_folder
 
         check_folder(save_directory)
         os.makedirs(save_directory, exist_ok=True)  # noqa: PTH103
@@ -147,7 +147,7 @@ class Stored(Assembly):
         `length` is there for those who pass it, and changes nothing. `special_tokens_map` renames special tokens;
         `unused` is how many places `[unused0]`, ... are left free for later.
         """
-        from bertkit.text.retraining import retrain
+        from bertkit.text.training.retraining import retrain
 
         files = retrain(
             self._files,

@@ -12,18 +12,18 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, cast
 
 from bertkit.errors import UsageError
-from bertkit.text import encoder
 from bertkit.text.assembly import Ids
 from bertkit.text.batch_encoding import BatchEncoding
-from bertkit.text.description import USUAL_COLUMNS
-from bertkit.text.engine import Engine
-from bertkit.text.inputs import TextInput, read, read_batch, read_one
-from bertkit.text.options import PLAIN, CallOptions, Options, check_flags, options_of, refuse_unknown
-from bertkit.text.own import OwnEngine
-from bertkit.text.rows import Frame, Side
+from bertkit.text.call import encoder
+from bertkit.text.call.inputs import TextInput, read, read_batch, read_one
+from bertkit.text.call.options import PLAIN, CallOptions, Options, check_flags, options_of, refuse_unknown
+from bertkit.text.call.rows import Frame, Side
+from bertkit.text.files.description import USUAL_COLUMNS
+from bertkit.text.files.template import Part, bert_template
 from bertkit.text.stored import Stored
-from bertkit.text.template import Part, bert_template
 from bertkit.text.vocabulary import AddedToken, Vocabulary
+from bertkit.text.wordpiece.engine import OwnEngine
+from bertkit.text.wordpiece.pieces import Engine
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -185,7 +185,7 @@ class _Tokenizer(Stored):
         if files.foreign is not None or (
             fast and any(token.normalized or token.single_word for token in added.values())
         ):
-            from bertkit.text.rust import RustEngine, to_backend
+            from bertkit.text.wordpiece.rust import RustEngine, to_backend
 
             backend = to_backend(files)
             backend.encode_special_tokens = len(added) < len(files.added)

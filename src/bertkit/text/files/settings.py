@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from bertkit.errors import TokenizerError, UsageError, did_you_mean
-from bertkit.text.description import ATTRIBUTES, DEFAULT_LENGTH, TokenizerFiles
-from bertkit.text.unicode import Compat
+from bertkit.text.files.description import ATTRIBUTES, DEFAULT_LENGTH, TokenizerFiles
 from bertkit.text.vocabulary import AddedToken
+from bertkit.text.wordpiece.unicode import Compat
 
 Settings = Mapping[str, Any]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bertkit.text.description import TokenizerFiles
-from bertkit.text.engine import Located, Pieces
+from bertkit.text.files.description import TokenizerFiles
+from bertkit.text.files.tokenizer_json import backend_from, compose
 from bertkit.text.surrogates import refuse_halves, refuse_halves_of_batch
-from bertkit.text.tokenizer_json import backend_from, compose
+from bertkit.text.wordpiece.pieces import Located, Pieces
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer

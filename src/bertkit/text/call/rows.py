@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.errors import UsageError
-from bertkit.text.engine import Pieces
+from bertkit.text.wordpiece.pieces import Pieces
 
 Item = TypeVar("Item")
 Ints = NDArray[np.int64]

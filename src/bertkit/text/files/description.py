@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bertkit.text.characters import Rules
-from bertkit.text.template import Template
+from bertkit.text.files.template import Template
 from bertkit.text.vocabulary import AddedToken, Vocabulary
+from bertkit.text.wordpiece.characters import Rules
 
 Side = Literal["left", "right"]
 

@@ -16,8 +16,8 @@ from itertools import accumulate, chain
 from math import log
 
 from bertkit.errors import DataError, UsageError
-from bertkit.text.characters import Normalizer, Rules
-from bertkit.text.merging import merge
+from bertkit.text.training.merging import merge
+from bertkit.text.wordpiece.characters import Normalizer, Rules
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 

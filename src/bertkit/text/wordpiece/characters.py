@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from bertkit.text.steps import Rules, Steps
 from bertkit.text.surrogates import HALF, refuse_halves
-from bertkit.text.translation import Translation
+from bertkit.text.wordpiece.steps import Rules, Steps
+from bertkit.text.wordpiece.translation import Translation
 
 __all__ = ["Aligned", "Normalizer", "Rules"]
 

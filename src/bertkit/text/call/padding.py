@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bertkit.errors import UsageError
-from bertkit.text.options import Shape, width_of
-from bertkit.text.tensors import is_tensor
+from bertkit.text.call.options import Shape, width_of
+from bertkit.text.call.tensors import is_tensor
 
 Columns = dict[str, Any]
 

@@ -9,8 +9,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from bertkit.text.engine import Details, Located
-from bertkit.text.rows import Ints, Layout
+from bertkit.text.call.rows import Ints, Layout
+from bertkit.text.wordpiece.pieces import Details, Located
 
 Offset = tuple[int, int]
 Owners = list["int | None"]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from bertkit.errors import UsageError
-from bertkit.text.description import TokenizerFiles
+from bertkit.text.files.description import TokenizerFiles
 from bertkit.text.special import added_token
-from bertkit.text.training import rules_for, train_vocabulary
+from bertkit.text.training.vocabulary import rules_for, train_vocabulary
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 
 Corpus = Iterable[str] | Iterable[Iterable[str]]

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.text.translation import codes_of
+from bertkit.text.wordpiece.translation import codes_of
 
 Ints = NDArray[np.int64]
 _Pieces = tuple[Ints, NDArray[np.int32], Ints]  # the number of the word, the id, and where it ends, of each

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from itertools import accumulate
 
-from bertkit.text.unicode import Unicode
+from bertkit.text.wordpiece.unicode import Unicode
 
 # Hangul syllables are not in the tables: leading consonant, vowel and trailing consonant are digits of the code point.
 _SYLLABLE, _LEADING, _VOWEL, _TRAILING = 0xAC00, 0x1100, 0x1161, 0x11A7
@@ -31,7 +31,7 @@ class Canonical:
     def decompose(self, text: str) -> str:
         r"""NFD.
 
-        >>> from bertkit.text.unicode import tables
+        >>> from bertkit.text.wordpiece.unicode import tables
         >>> [f"{ord(char):x}" for char in Canonical(tables("slow")).decompose("\u1ea5가")]
         ['61', '302', '301', '1100', '1161']
         """

@@ -27,14 +27,14 @@ from typing import Any
 from bertkit.disk import whole_file
 from bertkit.errors import TokenizerError, UsageError
 from bertkit.hub import Place, parse_object, read_text
-from bertkit.text import additions, settings, tokenizer_json
-from bertkit.text.characters import Rules
-from bertkit.text.description import DEFAULT_LENGTH
-from bertkit.text.description import TokenizerFiles as TokenizerFiles
-from bertkit.text.settings import Settings
-from bertkit.text.template import bert_template
-from bertkit.text.unicode import Compat
+from bertkit.text.files import additions, settings, tokenizer_json
+from bertkit.text.files.description import DEFAULT_LENGTH
+from bertkit.text.files.description import TokenizerFiles as TokenizerFiles
+from bertkit.text.files.settings import Settings
+from bertkit.text.files.template import bert_template
 from bertkit.text.vocabulary import AddedToken, Vocabulary, missing_unk
+from bertkit.text.wordpiece.characters import Rules
+from bertkit.text.wordpiece.unicode import Compat
 
 BERT = ("BertTokenizer", "BertTokenizerFast")
 """What `tokenizer_class` is in a file of BERT's."""

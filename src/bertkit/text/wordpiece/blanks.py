@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bertkit.text.characters import Aligned
 from bertkit.text.surrogates import refuse_halves
+from bertkit.text.wordpiece.characters import Aligned
 
 
 class Blanks:

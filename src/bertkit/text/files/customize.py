@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, TypedDict
 
 from bertkit.errors import UsageError
-from bertkit.text.description import ATTRIBUTES, TokenizerFiles
-from bertkit.text.options import refuse_unknown
-from bertkit.text.settings import FIELDS, RULES, known_length, put
+from bertkit.text.call.options import refuse_unknown
+from bertkit.text.files.description import ATTRIBUTES, TokenizerFiles
+from bertkit.text.files.settings import FIELDS, RULES, known_length, put
 from bertkit.text.special import added_token
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.errors import UsageError
-from bertkit.text.translation import Memo
-from bertkit.text.trie import Found, Trie
+from bertkit.text.wordpiece.translation import Memo
+from bertkit.text.wordpiece.trie import Found, Trie
 
 MOST_WORDS = 2**17
 """Words that a table remembers before it begins anew."""

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bertkit.errors import UsageError
-from bertkit.text.canonical import Canonical
-from bertkit.text.translation import Memo
-from bertkit.text.unicode import Compat, tables
+from bertkit.text.wordpiece.canonical import Canonical
+from bertkit.text.wordpiece.translation import Memo
+from bertkit.text.wordpiece.unicode import Compat, tables
 
 Span = tuple[int, int]
 

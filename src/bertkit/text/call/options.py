@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypedDict, cast
 import numpy as np
 
 from bertkit.errors import UsageError, did_you_mean
-from bertkit.text.rows import Side, Strategy
+from bertkit.text.call.rows import Side, Strategy
 
 Padding = Literal["longest", "max_length"]
 

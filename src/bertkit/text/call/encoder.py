@@ -11,12 +11,12 @@ import numpy as np
 from bertkit.errors import UsageError
 from bertkit.text.assembly import overflow
 from bertkit.text.batch_encoding import BatchEncoding
-from bertkit.text.encoding import Encodings
-from bertkit.text.engine import Engine, Located, Pieces
-from bertkit.text.inputs import Given, read
-from bertkit.text.options import PLAIN, Options, Shape, width_of
-from bertkit.text.rows import Cut, Frame, Ints, Layout, lay_out, plan, row_lengths
-from bertkit.text.tensors import tensor_kind, to_tensor
+from bertkit.text.call.encoding import Encodings
+from bertkit.text.call.inputs import Given, read
+from bertkit.text.call.options import PLAIN, Options, Shape, width_of
+from bertkit.text.call.rows import Cut, Frame, Ints, Layout, lay_out, plan, row_lengths
+from bertkit.text.call.tensors import tensor_kind, to_tensor
+from bertkit.text.wordpiece.pieces import Engine, Located, Pieces
 
 if TYPE_CHECKING:
     from bertkit.text.tokenizer import _Tokenizer

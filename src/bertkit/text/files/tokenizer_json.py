@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.errors import TokenizerError
 from bertkit.hub import parse_object
-from bertkit.text.characters import Rules
-from bertkit.text.description import TokenizerFiles
-from bertkit.text.sections import read_section
-from bertkit.text.template import read_template, steps_of, write_template
+from bertkit.text.files.description import TokenizerFiles
+from bertkit.text.files.sections import read_section
+from bertkit.text.files.template import read_template, steps_of, write_template
 from bertkit.text.vocabulary import AddedToken, Vocabulary, check_id, missing_unk, read_token
+from bertkit.text.wordpiece.characters import Rules
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

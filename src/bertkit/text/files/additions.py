@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bertkit.errors import TokenizerError
-from bertkit.text.description import ATTRIBUTES, SPECIAL, TokenizerFiles
-from bertkit.text.settings import Settings
+from bertkit.text.files.description import ATTRIBUTES, SPECIAL, TokenizerFiles
+from bertkit.text.files.settings import Settings
 from bertkit.text.vocabulary import AddedToken, check_id, check_ids, give_ids, read_token
 
 _OPTIONAL = ("bos_token", "eos_token", "pad_token", "mask_token")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
-from bertkit.text.characters import Rules
-from bertkit.text.unicode import tables
 from bertkit.text.vocabulary import AddedToken
+from bertkit.text.wordpiece.characters import Rules
+from bertkit.text.wordpiece.unicode import tables
 
 
 class Finder:

@@ -9,13 +9,13 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.text.blanks import Blanks
-from bertkit.text.characters import Normalizer, Rules
-from bertkit.text.engine import Located, Pieces
-from bertkit.text.finding import Finder, Spellings
 from bertkit.text.surrogates import HALF, refuse_halves, said_of_which
 from bertkit.text.vocabulary import AddedToken, Vocabulary
-from bertkit.text.wordpiece import MOST_WORDS, WordPiece
+from bertkit.text.wordpiece.blanks import Blanks
+from bertkit.text.wordpiece.characters import Normalizer, Rules
+from bertkit.text.wordpiece.finding import Finder, Spellings
+from bertkit.text.wordpiece.pieces import Located, Pieces
+from bertkit.text.wordpiece.wordpiece import MOST_WORDS, WordPiece
 
 CHUNK = 2**20
 """Characters that are tokenized at a time: enough to keep NumPy busy, and it bounds the memory that a batch takes."""

@@ -1,0 +1,1 @@
+"""What a call takes and returns: inputs and options, rows, columns."""
