@@ -24,7 +24,7 @@ from typing import Any
 import transformers
 
 from bertkit.hub import locate
-from bertkit.text.files.read import read_files, write_files
+from bertkit.text.files import read_files, write_files
 
 transformers.logging.set_verbosity_error()
 DATA = Path(__file__).parents[1] / "data" / "tokenizer_files4.json.xz"

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from bertkit.data import read_texts
 from bertkit.errors import UsageError
-from bertkit.text.files.read import TokenizerFiles, check_folder, write_files
+from bertkit.text.files import TokenizerFiles, check_folder, write_files
 from bertkit.text.training.vocabulary import rules_for, train_vocabulary
 from bertkit.text.vocabulary import Vocabulary
 from bertkit.text.wordpiece.characters import Rules

@@ -14,12 +14,12 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from bertkit import BertTokenizer, BertTokenizerFast
 from bertkit.errors import HubError, TokenizerError, UsageError
 from bertkit.hub import locate
-from bertkit.text.files.description import TokenizerFiles
-from bertkit.text.files.read import read_files, write_files
+from bertkit.text.files import TokenizerFiles, read_files, write_files
+from bertkit.text.files.compose import to_backend
 from bertkit.text.files.template import Template
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 from bertkit.text.wordpiece.characters import Rules
-from bertkit.text.wordpiece.rust import RustEngine, to_backend
+from bertkit.text.wordpiece.rust import RustEngine
 
 VOCABULARY = [
     "[PAD]",

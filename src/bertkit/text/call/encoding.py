@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, overload
+from functools import cached_property
+from typing import Any
 
-import numpy as np
-
-from bertkit.text.call.rows import Ints, Layout
-from bertkit.text.wordpiece.pieces import Details, Located
+from bertkit.text.wordpiece.pieces import Details
 
 Offset = tuple[int, int]
 Owners = list["int | None"]
@@ -118,85 +115,3 @@ class Encoding:
         """What is known of the row, worked out, so that it needs no tokenizer where it is read back."""
         state = dict(self.__dict__, tokens=self.tokens, offsets=self.offsets, word_ids=self.word_ids)
         return {name: value for name, value in state.items() if name not in ("_names", "_sources")}
-
-
-@dataclass
-class Encodings(Sequence[Encoding]):
-    """The rows of a result, each made when it is asked for."""
-
-    layout: Layout
-    ids: Ints  # flat, as laid out
-    names: Callable[[list[int]], list[str]]
-    locate: tuple[Callable[[], Located], ...]  # for each side; it takes time, and is only called when somebody asks
-    ends: tuple[Ints, ...]  # for each side, where the pieces of each text end
-    _rows: dict[int, Encoding] = field(default_factory=dict, repr=False)
-
-    def __len__(self) -> int:
-        return len(self.layout.widths)
-
-    @overload
-    def __getitem__(self, item: int) -> Encoding: ...
-    @overload
-    def __getitem__(self, item: slice) -> list[Encoding]: ...
-    def __getitem__(self, item: int | slice) -> Encoding | list[Encoding]:
-        if isinstance(item, slice):
-            return [self[row] for row in range(*item.indices(len(self)))]
-        row = range(len(self))[item]
-        if row not in self._rows:
-            self._rows[row] = self._made(row)
-        return self._rows[row]
-
-    def _made(self, row: int) -> Encoding:
-        end = int(self._ends[row])
-        start = end - int(self.layout.widths[row])
-        ids, types, attention, special = (column[start:end].tolist() for column in (self.ids, *self._columns))
-        text = int(self.layout.rows.texts[row])
-        spans = tuple((at[row], length[row], piece[row]) for at, length, piece in self._spans)
-        sources = tuple(partial(self._details, side, text) for side in range(len(self.locate)))
-        return Encoding(ids, types, attention, special, spans, self.names, sources)
-
-    def __iter__(self) -> Iterator[Encoding]:
-        return (self[row] for row in range(len(self)))
-
-    def _details(self, side: int, text: int) -> Details:
-        return self._located[side].details(text)
-
-    @cached_property
-    def _located(self) -> list[Located]:
-        return [locate() for locate in self.locate]
-
-    def places(self) -> tuple[Ints, Ints]:
-        """Where in its text each token begins and ends, flat; 0 for special tokens and padding."""
-        first, second = self._located[0], self._located[1] if len(self.locate) > 1 else None
-        starts = self.layout.spread(first.starts, None if second is None else second.starts)
-        return starts, self.layout.spread(first.ends, None if second is None else second.ends)
-
-    def offsets(self) -> list[list[Offset]]:
-        """The offsets of every row."""
-        starts, ends = self.places()
-        return self.layout.parts(list(zip(starts.tolist(), ends.tolist(), strict=True)))
-
-    @cached_property
-    def _columns(self) -> tuple[Ints, Ints, Ints]:
-        return self.layout.types(), self.layout.attention(), self.layout.special()
-
-    @cached_property
-    def _ends(self) -> Ints:
-        return np.cumsum(self.layout.widths)
-
-    @cached_property
-    def _spans(self) -> list[tuple[list[int], list[int], list[int]]]:
-        """For each side what `Encoding.spans` says of every row."""
-        layout = self.layout
-        at = layout.starts - (self._ends - layout.widths) + len(layout.frame.before)
-        table = []
-        for side, ends in zip((layout.rows.first, layout.rows.second), self.ends, strict=False):
-            assert side is not None
-            starts = np.concatenate([[0], ends[:-1]])[layout.rows.texts] if len(ends) else ends
-            table.append((at.tolist(), side.lengths.tolist(), (side.starts - starts).tolist()))
-            at = at + side.lengths + len(layout.frame.between)
-        return table
-
-    def __reduce__(self) -> tuple[type[list[Encoding]], tuple[list[Encoding]]]:
-        """A list of rows, which needs no tokenizer where it is read back."""
-        return list, ([self[row] for row in range(len(self))],)

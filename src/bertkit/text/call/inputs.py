@@ -28,25 +28,27 @@ class Given(NamedTuple):
     first: Sequence[Any]  # [N]: of strings, of lists of words, or of lists of ids, as `kind` says
     second: Sequence[Any] | None
     kind: Kind
-    batched: bool  # False: one input came, not a batch of one
-
-    @property
-    def texts(self) -> tuple[Sequence[Any], ...]:
-        """The one or two sides."""
-        return (self.first,) if self.second is None else (self.first, self.second)
+    batched: bool  # False: the input was one text or pair, not a batch of one
 
 
 def read(text: Any, pair: Any, split: bool) -> Given:
-    """The inputs of a call: one or a batch of them, as their form says."""
-    if type(text) is str and pair is None and not split:
-        return _checked(Given((text,), None, "texts", batched=False))
+    """The inputs of a call: one or a batch of them, as their form says.
+
+    >>> read(["a text", "another"], None, False)
+    Given(first=['a text', 'another'], second=None, kind='texts', batched=True)
+    """
+    if pair is None and not split:
+        if type(text) is str:
+            return Given((text,), None, "texts", batched=False)
+        if type(text) is list and set(map(type, text)) == {str}:
+            return Given(text, None, "texts", batched=True)
     text, pair = _listed(text), _listed(pair)
     if not _is_batch(text, split):
         return _text_only(read_one(text, pair, split))
     if pair is not None and (not isinstance(pair, (list, tuple)) or len(pair) != len(text)):
-        came = f"{len(pair)} of them" if isinstance(pair, (list, tuple)) else _shown(pair)
+        received = f"{len(pair)} of them" if isinstance(pair, (list, tuple)) else _shown(pair)
         raise UsageError(
-            f"A batch of {len(text)} texts needs {len(text)} second texts, and text_pair is {came}: type "
+            f"A batch of {len(text)} texts needs {len(text)} second texts, and text_pair is {received}: type "
             "tokenizer([text, ...], [second, ...])."
         )
     return _text_only(read_batch(text if pair is None else list(zip(text, pair, strict=True)), split))
@@ -63,7 +65,7 @@ def read_batch(batch: object, split: bool) -> Given:
     """A batch of inputs, or of pairs of them."""
     batch = _listed(batch)
     if not isinstance(batch, (list, tuple)):
-        raise UsageError(f"A batch is a list of texts, and {_shown(batch)} came: type [text, ...].")
+        raise UsageError(f"A batch is a list of texts, not {_shown(batch)}: type [text, ...].")
     first: Sequence[Any] = batch
     second: Sequence[Any] | None = None
     if len(batch) and _is_pair(batch[0], split):
@@ -112,7 +114,7 @@ def _kind(item: Any, split: bool) -> Kind:
 
 
 def _checked(given: Given) -> Given:
-    for side in given.texts:
+    for side in (given.first,) if given.second is None else (given.first, given.second):
         if given.kind == "texts":
             _check_texts(side, given.batched)
         elif given.kind == "words":

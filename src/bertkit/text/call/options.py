@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import NoneType
 from typing import Any, Literal, NamedTuple, TypedDict, cast
 
 import numpy as np
 
 from bertkit.errors import UsageError, did_you_mean
-from bertkit.text.call.rows import Side, Strategy
+from bertkit.text.call.cutting import Side, Strategy
 
 Padding = Literal["longest", "max_length"]
 
@@ -92,100 +93,108 @@ _FLAG_TYPES = {bool, NoneType}
 
 
 PLAIN = Options()
-"""A call that wishes nothing."""
+"""A call without options."""
 
 
 class Shape(NamedTuple):
-    """How long rows are to be."""
+    """How long the rows of a call are."""
 
     padding: Padding | None
     truncation: Strategy | None
     max_length: int | None
     multiple: int
     side: Side
+    warning: tuple[str, str] | None = None  # its kind, and the sentence
+
+    def width(self, longest: int) -> int:
+        """How wide rows are, the longest of which has `longest` tokens; 0 without padding."""
+        if self.padding is None:
+            return 0
+        width = longest if self.padding == "longest" else self.max_length or 0
+        return -(-width // self.multiple) * self.multiple if self.multiple else width
 
 
 def options_of(given: CallOptions) -> Options:
     """The options of a call, with the defaults of those that were not given."""
     refuse_unknown(set(given) - set(Options._fields), Options._fields)
     options = Options(**cast(dict[str, Any], given))
-    check_flags(options)
+    check(options)
     return options
 
 
-def check_flags(options: Options) -> None:
-    """Refuse a flag that is neither True nor False."""
-    if {type(getattr(options, name)) for name in _FLAGS} <= _FLAG_TYPES:
-        return
-    for name in _FLAGS:
-        value = getattr(options, name)
-        if not isinstance(value, (bool, np.bool_, NoneType)):
-            raise UsageError(f"{name}={value!r} is neither True nor False: type {name}=True, or leave it out.")
+def check(options: Options) -> None:
+    """Raise an error for an option that has an unknown value."""
+    if not {type(getattr(options, name)) for name in _FLAGS} <= _FLAG_TYPES:
+        _check_flags(options)
+    choice("padding", options.padding, PADDINGS)
+    choice("truncation", options.truncation, TRUNCATIONS)
+    _check_numbers(options)
+    if options.padding_side is not None:
+        _check_side(options.padding_side)
 
 
 def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
-    """An error where there is a name that no option has."""
+    """Raise an error for the first unknown name."""
     for name in unknown:
         near = f" Type {RETIRED[name]} instead." if name in RETIRED else did_you_mean(name, known)
         raise UsageError(f"There is no argument {name!r}.{near}")
 
 
+@lru_cache(1024, typed=True)
 def shape_of(
-    options: Options, model_max_length: int, padding_side: Side, can_pad: bool, say: Callable[[str, str], None]
+    padding: Any,
+    truncation: Any,
+    max_length: int | None,
+    multiple: int | None,
+    side: Side,
+    model_max_length: int,
+    can_pad: bool,
 ) -> Shape:
-    """What `padding`, `truncation`, `max_length` and the rest ask for together.
+    """What checked options ask for together.
 
-    `say(kind, sentence)` warns, once for each kind.
+    >>> shape_of(True, True, None, None, "right", 512, can_pad=True)[:3]
+    ('longest', 'longest_first', 512)
     """
-    padding = choice("padding", options.padding, PADDINGS)
-    truncation = choice("truncation", options.truncation, TRUNCATIONS)
-    max_length, multiple = options.max_length, options.pad_to_multiple_of
-    _check_numbers(max_length, options.stride, multiple)
+    pads, cuts = PADDINGS[getattr(padding, "value", padding)], TRUNCATIONS[getattr(truncation, "value", truncation)]
+    warning = None
     if max_length is not None and max_length > MOST:
-        if padding == "max_length":
+        if pads == "max_length":
             raise UsageError(f"Rows cannot be padded to {max_length} tokens: type an integer such as max_length=128.")
         max_length = MOST
-    if max_length is not None and truncation is None:
-        truncation = _implied_truncation(options, padding, say)
-    elif max_length is None and (padding == "max_length" or truncation is not None):
+    if max_length is not None and cuts is None:
+        if padding is False and truncation is None:  # only a max_length without anything beside it cuts
+            cuts, warning = "longest_first", _CUTS
+        elif pads == "longest":
+            warning = _IDLE
+    elif max_length is None and (pads == "max_length" or cuts is not None):
         max_length = model_max_length
-    if padding is not None and not can_pad:
+    if pads is not None and not can_pad:
         raise UsageError('There is no padding token: type tokenizer.pad_token = "[PAD]", or leave padding out.')
-    if padding and truncation and multiple and max_length is not None and max_length % multiple:
+    if pads and cuts:
+        _check_multiple(max_length, multiple)
+    return Shape(pads, cuts, max_length, multiple or 0, side, warning)
+
+
+_CUTS = (
+    "implied truncation",
+    "The call has a max_length and no truncation, and texts are cut: type truncation=True to say so.",
+)
+_IDLE = (
+    "idle max_length",
+    'max_length does nothing beside padding=True without truncation: type truncation=True, or padding="max_length".',
+)
+
+
+def _check_multiple(max_length: int | None, multiple: int | None) -> None:
+    if multiple and max_length is not None and max_length % multiple:
         raise UsageError(
             f"Rows are cut to max_length={max_length} and padded to a multiple of {multiple}, which {max_length} is not: "
             f"type max_length={max_length // multiple * multiple or multiple}."
         )
-    return Shape(padding, truncation, max_length, multiple or 0, _side(options.padding_side) or padding_side)
-
-
-def width_of(shape: Shape, longest: int) -> int:
-    """How wide rows are, the longest of which has `longest` tokens; 0 where there is no padding."""
-    if shape.padding is None:
-        return 0
-    width = longest if shape.padding == "longest" else shape.max_length or 0
-    return -(-width // shape.multiple) * shape.multiple if shape.multiple else width
-
-
-def _implied_truncation(options: Options, padding: Padding | None, say: Callable[[str, str], None]) -> Strategy | None:
-    """What a `max_length` means without a truncation: only when nothing at all is said, it cuts."""
-    if padding is None and options.padding is False and options.truncation is None:
-        say(
-            "implied truncation",
-            "max_length came without truncation, and texts are cut: type truncation=True to say so.",
-        )
-        return "longest_first"
-    if padding == "longest":
-        say(
-            "idle max_length",
-            "max_length does nothing beside padding=True without truncation: type truncation=True to cut, or "
-            'padding="max_length" to pad up to it.',
-        )
-    return None
 
 
 def choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
-    """What a value means, or an error that lists those that mean something."""
+    """What a value means, or an error that lists the accepted ones."""
     value = getattr(value, "value", value)  # an enumeration such as transformers' PaddingStrategy
     if value.__class__ in (bool, str, None.__class__) and value in choices:
         return choices[value]
@@ -196,8 +205,16 @@ def choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
     raise UsageError(f"{name}={value!r} is none of {', '.join(map(repr, known))}.{near}")
 
 
-def _check_numbers(max_length: object, stride: object, multiple: object) -> None:
-    for name, value in (("max_length", max_length), ("stride", stride), ("pad_to_multiple_of", multiple)):
+def _check_flags(options: Options) -> None:
+    for name in _FLAGS:
+        value = getattr(options, name)
+        if not isinstance(value, (bool, np.bool_, NoneType)):
+            raise UsageError(f"{name}={value!r} is neither True nor False: type {name}=True, or leave it out.")
+
+
+def _check_numbers(options: Options) -> None:
+    for name in ("max_length", "stride", "pad_to_multiple_of"):
+        value = getattr(options, name)
         if value is None and name != "stride":
             continue
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
@@ -206,7 +223,6 @@ def _check_numbers(max_length: object, stride: object, multiple: object) -> None
             raise UsageError(f"{name}={value} is more than any text has tokens: type an integer such as {name}=128.")
 
 
-def _side(side: Any) -> Side | None:
-    if side is not None and not (isinstance(side, str) and side in ("left", "right")):
+def _check_side(side: object) -> None:
+    if not (isinstance(side, str) and side in ("left", "right")):
         raise UsageError(f'padding_side={side!r} is no side: type "right" or "left".')
-    return cast("Side | None", side)

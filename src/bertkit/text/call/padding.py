@@ -1,4 +1,4 @@
-"""Padding of columns that exist already, as collators of data loaders ask for it."""
+"""Padding of columns that exist already: what the collator of a data loader calls."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bertkit.errors import UsageError
-from bertkit.text.call.options import Shape, width_of
+from bertkit.text.call.encoder import Encoder
+from bertkit.text.call.options import Options, Shape, check
+from bertkit.text.call.rows import shape_for
 from bertkit.text.call.tensors import is_tensor
 
 Columns = dict[str, Any]
 
 
-class Filling(NamedTuple):
-    """What stands at places of padding."""
+class _Filling(NamedTuple):
+    """The value of each column in padding."""
 
     input_ids: int
     token_type_ids: int = 0
@@ -21,14 +23,27 @@ class Filling(NamedTuple):
     special_tokens_mask: int = 1
 
 
-def columns_of(encoded: Any) -> tuple[Columns, str | None]:
+def pad_columns(encoder: Encoder, encoded: Any, options: Options, mask: bool) -> tuple[Columns, str | None]:
+    """Columns, or a list of examples, padded as the options say, and the kind of their tensors.
+
+    `mask`: with an attention_mask.
+    """
+    columns, kind = _columns_of(encoded)
+    check(options)
+    shape = shape_for(encoder, options)
+    return _pad_columns(columns, shape, _Filling(encoder.pad_id), mask), options.return_tensors or kind
+
+
+def _columns_of(encoded: Any) -> tuple[Columns, str | None]:
     """One dictionary of lists from a dictionary or a list of them, and the kind of tensors that it had."""
     if isinstance(encoded, (list, tuple)) and encoded and isinstance(encoded[0], Mapping):
         encoded = _collected(encoded)
     if not isinstance(encoded, Mapping) or "input_ids" not in encoded:
-        came = f"the columns {', '.join(encoded)}" if isinstance(encoded, Mapping) else f"a {type(encoded).__name__}"
+        received = (
+            f"the columns {', '.join(encoded)}" if isinstance(encoded, Mapping) else f"a {type(encoded).__name__}"
+        )
         raise UsageError(
-            f"pad takes what the tokenizer returned, a dictionary with input_ids or a list of such, and {came} came: type "
+            f"pad takes what the tokenizer returned, a dictionary with input_ids or a list of such, not {received}: type "
             "tokenizer.pad([tokenizer(text) for text in texts])."
         )
     kind = _kind(encoded["input_ids"])
@@ -40,23 +55,25 @@ def _collected(examples: Sequence[Any]) -> Columns:
     names = list(examples[0])
     for number, example in enumerate(examples):
         if not isinstance(example, Mapping) or set(example) != set(names):
-            came = f"has the columns {', '.join(example)}" if isinstance(example, Mapping) else f"is {example!r:.60}"
+            received = (
+                f"has the columns {', '.join(example)}" if isinstance(example, Mapping) else f"is {example!r:.60}"
+            )
             raise UsageError(
-                f"Example {number} {came}, and example 0 has {', '.join(names)}: give all of them the same."
+                f"Example {number} {received}, and example 0 has {', '.join(names)}: give all of them the same."
             )
     return {name: [example[name] for example in examples] for name in names}
 
 
-def pad_columns(columns: Columns, shape: Shape, filling: Filling, mask: bool) -> Columns:
+def _pad_columns(columns: Columns, shape: Shape, filling: _Filling, mask: bool) -> Columns:
     """The columns with their rows padded as `shape` says; `mask`: with an attention_mask."""
     rows = columns["input_ids"]
     if len(rows) and not isinstance(rows[0], (list, tuple)):
-        single = pad_columns({name: [column] for name, column in columns.items()}, shape, filling, mask)
+        single = _pad_columns({name: [column] for name, column in columns.items()}, shape, filling, mask)
         return {name: column[0] for name, column in single.items()}
     _check_lengths(columns, filling)
     if mask and "attention_mask" not in columns:
         columns = {**columns, "attention_mask": [[1] * len(row) for row in rows]}
-    width = width_of(shape, max((len(row) for row in rows), default=0))
+    width = shape.width(max((len(row) for row in rows), default=0))
     fills = filling._asdict()
     return {
         name: [_padded(row, fills[name], width, shape.side) for row in column] if name in fills else column
@@ -64,7 +81,7 @@ def pad_columns(columns: Columns, shape: Shape, filling: Filling, mask: bool) ->
     }
 
 
-def _check_lengths(columns: Columns, filling: Filling) -> None:
+def _check_lengths(columns: Columns, filling: _Filling) -> None:
     """Each column has as many rows as input_ids, and each row of what is padded as many tokens."""
     rows = columns["input_ids"]
     for name, column in columns.items():

@@ -1,212 +1,93 @@
-"""Pieces -> rows -> columns, for a whole batch at a time.
+"""Inputs -> rows: the pieces of each text, and the place of every token in one flat buffer, for a whole batch at a time.
 
-A *plan* says which pieces of which text make a row. Without truncation a row is a text, with it the row ends (or, on the
-left side, begins) where the model's length is used up, and with windows a long text becomes several rows. For
-`max_length=6` and `stride=1`, which is how many pieces neighbours share, the seven pieces of a text give two rows:
-
-    pieces                a b c d e f g
-    rows            [CLS] a b c d [SEP]
-                          [CLS] d e f g [SEP]
-
-A *layout* gives every row its place in one flat buffer, padding included, so that each column (ids, types, masks) is
-written by a few assignments for all rows together, whether the result becomes a matrix or lists of different lengths.
-Shapes: N texts, R rows, T pieces, S places of the buffer.
+Padding has its places too, so that each column (ids, types, masks) is written by a few assignments for all rows together,
+whether the result becomes a matrix or lists of different lengths. Shapes: N texts, R rows, T pieces, S places.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.errors import UsageError
-from bertkit.text.wordpiece.pieces import Pieces
+from bertkit.text.call.cutting import Cut, Ints, Rows, Spans, cut_rows
+from bertkit.text.call.encoder import Encoder, Frame, HasEncoder
+from bertkit.text.call.encoding import Encoding, Offset
+from bertkit.text.call.inputs import Given
+from bertkit.text.call.options import Options, Shape, shape_of
+from bertkit.text.tokens import Tokens
+from bertkit.text.wordpiece.pieces import Details, Engine, Located, Pieces
 
 Item = TypeVar("Item")
-Ints = NDArray[np.int64]
 Index = Ints | slice
-Strategy = Literal["longest_first", "only_first", "only_second"]
-Side = Literal["left", "right"]
+
+_NO_FRAMES = {True: Frame(second_type=0), False: Frame()}  # by slow, whose types are 0 where no special tokens are
 
 
-class Frame(NamedTuple):
-    """The ids of the special tokens around a row: before + A + after, for a pair before + A + between + B + after."""
+class Call(NamedTuple):
+    """A call: its inputs as pieces, and what is asked for."""
 
-    before: tuple[int, ...] = ()
-    between: tuple[int, ...] = ()
-    after: tuple[int, ...] = ()
-    second_type: int = 1  # of B and what follows it
-
-    @property
-    def size(self) -> int:
-        """How many special tokens a row has."""
-        return len(self.before) + len(self.between) + len(self.after)
-
-
-class Cut(NamedTuple):
-    """How rows that are too long are cut."""
-
-    strategy: Strategy
-    room: int  # pieces in a row
-    side: Side = "right"
-    windows: bool = False  # what is cut off becomes further rows
-    stride: int = 0  # pieces that neighbouring windows share
-    odd_to_first: bool = False  # when halves of an odd room are left, the first text has the larger one
+    encoder: Encoder
+    given: Given
+    options: Options
+    shape: Shape
+    frame: Frame
+    slow: bool  # what overflows is returned as the slow tokenizer returns it
+    windows: bool  # what overflows becomes further rows
+    first: Pieces
+    second: Pieces | None
+    locate: tuple[Callable[[], Located], ...]  # for each side
 
 
-class Spans(NamedTuple):
-    """A range of pieces for each row."""
-
-    starts: Ints  # [R]
-    lengths: Ints  # [R]
-
-    def numbers(self) -> Index:
-        """The numbers of all pieces, row after row."""
-        return ranges(self.starts, self.lengths)
+def encodings(tokenizer: HasEncoder, given: Given, options: Options) -> Encodings:
+    """Inputs -> rows with all that is known of their tokens. What overflows becomes further rows, for either class."""
+    return arrange(prepare(tokenizer.encoder, given, options, slow=False))
 
 
-class Rows(NamedTuple):
-    """Which pieces make which row. `whole` says that the rows are the texts, uncut and in order."""
-
-    texts: Ints  # [R], the number of the text of each row
-    first: Spans
-    second: Spans | None
-    whole: bool
-
-
-def ranges(starts: Ints, lengths: Ints) -> Index:
-    """The numbers of `[start, start + length)` for every row, one range after the other.
-
-    >>> ranges(np.array([0, 10]), np.array([3, 2]))
-    array([ 0,  1,  2, 10, 11])
-    """
-    if len(starts) == 1:
-        return slice(int(starts[0]), int(starts[0] + lengths[0]))
-    ends = np.cumsum(lengths)
-    index = np.repeat(starts - ends + lengths, lengths)
-    index += np.arange(len(index))
-    return index
+def prepare(encoder: Encoder, given: Given, options: Options, slow: bool) -> Call:
+    """The pieces of the inputs, and what the options ask for."""
+    files = encoder.files
+    shape = shape_for(encoder, options)
+    split = options.split_special_tokens
+    engine = encoder.plain_engine if (files.split_special_tokens if split is None else split) else encoder.engine
+    pair = given.second is not None
+    frame = encoder.frames[pair] if options.add_special_tokens else _NO_FRAMES[slow]
+    windows = options.return_overflowing_tokens and not slow
+    first, locate = _pieces(encoder, engine, given.first, given.kind, options.return_offsets_mapping)
+    if given.second is None:
+        return Call(encoder, given, options, shape, frame, slow, windows, first, None, (locate,))
+    second, also = _pieces(encoder, engine, given.second, given.kind, options.return_offsets_mapping)
+    return Call(encoder, given, options, shape, frame, slow, windows, first, second, (locate, also))
 
 
-def plan(first: Pieces, second: Pieces | None, cut: Cut | None) -> Rows:
-    """The rows of a batch of texts, or of pairs of texts."""
-    spans, others = _whole(first), None if second is None else _whole(second)
-    texts = np.arange(len(first.ends))
-    if cut is None:
-        return Rows(texts, spans, others, whole=True)
-    total = spans.lengths if others is None else spans.lengths + others.lengths
-    if len(total) == 0 or int(total.max()) <= cut.room:
-        return Rows(texts, spans, others, whole=True)
-    keep = _kept(spans.lengths, None if others is None else others.lengths, cut)
-    if cut.windows:
-        return _windows(spans, others, keep, cut)
-    spans = _shortened(spans, keep[0], cut.side)
-    if others is not None:
-        others = _shortened(others, keep[1], cut.side)
-    return Rows(texts, spans, others, whole=False)
-
-
-def _whole(pieces: Pieces) -> Spans:
-    starts = np.zeros_like(pieces.ends)
-    starts[1:] = pieces.ends[:-1]
-    return Spans(starts, pieces.ends - starts)
-
-
-def _shortened(spans: Spans, keep: Ints, side: Side) -> Spans:
-    return Spans(spans.starts if side == "right" else spans.starts + spans.lengths - keep, keep)
-
-
-def _kept(first: Ints, second: Ints | None, cut: Cut) -> tuple[Ints, Ints]:
-    """How many pieces of the first and of the second texts a row has room for."""
-    nothing = np.zeros_like(first) if second is None else second
-    if cut.room == 0:
-        return np.zeros_like(first), np.zeros_like(first)
-    excess = np.maximum(first + nothing - cut.room, 0)
-    if cut.strategy == "longest_first":
-        return _longest_first(first, nothing, excess, cut) if second is not None else (first - excess, nothing)
-    chosen = first if cut.strategy == "only_first" else nothing
-    if np.any((excess > 0) & (chosen <= excess)):
-        raise UsageError(_too_short(cut, second is not None, excess, chosen))
-    return (first - excess, nothing) if cut.strategy == "only_first" else (first, nothing - excess)
-
-
-def _longest_first(first: Ints, second: Ints, excess: Ints, cut: Cut) -> tuple[Ints, Ints]:
-    """Cut the longer text down to the shorter one, then both evenly."""
-    shorter = np.minimum(first, second)
-    longer = np.maximum(shorter, cut.room - shorter)
-    halves = shorter + longer > cut.room
-    low, high = cut.room // 2, cut.room - cut.room // 2
-    is_longer = first > second
-    kept_first = np.where(
-        halves, np.where(is_longer | cut.odd_to_first, high, low), np.where(is_longer, longer, shorter)
+def shape_for(encoder: Encoder, options: Options) -> Shape:
+    """What checked options ask of a tokenizer, with a warning where they are not clear."""
+    files = encoder.files
+    shape = shape_of(
+        options.padding,
+        options.truncation,
+        options.max_length,
+        options.pad_to_multiple_of,
+        options.padding_side or files.padding_side,
+        files.model_max_length,
+        "pad_token" in files.special,
     )
-    kept_first = np.where(excess > 0, kept_first, first)
-    return kept_first, np.where(excess > 0, cut.room - kept_first, second)
+    if shape.warning is not None and options.verbose:
+        encoder.warn(*shape.warning)
+    return shape
 
 
-def _too_short(cut: Cut, pair: bool, excess: Ints, chosen: Ints) -> str:
-    if cut.strategy == "only_second" and not pair:
-        return (
-            f'truncation="only_second" cuts the second of two texts, and a single text came that is {excess.max()} tokens '
-            "too long: type truncation=True, or pass text_pair as well."
-        )
-    row = int(np.argmax(excess - chosen))
-    which, other = ("first", "only_second") if cut.strategy == "only_first" else ("second", "only_first")
-    instead = f'truncation=True, truncation="{other}" or a larger max_length' if pair else "a larger max_length"
-    return (
-        f'truncation="{cut.strategy}" would have to take {excess[row]} tokens from a {which} text of {chosen[row]} (number '
-        f"{row} of the batch), which would leave nothing of it: type {instead}."
-    )
-
-
-def _windows(first: Spans, second: Spans | None, keep: tuple[Ints, Ints], cut: Cut) -> Rows:
-    """Every window of the first text with every one of the second, in the order of the `tokenizers` library."""
-    counts = _window_counts(first.lengths, keep[0], cut)
-    others = np.ones_like(counts) if second is None else _window_counts(second.lengths, keep[1], cut)
-    rows = counts * others
-    texts = np.repeat(np.arange(len(rows)), rows)
-    number = np.arange(len(texts)) - np.repeat(np.cumsum(rows) - rows, rows)  # [R], of the row among those of its text
-    # First comes (0, 0), then the later windows of A, each with all of B, and last the first of A with the rest of B.
-    later = (counts - 1) * others
-    a, b = np.divmod(number - 1 + others[texts], others[texts])
-    tail = number > later[texts]
-    a = np.where(tail | (number == 0), 0, a)
-    b = np.where(tail, number - later[texts], np.where(number == 0, 0, b))
-    spans = _window(first, keep[0], texts, a, cut)
-    return Rows(texts, spans, None if second is None else _window(second, keep[1], texts, b, cut), whole=False)
-
-
-def _window_counts(lengths: Ints, keep: Ints, cut: Cut) -> Ints:
-    """How many windows each text has."""
-    cut_off = lengths - keep
-    narrow = (cut_off > 0) & (keep <= cut.stride)
-    if np.any(narrow):
-        room = int(keep[narrow].min())
-        if room == 0:
-            raise UsageError(
-                "max_length leaves a text no place beside the special tokens and the other text, so that windows of it "
-                "cannot be: type a larger max_length."
-            )
-        raise UsageError(
-            f"stride={cut.stride} is how many tokens neighbouring windows share, and a window has only {room} tokens of "
-            f"the text: type stride={room - 1} or less, or a larger max_length."
-        )
-    later: Ints = -(-cut_off // np.maximum(keep - cut.stride, 1))
-    return 1 + np.maximum(later, 0)
-
-
-def _window(spans: Spans, keep: Ints, texts: Ints, number: Ints, cut: Cut) -> Spans:
-    """The window of a given number of the text of each row."""
-    lengths, keep = spans.lengths[texts], keep[texts]
-    before = number * (keep - cut.stride)  # the pieces that this window has left behind
-    if cut.side == "right":
-        return Spans(spans.starts[texts] + before, np.minimum(keep, lengths - before))
-    stop = lengths - before
-    start = np.maximum(stop - keep, 0)
-    return Spans(spans.starts[texts] + start, stop - start)
+def arrange(call: Call) -> Encodings:
+    """The rows in their places."""
+    layout = _lay_out(_rows(call), call.frame, call.shape)
+    ids = layout.ids(call.first, call.second, call.encoder.pad_id if layout.padded else 0)
+    ends = (call.first.ends,) if call.second is None else (call.first.ends, call.second.ends)
+    return Encodings(layout, ids, call.encoder.tokens.names, call.locate, ends)
 
 
 @dataclass(frozen=True)
@@ -218,11 +99,8 @@ class Layout:
     starts: Ints  # [R], the place of the first token of a row
     lengths: Ints  # [R], its tokens
     widths: Ints  # [R], its places, padding included
-
-    @property
-    def size(self) -> int:
-        """The number of places."""
-        return int(self.widths.sum())
+    size: int  # the number of places, S
+    padded: bool  # whether there is padding
 
     @cached_property
     def width(self) -> int | None:
@@ -231,11 +109,6 @@ class Layout:
             return 0
         widest = int(self.widths.max())
         return widest if int(self.widths.min()) == widest else None
-
-    @cached_property
-    def padded(self) -> bool:
-        """Whether there is padding."""
-        return bool((self.widths > self.lengths).any())
 
     @cached_property
     def first(self) -> Index:
@@ -265,9 +138,9 @@ class Layout:
         """A number of each piece at the place of the piece, and `fill` elsewhere, flat [S]."""
         rows = self.rows
         out = np.full(self.size, fill)
-        out[self.first] = first if rows.whole else first[rows.first.numbers()]
+        out[self.first] = first if rows.whole else first[ranges(*rows.first)]
         if rows.second is not None and second is not None:
-            out[self.second] = second if rows.whole else second[rows.second.numbers()]
+            out[self.second] = second if rows.whole else second[ranges(*rows.second)]
         return out
 
     def types(self) -> Ints:
@@ -303,30 +176,188 @@ class Layout:
         return column.reshape(len(self.widths), self.width)
 
     def lists(self, column: Ints) -> list[list[int]]:
-        """A flat column as a list a row."""
-        if len(self.widths) == 1:
-            return [column.tolist()]
-        if self.width is not None:
-            return self.matrix(column).tolist()  # type: ignore[no-any-return]
-        return self.parts(column.tolist())
+        """A flat column as a list for each row."""
+        if self.width is None:
+            return self.parts(column.tolist())
+        return column.reshape(len(self.widths), self.width).tolist()
 
     def parts(self, flat: list[Item]) -> list[list[Item]]:
-        """A flat list as a list a row."""
+        """A flat list as a list for each row."""
         ends = np.cumsum(self.widths).tolist()
         return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def row_lengths(rows: Rows, frame: Frame) -> Ints:
-    """How many tokens each row has [R]."""
+@dataclass
+class Encodings(Sequence[Encoding]):
+    """The rows of a result, each made when it is asked for."""
+
+    layout: Layout
+    ids: Ints  # flat, as laid out
+    names: Callable[[list[int]], list[str]]
+    locate: tuple[Callable[[], Located], ...]  # for each side; it takes time, and is only called when somebody asks
+    ends: tuple[Ints, ...]  # for each side, where the pieces of each text end
+    _rows: dict[int, Encoding] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.layout.widths)
+
+    @overload
+    def __getitem__(self, item: int) -> Encoding: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[Encoding]: ...
+    def __getitem__(self, item: int | slice) -> Encoding | list[Encoding]:
+        if isinstance(item, slice):
+            return [self[row] for row in range(*item.indices(len(self)))]
+        row = range(len(self))[item]
+        if row not in self._rows:
+            self._rows[row] = self._made(row)
+        return self._rows[row]
+
+    def _made(self, row: int) -> Encoding:
+        end = int(self._ends[row])
+        start = end - int(self.layout.widths[row])
+        ids, types, attention, special = (column[start:end].tolist() for column in (self.ids, *self._columns))
+        text = int(self.layout.rows.texts[row])
+        spans = tuple((at[row], length[row], piece[row]) for at, length, piece in self._spans)
+        sources = tuple(partial(self._details, side, text) for side in range(len(self.locate)))
+        return Encoding(ids, types, attention, special, spans, self.names, sources)
+
+    def __iter__(self) -> Iterator[Encoding]:
+        return (self[row] for row in range(len(self)))
+
+    def _details(self, side: int, text: int) -> Details:
+        return self._located[side].details(text)
+
+    @cached_property
+    def _located(self) -> list[Located]:
+        return [locate() for locate in self.locate]
+
+    def places(self) -> tuple[Ints, Ints]:
+        """Where in its text each token begins and ends, flat; 0 for special tokens and padding."""
+        first, second = self._located[0], self._located[1] if len(self.locate) > 1 else None
+        starts = self.layout.spread(first.starts, None if second is None else second.starts)
+        return starts, self.layout.spread(first.ends, None if second is None else second.ends)
+
+    def offsets(self) -> list[list[Offset]]:
+        """The offsets of every row."""
+        starts, ends = self.places()
+        return self.layout.parts(list(zip(starts.tolist(), ends.tolist(), strict=True)))
+
+    @cached_property
+    def _columns(self) -> tuple[Ints, Ints, Ints]:
+        return self.layout.types(), self.layout.attention(), self.layout.special()
+
+    @cached_property
+    def _ends(self) -> Ints:
+        return np.cumsum(self.layout.widths)
+
+    @cached_property
+    def _spans(self) -> list[tuple[list[int], list[int], list[int]]]:
+        """For each side what `Encoding.spans` says of every row."""
+        layout = self.layout
+        at = layout.starts - (self._ends - layout.widths) + len(layout.frame.before)
+        table = []
+        for side, ends in zip((layout.rows.first, layout.rows.second), self.ends, strict=False):
+            assert side is not None
+            starts = np.concatenate([[0], ends[:-1]])[layout.rows.texts] if len(ends) else ends
+            table.append((at.tolist(), side.lengths.tolist(), (side.starts - starts).tolist()))
+            at = at + side.lengths + len(layout.frame.between)
+        return table
+
+    def __reduce__(self) -> tuple[type[list[Encoding]], tuple[list[Encoding]]]:
+        """A list of rows, which needs no tokenizer where it is read back."""
+        return list, ([self[row] for row in range(len(self))],)
+
+
+def ranges(starts: Ints, lengths: Ints) -> Index:
+    """The numbers of `[start, start + length)` for every row, one range after the other.
+
+    >>> ranges(np.array([0, 10]), np.array([3, 2]))
+    array([ 0,  1,  2, 10, 11])
+    """
+    if len(starts) == 1:
+        return slice(int(starts[0]), int(starts[0] + lengths[0]))
+    ends = np.cumsum(lengths)
+    index = np.repeat(starts - ends + lengths, lengths)
+    index += np.arange(len(index))
+    return index
+
+
+def _pieces(
+    encoder: Encoder, engine: Engine, batch: Sequence[Any], kind: str, located: bool
+) -> tuple[Pieces, Callable[[], Located]]:
+    """The pieces of the first or the second texts, and what tells where they come from."""
+    if kind == "ids":
+        return _pieces_of_ids(encoder.tokens, batch), _nowhere
+    texts = list(batch)  # the caller's list may change before the second look
+    locate = partial(engine.locate if kind == "texts" else engine.locate_words, texts)
+    if located:
+        known = locate()
+        return known.pieces, lambda: known
+    return (engine.encode(texts) if kind == "texts" else engine.encode_words(texts)), locate
+
+
+def _pieces_of_ids(tokens: Tokens, batch: Sequence[Any]) -> Pieces:
+    ids = [tokens.ids_of(row) if len(row) and isinstance(row[0], str) else row for row in batch]
+    ends = np.cumsum([len(row) for row in ids], dtype=np.int64)
+    return Pieces(np.array([item for row in ids for item in row], np.int32), ends)
+
+
+def _nowhere() -> Located:
+    raise UsageError("The input is ids, which have no characters: leave return_offsets_mapping out, or pass text.")
+
+
+def _rows(call: Call) -> Rows:
+    """The pieces of each row: those of a text, or of a pair, unless they are too many."""
+    first = whole_texts(call.first)
+    second = None if call.second is None else whole_texts(call.second)
+    cut = _cut(call)
+    if cut is not None:
+        total = first.lengths if second is None else first.lengths + second.lengths
+        if len(total) and int(total.max()) > cut.room:
+            return cut_rows(first, second, cut)
+    return Rows(np.arange(len(first.lengths)), first, second, whole=True)
+
+
+def whole_texts(pieces: Pieces) -> Spans:
+    """All pieces of each text."""
+    starts = np.zeros_like(pieces.ends)
+    starts[1:] = pieces.ends[:-1]
+    return Spans(starts, pieces.ends - starts)
+
+
+def _cut(call: Call) -> Cut | None:
+    shape, size = call.shape, call.frame.size
+    if shape.truncation is None or shape.max_length is None:
+        return None
+    room = shape.max_length - size
+    if room < 0:
+        raise UsageError(
+            f"max_length={shape.max_length} has no place for the {size} special tokens: type a larger one, or "
+            "add_special_tokens=False."
+        )
+    stride = call.options.stride
+    if call.windows and stride >= room > 0:
+        raise UsageError(
+            f"stride={stride} is how many tokens neighbouring windows share, and a window has {room} of the text: type "
+            f"stride={room // 2}, or a larger max_length."
+        )
+    side = call.encoder.files.truncation_side
+    return Cut(shape.truncation, room, side, call.windows, stride, odd_to_first=call.slow)
+
+
+def _lay_out(rows: Rows, frame: Frame, shape: Shape) -> Layout:
+    """Give every row its place."""
     lengths = rows.first.lengths + frame.size
-    return lengths if rows.second is None else lengths + rows.second.lengths
-
-
-def lay_out(rows: Rows, frame: Frame, lengths: Ints, width: int, side: Side) -> Layout:
-    """Give every row its place. Rows are padded to `width`, those that are longer keep their length."""
-    widths = np.maximum(lengths, width) if width else lengths
-    starts = np.cumsum(widths) - (widths if side == "right" else lengths)
-    return Layout(rows, frame, starts, lengths, widths)
+    if rows.second is not None:
+        lengths = lengths + rows.second.lengths
+    widths = lengths
+    if shape.padding is not None and len(lengths):
+        widths = np.maximum(lengths, shape.width(int(lengths.max())))  # a row that is longer keeps its length
+    ends = np.cumsum(widths)
+    starts = ends - (widths if shape.side == "right" else lengths)
+    size = int(ends[-1]) if len(ends) else 0
+    return Layout(rows, frame, starts, lengths, widths, size, padded=size > int(lengths.sum()))
 
 
 def _put(out: Ints, at: Ints, tokens: tuple[int, ...]) -> Ints:

@@ -1,11 +1,13 @@
-"""What a tokenizer is, as its files say it: where files and tokenizers meet."""
+"""What a tokenizer is: what its files say."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
+from bertkit.hub import Place
 from bertkit.text.files.template import Template
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 from bertkit.text.wordpiece.characters import Rules
@@ -13,10 +15,10 @@ from bertkit.text.wordpiece.characters import Rules
 Side = Literal["left", "right"]
 
 DEFAULT_LENGTH = 512
-"""The longest input where no file tells of one: BERT's."""
+"""The longest input by default: BERT's."""
 
 USUAL_COLUMNS = ["input_ids", "token_type_ids", "attention_mask"]
-"""What a call returns where no file tells of it."""
+"""What a call returns by default."""
 
 SPECIAL = {
     "unk_token": "[UNK]",
@@ -36,6 +38,17 @@ def special_tokens() -> dict[str, AddedToken]:
     return {name: AddedToken(content, special=True) for name, content in SPECIAL.items()}
 
 
+class Found(NamedTuple):
+    """The JSON files of a place, by name."""
+
+    place: Place
+    paths: Mapping[str, Path]
+    texts: Mapping[str, str]
+    objects: Mapping[str, dict[str, Any]]
+    settings: Mapping[str, Any]  # of tokenizer_config.json and the arguments of the call
+    overrides: Mapping[str, Any]  # the latter alone
+
+
 @dataclass
 class TokenizerFiles:
     """All that the files of a tokenizer say."""
@@ -43,11 +56,11 @@ class TokenizerFiles:
     vocabulary: Vocabulary
     rules: Rules = field(default_factory=Rules)
     special: dict[str, AddedToken] = field(default_factory=special_tokens)  # by attribute, such as "cls_token"
-    additional: list[AddedToken] = field(default_factory=list)  # additionalspecial_tokens
+    additional: list[AddedToken] = field(default_factory=list)  # additional_special_tokens
     added: dict[int, AddedToken] = field(default_factory=dict)  # by id: the special tokens, and those of add_tokens
     do_basic_tokenize: bool = True  # False: the slow tokenizer only splits at blanks
     never_split: tuple[str, ...] = ()  # words that the slow tokenizer leaves alone
-    model_max_length: int | None = None  # None: not told
+    model_max_length: int = DEFAULT_LENGTH
     padding_side: Side = "right"
     truncation_side: Side = "right"
     model_input_names: list[str] = field(default_factory=lambda: list(USUAL_COLUMNS))
@@ -64,11 +77,6 @@ class TokenizerFiles:
     extra: dict[str, Any] = field(
         default_factory=dict
     )  # keys of tokenizer_config.json that no field is for, kept on saving
-
-    @property
-    def longest_word(self) -> int:
-        """Characters of the longest word that is not unknown: Google's own limit is twice that of the others."""
-        return 200 if self.rules.compat == "google" and self.max_chars == 100 else self.max_chars
 
     @property
     def lowers_added(self) -> bool:

@@ -1,222 +1,152 @@
-"""The files of a tokenizer <-> its description.
+"""The files of a tokenizer -> its description.
 
-A tokenizer is in any of `tokenizer.json`, `vocab.txt`, `tokenizer_config.json`, `special_tokens_map.json` and
-`added_tokens.json`, as long as one of the first two is there. Where they disagree:
-
-- The vocabulary is that of tokenizer.json for `BertTokenizerFast`, and that of vocab.txt for `BertTokenizer`.
-- The arguments of a call go before tokenizer_config.json, and its do_lower_case, strip_accents and
-  tokenize_chinese_chars go before tokenizer.json, by their defaults, too. Only where there is no
-  tokenizer_config.json does tokenizer.json say how text is normalized.
-- special_tokens_map.json and added_tokens.json count only where tokenizer_config.json has no added_tokens_decoder.
-- In `BertTokenizer` an added token has the id that the files say, in `BertTokenizerFast` the next free one.
-- `model_max_length` is that of tokenizer_config.json, else max_position_embeddings of config.json, else 512.
+The files of a plain BERT, as bertkit and transformers write them, are read here: a `tokenizer_config.json`, and a
+`tokenizer.json` in which only the vocabulary, the special tokens and how text is normalized differ. All others are read by
+general.py, which gives the same description where both can.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Collection
-from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryFile
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
-from bertkit.disk import whole_file
-from bertkit.errors import TokenizerError, UsageError
+from bertkit.errors import TokenizerError
 from bertkit.hub import Place, parse_object, read_text
-from bertkit.text.files import additions, settings, tokenizer_json
-from bertkit.text.files.description import DEFAULT_LENGTH
-from bertkit.text.files.description import TokenizerFiles as TokenizerFiles
-from bertkit.text.files.settings import Settings
-from bertkit.text.files.template import bert_template
-from bertkit.text.vocabulary import AddedToken, Vocabulary, missing_unk
-from bertkit.text.wordpiece.characters import Rules
-from bertkit.text.wordpiece.unicode import Compat
-
-BERT = ("BertTokenizer", "BertTokenizerFast")
-"""What `tokenizer_class` is in a file of BERT's."""
-
-ANY = (None, "PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
-"""What it may be where the model is a BERT. Any other is accepted where its tokenizer.json is a plain BERT one."""
+from bertkit.text.files.description import DEFAULT_LENGTH, SPECIAL, Found, TokenizerFiles
+from bertkit.text.files.general import describe
+from bertkit.text.files.settings import LONGEST, apply, check_arguments, max_length
+from bertkit.text.vocabulary import FLAGS, Vocabulary, read_token
+from bertkit.text.wordpiece.steps import Rules
 
 MOST_BYTES_OF_JSON = 256 * 2**20
 
-_NOTHING: Settings = MappingProxyType({})
+_NAMES = ("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json")
+_FIELDS = {"id", "content", *FLAGS}  # of an added token
+_NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
-def read_files(place: Place, *, fast: bool = True, overrides: Settings = _NOTHING) -> TokenizerFiles:
+def read_files(place: Place, *, fast: bool = True, overrides: Mapping[str, Any] = _NO_SETTINGS) -> TokenizerFiles:
     """The tokenizer at a place, as the fast or the slow class reads its files.
 
     `overrides` are settings that go before those of the files, such as `{"do_lower_case": False}`.
     """
-    settings.check_arguments(overrides)
-    config = _object(place, "tokenizer_config.json")
-    merged = {**config, **overrides}
-    parsed = _parsed(place)
-    _check_class(config.get("tokenizer_class"), place, plain=parsed is not None and parsed.foreign is None)
-    of_json = parsed is not None and (fast or _find(place, "vocab.txt") is None)
-    files = parsed if parsed is not None and of_json else _from_lines(place, parsed)
-    if _find(place, "tokenizer_config.json"):
-        files.rules = Rules(clean=files.rules.clean or not fast)
-    files.rules = replace(files.rules, compat="fast" if fast else "slow")
-    files.clean_up = not (fast and of_json)  # as transformers: the decoder of tokenizer.json cleans up by itself
-    settings.apply(files, merged, place.where)
-    tokens_map, added = (_object(place, name) for name in ("special_tokens_map.json", "added_tokens.json"))
-    additions.apply(files, additions.Sources(merged, overrides, tokens_map, added, place.where), fast)
-    _settle(files, place, of_json)
-    files.model_max_length = settings.max_length(merged, place.where) or _positions(place)
+    if overrides:
+        check_arguments(overrides)
+    found = _find(place, overrides)
+    files = (_read_plain(found) if fast else None) or describe(found, fast)
+    files.model_max_length = max_length(found.settings, place.where) or _positions(found)
+    files.prefix = overrides.get("wordpieces_prefix") or files.prefix
     return files
 
 
-def write_files(
-    directory: str | os.PathLike[str],
-    files: TokenizerFiles,
-    prefix: str = "",
-    *,
-    own: Collection[Compat] = ("fast", "slow"),
-) -> list[Path]:
-    """Write all the files that a tokenizer can be read from, and return their paths.
+def _find(place: Place, overrides: Mapping[str, Any]) -> Found:
+    """The JSON files of a place. A user who named a file wants that one and no other beside config.json."""
+    if place.file is None:
+        paths = {name: path for name in _NAMES if (path := place.find(name))}
+    else:
+        paths = {"tokenizer.json": place.file} if place.file.suffix == ".json" else {}
+    if config := place.find("config.json"):
+        paths["config.json"] = config
+    texts = {name: read_text(path, MOST_BYTES_OF_JSON, TokenizerError) for name, path in paths.items()}
+    objects = {name: parse_object(text, str(paths[name]), TokenizerError) for name, text in texts.items()}
+    settings = {**objects.get("tokenizer_config.json", {}), **overrides}
+    return Found(place, paths, texts, objects, settings, overrides)
 
-    A folder that does not exist is made. `prefix` goes before each name, with a "-" in between. `own` are the values of
-    `compat` that need not be written, as the class that will read the files has them itself.
+
+def _positions(found: Found) -> int:
+    """The longest input of the model."""
+    value = found.objects.get("config.json", {}).get("max_position_embeddings")
+    return value if type(value) is int and 0 < value <= LONGEST else DEFAULT_LENGTH
+
+
+def _read_plain(found: Found) -> TokenizerFiles | None:
+    """The description in plain files, None where they are not plain."""
+    whole = found.objects.get("tokenizer.json", {})
+    model, normalizer = whole.get("model"), whole.get("normalizer")
+    names = {name: found.settings.get(name, content) for name, content in SPECIAL.items()}
+    if not _is_plain_model(model, names) or not _is_plain_normalizer(normalizer):
+        return None
+    ids, cls, sep = model["vocab"], names["cls_token"], names["sep_token"]
+    sections = plain_sections((cls, ids.get(cls)), (sep, ids.get(sep)))
+    if any(whole.get(name) != section for name, section in sections.items()) or not _is_plain_config(found, names):
+        return None
+    tokens = whole.get("added_tokens")
+    if not isinstance(tokens, list) or not all(_is_plain_token(token, ids, names) for token in tokens):
+        return None
+    where = str(found.paths["tokenizer.json"])
+    added = {token["id"]: read_token(token, where) for token in sorted(tokens, key=lambda token: int(token["id"]))}
+    by_content = {token.content: token for token in added.values()}
+    if not by_content.keys() >= set(names.values()):
+        return None
+    special = {name: by_content[content] for name, content in names.items()}
+    vocabulary = Vocabulary.from_ids(ids, where)
+    files = TokenizerFiles(vocabulary, Rules(), special, added=added, unk=model["unk_token"], clean_up=False)
+    apply(files, found.settings, found.place.where)
+    return files
+
+
+def plain_sections(cls: tuple[str, int | None], sep: tuple[str, int | None]) -> dict[str, Any]:
+    """The sections that a plain `tokenizer.json` has, from the tokens around a text and their ids.
+
+    >>> plain_sections(("[CLS]", 2), ("[SEP]", 3))["post_processor"]["single"][0]
+    {'SpecialToken': {'id': '[CLS]', 'type_id': 0}}
     """
-    check_folder(directory)
-    Path(directory).mkdir(parents=True, exist_ok=True)
-    texts = {
-        "tokenizer_config.json": _sorted_json(settings.compose(files, own)),
-        "special_tokens_map.json": _sorted_json(_tokens_map(files)),
-        "tokenizer.json": tokenizer_json.compose(files),
+    start, end = ({"SpecialToken": {"id": token, "type_id": 0}} for token, _ in (cls, sep))
+    single = [start, {"Sequence": {"id": "A", "type_id": 0}}, end]
+    pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": sep[0], "type_id": 1}}]
+    tokens = {token: {"id": token, "ids": [index], "tokens": [token]} for token, index in (cls, sep)}
+    return {
+        "truncation": None,
+        "padding": None,
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
     }
-    extra = {token.content: index for index, token in files.added.items() if index >= len(files.vocabulary.tokens)}
-    if extra:
-        texts["added_tokens.json"] = _sorted_json(extra)
-    start = f"{prefix}-" if prefix else ""
-    paths = {Path(directory) / f"{start}{name}": text for name, text in texts.items()}
-    for path, text in paths.items():
-        with whole_file(path) as file:
-            file.write(text.encode())
-    if files.foreign is not None:  # of which a list of pieces is a part, that the slow class would take for the whole
-        return list(paths)
-    vocabulary = Path(directory) / f"{start}vocab.txt"
-    files.vocabulary.write(vocabulary)
-    return [*paths, vocabulary]
 
 
-def check_folder(directory: str | os.PathLike[str]) -> None:
-    """An error where a folder cannot be written to. One that does not exist is made, and taken away again."""
-    folder = Path(directory)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{directory} is a file, not a directory: choose another name.")
-    made = [part for part in (folder, *folder.parents) if not part.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"{directory} cannot be written to ({error.strerror}): choose another directory.") from error
-    finally:
-        for part in made:
-            with suppress(OSError):
-                part.rmdir()
+def _is_plain_model(model: Any, names: Mapping[str, Any]) -> TypeGuard[dict[str, Any]]:
+    """Whether the model is WordPiece as usual, and its vocabulary has the special tokens, of which each is a string."""
+    if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
+        return False
+    usual = {"type": "WordPiece", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+    tokens = [model.get("unk_token"), *names.values()]
+    return (model | usual) == model and all(isinstance(token, str) and token in model["vocab"] for token in tokens)
 
 
-def _sorted_json(value: object) -> str:
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+def _is_plain_normalizer(normalizer: Any) -> bool:
+    """Whether the settings of tokenizer_config.json, which go before the normalizer, are all that it could say."""
+    if not isinstance(normalizer, dict) or normalizer.get("strip_accents") not in (True, False, None):
+        return False
+    flags = (normalizer.get("lowercase"), normalizer.get("handle_chinese_chars"))
+    usual = normalizer.get("type") == "BertNormalizer" and normalizer.get("clean_text") is True
+    return usual and all(isinstance(flag, bool) for flag in flags)
 
 
-def _tokens_map(files: TokenizerFiles) -> dict[str, Any]:
-    """special_tokens_map.json: a token is a string, or an object where it has flags of its own."""
-    values: dict[str, Any] = {name: _mapped(token) for name, token in files.special.items()}
-    if files.additional:
-        values["additional_special_tokens"] = [_mapped(token) for token in files.additional]
-    return values
+def _is_plain_config(found: Found, names: Mapping[str, Any]) -> bool:
+    """Whether the other files name no token beside those in tokenizer.json."""
+    settings = found.settings
+    if "tokenizer_config.json" not in found.objects or any(settings.get(name) for name in _FURTHER_TOKENS):
+        return False
+    decoder = settings.get("added_tokens_decoder")
+    if decoder is None:
+        return (
+            not found.objects.get("added_tokens.json") and found.objects.get("special_tokens_map.json", names) == names
+        )
+    tokens = found.objects["tokenizer.json"].get("added_tokens")
+    return isinstance(tokens, list) and decoder == {str(token.get("id")): _without_id(token) for token in tokens}
 
 
-def _mapped(token: AddedToken) -> str | dict[str, Any]:
-    if token == AddedToken(token.content, special=True):
-        return token.content
-    return {name: value for name, value in token.to_dict().items() if name != "special"}
+_FURTHER_TOKENS = ("bos_token", "eos_token", "additional_special_tokens", "extra_special_tokens")
 
 
-# Reading, step by step.
+def _without_id(token: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in token.items() if name != "id"}
 
 
-def _find(place: Place, name: str) -> Path | None:
-    """The path of a file of this kind. A user who named a file wants that one and no other of its kind."""
-    kind = "tokenizer.json" if place.file and place.file.suffix == ".json" else "vocab.txt"
-    if place.file is not None:
-        return place.file if name == kind else None
-    return place.find(name)
-
-
-def _object(place: Place, name: str) -> dict[str, Any]:
-    path = _find(place, name)
-    return {} if path is None else parse_object(_text(path), str(path), TokenizerError)
-
-
-def _parsed(place: Place) -> TokenizerFiles | None:
-    """What tokenizer.json says."""
-    path = _find(place, "tokenizer.json")
-    return None if path is None else tokenizer_json.parse(_text(path), str(path))
-
-
-def _from_lines(place: Place, parsed: TokenizerFiles | None) -> TokenizerFiles:
-    """What vocab.txt says, under the rules and the added tokens of tokenizer.json."""
-    files = TokenizerFiles(
-        Vocabulary.from_file(_find(place, "vocab.txt") or place.fetch("tokenizer.json", "vocab.txt"))
-    )
-    if parsed is not None:
-        files.rules, files.added = parsed.rules, parsed.added
-    return files
-
-
-def _check_class(name: object, place: Place, plain: bool) -> None:
-    """Refuse the tokenizer of another model, unless its `tokenizer.json` is that of a BERT."""
-    model = _model(place).get("model_type")
-    if plain or name in BERT or (name in ANY and model in (None, "bert")):
-        return
-    is_of = f"belongs to a model of type {model!r:.80}" if name in ANY else f"has a {name!r:.80}"
-    raise TokenizerError(
-        f"The tokenizer of {place.where} {is_of}, and bertkit is BERT alone: it reads a BertTokenizer, "
-        "and others whose tokenizer.json is that of a BERT."
-    )
-
-
-def _settle(files: TokenizerFiles, place: Place, of_json: bool) -> None:
-    """What only all files together tell: the unknown token, and whether a text is surrounded as BERT does it."""
-    path = _find(place, "tokenizer.json")
-    if path is None or not of_json:
-        files.unk = files.special["unk_token"].content
-        if files.unk not in files.vocabulary:
-            raise missing_unk(files.unk, place.where)
-        return
-    if files.template is None:
-        raise TokenizerError(f"{path} has a post_processor that is not understood.")
-    if files.template != bert_template(*(_id(files, name) for name in ("cls_token", "sep_token"))):
-        files.foreign = _text(path)
-    if files.foreign is None:
-        files.template = None
-
-
-def _id(files: TokenizerFiles, name: str) -> int:
-    index = files.id_of(files.special[name].content)
-    assert index is not None  # every special token that the vocabulary lacks was added
-    return index
-
-
-def _model(place: Place) -> dict[str, Any]:
-    """The configuration of the model beside the tokenizer."""
-    path = place.find("config.json")
-    return {} if path is None else parse_object(_text(path), str(path), TokenizerError)
-
-
-def _positions(place: Place) -> int:
-    value = _model(place).get("max_position_embeddings")
-    return value if type(value) is int and 0 < value <= settings.LONGEST else DEFAULT_LENGTH
-
-
-def _text(path: Path) -> str:
-    return read_text(path, MOST_BYTES_OF_JSON, TokenizerError)
+def _is_plain_token(token: Any, ids: Mapping[str, int], names: Mapping[str, Any]) -> bool:
+    """Whether an added token is one of the vocabulary, with its id there."""
+    if not isinstance(token, dict) or token.keys() != _FIELDS or not isinstance(token["content"], str):
+        return False
+    is_special = token["special"] is True or token["content"] not in names.values()
+    return is_special and bool(token["content"]) and ids.get(token["content"]) == token["id"]

@@ -77,25 +77,6 @@ def _id(value: object) -> int:
     return check_id(value, "A special token")
 
 
-def write_template(cls: tuple[str, int | None], sep: tuple[str, int | None]) -> dict[str, Any]:
-    """BERT's own template as the post-processor of a `tokenizer.json`, from the two tokens and their ids."""
-    single = [_special(cls[0], 0), _sequence("A", 0), _special(sep[0], 0)]
-    return {
-        "type": "TemplateProcessing",
-        "single": single,
-        "pair": [*single, _sequence("B", 1), _special(sep[0], 1)],
-        "special_tokens": {token: {"id": token, "ids": [index], "tokens": [token]} for token, index in (cls, sep)},
-    }
-
-
-def _special(token: str, type_id: int) -> dict[str, Any]:
-    return {"SpecialToken": {"id": token, "type_id": type_id}}
-
-
-def _sequence(name: str, type_id: int) -> dict[str, Any]:
-    return {"Sequence": {"id": name, "type_id": type_id}}
-
-
 def steps_of(part: object, key: str) -> list[dict[str, Any]] | None:
     """A part of the pipeline as the steps of a sequence: none for null. None for what cannot be a part.
 

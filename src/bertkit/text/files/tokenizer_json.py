@@ -1,4 +1,4 @@
-"""`tokenizer.json`, the file of the `tokenizers` library, to and from a tokenizer's description.
+"""Any `tokenizer.json`, the file of the `tokenizers` library, -> a tokenizer's description.
 
 A plain BERT file is understood here. In any other one only the special tokens around a text are, and the rest is left to
 the library: its text goes into `TokenizerFiles.foreign`.
@@ -6,15 +6,13 @@ the library: its text goes into `TokenizerFiles.foreign`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.errors import TokenizerError
-from bertkit.hub import parse_object
 from bertkit.text.files.description import TokenizerFiles
 from bertkit.text.files.sections import read_section
-from bertkit.text.files.template import read_template, steps_of, write_template
+from bertkit.text.files.template import read_template, steps_of
 from bertkit.text.vocabulary import AddedToken, Vocabulary, check_id, missing_unk, read_token
 from bertkit.text.wordpiece.characters import Rules
 
@@ -24,13 +22,12 @@ if TYPE_CHECKING:
 _AS_IT_IS = Rules(lowercase=False, strip_accents=False, chinese=False, clean=False)
 
 
-def parse(text: str, where: str) -> TokenizerFiles:
-    """The description in the text of a `tokenizer.json`. `where` names the file in the errors.
+def parse(whole: Mapping[str, Any], text: str, where: str) -> TokenizerFiles:
+    """The description in a `tokenizer.json`, of which `whole` is the object and `text` the text.
 
-    `template` is what the file says, None where it is not understood. The special tokens and the rest of
-    the description are not told by this file.
+    `template` is None where the file's is not understood. The special tokens and other fields are in other files. `where`
+    names the file in the errors.
     """
-    whole = parse_object(text, where, TokenizerError)
     rules, decoder = _rules(whole.get("normalizer")), _decoder(whole.get("decoder"))
     model = _word_piece(whole.get("model"), where)
     plain = model and rules and decoder and decoder.prefix == model.prefix and _splits_as_bert(whole)
@@ -136,52 +133,3 @@ def backend_from(text: str, where: str) -> Tokenizer:
         return Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing more special
         raise TokenizerError(f"{where} is not understood by the tokenizers library: {error}.") from error
-
-
-# Composing.
-
-
-def compose(files: TokenizerFiles) -> str:
-    """The text of a `tokenizer.json`, as the `tokenizers` library writes it."""
-    whole = _plain(files) if files.foreign is None else json.loads(files.foreign)
-    whole["added_tokens"] = [{"id": index} | token.to_dict() for index, token in sorted(files.added.items())]
-    if _type(whole.get("normalizer")) == "BertNormalizer":
-        whole["normalizer"] = _normalizer(files.rules)
-    return json.dumps(whole, indent=2, ensure_ascii=False)
-
-
-def _type(part: object) -> object:
-    return part.get("type") if isinstance(part, dict) else None
-
-
-def _plain(files: TokenizerFiles) -> dict[str, Any]:
-    around = [
-        (token, files.id_of(token)) for token in (files.special[name].content for name in ("cls_token", "sep_token"))
-    ]
-    return {
-        "version": "1.0",
-        "truncation": files.truncation,
-        "padding": files.padding,
-        "added_tokens": [],
-        "normalizer": _normalizer(files.rules),
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": write_template(*around),
-        "decoder": {"type": "WordPiece", "prefix": files.prefix, "cleanup": files.decoder_clean_up},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": files.unk,
-            "continuing_subword_prefix": files.prefix,
-            "max_input_chars_per_word": files.max_chars,
-            "vocab": dict(sorted(files.vocabulary.ids.items(), key=lambda item: item[1])),
-        },
-    }
-
-
-def _normalizer(rules: Rules) -> dict[str, Any]:
-    return {
-        "type": "BertNormalizer",
-        "clean_text": rules.clean,
-        "handle_chinese_chars": rules.chinese,
-        "strip_accents": rules.strip_accents,
-        "lowercase": rules.lowercase,
-    }

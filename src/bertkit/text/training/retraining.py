@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from bertkit.errors import UsageError
 from bertkit.text.files.description import TokenizerFiles
-from bertkit.text.special import added_token
 from bertkit.text.training.vocabulary import rules_for, train_vocabulary
-from bertkit.text.vocabulary import AddedToken, Vocabulary
+from bertkit.text.vocabulary import AddedToken, Vocabulary, as_token
 
 Corpus = Iterable[str] | Iterable[Iterable[str]]
 
@@ -35,7 +34,7 @@ def retrain(
     if files.foreign is not None:
         raise UsageError("This tokenizer is not a plain BERT one: train a new one with bertkit train-tokenizer.")
     names = dict(special_tokens_map or {})
-    new = [added_token(token, special=True) for token in new_special_tokens]
+    new = [as_token(token, special=True) for token in new_special_tokens]
     kept = [_renamed(token, names) for _, token in sorted(files.added.items()) if token.special]
     special = list({token.content: token for token in [*kept, *new]}.values())
     rules, texts = rules_for(_texts(corpus), files.rules)
@@ -68,8 +67,8 @@ def _renamed(token: AddedToken, names: Mapping[str, str]) -> AddedToken:
 def _texts(corpus: Corpus) -> Iterator[str]:
     """The texts of a corpus of texts, or of batches of texts."""
     if isinstance(corpus, (str, bytes)) or not isinstance(corpus, Iterable):
-        came = "one text" if isinstance(corpus, str) else repr(corpus)[:80]
-        raise UsageError(f"A corpus is an iterable of texts, not {came}: type [text], or a generator of texts.")
+        received = "one text" if isinstance(corpus, str) else repr(corpus)[:80]
+        raise UsageError(f"A corpus is an iterable of texts, not {received}: type [text], or a generator of texts.")
     for number, item in enumerate(corpus):
         for text in item if isinstance(item, Iterable) and not isinstance(item, (str, bytes)) else [item]:
             if not isinstance(text, str):

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bertkit.text.files.description import TokenizerFiles
-from bertkit.text.files.tokenizer_json import backend_from, compose
 from bertkit.text.surrogates import refuse_halves, refuse_halves_of_batch
 from bertkit.text.wordpiece.pieces import Located, Pieces
 
@@ -55,11 +53,6 @@ class RustEngine:
         refuse_halves_of_batch(texts)
         words = [list(text) for text in texts]
         return _located(self.backend.encode_batch(words, is_pretokenized=True, add_special_tokens=False))
-
-
-def to_backend(files: TokenizerFiles) -> Tokenizer:
-    """The `tokenizers.Tokenizer` of a description; its changes do not reach the description."""
-    return backend_from(compose(files), "The tokenizer")
 
 
 def _pieces(encodings: Sequence[Encoding]) -> Pieces:

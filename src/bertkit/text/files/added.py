@@ -1,46 +1,35 @@
-"""The special and the added tokens, out of the four files that may tell of them."""
+"""The special and the added tokens, out of the four files that may have them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from bertkit.errors import TokenizerError
-from bertkit.text.files.description import ATTRIBUTES, SPECIAL, TokenizerFiles
-from bertkit.text.files.settings import Settings
+from bertkit.text.files.description import ATTRIBUTES, SPECIAL, Found, TokenizerFiles
 from bertkit.text.vocabulary import AddedToken, check_id, check_ids, give_ids, read_token
 
 _OPTIONAL = ("bos_token", "eos_token", "pad_token", "mask_token")
 
 
-class Sources(NamedTuple):
-    """What the files say about added tokens."""
-
-    settings: Settings  # tokenizer_config.json and the arguments of the call
-    overrides: Settings  # the latter alone
-    tokens_map: Mapping[str, Any]  # special_tokens_map.json
-    added: Mapping[str, Any]  # added_tokens.json: content -> id
-    where: str
-
-
-def apply(files: TokenizerFiles, sources: Sources, fast: bool) -> None:
+def apply(files: TokenizerFiles, found: Found, fast: bool) -> None:
     """Set `special`, `additional` and `added`, which so far has what tokenizer.json says."""
-    decoder = sources.settings.get("added_tokens_decoder")
-    named = dict(sources.settings) if decoder is not None else _with_map(sources)
-    special = {name: _named(name, named, sources.where) for name in ATTRIBUTES}
-    additional = _additional(named, sources.where)
+    decoder = found.settings.get("added_tokens_decoder")
+    named = dict(found.settings) if decoder is not None else _with_map(found)
+    special = {name: _named(name, named, found.place.where) for name in ATTRIBUTES}
+    additional = _additional(named, found.place.where)
     contents = {token.content for token in [*special.values(), *additional] if token}
     if decoder is not None:
-        given = _decoder(decoder, sources.where)
+        given = _decoder(decoder, found.place.where)
     else:
-        given = _encoder(sources.added, contents, sources.where) | files.added
-    given = {index: token for index, token in sorted(given.items(), key=_index) if token.content}
+        given = _encoder(found.objects.get("added_tokens.json", {}), contents, found.place.where) | files.added
+    given = {index: token for index, token in sorted(given.items(), key=lambda item: item[0]) if token.content}
     files.added = _in_order(files, given, contents) if fast else given
     there = {token.content for token in files.added.values()}
     missing = [token for token in [*special.values(), *additional] if token and token.content not in there]
     give_ids(missing, files.vocabulary, files.added)
-    files.added = dict(sorted(files.added.items(), key=_index))
+    files.added = dict(sorted(files.added.items(), key=lambda item: item[0]))
     flags = {token.content: token for token in files.added.values()}
     files.special = {name: flags[token.content] for name, token in special.items() if token}
     files.additional = [flags[token.content] for token in additional]
@@ -60,18 +49,14 @@ def _in_order(files: TokenizerFiles, given: Mapping[int, AddedToken], special: s
     return added
 
 
-def _index(item: tuple[int, AddedToken]) -> int:
-    return item[0]
-
-
-def _with_map(sources: Sources) -> dict[str, Any]:
+def _with_map(found: Found) -> dict[str, Any]:
     """The settings under special_tokens_map.json, which older files kept for it."""
-    named = dict(sources.settings)
-    for name, value in sources.tokens_map.items():
-        if sources.overrides.get(name):
+    named = dict(found.settings)
+    for name, value in found.objects.get("special_tokens_map.json", {}).items():
+        if found.overrides.get(name):
             continue
         if name == "additional_special_tokens":
-            value = [*_list(named.get(name), name, sources.where), *_list(value, name, sources.where)]
+            value = [*_list(named.get(name), name, found.place.where), *_list(value, name, found.place.where)]
         named[name] = {**value, "special": True} if isinstance(value, dict) else value
     return named
 
