@@ -58,7 +58,7 @@ def encode(encoder: Encoder, given: Given, options: Options, slow: bool, batch_a
     """Inputs -> columns. `slow`: overflow as the slow tokenizer returns it."""
     kind = None if options.return_tensors is None else tensor_kind(options.return_tensors)
     call = prepare(encoder, given, options, slow)
-    if batch_axis and _is_one_plain_row(call):
+    if batch_axis and not given.batched and _is_one_plain_row(call):
         return Columns(_one_row(call, kind), partial(arrange, call), 1)
     encodings = arrange(call)
     layout = encodings.layout
@@ -93,7 +93,7 @@ def check_length(encoder: Encoder, longest: int, verbose: bool) -> None:
 def _is_one_plain_row(call: Call) -> bool:
     """Whether the input is one text that needs no cutting, and only the three usual columns are wanted."""
     given, options, shape = call.given, call.options, call.shape
-    if given.batched or given.kind != "texts" or call.second is not None:
+    if given.kind != "texts" or call.second is not None:
         return False
     if options.return_overflowing_tokens or options.return_special_tokens_mask:
         return False

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from bertkit.errors import UsageError
 from bertkit.text.files.description import TokenizerFiles
-from bertkit.text.files.template import Part, bert_template
+from bertkit.text.files.template import Part
 from bertkit.text.tokens import Tokens
 from bertkit.text.vocabulary import AddedToken
 from bertkit.text.wordpiece.engine import OwnEngine
@@ -72,12 +72,12 @@ class Encoder:
     def frames(self) -> tuple[Frame, Frame]:
         """The special tokens around one text, and around two."""
         template = self.files.template
-        if template is None:
-            cls, sep = self.tokens.special_id("cls_token"), self.tokens.special_id("sep_token")
-            if cls is None or sep is None:
-                raise UsageError('cls_token and sep_token stand around a text: type tokenizer.cls_token = "[CLS]".')
-            template = bert_template(cls, sep)
-        return _frame(template.single), _frame(template.pair)
+        if template is not None:
+            return _frame(template.single), _frame(template.pair)
+        cls, sep = self.tokens.special_id("cls_token"), self.tokens.special_id("sep_token")
+        if cls is None or sep is None:
+            raise UsageError('cls_token and sep_token stand around a text: type tokenizer.cls_token = "[CLS]".')
+        return Frame((cls,), (), (sep,)), Frame((cls,), (sep,), (sep,))
 
     @cached_property
     def pad_id(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from operator import is_
 from types import NoneType
 from typing import Any, Literal, NamedTuple, TypedDict, cast
 
@@ -126,9 +127,12 @@ def check(options: Options) -> None:
     """Raise an error for an option that has an unknown value."""
     if not {type(getattr(options, name)) for name in _FLAGS} <= _FLAG_TYPES:
         _check_flags(options)
-    choice("padding", options.padding, PADDINGS)
-    choice("truncation", options.truncation, TRUNCATIONS)
-    _check_numbers(options)
+    if type(options.padding) is not bool:
+        choice("padding", options.padding, PADDINGS)
+    if type(options.truncation) is not bool:
+        choice("truncation", options.truncation, TRUNCATIONS)
+    if not all(map(is_, (options.max_length, options.stride, options.pad_to_multiple_of), (None, 0, None))):
+        _check_numbers(options)
     if options.padding_side is not None:
         _check_side(options.padding_side)
 

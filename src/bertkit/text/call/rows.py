@@ -128,10 +128,13 @@ class Layout:
     def ids(self, first: Pieces, second: Pieces | None, pad: int) -> Ints:
         """The column `input_ids`, flat [S]."""
         out = self.spread(first.ids, None if second is None else second.ids, pad)
-        at = _put(out, self.starts, self.frame.before) + self.rows.first.lengths
+        frame, ends = self.frame, self.starts + self.lengths
+        runs = [(frame.before, self.starts), (frame.after, ends - len(frame.after))]
         if self.rows.second is not None:
-            at = _put(out, at, self.frame.between) + self.rows.second.lengths
-        _put(out, at, self.frame.after)
+            runs.append((frame.between, self._second_starts - len(frame.between)))
+        for tokens, at in runs:
+            for place, token in enumerate(tokens):
+                out[at + place] = token
         return out
 
     def spread(self, first: NDArray[np.int32], second: NDArray[np.int32] | None, fill: int = 0) -> Ints:
@@ -358,10 +361,3 @@ def _lay_out(rows: Rows, frame: Frame, shape: Shape) -> Layout:
     starts = ends - (widths if shape.side == "right" else lengths)
     size = int(ends[-1]) if len(ends) else 0
     return Layout(rows, frame, starts, lengths, widths, size, padded=size > int(lengths.sum()))
-
-
-def _put(out: Ints, at: Ints, tokens: tuple[int, ...]) -> Ints:
-    for token in tokens:
-        out[at] = token
-        at = at + 1
-    return at

@@ -17,7 +17,6 @@ from bertkit.text.files.description import DEFAULT_LENGTH, SPECIAL, Found, Token
 from bertkit.text.files.general import describe
 from bertkit.text.files.settings import LONGEST, apply, check_arguments, max_length
 from bertkit.text.vocabulary import FLAGS, Vocabulary, read_token
-from bertkit.text.wordpiece.steps import Rules
 
 MOST_BYTES_OF_JSON = 256 * 2**20
 
@@ -63,25 +62,28 @@ def _positions(found: Found) -> int:
 def _read_plain(found: Found) -> TokenizerFiles | None:
     """The description in plain files, None where they are not plain."""
     whole = found.objects.get("tokenizer.json", {})
-    model, normalizer = whole.get("model"), whole.get("normalizer")
+    model, tokens = whole.get("model"), whole.get("added_tokens")
     names = {name: found.settings.get(name, content) for name, content in SPECIAL.items()}
-    if not _is_plain_model(model, names) or not _is_plain_normalizer(normalizer):
+    if not _is_plain_model(model, names) or not _is_plain_normalizer(whole.get("normalizer")):
         return None
     ids, cls, sep = model["vocab"], names["cls_token"], names["sep_token"]
-    sections = plain_sections((cls, ids.get(cls)), (sep, ids.get(sep)))
-    if any(whole.get(name) != section for name, section in sections.items()) or not _is_plain_config(found, names):
+    sections = plain_sections((cls, ids[cls]), (sep, ids[sep]))
+    if any(whole.get(name) != section for name, section in sections.items()):
         return None
-    tokens = whole.get("added_tokens")
     if not isinstance(tokens, list) or not all(_is_plain_token(token, ids, names) for token in tokens):
+        return None
+    if not _is_plain_config(found, names, tokens):
         return None
     where = str(found.paths["tokenizer.json"])
     added = {token["id"]: read_token(token, where) for token in sorted(tokens, key=lambda token: int(token["id"]))}
     by_content = {token.content: token for token in added.values()}
-    if not by_content.keys() >= set(names.values()):
-        return None
-    special = {name: by_content[content] for name, content in names.items()}
-    vocabulary = Vocabulary.from_ids(ids, where)
-    files = TokenizerFiles(vocabulary, Rules(), special, added=added, unk=model["unk_token"], clean_up=False)
+    files = TokenizerFiles(
+        Vocabulary.from_ids(ids, where),
+        special={name: by_content[content] for name, content in names.items()},
+        added=added,
+        unk=model["unk_token"],
+        clean_up=False,  # the decoder of tokenizer.json cleans up by itself
+    )
     apply(files, found.settings, found.place.where)
     return files
 
@@ -123,30 +125,25 @@ def _is_plain_normalizer(normalizer: Any) -> bool:
     return usual and all(isinstance(flag, bool) for flag in flags)
 
 
-def _is_plain_config(found: Found, names: Mapping[str, Any]) -> bool:
-    """Whether the other files name no token beside those in tokenizer.json."""
-    settings = found.settings
-    if "tokenizer_config.json" not in found.objects or any(settings.get(name) for name in _FURTHER_TOKENS):
-        return False
-    decoder = settings.get("added_tokens_decoder")
-    if decoder is None:
-        return (
-            not found.objects.get("added_tokens.json") and found.objects.get("special_tokens_map.json", names) == names
-        )
-    tokens = found.objects["tokenizer.json"].get("added_tokens")
-    return isinstance(tokens, list) and decoder == {str(token.get("id")): _without_id(token) for token in tokens}
-
-
-_FURTHER_TOKENS = ("bos_token", "eos_token", "additional_special_tokens", "extra_special_tokens")
-
-
-def _without_id(token: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in token.items() if name != "id"}
-
-
 def _is_plain_token(token: Any, ids: Mapping[str, int], names: Mapping[str, Any]) -> bool:
     """Whether an added token is one of the vocabulary, with its id there."""
     if not isinstance(token, dict) or token.keys() != _FIELDS or not isinstance(token["content"], str):
         return False
     is_special = token["special"] is True or token["content"] not in names.values()
     return is_special and bool(token["content"]) and ids.get(token["content"]) == token["id"]
+
+
+def _is_plain_config(found: Found, names: Mapping[str, Any], tokens: list[dict[str, Any]]) -> bool:
+    """Whether the other files name the special tokens, and no token that tokenizer.json does not have."""
+    further = ("bos_token", "eos_token", "additional_special_tokens", "extra_special_tokens")
+    if "tokenizer_config.json" not in found.objects or any(found.settings.get(name) for name in further):
+        return False
+    if not {token["content"] for token in tokens} >= set(names.values()):
+        return False
+    decoder = found.settings.get("added_tokens_decoder")
+    if decoder is None:
+        return (
+            not found.objects.get("added_tokens.json") and found.objects.get("special_tokens_map.json", names) == names
+        )
+    by_id = {str(token["id"]): {name: token[name] for name in token if name != "id"} for token in tokens}
+    return bool(decoder == by_id)

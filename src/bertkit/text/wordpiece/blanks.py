@@ -16,6 +16,10 @@ class Blanks:
     ["Don't", 'panic!']
     """
 
+    def keeps(self, word: str) -> bool:
+        """No word has to be kept from being split: blanks alone split a text."""
+        return False
+
     def words(self, text: str) -> list[str]:
         """What stands between blanks."""
         refuse_halves(text)

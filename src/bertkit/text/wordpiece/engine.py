@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.text.surrogates import HALF, refuse_halves, said_of_which
+from bertkit.errors import UsageError
+from bertkit.text.surrogates import HALF, refuse_halves, which_has_half
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 from bertkit.text.wordpiece.blanks import Blanks
 from bertkit.text.wordpiece.characters import Normalizer, Rules
@@ -53,14 +55,12 @@ class OwnEngine:
         max_chars: int = 100,
         basic: bool = True,
     ) -> None:
-        normalizer = Normalizer(rules)
-        self._normalizer = normalizer if basic else Blanks()
-        self._basic = basic
+        self._rules, self._basic = rules, basic
         self._lowercase = rules.lowercase
         added = added or {}
         spellings = Spellings(rules, basic)
         unk_id = vocabulary.ids.get(unk, 0)
-        kept = [word for word in never_split if basic and normalizer.keeps(word)]
+        kept = [word for word in never_split if self._normalizer.keeps(word)]
         whole = {word: vocabulary.ids.get(word, unk_id) for word in kept}
         patterns = [spellings.of_tokens(added), spellings.of_words(whole)]
         self._finders = [Finder(some) for some in patterns if some]
@@ -73,13 +73,21 @@ class OwnEngine:
         self._ids_between_blanks: dict[str, list[int]] = {}
         self._between_blanks: dict[str, _Columns] = {}
 
+    @cached_property
+    def _normalizer(self) -> Normalizer | Blanks:
+        """Splits what is not plain into words. A plain text needs none."""
+        return Normalizer(self._rules) if self._basic else Blanks()
+
     def encode(self, texts: Sequence[str]) -> Pieces:
         """The ids of texts."""
         if len(texts) == 1:
             ids = self.ids(texts[0])
             return Pieces(np.array(ids, np.int32), np.array([len(ids)]))
-        with said_of_which(texts):
-            return _concatenated([self._encode_chunk(chunk) for chunk in _chunks(texts)])
+        try:
+            parts = [self._encode_chunk(chunk) for chunk in _chunks(texts)]
+        except UsageError as error:
+            raise which_has_half(texts, error) from None
+        return parts[0] if len(parts) == 1 else _concatenated(parts)
 
     def ids(self, text: str) -> list[int]:
         """The ids of one text: what stands between two blanks is looked up whole, and NumPy need not start."""
@@ -104,8 +112,10 @@ class OwnEngine:
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> Pieces:
         """The ids of texts that are lists of words."""
-        with said_of_which(texts):
+        try:
             return _grouped(self.encode([word for text in texts for word in text]), texts)
+        except UsageError as error:
+            raise which_has_half(texts, error) from None
 
     def _detailed(self, text: str) -> tuple[list[int], list[int], list[int], list[int]]:
         """The ids of a text, and its details."""
@@ -147,11 +157,13 @@ class OwnEngine:
 
     def locate(self, texts: Sequence[str]) -> Located:
         """The pieces of a batch and their details, as arrays: for plain ASCII all at once in NumPy."""
-        with said_of_which(texts):
+        try:
             if len(texts) == 1:
                 columns = [np.array(column, np.int32) for column in self._detailed(texts[0])]
                 return Located(Pieces(columns[0], np.array([len(columns[0])])), *columns[1:])
             parts = [self._locate_chunk(chunk) for chunk in _chunks(texts)]
+        except UsageError as error:
+            raise which_has_half(texts, error) from None
         pieces = _concatenated([part.pieces for part in parts])
         if not parts:
             return Located(pieces, *[np.empty(0, np.int32)] * 3)
@@ -159,8 +171,10 @@ class OwnEngine:
 
     def locate_words(self, texts: Sequence[Sequence[str]]) -> Located:
         """The same for texts that are lists of words: offsets are within each word, and `words` counts them."""
-        with said_of_which(texts):
+        try:
             pieces, starts, ends, _ = self.locate([word for text in texts for word in text])
+        except UsageError as error:
+            raise which_has_half(texts, error) from None
         numbers = np.fromiter(chain.from_iterable(range(len(text)) for text in texts), np.int32)
         return Located(_grouped(pieces, texts), starts, ends, np.repeat(numbers, np.diff(pieces.ends, prepend=0)))
 

@@ -68,7 +68,7 @@ class Spellings:
         return bool(token.special or token.normalized or self._is_lowered(token.content))
 
     def _pattern(self, token: AddedToken) -> str:
-        text = self._in_any_case(token.content) if self._is_lowered(token.content) else re.escape(token.content)
+        text = self._in_any_case(token.content) if self._lower else re.escape(token.content)
         if token.single_word:
             text = f"(?<!{self._inside}){text}(?!{self._inside})"
         return (r"\s*" if token.lstrip else "") + text + (r"\s*" if token.rstrip else "")
@@ -82,7 +82,9 @@ class Spellings:
         return capitals
 
     def _in_any_case(self, content: str) -> str:
-        """A pattern for all texts that are lowered to this one."""
+        """A pattern for all texts that are lowered to this one, or for this one alone where it has capitals."""
+        if not self._is_lowered(content):
+            return re.escape(content)
         pattern = "".join(map(self._char, content))
         for lowered, capitals in self._capitals.items():
             if len(lowered) > 1:  # İ becomes an i and a dot

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.errors import UsageError
-from bertkit.text.wordpiece.translation import Memo
 from bertkit.text.wordpiece.trie import Found, Trie
 
 MOST_WORDS = 2**17
@@ -70,7 +69,7 @@ class WordPiece:
         self._longest_word = longest_word
         self._longest_piece = max(map(len, ids))
         self._table = _Table(self.find)
-        self._few: Memo[str, list[int]] = Memo(lambda word: self.pieces(word)[0])
+        self._few: dict[str, list[int]] = {}
 
     def pieces(self, word: str) -> tuple[list[int], list[int]]:
         """The ids of the pieces of one word, and where each ends in it."""
@@ -119,9 +118,13 @@ class WordPiece:
     def ids_of(self, words: Sequence[str]) -> list[int]:
         """The ids of the pieces of a few words, without NumPy, which takes longer to start than they do."""
         few = self._few
+        if len(few) > MOST_WORDS // 2:
+            few.clear()
         ids: list[int] = []
         for word in words:
-            ids += few[word]
+            if (found := few.get(word)) is None:
+                found = few[word] = self.pieces(word)[0]
+            ids += found
         return ids
 
 
