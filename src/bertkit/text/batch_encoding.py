@@ -82,7 +82,7 @@ class BatchEncoding(_Dict):
         if isinstance(item, slice):
             return {name: column[item] for name, column in self.data.items()}
         raise KeyError(
-            f"{item!r} is no column ({', '.join(self.data)}), and rows are known only of what came from text."
+            f"{item!r} is no column ({', '.join(self.data)}), and rows are known only where the input was text."
         )
 
     def __getattr__(self, name: str) -> Any:

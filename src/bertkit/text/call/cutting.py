@@ -100,7 +100,7 @@ def _longest_first(first: Ints, second: Ints, excess: Ints, cut: Cut) -> tuple[I
 def _too_short(cut: Cut, pair: bool, excess: Ints, chosen: Ints) -> str:
     if cut.strategy == "only_second" and not pair:
         return (
-            f'truncation="only_second" cuts the second of two texts, and a single text came that is {excess.max()} tokens '
+            f'truncation="only_second" cuts the second of two texts, and the input is a single text, {excess.max()} tokens '
             "too long: type truncation=True, or pass text_pair as well."
         )
     row = int(np.argmax(excess - chosen))
@@ -151,7 +151,7 @@ def _window_counts(lengths: Ints, keep: Ints, cut: Cut) -> Ints:
 def _window(spans: Spans, keep: Ints, texts: Ints, number: Ints, cut: Cut) -> Spans:
     """The window of a given number of the text of each row."""
     lengths, keep = spans.lengths[texts], keep[texts]
-    before = number * (keep - cut.stride)  # the pieces that this window has left behind
+    before = number * (keep - cut.stride)  # the pieces before this window
     if cut.side == "right":
         return Spans(spans.starts[texts] + before, np.minimum(keep, lengths - before))
     stop = lengths - before

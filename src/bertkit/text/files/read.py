@@ -130,7 +130,8 @@ def _is_plain_token(token: Any, ids: Mapping[str, int], names: Mapping[str, Any]
     if not isinstance(token, dict) or token.keys() != _FIELDS or not isinstance(token["content"], str):
         return False
     is_special = token["special"] is True or token["content"] not in names.values()
-    return is_special and bool(token["content"]) and ids.get(token["content"]) == token["id"]
+    has_id = type(token["id"]) is int and ids.get(token["content"]) == token["id"]
+    return is_special and bool(token["content"]) and has_id
 
 
 def _is_plain_config(found: Found, names: Mapping[str, Any], tokens: list[dict[str, Any]]) -> bool:

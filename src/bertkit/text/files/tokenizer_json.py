@@ -73,7 +73,7 @@ def _word_piece(model: object, where: str) -> _Model | None:
         model.get("max_input_chars_per_word", 100),
     )
     if "type" not in model and "max_input_chars_per_word" not in model:
-        return None  # a file of the first versions, where models are told apart by their keys
+        return None  # a file of the first versions, where a model has no type but its keys
     if not isinstance(found.vocabulary, dict) or not isinstance(found.unk, str) or not isinstance(found.prefix, str):
         raise TokenizerError(f"{where} has a WordPiece model whose vocab, unk_token or prefix is of a wrong type.")
     if found.unk not in found.vocabulary:

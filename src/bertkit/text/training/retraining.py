@@ -28,7 +28,7 @@ def retrain(
     """The description of a tokenizer with a vocabulary trained on a corpus.
 
     Its special tokens are the first of the vocabulary, in the order of their ids, under the names that
-    `special_tokens_map` gives them, with `new_special_tokens` behind them. Accents are kept where taking them off would
+    `special_tokens_map` gives them, with `new_special_tokens` after them. Accents are kept where taking them off would
     tear letters apart, as in Korean.
     """
     if files.foreign is not None:

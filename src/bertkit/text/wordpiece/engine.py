@@ -203,15 +203,15 @@ class OwnEngine:
     def _locate_plain(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
         """Ids, starts, ends and words of plain texts, and how many pieces each has.
 
-        A word begins at a letter or digit behind something else, and at each punctuation mark.
+        A word begins at a letter or digit after something else, and at each punctuation mark.
         """
         joined = "\n".join(texts)
         kinds = _KINDS[np.frombuffer(joined.encode(), np.uint8)]
         letter, mark = kinds == _LETTER, kinds == _MARK
-        behind = np.concatenate([[False], letter[:-1]])
-        before = np.concatenate([letter[1:], [False]])
-        firsts = np.flatnonzero((letter & ~behind) | mark)
-        lasts = np.flatnonzero((letter & ~before) | mark)
+        is_after = np.concatenate([[False], letter[:-1]])
+        is_before = np.concatenate([letter[1:], [False]])
+        firsts = np.flatnonzero((letter & ~is_after) | mark)
+        lasts = np.flatnonzero((letter & ~is_before) | mark)
         lowered = joined.lower() if self._lowercase else joined
         split = self._wordpiece.split(
             [lowered[first : last + 1] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)]

@@ -27,14 +27,14 @@ Ints = NDArray[np.int64]
 _Pieces = tuple[Ints, NDArray[np.int32], Ints]  # the number of the word, the id, and where it ends, of each
 
 _BITS = 21  # of a character
-_BEHIND = 0x110000  # stands behind each word, and is more than any character
+_AFTER = 0x110000  # stands after each word, and is more than any character
 
 
 class Found(NamedTuple):
     """The pieces of some words, one after the other."""
 
     ids: NDArray[np.int32]  # [pieces]
-    ends: NDArray[np.int32]  # [pieces]: the place in the word behind its last character
+    ends: NDArray[np.int32]  # [pieces]: the place in the word after its last character
     counts: Ints  # [words]: pieces of each word
 
 
@@ -83,7 +83,7 @@ class Trie:
         lengths = np.fromiter(map(len, words), np.int64, len(words))
         ends = np.cumsum(lengths + 1) - 1
         starts = ends - lengths
-        codes[ends] = _BEHIND
+        codes[ends] = _AFTER
         spelled = lengths <= self._longest_word
         found = []
         left = np.flatnonzero(spelled & (lengths > 0))  # the words that go on

@@ -5,8 +5,8 @@
       affable    "##affable", ... "##aff" is in it: take it
          able    "##able" is in it: take it, and the word is done: un ##aff ##able
 
-The search is greedy, never goes back, and a word that it cannot finish is unknown as a whole. Most words of a text came
-before, so a table remembers the pieces of each word; a batch of words is then a look-up each, and the rest is NumPy. Where
+The search is greedy, never goes back, and a word that it cannot finish is unknown as a whole. Most words of a text are
+known from before, so a table remembers the pieces of each word; a batch of words is then a look-up each, and the rest is NumPy. Where
 many words are new, trie.py finds the pieces of all of them together.
 """
 
@@ -39,7 +39,7 @@ class Split(NamedTuple):
     ids: NDArray[np.int32]  # [pieces]
     counts: NDArray[np.int64]  # [words]: pieces of each word
     starts: NDArray[np.int32]  # [pieces]: first character within the word
-    ends: NDArray[np.int32]  # [pieces]: the one behind the last
+    ends: NDArray[np.int32]  # [pieces]: the one after the last
 
 
 class _Pieces(NamedTuple):
@@ -151,7 +151,7 @@ class _Table(dict[str, int]):
         return _gather(pieces, rows)
 
     def _learn(self) -> None:
-        """Find the pieces of the words that have none yet: those that came last."""
+        """Find the pieces of the words that have none yet: the last ones."""
         ids, ends, bounds = self._pieces
         new = list(islice(reversed(self), len(self) + 1 - len(bounds)))[::-1]
         found = self._find(new)
