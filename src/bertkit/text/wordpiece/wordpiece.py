@@ -6,8 +6,8 @@
          able    "##able" is in it: take it, and the word is done: un ##aff ##able
 
 The search is greedy, never goes back, and a word that it cannot finish is unknown as a whole. Most words of a text are
-known from before, so a table remembers the pieces of each word; a batch of words is then a look-up each, and the rest is NumPy. Where
-many words are new, trie.py finds the pieces of all of them together.
+known from before, so a table remembers the pieces of each word; a batch of words is then a look-up each, and the rest is
+NumPy. Where many words are new, trie.py finds the pieces of all of them together.
 """
 
 from __future__ import annotations
