@@ -15,7 +15,7 @@ from bertkit.errors import UsageError
 from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, Told, shown, told, whole
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.windows import Windows, encode_texts
-from bertkit.text.encoding import Encoding
+from bertkit.text.call import Encoding
 
 USUAL_LENGTH = 384
 

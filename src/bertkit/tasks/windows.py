@@ -21,10 +21,9 @@ import numpy as np
 from bertkit.data.batches import Row
 from bertkit.errors import UsageError
 from bertkit.tasks.base import Encoded, Options, Told
-from bertkit.text import encoder
-from bertkit.text.encoding import Encoding, Encodings
-from bertkit.text.inputs import read
-from bertkit.text.options import Options as Wishes
+from bertkit.text import call as encoder
+from bertkit.text.call import Encoding, Encodings, read
+from bertkit.text.call import Options as Wishes
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
