@@ -12,9 +12,10 @@ from bertkit.config import FILES, BertConfig
 from bertkit.engines.base import Engine, engine_class
 from bertkit.errors import HubError, UsageError
 from bertkit.heads import head_of, tasks_of
+from bertkit.pipelines.calls import taken_out
 from bertkit.pipelines.pipeline import Pipeline
 from bertkit.tasks import task_class
-from bertkit.tasks.base import one_of, shown, taken_out
+from bertkit.tasks.base import one_of, shown
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer

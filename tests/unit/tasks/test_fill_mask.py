@@ -8,8 +8,8 @@ from pipeline_models import engine, ours, tokenizer
 
 from bertkit.data.batches import Row, pack
 from bertkit.errors import UsageError
-from bertkit.tasks.masked import Whole, around, neighbours
 from bertkit.tasks.numbers import log_softmax, softmax
+from bertkit.tasks.windows import Whole, around, neighbours
 
 fill = ours("fill-mask", "masked")
 
