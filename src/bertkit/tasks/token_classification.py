@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bertkit.data.batches import IGNORED, Row, Target
+from bertkit.data.batches import Row, Target
 from bertkit.errors import Setting, UsageError, received
-from bertkit.heads import Ask
+from bertkit.heads import IGNORED, Ask
 from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, listed, one_of, shown, text_of
 from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
