@@ -77,7 +77,7 @@ class TextClassification(Task[TextClassificationOptions]):
     def targets(
         self, examples: Sequence[Any], answers: Sequence[Any], options: TextClassificationOptions
     ) -> list[list[Row]]:
-        """Rows with what is to be learned, by the kind of labels in the configuration.
+        """Rows with the label to learn, by the kind of labels in the configuration.
 
         - one label: an answer is its name or number, and the target its number
         - several labels at once: an answer is a list of them, and the target 0.0 or 1.0 for each label of the model [C]

@@ -25,7 +25,7 @@ def with_targets(
     """
     if len(examples) != len(answers):
         raise UsageError(
-            f"{len(examples)} examples came with {len(answers)} answers: give one answer for each example."
+            f"There are {len(examples)} examples and {len(answers)} answers: give one answer for each example."
         )
     found = []
     for number, (item, answer) in enumerate(zip(_encoded(task, examples, options), answers, strict=True)):

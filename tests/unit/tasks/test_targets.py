@@ -228,8 +228,8 @@ WRONG: list[tuple[str, str, Any, Any, str]] = [
     ("next-sentence-prediction", "order", ("a", "b"), 2, '"IsNext", "NotNext", 0 or 1'),
     ("next-sentence-prediction", "order", ("a", "b"), True, '"IsNext", "NotNext", 0 or 1'),
     ("next-sentence-prediction", "order", "a", 1, "one text came"),
-    ("multiple-choice", "choices", {"text": "a", "choices": ["b", "c"]}, 2, "none of the 2 choices"),
-    ("multiple-choice", "choices", {"text": "a", "choices": ["b", "c"]}, "d", "none of the 2 choices"),
+    ("multiple-choice", "choices", {"text": "a", "choices": ["b", "c"]}, 2, "not one of the 2 choices"),
+    ("multiple-choice", "choices", {"text": "a", "choices": ["b", "c"]}, "d", "not one of the 2 choices"),
     ("question-answering", "answers", {"question": "a", "context": "b c"}, {"answer_start": 3, "text": "c"}, "0 to 2"),
     ("question-answering", "answers", {"question": "a", "context": "b c"}, {"answer_start": -1, "text": "c"}, "0 to 2"),
     (
@@ -255,7 +255,7 @@ def test_wrong_answers(task: str, name: str, example: Any, answer: Any, match: s
 
 
 def test_an_answer_for_each_example() -> None:
-    with pytest.raises(UsageError, match="2 examples came with 1 answers"):
+    with pytest.raises(UsageError, match="2 examples and 1 answers"):
         rows_of("text-classification", "two", ["a", "b"], ["GOOD"])
     assert rows_of("text-classification", "two", [], []) == []
 
