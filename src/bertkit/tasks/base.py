@@ -156,7 +156,7 @@ def flag(name: str, value: object, none: bool = False) -> None:
         )
 
 
-def listed(name: str, value: object, such_as: list[str]) -> None:
+def listed(name: str, value: object, such_as: str) -> None:
     """Raises UsageError if a value is not a list of words."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
         advice = [value] if isinstance(value, str) else such_as

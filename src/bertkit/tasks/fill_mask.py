@@ -40,7 +40,7 @@ class FillMaskOptions(Options):
         super().__post_init__()
         whole("top_k", self.top_k, least=1)
         if self.targets is not None and not isinstance(self.targets, str):
-            listed("targets", self.targets, ["good", "bad"])
+            listed("targets", self.targets, '["good", "bad"]')
         if self.joint and self.targets is not None:
             joint = Setting("joint", True)
             raise UsageError(

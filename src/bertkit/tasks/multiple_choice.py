@@ -103,7 +103,8 @@ def _number(answer: Any, choices: Sequence[str]) -> int:
     if is_number_below(answer, len(choices)):
         return int(answer)
     raise UsageError(
-        f"{shown(answer)} is not one of the {len(choices)} choices: type the right one, or its number, from 0 to {len(choices) - 1}."
+        f"{shown(answer)} is not one of the {len(choices)} choices: type the right one, or its number, from 0 to "
+        f"{len(choices) - 1}."
     )
 
 

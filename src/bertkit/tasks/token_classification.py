@@ -40,7 +40,7 @@ class TokenClassificationOptions(Options):
         if self.word_from is not None:
             one_of("word_from", self.word_from, ("tokens", "text"))
         if self.ignore_labels is not None:
-            listed("ignore_labels", self.ignore_labels, ["O"])
+            listed("ignore_labels", self.ignore_labels, '["O"]')
         if self.delimiter is not None and not isinstance(self.delimiter, str):
             advice = Setting("delimiter", " ")
             raise UsageError(received("delimiter", self.delimiter), " is no text: type ", advice, ", or leave it out.")

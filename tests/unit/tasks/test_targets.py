@@ -274,3 +274,16 @@ def test_words_of_a_text_that_is_cut() -> None:
         rows_of("token-classification", "names", ["Anna sings."], [[0] * 4])
     with pytest.raises(UsageError, match="A text of at least .* words came with 4 labels"):
         rows_of("token-classification", "names", [LONG], [[0] * 4], on_long="truncate")
+
+
+def test_all_examples_are_encoded_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    encode = TextClassification.encode
+
+    def counted(self: TextClassification, examples: Any, options: Any) -> Any:
+        calls.append(len(examples))
+        return encode(self, examples, options)
+
+    monkeypatch.setattr(TextClassification, "encode", counted)
+    assert len(rows_of("text-classification", "two", THREE, [0, 1, 0])) == 3
+    assert calls == [3]
