@@ -19,9 +19,10 @@ from bertkit.engines.base import Engine, engine_class
 from bertkit.errors import HubError, Setting, UsageError
 from bertkit.heads import POOLER, head_of, tasks_of
 from bertkit.parameters import expand, initial
+from bertkit.pipelines.calls import taken_out
 from bertkit.pipelines.pipeline import Pipeline
 from bertkit.tasks import task_class
-from bertkit.tasks.base import one_of, shown, taken_out
+from bertkit.tasks.base import one_of, shown
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer

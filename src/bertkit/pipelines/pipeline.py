@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
 from bertkit.errors import UsageError
+from bertkit.pipelines.calls import calls_of
 from bertkit.pipelines.run import Run
-from bertkit.tasks.base import Task, one_of, shown, whole
+from bertkit.tasks.base import Options, Task, one_of, shown, whole
 
 if TYPE_CHECKING:
     from bertkit.pipelines.open import Weights
@@ -32,10 +34,11 @@ class Pipeline:
         weights: Weights | None = None,
     ) -> None:
         self._task, self.engine, self._weights = task, engine, weights
-        self.batch_size, self.defaults = batch_size, dict(options or {})
+        self.batch_size = batch_size
+        self.defaults = MappingProxyType(dict(options or {}))  # read-only, as they are checked once
         whole("batch_size", batch_size, least=1, none=True)
-        if self.defaults:
-            task.check(self.defaults)  # refuses a misspelt option now
+        self._calls = calls_of(type(task))
+        self._calls.check(self.defaults)  # a misspelt option raises now
 
     @property
     def task(self) -> str:
@@ -90,12 +93,12 @@ class Pipeline:
             options: options of the task.
         """
         merged = {**self.defaults, **options}
-        given, one = self._task.read(inputs, merged)
+        given, one = self._calls.read(inputs, merged)
         run = self._run(merged, batch_size, errors)
         if not one and not isinstance(given, (list, tuple)):
             return run.stream(_items(given), progress)
         answers = run.answers([given], progress)[0] if one else run.answers(given, progress)
-        return answers if run.options.details else self._task.finish(given, answers, options)
+        return answers if run.options.details else self._calls.finish(given, answers, options)
 
     def each(self, examples: Sequence[Any], errors: Literal["raise", "return"] = "raise", **options: Any) -> list[Any]:
         """An answer for each example. A call may take a list for one example, or give one answer to a list of one; this does not.
@@ -110,7 +113,13 @@ class Pipeline:
     def _run(self, options: Mapping[str, Any], batch_size: int | None, errors: str) -> Run:
         one_of("errors", errors, ("raise", "return"))
         whole("batch_size", batch_size, least=1, none=True)
-        return Run(self._task, self.engine, self._task.options(options), batch_size or self.batch_size, errors)
+        checked = self._own_options if options == self.defaults else self._calls.options(options)
+        return Run(self._task, self.engine, checked, batch_size or self.batch_size, errors)
+
+    @cached_property
+    def _own_options(self) -> Options:
+        """Those of a call without options."""
+        return self._calls.options(self.defaults)
 
 
 def _items(given: Any) -> Iterable[Any]:

@@ -73,10 +73,10 @@ class Run:
         for number, item in enumerate(self._encoded(examples)):
             if isinstance(item, Encoded):
                 waiting[number] = item
-                self.cut.update(texts=int(item.told.truncated), tokens=item.told.left_out)
+                self.cut.update(texts=int(item.reading.truncated), tokens=item.reading.left_out)
             else:
                 answers[number] = item
-        told = {number: item.told for number, item in waiting.items()}
+        told = {number: item.reading for number, item in waiting.items()}
         while waiting:
             again: dict[int, Encoded] = {}
             for number, outputs in self._outputs(waiting):
