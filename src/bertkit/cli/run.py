@@ -31,8 +31,8 @@ def _named(word: str) -> tuple[str, Any]:
     name = given.strip().replace("-", "_")
     if not equals or not name:
         raise UsageError(f"--option {word!r} has no value: type --option name=value, such as --option top_k=3")
-    if name in {field.name for field in fields(Shared)} - set(OF_TASKS):
-        raise UsageError(f"{name} is no option of a task, but of the command: type --{name.replace('_', '-')}")
+    if name in {field.name for field in fields(Shared)} - {*OF_TASKS, "spell"}:
+        raise UsageError(f"{name} is an option of the command, not of the task: type --{name.replace('_', '-')}")
     if name == "return_tensors":
         raise UsageError("return_tensors is for Python, and the command writes numbers: leave it out.")
     try:

@@ -103,7 +103,7 @@ def test_a_configuration_stands_for_its_folder(model: Path, capsys: pytest.Captu
 
 def test_convert_does_not_overwrite(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", str(model), str(model)]) == 2
-    assert "name another directory, or --overwrite." in capsys.readouterr().err
+    assert "name another directory, or type --overwrite." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", ["inspect MODEL", "--help", "--version", "run --help"])
