@@ -44,22 +44,24 @@ class _Parser(argparse.ArgumentParser):
         name, value = _SHORTER.get(setting.name, setting.name), setting.value
         if name == "task":
             return f"bertkit run --task {value}"
-        action = next((action for action in self._actions if action.dest == name and action.option_strings), None)
-        if action is None:
-            of_task = any(action.dest == "option" for action in self._actions)
-            return f"--option {setting.name}={_value(value, json.dumps)}" if of_task else str(setting)
+        flags = {action.dest: action.option_strings for action in self._actions if action.option_strings}
+        if name not in flags:
+            return f"--option {_quoted(f'{setting.name}={_json(value)}')}" if "option" in flags else str(setting)
         if isinstance(value, bool):
-            return action.option_strings[0 if value else -1]
-        word = _value(value, lambda parts: ",".join(map(str, parts)))
-        return f"{action.option_strings[-1]}{'=' if word.startswith('-') else ' '}{word}"
+            return flags[name][0 if value else -1]
+        word = _quoted(",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
+        return f"{flags[name][-1]}{'=' if word.startswith('-') else ' '}{word}"
 
 
-def _value(value: object, of_list: Callable[[Any], str]) -> str:
-    """A value as a word of a command line."""
-    if value is ...:
-        return "..."
-    word = of_list(value) if isinstance(value, (list, tuple)) else str(value)
-    return f'"{word}"' if " " in word else word
+def _json(value: object) -> str:
+    """A value of --option: JSON, or a text as it is."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _quoted(word: str) -> str:
+    """A word as a shell takes it."""
+    quote = "'" if '"' in word else '"'
+    return f"{quote}{word}{quote}" if " " in word or '"' in word else word
 
 
 def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> int:

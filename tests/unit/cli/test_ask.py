@@ -190,7 +190,7 @@ def test_what_cannot_be_is_one_sentence(command: str, tmp_path: Path, capsys: py
             ["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "cuda"],
             "--device cuda came: type --engine torch.",
         ),
-        (["fill-mask", "a [MASK]", "--output", "/no such folder/x"], "/no such folder/x"),
+        (["fill-mask", "a [MASK]", "--output", "/no such folder/x"], "There is no folder /no such folder for"),
         (["ner", "a"], "type bertkit run --task fill-mask, or train it"),
         (["score", "a", "--max-length", "x"], "invalid int value: 'x'"),
     ],
