@@ -11,7 +11,9 @@ import pipeline_cases
 
 from bertkit.checkpoint import save_checkpoint
 from bertkit.engines.base import Engine, engine_class
+from bertkit.hub import locate
 from bertkit.pipelines import Pipeline, pipeline
+from bertkit.pipelines.open import Weights
 from bertkit.tasks import task_class
 from bertkit.text.tokenizer import BertTokenizerFast
 
@@ -34,7 +36,8 @@ def folder(name: str) -> Path:
 
 @cache
 def engine(name: str, head: str, kind: str = "numpy") -> Engine:
-    opened: Engine = engine_class(kind).open(folder(name), head, pipeline_cases.config(name), {}, device="cpu")
+    weights = Weights.read(locate(folder(name)), pipeline_cases.config(name), head)
+    opened: Engine = engine_class(kind).open(weights.tensors, weights.config, head, device="cpu", precision="fp32")
     return opened
 
 

@@ -17,6 +17,9 @@ from bertkit.errors import UsageError, did_you_mean
 Grain = Literal["row", "token", "place", "group"]
 """What an array has one entry for: a row, a token, a place where the words are predicted, or a group of rows."""
 
+IGNORED = -100
+"""The label of what has none."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -115,9 +118,8 @@ HEADS: dict[str, Head] = {
 """Class suffix -> its row."""
 
 
-def all_parts() -> tuple[str, ...]:
-    """What one class has and another leaves out."""
-    return tuple(dict.fromkeys(part for head in HEADS.values() for part in head.parts))
+PARTS = tuple(dict.fromkeys(part for head in HEADS.values() for part in head.parts))
+"""What one class has and another leaves out."""
 
 
 def head_of(architecture: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.config import BertConfig
-from bertkit.heads import HEADS, all_parts
+from bertkit.heads import HEADS, PARTS
 
 Kind = Literal["embedding", "dense", "norm", "bias"]
 Layout = Literal["huggingface", "legacy", "google", "google2", "keras", "flax"]
@@ -137,7 +137,7 @@ def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
         "2": 2,
     }
     kept = [heads - len(config.pruned_heads.get(layer, ())) for layer in range(config.num_hidden_layers)]
-    absent = () if head is None else tuple(part for part in all_parts() if part not in HEADS[head].parts)
+    absent = () if head is None else tuple(part for part in PARTS if part not in HEADS[head].parts)
     found = {}
     for row in TABLE:
         symbols = row.shape.split()

@@ -6,7 +6,7 @@ names in the table of `parameters.py`, as `load_checkpoint` returns them; a matr
     B sequences   L tokens in each   H hidden width   N heads   D = H/N width of a head   V vocabulary   C labels
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bertkit.activations import activate
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
-from bertkit.heads import head_of
+from bertkit.heads import HEADS, POOLER, head_of
 from bertkit.parameters import expand, kept_heads
 from bertkit.reference_inputs import Inputs
 
@@ -112,25 +112,68 @@ def predict_words(config: BertConfig, p: Arrays, x: Array) -> Array:
     return linear(p, words, x, bias="cls.predictions.bias")
 
 
-def answers(config: BertConfig, p: Arrays, head: str, x: Array, real: Array) -> tuple[dict[str, Array], ...]:
-    """What a class makes of the last states x: of tokens [B, L, ...], and of sequences [B, ...]."""
-    if head in ("ForMaskedLM", "LMHeadModel"):
-        return {"logits": predict_words(config, p, x)}, {}
-    if head == "ForTokenClassification":
-        return {"logits": linear(p, "classifier", x)}, {}
-    if head == "ForQuestionAnswering":
-        start, end = np.moveaxis(linear(p, "qa_outputs", x), -1, 0)
-        return {"start_logits": start, "end_logits": end}, {}
-    first = x[np.arange(len(x)), real.argmax(1)]  # [B, H], of the first token that is real
-    pooled = zeroed(np.tanh(linear(p, "bert.pooler.dense", first)), np.any(real, 1))
-    if head == "Model":
-        return {"last_hidden_state": x}, {"pooler_output": pooled}
-    if head in ("ForSequenceClassification", "ForMultipleChoice"):
-        return {}, {"logits": linear(p, "classifier", pooled)}  # [B, C], or [B * choices, 1]
-    follows = linear(p, "cls.seq_relationship", pooled)  # [B, 2]: it does, it does not
-    if head == "ForNextSentencePrediction":
-        return {}, {"logits": follows}
-    return {"prediction_logits": predict_words(config, p, x)}, {"seq_relationship_logits": follows}
+def pool(p: Arrays, first: Array) -> Array:
+    """A vector for each sequence, [B, H], made of the states of its first token, [B, H]."""
+    return np.asarray(np.tanh(linear(p, "bert.pooler.dense", first)))
+
+
+# What each head makes of the last states of tokens x, [..., H], and of the pooled vectors, [B, H]: outputs by their names.
+
+
+def states(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
+    """The states themselves."""
+    return {"last_hidden_state": x, "pooler_output": pooled}
+
+
+def words(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
+    """A logit for each word, [..., V]."""
+    return {"logits": predict_words(config, p, x)}
+
+
+def next_sentence(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
+    """Two logits, [B, 2]: the second sentence follows the first, or it does not."""
+    return {"logits": linear(p, "cls.seq_relationship", pooled)}
+
+
+def pretraining(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
+    """Both of these."""
+    follows = next_sentence(config, p, x, pooled)["logits"]
+    return {"prediction_logits": predict_words(config, p, x), "seq_relationship_logits": follows}
+
+
+def sequence_labels(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
+    """A logit for each label of a sequence, [B, C]."""
+    return {"logits": linear(p, "classifier", pooled)}
+
+
+def choices(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
+    """A logit for each sequence, [B]."""
+    return {"logits": linear(p, "classifier", pooled)[:, 0]}
+
+
+def token_labels(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
+    """A logit for each label of a token, [..., C]."""
+    return {"logits": linear(p, "classifier", x)}
+
+
+def answers(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
+    """A logit for each token to be the first of the answer, [...], and one to be the last."""
+    start, end = np.moveaxis(linear(p, "qa_outputs", x), -1, 0)
+    return {"start_logits": start, "end_logits": end}
+
+
+OUTPUTS: dict[str, Callable[[BertConfig, Arrays, Array, Array], dict[str, Array]]] = {
+    "Model": states,
+    "ForPreTraining": pretraining,
+    "ForMaskedLM": words,
+    "LMHeadModel": words,
+    "ForNextSentencePrediction": next_sentence,
+    "ForSequenceClassification": sequence_labels,
+    "ForMultipleChoice": choices,
+    "ForTokenClassification": token_labels,
+    "ForQuestionAnswering": answers,
+}
+"""Head -> the function of its outputs."""
 
 
 def forward(config: BertConfig, p: Arrays, head: str = "Model", **inputs: Any) -> dict[str, Any]:
@@ -142,44 +185,43 @@ def forward(config: BertConfig, p: Arrays, head: str = "Model", **inputs: Any) -
     2.2
     """
     head, given = head_of(head), Inputs(**inputs)
+    row = HEADS[head]
     if absent := expand(config, head).keys() - p.keys():
         raise UsageError(f"Bert{head} needs {len(absent)} more parameters, such as {min(absent)}: see load_checkpoint.")
-    choices = given.fold_choices() if head == "ForMultipleChoice" else None
+    sides = given.fold_choices() if "group" in row.labels.values() else None
     run, real = encode(config, p, given)
-    of_tokens, of_sequences = answers(config, p, head, run["hidden_states"][-1], real)
-    if choices is not None:  # [B * choices, 1] -> [B, choices]
-        of_sequences["logits"] = of_sequences["logits"].reshape(-1, choices)
-    loss = loss_of(config, head, of_tokens | of_sequences, given)
+    x = run["hidden_states"][-1]
+    first = x[np.arange(len(x)), real.argmax(1)]  # [B, H], of the first token that is not padding
+    pooled = zeroed(pool(p, first), np.any(real, 1)) if POOLER in row.parts else first
+    found = OUTPUTS[head](config, p, x, pooled)
+    if sides is not None:  # [B * choices] -> [B, choices]
+        found = {name: array.reshape(-1, sides) for name, array in found.items()}
+    loss = loss_of(config, head, found, given)
     outputs: dict[str, Any] = {} if loss is None else {"loss": loss}
-    outputs |= {name: zeroed(x, real) for name, x in of_tokens.items()} | of_sequences
+    outputs |= {name: x if row.outputs[name].grain == "row" else zeroed(x, real) for name, x in found.items()}
     outputs["hidden_states"] = tuple(zeroed(x, real) for x in run["hidden_states"])
     of_heads = {name: tuple(zeroed(x, real[:, None]) for x in run[name]) for name in ("attentions", "cross_attentions")}
     return outputs | of_heads
 
 
 def loss_of(config: BertConfig, head: str, found: Arrays, given: Inputs) -> Array | None:
-    """The loss of the class `"Bert" + head`, out of its logits; None if a label that it needs is not there."""
-    of_class = {
-        "Model": {},
-        "ForPreTraining": {"prediction_logits": "labels", "seq_relationship_logits": "next_sentence_label"},
-        "ForQuestionAnswering": {"start_logits": "start_positions", "end_logits": "end_positions"},
-    }
-    pairs = [(found[x], getattr(given, y)) for x, y in of_class.get(head, {"logits": "labels"}).items()]
+    """The loss of the class `"Bert" + head`, out of its outputs; None if a label that it needs is not there."""
+    pairs = [(found[x], getattr(given, y)) for x, y in zip(HEADS[head].outputs, HEADS[head].labels, strict=False)]
     if not pairs or any(labels is None for _, labels in pairs):
         return None
     if head == "ForSequenceClassification":
         return classification_loss(config, *pairs[0])
     if head == "LMHeadModel":  # a token is predicted at the one before it
         pairs = [(logits[:, :-1], labels[:, 1:]) for logits, labels in pairs]
-    if head == "ForQuestionAnswering":  # padding is among the choices; a position behind it does not count
+    if head == "ForQuestionAnswering":  # padding is among the choices; a position after it does not count
         pairs = [(x, np.where(y < x.shape[1], y.astype(int).clip(0), -100)) for x, y in pairs]
     return np.asarray(sum(cross_entropy(*pair) for pair in pairs) / (2 if head == "ForQuestionAnswering" else 1))
 
 
 def classification_loss(config: BertConfig, logits: Array, labels: Array) -> Array:
     """By the problem that the configuration names, or else that the labels tell: [B, C], and [B] or [B, C]."""
-    told = "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification"
-    problem = config.problem_type or ("regression" if config.num_labels == 1 else told)
+    usual = "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification"
+    problem = config.problem_type or ("regression" if config.num_labels == 1 else usual)
     if problem == "single_label_classification":
         return cross_entropy(logits, labels)
     wanted = labels.reshape(logits.shape).astype(logits.dtype)

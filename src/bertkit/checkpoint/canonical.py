@@ -15,7 +15,7 @@ from functools import cache
 from bertkit.checkpoint import google2
 from bertkit.checkpoint.files import Array, Tensors
 from bertkit.errors import LoadError
-from bertkit.heads import all_parts
+from bertkit.heads import PARTS
 from bertkit.parameters import TABLE, UNTIED, Layout, Row, crossed, spelling, transposed
 
 
@@ -155,7 +155,7 @@ def _with_bert(names: dict[str, str], layout: Layout) -> dict[str, str]:
             f"The file has word embeddings below {', '.join(sorted(map(repr, before)))}: BERT is a part of a larger "
             f"model there. Say which part is wanted: {choice}."
         )
-    heads = tuple(part.replace(".", dot) for part in all_parts() if not part.startswith("bert"))
+    heads = tuple(part.replace(".", dot) for part in PARTS if not part.startswith("bert"))
     return {name: own if own.startswith((*heads, "bert" + dot)) else f"bert{dot}{own}" for name, own in names.items()}
 
 

@@ -15,7 +15,7 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import LoadReport, config_of, fit, told_head
 from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
-from bertkit.heads import HEADS, all_parts
+from bertkit.heads import HEADS, PARTS
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _group_name(name: str) -> str:
     layer = re.match(r"bert\.encoder\.layer\.(\d+)\.", name)
     if layer:
         return f"layer {layer[1]}"
-    return next((part.rstrip(".").removeprefix("bert.") for part in all_parts() if name.startswith(part)), "embeddings")
+    return next((part.rstrip(".").removeprefix("bert.") for part in PARTS if name.startswith(part)), "embeddings")
 
 
 def _order(group: str) -> tuple[int, int, str]:

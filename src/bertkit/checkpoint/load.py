@@ -14,7 +14,7 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import FILES, BertConfig, read_json
 from bertkit.errors import LoadError, UsageError
-from bertkit.heads import HEADS, all_parts, head_of
+from bertkit.heads import HEADS, PARTS, head_of
 from bertkit.parameters import TABLE, UNTIED, Parameter, expand
 
 logger = logging.getLogger("bertkit")
@@ -69,6 +69,7 @@ def load_checkpoint(
     variant: str | None = None,
     strict: bool = True,
     ignore_mismatched_sizes: bool = False,
+    optional: tuple[str, ...] = (),
 ) -> tuple[Tensors, LoadReport]:
     """Read a checkpoint of any origin into {name in the parameter table: array}, and say what was found.
 
@@ -77,6 +78,7 @@ def load_checkpoint(
     prefix: what stands before BERT's names when BERT is a part of a larger model, such as "encoder.".
     strict: raise a LoadError when a tensor is missing, unexpected or of another shape; else only report it.
     ignore_mismatched_sizes: take a tensor of another shape for a fresh one, such as a classifier of other labels.
+    optional: parts whose absence is no warning, such as "bert.pooler.".
 
     The arrays are read-only views of the mapped file, matrices as [out, in]. A head or pooler that the file lacks is left to the
     caller, who finds its names in `report.fresh`.
@@ -98,8 +100,9 @@ def load_checkpoint(
         raise LoadError(
             f"{report}\nIt was made for another head or another configuration. In Python, strict=False loads what fits."
         )
-    if report.fresh:
-        absent = ", ".join(sorted({_part(name).rstrip(".") for name in report.fresh}))
+    fresh = {_part(name) for name in report.fresh} - set(optional)
+    if fresh:
+        absent = ", ".join(sorted(part.rstrip(".") for part in fresh))
         logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", source.path, absent, report.head)
     return tensors, report
 
@@ -193,7 +196,7 @@ def told_head(config: BertConfig, given: Iterable[str]) -> str:
 
 def _part(name: str) -> str:
     """The head or pooler that a name belongs to; empty for the embeddings and layers."""
-    return next((part for part in all_parts() if name.startswith(part)), "")
+    return next((part for part in PARTS if name.startswith(part)), "")
 
 
 def _some(names: Sequence[str]) -> str:

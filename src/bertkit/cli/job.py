@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bertkit.cli.examples import Columns
 from bertkit.cli.partial import Partial
@@ -20,6 +20,10 @@ from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
     from bertkit.pipelines.run import Answer, Run
+
+
+Origin = Literal["given", "typed", "read"]
+"""Where examples are from: the command line, a person at a terminal who waits for each answer, or a file or pipe."""
 
 
 class Each(NamedTuple):
@@ -55,34 +59,30 @@ def answer(
         about = _about(task, shared, options, [*given, each.beside] if each else given)
         source = "" if given else shared.input or "-"
         partial = Partial(shared.output, source, about, resume=shared.resume, overwrite=shared.overwrite)
-    examples = _examples(task, shared, given, each)
-    first = list(islice(examples, 1 if _typed(shared) and not given else PEEKED))
+    origin, examples = _examples(task, shared, given, each)
+    first = list(islice(examples, 1 if origin == "typed" else PEEKED))
     if not first:
         source = "Standard input" if shared.input in (None, "-") else shared.input
         how = f" Type {each.typed}, or pipe texts into it." if each else ""
         raise DataError(f"{source} is empty: there is nothing to answer.{how}")
     with _warnings():
         run = shared.open(task, first).run(checked, errors="return")
-        return _Job(run, shared, bool(given), partial).work(chain(first, examples))
+        return _Job(run, shared, origin, partial).work(chain(first, examples))
 
 
-def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None) -> Iterator[Any]:
+def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None) -> tuple[Origin, Iterator[Any]]:
     """Those of the command line, or those of the input."""
     if given:
         if shared.input is not None:
             raise UsageError("Texts and --input are both given: leave one of them out.")
-        return iter(given)
+        return "given", iter(given)
     if shared.input is None and (sys.stdin is None or sys.stdin.isatty()):
         what = each.typed if each else "a text"
         raise UsageError(f"{task} has nothing to read: type {what}, --input with a file, or pipe texts into it.")
     columns = Columns(task, shared.column, each and [each.field])
     found = map(columns.example, read_records(shared.input or "-", shared.format, columns.check))
-    return map(each.change, found) if each else found
-
-
-def _typed(shared: Shared) -> bool:
-    """Whether a person types the inputs, and waits for each answer."""
-    return shared.input == "-" and sys.stdin is not None and sys.stdin.isatty()
+    typed = shared.input == "-" and sys.stdin is not None and sys.stdin.isatty()
+    return "typed" if typed else "read", map(each.change, found) if each else found
 
 
 def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequence[Any]) -> dict[str, Any]:
@@ -107,8 +107,8 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequenc
 class _Job:
     """A run, and where its answers go: to a file, to a program in JSON lines, or to a person as a page."""
 
-    def __init__(self, run: Run, shared: Shared, direct: bool, partial: Partial | None) -> None:
-        self.run, self.shared, self.direct, self.partial = run, shared, direct, partial
+    def __init__(self, run: Run, shared: Shared, origin: Origin, partial: Partial | None) -> None:
+        self.run, self.shared, self.origin, self.partial = run, shared, origin, partial
         self.people = partial is None and not shared.json and sys.stdout.isatty()
         self.failed = partial.failed if partial else Failed()
         self.shown = 0  # rows of stdout
@@ -133,15 +133,15 @@ class _Job:
         from bertkit.pipelines.run import LOOK_AHEAD, progress_bar
 
         bar = None
-        if sys.stderr.isatty() and not self.direct and not self.people:
+        if sys.stderr.isatty() and self.origin != "given" and not self.people:
             bar = progress_bar(count_records(self.shared.input or "-", self.shared.format))
-        first = LOOK_AHEAD if self.direct or self.partial else 1
-        most = 1 if _typed(self.shared) and not self.direct else LOOK_AHEAD
+        first = LOOK_AHEAD if self.origin == "given" or self.partial else 1
+        most = 1 if self.origin == "typed" else LOOK_AHEAD
         done = self.partial.done if self.partial else 0
         for chunk, answers in self.run.chunks(examples, first, most, done, bar):
             number = self.run.report.examples - len(chunk)
             values = [self._value(row, one) for row, one in enumerate(answers, start=number + 1)]
-            if self.direct and self.failed.count == len(answers):
+            if self.origin == "given" and self.failed.count == len(answers):
                 raise answers[0].value
             if self.people:
                 self._show(chunk, answers)
@@ -207,24 +207,20 @@ def say(sentence: str) -> None:
     print(f"bertkit: {sentence}", file=sys.stderr, flush=True)
 
 
-class _Warnings(logging.Handler):
-    """Says each warning of the library once."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._before: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        sentence = record.getMessage()
-        if sentence not in self._before:
-            self._before.add(sentence)
-            say(sentence)
-
-
 @contextmanager
 def _warnings() -> Iterator[None]:
-    """The library's warnings go to stderr, as sentences of the command."""
-    logger, handler = logging.getLogger("bertkit"), _Warnings()
+    """The library's warnings go to stderr, each once, as sentences of the command."""
+    before: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        known = record.getMessage() in before
+        before.add(record.getMessage())
+        return not known
+
+    logger, handler = logging.getLogger("bertkit"), logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("bertkit: %(message)s"))
+    handler.addFilter(is_new)
     logger.addHandler(handler)
     try:
         yield

@@ -109,12 +109,13 @@ def _add_all(parser: _Owner, owner: Callable[..., object]) -> None:
             _add_all(parser.add_argument_group(inspect.getdoc(hint)), hint)
         elif get_origin(hint) is Annotated:
             kind, text = _plain(hint.__origin__), hint.__metadata__[0]
+            flag = "--" + parameter.name.rstrip("_").replace("_", "-")
             if parameter.kind is not parameter.KEYWORD_ONLY:
                 _add_position(parser, parameter, kind, text)
             elif kind is bool:
-                _add_switch(parser, parameter, text)
+                _add_switch(parser, flag, parameter, text)
             else:
-                _add_option(parser, parameter, kind, text)
+                _add_option(parser, flag, parameter, kind, text)
 
 
 def _plain(kind: Any) -> Any:
@@ -137,19 +138,19 @@ def _add_position(parser: _Owner, parameter: inspect.Parameter, kind: Any, text:
         parser.add_argument(name, metavar=name.upper(), help=text, type=kind, nargs="?", default=parameter.default)
 
 
-def _add_switch(parser: _Owner, parameter: inspect.Parameter, text: str) -> None:
+def _add_switch(parser: _Owner, flag: str, parameter: inspect.Parameter, text: str) -> None:
     action = "store_true" if parameter.default is False else argparse.BooleanOptionalAction
-    parser.add_argument(_flag(parameter), dest=parameter.name, default=parameter.default, action=action, help=text)
+    parser.add_argument(flag, dest=parameter.name, default=parameter.default, action=action, help=text)
 
 
-def _add_option(parser: _Owner, parameter: inspect.Parameter, kind: Any, text: str) -> None:
+def _add_option(parser: _Owner, flag: str, parameter: inspect.Parameter, kind: Any, text: str) -> None:
     choices = get_args(kind) if get_origin(kind) is Literal else None
     needed = parameter.default is parameter.empty
     silent = needed or "(default: " in text or parameter.default in (None, "", [])
     default = "" if silent else f" (default: {parameter.default})"
     repeated = get_origin(kind) is list
     parser.add_argument(
-        _flag(parameter),
+        flag,
         dest=parameter.name,
         default=None if needed else list(parameter.default) if repeated else parameter.default,
         required=needed,
@@ -167,7 +168,3 @@ def check_utf8(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"The text {text!r} is not UTF-8 at {text[error.start]!r}: type it in UTF-8.") from error
-
-
-def _flag(parameter: inspect.Parameter) -> str:
-    return "--" + parameter.name.rstrip("_").replace("_", "-")

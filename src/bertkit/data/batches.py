@@ -16,13 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.errors import UsageError
-from bertkit.heads import HEADS, Grain
+from bertkit.heads import HEADS, IGNORED, Grain
 
 Ints = NDArray[np.int64]
 Array = NDArray[Any]
-
-IGNORED = -100
-"""The label of a token that has none."""
 
 Item = TypeVar("Item")
 

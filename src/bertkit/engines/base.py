@@ -1,32 +1,27 @@
-"""What every engine offers, and how one is found. No framework is named here but by its engine's file.
+"""The contract of engines, and how one is found. No framework is named here but by its engine's file.
 
-An engine runs one class of BERT over packed batches. What may be asked of it, by name, with its shape (T tokens, N rows,
-M places, V vocabulary, C labels, H width):
+An engine runs one class of BERT over packed batches. It answers an `Ask` with arrays, by name (T tokens, N rows, M places,
+V vocabulary, H width, K layers):
 
-    logits              of ForMaskedLM [M, V] at `batch.positions`, or [T, V] where there are none; of ForTokenClassification
-                        [T, C]; of ForSequenceClassification [N, C]; of ForNextSentencePrediction [N, 2]; of
-                        ForMultipleChoice [N], one for each choice
-    start_logits        of ForQuestionAnswering [T], and end_logits
-    label_log_probs     of ForMaskedLM [M]: how likely `batch.labels` are at `batch.positions`
-    hidden_states.I     of every class [T, H]: after layer I = 1, 2, ...; 0 is the embedding
-    pooler_output       of every class with a pooler [N, H]
+    outputs of the head   of its grain: [T, ...], [N, ...], or [M, V] at `batch.positions`, [T, V] if there are none
+    hidden_states         [T, K, H]
+    pooler_output         [N, H]
+    log_probs             [M]
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.data.batches import Batch
-from bertkit.errors import MissingExtraError, UsageError, did_you_mean
-
-ENGINES = {"numpy": "NumpyEngine", "torch": "TorchEngine"}
-"""Engine -> its class, in the file of its name."""
+from bertkit.data.batches import Array, Batch, Limits
+from bertkit.errors import MissingExtraError, Setting, UsageError, did_you_mean
+from bertkit.heads import HEADS, Ask
 
 
 class Engine(Protocol):
@@ -34,35 +29,67 @@ class Engine(Protocol):
 
     config: BertConfig
     head: str
+    limits: Limits
 
-    def run(self, batch: Batch, want: Collection[str]) -> dict[str, NDArray[Any]]:
-        """The outputs in `want` by name, float32."""
-        ...
+    @property
+    def device(self) -> Any:
+        """Where it computes."""
+
+    @property
+    def precision(self) -> str:
+        """The type of its numbers: "fp32", "bf16", "fp16" or "int8"."""
+
+    @classmethod
+    def open(
+        cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
+    ) -> Engine:
+        """The engine for a class. tensors: by the names of the parameter table, all that the class needs."""
+
+    def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
+        """The arrays that are asked for, float32."""
+
+
+class _Home(NamedTuple):
+    name: str  # of the class, in the file of the engine's name
+    extra: str  # that installs its framework
+
+
+ENGINES = {"numpy": _Home("NumpyEngine", ""), "torch": _Home("TorchEngine", "torch")}
 
 
 def engine_class(name: str) -> Any:
-    """The class of an engine, with `open(name, head, ...)`; its framework is imported now."""
+    """The class of an engine. Its framework is imported now."""
     if name not in ENGINES:
-        raise UsageError(
-            f'engine={name!r} is none of "auto", {", ".join(map(repr, ENGINES))}.{did_you_mean(name, ENGINES)}'
-        )
+        known = f'"auto", {", ".join(map(repr, ENGINES))}'
+        raise UsageError(f"engine={name!r} is not an engine; the engines are {known}.{did_you_mean(name, ENGINES)}")
     try:
-        return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name])
+        return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name].name)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or name, name, f'engine="{name}"') from error
+        raise MissingExtraError(error.name or name, ENGINES[name].extra, f'engine="{name}"') from error
 
 
-def layers_of(want: Collection[str]) -> list[int]:
-    """The layers whose hidden states are wanted.
+def check(ask: Ask, batch: Batch, head: str, pooler: bool) -> None:
+    """Raises UsageError for what this class cannot answer."""
+    if ask.pooled and not pooler:
+        raise UsageError(
+            "The pooler's vector is asked for, and this model has no pooler: type ",
+            Setting("pooling", "mean"), ", or use the weights of a class with a pooler.",
+        )  # fmt: skip
+    if ask.log_probs and not ("labels" in batch.targets and batch.positions is not None):
+        raise UsageError("log_probs need positions in each row, and the words there as the target named labels.")
+    for name in ask.outputs:
+        if name not in HEADS[head].outputs:
+            known = ", ".join(HEADS[head].outputs)
+            raise UsageError(f"Bert{head} has no output {name!r}; it has {known}.")
 
-    >>> layers_of(["hidden_states.2", "pooler_output", "hidden_states.0"])
-    [0, 2]
-    """
-    return sorted(int(name.partition(".")[2]) for name in want if name.startswith("hidden_states."))
+
+def words_of(head: str) -> str:
+    """The output of a head that scores words."""
+    return next(name for name, output in HEADS[head].outputs.items() if output.grain == "place")
 
 
-def label_log_probs(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float32]:
-    """How likely each label is by its row of logits: [M, V], [M] -> [M]."""
+def log_probs(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float32]:
+    """The log-probability of each label by its row of logits: [M, V], [M] -> [M]."""
     top = logits.max(axis=-1, keepdims=True)
     total = np.log(np.exp(logits - top).sum(axis=-1)) + top[:, 0]
     chosen: NDArray[np.float32] = (logits[np.arange(len(labels)), labels] - total).astype(np.float32)

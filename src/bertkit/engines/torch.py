@@ -2,121 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.data.batches import Batch
-from bertkit.engines.base import layers_of
-from bertkit.errors import UsageError
+from bertkit.data.batches import Array, Batch, Limits
+from bertkit.engines.base import check, words_of
+from bertkit.engines.prepared import can_prepare, prepared
+from bertkit.engines.processor import multiplies_bf16
+from bertkit.errors import Setting, UsageError
+from bertkit.heads import POOLER, Ask
 from bertkit.models.torch.packing import Layout, Packed, arrange
-from bertkit.models.torch.prepared import prepare
 
-Array = NDArray[Any]
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_OF_SEQUENCES = {
-    "ForSequenceClassification": "classifier",
-    "ForMultipleChoice": "classifier",
-    "ForNextSentencePrediction": "cls.seq_relationship",
-}
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
+_NAMES = {dtype: name for name, dtype in _TYPES.items()}
 
 
 class TorchEngine:
-    """One class of BERT in PyTorch. A model of `bertkit` can be given to it, and stays as it is; one that it opens itself is
-    prepared for inference.
+    """One class of BERT in PyTorch, over a model that stays as it is.
 
     >>> from bertkit.data.batches import Row, pack
     >>> config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     >>> engine = TorchEngine(model_class("ForTokenClassification")(config).eval())
     >>> rows = [Row(np.array([2, 4, 3]), np.zeros(3, int)), Row(np.array([2, 3]), np.zeros(2, int))]
-    >>> engine.run(pack(rows), ["logits"])["logits"].shape
+    >>> engine.run(pack(rows), Ask(("logits",)))["logits"].shape
     (5, 2)
     """
 
+    limits = Limits()
+
     def __init__(self, model: Any) -> None:
-        self.model, self.head, self.config = model, model.head, model.config
-        self._body = model if self.head == "Model" else model.bert
+        if getattr(model, "_head", None) is None:
+            raise UsageError(f"{type(model).__name__} is not one of the nine classes of BERT, so that no task fits it.")
+        self.model, self.head, self.config = model, model._head, model.config
+        self._runs = model
 
     @classmethod
     def open(
-        cls,
-        name: Any,
-        head: str,
-        config: BertConfig,
-        source: Mapping[str, Any],
-        device: object = None,
-        precision: str = "auto",
+        cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> TorchEngine:
-        """The engine for a class, with the weights of a checkpoint."""
+        """The engine for a class. On a processor it prepares the dense layers, and keeps no model as it was read."""
         place = device_of(device)
-        model = model_class(head).from_pretrained(name, config=config, dtype=type_of(precision, place), **source)
-        engine = cls(model.to(place).eval())
-        prepare(engine._body.encoder, config.hidden_act)
+        engine = cls(model_of(tensors, config, head, type_of(precision, place), place))
+        if can_prepare(engine.model):
+            engine._runs, engine.model = prepared(engine.model), None
         return engine
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        parameter: torch.nn.Parameter = next(self.model.parameters())
+        parameter: torch.nn.Parameter = next(self._runs.parameters())
         return parameter.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which type of numbers."""
-        parameter: torch.nn.Parameter = next(self.model.parameters())
+        """The type of its numbers."""
+        parameter: torch.nn.Parameter = next(self._runs.parameters())
         return parameter.dtype
 
-    def run(self, batch: Batch, want: Collection[str]) -> dict[str, Array]:
-        """The outputs in `want` by name, as float32 in NumPy."""
+    @property
+    def precision(self) -> str:
+        """The same, by its short name."""
+        return _NAMES[self.dtype]
+
+    def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
+        """The arrays that are asked for, as float32 in NumPy."""
+        body, last = self._runs.base_model, self.config.num_hidden_layers
+        check(ask, batch, self.head, body.pooler is not None)
         with torch.inference_mode():
-            layers, types = layers_of(want), self._tensor(batch.token_type_ids)
-            inputs = arrange(self._tensor(batch.input_ids), None, types, None, None, batch.lengths.tolist())
-            inputs.wanted = self._wanted(batch, want, inputs.layout)
-            last_only = inputs.wanted is None and layers == [self.config.num_hidden_layers]
-            states = self._body(inputs, output_hidden_states=bool(layers) and not last_only, output_attentions=False)
-            outputs = self._answers(batch, want, states, inputs.layout)
-            for layer in layers:
-                state = inputs.layout.unpack(states.last_hidden_state) if last_only else states.hidden_states[layer]
-                outputs[f"hidden_states.{layer}"] = state
-            if "pooler_output" in want:
-                outputs["pooler_output"] = states.pooler_output
-            return {name: outputs[name].float().cpu().numpy() for name in want}
+            ids, types = self._tensor(batch.input_ids), self._tensor(batch.token_type_ids)
+            inputs = arrange(ids, None, types, None, None, batch.lengths.tolist(), causal=self.config.is_decoder)
+            layout, grains = inputs.layout, ask.grains(self.head)
+            inputs.wanted = self._wanted(batch, set(grains.values()), layout)
+            inner = any(layer != last for layer in ask.layers)
+            states = body(inputs, output_hidden_states=inner, output_attentions=False)
+            x, found = states.last_hidden_state, {}
+            if ask.outputs or ask.log_probs:
+                found = self._runs._outputs(x, states.pooler_output)
+            if ask.log_probs:
+                words = self._tensor(batch.targets["labels"].values)[:, None]
+                found["log_probs"] = found[words_of(self.head)].float().log_softmax(-1).gather(1, words)[:, 0]
+            if inputs.wanted is None:
+                found = {name: y if grains.get(name) == "row" else layout.unpack(y) for name, y in found.items()}
+            if ask.layers:
+                of = {last: layout.unpack(x), **dict(enumerate(states.hidden_states or ()))}
+                found["hidden_states"] = torch.stack([of[layer] for layer in ask.layers], dim=1)
+            if ask.pooled:
+                found["pooler_output"] = states.pooler_output
+            return {name: found[name].float().cpu().numpy() for name in grains}
 
-    def _wanted(self, batch: Batch, want: Collection[str], layout: Layout) -> torch.Tensor | None:
+    def _wanted(self, batch: Batch, grains: set[str], layout: Layout) -> torch.Tensor | None:
         """The tokens whose last states the outputs are made of, None for all."""
-        if self._body.pooler is not None:
-            return None if layers_of(want) else layout.firsts
-        if self.head == "ForMaskedLM" and batch.positions is not None:
-            assert isinstance(layout, Packed)
-            return layout.here(self._tensor(batch.positions))
-        return None
-
-    def _answers(self, batch: Batch, want: Collection[str], states: Any, layout: Layout) -> dict[str, torch.Tensor]:
-        """What the head makes of the last states, which are packed, and of the pooled ones."""
-        x, model = states.last_hidden_state, self.model
-        if self.head == "ForMaskedLM" and {"logits", "label_log_probs"} & set(want):
-            logits = model.cls.predictions(x)
-            if batch.positions is None:
-                logits = layout.unpack(logits)
-            if "label_log_probs" not in want:
-                return {"logits": logits}
-            assert batch.labels is not None
-            logs = logits.float().log_softmax(-1).gather(1, self._tensor(batch.labels)[:, None])[:, 0]
-            return {"logits": logits, "label_log_probs": logs}
-        if self.head == "ForQuestionAnswering" and "start_logits" in want:
-            start, end = layout.unpack(model.qa_outputs(x)).unbind(-1)
-            return {"start_logits": start, "end_logits": end}
-        if self.head in _OF_SEQUENCES and "logits" in want:
-            logits = model.get_submodule(_OF_SEQUENCES[self.head])(states.pooler_output)
-            return {"logits": logits[:, 0] if self.head == "ForMultipleChoice" else logits}
-        if self.head == "ForTokenClassification" and "logits" in want:
-            return {"logits": layout.unpack(model.classifier(x))}
-        return {}
+        if "token" in grains or ("place" in grains and batch.positions is None):
+            return None
+        if "place" not in grains:
+            return layout.firsts[:0]  # pooled vectors alone
+        assert isinstance(layout, Packed)
+        assert batch.positions is not None
+        return layout.here(self._tensor(batch.positions))
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.int64)).to(self.device)
@@ -126,6 +113,12 @@ def model_class(head: str) -> Any:
     """The PyTorch class of a head."""
     room = "model" if head == "Model" else "heads"
     return getattr(import_module(f"bertkit.models.torch.{room}"), "Bert" + head)
+
+
+def model_of(tensors: Tensors, config: BertConfig, head: str, dtype: Any = "auto", device: Any = None) -> Any:
+    """A model of the PyTorch class of a head, with the tensors as its parameters."""
+    own = {"add_pooling_layer": POOLER + "dense.weight" in tensors} if head == "Model" else {}
+    return model_class(head)._of_tensors(config, tensors, dtype, device or torch.device("cpu"), **own)
 
 
 def device_of(given: object) -> torch.device:
@@ -141,14 +134,15 @@ def device_of(given: object) -> torch.device:
             f'device={given!r} is none: type "cpu", "cuda", "cuda:1", 0, or -1 for the processor.'
         ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f'device={given!r} is a GPU, and PyTorch sees none here: type device="cpu".')
+        raise UsageError(f"device={given!r} is a GPU, and PyTorch sees none here: type ", Setting("device", "cpu"), ".")
     return torch.device(device)
 
 
 def type_of(precision: str, device: torch.device) -> torch.dtype:
-    """The type of numbers. "auto": bf16 on a GPU that multiplies it itself, fp32 elsewhere."""
+    """The type of numbers. "auto": bf16 where the hardware multiplies it natively, fp32 elsewhere."""
     if precision == "auto":
-        native = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+        gpu = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+        native = gpu or (device.type == "cpu" and multiplies_bf16())
         precision = "bf16" if native else "fp32"
     if precision not in _TYPES:
         raise UsageError(f"The engine of PyTorch has no precision {precision!r}: type one of {', '.join(_TYPES)}.")

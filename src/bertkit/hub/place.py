@@ -8,7 +8,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ class Place:
     get: Callable[[str], Path] = field(repr=False)
     advice: str = field(default="", repr=False)
     file: Path | None = None
+    name: str = ""  # by which it was located
+
+    def __fspath__(self) -> str:
+        return self.name
 
     def find(self, *names: str) -> Path | None:
         """The first of `names` that is there, as a local path; None where none of them is."""
@@ -55,7 +59,7 @@ class Place:
 
 
 def locate(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | Place,
     *,
     revision: str | None = "main",
     subfolder: str = "",
@@ -66,14 +70,16 @@ def locate(
 ) -> Place:
     """The place that `name` means: something on this disk, else a built-in model, else a repository of the Hub.
 
-    A `Path` never leads to the Hub. `revision` is a branch, a tag or a commit. With `token=None` huggingface_hub sends
-    the token that it finds, True insists on one, False sends none. With `local_files_only`, or HF_HUB_OFFLINE=1 around,
-    only the cache is looked at; it also steps in where the Hub gives nothing.
+    A `Place` is returned as it is, so that several readers share one. A `Path` never leads to the Hub. `revision` is a branch,
+    a tag or a commit. With `token=None` huggingface_hub sends the token that it finds, True insists on one, False sends none.
+    With `local_files_only` or HF_HUB_OFFLINE=1, only the cache is looked at; it also steps in where the Hub gives nothing.
 
     >>> place = locate(ASSETS.parent)
     >>> place.find("no_such_file.py", "config.py").name
     'config.py'
     """
+    if isinstance(name, Place):
+        return name
     if not isinstance(name, (str, os.PathLike)):
         raise UsageError(f"A model is named by a string or a path, not by {name!r}.")
     for what, text in (("subfolder", subfolder), ("revision", revision)):
@@ -84,10 +90,12 @@ def locate(
     path = Path(name) if os.path.exists(name) else _abbreviated(name)  # noqa: PTH110 - which no name upsets
     if path is not None:
         folder, file = (path, None) if path.is_dir() else (path.parent, path)
-        return folder_place(folder / subfolder, f"the folder {(folder / subfolder).absolute()}", file=file)
+        place = folder_place(folder / subfolder, f"the folder {(folder / subfolder).absolute()}", file=file)
+        return replace(place, name=os.fspath(name))
     from bertkit.hub.repository import on_the_hub
 
-    return on_the_hub(name, revision or "main", subfolder, cache_dir, token, force_download, local_files_only)
+    place = on_the_hub(name, revision or "main", subfolder, cache_dir, token, force_download, local_files_only)
+    return replace(place, name=os.fspath(name))
 
 
 def folder_place(folder: Path, where: str, advice: str = "", file: Path | None = None) -> Place:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bertkit import hub
+from bertkit.checkpoint import load_checkpoint
+from bertkit.checkpoint.files import Tensors
 from bertkit.config import FILES, BertConfig
 from bertkit.engines.base import Engine, engine_class
-from bertkit.errors import HubError, UsageError
-from bertkit.heads import head_of, tasks_of
+from bertkit.errors import HubError, Setting, UsageError
+from bertkit.heads import POOLER, head_of, tasks_of
+from bertkit.parameters import expand, initial
 from bertkit.pipelines.pipeline import Pipeline
 from bertkit.tasks import task_class
 from bertkit.tasks.base import one_of, shown, taken_out
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
+
+_logger = logging.getLogger("bertkit")
 
 _INERT = ("use_fast", "feature_extractor", "image_processor", "processor", "modelcard", "device_map", "num_workers")
 
@@ -70,7 +79,7 @@ def pipeline(
         raise UsageError("bertkit never runs code that comes with a model: leave trust_remote_code out.")
     if framework not in (None, "pt"):
         raise UsageError(
-            f'framework={framework!r} is not one that pipelines run on: leave it out, or type engine="torch".'
+            f"framework={framework!r} is not supported: leave it out, or type ", Setting("engine", "torch"), "."
         )
     for name in _INERT:
         options.pop(name, None)
@@ -82,44 +91,67 @@ def pipeline(
         raise UsageError(f'{_needs(task)} Type pipeline({task or "fill-mask"!r}, model="bert-base-uncased"), say.')
     model = _as_engine(model)
     if hasattr(model, "run"):
-        runner: Engine = model
-        job = task_class(task or tasks_of(runner.head)[0])
-        _check_head(runner.head, job.name, "The engine")
-        tokenizer = _tokenizer(tokenizer, None, {})
+        job = task_class(task or tasks_of(model.head)[0])
+        _check_head(model.head, job.name, "The engine")
+        words, runner, weights = _tokenizer(tokenizer, None), model, None
     else:
         source: dict[str, Any] = {"revision": revision, "subfolder": subfolder, "token": token, "cache_dir": cache_dir}
-        source["local_files_only"] = local_files_only
-        place = hub.locate(model, **source)
+        place = hub.locate(model, **source, local_files_only=local_files_only)
         config = _config(config, place)
-        job = task_class(task or _told_task(config, model))
-        tokenizer = _tokenizer(tokenizer, model, source)
-        _check_fit(config, job.name, model)
-        runner = open_engine(engine, model, job.head, config, source, device, dtype)
-    _check_vocabulary(tokenizer, runner.config)
-    return Pipeline(job(tokenizer, runner.config), runner, batch_size, options)
+        job = task_class(task or _main_task(config, model))
+        if config.architectures:
+            _check_head(head_of(config.architectures[0]), job.name, str(model))
+        words = _tokenizer(tokenizer, place)
+        weights = Weights.read(place, config, job.head)
+        runner = open_engine(engine, weights, device, dtype)
+    _check_vocabulary(words, runner.config)
+    return Pipeline(job(words, runner.config), runner, batch_size, options, weights)
 
 
-def open_engine(
-    name: str, model: Any, head: str, config: BertConfig, source: Mapping[str, Any], device: Any, dtype: Any
-) -> Engine:
+@dataclass(frozen=True)
+class Weights:
+    """What was read of a model, for an engine to be opened, and for a model of PyTorch where one is asked for."""
+
+    tensors: Tensors
+    config: BertConfig
+    head: str
+
+    @classmethod
+    def read(cls, place: hub.Place, config: BertConfig, head: str) -> Weights:
+        """All that a class needs of a place. A head that the files lack is drawn at random, with a warning; a pooler is not."""
+        optional = (POOLER,) if head == "Model" else ()
+        tensors, report = load_checkpoint(place, head, config=config, optional=optional)
+        fresh = [name for name in report.fresh if not name.startswith(optional)]
+        if fresh:  # numpy.random alone takes a while to be imported
+            rng, needed = np.random.default_rng(0), expand(config, head)
+            tensors = {**tensors, **{name: initial(needed[name], config, rng) for name in fresh}}
+        return cls(tensors, config, head)
+
+    def model(self) -> Any:
+        """The class of PyTorch with these weights, in their own type."""
+        return import_module("bertkit.engines.torch").model_of(self.tensors, self.config, self.head)
+
+
+def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
     """An engine by its name; "auto" is PyTorch's where PyTorch is installed."""
     if name == "auto":
         name = "torch" if find_spec("torch") else "numpy"
-    precision = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(_dtype_name(dtype), _dtype_name(dtype))
+    given = "auto" if dtype is None else str(dtype).removeprefix("torch.")
+    precision = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(given, given)
     one_of("precision", precision, ("auto", "fp32", "bf16", "fp16", "int8"))
-    opened: Engine = engine_class(name).open(model, head, config, source, device=device, precision=precision)
+    opened: Engine = engine_class(name).open(
+        weights.tensors, weights.config, weights.head, device=device, precision=precision
+    )
+    if precision == "auto":
+        _logger.info('Computing in %s on %s; precision="fp32" chooses another.', opened.precision, opened.device)
     return opened
 
 
 def _as_engine(model: Any) -> Any:
     """A model of the PyTorch classes as an engine; all else as it is."""
-    if hasattr(model, "head") and hasattr(model, "parameters") and not hasattr(model, "run"):
+    if hasattr(model, "base_model_prefix") and hasattr(model, "parameters"):
         return engine_class("torch")(model)
     return model
-
-
-def _dtype_name(dtype: Any) -> str:
-    return "auto" if dtype is None else str(dtype).removeprefix("torch.")
 
 
 def _needs(task: str | None) -> str:
@@ -136,14 +168,14 @@ def _config(given: Any, place: hub.Place) -> BertConfig:
     return given if isinstance(given, BertConfig) else BertConfig.from_pretrained(given)
 
 
-def _tokenizer(given: Any, model: Any, source: dict[str, Any]) -> Tokenizer:
+def _tokenizer(given: Any, place: hub.Place | None) -> Tokenizer:
     from bertkit.text.tokenizer import BertTokenizerFast
 
-    if given is None and model is None:
+    if given is None and place is None:
         raise UsageError("An engine came without a tokenizer: type tokenizer=BertTokenizerFast.from_pretrained(...).")
     if given is None:
         try:
-            return BertTokenizerFast.from_pretrained(model, **source)
+            return BertTokenizerFast.from_pretrained(place)
         except HubError as error:
             raise HubError(f"{error} Or type tokenizer=..., where its files are.") from error
     if isinstance(given, (str, os.PathLike)):
@@ -156,7 +188,7 @@ def _tokenizer(given: Any, model: Any, source: dict[str, Any]) -> Tokenizer:
     return own
 
 
-def _told_task(config: BertConfig, model: Any) -> str:
+def _main_task(config: BertConfig, model: Any) -> str:
     """The task that the class in the configuration is for."""
     if not config.architectures:
         raise UsageError(
@@ -165,16 +197,13 @@ def _told_task(config: BertConfig, model: Any) -> str:
     return tasks_of(head_of(config.architectures[0]))[0]
 
 
-def _check_fit(config: BertConfig, task: str, model: Any) -> None:
-    if config.architectures:
-        _check_head(head_of(config.architectures[0]), task, str(model))
-
-
 def _check_head(head: str, task: str, what: str) -> None:
     if task not in tasks_of(head):
+        known = tasks_of(head)
         raise UsageError(
-            f"{what} is a Bert{head}, and {task} needs a Bert{task_class(task).head}. It can do {', '.join(tasks_of(head))}: "
-            f'type pipeline("{tasks_of(head)[0]}", ...), or train it for {task} first.'
+            f"{what} is a Bert{head}, and {task} needs a Bert{task_class(task).head}. It can do {', '.join(known)}: type ",
+            Setting("task", known[0]),
+            f", or train it for {task} first.",
         )
 
 

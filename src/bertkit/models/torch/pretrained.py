@@ -40,8 +40,8 @@ _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 class BertPreTrainedModel(nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
-    The nine classes set `head`, the class suffix in parameters.HEADS; their modules are those of the parameter table, which gives
-    them names, first values and a place in every kind of checkpoint. A subclass of your own has a `bert`, and whatever else:
+    The nine classes set `_head`, the class suffix in the table of heads. Their modules are those of the parameter table, which
+    gives them names, initial values and a place in every kind of checkpoint. A subclass of your own has a `bert`, and more:
 
     >>> from bertkit import BertModel
     >>> class Tagger(BertPreTrainedModel):
@@ -60,7 +60,7 @@ class BertPreTrainedModel(nn.Module):
     config_class = BertConfig
     base_model_prefix = "bert"
     main_input_name = "input_ids"
-    head: ClassVar[str | None] = None
+    _head: ClassVar[str | None] = None
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class BertPreTrainedModel(nn.Module):
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
-        without_memory = _FROM_FILES.set(cls.head is not None)
+        without_memory = _FROM_FILES.set(cls._head is not None)
         try:
             model = cls(config, **own)
         finally:
@@ -184,16 +184,16 @@ class BertPreTrainedModel(nn.Module):
         parts = model._own()
         tensors, report = load_checkpoint(
             place,
-            cls.head or "Model",
+            cls._head or "Model",
             config=config,
             formats=formats,
             variant=variant,
-            strict=not parts and cls.head is not None,
+            strict=not parts and cls._head is not None,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
         device = torch.device("cpu") if device_map is None else _device(device_map)
         model._take(tensors, dtype if torch_dtype is None else torch_dtype, device)
-        if parts or cls.head is None:
+        if parts or cls._head is None:
             given = open_source(place, formats, variant).tensors
             report = model._take_own(parts, given, report, ignore_mismatched_sizes)
         if state_dict is not None:
@@ -202,6 +202,19 @@ class BertPreTrainedModel(nn.Module):
             model.set_attn_implementation(attn_implementation)
         model.eval()
         return (model, report.loading_info()) if output_loading_info else model
+
+    @classmethod
+    def _of_tensors(
+        cls, config: BertConfig, tensors: Tensors, dtype: str | torch.dtype, device: torch.device, **own: Any
+    ) -> Any:
+        """A model in evaluation mode, whose parameters are these arrays. own: further arguments of the class."""
+        without_memory = _FROM_FILES.set(True)
+        try:
+            model = cls(config, **own)
+        finally:
+            _FROM_FILES.reset(without_memory)
+        model._take(tensors, dtype, device)
+        return model.eval()
 
     def _take(self, tensors: Tensors, dtype: str | torch.dtype | None, device: torch.device) -> None:
         """Make the arrays the parameters; draw those that are not among them and have no memory yet."""
@@ -236,7 +249,7 @@ class BertPreTrainedModel(nn.Module):
         self, parts: Mapping[str, Tensor], given: Tensors, report: LoadReport, ignore_mismatched_sizes: bool
     ) -> LoadReport:
         """For a subclass of the user's: fill its own parts with what the file has by their names, and say what it has not."""
-        named = {parameter.name for parameter in self._table(self.head or "Model").values()}
+        named = {parameter.name for parameter in self._table(self._head or "Model").values()}
         loaded = [path for path in parts if path in given and given[path].shape == parts[path].shape]
         fresh = [path for path in parts if path not in loaded]
         other = [(path, given[path].shape, tuple(parts[path].shape)) for path in fresh if path in given]
@@ -248,7 +261,7 @@ class BertPreTrainedModel(nn.Module):
             mismatched=report.mismatched if ignore_mismatched_sizes else (*report.mismatched, *other),
             fresh=(*(name for name in report.fresh if name in named), *fresh),
         )
-        if report.missing or report.mismatched or (report.unexpected and self.head):
+        if report.missing or report.mismatched or (report.unexpected and self._head):
             raise LoadError(str(report))
         self.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
         if fresh:
@@ -273,7 +286,7 @@ class BertPreTrainedModel(nn.Module):
         """The path of each parameter of the table, or of a class in it, that this model has."""
         here = {name for name, _ in self.named_parameters(remove_duplicate=False)}
         table = {}
-        for name, parameter in expand(self.config, head or self.head).items():
+        for name, parameter in expand(self.config, head or self._head).items():
             path = name if name in here else name.removeprefix("bert.")
             if path in here:
                 table[path] = parameter
@@ -281,7 +294,7 @@ class BertPreTrainedModel(nn.Module):
 
     def _own(self) -> dict[str, Tensor]:
         """What a subclass of the user's has besides: its parameters and the buffers that are saved, by their path."""
-        table = self._table(self.head or "Model")
+        table = self._table(self._head or "Model")
         here = dict(self.named_parameters(remove_duplicate=False))
         known = {id(here[path]) for path in table}  # by whatever other names
         tensors = itertools.chain(self.named_parameters(), self.named_buffers())
@@ -323,17 +336,17 @@ class BertPreTrainedModel(nn.Module):
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
         own = self._own()
-        if own or self.head is None:
+        if own or self._head is None:
             config.architectures = [type(self).__name__]
             config.save_pretrained(save_directory)
-            paths = (*self._table(self.head or "Model"), *own)
+            paths = (*self._table(self._head or "Model"), *own)
             tensors = {path: array_of(given[path]) for path in paths}
             save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
             return
-        if self.head == "Model" and getattr(self, "pooler", None) is None:
+        if self._head == "Model" and getattr(self, "pooler", None) is None:
             raise UsageError("A BertModel without a pooler cannot be saved: save the model that it is a part of.")
         tensors = {parameter.name: array_of(given[path]) for path, parameter in self._table().items()}
-        save_checkpoint(save_directory, tensors, config, self.head, max_shard_size=max_shard_size, variant=variant)
+        save_checkpoint(save_directory, tensors, config, self._head, max_shard_size=max_shard_size, variant=variant)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The parameters by name, each once: the vocabulary projection that is the word embedding is not told again."""

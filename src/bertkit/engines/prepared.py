@@ -1,15 +1,15 @@
-"""Dense layers of a model that only infers, on a processor: weights in the order in which oneDNN multiplies, activations in the
-same pass. It counts most where a batch is small, where reading the weights in their usual order costs more than the product.
+"""Dense layers for inference on a processor: weights in the order in which oneDNN multiplies, activations in the same pass.
+
+It counts most where a batch is small: reading the weights in their usual order then costs more than the product.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from bertkit.models.torch.model import BertEncoder
 
 _FUSED = {
     "gelu": ("gelu", "none"),
@@ -22,15 +22,12 @@ _FUSED = {
 }
 """Activation -> its name in oneDNN, and which of its formulas."""
 
-PRODUCT = "mkldnn._linear_pointwise.default"
-"""The operation, as it calls itself."""
-
 _ROWS = 2048
 """Tokens that the order is best for. Fewer and more were as fast with it."""
 
 
 class Prepared(nn.Module):
-    """A dense layer, and an activation behind it."""
+    """A dense layer, and an activation after it."""
 
     def __init__(self, dense: nn.Linear, activation: str | None = None) -> None:
         super().__init__()
@@ -45,16 +42,20 @@ class Prepared(nn.Module):
         return y
 
 
-def prepare(encoder: BertEncoder, activation: str) -> None:
-    """Prepare all layers for inference, where the processor and the type of their numbers allow it. There is no way back."""
-    weight = next(encoder.parameters())
+def can_prepare(model: nn.Module) -> bool:
+    """Whether the processor and the type of the model's numbers allow it."""
+    weight = next(model.parameters())
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
     half = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    here = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
-    if not here or not (half or weight.dtype == torch.float32):
-        return
-    layers: list[Any] = list(encoder.layer)
-    for layer in layers:
-        layer.intermediate = Prepared(layer.intermediate.dense, activation)
+    return bool(half) or weight.dtype == torch.float32
+
+
+def prepared(model: Any) -> Any:
+    """A copy of a model for inference, whose layers are prepared. It shares all else with the model, which stays as it is."""
+    twin = _with_own_modules(model)
+    for layer in twin.base_model.encoder.layer:
+        layer.intermediate = Prepared(layer.intermediate.dense, twin.config.hidden_act)
         for module, name in (
             (layer.attention.self, "query"),
             (layer.attention.self, "key"),
@@ -63,3 +64,11 @@ def prepare(encoder: BertEncoder, activation: str) -> None:
             (layer.output, "dense"),
         ):
             setattr(module, name, Prepared(getattr(module, name)))
+    return twin
+
+
+def _with_own_modules(module: Any) -> Any:
+    """A module with the same parameters, in which a part can be replaced."""
+    twin = copy.copy(module)
+    twin._modules = {name: child and _with_own_modules(child) for name, child in module._modules.items()}
+    return twin
