@@ -368,11 +368,11 @@ def test_who_sees_nobody_is_told_where_that_can_be_asked(compiling: bool, monkey
     """A compiler cannot be asked: there such a position sees everybody, as long as gradients are computed."""
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
     mask = torch.tensor([[[[True, False]]], [[[False, False]]]])
-    layout = Rectangle.masked((2, 2), None, mask)
+    layout = Rectangle.masked((2, 2), mask)
     assert layout.blind != compiling
     assert layout.mask.tolist() == [[[[True, False]]], [[[compiling, compiling]]]]
     with torch.no_grad():
-        layout = Rectangle.masked((2, 2), None, mask)
+        layout = Rectangle.masked((2, 2), mask)
     assert not layout.blind and layout.mask is mask
 
 

@@ -1,0 +1,57 @@
+"""The public names of bertkit and their signatures, as lines of text.
+
+python tests/public_api.py > tests/data/public_api.txt    records them: do it when something is added on purpose
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import bertkit
+
+
+def listing() -> dict[str, list[str]]:
+    """Qualified name -> its parameters; of what is no function an empty list."""
+    found: dict[str, list[str]] = {}
+    for name in bertkit.__all__:
+        value = getattr(bertkit, name)
+        found[name] = _parameters(value)
+        members = _members(value) if inspect.isclass(value) else _functions(value) if inspect.ismodule(value) else ()
+        for member, function in members:
+            found[f"{name}.{member}"] = _parameters(function)
+    return found
+
+
+def _members(cls: type) -> Iterator[tuple[str, Any]]:
+    """The public methods and properties that are written here, those of base classes too."""
+    for name in sorted(dir(cls)):
+        value = inspect.getattr_static(cls, name)
+        inner = getattr(value, "__func__", getattr(value, "fget", value))
+        ours = getattr(inner, "__module__", "") or ""
+        if ours.startswith("bertkit") and (not name.startswith("_") or name in ("__init__", "__call__")):
+            yield name, getattr(value, "__func__", value)
+
+
+def _functions(module: Any) -> Iterator[tuple[str, Any]]:
+    for name in sorted(getattr(module, "__all__", ())):
+        yield name, getattr(module, name)
+
+
+def _parameters(value: Any) -> list[str]:
+    if isinstance(value, property) or not callable(value):
+        return []
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [
+        re.sub(r" at 0x\w+", "", str(parameter.replace(annotation=inspect.Parameter.empty))) for parameter in parameters
+    ]
+
+
+if __name__ == "__main__":
+    for name, parameters in sorted(listing().items()):
+        print("\t".join([name, *parameters]))
