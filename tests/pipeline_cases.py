@@ -123,6 +123,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "parts": ("ForTokenClassification", {"num_labels": 3}),
     "choices": ("ForMultipleChoice", {}),
     "order": ("ForNextSentencePrediction", {}),
+    "joint": ("ForPreTraining", {}),
+    "decoder": ("LMHeadModel", {"is_decoder": True}),
 }
 
 

@@ -27,16 +27,35 @@ from dataclasses import dataclass
 class Setting:
     """An option and its value in the text of an error. Each front end spells it as its users type it.
 
-    >>> str(Setting("on_long", "window")), str(Setting("max_length", 64))
-    ('on_long="window"', 'max_length=64')
+    >>> str(Setting("on_long", "window")), str(Setting("max_length", 64)), str(Setting("labels", ["a", "b"]))
+    ('on_long="window"', 'max_length=64', 'labels=["a", "b"]')
+    >>> str(Setting("tokenizer", "a tokenizer", shown="..."))
+    'tokenizer=...'
     """
 
     name: str
     value: object
+    shown: str | None = None  # the value as Python code, where it is not the usual one
 
     def __str__(self) -> str:
         """As an argument in Python."""
-        return f'{self.name}="{self.value}"' if isinstance(self.value, str) else f"{self.name}={self.value!r}"
+        return f"{self.name}={_in_python(self.value) if self.shown is None else self.shown}"
+
+
+def received(name: str, value: object) -> Setting:
+    """An option as a call has it, its value as Python prints it.
+
+    >>> str(received("merge", "median"))
+    "merge='median'"
+    """
+    return Setting(name, value, repr(value))
+
+
+def _in_python(value: object) -> str:
+    """A value as the documentation writes it: texts in double quotes."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_in_python, value))}]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def worded(parts: Iterable[object], spell: Callable[[Setting], str] = str) -> str:

@@ -21,8 +21,9 @@ from pipeline_models import folder as folder_of
 import bertkit
 from bertkit.config import BertConfig
 from bertkit.errors import BertkitError, HubError, UsageError
+from bertkit.heads import tasks_of
 from bertkit.pipelines import Pipeline, pipeline
-from bertkit.tasks import ALIASES, TASKS, fits, task_class, tasks_of
+from bertkit.tasks import ALIASES, TASKS, task_class
 
 LONG = "the river " * 5000
 CALLS: dict[str, tuple[str, Any, dict[str, Any]]] = {
@@ -36,6 +37,7 @@ CALLS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "feature-extraction": ("plain", LONG, {"pooling": "mean"}),
     "sentence-similarity": ("plain", {"source_sentence": LONG, "sentences": [LONG, "a"]}, {}),
     "sentence-scoring": ("masked", LONG[:2000], {}),
+    "pretraining": ("joint", {"text": LONG, "text_pair": "a"}, {}),
 }
 
 
@@ -44,6 +46,7 @@ SHORTER: dict[str, Any] = {
     "multiple-choice": {"text": "a", "choices": ["a", "b"]},
     "next-sentence-prediction": {"text": "a", "text_pair": "a"},
     "sentence-similarity": {"source_sentence": "a", "sentences": ["a"]},
+    "pretraining": {"text": "a", "text_pair": "a"},
 }
 
 
@@ -234,8 +237,8 @@ def test_a_head_that_does_not_fit_is_refused(folder: Path) -> None:
         ("ForMultipleChoice", "multiple-choice"),
     ):
         assert tasks_of(head)[0] == task
-    assert not fits("ForSequenceClassification", "multiple-choice")
-    assert fits("ForPreTraining", "nsp")
+    assert "multiple-choice" not in tasks_of("ForSequenceClassification")
+    assert task_class("nsp").name in tasks_of("ForPreTraining")
 
 
 def test_fresh_weights_are_told(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

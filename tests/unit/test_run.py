@@ -13,8 +13,7 @@ from bertkit.data.batches import Array, Batch, Limits, Row
 from bertkit.errors import BertkitError, DataError, Setting, UsageError, worded
 from bertkit.heads import Ask
 from bertkit.pipelines.run import LOOK_AHEAD, Answer, Run
-from bertkit.tasks.base import Encoded, Options, Outputs
-from bertkit.tasks.base import Told as Reading
+from bertkit.tasks.base import Encoded, Options, Outputs, Reading
 
 
 class Lengths:
@@ -42,7 +41,7 @@ class Lengths:
     def decode(self, encoded: Encoded, outputs: Outputs, options: Options) -> Any:
         found = [len(output["logits"]) for output in outputs]
         if encoded.memory == "again":
-            return Encoded([row(1 + sum(found))], encoded.told, found)
+            return Encoded([row(1 + sum(found))], encoded.reading, found)
         return encoded.memory + found if isinstance(encoded.memory, list) else found
 
 
@@ -132,7 +131,7 @@ def test_an_answer_may_take_further_rows() -> None:
     some = ["again " + text(9), text(3), "again"]
     answers = job.result(job.submit(some))
     assert values(answers) == [[8, 2, 11], [3], [1, 2]]
-    assert answers[0].text == Reading(False, 2, 10, 0)
+    assert answers[0].reading == Reading(False, 2, 10, 0)
     assert answers[0].shown(details=True) == {
         "result": [8, 2, 11],
         "truncated": False,

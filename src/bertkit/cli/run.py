@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from bertkit.cli.job import answer
 from bertkit.cli.shared import OF_TASKS, Shared
 from bertkit.errors import UsageError
+from bertkit.pipelines.calls import calls_of
 
 
 def run(
@@ -22,7 +23,8 @@ def run(
     The input is read as a stream: lines of text, JSON lines, JSON, CSV, TSV or Parquet, and gzip or xz of them. An output appears
     when it is whole; until then, its results are in a file beside it, with which --resume goes on.
     """
-    return answer(task, shared, dict(map(_named, option)))
+    shared.check(task)
+    return answer(task, shared, calls_of(task).own(dict(map(_named, option))))
 
 
 def _named(word: str) -> tuple[str, Any]:

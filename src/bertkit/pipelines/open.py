@@ -19,14 +19,17 @@ from bertkit.engines.base import Engine, engine_class
 from bertkit.errors import HubError, Setting, UsageError
 from bertkit.heads import POOLER, head_of, tasks_of
 from bertkit.parameters import expand, initial
+from bertkit.pipelines.calls import taken_out
 from bertkit.pipelines.pipeline import Pipeline
 from bertkit.tasks import task_class
-from bertkit.tasks.base import one_of, shown, taken_out
+from bertkit.tasks.base import one_of, shown
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
 
 _logger = logging.getLogger("bertkit")
+
+_TOKENIZER = Setting("tokenizer", "...", "...")
 
 _INERT = ("use_fast", "feature_extractor", "image_processor", "processor", "modelcard", "device_map", "num_workers")
 
@@ -177,7 +180,7 @@ def _tokenizer(given: Any, place: hub.Place | None) -> Tokenizer:
         try:
             return BertTokenizerFast.from_pretrained(place)
         except HubError as error:
-            raise HubError(f"{error} Or type tokenizer=..., where its files are.") from error
+            raise HubError(*error.parts, " Or type ", _TOKENIZER, ", where its files are.") from error
     if isinstance(given, (str, os.PathLike)):
         return BertTokenizerFast.from_pretrained(given)
     if not callable(given) or not hasattr(given, "engine"):
@@ -210,6 +213,7 @@ def _check_head(head: str, task: str, what: str) -> None:
 def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
     if len(tokenizer) > config.vocab_size:
         raise UsageError(
-            f"The tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}: they do not belong together. Type "
-            "tokenizer=..., where that of the model is."
+            f"The tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}: they do not belong together. Type ",
+            _TOKENIZER,
+            ", where that of the model is.",
         )

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
 from bertkit.errors import UsageError, worded
+from bertkit.pipelines.calls import Calls, calls_of
 from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
 from bertkit.tasks.base import Options, Task, one_of, shown, whole
 
@@ -35,10 +37,11 @@ class Pipeline:
         weights: Weights | None = None,
     ) -> None:
         self._task, self.engine, self._weights = task, engine, weights
-        self.batch_size, self.defaults = batch_size, dict(options or {})
+        self.batch_size = batch_size
+        self.defaults = MappingProxyType(dict(options or {}))  # read-only, as they are checked once
         whole("batch_size", batch_size, least=1, none=True)
         if self.defaults:
-            task.check(self.defaults)  # refuses a misspelt option now
+            self._calls.check(self.defaults)  # a misspelt option raises now
 
     @property
     def task(self) -> str:
@@ -93,13 +96,13 @@ class Pipeline:
             options: options of the task.
         """
         merged = {**self.defaults, **options}
-        given, one = self._task.read(inputs, merged)
+        given, one = self._calls.read(inputs, merged)
         run = self._run(merged, batch_size, errors)
         if not one and not isinstance(given, (list, tuple)):
             return _answers(run, _items(given), progress, first=1)
         answers = list(_answers(run, [given] if one else given, progress))
         found = answers[0] if one else answers
-        return found if run.options.details else self._task.finish(given, found, options)
+        return found if run.options.details else self._calls.finish(given, found, options)
 
     def each(self, examples: Sequence[Any], errors: Errors = "raise", **options: Any) -> list[Any]:
         """An answer for each example. A call may take a list for one example, or give one answer to a list of one; this does not.
@@ -124,7 +127,18 @@ class Pipeline:
         return Run(self._task, self.engine, options, batch_size or self.batch_size, errors)
 
     def _run(self, options: Mapping[str, Any], batch_size: int | None, errors: Errors) -> Run:
-        return self.run(self._task.options(options), batch_size, errors)
+        checked = self._own_options if options == self.defaults else self._calls.options(options)
+        return self.run(checked, batch_size, errors)
+
+    @cached_property
+    def _calls(self) -> Calls:
+        """How the task is called."""
+        return calls_of(type(self._task))
+
+    @cached_property
+    def _own_options(self) -> Options:
+        """Those of a call without options."""
+        return self._calls.options(self.defaults)
 
 
 def _answers(

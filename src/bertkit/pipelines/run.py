@@ -20,7 +20,7 @@ from bertkit.data.batches import Array, by_length, characters, look_ahead, pack,
 from bertkit.engines.base import Engine
 from bertkit.errors import BertkitError
 from bertkit.heads import counterparts
-from bertkit.tasks.base import Encoded, Options, Task, Told
+from bertkit.tasks.base import Encoded, Options, Reading, Task
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -45,18 +45,18 @@ class Answer(NamedTuple):
     """The answer to an example, or the error of a wrong one, and what was done with its text."""
 
     value: Any
-    text: Told | None = None  # None: the example was wrong
+    reading: Reading | None = None  # None: the example was wrong
 
     def shown(self, details: bool) -> Any:
         """The answer as users get it; with `details` also what was done with the text."""
-        if self.text is None or not details:
+        if self.reading is None or not details:
             return self.value
-        text = self.text
+        reading = self.reading
         return {
             "result": self.value,
-            "truncated": text.truncated,
-            "windows": text.windows,
-            "n_tokens": text.n_tokens,
+            "truncated": reading.truncated,
+            "windows": reading.windows,
+            "n_tokens": reading.n_tokens,
         }
 
 
@@ -75,7 +75,7 @@ class Pending:
     """A submitted example: its rows, the outputs of those that ran, and its answer as soon as there is one."""
 
     encoded: Encoded
-    text: Told
+    reading: Reading
     outputs: dict[int, dict[str, Array]] = field(default_factory=dict)  # by the number of the row
     answer: Answer | None = None
 
@@ -133,12 +133,12 @@ class Run:
         found = self._encoded(examples)
         if self.errors == "raise":
             self._refuse_wrong(found)
-        submitted = [Pending(item, item.told) if isinstance(item, Encoded) else Answer(item) for item in found]
+        submitted = [Pending(item, item.reading) if isinstance(item, Encoded) else Answer(item) for item in found]
         pending = [one for one in submitted if isinstance(one, Pending)]
         self._waiting += pending
         self.report.examples += len(examples)
-        self.report.cut += sum(one.text.truncated for one in pending)
-        self.report.left_out += sum(one.text.left_out for one in pending)
+        self.report.cut += sum(one.reading.truncated for one in pending)
+        self.report.left_out += sum(one.reading.left_out for one in pending)
         self._advance(len(examples) - len(pending))
         return submitted
 
@@ -206,7 +206,7 @@ class Run:
         if isinstance(value, Encoded):
             one.encoded = value
             return False
-        one.answer = Answer(value, one.text)
+        one.answer = Answer(value, one.reading)
         self._advance(1)
         return True
 

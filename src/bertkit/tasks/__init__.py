@@ -1,4 +1,4 @@
-"""Tasks: what a BERT is used for, one file each. A task is found by its name or an alias."""
+"""Tasks: the uses of a BERT, one file each. A task is found by its name or an alias."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ TASKS = {
     "feature-extraction": "FeatureExtraction",
     "sentence-similarity": "SentenceSimilarity",
     "sentence-scoring": "SentenceScoring",
+    "pretraining": "Pretraining",
 }
 """Task -> its class, in the file of its name. Which classes can do it is in the table of heads."""
 

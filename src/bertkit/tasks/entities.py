@@ -1,7 +1,7 @@
 """Tokens with the scores of their labels -> words -> entities.
 
-Two ways lead from labels to entities. `by_tag` joins neighbours as transformers does: the same tag, whatever its prefix, goes
-on until a B- begins anew. `by_scheme` reads BIO and BIOES as they are meant, and is for labels that keep to them.
+There are two ways from labels to entities. `by_tag` joins neighbours as transformers does: neighbours of the same tag are one
+entity, whatever their prefixes, until the next B-. `by_scheme` reads BIO and BIOES as defined, for labels that are valid in them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Unit(NamedTuple):
     start: int  # in the text
     end: int
     place: int  # of the token in its row
-    follows: bool  # whether it goes on with the word of the token before
+    follows: bool  # whether it continues the word of the token before
     number: int  # of its word
 
 
@@ -32,14 +32,14 @@ Tagged = tuple[Unit, str, float]
 
 
 class Group(NamedTuple):
-    """Neighbours that make an entity."""
+    """Neighbours that are one entity."""
 
     name: str
     units: list[Unit]
     scores: list[float]
 
     def entity(self, join: Join) -> Entity:
-        """As it is returned."""
+        """The entity as a dictionary."""
         return {
             "entity_group": self.name,
             "score": sum(self.scores) / len(self.scores),
@@ -50,16 +50,16 @@ class Group(NamedTuple):
 
 
 def words_of(units: Sequence[Unit], strategy: str, join: Join) -> list[Unit]:
-    """Tokens -> words, each with scores that the strategy makes of those of its tokens.
+    """Tokens -> words. The scores of a word are, by the strategy:
 
-    - "first", "words": those of the first token. A word of "words" is one of the text, or one that came split.
-    - "max": those of the token that is surest.
-    - "average": their mean.
+    - "first", "words": those of the first token. A word of "words" is one of the text, or of the list of words.
+    - "max": those of the token with the highest score.
+    - "average": the mean over the tokens.
     """
     groups: list[list[Unit]] = []
     for unit in units:
-        goes_on = unit.number == groups[-1][-1].number if groups and strategy == "words" else unit.follows
-        if groups and goes_on:
+        continues = unit.number == groups[-1][-1].number if groups and strategy == "words" else unit.follows
+        if groups and continues:
             groups[-1].append(unit)
         else:
             groups.append([unit])
@@ -77,7 +77,7 @@ def _word(group: list[Unit], strategy: str, join: Join) -> Unit:
 
 
 def by_tag(tagged: Sequence[Tagged]) -> list[Group]:
-    """Neighbours of the same tag; a B- begins anew.
+    """Neighbours of the same tag; a B- begins the next one.
 
     Labels that have neither B- nor I- count as inside.
     """
@@ -97,14 +97,14 @@ def by_tag(tagged: Sequence[Tagged]) -> list[Group]:
 def by_scheme(tagged: Sequence[Tagged]) -> list[Group]:
     """Entities of labels in BIO, or in BIOES with L- for E- and U- for S- as well."""
     groups: list[Group] = []
-    goes_on = False
+    continues = False
     for unit, name, score in tagged:
         prefix, _, tag = name.partition("-")
         tag = tag or name
-        if goes_on and prefix in ("I", "E", "L") and tag == groups[-1].name:
+        if continues and prefix in ("I", "E", "L") and tag == groups[-1].name:
             groups[-1].units.append(unit)
             groups[-1].scores.append(score)
         else:
             groups.append(Group(tag, [unit], [score]))
-        goes_on = prefix in ("B", "I")
+        continues = prefix in ("B", "I")
     return groups

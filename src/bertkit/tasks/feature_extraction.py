@@ -1,4 +1,4 @@
-"""Feature extraction: the hidden states of a text, for each token, or as one vector for the whole of it."""
+"""Feature extraction: the hidden states of a text, one vector for each token or one for the whole text."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bertkit.data.batches import Array, Grain
-from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, taken_out, text_of, with_tokenizer_options
+from bertkit.data.batches import Array
+from bertkit.errors import Setting, UsageError, received
+from bertkit.heads import Ask
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, text_of
 from bertkit.tasks.windows import Windows, encode_texts, reading_places
 
 Pooling = Literal["cls", "mean", "max", "pooler"]
@@ -19,12 +20,12 @@ POOLINGS = ("cls", "mean", "max", "pooler")
 
 @dataclass(frozen=True)
 class FeatureOptions(Options):
-    """What feature extraction can be asked for."""
+    """The options of feature extraction."""
 
     pooling: Pooling | None = None  # None: a vector for each token; "pooler": BERT's own, of [CLS]
     normalize: bool = False  # vectors of length 1
     layers: int | Sequence[int] = -1  # -1 is the last, 0 the embedding
-    combine: Literal["concat", "mean", "sum"] = "concat"  # what is done with several layers
+    combine: Literal["concat", "mean", "sum"] = "concat"  # how several layers become one vector
     return_tensors: bool | str = False  # arrays instead of lists: True or "np"; "pt"
 
     def __post_init__(self) -> None:
@@ -34,7 +35,8 @@ class FeatureOptions(Options):
         one_of("combine", self.combine, ("concat", "mean", "sum"))
         numbers = [self.layers] if isinstance(self.layers, int) else self.layers
         if not isinstance(numbers, Sequence) or not numbers or not all(type(number) is int for number in numbers):
-            raise UsageError(f"layers={self.layers!r} is no layer: type layers=-1, or layers=[-4, -3, -2, -1].")
+            last, last_four = Setting("layers", -1), Setting("layers", [-4, -3, -2, -1])
+            raise UsageError(received("layers", self.layers), " is no layer: type ", last, ", or ", last_four, ".")
 
 
 class FeatureExtraction(Task[FeatureOptions]):
@@ -51,11 +53,9 @@ class FeatureExtraction(Task[FeatureOptions]):
         texts = [text_of(example, self.name) for example in examples]
         return encode_texts(self.tokenizer, texts, None, options, self.row_length(options))
 
-    def wanted(self, options: FeatureOptions) -> dict[str, Grain]:
+    def wanted(self, options: FeatureOptions) -> Ask:
         """The hidden states of the layers, or BERT's own vector of a row."""
-        if options.pooling == "pooler":
-            return {"pooler_output": "row"}
-        return {f"hidden_states.{layer}": "token" for layer in self._layers(options)}
+        return Ask(pooled=True) if options.pooling == "pooler" else Ask(layers=tuple(self._layers(options)))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: FeatureOptions) -> Any:
         """`[1][tokens][H]` numbers, or with `pooling` one vector `[H]`."""
@@ -90,13 +90,14 @@ class FeatureExtraction(Task[FeatureOptions]):
             pooled = states.max(axis=0) if options.pooling == "max" else states.mean(axis=0)
         return pooled
 
-    def _states(self, output: Mapping[str, Array], options: FeatureOptions) -> Array:
-        """The hidden states of a row, those of several layers combined [t, H]."""
-        layers = [output[f"hidden_states.{layer}"] for layer in self._layers(options)]
+    @staticmethod
+    def _states(output: Mapping[str, Array], options: FeatureOptions) -> Array:
+        """The hidden states of a row, those of several layers combined: [t, K, H] -> [t, H], or [t, K * H]."""
+        states = output["hidden_states"]
         if options.combine == "concat":
-            return np.concatenate(layers, axis=-1) if len(layers) > 1 else layers[0]
-        total: Array = np.sum(layers, axis=0)
-        return total / len(layers) if options.combine == "mean" else total
+            return states.reshape(len(states), -1)
+        combined: Array = states.mean(axis=1) if options.combine == "mean" else states.sum(axis=1)
+        return combined
 
     def tokens(self, windows: Windows, outputs: Outputs, options: FeatureOptions) -> Array:
         """A vector for each token of a text [t, H], each from the window that shows most around it."""
@@ -105,7 +106,7 @@ class FeatureExtraction(Task[FeatureOptions]):
             return states[0]
         places = reading_places(windows)
         first, last = places[0], places[-1]
-        places[0] = range(first.stop)  # with the special tokens in front, and behind
+        places[0] = range(first.stop)  # with the special tokens at the start and at the end
         places[-1] = range(last.start, len(states[-1]))
         return np.concatenate([some[place.start : place.stop] for some, place in zip(states, places, strict=True)])
 
@@ -117,14 +118,6 @@ class FeatureExtraction(Task[FeatureOptions]):
             if not 0 <= layer <= count:
                 raise UsageError(f"layers has {name}, and the model has layers 1 to {count}, with 0 for the embedding.")
         return layers
-
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`tokenize_kwargs` are taken too."""
-        found = dict(given)
-        tensors = found.pop("return_tensors", None)
-        found = with_tokenizer_options({**taken_out("tokenize_kwargs", found), **found})
-        return found if tensors is None else {**found, "return_tensors": tensors}
 
 
 def unit(vectors: Array) -> Array:

@@ -1,43 +1,35 @@
 """Fill-mask: which words may stand where a text has [MASK].
 
-A target of several pieces is scored exactly: for "un ##aff ##able" the text gets three masks, and the score is the
-probability of "un", times that of "##aff" once "un" stands there, times that of "##able" once both do. The best filling of
-several masks together (`joint=True`) is searched for in the same way, from left to right, with a beam.
+A word of several pieces is scored exactly: for "un ##aff ##able" the text gets three masks, and the score is the probability
+of "un", times that of "##aff" after "un", times that of "##able" after both. The best filling of several masks together
+(`joint=True`) is searched for in the same way, from left to right, with a beam.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bertkit.data.batches import Array, Grain, Ints, Row
-from bertkit.errors import UsageError
-from bertkit.tasks.base import (
-    Encoded,
-    OnLong,
-    Options,
-    Outputs,
-    Task,
-    Told,
-    listed,
-    shown,
-    taken_out,
-    text_of,
-    told,
-    whole,
-    with_tokenizer_options,
-)
-from bertkit.tasks.masked import Whole, around, neighbours, replaced
+from bertkit.config import BertConfig
+from bertkit.data.batches import Array, Ints, Row, Target
+from bertkit.errors import Setting, UsageError
+from bertkit.heads import Ask
+from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Reading, Task, listed, shown, text_of, whole
 from bertkit.tasks.numbers import largest, log_softmax, softmax
-from bertkit.tasks.windows import encode_texts, too_long
+from bertkit.tasks.training import with_targets
+from bertkit.tasks.windows import Whole, around, encode_whole, neighbours, too_long
+
+if TYPE_CHECKING:
+    from bertkit.tasks.base import Tokenizer
 
 
 @dataclass(frozen=True)
 class FillMaskOptions(Options):
-    """What fill-mask can be asked for."""
+    """The options of fill-mask."""
 
     on_long: OnLong = "window"  # the part of the text around the mask
     top_k: int = 5
@@ -50,13 +42,14 @@ class FillMaskOptions(Options):
         if self.targets is not None and not isinstance(self.targets, str):
             listed("targets", self.targets, '["good", "bad"]')
         if self.joint and self.targets is not None:
+            joint = Setting("joint", True)
             raise UsageError(
-                "targets stand for one mask, and joint=True fills several together: leave one of them out."
+                "targets stand for one mask, and ", joint, " fills several together: leave one of them out."
             )
 
 
-class _Target(NamedTuple):
-    """A word to score at each mask: one piece, or several."""
+class _Candidate(NamedTuple):
+    """One of the words to choose from: one piece, or several."""
 
     pieces: tuple[int, ...]
     text: str
@@ -71,9 +64,12 @@ class _Beam(NamedTuple):
 
 @dataclass(frozen=True)
 class _Memory:
-    whole: Whole
-    masks: list[int]  # places
-    targets: list[_Target] | None
+    kept: Whole  # what is read of the text
+    masks: list[int]  # places in it
+    skipped: int  # masks of the text before these
+    total: int  # masks of the text
+    groups: int  # rows that have the masks of a neighbourhood
+    candidates: list[_Candidate]
     beams: list[_Beam]
 
 
@@ -85,113 +81,113 @@ class FillMask(Task[FillMaskOptions]):
     takes = "a text with [MASK]"
     options_type = FillMaskOptions
 
+    @classmethod
+    def check_config(cls, config: BertConfig) -> None:
+        """Raises UsageError for a decoder."""
+        refuse_decoder(cls.name, config)
+
     def encode(self, examples: Sequence[Any], options: FillMaskOptions) -> list[Encoded]:
-        """A row around each group of masks, and rows for every piece of a target that has several."""
+        """A row around each group of masks, and rows for every piece of a word of several to choose from."""
         texts = [text_of(example, self.name) for example in examples]
-        endless = told(options, on_long="truncate", max_length=None)
-        uncut = encode_texts(self.tokenizer, texts, None, endless, most=2**31 - 1)
-        targets = self._targets(options.targets) if options.targets is not None else None
-        return [self._encoded(item, text, targets, options) for item, text in zip(uncut, texts, strict=True)]
+        candidates = self._candidates(options.targets) if options.targets is not None else []
+        uncut = encode_whole(self.tokenizer, texts, options.add_special_tokens)
+        return [self._encoded(item, text, candidates, options) for item, text in zip(uncut, texts, strict=True)]
 
-    def _encoded(self, uncut: Encoded, text: str, targets: list[_Target] | None, options: FillMaskOptions) -> Encoded:
-        most, ids = self.row_length(options), uncut.rows[0].input_ids
-        frame = uncut.memory.encodings.layout.frame
-        if len(ids) > most and options.on_long == "error":
-            raise UsageError(too_long(len(ids), most))
-        kept = ids
-        if len(ids) > most and options.on_long == "truncate":
-            from_left = self.tokenizer.truncation_side == "left"
-            first = len(frame.before) if from_left else most - len(frame.after)
-            kept = np.concatenate([ids[:first], ids[len(ids) - (most - first) :]])
-        masks = np.flatnonzero(kept == self.tokenizer.mask_token_id).tolist()
+    def _encoded(self, uncut: Whole, text: str, candidates: list[_Candidate], options: FillMaskOptions) -> Encoded:
+        most, kept = self.row_length(options), uncut
+        if len(uncut.ids) > most and options.on_long != "window":
+            kept = self._cut(uncut, most, options)
+        found = np.flatnonzero(uncut.ids == self.tokenizer.mask_token_id).tolist()
+        masks = np.flatnonzero(kept.ids == self.tokenizer.mask_token_id).tolist()
         if not masks:
-            raise UsageError(self._no_mask(text, ids))
-        memory = _Memory(Whole(kept, len(frame.before), len(frame.after)), masks, targets, [_Beam(0.0, ())])
-        rows = self._joint_rows(memory, most) if options.joint else self._rows(memory, most)
-        left_out = len(ids) - len(kept)
-        windows = len(neighbours(masks, most - frame.size))
-        return Encoded(rows, Told(left_out > 0, windows, len(ids), left_out), memory)
+            raise self._no_mask(text, found)
+        skipped = len(found) - len(masks) if self.tokenizer.truncation_side == "left" else 0
+        groups = neighbours(masks, most - kept.before - kept.after)
+        memory = _Memory(kept, masks, skipped, len(found), len(groups), candidates, [_Beam(0.0, ())])
+        if options.joint:
+            rows = self._joint_rows(memory, most)
+        else:
+            rows = [around(kept, group, most) for group in groups]
+            rows += [
+                row for mask in masks for candidate in candidates for row in self._spelled(kept, mask, candidate, most)
+            ]
+        left_out = len(uncut.ids) - len(kept.ids)
+        return Encoded(rows, Reading(left_out > 0, len(groups), len(uncut.ids), left_out), memory)
 
-    def _no_mask(self, text: str, ids: Ints) -> str:
+    def _cut(self, uncut: Whole, most: int, options: FillMaskOptions) -> Whole:
+        """As much of a text as a row takes."""
+        ids = uncut.ids
+        if options.on_long == "error":
+            raise too_long(len(ids), most)
+        first = uncut.before if self.tokenizer.truncation_side == "left" else most - uncut.after
+        return uncut._replace(ids=np.concatenate([ids[:first], ids[len(ids) - (most - first) :]]))
+
+    def _no_mask(self, text: str, masks: Sequence[int]) -> UsageError:
         mask = self.tokenizer.mask_token
-        if self.tokenizer.mask_token_id in ids:
-            return (
-                f'The {mask} of the text is behind what a row takes: type on_long="window" to read the part around it.'
+        if masks:
+            window = Setting("on_long", "window")
+            return UsageError(
+                f"The {mask} of the text is in the part that was cut: type ", window, " to read the part around it."
             )
-        return f"The text has no {mask} to fill, and it is {shown(text)}: put {mask} where a word is to be found."
+        return UsageError(f"The text has no {mask} to fill: put {mask} where a word is to be found in {shown(text)}.")
 
-    def _rows(self, memory: _Memory, most: int) -> list[Row]:
-        """A row a group of masks; then, for each mask and each target of several pieces, a row a piece."""
-        whole = memory.whole
-        rows = [around(whole, group, most) for group in self._groups(memory, most)]
-        for mask in memory.masks:
-            for target in memory.targets or ():
-                rows += self._spelled(whole, mask, target, most)
-        return rows
-
-    def _groups(self, memory: _Memory, most: int) -> list[list[int]]:
-        return neighbours(memory.masks, most - memory.whole.before - memory.whole.after)
-
-    def _spelled(self, whole: Whole, mask: int, target: _Target, most: int) -> list[Row]:
-        """Rows that have more and more pieces of a target of several: the last of them is always left to be found."""
-        pieces, unknown = target.pieces, self.tokenizer.mask_token_id
-        rows = []
+    def _spelled(self, kept: Whole, mask: int, candidate: _Candidate, most: int) -> Iterator[Row]:
+        """For a word of several pieces a row a piece: the pieces before it are filled in, it and those after it are masks."""
+        pieces, unknown = candidate.pieces, self.tokenizer.mask_token_id
         for known in range(len(pieces)) if len(pieces) > 1 else ():
-            ids = replaced(whole.ids, mask, [*pieces[:known], *[unknown] * (len(pieces) - known)])
-            rows.append(around(whole._replace(ids=ids), [mask + known], most))
-        return rows
+            ids = replaced(kept.ids, mask, [*pieces[:known], *[unknown] * (len(pieces) - known)])
+            yield around(kept._replace(ids=ids), [mask + known], most)
 
-    def wanted(self, options: FillMaskOptions) -> dict[str, Grain]:
+    def wanted(self, options: FillMaskOptions) -> Ask:
         """A logit for each word, at the masks."""
-        return {"logits": "place"}
+        return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: FillMaskOptions) -> Any:
         """A list of fillings, the best first; of several masks a list of lists, or with `joint` of fillings of all."""
-        memory = encoded.memory
+        memory: _Memory = encoded.memory
         if options.joint:
             return self._next_mask(encoded, outputs, options)
-        groups = len(self._groups(memory, self.row_length(options)))
-        logits = np.concatenate([output["logits"] for output in outputs[:groups]])
-        rest = iter(outputs[groups:])
+        logits = np.concatenate([output["logits"] for output in outputs[: memory.groups]])
+        spelled = iter(outputs[memory.groups :])
         found = []
         for mask, row in zip(memory.masks, logits, strict=True):
             scores = softmax(row)
-            if memory.targets is None:
-                fillings = [((index,), float(scores[index])) for index in largest(scores, options.top_k)]
-            else:
-                fillings = [(target.pieces, self._target_score(target, scores, rest)) for target in memory.targets]
+            if memory.candidates:
+                fillings = [(one.pieces, self._candidate_score(one, scores, spelled)) for one in memory.candidates]
                 fillings = sorted(fillings, key=lambda filling: -filling[1])[: options.top_k]
+            else:
+                fillings = [((index,), float(scores[index])) for index in largest(scores, options.top_k)]
             found.append([self._filled(memory, mask, pieces, score) for pieces, score in fillings])
         return found[0] if len(found) == 1 else found
 
     @staticmethod
-    def _target_score(target: _Target, scores: Array, rest: Any) -> float:
-        if len(target.pieces) == 1:
-            return float(scores[target.pieces[0]])
-        logs = [log_softmax(next(rest)["logits"][0])[piece] for piece in target.pieces]
+    def _candidate_score(candidate: _Candidate, scores: Array, spelled: Iterator[Mapping[str, Array]]) -> float:
+        if len(candidate.pieces) == 1:
+            return float(scores[candidate.pieces[0]])
+        logs = [log_softmax(next(spelled)["logits"][0])[piece] for piece in candidate.pieces]
         return float(np.exp(np.sum(logs)))
 
     def _filled(self, memory: _Memory, mask: int, pieces: tuple[int, ...], score: float) -> dict[str, Any]:
         token = pieces[0] if len(pieces) == 1 else list(pieces)
         word = self.tokenizer.decode(list(pieces))
-        ids = replaced(memory.whole.ids, mask, pieces)
+        ids = replaced(memory.kept.ids, mask, pieces)
         return {"score": score, "token": token, "token_str": word, "sequence": self._text(ids, len(memory.masks) == 1)}
 
     def _text(self, ids: Ints, readable: bool) -> str:
-        """The ids as text; while other masks are left, special tokens are kept, as a mask is one."""
+        """The ids as text. While other masks are left, special tokens are kept, as a mask is one."""
         pad = self.tokenizer.pad_token_id
         return str(self.tokenizer.decode(ids[ids != pad].tolist(), skip_special_tokens=readable))
 
     # Several masks together.
 
     def _joint_rows(self, memory: _Memory, most: int) -> list[Row]:
-        """A row a beam, with its tokens in the first masks, and the next mask to be found."""
+        """A row a beam, with its tokens in the first masks; the next mask is to be filled."""
         number = len(memory.beams[0].tokens)
         rows = []
         for beam in memory.beams:
-            ids = memory.whole.ids.copy()
+            ids = memory.kept.ids.copy()
             ids[memory.masks[:number]] = beam.tokens
-            rows.append(around(memory.whole._replace(ids=ids), [memory.masks[number]], most))
+            rows.append(around(memory.kept._replace(ids=ids), [memory.masks[number]], most))
         return rows
 
     def _next_mask(self, encoded: Encoded, outputs: Outputs, options: FillMaskOptions) -> Any:
@@ -203,46 +199,43 @@ class FillMask(Task[FillMaskOptions]):
         beams = sorted(beams, key=lambda beam: -beam.score)[:width]
         memory = replace(memory, beams=beams)
         if len(beams[0].tokens) < len(memory.masks):
-            return Encoded(self._joint_rows(memory, self.row_length(options)), encoded.told, memory)
+            return Encoded(self._joint_rows(memory, self.row_length(options)), encoded.reading, memory)
         return [self._jointly_filled(memory, beam) for beam in beams[: options.top_k]]
 
     def _jointly_filled(self, memory: _Memory, beam: _Beam) -> dict[str, Any]:
-        ids = memory.whole.ids.copy()
+        ids = memory.kept.ids.copy()
         ids[memory.masks] = beam.tokens
         words = [str(self.tokenizer.decode([token])) for token in beam.tokens]
         score = float(np.exp(beam.score))
         return {"score": score, "token": list(beam.tokens), "token_str": words, "sequence": self._text(ids, True)}
 
-    # Targets, training, arguments.
+    # Words to choose from, training.
 
-    def _targets(self, given: str | Sequence[str]) -> list[_Target]:
-        """Words -> pieces; each once, those without any are refused."""
-        vocabulary = self.tokenizer.get_vocab()
-        found: dict[tuple[int, ...], _Target] = {}
+    def _candidates(self, given: str | Sequence[str]) -> list[_Candidate]:
+        """Words -> pieces, each word once. Raises UsageError for a word without pieces."""
+        found: dict[tuple[int, ...], _Candidate] = {}
         for text in [given] if isinstance(given, str) else given:
             if not isinstance(text, str):
-                raise UsageError(f'targets has {shown(text)}, and a target is a word: type targets=["good", "bad"].')
-            if text in vocabulary:
-                pieces: tuple[int, ...] = (vocabulary[text],)
-            else:
-                pieces = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+                advice = Setting("targets", ["good", "bad"])
+                raise UsageError(f"targets has {shown(text)}, and a target is a word: type ", advice, ".")
+            pieces = pieces_of(self.tokenizer, text)
             if not pieces:
                 raise UsageError(f"The target {text!r} has no token: type a word.")
-            found.setdefault(pieces, _Target(pieces, text))
+            found.setdefault(pieces, _Candidate(pieces, text))
         if not found:
-            raise UsageError('targets is empty: type targets=["good", "bad"], or leave it out.')
+            raise UsageError("targets is empty: type ", Setting("targets", ["good", "bad"]), ", or leave it out.")
         return list(found.values())
 
-    def labels(self, example: Any, answer: Any, options: FillMaskOptions) -> list[Row]:
-        """Rows with the token that belongs at each mask: `answer` is a word a mask, or one word."""
-        encoded = self.encode([example], told(options, targets=None, joint=False))[0]
-        words = [answer] if isinstance(answer, str) else list(answer)
-        rows = []
-        for row in encoded.rows:
-            assert row.positions is not None
-            own, words = words[: len(row.positions)], words[len(row.positions) :]
-            rows.append(replace(row, labels=np.array(self.tokenizer.convert_tokens_to_ids(own), np.int64)))
-        return rows
+    def targets(self, examples: Sequence[Any], answers: Sequence[Any], options: FillMaskOptions) -> list[list[Row]]:
+        """Rows with the token that belongs at each mask. An answer is a word for each mask of the text, or one word."""
+
+        def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
+            memory: _Memory = encoded.memory
+            tokens = tokens_of(self.tokenizer, answer, memory.total)[memory.skipped :]
+            ends = np.cumsum([0, *(len(row.positions) for row in encoded.rows if row.positions is not None)])
+            return [{"labels": Target(tokens[start:end], "place")} for start, end in pairwise(ends)]
+
+        return with_targets(self, examples, answers, replace(options, targets=None, joint=False), label)
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
         """How often the best word is the right one, over all masks; a truth is a word, or one for each mask."""
@@ -255,14 +248,46 @@ class FillMask(Task[FillMaskOptions]):
             right += [fillings[0]["token_str"] == word for fillings, word in zip(masks, words, strict=True)]
         return {"accuracy": accuracy(right, [True] * len(right))}
 
-    def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
-        """A list of one text gives the answer to that text."""
-        return answers[0] if isinstance(inputs, list) and len(inputs) == 1 else answers
 
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`tokenizer_kwargs` are taken too."""
-        found = dict(given)
-        if found.get("top_k", 0) is None:
-            del found["top_k"]
-        return {**with_tokenizer_options(taken_out("tokenizer_kwargs", found)), **found}
+def replaced(ids: Ints, place: int, by: Sequence[int]) -> Ints:
+    """A row with several tokens instead of one."""
+    return np.concatenate([ids[:place], np.array(by, np.int64), ids[place + 1 :]])
+
+
+def refuse_decoder(task: str, config: BertConfig) -> None:
+    """Raises UsageError for a configuration of a decoder."""
+    if config.is_decoder:
+        raise UsageError(
+            f"{task} needs an encoder, and the configuration has is_decoder=True: a decoder reads only the text before a mask. "
+            "Use an encoder, or type ",
+            Setting("task", "sentence-scoring"),
+            ".",
+        )
+
+
+def pieces_of(tokenizer: Tokenizer, word: str) -> tuple[int, ...]:
+    """The tokens of a word; one where the vocabulary has the word as it is."""
+    token = tokenizer.convert_tokens_to_ids(word)
+    if token != tokenizer.unk_token_id or word == tokenizer.unk_token:
+        return (token,)
+    return tuple(tokenizer(word, add_special_tokens=False)["input_ids"])
+
+
+def tokens_of(tokenizer: Tokenizer, answer: Any, masks: int) -> Ints:
+    """The token of each mask of a text [masks], from the words of its true answer."""
+    words = [answer] if isinstance(answer, str) else answer
+    if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
+        raise UsageError(f"The answer is a word for each mask, not {shown(answer)}.")
+    if len(words) != masks:
+        raise UsageError(f"The text has {masks} masks, and the answer {len(words)} words: type a word for each mask.")
+    found: list[int] = []
+    for word in words:
+        pieces = pieces_of(tokenizer, word)
+        if len(pieces) != 1:
+            raise UsageError(
+                f"{word!r} has {len(pieces)} tokens, and a mask stands for one: put a mask for each token."
+            )
+        if pieces[0] == tokenizer.unk_token_id and word != tokenizer.unk_token:
+            raise UsageError(f"{word!r} is not in the vocabulary: type a word that the tokenizer knows.")
+        found += pieces
+    return np.array(found, np.int64)

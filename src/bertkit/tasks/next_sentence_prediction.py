@@ -1,18 +1,20 @@
-"""Next sentence prediction: whether a second text goes on where the first ends."""
+"""Next sentence prediction: whether the second of two texts continues the first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bertkit.data.batches import Grain, Row
+from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, whole, with_tokenizer_options
+from bertkit.heads import Ask
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, whole
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, softmax
 from bertkit.tasks.text_classification import encode_pairs, pair_of
+from bertkit.tasks.training import is_number_below, with_targets
 
 NAMES = ("IsNext", "NotNext")
 """What the two logits of BERT stand for."""
@@ -20,7 +22,7 @@ NAMES = ("IsNext", "NotNext")
 
 @dataclass(frozen=True)
 class NextSentenceOptions(Options):
-    """What next sentence prediction can be asked for."""
+    """The options of next sentence prediction."""
 
     top_k: int | None = 1  # 1: the better of the two; None or 2: both, in a list
     merge: Merge = "mean"  # how windows become one
@@ -32,31 +34,20 @@ class NextSentenceOptions(Options):
 
 
 class NextSentencePrediction(Task[NextSentenceOptions]):
-    """Two texts -> whether the second goes on with the first."""
+    """Two texts -> whether the second continues the first."""
 
     name = "next-sentence-prediction"
     head = "ForNextSentencePrediction"
     takes = '{"text": ..., "text_pair": ...}'
     options_type = NextSentenceOptions
 
-    def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """A dictionary, a pair (a tuple), or several of them; two texts."""
-        if len(args) == 2 and all(isinstance(text, str) for text in args):
-            return args, True
-        inputs, one = super().read(args, given)
-        return inputs, one or (isinstance(inputs, tuple) and all(isinstance(text, str) for text in inputs))
-
     def encode(self, examples: Sequence[Any], options: NextSentenceOptions) -> list[Encoded]:
         """A row a pair."""
-        pairs = [pair_of(example, self.name) for example in examples]
-        for pair in pairs:
-            if pair[1] is None:
-                raise UsageError(f"{self.name} takes {self.takes}, and one text came: {shown(pair[0])}.")
-        return encode_pairs(self, pairs, options)
+        return encode_pairs(self, two_texts(self, examples), options)
 
-    def wanted(self, options: NextSentenceOptions) -> dict[str, Grain]:
+    def wanted(self, options: NextSentenceOptions) -> Ask:
         """Two logits a pair."""
-        return {"logits": "row"}
+        return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: NextSentenceOptions) -> Any:
         """`{"label", "score"}`: "IsNext" or "NotNext"."""
@@ -64,20 +55,38 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
         found = [{"label": NAMES[index], "score": float(scores[index])} for index in largest(scores, 2)]
         return found[0] if options.top_k == 1 else found[: options.top_k]
 
-    def labels(self, example: Any, answer: Any, options: NextSentenceOptions) -> list[Row]:
-        """Rows with 0 where the second text is the next one, 1 where it is not."""
-        number = NAMES.index(answer) if isinstance(answer, str) else int(answer)
-        return [replace(row, labels=np.array(number)) for row in self.encode([example], options)[0].rows]
+    def targets(self, examples: Sequence[Any], answers: Sequence[Any], options: NextSentenceOptions) -> list[list[Row]]:
+        """Rows with 0 where the second text is the next one, 1 where it is not. An answer is "IsNext", "NotNext", 0 or 1."""
+
+        def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
+            number = Target(next_number(answer), "row")
+            return [{"labels": number} for _ in encoded.rows]
+
+        return with_targets(self, examples, answers, options, label)
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How often it is told right whether the second text is the next one."""
+        """How often the answer to whether the second text is the next one is right."""
         from bertkit.metrics import accuracy
 
         best = [answer[0] if isinstance(answer, list) else answer for answer in answers]
-        right = [NAMES.index(truth) if isinstance(truth, str) else int(truth) for truth in truths]
-        return {"accuracy": accuracy([NAMES.index(one["label"]) for one in best], right)}
+        return {"accuracy": accuracy([NAMES.index(one["label"]) for one in best], list(map(next_number, truths)))}
 
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Options of the tokenizer are taken too."""
-        return with_tokenizer_options(given)
+
+def two_texts(task: Task[Any], examples: Sequence[Any]) -> list[tuple[str, str]]:
+    """The two texts of each example."""
+    found = []
+    for example in examples:
+        first, second = pair_of(example, task.name)
+        if second is None:
+            raise UsageError(f"{task.name} takes {task.takes}, and one text came: {shown(first)}.")
+        found.append((first, second))
+    return found
+
+
+def next_number(answer: Any) -> int:
+    """0 for "IsNext", 1 for "NotNext"; numbers as they are."""
+    if isinstance(answer, str) and answer in NAMES:
+        return NAMES.index(answer)
+    if is_number_below(answer, 2):
+        return int(answer)
+    raise UsageError(f'The answer is "IsNext", "NotNext", 0 or 1, not {shown(answer)}.')

@@ -56,7 +56,7 @@ def largest(scores: Array, count: int) -> list[int]:
 def merged(logits: Array, how: Merge) -> Array:
     """The logits of windows [W, C] -> those of their text [C].
 
-    With "vote" they are the logarithms of the shares of windows that are for each label.
+    With "vote" they are the logarithms of the share of windows whose best label each is.
     """
     if len(logits) == 1 or how == "first":
         return np.asarray(logits[0])

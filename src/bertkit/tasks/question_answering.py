@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertkit.data.batches import Array, Grain, Row
-from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, Told, shown, told, whole
+from bertkit.data.batches import Array, Row, Target
+from bertkit.errors import Setting, UsageError, received
+from bertkit.heads import Ask
+from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Reading, Task, shown, whole
 from bertkit.tasks.numbers import largest, softmax
+from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Windows, encode_texts
 from bertkit.text.encoding import Encoding
 
@@ -22,7 +24,7 @@ USUAL_LENGTH = 384
 
 @dataclass(frozen=True)
 class QuestionAnsweringOptions(Options):
-    """What question answering can be asked for. `overlap` is also known as `doc_stride`."""
+    """The options of question answering."""
 
     on_long: OnLong = "window"
     top_k: int = 1  # answers; 1 gives one, more a list
@@ -30,9 +32,7 @@ class QuestionAnsweringOptions(Options):
     max_seq_len: int | None = None  # tokens of a row; None: 384, or what the model takes
     max_question_len: int = 64  # tokens of the question that are read
     handle_impossible_answer: bool = False  # the text may have no answer
-    null_threshold: float | None = (
-        None  # how much better no answer has to be than the best one, as Google's scripts have it
-    )
+    null_threshold: float | None = None  # how much better no answer must be than the best one, as in Google's scripts
     align_to_words: bool = True  # answers begin and end with words
 
     def __post_init__(self) -> None:
@@ -43,7 +43,8 @@ class QuestionAnsweringOptions(Options):
         if self.null_threshold is not None and (
             isinstance(self.null_threshold, bool) or not isinstance(self.null_threshold, Real)
         ):
-            raise UsageError(f"null_threshold={self.null_threshold!r} is no number: type null_threshold=0.0, say.")
+            advice = Setting("null_threshold", 0.0)
+            raise UsageError(received("null_threshold", self.null_threshold), " is no number: type ", advice, ", say.")
 
 
 class _Memory(NamedTuple):
@@ -58,25 +59,10 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
     head = "ForQuestionAnswering"
     takes = 'question="..." and context="...", or {"question": ..., "context": ...}'
     options_type = QuestionAnsweringOptions
-    reads_all = 'on_long="window", or a greater max_question_len,'
-
-    def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """`question=, context=`, each a text or a list; a dictionary or several; two strings."""
-        if not args and "question" in given and "context" in given:
-            return _joined(given.pop("question"), given.pop("context"))
-        if len(args) == 2 and all(isinstance(text, str) for text in args):
-            return {"question": args[0], "context": args[1]}, True
-        if len(args) > 1:
-            return list(args), False
-        if not args and "data" in given:
-            args = (given.pop("data"),)
-        inputs, one = super().read(args, given)
-        if isinstance(inputs, (list, tuple)) and len(inputs) == 1:
-            return inputs[0], True
-        return inputs, one or hasattr(inputs, "question_text")
+    reads_all = (Setting("on_long", "window"), ", or a greater max_question_len,")
 
     def encode(self, examples: Sequence[Any], options: QuestionAnsweringOptions) -> list[Encoded]:
-        """Windows of the text, each behind the question."""
+        """Windows of the text, each after the question."""
         pairs = [_question_and_context(example) for example in examples]
         most = min(self.row_length(options), USUAL_LENGTH if options.max_seq_len is None else options.max_seq_len)
         shortened = [self._shortened(question, options, most) for question, _ in pairs]
@@ -90,23 +76,26 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         found: dict[int, Encoded] = {}
         for fits, numbers in by_overlap.items():
             questions, texts = [pairs[n][0] for n in numbers], [pairs[n][1] for n in numbers]
-            own = told(options, overlap=fits)
+            own = replace(options, overlap=fits)
             encoded = encode_texts(self.tokenizer, questions, texts, own, most, cut="only_second")
             found.update(zip(numbers, encoded, strict=True))
         for number, item in found.items():
             item.memory = _Memory(pairs[number][1], item.memory)
-            item.told = _also_left_out(item.told, shortened[number][1])
+            item.reading = _with_left_out(item.reading, shortened[number][1])
         return [found[number] for number in range(len(pairs))]
 
     def _shortened(self, question: str, options: QuestionAnsweringOptions, most: int) -> tuple[str, int]:
-        """As much of a question as is read, and how many tokens of it are not."""
+        """The part of a question that is read, and how many of its tokens are not."""
         room = max(min(options.max_question_len, most // 2), 1)
         ends = self.tokenizer.engine.locate([question]).details(0).ends
         left_out = max(len(ends) - room, 0)
         if left_out and options.on_long == "error":
             raise UsageError(
-                f"The question has {len(ends)} tokens, and {room} are read: type a shorter one, max_question_len={most // 2}, "
-                'the most for which a row has room, or on_long="window" to cut it.'
+                f"The question has {len(ends)} tokens, and {room} are read: type a shorter one, ",
+                Setting("max_question_len", most // 2),
+                ", the most for which a row has room, or ",
+                Setting("on_long", "window"),
+                " to cut it.",
             )
         return question[: ends[room - 1]] if left_out else question, left_out
 
@@ -114,14 +103,15 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         """Tokens of the text in a row."""
         least = len(self.tokenizer.engine.ids(question)) + self.tokenizer.num_special_tokens_to_add(pair=True) + 1
         if most < least:
+            advice = Setting("max_length", least)
             raise UsageError(
-                f"A row of {most} tokens has no place for the question and a text: type max_length={least}, or more."
+                f"A row of {most} tokens has no place for the question and a text: type ", advice, ", or more."
             )
         return most - least + 1
 
-    def wanted(self, options: QuestionAnsweringOptions) -> dict[str, Grain]:
-        """How likely an answer begins and ends at each token."""
-        return {"start_logits": "token", "end_logits": "token"}
+    def wanted(self, options: QuestionAnsweringOptions) -> Ask:
+        """Two logits a token: whether the answer begins and whether it ends there."""
+        return Ask(("start_logits", "end_logits"))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: QuestionAnsweringOptions) -> Any:
         """`{"score", "start", "end", "answer"}`, or a list of them where there are several."""
@@ -170,25 +160,24 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
                 known["score"] += score
         return found
 
-    def labels(self, example: Any, answer: Any, options: QuestionAnsweringOptions) -> list[Row]:
-        """Rows with the first and last token of the answer; 0, 0 where a window has not all of it.
+    def targets(
+        self, examples: Sequence[Any], answers: Sequence[Any], options: QuestionAnsweringOptions
+    ) -> list[list[Row]]:
+        """Rows with the first and the last token of the answer; 0 and 0 where a window has not all of it.
 
-        `answer` is `{"answer_start": 5, "text": "..."}`, or None where there is none.
+        An answer is `{"answer_start": 5, "text": "..."}`, or None where the text has none.
         """
-        encoded = self.encode([example], options)[0]
-        rows = []
-        for window, row in zip(encoded.memory.windows, encoded.rows, strict=True):
-            span = (0, 0)
-            if answer is not None and answer["text"]:
-                begin = answer["answer_start"]
-                tokens = [window.char_to_token(char, 1) for char in (begin, begin + len(answer["text"]) - 1)]
-                if tokens[0] is not None and tokens[1] is not None:
-                    span = (tokens[0], tokens[1])
-            rows.append(replace(row, labels=np.array([span], np.int64)))
-        return rows
+
+        def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
+            characters = _characters(answer, encoded.memory.context)
+            spans = [(0, 0) if characters is None else _tokens(w, *characters) for w in encoded.memory.windows]
+            names = ("start_positions", "end_positions")
+            return [{name: Target(at, "row") for name, at in zip(names, span, strict=True)} for span in spans]
+
+        return with_targets(self, examples, answers, options, label)
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Exact match and F1 of SQuAD: 2.0 where a question has no answer, 1.1 else. A truth is a list of right answers."""
+        """Exact match and F1 of SQuAD: version 2.0 if a question has no answer, else 1.1. A truth is a list of right answers."""
         from bertkit.metrics import squad2_scores, squad_scores
 
         best = [answer[0] if isinstance(answer, list) and answer else answer for answer in answers]
@@ -196,17 +185,9 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         right = [[truth] if isinstance(truth, str) else list(truth or ()) for truth in truths]
         return squad_scores(texts, right) if all(right) else squad2_scores(texts, right)
 
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`topk` is `top_k`, and padding changes nothing."""
-        found = {name: value for name, value in given.items() if name != "padding" and value is not None}
-        if "topk" in found:
-            found.setdefault("top_k", found.pop("topk"))
-        return found
-
 
 class _Spans:
-    """The spans of tokens in a window that may be an answer, by their first and last token in the text of the window."""
+    """The spans of tokens that may be an answer in a window, by their first and last token among those of the text."""
 
     def __init__(self, window: Encoding, output: Mapping[str, Array], longest: int) -> None:
         at, self._length, _ = window.spans[1]
@@ -248,29 +229,40 @@ class _Spans:
         return found
 
 
-def _also_left_out(told: Told, tokens: int) -> Told:
-    """What was done with a text, of whose question so many tokens are not read."""
-    left_out = told.left_out + tokens
-    return told._replace(truncated=left_out > 0, n_tokens=told.n_tokens + tokens, left_out=left_out)
+def _with_left_out(reading: Reading, tokens: int) -> Reading:
+    """A reading that leaves out so many tokens of the question, too."""
+    left_out = reading.left_out + tokens
+    return reading._replace(truncated=left_out > 0, n_tokens=reading.n_tokens + tokens, left_out=left_out)
 
 
-def _joined(questions: Any, contexts: Any) -> tuple[Any, bool]:
-    if isinstance(questions, str) and isinstance(contexts, str):
-        return {"question": questions, "context": contexts}, True
-    if isinstance(questions, (list, tuple)) and isinstance(contexts, str):
-        contexts = [contexts] * len(questions)
-    if isinstance(questions, str) and isinstance(contexts, (list, tuple)):
-        questions = [questions] * len(contexts)
-    if not isinstance(questions, (list, tuple)) or not isinstance(contexts, (list, tuple)):
+def _characters(answer: Any, context: str) -> tuple[int, int] | None:
+    """Where an answer begins and ends in its text, without blanks around it; None where the text has no answer."""
+    if answer is None:
+        return None
+    start, text = (answer.get("answer_start"), answer.get("text")) if isinstance(answer, Mapping) else (None, None)
+    if not isinstance(text, str) or not isinstance(start, (int, np.integer)) or isinstance(start, bool):
         raise UsageError(
-            f"question is {shown(questions)} and context is {shown(contexts)}: type a text or a list of texts for each."
+            f'The answer is {{"answer_start": 5, "text": "..."}}, or None where the text has none, not {shown(answer)}.'
         )
-    if len(questions) != len(contexts):
-        raise UsageError(
-            f"{len(questions)} questions came with {len(contexts)} contexts: type one for each, or one text for all."
-        )
-    found = [{"question": question, "context": context} for question, context in zip(questions, contexts, strict=True)]
-    return (found[0], True) if len(found) == 1 else (found, False)
+    if not text.strip():
+        return None
+    if not 0 <= start < len(context):
+        raise UsageError(f"answer_start is {start}, and the text has the characters 0 to {len(context) - 1}.")
+    there = context[start : start + len(text)]
+    if there != text:
+        raise UsageError(f"The answer is {shown(text)}, and at {start} the text has {shown(there)}.")
+    start = int(start) + len(text) - len(text.lstrip())
+    return start, start + len(text.strip())
+
+
+def _tokens(window: Encoding, start: int, end: int) -> tuple[int, int]:
+    """The first and the last token of the characters [start, end) of a text; 0 and 0 where the window has not all of them."""
+    at, length, _ = window.spans[1]
+    places, offsets = range(at, at + length), window.offsets
+    touched = [place for place in places if offsets[place][0] < end and offsets[place][1] > start]
+    if not touched or offsets[at][0] > start or offsets[places[-1]][1] < end:
+        return 0, 0
+    return touched[0], touched[-1]
 
 
 def _question_and_context(example: Any) -> tuple[str, str]:
@@ -282,4 +274,4 @@ def _question_and_context(example: Any) -> tuple[str, str]:
         if question.strip() and context.strip():
             return question, context
         raise UsageError(f"The {'context' if question.strip() else 'question'} is empty: type a text.")
-    raise UsageError(f'question-answering takes {{"question": ..., "context": ...}}, and {shown(example)} came.')
+    raise UsageError(f'question-answering takes {{"question": ..., "context": ...}}, not {shown(example)}.')

@@ -1,31 +1,33 @@
-"""Sentence scoring: how natural a masked language model finds a text.
+"""Sentence scoring: how natural a language model finds a text.
 
-Each token is masked in turn, and the logarithms of the probabilities of what stood there are summed: the pseudo-log-likelihood.
-With `whole_words` the later pieces of a word are masked with the earlier ones, so that a rare word in many pieces does not
-look likely only because its first piece gives away the rest.
+An encoder masks each token in turn, and the logarithms of the probabilities of the hidden tokens are summed: the
+pseudo-log-likelihood. With `whole_words` the later pieces of a word are masked with the earlier ones, so that a rare word in
+many pieces does not look likely only because its later pieces give away the earlier ones. A decoder predicts each token from
+those before it, and the sum is the log-likelihood.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertkit.data.batches import Grain, Row
-from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, text_of, with_tokenizer_options
-from bertkit.tasks.windows import encode_texts, reading_places
+from bertkit.data.batches import Row, Target
+from bertkit.errors import Setting, UsageError
+from bertkit.heads import Ask
+from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, text_of
+from bertkit.tasks.windows import Windows, encode_texts, reading_places
 
 
 @dataclass(frozen=True)
 class ScoringOptions(Options):
-    """What sentence scoring can be asked for."""
+    """The options of sentence scoring."""
 
     on_long: OnLong = "window"
-    whole_words: bool = False
-    tokens: bool = False  # the score of every token too
+    whole_words: bool = False  # mask the later pieces of a word, too
+    tokens: bool = False  # return the score of every token, too
 
 
 class _Memory(NamedTuple):
@@ -33,7 +35,7 @@ class _Memory(NamedTuple):
 
 
 class SentenceScoring(Task[ScoringOptions]):
-    """A text -> its pseudo-log-likelihood and pseudo-perplexity."""
+    """A text -> its (pseudo-)log-likelihood and (pseudo-)perplexity."""
 
     name = "sentence-scoring"
     head = "ForMaskedLM"
@@ -41,14 +43,19 @@ class SentenceScoring(Task[ScoringOptions]):
     options_type = ScoringOptions
 
     def encode(self, examples: Sequence[Any], options: ScoringOptions) -> list[Encoded]:
-        """A row a token, in which it is masked."""
+        """A row a token, in which it is masked; for a decoder a row a window."""
         texts = [text_of(example, self.name) for example in examples]
-        return [
-            self._masked(item, options)
-            for item in encode_texts(self.tokenizer, texts, None, options, self.row_length(options))
-        ]
+        if options.whole_words and self.config.is_decoder:
+            advice = Setting("whole_words", True)
+            raise UsageError(
+                advice, " masks words, and a decoder reads from left to right without masks: leave it out."
+            )
+        read = self._from_the_left if self.config.is_decoder else self._masked
+        encoded = encode_texts(self.tokenizer, texts, None, options, self.row_length(options))
+        return [read(item, options) for item in encoded]
 
     def _masked(self, encoded: Encoded, options: ScoringOptions) -> Encoded:
+        """A row for each token."""
         rows, tokens = [], []
         for window, row, places in zip(encoded.memory, encoded.rows, reading_places(encoded.memory), strict=True):
             words = window.word_ids
@@ -58,20 +65,38 @@ class SentenceScoring(Task[ScoringOptions]):
                     end += 1
                 ids = row.input_ids.copy()
                 ids[place:end] = self.tokenizer.mask_token_id
-                label = row.input_ids[place : place + 1]
-                rows.append(Row(ids, row.token_type_ids, np.array([place]), label))
+                right = Target(row.input_ids[place : place + 1], "place")
+                rows.append(Row(ids, row.token_type_ids, np.array([place]), {"labels": right}))
                 tokens.append(window.tokens[place])
-        if not rows:
-            raise UsageError("The text has no token to score: type a text that is not empty.")
-        return Encoded(rows, encoded.told, _Memory(tokens))
+        return _scored(rows, tokens, encoded)
 
-    def wanted(self, options: ScoringOptions) -> dict[str, Grain]:
-        """How likely the masked token is."""
-        return {"label_log_probs": "place"}
+    def _from_the_left(self, encoded: Encoded, options: ScoringOptions) -> Encoded:
+        """The rows of the windows. Each token is predicted at the one before it."""
+        rows, tokens = [], []
+        for number, (window, places) in enumerate(zip(encoded.memory, most_before(encoded.memory), strict=True)):
+            if places.start == 0:  # no special token is before the first one of the text
+                if number:
+                    advice = Setting("overlap", 1)
+                    raise UsageError(
+                        "Without special tokens nothing is before the first token of a window: type ",
+                        advice,
+                        ", or more.",
+                    )
+                places = places[1:]
+            at, row = np.array(places, np.int64), encoded.rows[number]
+            if len(at):
+                right = Target(row.input_ids[at], "place")
+                rows.append(Row(row.input_ids, row.token_type_ids, at - 1, {"labels": right}))
+                tokens += window.tokens[places.start : places.stop]
+        return _scored(rows, tokens, encoded)
+
+    def wanted(self, options: ScoringOptions) -> Ask:
+        """The log probability of each token."""
+        return Ask(log_probs=True)
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: ScoringOptions) -> dict[str, Any]:
         """`{"log_likelihood", "perplexity", "n_tokens"}`, and with `tokens` `[{"token", "log_prob"}]`."""
-        logs = np.concatenate([output["label_log_probs"] for output in outputs]).astype(np.float64)
+        logs = np.concatenate([output["log_probs"] for output in outputs]).astype(np.float64)
         found: dict[str, Any] = {
             "log_likelihood": float(logs.sum()),
             "perplexity": float(np.exp(-logs.mean())),
@@ -84,7 +109,18 @@ class SentenceScoring(Task[ScoringOptions]):
             ]
         return found
 
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Options of the tokenizer are taken too."""
-        return with_tokenizer_options(given)
+
+def _scored(rows: list[Row], tokens: list[str], encoded: Encoded) -> Encoded:
+    if not rows:
+        raise UsageError("The text has no token to score: type a text that is not empty.")
+    return Encoded(rows, encoded.reading, _Memory(tokens))
+
+
+def most_before(windows: Windows) -> list[range]:
+    """For each window the tokens that are scored: each piece of the text once, in the window with most of the text before it."""
+    found, done = [], 0
+    for window in windows:
+        at, length, piece = window.spans[0]
+        found.append(range(at + max(done - piece, 0), at + length))
+        done = piece + length
+    return found

@@ -1,34 +1,35 @@
-"""Sentence similarity: how near texts are to one, by the cosine of their vectors."""
+"""Sentence similarity: how similar texts are to one, by the cosine of their vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from bertkit.data.batches import Grain
-from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, Outputs, Task, Told, shown, told
+from bertkit.errors import Setting, UsageError
+from bertkit.heads import Ask
+from bertkit.tasks.base import Encoded, Outputs, Reading, Task, shown
 from bertkit.tasks.feature_extraction import FeatureExtraction, FeatureOptions, Pooling, unit
 
 
 @dataclass(frozen=True)
 class SimilarityOptions(FeatureOptions):
-    """What sentence similarity can be asked for: what feature extraction can, with the mean of tokens as vector."""
+    """The options of sentence similarity: those of feature extraction, with the mean of the tokens as vector."""
 
     pooling: Pooling | None = "mean"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.pooling is None:
-            raise UsageError('Similarity is that of one vector a text: type pooling="mean", "cls", "max" or "pooler".')
+            advice = Setting("pooling", "mean")
+            raise UsageError("Similarity is that of one vector a text: type ", advice, ', or "cls", "max" or "pooler".')
 
 
 class SentenceSimilarity(Task[SimilarityOptions]):
-    """A text and others -> how near each of the others is."""
+    """A text and others -> how similar each of the others is."""
 
     name = "sentence-similarity"
     head = "Model"
@@ -39,15 +40,6 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         super().__init__(*args)
         self._features = FeatureExtraction(*args)
 
-    def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """A dictionary or several, or a text and a list of others (or one)."""
-        if len(args) == 2 and isinstance(args[0], str):
-            others = [args[1]] if isinstance(args[1], str) else args[1]
-            return {"source_sentence": args[0], "sentences": others}, True
-        if not args and "source_sentence" in given:
-            return {name: given.pop(name, None) for name in ("source_sentence", "sentences")}, True
-        return super().read(args, given)
-
     def encode(self, examples: Sequence[Any], options: SimilarityOptions) -> list[Encoded]:
         """The rows of all texts of each example, its own first."""
         texts = [_texts(example) for example in examples]
@@ -56,39 +48,34 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         found = []
         for end, some in zip(ends, texts, strict=True):
             own = encoded[end - len(some) : end]
-            parts = [item.told for item in own]
+            parts = [item.reading for item in own]
             left_out = sum(part.left_out for part in parts)
-            about = Told(
+            reading = Reading(
                 left_out > 0, sum(part.windows for part in parts), sum(part.n_tokens for part in parts), left_out
             )
-            found.append(Encoded([row for item in own for row in item.rows], about, own))
+            found.append(Encoded([row for item in own for row in item.rows], reading, own))
         return found
 
-    def wanted(self, options: SimilarityOptions) -> dict[str, Grain]:
-        """What feature extraction wants."""
+    def wanted(self, options: SimilarityOptions) -> Ask:
+        """The same as feature extraction."""
         return self._features.wanted(options)
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: SimilarityOptions) -> list[float]:
         """The cosine between the text and each of the others."""
         rows = iter(outputs)
-        own = told(options, normalize=True)
+        own = replace(options, normalize=True)
         vectors = [self._features.vector(item, [next(rows) for _ in item.rows], own) for item in encoded.memory]
         scores: list[float] = (unit(np.stack(vectors[1:])) @ vectors[0]).tolist()
         return scores
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How similarities go together with those that people gave, one or a list for each example."""
+        """How similarities correlate with those that people gave, one or a list for each example."""
         from bertkit.metrics import Regression
 
         metric = Regression()
         for answer, truth in zip(answers, truths, strict=True):
             metric.update(answer, truth if isinstance(truth, (list, tuple)) else [truth])
         return metric.compute()
-
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """As feature extraction does."""
-        return FeatureExtraction.translate(given)
 
 
 def _texts(example: Any) -> list[str]:
@@ -99,6 +86,4 @@ def _texts(example: Any) -> list[str]:
             return [source, *others]
     if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return list(example)
-    raise UsageError(
-        f'sentence-similarity takes {{"source_sentence": ..., "sentences": [...]}}, and {shown(example)} came.'
-    )
+    raise UsageError(f'sentence-similarity takes {{"source_sentence": ..., "sentences": [...]}}, not {shown(example)}.')

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 
-from bertkit.data.batches import Array, Grain, Row
+from bertkit.data.batches import Array, Row, Target
 from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, whole, with_tokenizer_options
+from bertkit.heads import Ask
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, whole
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, sigmoid, softmax
+from bertkit.tasks.training import class_number, with_targets
 from bertkit.tasks.windows import encode_texts
 
 Apply = Literal["sigmoid", "softmax", "none"]
@@ -20,10 +23,10 @@ Pair = tuple[str, "str | None"]
 
 @dataclass(frozen=True)
 class TextClassificationOptions(Options):
-    """What text classification can be asked for."""
+    """The options of text classification."""
 
     top_k: int | Literal[""] | None = ""  # so many labels in a list; None: all of them; "": the best, without a list
-    function_to_apply: Apply | None = None  # None: what the kind of labels needs
+    function_to_apply: Apply | None = None  # None: the one for the kind of labels
     merge: Merge | None = None  # how windows become one; None: "max" for several labels at once, "mean" else
     return_all_scores: bool | None = None  # the older way to say top_k=None, in the order of the labels
 
@@ -45,20 +48,13 @@ class TextClassification(Task[TextClassificationOptions]):
     takes = 'a text, a text and text_pair=..., or {"text": ..., "text_pair": ...}'
     options_type = TextClassificationOptions
 
-    def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """As of every task, or a text and its `text_pair`."""
-        inputs, one = super().read(args, given)
-        if isinstance(inputs, str) and "text_pair" in given:
-            return {"text": inputs, "text_pair": given.pop("text_pair")}, True
-        return inputs, one
-
     def encode(self, examples: Sequence[Any], options: TextClassificationOptions) -> list[Encoded]:
         """The rows of texts or pairs."""
         return encode_pairs(self, [pair_of(example, self.name) for example in examples], options)
 
-    def wanted(self, options: TextClassificationOptions) -> dict[str, Grain]:
+    def wanted(self, options: TextClassificationOptions) -> Ask:
         """A logit for each label."""
-        return {"logits": "row"}
+        return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: TextClassificationOptions) -> Any:
         """`{"label", "score"}`, or a list of them, the best first."""
@@ -72,25 +68,43 @@ class TextClassification(Task[TextClassificationOptions]):
         return [found[index] for index in order]
 
     def _kind(self) -> Apply:
-        """What makes scores of the logits, as the configuration tells."""
+        """The function from logits to scores, by the configuration."""
         problem, count = self.config.problem_type, self.config.num_labels
         if problem == "regression":
             return "none"
         return "sigmoid" if problem == "multi_label_classification" or count == 1 else "softmax"
 
-    def labels(self, example: Any, answer: Any, options: TextClassificationOptions) -> list[Row]:
-        """Rows with the number of the label, numbers 0 and 1 for several labels at once, or the number to be learned."""
-        label: Array
-        if self.config.problem_type == "multi_label_classification":
-            label = np.array(self._flags(answer), np.float32)
-        elif self.config.problem_type == "regression" or self.config.num_labels == 1:
-            label = np.array(answer, np.float32)
-        else:
-            label = np.array(self._number(answer), np.int64)
-        return [replace(row, labels=label) for row in self.encode([example], options)[0].rows]
+    def targets(
+        self, examples: Sequence[Any], answers: Sequence[Any], options: TextClassificationOptions
+    ) -> list[list[Row]]:
+        """Rows with the label to learn, by the kind of labels in the configuration.
+
+        - one label: an answer is its name or number, and the target its number
+        - several labels at once: an answer is a list of them, and the target 0.0 or 1.0 for each label of the model [C]
+        - numbers: an answer is a number, or a list of them where the model has several, and so is the target
+        """
+
+        def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
+            target = Target(self._target(answer), "row")
+            return [{"labels": target} for _ in encoded.rows]
+
+        return with_targets(self, examples, answers, options, label)
+
+    def _target(self, answer: Any) -> Array:
+        problem = self._problem()
+        if problem == "multi_label_classification":
+            return np.array(self._flags(answer), np.float32)
+        if problem == "regression":
+            return _finite(answer, self.config.num_labels)
+        return np.array(self._number(answer), np.int64)
+
+    def _problem(self) -> str:
+        """The kind of labels: "regression", "single_label_classification" or "multi_label_classification"."""
+        usual = "regression" if self.config.num_labels == 1 else "single_label_classification"
+        return self.config.problem_type or usual
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Accuracy, F1 and the like; of numbers how they go together.
+        """Accuracy, F1 and the like; of numbers their correlation.
 
         For several labels at once answers have all of them (`top_k=None`).
         """
@@ -98,45 +112,30 @@ class TextClassification(Task[TextClassificationOptions]):
 
         best = [answer[0] if isinstance(answer, list) else answer for answer in answers]
         metric: Any
-        if self.config.problem_type == "multi_label_classification":
+        if self._problem() == "multi_label_classification":
             metric = MultiLabelClassification()
             found = [[one["label"] for one in answer if one["score"] > 0.5] for answer in answers]
             metric.update([self._flags(names) for names in found], [self._flags(names) for names in truths])
-        elif self.config.problem_type == "regression" or self.config.num_labels == 1:
+        elif self._problem() == "regression":
             metric = Regression()
             metric.update([one["score"] for one in best], truths)
         else:
             metric = Classification("macro")
-            metric.update([self._number(one["label"]) for one in best], [self._number(truth) for truth in truths])
+            metric.update(list(map(self._number, [one["label"] for one in best])), list(map(self._number, truths)))
         scores: dict[str, float] = metric.compute()
         return scores
 
-    def _flags(self, names: Any) -> list[int]:
-        """1 for each label that is among the names, in the order of the labels."""
-        own = {self._number(name) for name in names}
+    def _flags(self, labels: Any) -> list[int]:
+        """1 for each label of the model that is among those of a text."""
+        if not isinstance(labels, (list, tuple, set, frozenset, np.ndarray)):
+            raise UsageError(f"The labels of a text are a list, not {shown(labels)}: several are possible here.")
+        own = [self._number(label) for label in labels]
+        if len(set(own)) < len(own):
+            raise UsageError(f"A text has one of its labels twice: {shown(labels)}. Type the names of its labels.")
         return [int(index in own) for index in range(self.config.num_labels)]
 
     def _number(self, label: Any) -> int:
-        if isinstance(label, str):
-            if label not in self.config.label2id:
-                raise UsageError(
-                    f"{label!r} is none of the labels of the model, which are {', '.join(self.config.label2id)}."
-                )
-            return self.config.label2id[label]
-        return int(label)
-
-    def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
-        """One string gives a list, unless `top_k` is among the options of the call, where the list is there already."""
-        one = isinstance(inputs, str) or "text_pair" in given
-        return [answers] if one and "top_k" not in given else answers
-
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Options of the tokenizer are taken too, and names in capitals."""
-        found = with_tokenizer_options(given)
-        if isinstance(found.get("function_to_apply"), str):
-            found["function_to_apply"] = found["function_to_apply"].lower()
-        return found
+        return class_number(label, self.config.label2id)
 
 
 def apply(function: Apply, logits: Array, voted: bool = False) -> Array:
@@ -158,9 +157,7 @@ def pair_of(example: Any, task: str) -> Pair:
         example = example[0]
     if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return example[0], example[1]
-    raise UsageError(
-        f'{task} takes a text, or {{"text": ..., "text_pair": ...}} for a pair, and {shown(example)} came.'
-    )
+    raise UsageError(f'{task} takes a text, or {{"text": ..., "text_pair": ...}} for a pair, not {shown(example)}.')
 
 
 def encode_pairs(task: Task[Any], pairs: Sequence[Pair], options: Options, cut: str = "longest_first") -> list[Encoded]:
@@ -173,3 +170,12 @@ def encode_pairs(task: Task[Any], pairs: Sequence[Pair], options: Options, cut: 
         rows = encode_texts(task.tokenizer, first, second, options, task.row_length(options), cut=cut)
         found.update(zip(numbers, rows, strict=True))
     return [found[number] for number in range(len(pairs))]
+
+
+def _finite(answer: Any, count: int) -> Array:
+    """The number to be learned, or [count] of them."""
+    numbers = list(answer) if isinstance(answer, (list, tuple, np.ndarray)) else [answer]
+    real = all(isinstance(number, Real) and not isinstance(number, bool) for number in numbers)
+    if len(numbers) != count or not real or not np.isfinite(np.array(numbers, np.float64)).all():
+        raise UsageError(f"The answer is {f'{count} numbers' if count > 1 else 'a number'}, not {shown(answer)}.")
+    return np.array(numbers if count > 1 else numbers[0], np.float32)

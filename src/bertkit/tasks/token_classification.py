@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from bertkit.data.batches import Grain, Row
-from bertkit.errors import UsageError
+from bertkit.data.batches import Row, Target
+from bertkit.errors import Setting, UsageError, received
+from bertkit.heads import IGNORED, Ask
 from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, listed, one_of, shown, text_of
 from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
+from bertkit.tasks.training import class_number, with_targets
 from bertkit.tasks.transitions import best_path
 from bertkit.tasks.windows import Windows, encode_texts, reading_places
 
@@ -22,15 +24,15 @@ STRATEGIES = ("none", "simple", "first", "average", "max", "words")
 
 @dataclass(frozen=True)
 class TokenClassificationOptions(Options):
-    """What token classification can be asked for."""
+    """The options of token classification."""
 
     on_long: OnLong = "window"
     aggregation_strategy: Strategy = "none"  # how tokens become words and words entities
     ignore_labels: Sequence[str] | None = None  # None: ["O"], and nothing for "words"
-    constrained: bool = False  # only sequences of labels that BIO or BIOES allows
+    constrained: bool = False  # only sequences of labels that are valid in BIO or BIOES
     word_from: Literal["tokens", "text"] | None = None  # None: "text" for "words", "tokens" else
     is_split_into_words: bool = False
-    delimiter: str | None = None  # between the words of a text that comes split; None: a blank
+    delimiter: str | None = None  # between the words of a list; None: a blank
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,14 +42,22 @@ class TokenClassificationOptions(Options):
         if self.ignore_labels is not None:
             listed("ignore_labels", self.ignore_labels, '["O"]')
         if self.delimiter is not None and not isinstance(self.delimiter, str):
-            raise UsageError(f"delimiter={self.delimiter!r} is no text: type delimiter=' ', or leave it out.")
+            advice = Setting("delimiter", " ")
+            raise UsageError(received("delimiter", self.delimiter), " is no text: type ", advice, ", or leave it out.")
 
 
 @dataclass(frozen=True)
 class _Memory:
     text: str
-    word_starts: list[int] | None  # where each word of a text that came split begins
+    word_starts: list[int] | None  # where each word of a list begins in the text
     windows: Windows
+
+    def words(self, truncated: bool) -> range:
+        """How many words the text may have: of a text that is cut the exact number is not known."""
+        if self.word_starts is not None:
+            return range(len(self.word_starts) - 1, len(self.word_starts))
+        seen = max((word for window in self.windows for word in window.word_ids if word is not None), default=-1) + 1
+        return range(seen, 2**63 if truncated else seen + 1)
 
 
 class TokenClassification(Task[TokenClassificationOptions]):
@@ -57,14 +67,6 @@ class TokenClassification(Task[TokenClassificationOptions]):
     head = "ForTokenClassification"
     takes = "a text, or a list of words with is_split_into_words=True"
     options_type = TokenClassificationOptions
-
-    def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """As of every task; a flat list of words is one text in a list."""
-        inputs, one = super().read(args, given)
-        words = given.get("is_split_into_words") and isinstance(inputs, (list, tuple)) and len(inputs) > 0
-        if words and all(isinstance(item, str) for item in inputs):
-            inputs = [inputs]
-        return inputs, one
 
     def encode(self, examples: Sequence[Any], options: TokenClassificationOptions) -> list[Encoded]:
         """The rows of texts, in windows where they are long."""
@@ -82,12 +84,12 @@ class TokenClassification(Task[TokenClassificationOptions]):
             item.memory = _Memory(text, starts, item.memory)
         return found
 
-    def wanted(self, options: TokenClassificationOptions) -> dict[str, Grain]:
+    def wanted(self, options: TokenClassificationOptions) -> Ask:
         """A logit for each label of each token."""
-        return {"logits": "token"}
+        return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: TokenClassificationOptions) -> list[Entity]:
-        """The entities of a text, or what the strategy asks for."""
+        """The entities of a text, or its tokens or words, by the strategy."""
         units = self._units(encoded.memory, outputs)
         strategy = options.aggregation_strategy
         if strategy in ("first", "average", "max", "words"):
@@ -131,22 +133,40 @@ class TokenClassification(Task[TokenClassificationOptions]):
                 units.append(Unit(word, scores[place], start, end, place + skipped, follows, number))
         return units
 
-    def labels(self, example: Any, answer: Any, options: TokenClassificationOptions) -> list[Row]:
-        """Rows with the label of each word at its first token, and -100 at all others.
+    def targets(
+        self, examples: Sequence[Any], answers: Sequence[Any], options: TokenClassificationOptions
+    ) -> list[list[Row]]:
+        """Rows with the label of each word at its first token, and -100 elsewhere. An answer is a label for each word.
 
         A token that several windows have is labelled in the one that shows most around it.
         """
-        encoded = self.encode([example], options)[0]
-        windows = encoded.memory.windows
-        rows, before = [], -1
-        for window, row, places in zip(windows, encoded.rows, reading_places(windows), strict=True):
-            labels = np.full(len(row), -100, np.int64)
-            for place in places:
-                word = window.word_ids[place]
-                if word is not None and word != before:
-                    labels[place], before = self._number(answer, word), word
-            rows.append(replace(row, labels=labels))
-        return rows
+
+        def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
+            memory: _Memory = encoded.memory
+            numbers = self._numbers(answer, memory, encoded.reading.truncated)
+            found, before = [], -1
+            for window, row, places in zip(memory.windows, encoded.rows, reading_places(memory.windows), strict=True):
+                labels = np.full(len(row), IGNORED, np.int64)
+                for place in places:
+                    word = window.word_ids[place]
+                    if word is not None and word != before:
+                        labels[place], before = numbers[word], word
+                found.append({"labels": Target(labels, "token")})
+            return found
+
+        return with_targets(self, examples, answers, options, label)
+
+    def _numbers(self, answer: Any, memory: _Memory, truncated: bool) -> list[int]:
+        """The numbers of the labels of all words."""
+        if isinstance(answer, (str, Mapping)) or not isinstance(answer, Sequence | np.ndarray):
+            raise UsageError(f"The answer is a list with a label for each word, not {shown(answer)}.")
+        words = memory.words(truncated)
+        if len(answer) < words.start or len(answer) >= words.stop:
+            least = "at least " if truncated and memory.word_starts is None else ""
+            raise UsageError(
+                f"A text of {least}{words.start} words came with {len(answer)} labels: type a label for each."
+            )
+        return [class_number(label, self.config.label2id) for label in answer]
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
         """Precision, recall and F1 of entities. Answers are those of `aggregation_strategy="words"`."""
@@ -156,26 +176,6 @@ class TokenClassification(Task[TokenClassificationOptions]):
         found = [[one["entity"] for one in answer] for answer in answers]
         right = [[label if isinstance(label, str) else names[label] for label in truth] for truth in truths]
         return entity_scores(found, right)
-
-    def _number(self, answer: Sequence[Any], word: int) -> int:
-        if word >= len(answer):
-            raise UsageError(
-                f"A text of at least {word + 1} words came with {len(answer)} labels: type a label for each."
-            )
-        label = answer[word]
-        return self.config.label2id[label] if isinstance(label, str) else int(label)
-
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Strategies are also known in capitals, and as flags."""
-        found = dict(given)
-        strategy = getattr(found.get("aggregation_strategy"), "value", found.get("aggregation_strategy"))
-        if isinstance(strategy, str):
-            found["aggregation_strategy"] = strategy.lower()
-        grouped, whole = found.pop("grouped_entities", None), found.pop("ignore_subwords", None)
-        if grouped is not None or whole is not None:
-            found["aggregation_strategy"] = ("first" if whole else "simple") if grouped else "none"
-        return {name: value for name, value in found.items() if value is not None}
 
 
 def _one(unit: Unit, name: str, score: float, with_place: bool) -> Entity:
@@ -187,7 +187,9 @@ def _one(unit: Unit, name: str, score: float, with_place: bool) -> Entity:
 def _text(example: Any) -> str:
     if isinstance(example, (list, tuple)):
         raise UsageError(
-            f"token-classification takes a text, and {shown(example)} came: type is_split_into_words=True if those are its words."
+            f"token-classification takes a text, not {shown(example)}: type ",
+            Setting("is_split_into_words", True),
+            " if those are its words.",
         )
     return text_of(example, TokenClassification.name)
 
@@ -199,5 +201,7 @@ def _words(example: Any) -> list[str]:
     if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
         return list(words)
     raise UsageError(
-        f'With is_split_into_words=True a text is a list of words, such as ["Anna", "sings"], and {shown(example)} came.'
+        "With ",
+        Setting("is_split_into_words", True),
+        f' a text is a list of words, such as ["Anna", "sings"], not {shown(example)}.',
     )

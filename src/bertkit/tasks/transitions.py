@@ -1,7 +1,7 @@
-"""The best sequence of labels among those that BIO or BIOES allows (Viterbi).
+"""The best sequence of labels among those that are valid in BIO or BIOES (Viterbi).
 
-BIO     B-X I-X I-X O B-X        I-X only behind B-X or I-X
-BIOES   B-X I-X E-X O S-X        and what was begun has to be ended
+BIO     B-X I-X I-X O B-X        I-X only after B-X or I-X
+BIOES   B-X I-X E-X O S-X        and an entity that begins must end
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.errors import UsageError
+from bertkit.errors import Setting, UsageError
 
 _BEGIN, _INSIDE, _END, _SINGLE = ("B",), ("I",), ("E", "L"), ("S", "U")
 _NEVER = -1e30
 
 
 def best_path(scores: NDArray[Any], names: Mapping[int, str]) -> list[int]:
-    """The labels of a sequence whose product of probabilities is the largest among those that are allowed.
+    """The labels of a sequence whose product of probabilities is the largest among those that are valid.
 
     >>> names = {0: "O", 1: "B-PER", 2: "I-PER"}
     >>> best_path(np.array([[0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]), names)
@@ -30,13 +30,13 @@ def best_path(scores: NDArray[Any], names: Mapping[int, str]) -> list[int]:
     allowed, first, last = transitions(tuple(names[index] for index in range(len(names))))
     logs = np.log(np.maximum(np.asarray(scores, np.float64), 1e-300))
     total = np.where(first, logs[0], _NEVER)
-    came_from = []
+    sources_of = []
     for step in logs[1:]:
         through = total[:, None] + np.where(allowed, 0.0, _NEVER)
-        came_from.append(through.argmax(axis=0))
+        sources_of.append(through.argmax(axis=0))
         total = through.max(axis=0) + step
     path = [int(np.where(last, total, total + _NEVER).argmax())]
-    for sources in reversed(came_from):
+    for sources in reversed(sources_of):
         path.append(int(sources[path[-1]]))
     return path[::-1]
 
@@ -46,7 +46,8 @@ def transitions(names: tuple[str, ...]) -> tuple[NDArray[np.bool_], NDArray[np.b
     parts = [_parts(name) for name in names]
     if not any(prefix in _BEGIN for prefix, _ in parts):
         raise UsageError(
-            f"constrained=True keeps to BIO or BIOES, and the labels are {', '.join(names)}: leave constrained out."
+            Setting("constrained", True),
+            f" is for labels in BIO or BIOES, and the labels are {', '.join(names)}: leave constrained out.",
         )
     ended = any(prefix in (*_END, *_SINGLE) for prefix, _ in parts)
     allowed = np.array([[_may_follow(before, after, ended) for after in parts] for before in parts])

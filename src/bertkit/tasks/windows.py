@@ -1,7 +1,7 @@
-"""Texts -> rows that the model can take, and where the windows of a long text meet.
+"""Texts -> rows that the model can take: cut, in windows, or the part around some tokens.
 
-A text that is too long becomes windows that share some tokens with their neighbours. Where two windows have the same token, it
-is read from the one that shows more around it, so that neighbours meet in the middle of what they share:
+A text that is too long becomes windows that share some tokens with their neighbours. A token that two windows share is read
+from the one that shows more around it, so that neighbours meet in the middle of what they share:
 
     pieces      a b c d e f g h i j
     windows     a b c d e f
@@ -11,20 +11,20 @@ is read from the one that shows more around it, so that neighbours meet in the m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bertkit.data.batches import Row
-from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, Options, Told
+from bertkit.data.batches import Ints, Row
+from bertkit.errors import Setting, UsageError, received
+from bertkit.tasks.base import Encoded, Options, Reading
 from bertkit.text import encoder
 from bertkit.text.encoding import Encoding, Encodings
 from bertkit.text.inputs import read
-from bertkit.text.options import Options as Wishes
+from bertkit.text.options import Options as TokenizerOptions
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one text or pair: rows of what the tokenizer laid out."""
+    """The windows of one text or pair, in its order."""
 
     encodings: Encodings
     numbers: range
@@ -41,10 +41,10 @@ class Windows:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> Encoding:
-        """The window with all that is known of its tokens."""
+        """A window with all that is known of its tokens."""
         return self.encodings[self.numbers[index]]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Encoding]:
         return (self[index] for index in range(len(self)))
 
 
@@ -64,7 +64,7 @@ def encode_texts(
         tokenizer: turns them into pieces.
         first: texts; with `words`, lists of words.
         second: the second text of each pair.
-        options: what becomes of long ones.
+        options: what to do with long ones.
         most: tokens of a row.
         words: whether the texts are lists of words.
         cut: which text of a pair is cut: "longest_first", "only_first" or "only_second".
@@ -74,38 +74,44 @@ def encode_texts(
     windows = options.on_long == "window"
     fixed = second if cut == "only_first" else first if cut == "only_second" else ()
     room = _room(tokenizer, options, most, second is not None)
-    overlap = _overlap(tokenizer, options, most, room, fixed or ()) if windows else 0
-    wishes = Wishes(
+    tokenizer_options = TokenizerOptions(
         add_special_tokens=options.add_special_tokens,
         truncation=cut,
         max_length=most,
-        stride=overlap,
+        stride=_overlap(tokenizer, options, most, room, fixed or ()) if windows else 0,
         is_split_into_words=words,
         return_overflowing_tokens=windows,
     )
-    encodings = encoder.encodings(tokenizer, read(list(first), None if second is None else list(second), words), wishes)
+    texts = read(list(first), None if second is None else list(second), words)
+    encodings = encoder.encodings(tokenizer, texts, tokenizer_options)
     return _by_text(encodings, options, most, windows and tokenizer.truncation_side == "left")
 
 
 def _room(tokenizer: Tokenizer, options: Options, most: int, pair: bool) -> int:
-    """How many tokens of texts a row has."""
+    """How many tokens of texts fit into a row."""
     special: int = tokenizer.num_special_tokens_to_add(pair) if options.add_special_tokens else 0
     if most < special + (options.on_long == "window"):
+        advice = Setting("max_length", special + 1)
         raise UsageError(
-            f"max_length={most} has no place for a text beside {special} special tokens: type max_length={special + 1}, or more."
+            Setting("max_length", most),
+            f" has no place for a text beside {special} special tokens: type ",
+            advice,
+            ", or more.",
         )
     return most - special
 
 
 def _overlap(tokenizer: Tokenizer, options: Options, most: int, room: int, fixed: Sequence[str]) -> int:
-    """How many tokens windows share. `room`: that a row has for texts; `fixed`: the texts of pairs that are in every window."""
+    """How many tokens windows share. `room`: tokens of texts in a row; `fixed`: texts of pairs that every window has."""
     if options.overlap is None:
         longest = max((len(tokenizer.engine.ids(text)) for text in set(fixed)), default=0)
         return max(min(most // 8, (room - longest) // 2), 0)
     if options.overlap >= room:
         raise UsageError(
-            f"overlap={options.overlap} is how many tokens neighbouring windows share, and a window has {room} of the text: "
-            f"type overlap={max(room // 2, 0)}, or less."
+            received("overlap", options.overlap),
+            f" is how many tokens neighbouring windows share, and a window has {room} of the text: type ",
+            Setting("overlap", max(room // 2, 0)),
+            ", or less.",
         )
     return options.overlap
 
@@ -123,16 +129,19 @@ def _by_text(encodings: Encodings, options: Options, most: int, from_the_end: bo
         rows = [Row(ids[starts[n] : stops[n]], types[starts[n] : stops[n]]) for n in numbers]
         left_out = 0 if count > 1 else total - len(rows[0])
         if left_out and options.on_long == "error":
-            raise UsageError(too_long(total, most))
-        found.append(Encoded(rows, Told(left_out > 0, count, total, left_out), Windows(encodings, numbers)))
+            raise too_long(total, most)
+        found.append(Encoded(rows, Reading(left_out > 0, count, total, left_out), Windows(encodings, numbers)))
     return found
 
 
-def too_long(tokens: int, most: int) -> str:
-    """The error for a text that does not fit."""
-    return (
-        f'The text has {tokens} tokens, and a row takes {most}: type on_long="window" to read all of it in several '
-        'rows, or on_long="truncate" to leave out what is behind.'
+def too_long(tokens: int, most: int) -> UsageError:
+    """The error for a text that does not fit into a row."""
+    return UsageError(
+        f"The text has {tokens} tokens, and a row takes {most}: type ",
+        Setting("on_long", "window"),
+        " to read all of it in several rows, or ",
+        Setting("on_long", "truncate"),
+        " to leave out the rest.",
     )
 
 
@@ -142,15 +151,68 @@ def meeting_points(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     >>> meeting_points([(0, 6), (3, 10)])
     [(0, 4), (4, 10)]
     """
-    cuts = [(behind[0] + before[1]) // 2 for before, behind in pairwise(spans)]
+    cuts = [(right[0] + left[1]) // 2 for left, right in pairwise(spans)]
     return list(zip([spans[0][0], *cuts], [*cuts, spans[-1][1]], strict=True))
 
 
-def reading_places(windows: Windows, side: int = 0) -> list[range]:
-    """For each window the tokens of it that are read: each piece of the text once, from the window that shows most around it."""
-    spans = [window.spans[side] for window in windows]
+def reading_places(windows: Windows) -> list[range]:
+    """For each window the tokens that are read: each piece of the text once, from the window that shows most around it."""
+    spans = [window.spans[0] for window in windows]
     points = meeting_points([(piece, piece + length) for _, length, piece in spans])
     return [
         range(at + first - piece, at + last - piece)
         for (at, _, piece), (first, last) in zip(spans, points, strict=True)
     ]
+
+
+# The part of a long text around some of its tokens.
+
+
+class Whole(NamedTuple):
+    """A text as one row of any length."""
+
+    ids: Ints  # [t]
+    before: int = 0  # special tokens at its start
+    after: int = 0  # and at its end
+
+
+def encode_whole(tokenizer: Tokenizer, texts: Sequence[str], add_special_tokens: bool) -> list[Whole]:
+    """Texts as one row each, however long they are."""
+    if not texts:
+        return []
+    options = TokenizerOptions(add_special_tokens=add_special_tokens)
+    encodings = encoder.encodings(tokenizer, read(list(texts), None, False), options)
+    frame = encodings.layout.frame
+    rows = np.split(encodings.ids, np.cumsum(encodings.layout.lengths)[:-1])
+    return [Whole(ids, len(frame.before), len(frame.after)) for ids in rows]
+
+
+def around(whole: Whole, places: Sequence[int], most: int) -> Row:
+    """A row of at most `most` tokens with the given places of a text in its middle. They are the `positions` of the row."""
+    ids, at = whole.ids, np.array(places, np.int64)
+    special = whole.before + whole.after
+    if most <= special:
+        advice = Setting("max_length", special + 1)
+        raise UsageError(Setting("max_length", most), " has no place for a mask: type ", advice, ", or more.")
+    if len(ids) > most:
+        middle = (places[0] + places[-1] + 1) // 2
+        start = min(max(middle - (most - special) // 2, whole.before), len(ids) - most + whole.before)
+        end = start + most - special
+        ids = np.concatenate([ids[: whole.before], ids[start:end], ids[len(ids) - whole.after :]])
+        at = at - (start - whole.before)
+    return Row(ids, np.zeros(len(ids), np.int64), at)
+
+
+def neighbours(places: Sequence[int], room: int) -> list[list[int]]:
+    """Places in groups, each of which fits into a row.
+
+    >>> neighbours([3, 5, 40, 44], room=10)
+    [[3, 5], [40, 44]]
+    """
+    groups: list[list[int]] = []
+    for place in places:
+        if groups and place - groups[-1][0] < room:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups

@@ -1,26 +1,26 @@
-"""Zero-shot classification: labels that are chosen at the call, by a model that tells what follows from a text.
+"""Zero-shot classification: labels chosen at the call, by a model that was trained on whether one text follows from another.
 
 Each label makes a sentence ("This example is politics."), and its score is how well that sentence follows from the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertkit.data.batches import Grain, Row
-from bertkit.errors import UsageError
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, Told, one_of, shown, text_of, with_tokenizer_options
+from bertkit.errors import Setting, UsageError, received
+from bertkit.heads import Ask
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, text_of, together
 from bertkit.tasks.numbers import MERGES, Merge, merged, softmax
 from bertkit.tasks.windows import encode_texts
 
 
 @dataclass(frozen=True)
 class ZeroShotOptions(Options):
-    """What zero-shot classification can be asked for."""
+    """The options of zero-shot classification."""
 
     candidate_labels: str | Sequence[str] = ()  # a list, or one string with commas
     hypothesis_template: str = "This example is {}."
@@ -30,13 +30,16 @@ class ZeroShotOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("merge", self.merge, MERGES)
+        advice = Setting("candidate_labels", ["politics", "sports"])
+        if not isinstance(self.candidate_labels, (str, list, tuple)):
+            labels = Setting("candidate_labels", self.candidate_labels, shown(self.candidate_labels))
+            raise UsageError(labels, " is no list of labels: type ", advice, ".")
         if not self.names:
-            raise UsageError('candidate_labels is empty: type candidate_labels=["politics", "sports"].')
+            raise UsageError("candidate_labels is empty: type ", advice, ".")
         if not _has_place(self.hypothesis_template):
-            raise UsageError(
-                f"hypothesis_template={self.hypothesis_template!r} has no {{}} where the label belongs: type "
-                'hypothesis_template="This text is about {}."'
-            )
+            advice = Setting("hypothesis_template", "This text is about {}.")
+            template = received("hypothesis_template", self.hypothesis_template)
+            raise UsageError(template, " has no {} where the label belongs: type ", advice)
 
     @property
     def names(self) -> list[str]:
@@ -66,27 +69,17 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
     takes = "a text, with candidate_labels=[...]"
     options_type = ZeroShotOptions
 
-    def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """The labels may be the second argument."""
-        if len(args) == 2 and "candidate_labels" not in given:
-            given["candidate_labels"] = args[1]
-            args = args[:1]
-        if "sequences" in given:
-            args = (*args, given.pop("sequences"))
-        return super().read(args, given)
-
     def encode(self, examples: Sequence[Any], options: ZeroShotOptions) -> list[Encoded]:
         """A row a label, in windows where the text is long. The text is cut, never the label."""
         texts = [text_of(example, self.name) for example in examples]
         if not all(texts):
-            raise UsageError("A text is empty: type one, with candidate_labels=[...].")
+            raise UsageError("A text is empty: type one.")
         labels = [options.hypothesis_template.format(name) for name in options.names]
         first = [text for text in texts for _ in labels]
         most = self.row_length(options)
+        room = most - self.tokenizer.num_special_tokens_to_add(True)
         for label in labels:
-            if (count := len(self.tokenizer.engine.ids(label))) >= most - self.tokenizer.num_special_tokens_to_add(
-                True
-            ):
+            if (count := len(self.tokenizer.engine.ids(label))) >= room:
                 raise UsageError(
                     f"{shown(label)} has {count} tokens, and a row of {most} has no place for it and a text: type a shorter one."
                 )
@@ -95,14 +88,12 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
         for number, text in enumerate(texts):
             own = rows[number * len(labels) : (number + 1) * len(labels)]
             owners = [label for label, item in enumerate(own) for _ in item.rows]
-            left_out = max(item.told.left_out for item in own)
-            about = Told(left_out > 0, len(own[0].rows), max(item.told.n_tokens for item in own), left_out)
-            found.append(Encoded([row for item in own for row in item.rows], about, _Memory(text, owners)))
+            found.append(together(own, _Memory(text, owners)))
         return found
 
-    def wanted(self, options: ZeroShotOptions) -> dict[str, Grain]:
-        """A logit for each of what the model knows to tell of two sentences."""
-        return {"logits": "row"}
+    def wanted(self, options: ZeroShotOptions) -> Ask:
+        """A logit for each label of the model, such as entailment."""
+        return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: ZeroShotOptions) -> dict[str, Any]:
         """`{"sequence", "labels", "scores"}`, the best label first."""
@@ -126,22 +117,8 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
         """The number of the label that says that the second sentence follows; the last one where none has that name."""
         return next((i for name, i in self.config.label2id.items() if name.lower().startswith("entail")), -1)
 
-    def labels(self, example: Any, answer: Any, options: ZeroShotOptions) -> list[Row]:
-        """Nothing: the model learns to tell what follows by text classification of pairs."""
-        raise UsageError('Train a model for zero-shot classification by "text-classification" of pairs, such as MNLI.')
-
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
         """How often the best label is the right one."""
         from bertkit.metrics import accuracy
 
         return {"accuracy": accuracy([answer["labels"][0] for answer in answers], list(truths))}
-
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`multi_class` is the older name of `multi_label`."""
-        found = with_tokenizer_options(given)
-        if "multi_class" in found:
-            found.setdefault("multi_label", bool(found.pop("multi_class")))
-        if not isinstance(found.get("candidate_labels", ""), (str, list, tuple)):
-            raise UsageError(f"candidate_labels={shown(found['candidate_labels'])} is no list of labels: type [...].")
-        return found

@@ -188,7 +188,7 @@ def test_what_cannot_be_is_one_sentence(command: str, tmp_path: Path, capsys: py
         (["fill-mask", "a [MASK]", "--resume"], "--resume goes on with a file: type --output"),
         (
             ["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "cuda"],
-            "--device cuda came: type --engine torch.",
+            "--engine numpy runs on the processor, not on --device cuda: type --engine torch.",
         ),
         (["fill-mask", "a [MASK]", "--output", "/no such folder/x"], "There is no folder /no such folder for"),
         (["ner", "a"], "type bertkit run --task fill-mask, or train it"),
@@ -258,8 +258,7 @@ def test_a_pooler_that_nothing_reads_is_not_missed(capsys: pytest.CaptureFixture
     words = ["embed", FIRST, "--model", str(pipeline_models.folder("masked"))]
     assert main(words) == 0
     assert not capsys.readouterr().err
-    assert main([*words, "--pooling", "pooler"]) == 0
-    assert "has no bert.pooler: fresh in BertModel" in capsys.readouterr().err
+    refused([*words, "--pooling", "pooler"], "this model has no pooler: type --pooling mean, or", capsys)
 
 
 def test_questions_and_sentences_from_a_pipe(tmp_path: Path) -> None:

@@ -169,15 +169,19 @@ def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFix
             ("fill-mask", f"{name}=3", f"fill-mask has no option '{name}'")
             for name in ("task", "dtype", "model_kwargs")
         ],
-        ("fill-mask", "targets=3", 'targets=3 is no list: type ["good", "bad"]'),
-        ("fill-mask", "joint=yes", "joint='yes' is neither true nor false"),
+        ("fill-mask", "targets=3", """targets=3 is no list: type --option 'targets=["good", "bad"]'."""),
+        ("fill-mask", "joint=yes", "--option joint=yes is neither true nor false: type --option joint=true"),
         ("fill-mask", "tokenizer_kwargs=3", "tokenizer_kwargs=3 is no dictionary of options"),
-        ("ner", "ignore_labels=3", 'ignore_labels=3 is no list: type ["O"]'),
+        ("ner", "ignore_labels=3", """ignore_labels=3 is no list: type --option 'ignore_labels=["O"]'."""),
         ("ner", "delimiter=3", "delimiter=3 is no text"),
-        ("question-answering", "null_threshold=x", "null_threshold='x' is no number"),
+        (
+            "question-answering",
+            "null_threshold=x",
+            "--option null_threshold=x is no number: type --option null_threshold=0.0",
+        ),
         ("feature-extraction", "layers={}", "layers={} is no layer"),
         ("feature-extraction", "return_tensors=true", "return_tensors is for Python"),
-        ("zero-shot-classification", "multi_label=no", "multi_label='no' is neither true nor false"),
+        ("zero-shot-classification", "multi_label=no", "--option multi_label=no is neither true nor false"),
     ],
 )
 def test_options_that_cannot_be(task: str, option: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,7 +213,7 @@ def test_texts_that_come_split(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ["x"],
         ["d"],
     ]
-    assert "row 3: With is_split_into_words=True a text is a list of words" in capsys.readouterr().err
+    assert "row 3: With --is-split-into-words a text is a list of words" in capsys.readouterr().err
     path.write_text("Anna sings\nx y\n")
     words += ["--format", "pipe", "--is-split-into-words"]
     for more in ([], ["--output", str(tmp_path / "b.jsonl")]):

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
-from pipeline_cases import MODELS, SENTENCES, config, weights
+from pipeline_cases import SENTENCES
+from pipeline_classes import theirs
 from pipeline_models import engine, ours, tokenizer
 
 from bertkit.data.batches import Row, pack
 from bertkit.errors import UsageError
+from bertkit.heads import Ask
 from bertkit.tasks.numbers import sigmoid, softmax
 
 LONG = " ".join(SENTENCES)
@@ -29,7 +30,7 @@ def window_logits(overlap: int = 8) -> np.ndarray:
             break
         start += 62 - overlap
     batch = pack([Row(row, row * 0) for row in rows])
-    return engine("five", "ForSequenceClassification").run(batch, ["logits"])["logits"]
+    return engine("five", "ForSequenceClassification").run(batch, Ask(("logits",)))["logits"]
 
 
 @pytest.mark.parametrize("merge", ["mean", "max", "first", "vote"])
@@ -90,31 +91,29 @@ def test_kind_errors(inputs: Any, options: dict[str, Any], match: str) -> None:
         five(inputs, **options)
 
 
-def test_labels_and_scores() -> None:
+def value(targets: list[list[Row]]) -> Any:
+    """What the one row of the one example should be answered with."""
+    ((row,),) = targets
+    return row.targets["labels"].values
+
+
+def test_targets_and_scores() -> None:
     task = five._task
-    assert task.labels("a", "LABEL_3", task.options({}))[0].labels == 3
+    assert value(task.targets(["a"], ["LABEL_3"], task.options({}))) == 3
     answers = five(["a", "the river"])
     assert task.score(answers, [one["label"] for one in answers])["accuracy"] == 1.0
     with pytest.raises(UsageError, match="none of the labels"):
-        task.labels("a", "good", task.options({}))
+        task.targets(["a"], ["good"], task.options({}))
     tags = ours("text-classification", "tags")
-    flags = tags._task.labels("a", ["LABEL_0", "LABEL_3"], tags._task.options({}))[0].labels
-    assert flags is not None and flags.tolist() == [1, 0, 0, 1]
+    flags = value(tags._task.targets(["a"], [["LABEL_0", "LABEL_3"]], tags._task.options({})))
+    assert flags.dtype == np.float32 and flags.tolist() == [1, 0, 0, 1]
     answers = tags(["a", "b"], top_k=None)
     right = [[one["label"] for one in answer if one["score"] > 0.5] for answer in answers]
     assert tags._task.score(answers, right)["accuracy"] == 1.0
     number = ours("text-classification", "number")
-    assert number._task.labels("a", 2.5, number._task.options({}))[0].labels == 2.5
+    assert value(number._task.targets(["a"], [2.5], number._task.options({}))) == np.float32(2.5)
     answers = number(["a", "the river", "of"])
     assert number._task.score(answers, [one["score"] for one in answers])["pearson"] == pytest.approx(1)
-
-
-def theirs(name: str) -> Any:
-    """The class of transformers with the same weights."""
-    own = transformers.BertConfig(**config(name).to_dict())
-    model = getattr(transformers, "Bert" + MODELS[name][0])(own).eval()
-    model.load_state_dict({key: torch.from_numpy(array) for key, array in weights(name).items()}, strict=False)
-    return model
 
 
 def test_multiple_choice() -> None:
@@ -131,8 +130,13 @@ def test_multiple_choice() -> None:
     assert choose(text, choices=choices, top_k=1) == found[:1]
     assert len(choose([{"text": LONG, "choices": choices}], on_long="window", details=True)[0]["result"]) == 3
     task = choose._task
-    rows = task.labels({"text": text, "choices": choices}, 1, task.options({}))
-    assert [int(row.labels) for row in rows if row.labels is not None] == [1, -100, -100]
+    for answer in (1, choices[1]):
+        (rows,) = task.targets([{"text": text, "choices": choices}], [answer], task.options({"on_long": "window"}))
+        assert [(row.targets["labels"].values, row.targets["labels"].grain) for row in rows] == [(1, "group")] * 3
+        assert rows[0].group is not None and rows[0].group.rows == 3
+        assert all(row.group is rows[0].group for row in rows)
+    (cut,) = task.targets([{"text": LONG, "choices": choices}], [1], task.options({"on_long": "window"}))
+    assert [len(row) for row in cut] == [64] * 3
     assert task.score([found], [found[0]["choice"]]) == {"accuracy": 1.0}
     with pytest.raises(UsageError, match='"choices": \\[...\\]'):
         choose({"text": "a", "choices": []})
@@ -153,8 +157,8 @@ def test_next_sentence() -> None:
     assert best == found[0] == follows((first, second))
     assert follows([(first, second), (second, first)])[0]["label"] == best["label"]
     assert follows._task.score([best], [best["label"]]) == {"accuracy": 1.0}
-    rows = follows._task.labels((first, second), "NotNext", follows._task.options({}))
-    assert rows[0].labels == 1
+    assert value(follows._task.targets([(first, second)], ["NotNext"], follows._task.options({}))) == 1
+    assert value(follows._task.targets([(first, second)], [0], follows._task.options({}))) == 0
     with pytest.raises(UsageError, match="one text came"):
         follows("a text")
 

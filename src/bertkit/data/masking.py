@@ -1,0 +1,106 @@
+"""Masking for pretraining: which tokens of a row are hidden, and how.
+
+Of the tokens 15 % are chosen. Of the chosen ones 80 % become [MASK], 10 % another token, and 10 % stay as they are.
+
+    ids         [CLS] the river is  long [SEP]
+    masked      [CLS] the [MASK] is long [SEP]
+    positions             2
+    labels                river
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.data.batches import Ints
+from bertkit.errors import Setting, UsageError, received
+
+
+class Masked(NamedTuple):
+    """A row with masks."""
+
+    input_ids: Ints  # [t]
+    positions: Ints  # [m], of the chosen tokens, in their order
+    labels: Ints  # [m], the tokens that were there
+
+
+def mask_words(
+    ids: Ints,
+    special: Collection[int],
+    rng_key: tuple[int, int, int],
+    *,
+    mask_id: int,
+    vocab_size: int,
+    words: Sequence[int | None] | None = None,
+    share: float = 0.15,
+    max_predictions: int | None = None,
+) -> Masked:
+    """Mask some tokens of a row as BERT's pretraining does.
+
+    The result depends on the arguments alone, so that an example is masked alike in any batch, in any order and on any machine,
+    and anew in each epoch.
+
+    >>> ids = np.array([2, 11, 12, 13, 14, 3])
+    >>> masked = mask_words(ids, {2, 3}, (0, 0, 0), mask_id=4, vocab_size=20)
+    >>> masked.input_ids, masked.positions, masked.labels
+    (array([ 2,  4, 12, 13, 14,  3]), array([1]), array([11]))
+
+    Args:
+        ids: the tokens [t].
+        special: ids of special tokens. They are neither chosen nor put in place of another token.
+        rng_key: (seed, epoch, number of the example), each 0 or more.
+        mask_id: the id of [MASK].
+        vocab_size: ids are below it.
+        words: the number of the word of each token [t], to choose whole words; None: tokens are chosen one by one.
+        share: of the tokens that are chosen. At least one is, if the row has one that can be.
+        max_predictions: the most tokens to choose. Longer words are never chosen.
+    """
+    if min(rng_key) < 0:
+        raise UsageError(
+            received("rng_key", rng_key), " has a number below 0: type ", Setting("rng_key", (0, 0, 0)), "."
+        )
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(rng_key)))
+    special_ids = np.unique([*special, mask_id])
+    candidates = np.flatnonzero(~np.isin(ids, special_ids))
+    most = len(candidates) if max_predictions is None else max_predictions
+    count = min(max(1, round(len(candidates) * share)), most)
+    positions = np.sort(
+        rng.permutation(candidates)[:count] if words is None else _whole_words(candidates, words, count, most, rng)
+    )
+    masked = ids.copy()
+    masked[positions] = _hidden(ids[positions], special_ids, mask_id, vocab_size, rng)
+    return Masked(masked, positions, ids[positions])
+
+
+def _whole_words(
+    candidates: Ints, words: Sequence[int | None], count: int, most: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """The tokens of words in random order, as many as fit into `count`; one word of up to `most` tokens if none does."""
+    groups: list[list[int]] = []
+    for place in candidates.tolist():
+        # The words of a second text may have the numbers of the first: a word is tokens side by side.
+        if groups and groups[-1][-1] == place - 1 and words[place] is not None and words[place] == words[place - 1]:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    order = [groups[index] for index in rng.permutation(len(groups))]
+    chosen: list[int] = []
+    for group in order:
+        if len(chosen) + len(group) <= count:
+            chosen += group
+    if not chosen:
+        chosen = next((group for group in sorted(order, key=len) if len(group) <= most), [])
+    return np.array(chosen, np.int64)
+
+
+def _hidden(tokens: Ints, special: Ints, mask_id: int, vocab_size: int, rng: np.random.Generator) -> Ints:
+    """What stands in place of the chosen tokens [m]."""
+    others = rng.integers(0, vocab_size - len(special), len(tokens))
+    for token in special:  # in rising order: the numbers of ordinary tokens -> their ids
+        others += others >= token
+    draw = rng.random(len(tokens))
+    return np.where(draw < 0.8, mask_id, np.where(draw < 0.9, others, tokens))

@@ -1,0 +1,158 @@
+"""Pretraining: which words are masked in two texts, and whether the second text continues the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bertkit.config import BertConfig
+from bertkit.data.batches import Row, Target
+from bertkit.errors import UsageError
+from bertkit.heads import Ask
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, shown, whole
+from bertkit.tasks.fill_mask import refuse_decoder, tokens_of
+from bertkit.tasks.next_sentence_prediction import NAMES, next_number, two_texts
+from bertkit.tasks.numbers import largest, softmax
+from bertkit.tasks.text_classification import encode_pairs
+from bertkit.tasks.training import with_targets
+from bertkit.tasks.windows import Windows
+
+Mask = tuple[int, int]
+"""A mask by its text, 0 or 1, and the number of its piece in that text."""
+
+
+@dataclass(frozen=True)
+class PretrainingOptions(Options):
+    """The options of pretraining."""
+
+    top_k: int = 5  # words for each mask
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("top_k", self.top_k, least=1)
+
+
+@dataclass(frozen=True)
+class _Memory:
+    texts: tuple[str, str]
+    masks: list[list[Mask]]  # of each row
+    margins: list[list[int]]  # for each of them how many tokens of its text the row has around it
+
+
+class Pretraining(Task[PretrainingOptions]):
+    """Two texts with [MASK]s -> the words of the masks, and whether the second text continues the first."""
+
+    name = "pretraining"
+    head = "ForPreTraining"
+    takes = '{"text": ..., "text_pair": ...}'
+    options_type = PretrainingOptions
+
+    @classmethod
+    def check_config(cls, config: BertConfig) -> None:
+        """Raises UsageError for a decoder."""
+        refuse_decoder(cls.name, config)
+
+    def encode(self, examples: Sequence[Any], options: PretrainingOptions) -> list[Encoded]:
+        """A row a pair, with the masks as its positions."""
+        pairs = two_texts(self, examples)
+        found = encode_pairs(self, pairs, options)
+        for item, pair in zip(found, pairs, strict=True):
+            places = [np.flatnonzero(row.input_ids == self.tokenizer.mask_token_id) for row in item.rows]
+            item.rows = [replace(row, positions=at) for row, at in zip(item.rows, places, strict=True)]
+            item.memory = _memory(pair, item.memory, [at.tolist() for at in places])
+        return found
+
+    def wanted(self, options: PretrainingOptions) -> Ask:
+        """A logit for each word at the masks, and two logits a pair."""
+        return Ask(("prediction_logits", "seq_relationship_logits"))
+
+    def decode(self, encoded: Encoded, outputs: Outputs, options: PretrainingOptions) -> dict[str, Any]:
+        """`{"masks": [[{"score", "token", "token_str"}]], "next_sentence": {"label", "score"}}`: a list for each mask."""
+        related = softmax(np.mean([output["seq_relationship_logits"] for output in outputs], axis=0))
+        best = int(related.argmax())
+        masks = []
+        for row, place in self._best_places(encoded.memory):
+            scores = softmax(outputs[row]["prediction_logits"][place])
+            tokens = largest(scores, options.top_k)
+            words = [self.tokenizer.decode([token]) for token in tokens]
+            masks.append(
+                [
+                    {"score": float(scores[token]), "token": token, "token_str": word}
+                    for token, word in zip(tokens, words, strict=True)
+                ]
+            )
+        return {"masks": masks, "next_sentence": {"label": NAMES[best], "score": float(related[best])}}
+
+    @staticmethod
+    def _best_places(memory: _Memory) -> Iterator[tuple[int, int]]:
+        """For each mask the row that shows most around it, and its number among the masks of that row."""
+        best: dict[Mask, tuple[int, int, int]] = {}
+        for row, (masks, margins) in enumerate(zip(memory.masks, memory.margins, strict=True)):
+            for place, (mask, margin) in enumerate(zip(masks, margins, strict=True)):
+                if mask not in best or margin > best[mask][0]:
+                    best[mask] = (margin, row, place)
+        return (best[mask][1:] for mask in sorted(best))
+
+    def targets(self, examples: Sequence[Any], answers: Sequence[Any], options: PretrainingOptions) -> list[list[Row]]:
+        """Rows with the word that belongs at each mask, and with 0 where the second text is the next one, 1 where it is not.
+
+        An answer is `{"words": [...], "next_sentence": "IsNext"}`: a word for each mask of the two texts, and "IsNext",
+        "NotNext", 0 or 1.
+        """
+
+        def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
+            words, following = _parts(answer)
+            masks = self._all_masks(encoded.memory.texts)
+            tokens = dict(zip(masks, tokens_of(self.tokenizer, words, len(masks)).tolist(), strict=True))
+            related = Target(next_number(following), "row")
+            of_rows = [np.array([tokens[mask] for mask in own], np.int64) for own in encoded.memory.masks]
+            return [{"labels": Target(own, "place"), "next_sentence_label": related} for own in of_rows]
+
+        return with_targets(self, examples, answers, options, label)
+
+    def _all_masks(self, texts: Sequence[str]) -> list[Mask]:
+        """The masks of two texts, whether or not a row has room for them."""
+        mask = self.tokenizer.mask_token_id
+        ids = [self.tokenizer.engine.ids(text) for text in texts]
+        return [(side, piece) for side in (0, 1) for piece, token in enumerate(ids[side]) if token == mask]
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+        """How often the best word of a mask is the right one, and how often the answer to the next sentence is."""
+        from bertkit.metrics import accuracy
+
+        words: list[str] = []
+        found: list[str] = []
+        following, related = [], []
+        for answer, truth in zip(answers, truths, strict=True):
+            own, follows = _parts(truth)
+            words += [own] if isinstance(own, str) else own
+            found += [fillings[0]["token_str"] for fillings in answer["masks"]]
+            following.append(next_number(follows))
+            related.append(NAMES.index(answer["next_sentence"]["label"]))
+        right = [one == word for one, word in zip(found, words, strict=True)]
+        scores = {"mask_accuracy": accuracy(right, [True] * len(right))} if right else {}
+        return {**scores, "next_sentence_accuracy": accuracy(related, following)}
+
+
+def _memory(texts: tuple[str, str], windows: Windows, places: Sequence[Sequence[int]]) -> _Memory:
+    """Where the masks of each row are in their texts."""
+    masks: list[list[Mask]] = []
+    margins: list[list[int]] = []
+    for window, own in zip(windows, places, strict=True):
+        masks.append([])
+        margins.append([])
+        for place in own:
+            side = int(place >= window.spans[1][0])
+            at, length, piece = window.spans[side]
+            masks[-1].append((side, place - at + piece))
+            margins[-1].append(min(place - at, at + length - 1 - place))
+    return _Memory(texts, masks, margins)
+
+
+def _parts(answer: Any) -> tuple[Any, Any]:
+    if isinstance(answer, Mapping) and {"words", "next_sentence"} <= answer.keys():
+        return answer["words"], answer["next_sentence"]
+    raise UsageError(f'The answer is {{"words": [...], "next_sentence": "IsNext"}}, not {shown(answer)}.')

@@ -1,0 +1,78 @@
+"""What the tasks that can be trained share: rows with targets, and the checks of true answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Integral
+from typing import Any
+
+from bertkit.data.batches import Group, Row, Target
+from bertkit.errors import BertkitError, UsageError
+from bertkit.tasks.base import Encoded, O, Task, shown
+
+Label = Callable[[Encoded, Any], Sequence[Mapping[str, Target]]]
+"""An encoded example and its answer -> the targets of each row, by the label arguments of the class."""
+
+
+def with_targets(
+    task: Task[O], examples: Sequence[Any], answers: Sequence[Any], options: O, label: Label
+) -> list[list[Row]]:
+    """The rows of each example with the targets that `label` makes of its answer.
+
+    All rows of an example are one group, so that a batch has all of them or none.
+    """
+    if len(examples) != len(answers):
+        raise UsageError(
+            f"There are {len(examples)} examples and {len(answers)} answers: give one answer for each example."
+        )
+    found = []
+    for number, (item, answer) in enumerate(zip(_encoded(task, examples, options), answers, strict=True)):
+        with _naming(number):
+            targets = label(item, answer)
+        group = Group(len(item.rows))
+        found.append([replace(row, targets=own, group=group) for row, own in zip(item.rows, targets, strict=True)])
+    return found
+
+
+def _encoded(task: Task[O], examples: Sequence[Any], options: O) -> list[Encoded]:
+    """All examples at once; if that fails one by one, to find the one that is wrong."""
+    try:
+        return task.encode(examples, options)
+    except BertkitError:
+        for number, example in enumerate(examples):
+            with _naming(number):
+                task.encode([example], options)
+        raise
+
+
+@contextmanager
+def _naming(number: int) -> Iterator[None]:
+    """Errors say which example they are about."""
+    try:
+        yield
+    except BertkitError as error:
+        error.parts = (f"Number {number} of the examples: ", *error.parts)
+        raise
+
+
+def class_number(label: Any, numbers: Mapping[str, int]) -> int:
+    """The number of a label, given by its name or its number.
+
+    >>> class_number("GOOD", {"BAD": 0, "GOOD": 1}), class_number(0, {"BAD": 0, "GOOD": 1})
+    (1, 0)
+    """
+    if isinstance(label, str) and label in numbers:
+        return numbers[label]
+    if is_number_below(label, len(numbers)):
+        return int(label)
+    raise UsageError(
+        f"{shown(label)} is none of the labels of the model, which are {', '.join(numbers)}: type one of them, or its "
+        f"number, from 0 to {len(numbers) - 1}."
+    )
+
+
+def is_number_below(value: object, count: int) -> bool:
+    """Whether a value is a whole number from 0 to count - 1. True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 <= int(value) < count
