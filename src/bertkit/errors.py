@@ -58,6 +58,15 @@ def _in_python(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
+def worded(parts: Iterable[object], spell: Callable[[Setting], str] = str) -> str:
+    """A message of several parts, with each setting as `spell` writes it.
+
+    >>> worded(["Type ", Setting("top_k", 3), "."])
+    'Type top_k=3.'
+    """
+    return "".join(spell(part) if isinstance(part, Setting) else str(part) for part in parts)
+
+
 class BertkitError(Exception):
     """The root: ``except BertkitError`` catches all that bertkit raises on purpose.
 
@@ -79,7 +88,7 @@ class BertkitError(Exception):
 
     def worded(self, spell: Callable[[Setting], str]) -> str:
         """The message, with each setting as `spell` writes it."""
-        return "".join(spell(part) if isinstance(part, Setting) else str(part) for part in self.parts)
+        return worded(self.parts, spell)
 
 
 class ConfigError(BertkitError, ValueError):
@@ -105,8 +114,9 @@ class DataError(BertkitError, ValueError):
 class MissingExtraError(BertkitError, ImportError):
     """An optional dependency that is not installed."""
 
-    def __init__(self, module: str, extra: str, purpose: str) -> None:
-        super().__init__(f'{purpose} needs {module}, which is not installed. Type: pip install "bertkit[{extra}]"')
+    def __init__(self, module: str, extra: str | None, purpose: object) -> None:
+        typed = module if extra is None else f'"bertkit[{extra}]"'
+        super().__init__(purpose, f" needs {module}, which is not installed. Type: pip install {typed}")
 
 
 class CheckpointError(BertkitError, ValueError):

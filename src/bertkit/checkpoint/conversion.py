@@ -14,7 +14,7 @@ from bertkit.checkpoint.save import Format, save_checkpoint
 from bertkit.checkpoint.source import open_source, preferred_to
 from bertkit.config import FILES
 from bertkit.disk import whole_file
-from bertkit.errors import LoadError, UsageError
+from bertkit.errors import LoadError, Setting, UsageError
 
 Precision = Literal["float32", "float16", "bfloat16"]
 
@@ -86,7 +86,9 @@ def _check_vacant(directory: Path, place: hub.Place) -> None:
     there = sorted({path.name for kind in (*_WEIGHTS, *names) for path in directory.glob(kind)})
     if there:
         raise UsageError(
-            f"{directory} holds {', '.join(there[:5])} already: name another directory, or overwrite=True."
+            f"{directory} holds {', '.join(there[:5])} already: name another directory, or type ",
+            Setting("overwrite", True),
+            ".",
         )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from bertkit.cli.job import Each, answer, say
 from bertkit.cli.shared import Shared
+from bertkit.cli.signature import check_utf8
 from bertkit.errors import BertkitError, UsageError
 
 Merge = Literal["mean", "max", "first", "vote"]
@@ -88,7 +89,7 @@ def qa(
         "handle_impossible_answer": impossible or None,
     }
     if context is not None and question is None:
-        raise UsageError("A context came without a question: type --question.")
+        raise UsageError("--context needs a question: type --question.")
     given = [] if context is None else [{"question": question, "context": context}]
 
     def asked(example: Any) -> Any:
@@ -150,7 +151,7 @@ def nsp(
     """Tell whether a second text goes on where a first one ends."""
     found = _given(texts)
     if len(found) not in (0, 2):
-        raise UsageError(f"nsp takes two texts, and {len(found)} came: type them in quotes.")
+        raise UsageError(f"nsp takes two texts, not {len(found)}: type each in quotes.")
     given = [{"text": found[0], "text_pair": found[1]}] if found else []
     options = {"top_k": 2 if _for_people(shared) else top_k, "merge": merge}
     return answer("next-sentence-prediction", shared, options, given)
@@ -165,7 +166,7 @@ def choose(
     """Tell which of several texts goes best with a first one."""
     found = _given(texts)
     if len(found) == 1:
-        raise UsageError("choose takes a text and its choices, and one text came: type the choices behind it.")
+        raise UsageError("choose takes a text and its choices, not one text: type the choices after it.")
     given = [{"text": found[0], "choices": found[1:]}] if found else []
     return answer("multiple-choice", shared, {"top_k": top_k}, given)
 
@@ -184,7 +185,7 @@ def zero_shot(
     if not names:
         raise UsageError("zero-shot needs labels to choose from: type --labels politics,sports")
     if len(names) == 1 and len(given) > 1:
-        say(f"{len(given)} texts and one label came. If more are meant: --labels {names[0]},{given[-1]}")
+        say(f"there are {len(given)} texts and one label. For several labels type --labels {names[0]},{given[-1]}")
     options = {"candidate_labels": names, "hypothesis_template": template, "multi_label": multi_label}
     return answer("zero-shot-classification", shared, options, given)
 
@@ -206,12 +207,13 @@ def _text(example: Any) -> Any:
 
 
 def _given(texts: Sequence[str]) -> list[str]:
-    """The texts of a command line, none of them empty; - is what stands for none."""
+    """The texts of a command line, none of them empty; - stands for no texts."""
     if list(texts) == ["-"]:
         return []
     for number, text in enumerate(texts, start=1):
         if not text.strip():
             raise UsageError(f"Text {number} of {len(texts)} is empty: type one, in quotes.")
+        check_utf8(text)
     return list(texts)
 
 

@@ -115,7 +115,7 @@ class Columns:
         if self.fields[-1] in _LISTS:
             fields += [self.fields[-1]] * (len(parts) - len(fields))
         if len(parts) > len(fields):
-            raise DataError(f"{len(parts)} columns came, and {self.task} takes {', '.join(fields)}.")
+            raise DataError(f"The row has {len(parts)} columns, and {self.task} takes {', '.join(fields)}.")
         found: dict[str, Any] = {}
         for field, part in zip(fields, parts, strict=False):
             self._put(found, field, part)

@@ -1,43 +1,38 @@
-"""What every command of a task does: examples in, answers out, whatever happens on the way.
-
-Examples are answered in chunks, and where a chunk ends is told by the examples alone. The same rows so share a batch in every
-run, and have the same bits, also in a run that was interrupted and goes on.
-"""
+"""What every command of a task does: examples in, answers out, also when rows fail or the run is interrupted."""
 
 from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bertkit.cli.examples import Columns
 from bertkit.cli.partial import Partial
 from bertkit.cli.results import Failed, line_of
-from bertkit.cli.shared import Shared, peeked
-from bertkit.data.batches import characters, look_ahead
+from bertkit.cli.shared import PEEKED, Shared
 from bertkit.data.records import count_records, read_records
-from bertkit.errors import BertkitError, DataError, UsageError
+from bertkit.errors import BertkitError, DataError, UsageError, worded
 from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
-    from bertkit.pipelines import Pipeline
+    from bertkit.pipelines.run import Answer, Run
 
-_CHUNK, _ROOM, _ROOM_FOR_TOKENS = 512, 2**17, 2**13
-"""Examples of a chunk, and their characters: vectors of all tokens take thousands of times the room."""
+
+Origin = Literal["given", "typed", "read"]
+"""Where examples are from: the command line, a person at a terminal who waits for each answer, or a file or pipe."""
 
 
 class Each(NamedTuple):
-    """What makes an example of a text of the input, where the command line has a part of it."""
+    """How a text of the input becomes an example, if the command line has the other part of it."""
 
     change: Callable[[Any], Any]
     field: str  # the column of the text
     beside: str  # the text that the command line has
-    typed: str  # what is typed where there is no input
+    typed: str  # what to type if there is no input
 
 
 def answer(
@@ -54,54 +49,47 @@ def answer(
         shared: the options that all tasks share.
         options: those of the task; None is left out.
         given: the examples of the command line; none: those of the input.
-        each: what makes an example of a text of the input, where the command line has the rest of it.
+        each: how a text of the input becomes an example.
     """
     task = shared.check(task)
-    options = {name: value for name, value in options.items() if value is not None}
-    task_class(task).options({**shared.told(), **options})  # refuses what cannot be before anything is read
+    options = shared.of_task() | {name: value for name, value in options.items() if value is not None}
+    checked = task_class(task).options(options)
     partial = None
     if shared.output is not None:
         about = _about(task, shared, options, [*given, each.beside] if each else given)
-        partial = Partial(shared.output, about, resume=shared.resume, overwrite=shared.overwrite)
-    examples = _examples(task, shared, given, each)
-    first = list(islice(examples, 1 if _typed(shared) and not given else peeked()))
+        source = "" if given else shared.input or "-"
+        partial = Partial(shared.output, source, about, resume=shared.resume, overwrite=shared.overwrite)
+    origin, examples = _examples(task, shared, given, each)
+    first = list(islice(examples, 1 if origin == "typed" else PEEKED))
     if not first:
+        source = "Standard input" if shared.input in (None, "-") else shared.input
         how = f" Type {each.typed}, or pipe texts into it." if each else ""
-        raise DataError(f"{_name(shared)} is empty: there is nothing to answer.{how}")
-    with _listening(pools=options.get("pooling") == "pooler"):
-        job = _Job(shared.open(task, first, options), shared, bool(given), task)
-        return job.run(chain(first, examples), partial)
+        raise DataError(f"{source} is empty: there is nothing to answer.{how}")
+    with _warnings():
+        run = shared.open(task, first).run(checked, errors="return")
+        return _Job(run, shared, origin, partial).work(chain(first, examples))
 
 
-def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None) -> Iterator[Any]:
+def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None) -> tuple[Origin, Iterator[Any]]:
     """Those of the command line, or those of the input."""
     if given:
         if shared.input is not None:
-            raise UsageError("Texts came and --input too: leave one of them out.")
-        return iter(given)
+            raise UsageError("Texts and --input are both given: leave one of them out.")
+        return "given", iter(given)
     if shared.input is None and (sys.stdin is None or sys.stdin.isatty()):
         what = each.typed if each else "a text"
         raise UsageError(f"{task} has nothing to read: type {what}, --input with a file, or pipe texts into it.")
     columns = Columns(task, shared.column, each and [each.field])
     found = map(columns.example, read_records(shared.input or "-", shared.format, columns.check))
-    return map(each.change, found) if each else found
-
-
-def _typed(shared: Shared) -> bool:
-    """Whether somebody types the inputs, and waits for each answer."""
-    return shared.input == "-" and sys.stdin is not None and sys.stdin.isatty()
-
-
-def _name(shared: Shared) -> str:
-    return "Standard input" if shared.input in (None, "-") else str(shared.input)
+    typed = shared.input == "-" and sys.stdin is not None and sys.stdin.isatty()
+    return "typed" if typed else "read", map(each.change, found) if each else found
 
 
 def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequence[Any]) -> dict[str, Any]:
-    """What makes two runs the same."""
+    """What two runs have in common if one can go on with the results of the other."""
     from bertkit import __version__
 
     names = ("config", "tokenizer", "device", "engine", "precision", "revision", "subfolder", "column", "format")
-    told = {name: getattr(shared, name) for name in (*names, "batch_size", "details")}
     file = shared.input if shared.input not in (None, "-") else None
     model = Path(str(shared.model))
     return {
@@ -111,151 +99,107 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequenc
         "input": None if file is None else str(Path(file).resolve()),
         "bytes": Path(file).stat().st_size if file is not None and Path(file).exists() else None,
         "texts": list(texts),
-        **told,
-        "options": {**shared.told(), **options},
+        **{name: getattr(shared, name) for name in (*names, "batch_size", "details")},
+        "options": dict(options),
     }
 
 
 class _Job:
-    """A pipeline and what becomes of its answers."""
+    """A run, and where its answers go: to a file, to a program in JSON lines, or to a person as a page."""
 
-    def __init__(self, pipe: Pipeline, shared: Shared, direct: bool, task: str) -> None:
-        self.pipe, self.shared, self.direct, self.task = pipe, shared, direct, task
-        self.people = shared.output is None and not shared.json and sys.stdout.isatty()
-        self.failed = Failed()
-        self.rows = self.cut = self.tokens = 0
+    def __init__(self, run: Run, shared: Shared, origin: Origin, partial: Partial | None) -> None:
+        self.run, self.shared, self.origin, self.partial = run, shared, origin, partial
+        self.people = partial is None and not shared.json and sys.stdout.isatty()
+        self.failed = partial.failed if partial else Failed()
+        self.shown = 0  # rows of stdout
 
-    def run(self, examples: Iterable[Any], partial: Partial | None) -> int:
-        """Answer all."""
+    def work(self, examples: Iterable[Any]) -> int:
+        """Answer all. Returns the exit code."""
         try:
-            if partial is not None:
-                self._to_file(examples, partial)
-            else:
-                self._to_stdout(examples)
+            with self.partial or nullcontext():
+                self._answer(examples)
+                if self.partial:
+                    self._finish(self.partial)
         except KeyboardInterrupt:
-            say(self._stopped(partial))
+            say(self._stopped())
             return 130
-        except BrokenPipeError:
-            raise
         except Exception:
-            if partial is not None and partial.done:
-                say(self._stopped(partial))
+            if self.partial and self.partial.done:
+                say(self._stopped())
             raise
-        return self._told()
+        return self._end()
 
-    def _to_file(self, examples: Iterable[Any], partial: Partial) -> None:
-        self.failed, before = partial.failed, partial.done
-        with partial, self._bar(before) as bar:
-            for chunk in self._chunks(examples, _CHUNK):
-                known = max(min(before - self.rows, len(chunk)), 0)
-                if known == len(chunk):
-                    self.rows += known
-                    continue
-                answers = self._answers(chunk, known)
-                partial.add([line_of(answer) for answer in answers[known:]])
-                bar(len(chunk) - known, self.tokens)
-            if before > self.rows:
-                raise DataError(
-                    f"{partial.path} has {before:,} results, and the input {self.rows:,} rows: it is of another one."
-                )
-            partial.finish()
+    def _answer(self, examples: Iterable[Any]) -> None:
+        from bertkit.pipelines.run import LOOK_AHEAD, progress_bar
 
-    def _to_stdout(self, examples: Iterable[Any]) -> None:
-        most = 1 if _typed(self.shared) else _CHUNK
-        show = self._show if self.people else self._print
-        with self._bar(0) as bar:
-            for chunk in self._chunks(examples, most, 1):
-                show(chunk, self._answers(chunk))
-                bar(len(chunk), self.tokens)
+        bar = None
+        if sys.stderr.isatty() and self.origin != "given" and not self.people:
+            bar = progress_bar(count_records(self.shared.input or "-", self.shared.format))
+        first = LOOK_AHEAD if self.origin == "given" or self.partial else 1
+        most = 1 if self.origin == "typed" else LOOK_AHEAD
+        done = self.partial.done if self.partial else 0
+        for chunk, answers in self.run.chunks(examples, first, most, done, bar):
+            number = self.run.report.examples - len(chunk)
+            values = [self._value(row, one) for row, one in enumerate(answers, start=number + 1)]
+            if self.origin == "given" and self.failed.count == len(answers):
+                raise answers[0].value
+            if self.people:
+                self._show(chunk, answers)
+            elif self.partial:
+                self.partial.add([line_of(value) for value in values])
+            else:
+                sys.stdout.flush()
+                sys.stdout.buffer.write(b"".join(map(line_of, values)))
+                sys.stdout.buffer.flush()
+            self.shown += len(chunk)
 
-    def _chunks(self, examples: Iterable[Any], most: int, first: int = _CHUNK) -> Iterator[list[Any]]:
-        """Neighbouring examples; where the first are wanted soon, few at first."""
-        if self.direct:
-            most = first = _CHUNK
-        room = _ROOM_FOR_TOKENS if self.task == "feature-extraction" and "pooling" not in self.pipe.defaults else _ROOM
-        return look_ahead(examples, most, first, characters, room)
+    def _value(self, row: int, answer: Answer) -> Any:
+        """What stands in the results for an answer."""
+        if not isinstance(answer.value, BertkitError):
+            return answer.shown(self.shared.details)
+        sentence = answer.value.worded(self.shared.spell)
+        self.failed.add(row, sentence)
+        return {"error": sentence}
 
-    def _answers(self, chunk: list[Any], known: int = 0) -> list[Any]:
-        """The answers to a chunk. Its first `known` are only computed again, for the company they give to the others."""
-        sound = [example for example in chunk if not isinstance(example, BertkitError)]
-        found = iter(self.pipe.each(sound, errors="return", details=True))
-        answers = [example if isinstance(example, BertkitError) else next(found) for example in chunk]
-        for number, one in enumerate(answers):
-            self.rows += 1
-            if isinstance(one, BertkitError):
-                if number >= known:
-                    self.failed.add(self.rows, str(one))
-                continue
-            self.tokens += one["n_tokens"]
-            self.cut += one["truncated"]
-            answers[number] = one if self.shared.details else one["result"]
-        if self.direct and self.failed.count == len(chunk):
-            raise next(one for one in answers if isinstance(one, BertkitError))
-        return answers
-
-    def _print(self, chunk: Sequence[Any], answers: Sequence[Any]) -> None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(b"".join(map(line_of, answers)))
-        sys.stdout.buffer.flush()
-
-    def _show(self, chunk: Sequence[Any], answers: Sequence[Any]) -> None:
+    def _show(self, chunk: Sequence[Any], answers: Sequence[Answer]) -> None:
         from bertkit.cli.page import page_of_stdout
         from bertkit.cli.render import render
 
         page = page_of_stdout()
         for example, one in zip(chunk, answers, strict=True):
-            if not isinstance(one, BertkitError):
-                print("\n".join(render(self.task, example, one, page)), flush=True)
+            if not isinstance(one.value, BertkitError):
+                shown = one.shown(self.shared.details)
+                print("\n".join(render(self.run.task.name, example, shown, page)), flush=True)
 
-    def _bar(self, done: int) -> _Bar:
-        return _Bar(self.shared, done, sys.stderr.isatty() and not self.direct and not self.people)
-
-    def _stopped(self, partial: Partial | None) -> str:
-        if partial is None:
-            return f"stopped. {self.rows:,} inputs were answered."
-        if not partial.done:
-            return "stopped. Nothing was written."
-        return f"stopped. {partial.done:,} results are in {partial.path}; type the same with --resume to go on."
-
-    def _told(self) -> int:
-        """Say what was left out and what failed."""
-        if self.cut:
-            how = task_class(self.task).reads_all.replace('on_long="window"', "--on-long window")
-            say(
-                f"{self.cut:,} of {self.rows:,} texts are longer than a row takes, and were cut: type {how} to read all of them."
+    def _finish(self, partial: Partial) -> None:
+        rows = self.run.report.examples
+        if partial.done > rows:
+            raise DataError(
+                f"{partial.path} has {partial.done:,} results, and the input {rows:,} rows: it is of another one."
             )
+        partial.finish()
+
+    def _stopped(self) -> str:
+        if self.partial is None:
+            return f"stopped. {self.shown:,} inputs were answered."
+        if not self.partial.done:
+            return "stopped. Nothing was written."
+        return (
+            f"stopped. {self.partial.done:,} results are in {self.partial.path}; type the same with --resume to go on."
+        )
+
+    def _end(self) -> int:
+        """Say what was cut, what failed and what was written. Returns the exit code."""
+        rows, count, listed = self.run.report.examples, self.failed.count, len(self.failed.first)
+        if message := self.run.warning():
+            say(worded(message, self.shared.spell))
         for row, sentence in self.failed.first:
             say(f"row {row}: {sentence}")
-        if count := self.failed.count:
-            listed = len(self.failed.first)
-            say(
-                f"{count:,} of {self.rows:,} rows failed{f', of which the first {listed} are listed' * (count > listed)}."
-            )
-        return 1 if self.failed.count else 0
-
-
-class _Bar:
-    """Examples, tokens a second, time left: on stderr, where somebody sees it."""
-
-    def __init__(self, shared: Shared, done: int, drawn: bool) -> None:
-        self._shared, self._done, self._drawn, self._stack = shared, done, drawn, ExitStack()
-        self._began = time.monotonic()
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        if not self._drawn:
-            return lambda rows, tokens: None
-        from tqdm import tqdm
-
-        total = count_records(self._shared.input or "-", self._shared.format)
-        self._bar = self._stack.enter_context(tqdm(total=total, initial=self._done, unit=" examples"))
-        return self._advance
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def _advance(self, rows: int, tokens: int) -> None:
-        self._bar.set_postfix_str(f"{tokens / max(time.monotonic() - self._began, 1e-9):,.0f} tokens/s", refresh=False)
-        self._bar.update(rows)
+        if count:
+            say(f"{count:,} of {rows:,} rows failed{f', of which the first {listed} are listed' * (count > listed)}.")
+        if self.partial:
+            say(f"{rows:,} row{'s' * (rows != 1)} written to {self.partial.output}.")
+        return 1 if count else 0
 
 
 def say(sentence: str) -> None:
@@ -263,32 +207,22 @@ def say(sentence: str) -> None:
     print(f"bertkit: {sentence}", file=sys.stderr, flush=True)
 
 
-class _Said(logging.Handler):
-    """What the library warns of, once.
-
-    Cut texts are counted over all chunks, and what is said of each is left out. So is a pooler that a file lacks
-    where nothing reads it.
-    """
-
-    def __init__(self, pools: bool) -> None:
-        super().__init__()
-        self._before: set[str] = set()
-        self._pools = pools
-
-    def emit(self, record: logging.LogRecord) -> None:
-        sentence = record.getMessage()
-        idle = not self._pools and "has no bert.pooler: fresh in BertModel" in sentence
-        if record.module != "running" and not idle and sentence not in self._before:
-            self._before.add(sentence)
-            say(sentence)
-
-
 @contextmanager
-def _listening(pools: bool) -> Iterator[None]:
-    logger = logging.getLogger("bertkit")
-    before = logger.handlers, logger.propagate
-    logger.handlers, logger.propagate = [_Said(pools)], False
+def _warnings() -> Iterator[None]:
+    """The library's warnings go to stderr, each once, as sentences of the command."""
+    before: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        known = record.getMessage() in before
+        before.add(record.getMessage())
+        return not known
+
+    logger, handler = logging.getLogger("bertkit"), logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("bertkit: %(message)s"))
+    handler.addFilter(is_new)
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        logger.handlers, logger.propagate = before
+        logger.removeHandler(handler)

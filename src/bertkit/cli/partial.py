@@ -10,7 +10,9 @@ run goes on. When all rows are done, the output is made of the lines, and appear
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,17 +22,21 @@ from bertkit.errors import DataError, UsageError
 
 
 class Partial:
-    """What is written of an output."""
+    """The results that are written so far."""
 
-    def __init__(self, output: str, about: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
+    def __init__(
+        self, output: str, source: str, about: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+    ) -> None:
         self.output, self.path, self.about = output, Path(f"{output}.part"), dict(about)
         self.done = 0
         self.failed = Failed()
         self._file: BinaryIO | None = None
         check_output(output)
+        _check_apart(source, output)
+        _check_apart(source, str(self.path))
         left = self.path.exists()
         if Path(output).exists() and not (left and resume) and not overwrite:
-            whole = " and whole, and of which run it is cannot be told" if resume else ""
+            whole = " and complete, so that there is nothing to resume" if resume else ""
             raise UsageError(f"{output} is there already{whole}: type --overwrite to replace it.")
         if left and resume:
             self._read()
@@ -106,3 +112,11 @@ class Partial:
         with open(self.path, "rb") as file:
             file.readline()
             yield from file
+
+
+def _check_apart(source: str, output: str) -> None:
+    """Refuse a file that is input and output, under any name: writing it would destroy what is still to be read."""
+    with contextlib.suppress(OSError):  # one of them is not there, or standard input is closed
+        read = os.fstat(0) if source == "-" else Path(source).stat()
+        if os.path.samestat(read, Path(output).stat()):
+            raise UsageError(f"{output} is the input too: choose another --output.")

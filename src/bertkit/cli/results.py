@@ -12,13 +12,15 @@ import json
 import lzma
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
+from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from bertkit.data.records import ending
 from bertkit.disk import whole_file
-from bertkit.errors import BertkitError, MissingExtraError
+from bertkit.errors import MissingExtraError, UsageError
 
 Lines = Callable[[], Iterable[bytes]]
 """Gives the lines of JSON, again and again."""
@@ -28,11 +30,12 @@ _LISTED = 100
 """Failed rows that are listed."""
 
 
+@dataclass
 class Failed:
-    """The rows that failed: how many, and what the first of them said."""
+    """The rows that failed: how many, and the errors of the first of them."""
 
-    def __init__(self) -> None:
-        self.count, self.first = 0, list[tuple[int, str]]()
+    count: int = 0
+    first: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, row: int, sentence: str) -> None:
         """One more."""
@@ -42,13 +45,11 @@ class Failed:
 
 
 def line_of(answer: Any) -> bytes:
-    r"""An answer as a line of JSON; an error is {"error": what it says}. What is no number becomes null.
+    r"""An answer as a line of JSON. Infinities and NaN become null.
 
     >>> line_of([0.5, float("inf")])
     b'[0.5, null]\n'
     """
-    if isinstance(answer, BertkitError):
-        answer = {"error": str(answer)}
     try:
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
     except ValueError:
@@ -63,7 +64,7 @@ def is_error(line: bytes) -> bool:
 
 
 def write_results(lines: Lines, name: str) -> None:
-    """A file with the results, in the format that its name tells; JSON lines where it tells none. Whole or not at all."""
+    """A file with the results, in the format of its suffix; without one JSON lines. Whole or not at all."""
     kind, packed = ending(name)
     write = _WRITERS.get(kind, _write_lines)
     with ExitStack() as stack:
@@ -77,8 +78,20 @@ def write_results(lines: Lines, name: str) -> None:
 
 
 def check_output(name: str) -> None:
-    """Refuse now what would fail when everything is computed."""
-    if ending(name)[0] == "parquet":
+    """Refuse a file that cannot be written, before anything is computed."""
+    kind, packed = ending(name)
+    suffix = Path(name.removesuffix(f".{packed}") if packed else name).suffix
+    if suffix and not kind:
+        raise UsageError(
+            f"{name} ends with {suffix}, and results are written as .jsonl, .json, .csv, .tsv or .parquet, each also with .gz "
+            "or .xz: change the end of --output. Without one it is JSON lines."
+        )
+    if Path(name).is_dir():
+        raise UsageError(f"{name} is a folder: name a file in it with --output.")
+    folder = Path(name).absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder} for {name}: make it first, or change --output.")
+    if kind == "parquet":
         _arrow(name)
 
 
@@ -140,7 +153,7 @@ def _arrow(name: str) -> tuple[Any, Any]:
     try:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
-        raise MissingExtraError("pyarrow", "train", f"Writing {name}") from error
+        raise MissingExtraError("pyarrow", None, f"Writing {name}") from error
 
 
 _WRITERS: dict[str, Callable[[Lines, IO[bytes]], None]] = {

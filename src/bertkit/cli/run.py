@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from bertkit.cli.job import answer
 from bertkit.cli.shared import OF_TASKS, Shared
 from bertkit.errors import UsageError
+from bertkit.pipelines.calls import calls_of
 
 
 def run(
@@ -22,7 +23,8 @@ def run(
     The input is read as a stream: lines of text, JSON lines, JSON, CSV, TSV or Parquet, and gzip or xz of them. An output appears
     when it is whole; until then, its results are in a file beside it, with which --resume goes on.
     """
-    return answer(task, shared, dict(map(_named, option)))
+    shared.check(task)
+    return answer(task, shared, calls_of(task).own(dict(map(_named, option))))
 
 
 def _named(word: str) -> tuple[str, Any]:
@@ -31,8 +33,8 @@ def _named(word: str) -> tuple[str, Any]:
     name = given.strip().replace("-", "_")
     if not equals or not name:
         raise UsageError(f"--option {word!r} has no value: type --option name=value, such as --option top_k=3")
-    if name in {field.name for field in fields(Shared)} - set(OF_TASKS):
-        raise UsageError(f"{name} is no option of a task, but of the command: type --{name.replace('_', '-')}")
+    if name in {field.name for field in fields(Shared)} - {*OF_TASKS, "spell"}:
+        raise UsageError(f"{name} is an option of the command, not of the task: type --{name.replace('_', '-')}")
     if name == "return_tensors":
         raise UsageError("return_tensors is for Python, and the command writes numbers: leave it out.")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from bertkit.cli.signature import Spell
 from bertkit.data.batches import characters
 from bertkit.data.records import Format
 from bertkit.errors import UsageError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES, _CHARACTERS = 8, 1000
 """So many examples, with so many characters together, NumPy answers before PyTorch is imported."""
+
+PEEKED = _EXAMPLES + 1
+"""Examples that are read before the engine is chosen."""
 
 OF_TASKS = ("on_long", "overlap", "max_length")
 """Those of the shared options that are options of every task."""
@@ -50,13 +54,14 @@ class Shared:
     overlap: Annotated[int | None, "tokens that neighbouring windows share"] = None
     max_length: Annotated[int | None, "tokens of a row"] = None
     details: Annotated[bool, "say what was done with each text"] = False
+    spell: Spell = str  # words the settings in messages
 
-    def told(self) -> dict[str, Any]:
+    def of_task(self) -> dict[str, Any]:
         """The options of the task among them, as far as they are given."""
         return {name: value for name in OF_TASKS if (value := getattr(self, name)) is not None}
 
     def check(self, task: str) -> str:
-        """Refuse what cannot be before anything is read. Returns the task's own name."""
+        """Refuse options that contradict each other, before anything is read. Returns the task's own name."""
         job = task_class(task)
         if self.model is None:
             what = "any BERT" if job.head == "Model" else f"a Bert{job.head}"
@@ -67,7 +72,7 @@ class Shared:
             raise UsageError("--resume keeps what --overwrite throws away: leave one of them out.")
         return str(job.name)
 
-    def open(self, task: str, first: Sequence[Any], options: dict[str, Any]) -> Pipeline:
+    def open(self, task: str, first: Sequence[Any]) -> Pipeline:
         """The pipeline for a task. `first` are the first examples, or all."""
         from bertkit.pipelines import pipeline
 
@@ -82,7 +87,6 @@ class Shared:
             engine=self._engine(task, first),
             revision=self.revision,
             subfolder=self.subfolder,
-            **{**self.told(), **options},
         )
 
     def _engine(self, task: str, first: Sequence[Any]) -> str:
@@ -101,8 +105,3 @@ def _device(given: str | None) -> int | str | None:
         return None if given is None else int(given)
     except ValueError:
         return given
-
-
-def peeked() -> int:
-    """How many examples are read before the engine is chosen."""
-    return _EXAMPLES + 1

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from bertkit.cli.page import shown, straight
+from bertkit.cli.signature import check_utf8
 from bertkit.data.readers import read_lines
 
 
@@ -38,6 +39,8 @@ def tokenize(
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main",
 ) -> None:
     """Show a text's tokens, with their ids, types (first or second text) and offsets (from and to which character)."""
+    for given in (text, pair or ""):
+        check_utf8(given)
     tokenizer = _load(model, revision)
     for number, one in enumerate(read_lines("-") if text == "-" else [text]):
         found = rows(tokenizer(one, pair, return_offsets_mapping=True))

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from bertkit.errors import DataError, MissingExtraError, UsageError, did_you_mean
+from bertkit.errors import DataError, MissingExtraError, Setting, UsageError, did_you_mean
 
 LONGEST_LINE = 16 * 2**20  # bytes
 
@@ -193,7 +193,7 @@ def _fields(lines: Iterator[str], name: str, field: str) -> Iterator[str]:
         if not isinstance(value, dict):
             raise DataError(f'{where} is {type(value).__name__}, not an object such as {{"{field}": "..."}}.')
         if field not in value:
-            raise DataError(f"{where} has no field {field!r}. {_choice(field, value)}")
+            raise DataError(f"{where} has no field {field!r}.", *_choice(field, value))
         text = value[field]
         if isinstance(text, str):
             yield _whole(text, where)
@@ -211,9 +211,13 @@ def _whole(text: str, where: str) -> str:
     return text
 
 
-def _choice(field: str, known: Iterable[str]) -> str:
+def _choice(field: str, known: Iterable[str]) -> list[object]:
+    """What to type instead of a field that is not there."""
     names = list(known)
-    return f"It has {', '.join(map(repr, names)) or 'none'}: choose with --field or field=.{did_you_mean(field, names)}"
+    if not names:
+        return [" It has none."]
+    listed = ", ".join(map(repr, names))
+    return [f" It has {listed}: type ", Setting("field", names[0]), f", for example.{did_you_mean(field, names)}"]
 
 
 def _parquet(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
@@ -221,7 +225,7 @@ def _parquet(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
-        raise MissingExtraError("pyarrow", "train", f"Reading {name}") from error
+        raise MissingExtraError("pyarrow", None, f"Reading {name}") from error
     try:
         with parquet.ParquetFile(name) as file:
             _check_column(file.schema_arrow, name, field, arrow.types)
@@ -236,7 +240,7 @@ def _parquet(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
 
 def _check_column(schema: Any, name: str, field: str, types: Any) -> None:
     if field not in schema.names:
-        raise DataError(f"{name} has no column {field!r}. {_choice(field, schema.names)}")
+        raise DataError(f"{name} has no column {field!r}.", *_choice(field, schema.names))
     kind = schema.field(field).type
     if types.is_dictionary(kind):
         kind = kind.value_type

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bertkit.data.readers import LONGEST_LINE, checked_lines, read_lines
-from bertkit.errors import DataError, MissingExtraError
+from bertkit.errors import DataError, MissingExtraError, Setting
 
 Format = Literal["infer", "pipe", "json", "jsonl", "csv", "tsv", "parquet"]
 _BY_ENDING = {
@@ -101,7 +101,8 @@ def _json_list(name: str, shown: str) -> Iterator[Any]:
     try:
         found = json.loads("\n".join(read_lines(name)))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{shown} is not JSON ({error}). For an object a line, type --format jsonl.") from error
+        hint = Setting("format", "jsonl")
+        raise DataError(f"{shown} is not JSON ({error}). For an object a line, type ", hint, ".") from error
     return iter(found if isinstance(found, list) else [found])
 
 
@@ -155,7 +156,7 @@ def _parquet_file(name: str) -> Any:
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
-        raise MissingExtraError("pyarrow", "train", f"Reading {name}") from error
+        raise MissingExtraError("pyarrow", None, f"Reading {name}") from error
     if name == "-":
         raise DataError("Parquet cannot be read from standard input: name the file.")
     try:

@@ -65,7 +65,7 @@ def engine_class(name: str) -> Any:
     try:
         return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name].name)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or name, ENGINES[name].extra, f'engine="{name}"') from error
+        raise MissingExtraError(error.name or name, ENGINES[name].extra, Setting("engine", name)) from error
 
 
 def check(ask: Ask, batch: Batch, head: str, pooler: bool) -> None:

@@ -9,7 +9,7 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.data.batches import Array, Batch, Limits
 from bertkit.engines.base import check, log_probs, words_of
-from bertkit.errors import Setting, UsageError
+from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.reference_inputs import Inputs
 
@@ -28,13 +28,11 @@ class NumpyEngine:
         cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> NumpyEngine:
         """The engine for a class."""
-        other = Setting("engine", "torch")
+        own, other = Setting("engine", "numpy"), Setting("engine", "torch")
         if str(device) not in ("None", "cpu", "-1"):
-            raise UsageError(
-                'engine="numpy" runs on the processor, not on device=', repr(device), ": type ", other, "."
-            )
+            raise UsageError(own, " runs on the processor, not on ", received("device", device), ": type ", other, ".")
         if precision not in ("auto", "fp32", "float32"):
-            raise UsageError('engine="numpy" computes in fp32, not in ', repr(precision), ": type ", other, ".")
+            raise UsageError(own, f" computes in fp32, not in {precision!r}: type ", other, ".")
         return cls(config, head, {name: np.asarray(x, np.float32) for name, x in tensors.items()})
 
     def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:

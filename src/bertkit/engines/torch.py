@@ -14,7 +14,7 @@ from bertkit.data.batches import Array, Batch, Limits
 from bertkit.engines.base import check, words_of
 from bertkit.engines.prepared import can_prepare, prepared
 from bertkit.engines.processor import multiplies_bf16
-from bertkit.errors import Setting, UsageError
+from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.models.torch.packing import Layout, Packed, arrange
 
@@ -131,10 +131,11 @@ def device_of(given: object) -> torch.device:
         device = torch.device(given)  # type: ignore[call-overload]
     except (RuntimeError, TypeError) as error:
         raise UsageError(
-            f'device={given!r} is none: type "cpu", "cuda", "cuda:1", 0, or -1 for the processor.'
+            received("device", given), ' is none: type "cpu", "cuda", "cuda:1", 0, or -1 for the processor.'
         ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device={given!r} is a GPU, and PyTorch sees none here: type ", Setting("device", "cpu"), ".")
+        advice = Setting("device", "cpu")
+        raise UsageError(received("device", given), " is a GPU, and PyTorch sees none here: type ", advice, ".")
     return torch.device(device)
 
 

@@ -41,14 +41,14 @@ class Calls:
 
     def options(self, given: Mapping[str, Any]) -> Options:
         """The options of a call, checked."""
-        options: Options = self.task.options(self._own(given))
+        options: Options = self.task.options(self.own(given))
         return options
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Raises UsageError for a name that no option has."""
-        self.task.check(self._own(given))
+        self.task.check(self.own(given))
 
-    def _own(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def own(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options by the names of the task."""
         values: dict[str, Any] = {}
         for name, value in self.translate(dict(given)).items():

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("bertkit")
 
+_TOKENIZER = Setting("tokenizer", "...", "...")
+
 _INERT = ("use_fast", "feature_extractor", "image_processor", "processor", "modelcard", "device_map", "num_workers")
 
 
@@ -178,7 +180,7 @@ def _tokenizer(given: Any, place: hub.Place | None) -> Tokenizer:
         try:
             return BertTokenizerFast.from_pretrained(place)
         except HubError as error:
-            raise HubError(f"{error} Or type tokenizer=..., where its files are.") from error
+            raise HubError(*error.parts, " Or type ", _TOKENIZER, ", where its files are.") from error
     if isinstance(given, (str, os.PathLike)):
         return BertTokenizerFast.from_pretrained(given)
     if not callable(given) or not hasattr(given, "engine"):
@@ -211,6 +213,7 @@ def _check_head(head: str, task: str, what: str) -> None:
 def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
     if len(tokenizer) > config.vocab_size:
         raise UsageError(
-            f"The tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}: they do not belong together. Type "
-            "tokenizer=..., where that of the model is."
+            f"The tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}: they do not belong together. Type ",
+            _TOKENIZER,
+            ", where that of the model is.",
         )

@@ -5,21 +5,24 @@ A list gives a list. A stream (a generator, a file, a dataset) gives a generator
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
-from bertkit.errors import UsageError
-from bertkit.pipelines.calls import calls_of
-from bertkit.pipelines.run import Run
+from bertkit.errors import UsageError, worded
+from bertkit.pipelines.calls import Calls, calls_of
+from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
 from bertkit.tasks.base import Options, Task, one_of, shown, whole
 
 if TYPE_CHECKING:
     from bertkit.pipelines.open import Weights
     from bertkit.tasks.base import Tokenizer
+
+_logger = logging.getLogger("bertkit")
 
 
 class Pipeline:
@@ -37,8 +40,8 @@ class Pipeline:
         self.batch_size = batch_size
         self.defaults = MappingProxyType(dict(options or {}))  # read-only, as they are checked once
         whole("batch_size", batch_size, least=1, none=True)
-        self._calls = calls_of(type(task))
-        self._calls.check(self.defaults)  # a misspelt option raises now
+        if self.defaults:
+            self._calls.check(self.defaults)  # a misspelt option raises now
 
     @property
     def task(self) -> str:
@@ -77,7 +80,7 @@ class Pipeline:
         self,
         *inputs: Any,
         batch_size: int | None = None,
-        errors: Literal["raise", "return"] = "raise",
+        errors: Errors = "raise",
         progress: bool = False,
         num_workers: int | None = None,
         **options: Any,
@@ -96,11 +99,12 @@ class Pipeline:
         given, one = self._calls.read(inputs, merged)
         run = self._run(merged, batch_size, errors)
         if not one and not isinstance(given, (list, tuple)):
-            return run.stream(_items(given), progress)
-        answers = run.answers([given], progress)[0] if one else run.answers(given, progress)
-        return answers if run.options.details else self._calls.finish(given, answers, options)
+            return _answers(run, _items(given), progress, first=1)
+        answers = list(_answers(run, [given] if one else given, progress))
+        found = answers[0] if one else answers
+        return found if run.options.details else self._calls.finish(given, found, options)
 
-    def each(self, examples: Sequence[Any], errors: Literal["raise", "return"] = "raise", **options: Any) -> list[Any]:
+    def each(self, examples: Sequence[Any], errors: Errors = "raise", **options: Any) -> list[Any]:
         """An answer for each example. A call may take a list for one example, or give one answer to a list of one; this does not.
 
         Args:
@@ -108,18 +112,47 @@ class Pipeline:
             errors: as of a call.
             options: options of the task.
         """
-        return self._run({**self.defaults, **options}, None, errors).answers(examples, progress=False)
+        return list(_answers(self._run({**self.defaults, **options}, None, errors), examples))
 
-    def _run(self, options: Mapping[str, Any], batch_size: int | None, errors: str) -> Run:
+    def run(self, options: Options, batch_size: int | None = None, errors: Errors = "raise") -> Run:
+        """The loop over examples, with checked options: for front ends that want chunks, counts and errors.
+
+        Args:
+            options: of the task, all of them.
+            batch_size: the most rows that are run at once.
+            errors: as of a call.
+        """
         one_of("errors", errors, ("raise", "return"))
         whole("batch_size", batch_size, least=1, none=True)
+        return Run(self._task, self.engine, options, batch_size or self.batch_size, errors)
+
+    def _run(self, options: Mapping[str, Any], batch_size: int | None, errors: Errors) -> Run:
         checked = self._own_options if options == self.defaults else self._calls.options(options)
-        return Run(self._task, self.engine, checked, batch_size or self.batch_size, errors)
+        return self.run(checked, batch_size, errors)
+
+    @cached_property
+    def _calls(self) -> Calls:
+        """How the task is called."""
+        return calls_of(type(self._task))
 
     @cached_property
     def _own_options(self) -> Options:
         """Those of a call without options."""
         return self._calls.options(self.defaults)
+
+
+def _answers(
+    run: Run, examples: Iterable[Any], progress: bool = False, first: int = LOOK_AHEAD
+) -> Generator[Any, None, None]:
+    """The answers to examples. At the end, a warning about texts that were cut."""
+    total = len(examples) if isinstance(examples, Sized) else None
+    bar = progress_bar(total) if progress else None
+    try:
+        for _, answers in run.chunks(examples, first, bar=bar):
+            yield from (answer.shown(run.options.details) for answer in answers)
+    finally:
+        if message := run.warning():
+            _logger.warning(worded(message))
 
 
 def _items(given: Any) -> Iterable[Any]:

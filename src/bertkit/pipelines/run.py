@@ -1,149 +1,217 @@
-"""Examples through a task and an engine: encoded, sorted by length, packed, run, decoded, and given back in their order.
+"""The one loop of all front ends: examples are encoded, batched, run and decoded, and answered in their order.
 
-Pipelines, evaluation and serving all do this. Some hundred examples are held at a time, however many there are.
+    run = Run(task, engine, options)
+    for examples, answers in run.chunks(stream):
+        ...
+    run.report        # counts of examples and tokens
+
+The examples alone decide where a chunk ends. The same rows then share a batch in every run, and give the same bits.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import ExitStack
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bertkit.data.batches import Array, Batch, Row, by_length, characters, look_ahead, pack, split
+from bertkit.data.batches import Array, by_length, characters, look_ahead, pack, split
 from bertkit.engines.base import Engine
 from bertkit.errors import BertkitError
-from bertkit.tasks.base import Encoded, Options, Task
+from bertkit.heads import counterparts
+from bertkit.tasks.base import Encoded, Options, Reading, Task
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 LOOK_AHEAD = 512
-"""Examples that are sorted by length at a time."""
+"""The most examples of a chunk: they are encoded and sorted by length together."""
 
-_CHARACTERS = 2**17
-"""No more examples are taken together where they have that many: vectors of all their tokens take thousands of times the room."""
+_ROOM, _ROOM_FOR_TOKENS = 2**17, 2**13
+"""The characters of a chunk; the second where answers are vectors of all tokens, which take thousands of times more memory."""
 
-_logger = logging.getLogger("bertkit")
+Errors = Literal["raise", "return"]
 
 
-class _Bar(Protocol):
-    def update(self, n: int) -> object: ...
-    def set_postfix_str(self, s: str) -> object: ...
+def progress_bar(total: int | None) -> tqdm[Any]:
+    """A bar on stderr: examples, tokens a second, time left."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=" examples")
+
+
+class Answer(NamedTuple):
+    """The answer to an example, or the error of a wrong one, and what was done with its text."""
+
+    value: Any
+    reading: Reading | None = None  # None: the example was wrong
+
+    def shown(self, details: bool) -> Any:
+        """The answer as users get it; with `details` also what was done with the text."""
+        if self.reading is None or not details:
+            return self.value
+        reading = self.reading
+        return {
+            "result": self.value,
+            "truncated": reading.truncated,
+            "windows": reading.windows,
+            "n_tokens": reading.n_tokens,
+        }
+
+
+@dataclass
+class Report:
+    """What a run did so far."""
+
+    examples: int = 0
+    cut: int = 0  # examples that lost a part of their text
+    left_out: int = 0  # tokens of those parts
+    tokens: int = 0  # that the engine ran
+
+
+@dataclass(eq=False)
+class Pending:
+    """A submitted example: its rows, the outputs of those that ran, and its answer as soon as there is one."""
+
+    encoded: Encoded
+    reading: Reading
+    outputs: dict[int, dict[str, Array]] = field(default_factory=dict)  # by the number of the row
+    answer: Answer | None = None
 
 
 class Run:
-    """One call of a pipeline."""
+    """Examples through a task and an engine."""
 
-    def __init__(self, task: Task[Any], engine: Engine, options: Options, batch_size: int | None, errors: str) -> None:
-        self.task, self.engine, self.options = task, engine, options
-        self.batch_size, self.returns_errors = batch_size, errors == "return"
-        self.wanted = task.wanted(options)
-        self.cut: Counter[str] = Counter()
-        self.bar: _Bar | None = None
-        self.done = 0  # examples
-        self.began = time.monotonic()
+    def __init__(
+        self, task: Task[Any], engine: Engine, options: Options, batch_size: int | None = None, errors: Errors = "raise"
+    ) -> None:
+        self.task, self.engine, self.options, self.errors = task, engine, options, errors
+        self.report = Report()
+        self.bar: tqdm[Any] | None = None
+        self._began = time.monotonic()
+        self._waiting: list[Pending] = []
+        ask = task.wanted(options)
+        self._grains = ask.grains(task.head)
+        self._names = counterparts(task.head, engine.head, ask.outputs)
+        self._ask = replace(ask, outputs=tuple(self._names.values()))
+        rows = min(filter(None, (batch_size, engine.limits.rows)), default=None)
+        self._limits = replace(engine.limits, rows=rows)
+        self._room = _ROOM_FOR_TOKENS if getattr(options, "pooling", "") is None else _ROOM
 
-    def answers(self, examples: Sequence[Any], progress: bool) -> list[Any]:
-        """The answers to a list."""
-        self.single = len(examples) == 1
-        return list(
-            self._answered(look_ahead(examples, LOOK_AHEAD, LOOK_AHEAD, characters, _CHARACTERS), progress, examples)
-        )
+    def chunks(
+        self,
+        examples: Iterable[Any],
+        first: int = LOOK_AHEAD,
+        most: int = LOOK_AHEAD,
+        done: int = 0,
+        bar: tqdm[Any] | None = None,
+    ) -> Iterator[tuple[list[Any], list[Answer]]]:
+        """Neighbouring examples with their answers, as a stream that holds one chunk in memory.
 
-    def stream(self, examples: Iterable[Any], progress: bool) -> Generator[Any, None, None]:
-        """The answers to a stream, the first of them soon."""
-        self.single = False
-        return self._answered(look_ahead(examples, LOOK_AHEAD, 1, characters, _CHARACTERS), progress, examples)
+        Args:
+            examples: a list or a stream. An example that is a BertkitError is a record that cannot be read: a wrong example.
+            first: the most examples of the first chunk. Later chunks grow, so that a stream gives its first answers soon.
+            most: the most examples of a chunk.
+            done: so many answers are left out, as an earlier run has given them.
+            bar: advances with each answer.
+        """
+        self.bar = bar
+        with nullcontext() if bar is None else bar:
+            for chunk in look_ahead(examples, most, first, characters, self._room):
+                known = min(max(done - self.report.examples, 0), len(chunk))
+                if known < len(chunk):
+                    answers = self.result(self.submit(chunk))
+                    yield chunk[known:], answers[known:]
+                    continue
+                self.report.examples += known
+                if bar is not None:
+                    bar.n = bar.initial = self.report.examples
 
-    def _answered(self, chunks: Iterable[list[Any]], progress: bool, examples: object) -> Generator[Any, None, None]:
-        with ExitStack() as stack:
-            stack.callback(self._warn)
-            if progress:
-                from tqdm import tqdm
+    def submit(self, examples: Sequence[Any]) -> list[Pending | Answer]:
+        """Encode examples. They run when a result is asked for."""
+        found = self._encoded(examples)
+        if self.errors == "raise":
+            self._refuse_wrong(found)
+        submitted = [Pending(item, item.reading) if isinstance(item, Encoded) else Answer(item) for item in found]
+        pending = [one for one in submitted if isinstance(one, Pending)]
+        self._waiting += pending
+        self.report.examples += len(examples)
+        self.report.cut += sum(one.reading.truncated for one in pending)
+        self.report.left_out += sum(one.reading.left_out for one in pending)
+        self._advance(len(examples) - len(pending))
+        return submitted
 
-                total = len(examples) if isinstance(examples, Sized) else None
-                self.bar = stack.enter_context(tqdm(total=total, unit=" examples"))
-            for chunk in chunks:
-                yield from self._chunk(chunk)
-
-    def _chunk(self, examples: list[Any]) -> list[Any]:
-        """The answers to some examples."""
-        answers: list[Any] = [None] * len(examples)
-        waiting: dict[int, Encoded] = {}
-        for number, item in enumerate(self._encoded(examples)):
-            if isinstance(item, Encoded):
-                waiting[number] = item
-                self.cut.update(texts=int(item.reading.truncated), tokens=item.reading.left_out)
-            else:
-                answers[number] = item
-        told = {number: item.reading for number, item in waiting.items()}
+    def result(self, submitted: Sequence[Pending | Answer]) -> list[Answer]:
+        """The answers to submitted examples. All that wait run now, and share batches."""
+        waiting, self._waiting = self._waiting, []
         while waiting:
-            again: dict[int, Encoded] = {}
-            for number, outputs in self._outputs(waiting):
-                answer = self.task.decode(waiting[number], outputs, self.options)
-                if isinstance(answer, Encoded):
-                    again[number] = answer
-                else:
-                    answers[number] = answer
-                    self._advance()
-            waiting = again
-        self.done += len(examples)
-        self.cut["all"] += len(examples)
-        return [self._detailed(answer, told.get(number)) for number, answer in enumerate(answers)]
+            waiting = [one for one in self._complete(waiting) if not self._decode(one)]
+        answers = [one if isinstance(one, Answer) else one.answer for one in submitted]
+        return [answer for answer in answers if answer is not None]
 
-    def _encoded(self, examples: list[Any]) -> list[Encoded | BertkitError]:
-        """All at once; where that fails one by one, to know which is wrong."""
+    def warning(self) -> tuple[object, ...]:
+        """A message in parts about texts that were cut; empty if none was."""
+        report = self.report
+        if not report.cut:
+            return ()
+        texts = f"{report.cut:,} of {report.examples:,} texts are longer than a row takes"
+        lost = f"{report.left_out:,} of their tokens were left out"
+        return (f"{texts}, and {lost}: type ", *self.task.reads_all, " to read all of them.")
+
+    def _encoded(self, examples: Sequence[Any]) -> list[Encoded | BertkitError]:
+        """All examples at once, which is faster; one by one if that fails, to know which are wrong."""
+        sound = [example for example in examples if not isinstance(example, BertkitError)]
         try:
-            return list(self.task.encode(examples, self.options))
+            found = iter(self.task.encode(sound, self.options))
         except BertkitError:
-            return [self._one_encoded(number, example) for number, example in enumerate(examples)]
+            return [self._one_encoded(example) for example in examples]
+        return [example if isinstance(example, BertkitError) else next(found) for example in examples]
 
-    def _one_encoded(self, number: int, example: Any) -> Encoded | BertkitError:
+    def _one_encoded(self, example: Any) -> Encoded | BertkitError:
+        if isinstance(example, BertkitError):
+            return example
         try:
             return self.task.encode([example], self.options)[0]
         except BertkitError as error:
-            if self.returns_errors:
-                self._advance()
-                return error
-            if not self.single:
-                error.args = (f"Number {self.done + number} of the inputs: {error}",)
-            raise
+            return error
 
-    def _outputs(self, waiting: Mapping[int, Encoded]) -> Iterator[tuple[int, list[dict[str, Array]]]]:
-        """The outputs of each example, as soon as all of its rows are run."""
-        owners = [(number, index) for number, item in waiting.items() for index in range(len(item.rows))]
-        rows: list[Row] = [row for item in waiting.values() for row in item.rows]
-        missing = {number: len(item.rows) for number, item in waiting.items()}
-        found: dict[int, list[dict[str, Array]]] = {number: [{}] * count for number, count in missing.items()}
-        for group in by_length([len(row) for row in rows], most=self.batch_size):
-            batch = pack([rows[index] for index in group])
-            outputs = self._run(batch, self.wanted)
-            for index, output in zip(group, split(outputs, self.wanted, batch), strict=True):
-                number, place = owners[index]
-                found[number][place] = output
-                missing[number] -= 1
-                if missing[number] == 0:
-                    yield number, found.pop(number)
+    def _refuse_wrong(self, found: Sequence[Encoded | BertkitError]) -> None:
+        """Raise the error of the first wrong example, with its number unless it is the only one so far."""
+        for number, item in enumerate(found, start=self.report.examples):
+            if isinstance(item, BertkitError):
+                if number or len(found) > 1:
+                    item.parts = (f"Number {number} of the inputs: ", *item.parts)
+                raise item
 
-    def _run(self, batch: Batch, want: Collection[str]) -> dict[str, Array]:
-        self.cut["run"] += int(batch.lengths.sum())
-        return self.engine.run(batch, want)
+    def _complete(self, waiting: Sequence[Pending]) -> Iterator[Pending]:
+        """Run the rows of examples in batches. Each example comes as soon as all its rows ran."""
+        owners = [(one, number) for one in waiting for number in range(len(one.encoded.rows))]
+        rows = [one.encoded.rows[number] for one, number in owners]
+        for indices in by_length(rows, self._limits):
+            batch = pack([rows[index] for index in indices])
+            found = self.engine.run(batch, self._ask)
+            self.report.tokens += len(batch.input_ids)
+            outputs = {name: found[self._names.get(name, name)] for name in self._grains}
+            for index, output in zip(indices, split(outputs, self._grains, batch), strict=True):
+                one, number = owners[index]
+                one.outputs[number] = output
+                if len(one.outputs) == len(one.encoded.rows):
+                    yield one
 
-    def _detailed(self, answer: Any, told: Any) -> Any:
-        """The answer, with what was done with its text where that was asked for."""
-        if not self.options.details or told is None:
-            return answer
-        return {"result": answer, "truncated": told.truncated, "windows": told.windows, "n_tokens": told.n_tokens}
+    def _decode(self, one: Pending) -> bool:
+        """Decode the outputs of an example. Whether that is its answer, or takes further rows."""
+        outputs = [one.outputs.pop(number) for number in range(len(one.encoded.rows))]
+        value = self.task.decode(one.encoded, outputs, self.options)
+        if isinstance(value, Encoded):
+            one.encoded = value
+            return False
+        one.answer = Answer(value, one.reading)
+        self._advance(1)
+        return True
 
-    def _advance(self) -> None:
+    def _advance(self, examples: int) -> None:
         if self.bar is not None:
-            self.bar.update(1)
-            seconds = max(time.monotonic() - self.began, 1e-9)
-            self.bar.set_postfix_str(f"{self.cut['run'] / seconds:,.0f} tokens/s")
-
-    def _warn(self) -> None:
-        if self.cut["texts"]:
-            _logger.warning(
-                "%d of %d texts are longer than a row takes, and %d of their tokens were left out: type %s to read all of them.",
-                self.cut["texts"], self.cut["all"], self.cut["tokens"], self.task.reads_all,
-            )  # fmt: skip
+            seconds = max(time.monotonic() - self._began, 1e-9)
+            self.bar.set_postfix_str(f"{self.report.tokens / seconds:,.0f} tokens/s")
+            self.bar.update(examples)

@@ -160,7 +160,7 @@ def listed(name: str, value: object, such_as: str) -> None:
     """Raises UsageError if a value is not a list of words."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
         advice = [value] if isinstance(value, str) else such_as
-        raise UsageError(received(name, value), f" is no list: type {advice}.")
+        raise UsageError(received(name, value), " is no list: type ", Setting(name, advice), ".")
 
 
 def text_of(example: Any, task: str) -> str:

@@ -178,7 +178,7 @@ def test_what_cannot_be_is_one_sentence(command: str, tmp_path: Path, capsys: py
         (["fill-mask", " "], "Text 1 of 1 is empty"),
         (["fill-mask", "no mask"], "has no [MASK] to fill"),
         (["fill-mask", "a [MASK]", "--top-k", "0"], "--top-k 0 is no whole number from 1 on: type --top-k 1, say."),
-        (["fill-mask", "a [MASK]", "--input", "x"], "Texts came and --input too"),
+        (["fill-mask", "a [MASK]", "--input", "x"], "Texts and --input are both given"),
         (["fill-mask", "a [MASK]", "--targets", ","], "targets is empty: type --targets good,bad, or leave it out."),
         (
             ["fill-mask", "a [MASK]", "--max-length", "2"],
@@ -188,9 +188,9 @@ def test_what_cannot_be_is_one_sentence(command: str, tmp_path: Path, capsys: py
         (["fill-mask", "a [MASK]", "--resume"], "--resume goes on with a file: type --output"),
         (
             ["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "cuda"],
-            "--device cuda came: type --engine torch.",
+            "--engine numpy runs on the processor, not on --device cuda: type --engine torch.",
         ),
-        (["fill-mask", "a [MASK]", "--output", "/no such folder/x"], "/no such folder/x"),
+        (["fill-mask", "a [MASK]", "--output", "/no such folder/x"], "There is no folder /no such folder for"),
         (["ner", "a"], "type bertkit run --task fill-mask, or train it"),
         (["score", "a", "--max-length", "x"], "invalid int value: 'x'"),
     ],
@@ -202,8 +202,8 @@ def test_wrong_options_are_one_sentence(words: list[str], sentence: str, capsys:
 @pytest.mark.parametrize(
     ("model", "words", "sentence"),
     [
-        ("order", ["nsp", "one"], "nsp takes two texts, and 1 came"),
-        ("choices", ["choose", "one"], "type the choices behind it"),
+        ("order", ["nsp", "one"], "nsp takes two texts, not 1"),
+        ("choices", ["choose", "one"], "type the choices after it"),
         ("follows", ["zero-shot", "one"], "type --labels politics,sports"),
         ("follows", ["zero-shot", "one", "--labels", "a", "--template", "x"], "has no {}"),
         (
@@ -231,7 +231,7 @@ def test_labels_with_blanks_between_them_are_noted(capsys: pytest.CaptureFixture
     assert main(words) == 0
     output = capsys.readouterr()
     assert output.out.count("\n") == 2
-    assert output.err == "bertkit: 2 texts and one label came. If more are meant: --labels weather,sport\n"
+    assert output.err == "bertkit: there are 2 texts and one label. For several labels type --labels weather,sport\n"
 
 
 def test_several_texts_of_which_one_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +246,8 @@ def test_texts_that_are_cut_are_counted(capsys: pytest.CaptureFixture[str]) -> N
     words = ["classify", FIRST * 100, "short", "--model", str(pipeline_models.folder("two"))]
     assert main(words) == 0
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1 and said[0].startswith("bertkit: 1 of 2 texts are longer than a row takes, and were cut")
+    assert len(said) == 1 and said[0].startswith("bertkit: 1 of 2 texts are longer than a row takes, and ")
+    assert said[0].endswith(" of their tokens were left out: type --on-long window to read all of them.")
     assert main([*words, "--on-long", "window", "--details"]) == 0
     output = capsys.readouterr()
     assert not output.err
@@ -257,8 +258,7 @@ def test_a_pooler_that_nothing_reads_is_not_missed(capsys: pytest.CaptureFixture
     words = ["embed", FIRST, "--model", str(pipeline_models.folder("masked"))]
     assert main(words) == 0
     assert not capsys.readouterr().err
-    assert main([*words, "--pooling", "pooler"]) == 0
-    assert "has no bert.pooler: fresh in BertModel" in capsys.readouterr().err
+    refused([*words, "--pooling", "pooler"], "this model has no pooler: type --pooling mean, or", capsys)
 
 
 def test_questions_and_sentences_from_a_pipe(tmp_path: Path) -> None:

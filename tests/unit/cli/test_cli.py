@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,9 +15,10 @@ import terminal
 import tiny
 
 from bertkit import load_checkpoint, save_checkpoint
-from bertkit.cli import COMMANDS, main
-from bertkit.cli.signature import call
-from bertkit.errors import UsageError
+from bertkit.cli import COMMANDS, ask, main
+from bertkit.cli.run import run
+from bertkit.cli.signature import call, parser_of
+from bertkit.errors import Setting, UsageError
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_a_configuration_stands_for_its_folder(model: Path, capsys: pytest.Captu
 
 def test_convert_does_not_overwrite(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", str(model), str(model)]) == 2
-    assert "name another directory, or --overwrite." in capsys.readouterr().err
+    assert "name another directory, or type --overwrite." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", ["inspect MODEL", "--help", "--version", "run --help"])
@@ -168,6 +170,30 @@ def test_a_position_with_a_default_may_be_left_out() -> None:
     call(function, "do", ["-"])
     call(function, "do", ["x"])
     assert seen == ["-", "-", "x"]
+
+
+def test_settings_are_written_as_they_are_typed() -> None:
+    def spelled(function: Callable[..., object], name: str, value: object) -> str:
+        return parser_of(function, "x").spell(Setting(name, value))
+
+    assert spelled(ask.ner, "on_long", "window") == "--on-long window"
+    assert spelled(ask.ner, "max_length", 64) == "--max-length 64"
+    assert spelled(ask.ner, "aggregation_strategy", "first") == "--strategy first"
+    assert spelled(ask.ner, "constrained", True) == "--constrained"
+    assert spelled(ask.ner, "is_split_into_words", True) == "--is-split-into-words"
+    assert spelled(ask.embed, "normalize", True) == "--normalize"
+    assert spelled(ask.embed, "normalize", False) == "--no-normalize"
+    assert spelled(ask.embed, "layers", [-4, -3]) == "--layers=-4,-3"
+    assert spelled(ask.fill_mask, "targets", ["good", "bad"]) == "--targets good,bad"
+    assert spelled(ask.zero_shot, "candidate_labels", ["a", "b"]) == "--labels a,b"
+    assert spelled(ask.zero_shot, "hypothesis_template", "It is {}.") == '--template "It is {}."'
+    assert spelled(ask.qa, "handle_impossible_answer", True) == "--impossible"
+    assert spelled(ask.qa, "task", "fill-mask") == "bertkit run --task fill-mask"
+    assert spelled(run, "top_k", 3) == "--option top_k=3"
+    assert spelled(run, "targets", ["good", "bad"]) == '--option \'targets=["good", "bad"]\''
+    assert spelled(run, "multi_label", True) == "--option multi_label=true"
+    assert spelled(run, "overlap", 8) == "--overlap 8"
+    assert spelled(ask.nsp, "null_threshold", 0.5) == "null_threshold=0.5"
 
 
 def test_a_signature_is_a_parser() -> None:

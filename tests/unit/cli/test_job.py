@@ -8,6 +8,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ import pyarrow.parquet
 import pytest
 from terminal import command, seen
 
-from bertkit.cli import job, main
+from bertkit.cli import main
+from bertkit.pipelines.run import LOOK_AHEAD
 
 TEXTS = pipeline_cases.SENTENCES
 NER = ["ner", "--strategy", "none", "--model"]
@@ -58,7 +60,7 @@ def test_every_format_in(expected: list[Any], tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("n\ttext\n" + "".join(f"{row['n']}\t{row['text']}\n" for row in rows))
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     for name in ("a.jsonl", "a.json", "a.jsonl.gz", "a.csv", "a.tsv", "a.parquet"):
-        out = tmp_path / f"{name}.out"
+        out = tmp_path / f"{name}.out.jsonl"
         assert main([*ner(), "--input", str(tmp_path / name), "--output", str(out)]) == 0
         assert lines(out) == expected
     assert not list(tmp_path.glob("*.part"))
@@ -167,15 +169,19 @@ def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFix
             ("fill-mask", f"{name}=3", f"fill-mask has no option '{name}'")
             for name in ("task", "dtype", "model_kwargs")
         ],
-        ("fill-mask", "targets=3", 'targets=3 is no list: type ["good", "bad"]'),
-        ("fill-mask", "joint=yes", "joint='yes' is neither true nor false"),
+        ("fill-mask", "targets=3", """targets=3 is no list: type --option 'targets=["good", "bad"]'."""),
+        ("fill-mask", "joint=yes", "--option joint=yes is neither true nor false: type --option joint=true"),
         ("fill-mask", "tokenizer_kwargs=3", "tokenizer_kwargs=3 is no dictionary of options"),
-        ("ner", "ignore_labels=3", 'ignore_labels=3 is no list: type ["O"]'),
+        ("ner", "ignore_labels=3", """ignore_labels=3 is no list: type --option 'ignore_labels=["O"]'."""),
         ("ner", "delimiter=3", "delimiter=3 is no text"),
-        ("question-answering", "null_threshold=x", "null_threshold='x' is no number"),
+        (
+            "question-answering",
+            "null_threshold=x",
+            "--option null_threshold=x is no number: type --option null_threshold=0.0",
+        ),
         ("feature-extraction", "layers={}", "layers={} is no layer"),
         ("feature-extraction", "return_tensors=true", "return_tensors is for Python"),
-        ("zero-shot-classification", "multi_label=no", "multi_label='no' is neither true nor false"),
+        ("zero-shot-classification", "multi_label=no", "--option multi_label=no is neither true nor false"),
     ],
 )
 def test_options_that_cannot_be(task: str, option: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,8 +198,8 @@ def test_failed_rows_are_listed_and_keep_their_places(tmp_path: Path, capsys: py
     words = ["fill-mask", "--model", str(pipeline_models.folder("masked")), "--input", str(path), "--output", str(out)]
     assert main(words) == 1
     said = capsys.readouterr().err
-    assert [re.match(r"bertkit: row (\d)", line)[1] for line in said.splitlines()[:-1]] == ["2", "3", "4", "5"]  # type: ignore[index]
-    assert said.endswith("bertkit: 4 of 6 rows failed.\n")
+    assert [re.match(r"bertkit: row (\d)", line)[1] for line in said.splitlines()[:-2]] == ["2", "3", "4", "5"]  # type: ignore[index]
+    assert said.endswith(f"bertkit: 4 of 6 rows failed.\nbertkit: 6 rows written to {out}.\n")
     assert ["error" in line for line in lines(out)] == [False, True, True, True, True, False]
 
 
@@ -207,7 +213,7 @@ def test_texts_that_come_split(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ["x"],
         ["d"],
     ]
-    assert "row 3: With is_split_into_words=True a text is a list of words" in capsys.readouterr().err
+    assert "row 3: With --is-split-into-words a text is a list of words" in capsys.readouterr().err
     path.write_text("Anna sings\nx y\n")
     words += ["--format", "pipe", "--is-split-into-words"]
     for more in ([], ["--output", str(tmp_path / "b.jsonl")]):
@@ -238,11 +244,81 @@ def test_an_output_is_not_overwritten(texts: Path, tmp_path: Path, capsys: pytes
     assert "is there already: type --overwrite" in capsys.readouterr().err
     assert out.read_text() == "mine"
     assert main([*words, "--resume"]) == 2
-    assert "is there already and whole, and of which run it is cannot be told" in capsys.readouterr().err
+    assert (
+        "is there already and complete, so that there is nothing to resume: type --overwrite" in capsys.readouterr().err
+    )
     assert out.read_text() == "mine"
     assert main([*words, "--overwrite", "--resume"]) == 2
     assert main([*words, "--overwrite"]) == 0
     assert len(lines(out)) == len(TEXTS)
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "soft.jsonl", "hard.jsonl", "sub/../in.jsonl"])
+def test_an_input_is_never_its_own_output(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('"Anna sings"\n')
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "soft.jsonl").symlink_to(source)
+    (tmp_path / "hard.jsonl").hardlink_to(source)
+    words = ["ner", "--model", "none", "--overwrite", "--input", str(source), "--output", str(tmp_path / name)]
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"bertkit: {tmp_path / name} is the input too: choose another --output.\n"
+    assert source.read_text() == '"Anna sings"\n' and not list(tmp_path.glob("*.part"))
+
+
+def test_what_is_left_of_an_output_is_not_its_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    part = tmp_path / "a.jsonl.part"
+    part.write_text('"Anna sings"\n')
+    words = ["ner", "--model", "none", "--overwrite", "--output", str(tmp_path / "a.jsonl")]
+    assert main([*words, "--input", str(part)]) == 2
+    assert "a.jsonl.part is the input too" in capsys.readouterr().err
+    (tmp_path / "b.jsonl").write_text('"Anna sings"\n')
+    with open(tmp_path / "b.jsonl") as file:
+        run = subprocess.run(command([*words[:-1], file.name]), stdin=file, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 2 and "b.jsonl is the input too" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        (
+            "none/a.jsonl",
+            "There is no folder {folder}/none for {folder}/none/a.jsonl: make it first, or change --output.",
+        ),
+        ("a.txt", "{folder}/a.txt ends with .txt, and results are written as .jsonl, .json, .csv, .tsv or .parquet"),
+        ("a.text.gz", "{folder}/a.text.gz ends with .text, and results are"),
+        ("", "{folder}/ is a folder: name a file in it with --output."),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    name: str, sentence: str, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["ner", "--model", "none", "--input", str(texts), "--output", f"{tmp_path}/{name}"]
+    assert main(words) == 2
+    assert sentence.format(folder=tmp_path) in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [texts]
+
+
+def test_parquet_needs_pyarrow_alone(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    words = ["ner", "--model", "none", "--input", str(texts), "--output", str(tmp_path / "a.parquet")]
+    assert main(words) == 2
+    assert capsys.readouterr().err.endswith("which is not installed. Type: pip install pyarrow\n")
+
+
+def test_the_end_says_what_was_written(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*ner(), "--input", str(texts), "--output", str(tmp_path / "a.csv")]) == 0
+    output = capsys.readouterr()
+    assert not output.out and output.err == f"bertkit: 48 rows written to {tmp_path / 'a.csv'}.\n"
+
+
+def test_errors_of_rows_speak_as_the_command_line_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "a.txt", tmp_path / "out.jsonl"
+    path.write_text("Anna sings\n" + "Anna sings " * 100 + "\n")
+    assert main([*ner(), "--on-long", "error", "--input", str(path), "--output", str(out)]) == 1
+    error = lines(out)[1]["error"]
+    assert "type --on-long window to read all of it" in error
+    assert f"bertkit: row 2: {error}\n" in capsys.readouterr().err
 
 
 # Interruption.
@@ -318,7 +394,7 @@ def test_ctrl_c_says_what_was_written(many: Path, tmp_path: Path) -> None:
     assert process.returncode == 130
     count = part.read_bytes().count(b"\n") - 1
     assert said == f"bertkit: stopped. {count:,} results are in {part}; type the same with --resume to go on.\n"
-    assert count % job._CHUNK == 0 and not out.exists()
+    assert count % LOOK_AHEAD == 0 and not out.exists()
 
 
 def test_a_torn_file_of_input_keeps_what_is_done(

@@ -61,7 +61,7 @@ def test_a_text_that_is_not_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[
     """What a shell passes on as it is, Python spells with halves of surrogate pairs; no Python is told to be typed."""
     (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
     assert main(["tokenize", "caf\udce9", "--model", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.endswith("near 'caf\\udce9'. It is no character. Type it in UTF-8.\n")
+    assert capsys.readouterr().err == "bertkit: The text 'caf\\udce9' is not UTF-8 at '\\udce9': type it in UTF-8.\n"
 
 
 def test_json_lines(tokenizer: Any) -> None:

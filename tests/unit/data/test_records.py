@@ -117,7 +117,7 @@ def test_a_file_that_is_no_text_is_an_error_as_a_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("a.json", '{"a": 1}\n{"a": 2}', "For an object a line, type --format jsonl"),
+        ("a.json", '{"a": 1}\n{"a": 2}', 'For an object a line, type format="jsonl"'),
         ("a.csv", "a,a\n1,2\n", "two columns of one name"),
         ("a.csv", 'a\n"' + "x" * (17 * 2**20), "longer than 16 MB"),
         ("a.parquet", "text", "cannot be read as Parquet"),

@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import accumulate, chain
 from math import log
 
-from bertkit.errors import DataError, UsageError
+from bertkit.errors import DataError, Setting, UsageError
 from bertkit.text.training.merging import merge
 from bertkit.text.wordpiece.characters import Normalizer, Rules
 
@@ -138,7 +138,7 @@ def _bar(room: int, progress: bool) -> Iterator[Callable[[int], None]]:
 def _check_numbers(**numbers: int | None) -> None:
     for name, value in numbers.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            raise UsageError(f"{name}={value!r} is no number of 0 or more: type {name}=100.")
+            raise UsageError(Setting(name, value), " is no number of 0 or more: type ", Setting(name, 100), ".")
 
 
 def _check_room(size: int, fixed: Sequence[str]) -> None:
