@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bertkit import outputs
-from bertkit.errors import UsageError, did_you_mean
+from bertkit.errors import Setting, UsageError, did_you_mean
 
 Grain = Literal["row", "token", "place", "group"]
 """What an array has one entry for: a row, a token, a place where the words are predicted, or a group of rows."""
@@ -179,3 +179,16 @@ class Ask:
             "log_probs": (self.log_probs, "place"),
         }
         return found | {name: grain for name, (wanted, grain) in further.items() if wanted}
+
+    def check(self, head: str, pooler: bool, labels: bool) -> None:
+        """Raises UsageError for what a class cannot answer, without a pooler, or for a batch without labels at its places."""
+        if self.pooled and not pooler:
+            advice = Setting("pooling", "mean")
+            raise UsageError(
+                "pooling needs a pooler, and this model has no pooler: type ", advice, ", or load one that has."
+            )
+        if self.log_probs and not labels:
+            raise UsageError("log_probs need positions in each row, and the words there as the target named labels.")
+        for name in self.outputs:
+            if name not in HEADS[head].outputs:
+                raise UsageError(f"Bert{head} has no output {name!r}; it has {', '.join(HEADS[head].outputs)}.")

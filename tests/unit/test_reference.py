@@ -11,11 +11,10 @@ import pytest
 import tiny
 
 from bertkit import BertConfig, load_checkpoint, save_checkpoint
-from bertkit.activations import activate
 from bertkit.config import ACTIVATIONS
 from bertkit.errors import UsageError
 from bertkit.parameters import kept_heads
-from bertkit.reference import classification_loss, cross_entropy, forward
+from bertkit.reference import activate, classification_loss, cross_entropy, forward
 
 IDS = np.array([[2, 5, 7, 3], [2, 9, 3, 4]])
 

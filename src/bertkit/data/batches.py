@@ -70,6 +70,11 @@ class Batch:
         """Where each row begins [N]."""
         return np.cumsum(self.lengths) - self.lengths
 
+    @property
+    def names_words(self) -> bool:
+        """Whether the targets say which words stand at the positions."""
+        return self.positions is not None and "labels" in self.targets
+
     def labels(self, head: str) -> dict[str, Array]:
         """The label arguments that a class's forward takes beside packed tokens: [T], [N, ...] or [G].
 

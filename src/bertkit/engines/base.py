@@ -68,21 +68,6 @@ def engine_class(name: str) -> Any:
         raise MissingExtraError(error.name or name, ENGINES[name].extra, Setting("engine", name)) from error
 
 
-def check(ask: Ask, batch: Batch, head: str, pooler: bool) -> None:
-    """Raises UsageError for what this class cannot answer."""
-    if ask.pooled and not pooler:
-        raise UsageError(
-            "The pooler's vector is asked for, and this model has no pooler: type ",
-            Setting("pooling", "mean"), ", or use the weights of a class with a pooler.",
-        )  # fmt: skip
-    if ask.log_probs and not ("labels" in batch.targets and batch.positions is not None):
-        raise UsageError("log_probs need positions in each row, and the words there as the target named labels.")
-    for name in ask.outputs:
-        if name not in HEADS[head].outputs:
-            known = ", ".join(HEADS[head].outputs)
-            raise UsageError(f"Bert{head} has no output {name!r}; it has {known}.")
-
-
 def words_of(head: str) -> str:
     """The output of a head that scores words."""
     return next(name for name, output in HEADS[head].outputs.items() if output.grain == "place")

@@ -8,7 +8,7 @@ from bertkit import reference
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.data.batches import Array, Batch, Limits
-from bertkit.engines.base import check, log_probs, words_of
+from bertkit.engines.base import log_probs, words_of
 from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.reference_inputs import Inputs
@@ -38,7 +38,7 @@ class NumpyEngine:
     def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
         """The arrays that are asked for. The batch is run as one rectangle."""
         p, row_of_pooler = self.parameters, POOLER + "dense.weight"
-        check(ask, batch, self.head, row_of_pooler in p)
+        ask.check(self.head, row_of_pooler in p, batch.names_words)
         columns = np.arange(batch.lengths.max(initial=1))
         real = columns < batch.lengths[:, None]  # [N, L]
         cells = np.where(real, batch.starts[:, None] + columns, 0)

@@ -3,7 +3,7 @@
 examples -> rows -> batches of similar length, packed -> outputs -> answers, in the order of the examples
 """
 
+from bertkit.pipelines.base import Pipeline
 from bertkit.pipelines.open import pipeline
-from bertkit.pipelines.pipeline import Pipeline
 
 __all__ = ["Pipeline", "pipeline"]

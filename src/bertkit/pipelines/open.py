@@ -19,8 +19,8 @@ from bertkit.engines.base import Engine, engine_class
 from bertkit.errors import HubError, Setting, UsageError
 from bertkit.heads import POOLER, head_of, tasks_of
 from bertkit.parameters import expand, initial
+from bertkit.pipelines.base import Pipeline
 from bertkit.pipelines.calls import taken_out
-from bertkit.pipelines.pipeline import Pipeline
 from bertkit.tasks import task_class
 from bertkit.tasks.base import one_of, shown
 
@@ -174,9 +174,11 @@ def _config(given: Any, place: hub.Place) -> BertConfig:
 def _tokenizer(given: Any, place: hub.Place | None) -> Tokenizer:
     from bertkit.text.tokenizer import BertTokenizerFast
 
-    if given is None and place is None:
-        raise UsageError("An engine came without a tokenizer: type tokenizer=BertTokenizerFast.from_pretrained(...).")
     if given is None:
+        if place is None:
+            raise UsageError(
+                "An engine came without a tokenizer: type tokenizer=BertTokenizerFast.from_pretrained(...)."
+            )
         try:
             return BertTokenizerFast.from_pretrained(place)
         except HubError as error:

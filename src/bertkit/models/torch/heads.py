@@ -492,7 +492,7 @@ def _fold_choices(
     lengths: Lengths,
 ) -> Inputs:
     """Each choice as a sequence of its own: [B, choices, L] -> [B * choices, L], arranged."""
-    every = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+    every = [input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds]
     if lengths is not None:
         lengths = torch.as_tensor(lengths)
         if lengths.dim() != 2:
@@ -506,8 +506,9 @@ def _fold_choices(
                 f"and choices that are the same for all; these began with {sides}."
             )
         choices = sides[0][1]
-        every = tuple(None if x is None else x.flatten(0, 1) for x in every)
-    inputs = arrange(*every, lengths, pooled_only=True)
+        every = [None if x is None else x.flatten(0, 1) for x in every]
+    ids, mask, types, positions, embeds = every
+    inputs = arrange(ids, mask, types, positions, embeds, lengths, pooled_only=True)
     inputs.choices = choices
     return inputs
 

@@ -343,8 +343,8 @@ def eager_by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tenso
         grid = (len(list(same)), length)
         part = slice(start, start := start + grid[0] * length)
         whole = Rectangle(grid, q.device, causal=layout.causal)
-        rows = [x[part].unflatten(0, grid) for x in (q, k, v)]
-        contexts.append(eager(*rows, whole, None, dropout).flatten(0, 1))
+        q_, k_, v_ = (x[part].unflatten(0, grid) for x in (q, k, v))
+        contexts.append(eager(q_, k_, v_, whole, None, dropout).flatten(0, 1))
     return torch.cat(contexts)
 
 

@@ -179,7 +179,7 @@ class OwnEngine:
         return Located(_grouped(pieces, texts), starts, ends, np.repeat(numbers, np.diff(pieces.ends, prepend=0)))
 
     def _locate_chunk(self, texts: Sequence[str]) -> Located:
-        is_plain = [self._is_plain(text) for text in texts]
+        is_plain = [self._is_plain(text) and not self._finds(text) for text in texts]
         found, counts = self._locate_plain([text for text, so in zip(texts, is_plain, strict=True) if so])
         others = [self._detailed(text) for text, so in zip(texts, is_plain, strict=True) if not so]
         if others:
@@ -192,9 +192,7 @@ class OwnEngine:
 
     def _is_plain(self, text: str) -> bool:
         """Whether each character of the text is one of its normalized form, at the same place."""
-        if not self._basic or not text.isascii() or not (text.isprintable() or _ONLY_BLANKS.fullmatch(text)):
-            return False
-        return not self._finds(text)
+        return self._basic and text.isascii() and bool(text.isprintable() or _ONLY_BLANKS.fullmatch(text))
 
     def _finds(self, text: str) -> bool:
         """Whether an added token, or a word that is never split, may be in a text."""
@@ -235,14 +233,18 @@ class OwnEngine:
 
     def _words(self, text: str) -> list[str]:
         """The normalized words of a text, with one for each added token."""
-        if self._is_plain(text):
-            return _PLAIN_WORDS.findall(text.lower() if self._lowercase else text)
         if not self._finds(text):
-            return self._normalizer.words(text)
+            return self._split(text)
         words = []
         for part, _, added in self._parts(text):
-            words += [added] if added else self._normalizer.words(part)
+            words += [added] if added else self._split(part)
         return words
+
+    def _split(self, text: str) -> list[str]:
+        """The normalized words of a text without added tokens."""
+        if self._is_plain(text):
+            return _PLAIN_WORDS.findall(text.lower() if self._lowercase else text)
+        return self._normalizer.words(text)
 
     def _parts(self, text: str) -> Iterator[tuple[str, int, str]]:
         """The text in parts, with where each begins; for a token that was found, the word that stands for it."""
