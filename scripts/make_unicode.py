@@ -1,4 +1,4 @@
-"""Write src/bertkit/text/unicode.txt: what BERT's three normalizations know about characters, independent of Python's version.
+"""Write src/bertkit/text/wordpiece/unicode.txt: what BERT's three normalizations know about characters, in any version of Python.
 
     python3.11 -m venv .venv-unicode
     .venv-unicode/bin/pip install tokenizers==0.22.2
@@ -20,7 +20,7 @@ import tokenizers
 from tokenizers.normalizers import NFD, BertNormalizer, Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-OUT = Path(__file__).parents[1] / "src" / "bertkit" / "text" / "unicode.txt"
+OUT = Path(__file__).parents[1] / "src" / "bertkit" / "text" / "wordpiece" / "unicode.txt"
 HEADER = """\
 # What the three normalizations know about characters. Made by scripts/make_unicode.py; do not edit.
 # From Unicode 14.0.0 and tokenizers 0.22.2. Numbers are hexadecimal code points, a-b is a range, a-b/2 is every second one.

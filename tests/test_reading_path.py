@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pipeline_models
 import pytest
 import tiny
 import torch
@@ -69,4 +70,29 @@ def test_from_pretrained(name: str, tmp_path: Path) -> None:
     torch_models.ours(name).save_pretrained(tmp_path)
     path = passed_through(lambda: getattr(bertkit, name).from_pretrained(tmp_path))
     assert len(path) <= 40, path
+    assert len({file for file, _ in path}) <= 10, path
+
+
+def test_tokenizing_a_batch() -> None:
+    """A list of texts, padded and cut: 36 functions in 9 files."""
+    tokenizer = pipeline_models.tokenizer()
+    path = passed_through(lambda: tokenizer(["the end of it", "and another one"], padding=True, truncation=True))
+    assert len(path) <= 36, path
+    assert len({file for file, _ in path}) <= 9, path
+
+
+def test_tokenizing_for_fill_mask() -> None:
+    """A warm answer passes 30 functions of the tokenizer in 5 files."""
+    pipe = pipeline_models.ours("fill-mask", "masked", "torch")
+    path = [(file, name) for file, name in passed_through(lambda: pipe("the [MASK] of it")) if file.startswith("text/")]
+    assert len(path) <= 30, path
+    assert len({file for file, _ in path}) <= 5, path
+
+
+def test_opening_a_tokenizer(tmp_path: Path) -> None:
+    """A folder that a tokenizer was saved to, up to the first text: 60 functions; up to the engine in 10 files."""
+    pipeline_models.tokenizer().save_pretrained(tmp_path)
+    path = passed_through(lambda: bertkit.BertTokenizerFast.from_pretrained(tmp_path)("the end"))
+    assert len(path) <= 60, path
+    path = passed_through(lambda: bertkit.BertTokenizerFast.from_pretrained(tmp_path).engine)
     assert len({file for file, _ in path}) <= 10, path

@@ -31,7 +31,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import BertTokenizer
 
-from bertkit.text.characters import Normalizer, Rules
+from bertkit.text.wordpiece.characters import Normalizer, Rules
 
 DATA = Path(__file__).parents[1] / "data" / "normalized.xz"
 RECORDED = 4000  # texts

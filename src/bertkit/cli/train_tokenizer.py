@@ -11,10 +11,10 @@ from typing import Annotated
 
 from bertkit.data import read_texts
 from bertkit.errors import UsageError
-from bertkit.text.characters import Rules
 from bertkit.text.files import TokenizerFiles, check_folder, write_files
-from bertkit.text.training import rules_for, train_vocabulary
+from bertkit.text.training.vocabulary import rules_for, train_vocabulary
 from bertkit.text.vocabulary import Vocabulary
+from bertkit.text.wordpiece.characters import Rules
 
 _SPARED = (
     "stripping accents would tear the letters of these texts apart (한 -> ᄒ ᅡ ᆫ, が -> か), so they are kept. "

@@ -69,7 +69,7 @@ class FeatureExtraction(Task[FeatureOptions]):
             return found.tolist()
         if options.return_tensors in (True, "np", "numpy"):
             return found
-        from bertkit.text.tensors import tensor_kind, to_tensor
+        from bertkit.text.call import tensor_kind, to_tensor
 
         kind = tensor_kind(options.return_tensors)
         return to_tensor(found, kind) if kind else found

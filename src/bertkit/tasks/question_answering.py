@@ -17,7 +17,7 @@ from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Reading, Task,
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Windows, encode_texts
-from bertkit.text.encoding import Encoding
+from bertkit.text.call import Encoding
 
 USUAL_LENGTH = 384
 

@@ -21,10 +21,8 @@ import numpy as np
 from bertkit.data.batches import Ints, Row
 from bertkit.errors import Setting, UsageError, received
 from bertkit.tasks.base import Encoded, Options, Reading
-from bertkit.text import encoder
-from bertkit.text.encoding import Encoding, Encodings
-from bertkit.text.inputs import read
-from bertkit.text.options import Options as TokenizerOptions
+from bertkit.text.call import Encoding, Encodings, encodings, read
+from bertkit.text.call import Options as TokenizerOptions
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
@@ -83,8 +81,8 @@ def encode_texts(
         return_overflowing_tokens=windows,
     )
     texts = read(list(first), None if second is None else list(second), words)
-    encodings = encoder.encodings(tokenizer, texts, tokenizer_options)
-    return _by_text(encodings, options, most, windows and tokenizer.truncation_side == "left")
+    laid_out = encodings(tokenizer, texts, tokenizer_options)
+    return _by_text(laid_out, options, most, windows and tokenizer.truncation_side == "left")
 
 
 def _room(tokenizer: Tokenizer, options: Options, most: int, pair: bool) -> int:
@@ -181,9 +179,9 @@ def encode_whole(tokenizer: Tokenizer, texts: Sequence[str], add_special_tokens:
     if not texts:
         return []
     options = TokenizerOptions(add_special_tokens=add_special_tokens)
-    encodings = encoder.encodings(tokenizer, read(list(texts), None, False), options)
-    frame = encodings.layout.frame
-    rows = np.split(encodings.ids, np.cumsum(encodings.layout.lengths)[:-1])
+    laid_out = encodings(tokenizer, read(list(texts), None, False), options)
+    frame = laid_out.layout.frame
+    rows = np.split(laid_out.ids, np.cumsum(laid_out.layout.lengths)[:-1])
     return [Whole(ids, len(frame.before), len(frame.after)) for ids in rows]
 
 

@@ -11,7 +11,7 @@ from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from bertkit.text.customize import Settings
+    from bertkit.text.files.settings import Settings
 
 
 class AutoTokenizer:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bertkit.errors import UsageError
-from bertkit.text.encoding import Encoding
-from bertkit.text.tensors import is_tensor, tensor_kind, to_tensor
+from bertkit.text.call.encoding import Encoding
+from bertkit.text.call.tensors import is_tensor, tensor_kind, to_tensor
 
 if TYPE_CHECKING:
     _Dict = UserDict[str, Any]
@@ -82,7 +82,7 @@ class BatchEncoding(_Dict):
         if isinstance(item, slice):
             return {name: column[item] for name, column in self.data.items()}
         raise KeyError(
-            f"{item!r} is no column ({', '.join(self.data)}), and rows are known only of what came from text."
+            f"{item!r} is no column ({', '.join(self.data)}), and rows are known only where the input was text."
         )
 
     def __getattr__(self, name: str) -> Any:

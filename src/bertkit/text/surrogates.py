@@ -1,10 +1,9 @@
-"""Half a surrogate pair is no character. Who has one in a text is told where it is."""
+"""Half a surrogate pair is no character. The error says where it is."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from bertkit.errors import UsageError
 
@@ -12,7 +11,7 @@ HALF = re.compile("[\ud800-\udfff]")
 
 
 def refuse_halves(text: str, which: str = "The text") -> None:
-    """An error for the first half of a pair in a text."""
+    """Raise an error for the first half of a pair in a text."""
     if found := HALF.search(text):
         at = found.start()
         near = text[max(at - 10, 0) : at + 10]
@@ -23,7 +22,7 @@ def refuse_halves(text: str, which: str = "The text") -> None:
 
 
 def refuse_halves_of_batch(texts: Sequence[str] | Sequence[Sequence[str]]) -> None:
-    """An error for the first of a batch of texts, or of lists of words, that has half a pair."""
+    """Raise an error for the first of a batch of texts, or of lists of words, that has half a pair."""
     for number, text in enumerate(texts):
         which = "The text" if len(texts) == 1 else f"Text {number} of the batch, counted from 0,"
         if isinstance(text, str):
@@ -33,14 +32,10 @@ def refuse_halves_of_batch(texts: Sequence[str] | Sequence[Sequence[str]]) -> No
             refuse_halves(word, f"{which.rstrip(',')}, word {place},")
 
 
-@contextmanager
-def said_of_which(texts: Sequence[str] | Sequence[Sequence[str]]) -> Iterator[None]:
-    """Where a batch of texts, or of lists of words, is refused: say which of them it is."""
-    refused = None
+def which_has_half(texts: Sequence[str] | Sequence[Sequence[str]], otherwise: UsageError) -> UsageError:
+    """The error that names the text of a batch that has half a pair; `otherwise` if there is none."""
     try:
-        yield
-    except UsageError as error:
-        refused = error
-    if refused:
         refuse_halves_of_batch(texts)
-        raise refused
+    except UsageError as error:
+        return error
+    return otherwise

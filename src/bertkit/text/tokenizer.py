@@ -1,53 +1,287 @@
 """BertTokenizer and BertTokenizerFast: text -> the columns that a model takes, and back.
 
-One engine stands behind both. They differ in which transformers class they equal: in some rare characters, in what is
-returned when a text overflows, in how tokens beside the vocabulary are decoded.
+A tokenizer is its description (`TokenizerFiles`) and two parts that are made from it: `Tokens`, which knows ids, tokens and
+text, and `Encoder`, which knows the engine and the special tokens around a text. The two classes differ in which class of
+transformers they equal: in some rare characters, in what is returned when a text overflows, in how tokens beside the
+vocabulary are decoded.
 """
 
 from __future__ import annotations
 
-import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import is_
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from bertkit.errors import UsageError
-from bertkit.text import encoder
-from bertkit.text.assembly import Ids
+from bertkit.hub import locate
+from bertkit.text.adding import add, add_missing_special_tokens, add_special_tokens
 from bertkit.text.batch_encoding import BatchEncoding
-from bertkit.text.description import USUAL_COLUMNS
-from bertkit.text.engine import Engine
-from bertkit.text.inputs import TextInput, read, read_batch, read_one
-from bertkit.text.options import PLAIN, CallOptions, Options, check_flags, options_of, refuse_unknown
-from bertkit.text.own import OwnEngine
-from bertkit.text.rows import Frame, Side
-from bertkit.text.stored import Stored
-from bertkit.text.template import Part, bert_template
-from bertkit.text.vocabulary import AddedToken, Vocabulary
+from bertkit.text.call import columns, sequences
+from bertkit.text.call.cutting import Side
+from bertkit.text.call.encoder import Encoder, Warner
+from bertkit.text.call.inputs import Given, TextInput, read, read_batch, read_one
+from bertkit.text.call.options import PLAIN, CallOptions, Options, check, options_of, refuse_unknown
+from bertkit.text.call.padding import pad_columns
+from bertkit.text.call.rows import Encodings, encodings
+from bertkit.text.files import TokenizerFiles, check_folder, read_files, write_files
+from bertkit.text.files.description import USUAL_COLUMNS
+from bertkit.text.files.settings import FIELDS, Settings, change
+from bertkit.text.tokens import Tokens, clean_up, id_list
+from bertkit.text.vocabulary import AddedToken, Vocabulary, as_token, vocabulary_of
+from bertkit.text.wordpiece.pieces import Engine
+from bertkit.text.wordpiece.steps import Rules
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from tokenizers import Tokenizer
+    from typing_extensions import Self, Unpack
 
-_logger = logging.getLogger(__name__)
+Ids = list[int]
+Value = TypeVar("Value")
 
 
-class _Tokenizer(Stored):
+class _Setting(Generic[Value]):
+    """A setting as an attribute: read from the description, checked when it is set."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name, self.field = name, FIELDS[name]
+
+    def __get__(self, owner: _Tokenizer | None, kind: type | None = None) -> Value:
+        return cast(Value, self if owner is None else getattr(owner._files, self.field))
+
+    def __set__(self, owner: _Tokenizer, value: Value) -> None:
+        change(owner._files, {self.name: value})
+
+
+class _Token:
+    """An attribute such as `cls_token`: a string, or None."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: _Tokenizer | None, kind: type | None = None) -> Any:
+        if owner is None:
+            return self
+        token = owner._files.special.get(self.name)
+        return None if token is None else token.content
+
+    def __set__(self, owner: _Tokenizer, token: object) -> None:
+        if token is None:
+            owner._files.special.pop(self.name, None)
+        else:
+            owner._files.special[self.name] = as_token(token, special=True)
+        owner._refresh()
+
+
+class _TokenId:
+    """An attribute such as `cls_token_id`: the id of that token, or None."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name.removesuffix("_id")
+
+    def __get__(self, owner: _Tokenizer | None, kind: type | None = None) -> Any:
+        return self if owner is None else owner._tokens.special_id(self.name)
+
+    def __set__(self, owner: _Tokenizer, index: int | None) -> None:
+        token = None if index is None else owner.convert_ids_to_tokens(index)
+        if index is not None and owner.convert_tokens_to_ids(token) != index:
+            raise UsageError(
+                f'{self.name}_id={index!r} is no id of a token: type tokenizer.{self.name} = "[ENT]", which gets one.'
+            )
+        setattr(owner, self.name, token)
+
+
+class _Tokenizer:
     """What the two tokenizers share, which is all but the two lines at the end of this file."""
+
+    _compat: ClassVar[Literal["slow", "fast"]]
+    _slow: ClassVar[bool]
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
+
+    bos_token, bos_token_id = _Token(), _TokenId()
+    eos_token, eos_token_id = _Token(), _TokenId()
+    unk_token, unk_token_id = _Token(), _TokenId()
+    sep_token, sep_token_id = _Token(), _TokenId()
+    pad_token, pad_token_id = _Token(), _TokenId()
+    cls_token, cls_token_id = _Token(), _TokenId()
+    mask_token, mask_token_id = _Token(), _TokenId()
+    pad_token_type_id = 0
+
+    model_max_length = _Setting[int]("How many tokens, special ones included, the model takes.")
+    model_input_names = _Setting[list[str]]("The columns that a call returns.")
+    split_special_tokens = _Setting[bool]("Whether special tokens in a text are text.")
+    padding_side = _Setting[Side]('The side, "right" or "left", on which rows are padded.')
+    truncation_side = _Setting[Side]('The side, "right" or "left", on which texts are cut.')
+    clean_up_tokenization_spaces = _Setting[bool]("Whether `decode` takes away the blanks before English punctuation.")
+
+    # Making, saving.
+
+    def __init__(
+        self,
+        vocab_file: str | os.PathLike[str] | Mapping[str, int] | Sequence[str] | Vocabulary | None = None,
+        *,
+        tokenizer_file: str | os.PathLike[str] | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        """A tokenizer of a `vocab.txt`, or of a `tokenizer.json`.
+
+        Settings and their defaults:
+
+        - how text becomes words: `do_lower_case=True`, `strip_accents=None` (as do_lower_case),
+          `tokenize_chinese_chars=True`, `clean_text=True`, `do_basic_tokenize=True`, `never_split=None` (words to leave
+          whole), `compat` ("fast", "slow" or "google": whose behaviour on rare characters; each class has its own);
+        - special tokens: `unk_token="[UNK]"`, `sep_token`, `pad_token`, `cls_token`, `mask_token`, `bos_token=None`,
+          `eos_token=None`, `additional_special_tokens=None`, `split_special_tokens=False`;
+        - the rest: `model_max_length=512`, `padding_side="right"`, `truncation_side="right"`,
+          `clean_up_tokenization_spaces=True` (in `decode`), `wordpieces_prefix="##"`, `model_input_names`.
+        """
+        if tokenizer_file is not None:
+            files = read_files(locate(tokenizer_file), fast=not self._slow)
+            if vocab_file is not None:
+                files.vocabulary = vocabulary_of(vocab_file)
+        elif vocab_file is None:
+            raise UsageError(
+                f'A tokenizer needs a vocabulary: type {type(self).__name__}("vocab.txt"), or '
+                f'{type(self).__name__}.from_pretrained("bert-base-uncased").'
+            )
+        else:
+            files = TokenizerFiles(vocabulary_of(vocab_file), Rules(compat=self._compat))
+        change(files, settings)
+        add_missing_special_tokens(files)
+        self._start(files, settings.get("name_or_path", ""))
+
+    def _start(self, files: TokenizerFiles, name_or_path: str = "") -> Self:
+        self._files = files
+        self.name_or_path = name_or_path
+        self._warn = Warner()
+        return self
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *init_inputs: object,
+        cache_dir: str | os.PathLike[str] | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        revision: str = "main",
+        subfolder: str = "",
+        use_fast: bool | None = None,
+        trust_remote_code: bool = False,
+        **settings: Unpack[Settings],
+    ) -> Self:
+        """The tokenizer of a model: a folder, a file, a built-in model or a name on the Hub.
+
+        Settings, as the constructor takes them, override those of the files. `use_fast` and `trust_remote_code` are
+        accepted and change nothing.
+        """
+        if init_inputs:
+            raise UsageError(
+                f"{init_inputs[0]!r:.80} stands behind the name of the tokenizer: give settings by their names, as in "
+                "do_lower_case=False."
+            )
+        place = locate(
+            pretrained_model_name_or_path,
+            revision=revision,
+            subfolder=subfolder,
+            cache_dir=cache_dir,
+            token=token,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        files = read_files(place, fast=not cls._slow, overrides=settings)
+        name = settings.get("name_or_path", os.fspath(pretrained_model_name_or_path))
+        return cls.__new__(cls)._start(files, name)
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+    ) -> tuple[str, ...]:
+        """Write the tokenizer's files into a folder; their paths."""
+        return tuple(map(str, write_files(save_directory, self._files, filename_prefix or "", own=[self._compat])))
+
+    def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
+        """Write `vocab.txt` into a folder; its path."""
+        check_folder(save_directory)
+        os.makedirs(save_directory, exist_ok=True)  # noqa: PTH103
+        path = os.path.join(save_directory, f"{filename_prefix}-vocab.txt" if filename_prefix else "vocab.txt")  # noqa: PTH118
+        self._files.vocabulary.write(path)
+        return (path,)
+
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable[str] | Iterable[Iterable[str]],
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: Iterable[str | AddedToken] | None = None,
+        special_tokens_map: Mapping[str, str] | None = None,
+        *,
+        min_frequency: int = 2,
+        limit_alphabet: int | None = None,
+        unused: int = 0,
+        show_progress: bool = False,
+    ) -> Self:
+        """A tokenizer with the same settings and a new vocabulary, trained on texts or on batches of texts.
+
+        `special_tokens_map` renames special tokens; `unused` is how many places `[unused0]`, ... are left free for later.
+        `length` is accepted and changes nothing.
+        """
+        from bertkit.text.training.retraining import retrain
+
+        files = retrain(
+            self._files,
+            text_iterator,
+            vocab_size,
+            new_special_tokens=new_special_tokens or (),
+            special_tokens_map=special_tokens_map,
+            min_frequency=min_frequency,
+            limit_alphabet=limit_alphabet,
+            unused=unused,
+            progress=show_progress,
+        )
+        add_missing_special_tokens(files)
+        return type(self).__new__(type(self))._start(files)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in ("_files", "name_or_path")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _warn=Warner())
+
+    # The parts.
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        return Tokens(self._files, self._slow)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What turns inputs into rows of ids."""
+        return Encoder(self._files, self._tokens, self._warn)
+
+    def _refresh(self) -> None:
+        """Make the parts anew at their next use."""
+        self.__dict__.pop("_tokens", None)
+        self.__dict__.pop("encoder", None)
+
+    @property
+    def engine(self) -> Engine:
+        """What turns texts into pieces."""
+        return self.encoder.engine
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """The same as a `tokenizers.Tokenizer`; changes to it do not reach this tokenizer."""
+        return self._tokens.backend
 
     @property
     def is_fast(self) -> bool:
         """Whether overflow comes as further rows. Both classes know offsets and words."""
         return not self._slow
-
-    @property
-    def engine(self) -> Engine:
-        """What turns texts into pieces."""
-        return self._engine
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary, without added tokens."""
-        return self._files.vocabulary
 
     @property
     def do_lower_case(self) -> bool:
@@ -58,6 +292,8 @@ class _Tokenizer(Stored):
     def wordpieces_prefix(self) -> str:
         """What begins a piece that is not the first of its word: "##"."""
         return self._files.prefix
+
+    # Text -> columns.
 
     def __call__(
         self,
@@ -89,7 +325,7 @@ class _Tokenizer(Stored):
         - `padding`: True or "longest" (the longest row of the batch), "max_length", False; `pad_to_multiple_of`,
           `padding_side` ("right", "left").
         - `truncation`: True or "longest_first" (the longer text of a pair first), "only_first", "only_second", False;
-          `max_length`, special tokens included, is the model's when left out.
+          `max_length`, special tokens included, is the model's by default.
         - `return_overflowing_tokens`: what is cut off becomes further rows, each of which shares `stride` tokens with the
           one before (BertTokenizerFast), or the column `overflowing_tokens` (BertTokenizer).
         - `is_split_into_words`: a text is a list of words.
@@ -106,22 +342,14 @@ class _Tokenizer(Stored):
             padding_side, return_tensors, return_token_type_ids, return_attention_mask, return_overflowing_tokens,
             return_special_tokens_mask, return_offsets_mapping, return_length, verbose, split_special_tokens,
         )  # fmt: skip
-        check_flags(options)
-        alone = text_pair is text_target is text_pair_target is None
-        if all(map(is_, options, PLAIN)) and type(text) is str and alone and self._is_usual:
-            return encoder.encode_one(self, text)
-        if text_pair_target is not None and text_target is None:
-            raise UsageError("text_pair_target is the second text of text_target: give that, or type text_pair.")
-        if text is None and text_target is None:
-            raise UsageError('The text is None: type tokenizer("a text") or tokenizer(["a text", "another"]).')
-        if text_target is None:
-            return encoder.encode(self, read(text, text_pair, is_split_into_words), options)
-        target = encoder.encode(self, read(text_target, text_pair_target, is_split_into_words), options)
-        if text is None:
-            return target
-        encoded = encoder.encode(self, read(text, text_pair, is_split_into_words), options)
-        encoded["labels"] = target["input_ids"]
-        return encoded
+        if text_target is text_pair_target is None:
+            if type(text) is str and text_pair is None and all(map(is_, options, PLAIN)) and self._has_usual_columns:
+                return self._encode_one(text)
+            check(options)
+            if text is not None:
+                return self._encode(read(text, text_pair, is_split_into_words), options)
+        check(options)
+        return self._encode_with_target(text, text_pair, text_target, text_pair_target, options)
 
     def encode(self, text: Any, text_pair: Any = None, **options: Unpack[CallOptions]) -> Any:
         """The ids of one text or pair. A text may also be a list of tokens or of ids."""
@@ -130,12 +358,12 @@ class _Tokenizer(Stored):
     def encode_plus(self, text: Any, text_pair: Any = None, **options: Unpack[CallOptions]) -> BatchEncoding:
         """Encode one text or pair. A text may also be a list of tokens or of ids."""
         asked = options_of(options)
-        return encoder.encode(self, read_one(text, text_pair, asked.is_split_into_words), asked)
+        return self._encode(read_one(text, text_pair, asked.is_split_into_words), asked)
 
     def batch_encode_plus(self, batch_text_or_text_pairs: Any, **options: Unpack[CallOptions]) -> BatchEncoding:
         """Encode a batch of texts, `[text, ...]`, or of pairs, `[(text, second), ...]`."""
         asked = options_of(options)
-        return encoder.encode(self, read_batch(batch_text_or_text_pairs, asked.is_split_into_words), asked)
+        return self._encode(read_batch(batch_text_or_text_pairs, asked.is_split_into_words), asked)
 
     def prepare_for_model(
         self,
@@ -150,7 +378,8 @@ class _Tokenizer(Stored):
             raise UsageError(
                 f"{ids!r} is no list of ids: type tokenizer(text), or pass tokenizer.convert_tokens_to_ids(...)."
             )
-        return encoder.encode(self, given, options_of(options), slow=True, batch_axis=prepend_batch_axis)
+        found = columns.encode(self.encoder, given, options_of(options), slow=True, batch_axis=prepend_batch_axis)
+        return BatchEncoding(found.data, found.rows, n_sequences=found.n_sequences)
 
     def tokenize(self, text: Any, pair: Any = None, **options: Unpack[CallOptions]) -> list[str]:
         """The tokens of a text as strings, without special tokens unless `add_special_tokens=True`."""
@@ -158,64 +387,303 @@ class _Tokenizer(Stored):
         asked = asked._replace(
             verbose=options.get("verbose", False), add_special_tokens=options.get("add_special_tokens", False)
         )
-        return encoder.encode(self, read_one(text, pair, asked.is_split_into_words), asked).tokens()
+        return self._encode(read_one(text, pair, asked.is_split_into_words), asked).tokens()
+
+    def _encode(self, given: Given, options: Options) -> BatchEncoding:
+        found = columns.encode(self.encoder, given, options, self._slow)
+        return BatchEncoding(found.data, found.rows, n_sequences=found.n_sequences)
+
+    def _encode_one(self, text: str) -> BatchEncoding:
+        """One text and no options, as most calls of a server or a notebook are: the same as `_encode`, in less time."""
+        encoder = self.encoder
+        frame = encoder.frames[False]
+        ids = [*frame.before, *encoder.engine.ids(text), *frame.after]
+        if len(ids) > self._files.model_max_length:
+            columns.check_length(encoder, len(ids), verbose=True)
+        data = {"input_ids": ids, "token_type_ids": [0] * len(ids), "attention_mask": [1] * len(ids)}
+
+        def rows() -> Encodings:
+            return encodings(self, read(text, None, False), PLAIN)
+
+        return BatchEncoding(data, rows, n_sequences=1)
+
+    @property
+    def _has_usual_columns(self) -> bool:
+        """Whether a call without options returns the three usual columns."""
+        return self._files.model_input_names == USUAL_COLUMNS and not self._files.split_special_tokens
+
+    def _encode_with_target(
+        self, text: Any, pair: Any, target: Any, pair_target: Any, options: Options
+    ) -> BatchEncoding:
+        if target is None and pair_target is not None:
+            raise UsageError("text_pair_target is the second text of text_target: give that, or type text_pair.")
+        if target is None:
+            raise UsageError('The text is None: type tokenizer("a text") or tokenizer(["a text", "another"]).')
+        encoded_target = self._encode(read(target, pair_target, options.is_split_into_words), options)
+        if text is None:
+            return encoded_target
+        encoded = self._encode(read(text, pair, options.is_split_into_words), options)
+        encoded["labels"] = encoded_target["input_ids"]
+        return encoded
+
+    # Ids, tokens and text.
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary, without added tokens."""
+        return self._files.vocabulary
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens the vocabulary has, without added ones; `len(tokenizer)` counts those too."""
+        return len(self._files.vocabulary)
+
+    def __len__(self) -> int:
+        ids = self._files.vocabulary.ids
+        return len(ids) + sum(token not in ids for token in self._tokens.added_ids)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """The id of every token: `tokenizer.vocab["here"]`."""
+        return self._files.vocabulary.ids | self._tokens.added_ids
+
+    def get_vocab(self) -> dict[str, int]:
+        """The id of every token, added ones too."""
+        return self.vocab
+
+    @property
+    def ids_to_tokens(self) -> dict[int, str]:
+        """The token of every id of the vocabulary."""
+        return {index: token for token, index in self._files.vocabulary.ids.items()}
+
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """The id of a token, or a list of ids for a list of tokens. An unknown token has the id of `[UNK]`."""
+        return self._tokens.ids_of(tokens)
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        """The token of an id, or a list of tokens for a list of ids.
+
+        An unknown id gives `[UNK]` for BertTokenizer and None for BertTokenizerFast.
+        """
+        return self._tokens.tokens_of(ids, skip_special_tokens)
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """Tokens as text: pieces joined to words, words by blanks."""
+        return self._tokens.join(tokens)
+
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        spaces_between_special_tokens: bool = True,
+    ) -> str:
+        """Ids as text. `token_ids` is an id, a list, an array or a tensor of one row.
+
+        `clean_up_tokenization_spaces` takes away blanks before English punctuation; None: as the tokenizer's own setting.
+        """
+        return self._tokens.decode(
+            token_ids, skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens
+        )
+
+    def batch_decode(
+        self,
+        sequences: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        spaces_between_special_tokens: bool = True,
+    ) -> list[str]:
+        """`decode` for each row of a batch."""
+        if isinstance(sequences, (str, bytes)) or not hasattr(sequences, "__iter__"):
+            raise UsageError(
+                f"{sequences!r} is no batch of rows of ids: type tokenizer.batch_decode([[101, 2023, 102]])."
+            )
+        flags = (skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
+        return [self.decode(row, *flags) for row in sequences]
+
+    @staticmethod
+    def clean_up_tokenization(out_string: str) -> str:
+        """Take away the blanks before English punctuation."""
+        return clean_up(out_string)
+
+    # Added and special tokens.
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """The added tokens by id."""
+        return dict(sorted(self._files.added.items()))
+
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        """The ids of the added tokens."""
+        return dict(self._tokens.added_ids)
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """The ids of the added tokens."""
+        return dict(self._tokens.added_ids)
+
+    def add_tokens(
+        self,
+        new_tokens: str | AddedToken | Sequence[str | AddedToken],
+        special_tokens: bool = False,
+        *,
+        claim_unused: bool = False,
+    ) -> int:
+        """Add tokens that are found in raw text before it is split into words; how many of them were new.
+
+        The model's embedding then has to grow to `len(tokenizer)`, unless `claim_unused=True` lets the new tokens take
+        the places that BERT's vocabularies keep free as `[unused0]`, `[unused1]`, ...
+        """
+        tokens = new_tokens if isinstance(new_tokens, (list, tuple, set, frozenset, dict)) else [new_tokens]
+        named = set(self.all_special_tokens)
+        wanted = [as_token(token, bool(special_tokens) or str(token) in named) for token in tokens]
+        count = add(self._files, wanted, lower=self._files.lowers_added, claim_unused=claim_unused)
+        if self._slow:  # which takes every special token for one of its additional ones
+            self._files.additional += [token for token in wanted if token.special and token.content not in named]
+        self._refresh()
+        return count
+
+    def add_special_tokens(
+        self,
+        special_tokens_dict: Mapping[str, str | AddedToken | Sequence[str | AddedToken]],
+        replace_additional_special_tokens: bool = True,
+        *,
+        claim_unused: bool = False,
+    ) -> int:
+        """Set special tokens by the names of their attributes, and add those that are new; how many that were.
+
+        tokenizer.add_special_tokens({"additional_special_tokens": ["[ENT]", "[/ENT]"]})
+        """
+        count = add_special_tokens(
+            self._files, special_tokens_dict, replace_additional_special_tokens, claim_unused=claim_unused
+        )
+        self._refresh()
+        return count
+
+    @property
+    def additional_special_tokens(self) -> list[str]:
+        """Special tokens beside those that have a name."""
+        return [token.content for token in self._files.additional]
+
+    @additional_special_tokens.setter
+    def additional_special_tokens(self, tokens: Sequence[str | AddedToken] | None) -> None:
+        self._files.additional = [as_token(token, special=True) for token in tokens or ()]
+        self._refresh()
+
+    @property
+    def additional_special_tokens_ids(self) -> list[int]:
+        """Their ids."""
+        return cast("list[int]", self._tokens.ids_of(self.additional_special_tokens))
+
+    @additional_special_tokens_ids.setter
+    def additional_special_tokens_ids(self, ids: Sequence[int]) -> None:
+        self.additional_special_tokens = self.convert_ids_to_tokens(list(ids))
+
+    @property
+    def special_tokens_map(self) -> dict[str, str | list[str]]:
+        """The special tokens by the names of their attributes. `special_tokens_map_extended` has them as AddedToken."""
+        return {
+            name: list(map(str, token)) if isinstance(token, list) else str(token)
+            for name, token in self._tokens.special_by_name().items()
+        }
+
+    @property
+    def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
+        """The special tokens by the names of their attributes, with how they are looked for."""
+        return self._tokens.special_by_name()
+
+    @property
+    def all_special_tokens_extended(self) -> list[AddedToken]:
+        """Every special token once, with how it is looked for."""
+        return self._tokens.special()
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """Every special token once."""
+        return [token.content for token in self._tokens.special()]
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """The ids of `all_special_tokens`."""
+        return cast("list[int]", self._tokens.ids_of(self.all_special_tokens))
+
+    # Ids put together by hand.
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens stand around a text (2), or around a pair (3)."""
-        return self._frames[pair].size
+        return self.encoder.frames[pair].size
 
     @property
-    def _is_usual(self) -> bool:
-        """Whether a call that wishes nothing gives the three usual columns."""
-        return self._files.model_input_names == USUAL_COLUMNS and not self._files.split_special_tokens
+    def max_len_single_sentence(self) -> int:
+        """How many tokens of a text the model takes."""
+        return self.model_max_length - self.num_special_tokens_to_add()
 
-    @cached_property
-    def _engine(self) -> Engine:
-        return self._build_engine(self._files.added)
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """How many tokens of two texts together the model takes."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
-    @cached_property
-    def _plain_engine(self) -> Engine:
-        """The engine for which special tokens in a text are text."""
-        return self._build_engine({index: token for index, token in self._files.added.items() if not token.special})
+    def build_inputs_with_special_tokens(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
+        """`[CLS] A [SEP]`, or `[CLS] A [SEP] B [SEP]`."""
+        call = "tokenizer.build_inputs_with_special_tokens"
+        row = [self.cls_token_id, *id_list(token_ids_0, call), self.sep_token_id]
+        return row if token_ids_1 is None else [*row, *id_list(token_ids_1, call), self.sep_token_id]
 
-    def _build_engine(self, added: dict[int, AddedToken]) -> Engine:
-        files = self._files
-        fast = files.rules.compat == "fast"  # which knows neither never_split nor do_basic_tokenize
-        # Where it knows normalized text, or which characters make words, nothing but the library itself is equal to it.
-        if files.foreign is not None or (
-            fast and any(token.normalized or token.single_word for token in added.values())
-        ):
-            from bertkit.text.rust import RustEngine, to_backend
+    def create_token_type_ids_from_sequences(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
+        """0 for `[CLS] A [SEP]`, 1 for `B [SEP]`."""
+        return sequences.types_of(token_ids_0, token_ids_1)
 
-            backend = to_backend(files)
-            backend.encode_special_tokens = len(added) < len(files.added)
-            return RustEngine(backend)
-        return OwnEngine(
-            files.vocabulary,
-            files.rules,
-            added,
-            () if fast else files.never_split,
-            unk=files.unk,
-            prefix=files.prefix,
-            max_chars=files.longest_word,
-            basic=fast or files.do_basic_tokenize,
+    def get_special_tokens_mask(
+        self, token_ids_0: Ids, token_ids_1: Ids | None = None, already_has_special_tokens: bool = False
+    ) -> Ids:
+        """1 for a special token, 0 for a token of a text.
+
+        The ids are those of texts, around which special tokens are to be put, or, with `already_has_special_tokens`, those
+        of a row, among which special tokens are looked for.
+        """
+        if not already_has_special_tokens:
+            return sequences.special_mask_of(token_ids_0, token_ids_1)
+        if token_ids_1 is not None:
+            raise UsageError("A row that has its special tokens holds both texts already: leave token_ids_1 out.")
+        special = set(self.all_special_ids)
+        return [int(index in special) for index in token_ids_0]
+
+    def truncate_sequences(
+        self,
+        ids: Ids,
+        pair_ids: Ids | None = None,
+        num_tokens_to_remove: int = 0,
+        truncation_strategy: str | bool = "longest_first",
+        stride: int = 0,
+    ) -> tuple[Ids, Ids | None, Ids]:
+        """Cut one or two lists of ids; what is left of them, and what was cut off with `stride` tokens before it."""
+        return sequences.truncate(
+            ids, pair_ids, num_tokens_to_remove, truncation_strategy, stride, self.truncation_side
         )
 
-    @cached_property
-    def _frames(self) -> tuple[Frame, Frame]:
-        """The special tokens around one text, and around two."""
-        template = self._files.template
-        if template is None:
-            if self.cls_token is None or self.sep_token is None:
-                raise UsageError('cls_token and sep_token stand around a text: type tokenizer.cls_token = "[CLS]".')
-            template = bert_template(self.cls_token_id, self.sep_token_id)
-        return _frame(template.single), _frame(template.pair)
-
-    def _say(self, kind: str, sentence: str) -> None:
-        """Warn, once for each kind of warning."""
-        if kind not in self._said:
-            self._said.add(kind)
-            _logger.warning("%s", sentence)
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: Side | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Pad what was encoded before: a dictionary of columns, or a list of examples as a data loader collects them."""
+        names = self._files.model_input_names
+        mask = "attention_mask" in names if return_attention_mask is None else return_attention_mask
+        options = Options(
+            padding=padding, truncation=False, max_length=max_length, pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=padding_side, return_tensors=return_tensors, verbose=verbose,
+        )  # fmt: skip
+        found, kind = pad_columns(self.encoder, encoded_inputs, options, mask)
+        return BatchEncoding(found, tensor_type=kind)
 
     def __repr__(self) -> str:
         added = "\n".join(f"\t{index}: {token!r}," for index, token in self.added_tokens_decoder.items())
@@ -225,15 +693,6 @@ class _Tokenizer(Stored):
             f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map}, "
             f"clean_up_tokenization_spaces={self.clean_up_tokenization_spaces}, added_tokens_decoder={{\n{added}\n}}\n)"
         )
-
-
-def _frame(parts: tuple[Part, ...]) -> Frame:
-    names = [part for part, _ in parts]
-    a, b = names.index("A"), names.index("B") if "B" in names else len(names)
-    ids = cast("list[int]", [-1 if isinstance(name, str) else name for name in names])
-    if b == len(names):
-        return Frame(tuple(ids[:a]), (), tuple(ids[a + 1 :]))
-    return Frame(tuple(ids[:a]), tuple(ids[a + 1 : b]), tuple(ids[b + 1 :]), parts[b][1])
 
 
 class BertTokenizer(_Tokenizer):

@@ -15,9 +15,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from bertkit.disk import whole_file
-from bertkit.errors import TokenizerError
+from bertkit.errors import TokenizerError, UsageError
 from bertkit.hub import read_text
-from bertkit.text.surrogates import refuse_halves
+from bertkit.text.surrogates import HALF, refuse_halves
 
 MOST_BYTES = 64 * 2**20
 MOST_TOKENS = 2**22
@@ -48,7 +48,8 @@ class AddedToken:
             object.__setattr__(self, "normalized", not self.special)
         if not isinstance(self.content, str):
             raise TokenizerError(f"The content of a token is a string, not {self.content!r:.80}.")
-        refuse_halves(self.content, "The token")
+        if HALF.search(self.content):
+            refuse_halves(self.content, "The token")
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise TokenizerError(
@@ -57,7 +58,7 @@ class AddedToken:
 
     @classmethod
     def of(cls, value: object, **default: bool) -> AddedToken:
-        """The token that is meant by a string, by the object of a JSON file, or by a `tokenizers.AddedToken`.
+        """A string, the object of a JSON file or a `tokenizers.AddedToken` as a token.
 
         A string gets the flags of `default`, an object brings its own.
 
@@ -84,6 +85,22 @@ class AddedToken:
 
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def as_token(value: object, special: bool) -> AddedToken:
+    """A string, or an AddedToken of ours or of the `tokenizers` library, as an AddedToken.
+
+    >>> as_token("[ENT]", special=True).special
+    True
+    """
+    if isinstance(value, str):
+        return AddedToken(value, special=special)
+    if isinstance(value, AddedToken) or all(hasattr(value, name) for name in ("content", "single_word", "lstrip")):
+        names = ("content", "single_word", "lstrip", "rstrip", "normalized")
+        return AddedToken(**{name: getattr(value, name) for name in names}, special=special or value.special)  # type: ignore[attr-defined]
+    raise UsageError(
+        f'{value!r} ({type(value).__name__}) is no token: type a string or AddedToken("[ENT]", special=True).'
+    )
 
 
 class Vocabulary:
@@ -144,6 +161,26 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} tokens)"
+
+
+def vocabulary_of(source: object) -> Vocabulary:
+    """The vocabulary of a file, a mapping token -> id, or a list of tokens.
+
+    >>> vocabulary_of(["[UNK]", "a"]).ids
+    {'[UNK]': 0, 'a': 1}
+    """
+    if isinstance(source, Vocabulary):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return Vocabulary.from_file(source)
+    if isinstance(source, Mapping):
+        return Vocabulary.from_ids(source)
+    if isinstance(source, (list, tuple)) and all(isinstance(token, str) for token in source):
+        return Vocabulary(source)
+    raise UsageError(
+        f'{source!r} is no vocabulary: type BertTokenizer("vocab.txt"), or BertTokenizer.from_pretrained(name) for a '
+        "model's own."
+    )
 
 
 def give_ids(tokens: Iterable[AddedToken], vocabulary: Vocabulary, added: dict[int, AddedToken]) -> list[int]:
@@ -222,7 +259,7 @@ def _check_count(count: int, where: str) -> None:
 
 
 def check_ids(ids: Mapping[str, int], where: str) -> None:
-    """An error for what is no id, and for two tokens with one."""
+    """Raise an error for an invalid id, and for two tokens with the same one."""
     values = ids.values()
     if set(map(type, values)) - {int} or min(values, default=0) < 0 or max(values, default=0) >= MOST_TOKENS:
         for token, index in ids.items():

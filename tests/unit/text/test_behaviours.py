@@ -8,7 +8,7 @@ import pytest
 
 from bertkit import AddedToken, BertTokenizer, BertTokenizerFast
 from bertkit.errors import UsageError
-from bertkit.text.blanks import Blanks
+from bertkit.text.wordpiece.blanks import Blanks
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "don't", "don", "'", "t", "Don't", "[ent]"]
 

@@ -6,8 +6,8 @@ import unicodedata
 
 import nasty
 
-from bertkit.text.canonical import Canonical
-from bertkit.text.unicode import tables
+from bertkit.text.wordpiece.canonical import Canonical
+from bertkit.text.wordpiece.unicode import tables
 
 TABLES = tables("slow")
 CANONICAL = Canonical(TABLES)

@@ -20,9 +20,9 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-import bertkit.text.unicode
+import bertkit.text.wordpiece.unicode
 from bertkit.errors import UsageError
-from bertkit.text.characters import Aligned, Normalizer, Rules
+from bertkit.text.wordpiece.characters import Aligned, Normalizer, Rules
 
 RECORDED = Path(__file__).parents[2] / "data" / "normalized.xz"
 ALL_RULES = [
@@ -130,7 +130,7 @@ def test_differences(text: str) -> None:
 
 
 @pytest.mark.parametrize(("compat", "word"), [("fast", "j\u030c"), ("slow", "\u01f0"), ("google", "j\u030c")])
-def test_lower_case_comes_before_composition(compat: bertkit.text.unicode.Compat, word: str) -> None:
+def test_lower_case_comes_before_composition(compat: bertkit.text.wordpiece.unicode.Compat, word: str) -> None:
     """In slow: there is a small j with a caron, and no capital one."""
     normalizer = Normalizer(Rules(strip_accents=False, compat=compat))
     assert normalizer.words("J\u030c") == normalizer.joined(["a", "J\u030c"])[1] == [word]
@@ -195,7 +195,7 @@ def test_words_are_whole(text: str, rules: Rules) -> None:
 
 @pytest.mark.parametrize("compat", ["fast", "slow", "google"])
 @pytest.mark.parametrize("text", ["ab\ud800c", "日\udfff", "\udc80" * 500])
-def test_half_a_surrogate_pair_is_refused(compat: bertkit.text.unicode.Compat, text: str) -> None:
+def test_half_a_surrogate_pair_is_refused(compat: bertkit.text.wordpiece.unicode.Compat, text: str) -> None:
     normalizer = Normalizer(Rules(compat=compat))
     position = next(place for place, char in enumerate(text) if "\ud800" <= char <= "\udfff")
     for act in (normalizer.words, normalizer.aligned, lambda text: normalizer.joined(["fine", text, "é"])):
@@ -219,5 +219,5 @@ def test_a_normalizer_can_be_pickled() -> None:
 
 def test_tables_are_pinned() -> None:
     """They decide what every id is: whoever changes them changes this line too."""
-    digest = hashlib.sha256(bertkit.text.unicode._FILE.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    digest = hashlib.sha256(bertkit.text.wordpiece.unicode._FILE.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     assert digest.startswith("bf435b1e976c79db")

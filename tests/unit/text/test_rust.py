@@ -9,11 +9,12 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from bertkit.errors import TokenizerError, UsageError
-from bertkit.text.characters import Rules
-from bertkit.text.description import TokenizerFiles
-from bertkit.text.rust import RustEngine, to_backend
-from bertkit.text.tokenizer_json import backend_from, compose
+from bertkit.text.files import TokenizerFiles
+from bertkit.text.files.compose import compose, to_backend
+from bertkit.text.files.tokenizer_json import backend_from
 from bertkit.text.vocabulary import AddedToken, Vocabulary
+from bertkit.text.wordpiece.characters import Rules
+from bertkit.text.wordpiece.rust import RustEngine
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "un", "##aff", "##able", ",", "Hello"]
 

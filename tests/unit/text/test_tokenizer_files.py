@@ -14,12 +14,14 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from bertkit import BertTokenizer, BertTokenizerFast
 from bertkit.errors import HubError, TokenizerError, UsageError
 from bertkit.hub import locate
-from bertkit.text.characters import Rules
-from bertkit.text.description import TokenizerFiles
-from bertkit.text.files import read_files, write_files
-from bertkit.text.rust import RustEngine, to_backend
-from bertkit.text.template import Template
+from bertkit.text.files import TokenizerFiles, read_files, write_files
+from bertkit.text.files import read as read_module
+from bertkit.text.files.compose import to_backend
+from bertkit.text.files.general import describe
+from bertkit.text.files.template import Template
 from bertkit.text.vocabulary import AddedToken, Vocabulary
+from bertkit.text.wordpiece.characters import Rules
+from bertkit.text.wordpiece.rust import RustEngine
 
 VOCABULARY = [
     "[PAD]",
@@ -559,3 +561,42 @@ def test_a_tokenizer_json_of_gigabytes(tmp_path: Path) -> None:
         stream.truncate(2 * 2**30)
     with pytest.raises(TokenizerError, match="has 2147483648 bytes"):
         read_files(locate(tmp_path))
+
+
+# Plain files, which take a shorter road.
+
+
+def _is_read_as_plain(folder: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> bool:
+    """Whether general.py is not needed; where it is not, it gives the same description."""
+    found: list[TokenizerFiles] = []
+    monkeypatch.setattr(read_module, "describe", lambda *args: found.append(describe(*args)) or found[-1])
+    files = read_files(locate(folder), **given)
+    is_plain = not found
+    monkeypatch.setattr(read_module, "_read_plain", lambda found: None)
+    assert read_files(locate(folder), **given) == files
+    assert [list(files.added), list(files.special)] == [list(found[-1].added), list(found[-1].special)]
+    monkeypatch.undo()
+    return is_plain
+
+
+def test_plain_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    BertTokenizerFast(VOCABULARY, do_lower_case=False, padding_side="left").save_pretrained(tmp_path)
+    assert _is_read_as_plain(tmp_path, monkeypatch)
+    assert _is_read_as_plain(tmp_path, monkeypatch, overrides={"do_lower_case": True, "pad_token": "[UNK]"})
+    assert not _is_read_as_plain(tmp_path, monkeypatch, overrides={"pad_token": "un-known"})
+    transformers.BertTokenizer.from_pretrained(tmp_path).save_pretrained(tmp_path / "theirs")
+    assert _is_read_as_plain(tmp_path / "theirs", monkeypatch)
+
+
+def test_files_that_are_not_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, change in enumerate([{"mask_token": "<mask>"}, {"bos_token": "[CLS]"}, {"wordpieces_prefix": "@@"}]):
+        BertTokenizerFast(VOCABULARY, **change).save_pretrained(tmp_path / str(number))
+        assert not _is_read_as_plain(tmp_path / str(number), monkeypatch)
+
+
+def test_changed_files_are_read_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cases recorded from transformers 4."""
+    for number, case in enumerate(_recorded()["cases"]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        _is_read_as_plain(lay_out(folder, case["files"]), monkeypatch)

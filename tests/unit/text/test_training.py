@@ -13,9 +13,9 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from bertkit.errors import DataError, UsageError
-from bertkit.text.characters import Rules
-from bertkit.text.merging import merge
-from bertkit.text.training import SPECIAL_TOKENS, count_words, rules_for, train_vocabulary
+from bertkit.text.training.merging import merge
+from bertkit.text.training.vocabulary import SPECIAL_TOKENS, count_words, rules_for, train_vocabulary
+from bertkit.text.wordpiece.characters import Rules
 
 WORDS = ["low"] * 5 + ["lower"] * 2 + ["newest"] * 6 + ["widest"] * 3
 
@@ -82,13 +82,13 @@ def test_any_cut_of_the_corpus_gives_the_same_vocabulary() -> None:
 def test_the_size_of_a_read_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = generated(500)
     expected = train_vocabulary(texts, 300)
-    monkeypatch.setattr("bertkit.text.training._CHARACTERS_AT_ONCE", 100)
+    monkeypatch.setattr("bertkit.text.training.vocabulary._CHARACTERS_AT_ONCE", 100)
     assert train_vocabulary(texts, 300) == expected
 
 
 def test_the_seed_of_hashes_does_not_matter() -> None:
     script = (
-        "from bertkit.text.training import train_vocabulary\n"
+        "from bertkit.text.training.vocabulary import train_vocabulary\n"
         "import random\n"
         "rng = random.Random(0)\n"
         "texts = [''.join(rng.choices('abcdef  ', k=50)) for _ in range(200)]\n"
@@ -155,7 +155,7 @@ def test_memory_is_bounded_and_what_is_frequent_stays() -> None:
 
 
 def test_the_rarest_are_dropped_at_the_same_place_however_texts_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertkit.text.training._CHARACTERS_AT_ONCE", 1000)
+    monkeypatch.setattr("bertkit.text.training.vocabulary._CHARACTERS_AT_ONCE", 1000)
     texts = generated(500)
     expected = count_words(texts, Rules(), most=50)
     assert count_words(iter(texts), Rules(), most=50) == expected
@@ -203,7 +203,7 @@ def test_what_was_decided_is_left_alone(rules: Rules) -> None:
 
 
 def test_no_text_is_lost_by_the_look_at_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertkit.text.training._SAMPLE", 10)
+    monkeypatch.setattr("bertkit.text.training.vocabulary._SAMPLE", 10)
     assert list(rules_for(iter(KOREAN), Rules())[1]) == KOREAN
 
 

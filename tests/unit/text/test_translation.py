@@ -6,8 +6,8 @@ import threading
 
 import nasty
 
-from bertkit.text import translation
-from bertkit.text.translation import Memo, Translation
+from bertkit.text.wordpiece import translation
+from bertkit.text.wordpiece.translation import Memo, Translation
 
 
 def make(code: int) -> str:

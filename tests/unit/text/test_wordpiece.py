@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tokenizers.models import WordPiece as Theirs
 
 from bertkit.errors import UsageError
-from bertkit.text import wordpiece
-from bertkit.text.wordpiece import WordPiece
+from bertkit.text.wordpiece import wordpiece
+from bertkit.text.wordpiece.wordpiece import WordPiece
 
 TOKENS = [
     "[UNK]",

@@ -121,6 +121,7 @@ class BertWithHead(BertPreTrainedModel):
         """Of each output and its labels the cross-entropy, mean over the labels that are not -100; the sum of these."""
         losses = []
         for logits, wanted in zip(outputs.values(), labels.values(), strict=True):
+            logits = logits.flatten(0, -2)
             try:
                 losses.append(F.cross_entropy(logits.float(), wanted.flatten(), ignore_index=IGNORED))
             except (AttributeError, IndexError, RuntimeError, ValueError) as error:
@@ -166,9 +167,10 @@ class BertWithHead(BertPreTrainedModel):
             versions = [(parameter, parameter._version) for parameter in head if not parameter.is_inference()]
             kind = x.device.type
             autocast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-            labelled = (labels["labels"] != IGNORED).nonzero()[:, 0]
-            labels = {**labels, "labels": labels["labels"][labelled]}
-        outputs = self._outputs(x[labelled] if later else x, pooled)
+            wanted = labels["labels"].flatten()
+            labelled = (wanted != IGNORED).nonzero()[:, 0]
+            labels = {**labels, "labels": wanted[labelled]}
+        outputs = self._outputs(x.flatten(0, -2)[labelled] if later else x, pooled)
         if inputs.choices is not None:
             outputs = {name: output.view(-1, inputs.choices) for name, output in outputs.items()}
         found: dict[str, Any] = states._asdict()

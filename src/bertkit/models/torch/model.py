@@ -1,7 +1,7 @@
 """BERT: embeddings, layers, pooler, and BertModel around them. Read from top to bottom, small parts to large.
 
-Modules are nested and called as the names of the parameters say (bert.encoder.layer.3.attention.self.query.weight). Tokens are
-packed inside: x is [T, H], whatever the batch looked like. See packing.py.
+Modules are nested and called as the names of the parameters say (bert.encoder.layer.3.attention.self.query.weight). Within the
+layers x is [T, H], packed, where the batch has padding, and [B, L, H] where it has none: see packing.py. Comments say [T, H].
 
     T tokens   H hidden   I intermediate   A heads   D width of a head   B batch   L length   S positions that are looked at
 """
@@ -80,7 +80,7 @@ class Run:
     head_mask: Tensor | None  # [layers, A]
     weights_of: Collection[int]  # the layers whose attention weights are wanted
     cache: Sequence[LayerCache] | None
-    encoder_states: Tensor | None  # [B * S, H]
+    encoder_states: Tensor | None  # [B, S, H]
     cross: Rectangle | None  # how tokens look at them
     keeps_cache: bool
     wanted: Tensor | None  # [K], the tokens whose last states are used; None: all
@@ -107,21 +107,30 @@ class BertEmbeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.absolute = config.position_embedding_type == "absolute"
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        """[T] ids -> [T, H]."""
-        x = inputs.inputs_embeds
-        if x is None:
-            assert inputs.input_ids is not None
-            x = self.word_embeddings(inputs.input_ids)
-        elif x.shape[-1] != self.token_type_embeddings.weight.shape[-1]:
-            width = self.token_type_embeddings.weight.shape[-1]
-            raise UsageError(
-                f"inputs_embeds are {x.shape[-1]} wide, and must be [batch, length, {width}], as hidden_size is."
-            )
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        past_key_values_length: int = 0,
+    ) -> Tensor:
+        """[B, L] ids, or [T] where they are packed, -> [B, L, H] or [T, H]."""
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self.word_embeddings(input_ids)
         types = self.token_type_embeddings
-        x = x + (types.weight[0] if inputs.token_type_ids is None else types(inputs.token_type_ids))
+        if inputs_embeds.shape[-1] != types.weight.shape[-1]:
+            raise UsageError(
+                f"inputs_embeds are {inputs_embeds.shape[-1]} wide, and must be [batch, length, {types.weight.shape[-1]}], as "
+                "hidden_size is."
+            )
+        x = inputs_embeds + (types.weight[0] if token_type_ids is None else types(token_type_ids))
         if self.absolute:
-            x = x + self.position_embeddings(inputs.position_ids)
+            if position_ids is None:
+                past, length = past_key_values_length, x.shape[-2]
+                position_ids = torch.arange(past, past + length, device=x.device)
+            x = x + self.position_embeddings(position_ids)
         return self.dropout(self.LayerNorm(x))
 
 
@@ -152,11 +161,12 @@ class BertSelfAttention(nn.Module):
         """[T, H] -> [T, A * D]."""
         layout = run.cross if self.cross else run.layout
         assert layout is not None
-        q = self.query(x).unflatten(1, (-1, self.head_size))
+        heads = (-1, self.head_size)
+        q = self.query(x).unflatten(-1, heads)
         if self.cross or run.cache is not None or run.keeps_cache:
             k, v = self.keys_and_values(x, run, layer)
         else:
-            k, v = self.key(x).unflatten(1, (-1, self.head_size)), self.value(x).unflatten(1, (-1, self.head_size))
+            k, v = self.key(x).unflatten(-1, heads), self.value(x).unflatten(-1, heads)
         bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k, layout)
         context = run.attend(q, k, v, layout, bias, self.attention_dropout if self.training else 0.0)
         of_heads = None if run.head_mask is None else run.head_mask[layer, self.heads][:, None]  # [A, 1]
@@ -166,10 +176,10 @@ class BertSelfAttention(nn.Module):
             weights = attention_weights(q, k, layout, bias)
             weights = weights if of_heads is None else weights * of_heads[..., None]
             (run.cross_weights if self.cross else run.weights)[layer] = layout.weights(weights)
-        return context.flatten(1)
+        return context.flatten(-2)
 
     def keys_and_values(self, x: Tensor, run: Run, layer: int) -> tuple[Tensor, Tensor]:
-        """[T, A, D] each: of the tokens, those in the cache before them, or of the encoder's states."""
+        """[B, S, A, D] each: of the tokens, with those in the cache before them, or of the encoder's states."""
         past = run.cache[layer][2 * self.cross :] if run.cache else ()
         if self.cross and past:  # the encoder's states stay the same from step to step
             k, v = past[0].transpose(1, 2), past[1].transpose(1, 2)
@@ -177,14 +187,11 @@ class BertSelfAttention(nn.Module):
             source = run.encoder_states if self.cross else x
             assert source is not None
             k, v = self.key(source), self.value(source)
-            k, v = k.unflatten(1, (-1, self.head_size)), v.unflatten(1, (-1, self.head_size))
-            if not run.keeps_cache and not past:
-                return k, v
-            k, v = run.layout.to_grid(k), run.layout.to_grid(v)
+            k, v = k.unflatten(-1, (-1, self.head_size)), v.unflatten(-1, (-1, self.head_size))
             k, v = joined(past[0] if past else None, k), joined(past[1] if past else None, v)
         if run.keeps_cache:
             run.new_cache[layer] += (k.transpose(1, 2), v.transpose(1, 2))
-        return k.flatten(0, 1), v.flatten(0, 1)
+        return k, v
 
     def distance_bias(self, q: Tensor, k: Tensor, layout: Layout) -> Tensor:
         """[B, A, L, S], what the distance of two tokens adds to their score."""
@@ -225,7 +232,7 @@ class BertAttention(nn.Module):
         """[T, H] -> [T, H], or [K, H] of the tokens that are wanted."""
         context = self.self(x, run, layer)
         if wanted is not None:
-            context, x = context[wanted], x[wanted]
+            context, x = context.flatten(0, -2)[wanted], x.flatten(0, -2)[wanted]
         return self.output(context, x)
 
 
@@ -252,12 +259,13 @@ class BertLayer(nn.Module):
         if run.cross is not None:
             x = self.crossattention(x, run, layer)
         followed = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
-        size = self.chunk
+        size, tokens = self.chunk, x.numel() // x.shape[-1]
         if not (size or followed) and x.device.type == "cpu":
-            size = math.ceil(len(x) / max(1, len(x) // CACHED))
-        if not 0 < size < len(x):
+            size = math.ceil(tokens / max(1, tokens // CACHED))
+        if not 0 < size < tokens:
             return self.output(self.intermediate(x), x)
-        return torch.cat([self.output(self.intermediate(part), part) for part in x.split(size)])
+        parts = x.flatten(0, -2).split(size)
+        return torch.cat([self.output(self.intermediate(part), part) for part in parts]).view(x.shape)
 
 
 class BertEncoder(nn.Module):
@@ -279,7 +287,7 @@ class BertEncoder(nn.Module):
             x = checkpoint(layer, x, run, i, wanted, use_reentrant=False) if again else layer(x, run, i, wanted)
         if run.states is not None:
             run.states.append(x)
-        return x if run.wanted is None or alone is not None else x[run.wanted]
+        return x if run.wanted is None or alone is not None else x.flatten(0, -2)[run.wanted]
 
 
 class BertPooler(nn.Module):
@@ -365,9 +373,10 @@ class BertModel(BertPreTrainedModel):
             )
         layout = inputs.layout
         try:
-            x = self.embeddings(inputs)
+            x = self.embeddings(inputs.input_ids, inputs.token_type_ids, inputs.position_ids, inputs.inputs_embeds)
         except IndexError as error:  # on a GPU it is a failed assertion of the device
             raise UsageError(self._beyond(inputs)) from error
+        x = layout.pack(x)
         run = self._run(
             inputs, x, head_mask, cache, keeps_cache, output_attentions, encoder_hidden_states, encoder_attention_mask
         )
@@ -376,7 +385,7 @@ class BertModel(BertPreTrainedModel):
         x, pooled = self.encoder(x, run), None
         if self.pooler is not None:
             kept = inputs.wanted
-            x, first = (x, x[layout.firsts]) if kept is None else (x[: len(kept)], x[len(kept) :])
+            x, first = (x, x.flatten(0, -2)[layout.firsts]) if kept is None else (x[: len(kept)], x[len(kept) :])
             pooled = self.pooler(first)
             pooled = layout.unpack_rows(pooled) if layout.hollow else pooled
         states = States(
@@ -478,7 +487,7 @@ class BertModel(BertPreTrainedModel):
             None if head_mask is None else head_mask.to(x.dtype).expand(layers, -1),
             weights_of,
             cache,
-            None if encoder_states is None else encoder_states.flatten(0, 1),
+            encoder_states,
             cross,
             keeps_cache,
             wanted,

@@ -1,9 +1,9 @@
 """How the tokens of a batch lie in memory, and how they attend to each other.
 
-Inside the model a batch is a row of tokens, [T, H]. A layout knows where the tokens come from:
+Inside the layers a batch is laid out in one of two ways:
 
-    Packed      the real tokens alone, one sequence after the other, the longest sequence first
-    Rectangle   every position, padding included: full batches, caches, and compilers, who want shapes that depend on no numbers
+    Packed      [T, H]      the real tokens alone, one sequence after the other, the longest sequence first
+    Rectangle   [B, L, H]   every position: full batches, caches, and compilers, which want shapes that depend on no numbers
 
     a b c .           a b c d e f g       (Packed: lengths 4 and 3; the second row comes first)
     d e f g    ->     d e f g a b c
@@ -45,7 +45,6 @@ class Packed:
     places: [T], where each token lies in the flat outer tensor; None: where it lies here.
     lengths: of the sequences that have tokens, the longest first.
     rows: [number of lengths], the row of the batch that each is.
-    columns: [T], the position of each token in its row.
     firsts: [number of lengths], where the first token of each lies here, in the order of the batch.
     hollow: whether some rows of the batch have no tokens.
     """
@@ -56,7 +55,6 @@ class Packed:
     places: Tensor | None
     lengths: list[int]
     rows: Tensor
-    columns: Tensor
     firsts: Tensor
     hollow: bool
     causal: bool = False
@@ -72,7 +70,7 @@ class Packed:
         shape = (mask.shape[0], mask.shape[1])
         rows, hollow = rows[: len(lengths)], len(lengths) < len(rows)
         firsts = (lengths.cumsum(0) - lengths)[rows.argsort()]
-        return Packed(shape, shape, cells, cells, lengths.tolist(), rows, column, firsts, hollow, causal)
+        return Packed(shape, shape, cells, cells, lengths.tolist(), rows, firsts, hollow, causal)
 
     @staticmethod
     def from_lengths(lengths: Sequence[int], device: torch.device, causal: bool = False) -> Packed:
@@ -90,7 +88,7 @@ class Packed:
         places = None if sorted_already else starts[rows].repeat_interleave(sizes) + column
         cells = rows.repeat_interleave(sizes) * grid[1] + column
         firsts, hollow = begins[rows.argsort()], len(there) < len(lengths)
-        return Packed((len(here),), grid, cells, places, there, rows, column, firsts, hollow, causal)
+        return Packed((len(here),), grid, cells, places, there, rows, firsts, hollow, causal)
 
     @cached_property
     def boundaries(self) -> Tensor:
@@ -113,7 +111,7 @@ class Packed:
     def pack(self, x: Tensor) -> Tensor:
         """[*outer, ...] -> [T, ...]."""
         flat = x.flatten(0, len(self.outer) - 1)
-        return flat if self.places is None else flat[self.places]
+        return flat if self.places is None else flat.index_select(0, self.places)
 
     def unpack(self, x: Tensor) -> Tensor:
         """[T, ...] -> [*outer, ...], zeros at padding."""
@@ -206,19 +204,16 @@ class Rectangle:
         return self.grid
 
     def pack(self, x: Tensor) -> Tensor:
-        """[B, L, ...] -> [T, ...]."""
-        return x.flatten(0, 1)
+        """The same: [B, L, ...]."""
+        return x
 
     def unpack(self, x: Tensor) -> Tensor:
-        """[T, ...] -> [B, L, ...], zeros at padding."""
-        whole = self.to_grid(x)
-        if self.real is None:
-            return whole
-        return whole.masked_fill(~self.real.view(*self.grid, *[1] * (whole.dim() - 2)), 0)
+        """[B, L, ...] -> [B, L, ...], zeros at padding."""
+        return x if self.real is None else x.masked_fill(~self.real.view(*self.grid, *[1] * (x.dim() - 2)), 0)
 
     @property
     def firsts(self) -> Tensor:
-        """[B], where the first real token of each row lies in [T]."""
+        """[B], where the first real token of each row lies in the flat grid."""
         starts = torch.arange(self.grid[0], device=self.device) * self.grid[1]
         return starts if self.real is None else starts + self.real.int().argmax(1)
 
@@ -231,11 +226,7 @@ class Rectangle:
         """[B, ...] -> [B, ...], zeros for a row without tokens."""
         return x if self.real is None else x.masked_fill(~self.real.any(1, keepdim=True), 0)
 
-    def to_grid(self, x: Tensor) -> Tensor:
-        """[B * L or B * S, ...] -> [B, L or S, ...]."""
-        return x.view(self.grid[0], -1, *x.shape[1:])
-
-    from_grid = pack
+    to_grid = from_grid = pack
 
     def weights(self, grid: Tensor) -> Tensor:
         """Attention weights [B, A, L, S] as the caller gets them, zeros at padding."""
@@ -254,8 +245,8 @@ def visible(real: Tensor, length: int) -> Tensor:
     return real[:, None, None] & before.tril(real.shape[1] - length)
 
 
-# How tokens attend. q, k, v: [T, A, D] of a layout, k and v [B * S, A, D] where more is looked at than is asked.
-# bias: [B, A, L, S] that is added to the scores. The result is [T, A, D].
+# How tokens attend. q, k, v: [T, A, D] or [B, L, A, D], as the layout says; k and v [B, S, A, D] where more is looked at than is
+# asked. bias: [B, A, L, S] that is added to the scores. The result is like q.
 
 Attend: TypeAlias = Callable[[Tensor, Tensor, Tensor, Layout, Tensor | None, float], Tensor]
 
@@ -352,7 +343,8 @@ def eager_by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tenso
         grid = (len(list(same)), length)
         part = slice(start, start := start + grid[0] * length)
         whole = Rectangle(grid, q.device, causal=layout.causal)
-        contexts.append(eager(q[part], k[part], v[part], whole, None, dropout))
+        rows = [x[part].unflatten(0, grid) for x in (q, k, v)]
+        contexts.append(eager(*rows, whole, None, dropout).flatten(0, 1))
     return torch.cat(contexts)
 
 
@@ -378,8 +370,9 @@ ATTENTION = ("sdpa", "eager", "flash_attention_2")
 
 @dataclass
 class Inputs:
-    """The tokens of a batch in their layout: [T] each, and [T, H] embeds.
+    """The tokens of a batch as the caller gave them, and how they lie within the layers.
 
+    labels: in their layout, [T] or [B, L].
     wanted: the tokens whose last states the head takes, [K]; None: all. The pooler takes `layout.firsts` in any case.
     choices: the sequences of each example of multiple choice, whose outputs become [examples, choices].
     """
@@ -463,19 +456,17 @@ def arrange(
         layout = Rectangle((sides[0], sides[1]), given.device, causal=causal)
     else:
         layout = Packed.from_mask(attention_mask != 0, causal)
-    if position_ids is not None:
-        positions = layout.pack(position_ids.expand(layout.outer))
-    elif isinstance(layout, Packed):
-        positions = layout.columns
-    else:
-        columns = torch.arange(layout.past, layout.past + layout.grid[1], device=given.device)
-        positions = columns.expand(layout.grid).flatten()
+    if position_ids is None:
+        position_ids = torch.arange(past or 0, (past or 0) + sides[-1], device=given.device)
+        if packed is not None:  # the place of each token in its sequence
+            sizes = torch.tensor(counted(lengths), device=given.device)  # type: ignore[arg-type]
+            position_ids = position_ids - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
     return Inputs(
         layout,
-        None if input_ids is None else layout.pack(input_ids),
-        None if token_type_ids is None else layout.pack(token_type_ids.expand(layout.outer)),
-        positions,
-        None if inputs_embeds is None else layout.pack(inputs_embeds),
+        input_ids,
+        token_type_ids,
+        position_ids,
+        inputs_embeds,
         None if labels is None else layout.pack(labels),
         layout.firsts[:0] if pooled_only else None,
     )

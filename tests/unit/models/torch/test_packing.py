@@ -390,5 +390,5 @@ def test_layouts_bring_tokens_there_and_back() -> None:
     assert torch.equal(layout.unpack(layout.pack(ids)), ids * mask)
     assert torch.equal(layout.from_grid(layout.to_grid(layout.pack(ids))), layout.pack(ids))
     packed = arrange(ids[mask.bool()], None, None, None, None, LENGTHS).layout
-    assert torch.equal(packed.columns, layout.columns)
+    assert torch.equal(packed.firsts, layout.firsts)
     assert torch.equal(packed.unpack(packed.pack(ids[mask.bool()])), ids[mask.bool()])

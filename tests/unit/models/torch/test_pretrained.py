@@ -477,7 +477,9 @@ def test_feed_forward_in_chunks_changes_nothing() -> None:
 def test_wide_states_of_large_batches_lie_in_the_cache() -> None:
     ids = torch.arange(5_000).remainder(40).view(200, 25)
     model, rows = ours("BertModel"), []
-    model.encoder.layer[0].intermediate.register_forward_hook(lambda _, __, wide: rows.append(len(wide)))
+    model.encoder.layer[0].intermediate.register_forward_hook(
+        lambda _, __, wide: rows.append(wide.numel() // wide.shape[-1])
+    )
     whole = model(ids).last_hidden_state
     with torch.no_grad():
         in_parts = model(ids).last_hidden_state

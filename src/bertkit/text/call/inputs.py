@@ -1,0 +1,177 @@
+"""What users pass as text, checked and brought into one form.
+
+    "a text"                                     one text
+    ["a text", "another"]                        a batch
+    [("a text", "its pair"), ...]                a batch of pairs
+    ["a", "text"]       is_split_into_words      one text
+    [["a", "text"], []] is_split_into_words      a batch
+
+and a second text of the same form beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from bertkit.errors import UsageError
+
+Words: TypeAlias = "list[str] | tuple[str, ...]"
+TextInput: TypeAlias = "str | Sequence[str] | Sequence[Sequence[str]] | Sequence[Sequence[Sequence[str]]]"
+Kind = Literal["texts", "words", "ids"]
+_TYPES = {list, tuple}
+
+
+class Given(NamedTuple):
+    """A batch of inputs in one form."""
+
+    first: Sequence[Any]  # [N]: of strings, of lists of words, or of lists of ids, as `kind` says
+    second: Sequence[Any] | None
+    kind: Kind
+    batched: bool  # False: the input was one text or pair, not a batch of one
+
+
+def read(text: Any, pair: Any, split: bool) -> Given:
+    """The inputs of a call: one or a batch of them, as their form says.
+
+    >>> read(["a text", "another"], None, False)
+    Given(first=['a text', 'another'], second=None, kind='texts', batched=True)
+    """
+    if pair is None and not split:
+        if type(text) is str:
+            return Given((text,), None, "texts", batched=False)
+        if type(text) is list and set(map(type, text)) == {str}:
+            return Given(text, None, "texts", batched=True)
+    text, pair = _listed(text), _listed(pair)
+    if not _is_batch(text, split):
+        return _text_only(read_one(text, pair, split))
+    if pair is not None and (not isinstance(pair, (list, tuple)) or len(pair) != len(text)):
+        received = f"{len(pair)} of them" if isinstance(pair, (list, tuple)) else _shown(pair)
+        raise UsageError(
+            f"A batch of {len(text)} texts needs {len(text)} second texts, and text_pair is {received}: type "
+            "tokenizer([text, ...], [second, ...])."
+        )
+    return _text_only(read_batch(text if pair is None else list(zip(text, pair, strict=True)), split))
+
+
+def read_one(text: object, pair: object, split: bool) -> Given:
+    """One input: a string, a list of words, a list of tokens or a list of ids, each with a second one or without."""
+    text, pair = _listed(text), _listed(pair)
+    second = None if pair is None else (pair,)
+    return _checked(Given((text,), second, _kind(text, split), batched=False))
+
+
+def read_batch(batch: object, split: bool) -> Given:
+    """A batch of inputs, or of pairs of them."""
+    batch = _listed(batch)
+    if not isinstance(batch, (list, tuple)):
+        raise UsageError(f"A batch is a list of texts, not {_shown(batch)}: type [text, ...].")
+    first: Sequence[Any] = batch
+    second: Sequence[Any] | None = None
+    if len(batch) and _is_pair(batch[0], split):
+        odd = next((item for item in batch if not (type(item) in _TYPES and len(item) == 2)), None)
+        if odd is not None:
+            raise UsageError(f"A batch of pairs has {_shown(odd)} where a pair is due: type [(text, second), ...].")
+        first, second = [item[0] for item in batch], [item[1] for item in batch]
+    kind: Kind = _kind(first[0], split) if len(first) else "words" if split else "texts"
+    return _checked(Given(first, second, kind, batched=True))
+
+
+def _text_only(given: Given) -> Given:
+    """Refuse lists of ids and of tokens, which encode_plus and batch_encode_plus take."""
+    if given.kind == "ids":
+        raise UsageError(_wrong_text(0, given.first[0], batched=True))
+    return given
+
+
+def _listed(value: Any) -> Any:
+    """Columns of tables and arrays of strings as lists; all else as it is."""
+    if value is None or isinstance(value, (str, list, tuple, bytes, bytearray, dict)):
+        return value
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return list(value) if isinstance(value, Sequence) else value
+
+
+def _is_batch(text: Any, split: bool) -> bool:
+    if not isinstance(text, (list, tuple)):
+        return False
+    return not split or (len(text) > 0 and isinstance(text[0], (list, tuple)))
+
+
+def _is_pair(item: Any, split: bool) -> bool:
+    """Whether the first item of a batch is a pair: of texts or of lists of ids; of lists where words are expected."""
+    if not isinstance(item, (list, tuple)) or len(item) != 2:
+        return False
+    lists = all(isinstance(side, (list, tuple)) for side in item)
+    return lists or (not split and all(isinstance(side, (str, list, tuple)) for side in item))
+
+
+def _kind(item: Any, split: bool) -> Kind:
+    if split:
+        return "words"
+    return "ids" if isinstance(item, (list, tuple)) else "texts"
+
+
+def _checked(given: Given) -> Given:
+    for side in (given.first,) if given.second is None else (given.first, given.second):
+        if given.kind == "texts":
+            _check_texts(side, given.batched)
+        elif given.kind == "words":
+            _check_words(side)
+        else:
+            _check_ids(side)
+    return given
+
+
+def _check_texts(texts: Sequence[Any], batched: bool) -> None:
+    if not set(map(type, texts)) <= {str}:
+        odd = next((item for item in enumerate(texts) if not isinstance(item[1], str)), None)
+        if odd is not None:
+            raise UsageError(_wrong_text(*odd, batched))
+
+
+def _wrong_text(index: int, item: object, batched: bool) -> str:
+    where = f"Number {index} of the batch" if batched else "The text"
+    right = 'tokenizer("a text") or tokenizer(["a text", "another"])'
+    if isinstance(item, (list, tuple)):
+        right = 'tokenizer([["a", "text"]], is_split_into_words=True), or tokenizer([("a text", "its pair")])'
+    if isinstance(item, (bytes, bytearray)):
+        right = "tokenizer(text.decode())"
+    if item is None:
+        right += ", and leave out what is None"
+    return f"{where} is {_shown(item)}, and a text is a string: type {right}."
+
+
+def _check_words(batch: Sequence[Any]) -> None:
+    for index, words in enumerate(batch):
+        if not isinstance(words, (list, tuple)):
+            raise UsageError(
+                f"Number {index} is {_shown(words)}, and with is_split_into_words=True a text is a list of words: type "
+                'tokenizer(["a", "text"], is_split_into_words=True), or leave is_split_into_words out.'
+            )
+        odd = [word for word in words if not isinstance(word, str)]
+        if odd:
+            raise UsageError(
+                f"Number {index} has {_shown(odd[0])} among its words, and a word is a string: type "
+                'tokenizer([["a", "text"], ["another"]], is_split_into_words=True).'
+            )
+
+
+def _check_ids(batch: Sequence[Any]) -> None:
+    for index, ids in enumerate(batch):
+        whole = isinstance(ids, (list, tuple)) and all(isinstance(item, (str, int)) for item in ids)
+        if not whole or len({isinstance(item, str) for item in ids}) > 1 or not all(map(_is_token, ids)):
+            raise UsageError(
+                f"Number {index} is {_shown(ids)}, which is no list of ids or of tokens: type a string, [101, 2023], or "
+                '["a", "text"] with is_split_into_words=True.'
+            )
+
+
+def _is_token(item: str | int) -> bool:
+    return isinstance(item, str) or 0 <= item < 2**31
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

@@ -1,0 +1,363 @@
+"""Inputs -> rows: the pieces of each text, and the place of every token in one flat buffer, for a whole batch at a time.
+
+Padding has its places too, so that each column (ids, types, masks) is written by a few assignments for all rows together,
+whether the result becomes a matrix or lists of different lengths. Shapes: N texts, R rows, T pieces, S places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.errors import UsageError
+from bertkit.text.call.cutting import Cut, Ints, Rows, Spans, cut_rows
+from bertkit.text.call.encoder import Encoder, Frame, HasEncoder
+from bertkit.text.call.encoding import Encoding, Offset
+from bertkit.text.call.inputs import Given
+from bertkit.text.call.options import Options, Shape, shape_of
+from bertkit.text.tokens import Tokens
+from bertkit.text.wordpiece.pieces import Details, Engine, Located, Pieces
+
+Item = TypeVar("Item")
+Index = Ints | slice
+
+_NO_FRAMES = {True: Frame(second_type=0), False: Frame()}  # by slow, whose types are 0 where no special tokens are
+
+
+class Call(NamedTuple):
+    """A call: its inputs as pieces, and what is asked for."""
+
+    encoder: Encoder
+    given: Given
+    options: Options
+    shape: Shape
+    frame: Frame
+    slow: bool  # what overflows is returned as the slow tokenizer returns it
+    windows: bool  # what overflows becomes further rows
+    first: Pieces
+    second: Pieces | None
+    locate: tuple[Callable[[], Located], ...]  # for each side
+
+
+def encodings(tokenizer: HasEncoder, given: Given, options: Options) -> Encodings:
+    """Inputs -> rows with all that is known of their tokens. What overflows becomes further rows, for either class."""
+    return arrange(prepare(tokenizer.encoder, given, options, slow=False))
+
+
+def prepare(encoder: Encoder, given: Given, options: Options, slow: bool) -> Call:
+    """The pieces of the inputs, and what the options ask for."""
+    files = encoder.files
+    shape = shape_for(encoder, options)
+    split = options.split_special_tokens
+    engine = encoder.plain_engine if (files.split_special_tokens if split is None else split) else encoder.engine
+    pair = given.second is not None
+    frame = encoder.frames[pair] if options.add_special_tokens else _NO_FRAMES[slow]
+    windows = options.return_overflowing_tokens and not slow
+    first, locate = _pieces(encoder, engine, given.first, given.kind, options.return_offsets_mapping)
+    if given.second is None:
+        return Call(encoder, given, options, shape, frame, slow, windows, first, None, (locate,))
+    second, also = _pieces(encoder, engine, given.second, given.kind, options.return_offsets_mapping)
+    return Call(encoder, given, options, shape, frame, slow, windows, first, second, (locate, also))
+
+
+def shape_for(encoder: Encoder, options: Options) -> Shape:
+    """What checked options ask of a tokenizer, with a warning where they are not clear."""
+    files = encoder.files
+    shape = shape_of(
+        options.padding,
+        options.truncation,
+        options.max_length,
+        options.pad_to_multiple_of,
+        options.padding_side or files.padding_side,
+        files.model_max_length,
+        "pad_token" in files.special,
+    )
+    if shape.warning is not None and options.verbose:
+        encoder.warn(*shape.warning)
+    return shape
+
+
+def arrange(call: Call) -> Encodings:
+    """The rows in their places."""
+    layout = _lay_out(_rows(call), call.frame, call.shape)
+    ids = layout.ids(call.first, call.second, call.encoder.pad_id if layout.padded else 0)
+    ends = (call.first.ends,) if call.second is None else (call.first.ends, call.second.ends)
+    return Encodings(layout, ids, call.encoder.tokens.names, call.locate, ends)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The place of every row in a flat buffer, and what each column holds there."""
+
+    rows: Rows
+    frame: Frame
+    starts: Ints  # [R], the place of the first token of a row
+    lengths: Ints  # [R], its tokens
+    widths: Ints  # [R], its places, padding included
+    size: int  # the number of places, S
+    padded: bool  # whether there is padding
+
+    @cached_property
+    def width(self) -> int | None:
+        """The width that all rows have; None where they differ."""
+        if len(self.widths) == 0:
+            return 0
+        widest = int(self.widths.max())
+        return widest if int(self.widths.min()) == widest else None
+
+    @cached_property
+    def first(self) -> Index:
+        """The places of the pieces of the first texts."""
+        return ranges(self.starts + len(self.frame.before), self.rows.first.lengths)
+
+    @cached_property
+    def _second_starts(self) -> Ints:
+        return self.starts + len(self.frame.before) + self.rows.first.lengths + len(self.frame.between)
+
+    @cached_property
+    def second(self) -> Index:
+        """The places of the pieces of the second texts."""
+        assert self.rows.second is not None
+        return ranges(self._second_starts, self.rows.second.lengths)
+
+    def ids(self, first: Pieces, second: Pieces | None, pad: int) -> Ints:
+        """The column `input_ids`, flat [S]."""
+        out = self.spread(first.ids, None if second is None else second.ids, pad)
+        frame, ends = self.frame, self.starts + self.lengths
+        runs = [(frame.before, self.starts), (frame.after, ends - len(frame.after))]
+        if self.rows.second is not None:
+            runs.append((frame.between, self._second_starts - len(frame.between)))
+        for tokens, at in runs:
+            for place, token in enumerate(tokens):
+                out[at + place] = token
+        return out
+
+    def spread(self, first: NDArray[np.int32], second: NDArray[np.int32] | None, fill: int = 0) -> Ints:
+        """A number of each piece at the place of the piece, and `fill` elsewhere, flat [S]."""
+        rows = self.rows
+        out = np.full(self.size, fill)
+        out[self.first] = first if rows.whole else first[ranges(*rows.first)]
+        if rows.second is not None and second is not None:
+            out[self.second] = second if rows.whole else second[ranges(*rows.second)]
+        return out
+
+    def types(self) -> Ints:
+        """The column `token_type_ids`, flat [S]."""
+        out = np.zeros(self.size, np.int64)
+        if self.rows.second is not None:
+            out[ranges(self._second_starts, self.rows.second.lengths + len(self.frame.after))] = self.frame.second_type
+        return out
+
+    def attention(self) -> Ints:
+        """The column `attention_mask`, flat [S]: 1 for a token, 0 for padding."""
+        if not self.padded:
+            return np.ones(self.size, np.int64)
+        out = np.zeros(self.size, np.int64)
+        out[ranges(self.starts, self.lengths)] = 1
+        return out
+
+    def special(self) -> Ints:
+        """The column `special_tokens_mask`, flat [S]: 0 for the tokens of texts, 1 for all else."""
+        out = np.ones(self.size, np.int64)
+        out[self.first] = 0
+        if self.rows.second is not None:
+            out[self.second] = 0
+        return out
+
+    def matrix(self, column: Ints) -> Ints:
+        """A flat column as [R, width]; an error where the rows differ in width."""
+        if self.width is None:
+            raise UsageError(
+                f"The rows have from {self.widths.min()} to {self.widths.max()} tokens, and a tensor needs rows of one "
+                'length: type padding=True for the longest of them, padding="max_length", and truncation=True to cut.'
+            )
+        return column.reshape(len(self.widths), self.width)
+
+    def lists(self, column: Ints) -> list[list[int]]:
+        """A flat column as a list for each row."""
+        if self.width is None:
+            return self.parts(column.tolist())
+        return column.reshape(len(self.widths), self.width).tolist()
+
+    def parts(self, flat: list[Item]) -> list[list[Item]]:
+        """A flat list as a list for each row."""
+        ends = np.cumsum(self.widths).tolist()
+        return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+@dataclass
+class Encodings(Sequence[Encoding]):
+    """The rows of a result, each made when it is asked for."""
+
+    layout: Layout
+    ids: Ints  # flat, as laid out
+    names: Callable[[list[int]], list[str]]
+    locate: tuple[Callable[[], Located], ...]  # for each side; it takes time, and is only called when somebody asks
+    ends: tuple[Ints, ...]  # for each side, where the pieces of each text end
+    _rows: dict[int, Encoding] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.layout.widths)
+
+    @overload
+    def __getitem__(self, item: int) -> Encoding: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[Encoding]: ...
+    def __getitem__(self, item: int | slice) -> Encoding | list[Encoding]:
+        if isinstance(item, slice):
+            return [self[row] for row in range(*item.indices(len(self)))]
+        row = range(len(self))[item]
+        if row not in self._rows:
+            self._rows[row] = self._made(row)
+        return self._rows[row]
+
+    def _made(self, row: int) -> Encoding:
+        end = int(self._ends[row])
+        start = end - int(self.layout.widths[row])
+        ids, types, attention, special = (column[start:end].tolist() for column in (self.ids, *self._columns))
+        text = int(self.layout.rows.texts[row])
+        spans = tuple((at[row], length[row], piece[row]) for at, length, piece in self._spans)
+        sources = tuple(partial(self._details, side, text) for side in range(len(self.locate)))
+        return Encoding(ids, types, attention, special, spans, self.names, sources)
+
+    def __iter__(self) -> Iterator[Encoding]:
+        return (self[row] for row in range(len(self)))
+
+    def _details(self, side: int, text: int) -> Details:
+        return self._located[side].details(text)
+
+    @cached_property
+    def _located(self) -> list[Located]:
+        return [locate() for locate in self.locate]
+
+    def places(self) -> tuple[Ints, Ints]:
+        """Where in its text each token begins and ends, flat; 0 for special tokens and padding."""
+        first, second = self._located[0], self._located[1] if len(self.locate) > 1 else None
+        starts = self.layout.spread(first.starts, None if second is None else second.starts)
+        return starts, self.layout.spread(first.ends, None if second is None else second.ends)
+
+    def offsets(self) -> list[list[Offset]]:
+        """The offsets of every row."""
+        starts, ends = self.places()
+        return self.layout.parts(list(zip(starts.tolist(), ends.tolist(), strict=True)))
+
+    @cached_property
+    def _columns(self) -> tuple[Ints, Ints, Ints]:
+        return self.layout.types(), self.layout.attention(), self.layout.special()
+
+    @cached_property
+    def _ends(self) -> Ints:
+        return np.cumsum(self.layout.widths)
+
+    @cached_property
+    def _spans(self) -> list[tuple[list[int], list[int], list[int]]]:
+        """For each side what `Encoding.spans` says of every row."""
+        layout = self.layout
+        at = layout.starts - (self._ends - layout.widths) + len(layout.frame.before)
+        table = []
+        for side, ends in zip((layout.rows.first, layout.rows.second), self.ends, strict=False):
+            assert side is not None
+            starts = np.concatenate([[0], ends[:-1]])[layout.rows.texts] if len(ends) else ends
+            table.append((at.tolist(), side.lengths.tolist(), (side.starts - starts).tolist()))
+            at = at + side.lengths + len(layout.frame.between)
+        return table
+
+    def __reduce__(self) -> tuple[type[list[Encoding]], tuple[list[Encoding]]]:
+        """A list of rows, which needs no tokenizer where it is read back."""
+        return list, ([self[row] for row in range(len(self))],)
+
+
+def ranges(starts: Ints, lengths: Ints) -> Index:
+    """The numbers of `[start, start + length)` for every row, one range after the other.
+
+    >>> ranges(np.array([0, 10]), np.array([3, 2]))
+    array([ 0,  1,  2, 10, 11])
+    """
+    if len(starts) == 1:
+        return slice(int(starts[0]), int(starts[0] + lengths[0]))
+    ends = np.cumsum(lengths)
+    index = np.repeat(starts - ends + lengths, lengths)
+    index += np.arange(len(index))
+    return index
+
+
+def _pieces(
+    encoder: Encoder, engine: Engine, batch: Sequence[Any], kind: str, located: bool
+) -> tuple[Pieces, Callable[[], Located]]:
+    """The pieces of the first or the second texts, and what tells where they come from."""
+    if kind == "ids":
+        return _pieces_of_ids(encoder.tokens, batch), _nowhere
+    texts = list(batch)  # the caller's list may change before the second look
+    locate = partial(engine.locate if kind == "texts" else engine.locate_words, texts)
+    if located:
+        known = locate()
+        return known.pieces, lambda: known
+    return (engine.encode(texts) if kind == "texts" else engine.encode_words(texts)), locate
+
+
+def _pieces_of_ids(tokens: Tokens, batch: Sequence[Any]) -> Pieces:
+    ids = [tokens.ids_of(row) if len(row) and isinstance(row[0], str) else row for row in batch]
+    ends = np.cumsum([len(row) for row in ids], dtype=np.int64)
+    return Pieces(np.array([item for row in ids for item in row], np.int32), ends)
+
+
+def _nowhere() -> Located:
+    raise UsageError("The input is ids, which have no characters: leave return_offsets_mapping out, or pass text.")
+
+
+def _rows(call: Call) -> Rows:
+    """The pieces of each row: those of a text, or of a pair, unless they are too many."""
+    first = whole_texts(call.first)
+    second = None if call.second is None else whole_texts(call.second)
+    cut = _cut(call)
+    if cut is not None:
+        total = first.lengths if second is None else first.lengths + second.lengths
+        if len(total) and int(total.max()) > cut.room:
+            return cut_rows(first, second, cut)
+    return Rows(np.arange(len(first.lengths)), first, second, whole=True)
+
+
+def whole_texts(pieces: Pieces) -> Spans:
+    """All pieces of each text."""
+    starts = np.zeros_like(pieces.ends)
+    starts[1:] = pieces.ends[:-1]
+    return Spans(starts, pieces.ends - starts)
+
+
+def _cut(call: Call) -> Cut | None:
+    shape, size = call.shape, call.frame.size
+    if shape.truncation is None or shape.max_length is None:
+        return None
+    room = shape.max_length - size
+    if room < 0:
+        raise UsageError(
+            f"max_length={shape.max_length} has no place for the {size} special tokens: type a larger one, or "
+            "add_special_tokens=False."
+        )
+    stride = call.options.stride
+    if call.windows and stride >= room > 0:
+        raise UsageError(
+            f"stride={stride} is how many tokens neighbouring windows share, and a window has {room} of the text: type "
+            f"stride={room // 2}, or a larger max_length."
+        )
+    side = call.encoder.files.truncation_side
+    return Cut(shape.truncation, room, side, call.windows, stride, odd_to_first=call.slow)
+
+
+def _lay_out(rows: Rows, frame: Frame, shape: Shape) -> Layout:
+    """Give every row its place."""
+    lengths = rows.first.lengths + frame.size
+    if rows.second is not None:
+        lengths = lengths + rows.second.lengths
+    widths = lengths
+    if shape.padding is not None and len(lengths):
+        widths = np.maximum(lengths, shape.width(int(lengths.max())))  # a row that is longer keeps its length
+    ends = np.cumsum(widths)
+    starts = ends - (widths if shape.side == "right" else lengths)
+    size = int(ends[-1]) if len(ends) else 0
+    return Layout(rows, frame, starts, lengths, widths, size, padded=size > int(lengths.sum()))

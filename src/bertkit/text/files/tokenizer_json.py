@@ -1,0 +1,135 @@
+"""Any `tokenizer.json`, the file of the `tokenizers` library, -> a tokenizer's description.
+
+A plain BERT file is understood here. In any other one only the special tokens around a text are, and the rest is left to
+the library: its text goes into `TokenizerFiles.foreign`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bertkit.errors import TokenizerError
+from bertkit.text.files.description import TokenizerFiles
+from bertkit.text.files.sections import read_section
+from bertkit.text.files.template import read_template, steps_of
+from bertkit.text.vocabulary import AddedToken, Vocabulary, check_id, missing_unk, read_token
+from bertkit.text.wordpiece.characters import Rules
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_AS_IT_IS = Rules(lowercase=False, strip_accents=False, chinese=False, clean=False)
+
+
+def parse(whole: Mapping[str, Any], text: str, where: str) -> TokenizerFiles:
+    """The description in a `tokenizer.json`, of which `whole` is the object and `text` the text.
+
+    `template` is None where the file's is not understood. The special tokens and other fields are in other files. `where`
+    names the file in the errors.
+    """
+    rules, decoder = _rules(whole.get("normalizer")), _decoder(whole.get("decoder"))
+    model = _word_piece(whole.get("model"), where)
+    plain = model and rules and decoder and decoder.prefix == model.prefix and _splits_as_bert(whole)
+    if model and rules and decoder and plain:
+        files = TokenizerFiles(
+            Vocabulary.from_ids(model.vocabulary, where),
+            rules,
+            prefix=model.prefix,
+            max_chars=model.max_chars,
+            unk=model.unk,
+            decoder_clean_up=decoder.clean_up,
+        )
+    else:
+        files = TokenizerFiles(_foreign_vocabulary(text, where), rules or Rules(), foreign=text)
+    files.added = _added_tokens(whole.get("added_tokens"), where)
+    files.truncation, files.padding = (read_section(whole, name, where) for name in ("truncation", "padding"))
+    files.template = read_template(whole.get("post_processor"))
+    return files
+
+
+# The parts of a plain BERT file. Each is None where the file has something else.
+
+
+class _Model(NamedTuple):
+    vocabulary: dict[str, int]
+    unk: str
+    prefix: str
+    max_chars: int
+
+
+class _Decoder(NamedTuple):
+    prefix: str
+    clean_up: bool
+
+
+def _word_piece(model: object, where: str) -> _Model | None:
+    if not isinstance(model, dict) or model.get("type", "WordPiece") != "WordPiece":
+        return None
+    found = _Model(
+        model.get("vocab"),  # type: ignore[arg-type]
+        model.get("unk_token", "[UNK]"),
+        model.get("continuing_subword_prefix", "##"),
+        model.get("max_input_chars_per_word", 100),
+    )
+    if "type" not in model and "max_input_chars_per_word" not in model:
+        return None  # a file of the first versions, where a model has no type but its keys
+    if not isinstance(found.vocabulary, dict) or not isinstance(found.unk, str) or not isinstance(found.prefix, str):
+        raise TokenizerError(f"{where} has a WordPiece model whose vocab, unk_token or prefix is of a wrong type.")
+    if found.unk not in found.vocabulary:
+        raise missing_unk(found.unk, where)
+    if type(found.max_chars) is not int or not 0 < found.max_chars < 2**31:
+        raise TokenizerError(f"{where} has max_input_chars_per_word {found.max_chars!r:.80}, a whole number above 0.")
+    return found
+
+
+def _rules(normalizer: object) -> Rules | None:
+    steps = steps_of(normalizer, "normalizers")
+    if not steps:
+        return _AS_IT_IS if steps == [] else None
+    flags = [steps[0].get(name, True) for name in ("lowercase", "handle_chinese_chars", "clean_text")]
+    accents = steps[0].get("strip_accents")
+    if len(steps) > 1 or steps[0].get("type") != "BertNormalizer" or not _are_bools(*flags, accents is True):
+        return None
+    if accents is not None and not isinstance(accents, bool):
+        return None
+    return Rules(lowercase=flags[0], strip_accents=accents, chinese=flags[1], clean=flags[2])
+
+
+def _splits_as_bert(whole: Mapping[str, Any]) -> bool:
+    steps = steps_of(whole.get("pre_tokenizer"), "pretokenizers")
+    return steps is not None and [step.get("type") for step in steps] == ["BertPreTokenizer"]
+
+
+def _decoder(decoder: object) -> _Decoder | None:
+    steps = steps_of(decoder, "decoders")
+    if steps is None or [step.get("type") for step in steps] != ["WordPiece"]:
+        return None
+    found = _Decoder(steps[0].get("prefix", "##"), steps[0].get("cleanup", True))
+    return found if isinstance(found.prefix, str) and _are_bools(found.clean_up) else None
+
+
+def _are_bools(*values: object) -> bool:
+    return all(isinstance(value, bool) for value in values)
+
+
+def _added_tokens(values: object, where: str) -> dict[int, AddedToken]:
+    values = [] if values is None else values
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise TokenizerError(f'{where} has "added_tokens" that are not a list of objects.')
+    what = f"{where}: an added token"
+    return {check_id(value.get("id"), what): read_token(value, what) for value in values}
+
+
+def _foreign_vocabulary(text: str, where: str) -> Vocabulary:
+    return Vocabulary.from_ids(backend_from(text, where).get_vocab(with_added_tokens=False), where)
+
+
+def backend_from(text: str, where: str) -> Tokenizer:
+    """The tokenizer in the text of a `tokenizer.json`, as the library reads it."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing more special
+        raise TokenizerError(f"{where} is not understood by the tokenizers library: {error}.") from error

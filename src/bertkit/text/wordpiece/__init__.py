@@ -1,0 +1,1 @@
+"""The engine: texts to pieces of words."""
