@@ -141,7 +141,7 @@ class _Job:
         for chunk, answers in self.run.chunks(examples, first, most, done, bar):
             number = self.run.report.examples - len(chunk)
             values = [self._value(row, one) for row, one in enumerate(answers, start=number + 1)]
-            if self.origin == "given" and self.failed.count == len(answers):
+            if self.origin == "given" and self.failed.count == self.run.report.examples:
                 raise answers[0].value
             if self.people:
                 self._show(chunk, answers)
