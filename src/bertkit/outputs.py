@@ -105,6 +105,16 @@ class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
     cross_attentions: Any  # of each layer: [B, A, L, length of the encoder]
 
 
+class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
+    """Of the encoder of BertModel, where it is called by itself."""
+
+    last_hidden_state: Any  # [B, L, H]
+    past_key_values: Any  # Cache
+    hidden_states: Any
+    attentions: Any
+    cross_attentions: Any
+
+
 class BertForPreTrainingOutput(ModelOutput):
     """Of BertForPreTraining."""
 
@@ -183,6 +193,7 @@ class QuestionAnsweringModelOutput(ModelOutput):
 
 OUTPUTS: tuple[type[ModelOutput], ...] = (
     BaseModelOutputWithPoolingAndCrossAttentions,
+    BaseModelOutputWithPastAndCrossAttentions,
     BertForPreTrainingOutput,
     MaskedLMOutput,
     CausalLMOutputWithCrossAttentions,

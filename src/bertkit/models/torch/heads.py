@@ -42,34 +42,31 @@ Lengths: TypeAlias = Sequence[int] | Tensor | None
 # --------------------------------------------------------------------------------------------------------- parts of the heads
 
 
-class BertPredictions(nn.Module):
+class BertPredictions(nn.Sequential):
     """Scores of every word of the vocabulary. The projection is the word embedding, unless the configuration unties them."""
 
     def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.transform = nn.Sequential(
-            OrderedDict(
-                dense=linear(config.hidden_size, config.hidden_size),
-                activation=ACTIVATION[config.hidden_act](),
-                LayerNorm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, device="meta"),
-            )
+        transform = OrderedDict(
+            dense=linear(config.hidden_size, config.hidden_size),
+            transform_act_fn=ACTIVATION[config.hidden_act](),
+            LayerNorm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, device="meta"),
         )
-        self.decoder = linear(config.hidden_size, config.vocab_size)
+        decoder = linear(config.hidden_size, config.vocab_size)
+        super().__init__(OrderedDict(transform=nn.Sequential(transform), decoder=decoder))  # [T, H] -> [T, V]
         self.bias = nn.Parameter(torch.empty(config.vocab_size, device="meta"))  # and decoder.bias, by tie_weights
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[T, H] -> [T, V]."""
-        return self.decoder(self.transform(x))
 
+class BertWordsHead(nn.Module):
+    """The head of masked words."""
 
-class BertLanguageHeads(nn.Module):
-    """The head of masked words, and where it is wanted that of the next sentence."""
-
-    def __init__(self, config: BertConfig, next_sentence: bool = False) -> None:
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.predictions = BertPredictions(config)
-        if next_sentence:
-            self.seq_relationship = linear(config.hidden_size, 2)
+
+    def forward(self, sequence_output: Tensor) -> Tensor:
+        """[T, H] -> [T, V]."""
+        scores: Tensor = self.predictions(sequence_output)
+        return scores
 
 
 class BertNextSentenceHead(nn.Module):
@@ -78,6 +75,24 @@ class BertNextSentenceHead(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.seq_relationship = linear(config.hidden_size, 2)
+
+    def forward(self, pooled_output: Tensor) -> Tensor:
+        """[N, H] -> [N, 2]."""
+        scores: Tensor = self.seq_relationship(pooled_output)
+        return scores
+
+
+class BertPreTrainingHeads(nn.Module):
+    """Both heads."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.predictions = BertPredictions(config)
+        self.seq_relationship = linear(config.hidden_size, 2)
+
+    def forward(self, sequence_output: Tensor, pooled_output: Tensor) -> tuple[Tensor, Tensor]:
+        """[T, H] and [N, H] -> [T, V] and [N, 2]."""
+        return self.predictions(sequence_output), self.seq_relationship(pooled_output)
 
 
 # ------------------------------------------------------------------------------------------------------- what the classes share
@@ -215,12 +230,12 @@ class BertForPreTraining(BertWithHead):
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.bert = BertModel(config)
-        self.cls = BertLanguageHeads(config, next_sentence=True)
+        self.cls = BertPreTrainingHeads(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        related = self.cls.seq_relationship(pooled)  # [N, 2]
-        return {"prediction_logits": self.cls.predictions(x), "seq_relationship_logits": related}
+        words, related = self.cls(x, pooled)
+        return {"prediction_logits": words, "seq_relationship_logits": related}
 
     def forward(
         self,
@@ -269,11 +284,11 @@ class BertForMaskedLM(BertWithHead):
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.bert = BertModel(config, add_pooling_layer=False)
-        self.cls = BertLanguageHeads(config)
+        self.cls = BertWordsHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        return {"logits": self.cls.predictions(x)}
+        return {"logits": self.cls(x)}
 
     def forward(
         self,
@@ -320,11 +335,11 @@ class BertLMHeadModel(BertWithHead):
                 "BertLMHeadModel of a configuration without is_decoder=True: every token sees those after it."
             )
         self.bert = BertModel(config, add_pooling_layer=False)
-        self.cls = BertLanguageHeads(config)
+        self.cls = BertWordsHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        return {"logits": self.cls.predictions(x)}
+        return {"logits": self.cls(x)}
 
     def forward(
         self,
@@ -400,7 +415,7 @@ class BertForNextSentencePrediction(BertWithHead):
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        return {"logits": self.cls.seq_relationship(pooled)}
+        return {"logits": self.cls(pooled)}
 
     def forward(
         self,

@@ -90,6 +90,11 @@ class Packed:
         firsts, hollow = begins[rows.argsort()], len(there) < len(lengths)
         return Packed((len(here),), grid, cells, places, there, rows, firsts, hollow, causal)
 
+    @property
+    def begins(self) -> Tensor:
+        """[number of lengths], where the first token of each lies in the flat outer tensor, in the order of the batch."""
+        return self.firsts if self.places is None else self.places[self.firsts]
+
     @cached_property
     def boundaries(self) -> Tensor:
         """[sequences + 1], where each sequence begins and the last one ends."""
@@ -234,6 +239,8 @@ class Rectangle:
         """[B], where the first real token of each row lies in the flat grid."""
         starts = torch.arange(self.grid[0], device=self.device) * self.grid[1]
         return starts if self.real is None else starts + self.real.int().argmax(1)
+
+    begins = firsts
 
     @property
     def hollow(self) -> bool:
