@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
-from bertkit.models.torch.cache import Cache, LayerCache, joined
+from bertkit.models.torch.cache import Cache, LayerCache, cache_of, joined
 from bertkit.models.torch.packing import (
     ALONE,
     Attend,
@@ -68,7 +68,7 @@ class States(NamedTuple):
 
     last_hidden_state: Tensor
     pooler_output: Tensor | None
-    past_key_values: Cache | None
+    past_key_values: Sequence[LayerCache] | None
     hidden_states: tuple[Tensor, ...] | None
     attentions: tuple[Weights | None, ...] | None
     cross_attentions: tuple[Weights | None, ...] | None
@@ -431,7 +431,7 @@ class BertEncoder(nn.Module):
         every = States(
             x,
             None,
-            None if run.looks[0].kept is None else Cache([tuple(look.kept or ()) for look in run.looks]),
+            None if run.looks[0].kept is None else cache_of([tuple(look.kept or ()) for look in run.looks]),
             tuple(states) if run.keeps_states else None,
             tuple(weights) if weighs else None,
             tuple(of_encoder) if weighs and of_encoder else None,
@@ -519,7 +519,6 @@ class BertModel(BertPreTrainedModel):
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Sequence[int] | Tensor | None = None,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions | States | tuple[object, ...]:
         """The states of the tokens. Those of padding are zero.
@@ -528,9 +527,10 @@ class BertModel(BertPreTrainedModel):
         attention_mask: [B, L], 1 at real tokens and 0 at padding, wherever that is; or [B, L, L] or [B, 1, L, L], for each
         position where it may look; or either as it is added to scores, 0 and torch.finfo(dtype).min.
         head_mask: [A] or [layers, A], a factor for the result of each head.
-        encoder_hidden_states [B, S, H], encoder_attention_mask [B, S]: for a decoder with cross-attention.
+        encoder_hidden_states [B, S, H], encoder_attention_mask [B, S], or [B, L, S] for each position: for a decoder with
+        cross-attention.
         past_key_values, use_cache: what a decoder computed before, and whether it returns it.
-        output_attentions: True, or the numbers of the layers whose attention weights are wanted.
+        output_attentions: True, or the numbers of the layers whose attention weights are wanted, -1 the last.
         lengths: of the sequences, where the tokens are packed: input_ids [T] then, and states come back as [T, H].
 
         Heads give Inputs, which are arranged already, as input_ids, and take States.
@@ -744,6 +744,6 @@ class BertModel(BertPreTrainedModel):
         real = layout.real
         if real is None:
             real = torch.ones(layout.grid, dtype=torch.bool, device=layout.device)
-        seen = plain_mask(mask) != 0
+        seen = plain_mask(mask, name="encoder_attention_mask") != 0
         seen = seen[:, None, None] if seen.dim() == 2 else seen[:, None] if seen.dim() == 3 else seen
         return Rectangle.masked(layout.grid, seen, real)
