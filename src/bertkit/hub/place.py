@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,12 @@ ASSETS = Path(__file__).parents[1] / "assets"
 _PLAIN = r"(?!\.\.?(?:/|$))[^/\\:\x00-\x1f\x7f]+"
 RELATIVE = re.compile(rf"{_PLAIN}(?:/{_PLAIN})*")
 """A path that stays below where it starts, on any system."""
+
+MOST_VALUES = 2_500_000
+"""Of a text of JSON. A million labels, each in id2label and in label2id, are half of that."""
+
+MOST_DEPTH = 100
+"""Of arrays and objects within each other, in a text of JSON."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -104,6 +110,17 @@ def built_in_models() -> list[str]:
     return sorted(path.name for path in ASSETS.glob("*") if path.is_dir())
 
 
+def shown(text: object, most: int = 200) -> str:
+    """What a message shows of a text from elsewhere: one line of bounded length, without sequences for the terminal.
+
+    >>> shown("red: \\x1b[31m\\n", 12)
+    'red: \\\\x1b[31m...'
+    """
+    text = str(text)
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
+    return f"{line}..." if len(text) > most else line
+
+
 def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
     """What a name stands for that is no path as it is: a home folder, a TensorFlow checkpoint or a built-in model."""
     try:
@@ -127,12 +144,7 @@ def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
 def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -> str:
     """The text of a UTF-8 file of a bounded size, without its byte-order mark. `refusal` is what a sentence is raised as."""
     try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise refusal(f"{path} is not a file.")
-        if status.st_size > most_bytes:
-            raise refusal(f"{path} has {status.st_size} bytes, and bertkit reads up to {most_bytes} of such a file.")
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        text = _read(path, most_bytes, refusal).decode("utf-8-sig")
     except OSError as error:
         raise refusal(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -148,19 +160,59 @@ def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -
     return text
 
 
+def _read(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -> bytes:
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise refusal(f"{path} is not a file.")
+    with open(path, "rb") as file:
+        data = file.read(most_bytes + 1) if status.st_size <= most_bytes else b""
+    size = max(status.st_size, len(data))  # a file may grow while it is read
+    if size > most_bytes:
+        raise refusal(f"{path} has {size} bytes or more, and bertkit reads up to {most_bytes} of such a file.")
+    return data
+
+
 def parse_object(text: str, where: str, refusal: Refusal) -> dict[str, Any]:
     """The object that is written as JSON. `where` names the file in the errors, which are raised as `refusal`."""
     try:
-        value = json.loads(text, object_pairs_hook=_without_repetition)
+        value = bounded_json(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise refusal(f"{where} has half of a character in it (a lone surrogate, \\ud800 to \\udfff).") from error
     except (ValueError, RecursionError) as error:
-        raise refusal(f"{where} is not JSON ({error}): download or write it again.") from error
+        raise refusal(f"{where} is not JSON that bertkit reads ({error}): download or write it again.") from error
     if not isinstance(value, dict):
         raise refusal(f"{where} holds a {type(value).__name__}, where an object {{...}} is expected.")
     return value
+
+
+def bounded_json(text: str) -> Any:
+    """The value that is written as JSON, or a ValueError. A short text cannot become a large or a deep value.
+
+    >>> bounded_json("[" * 200 + "]" * 200)
+    Traceback (most recent call last):
+    ...
+    ValueError: it is nested more than 100 deep
+    """
+    if sum(map(text.count, ",[{")) > MOST_VALUES:  # there are no more values than that; strings may have some of these
+        raise ValueError(f"it has more than {MOST_VALUES:,} commas and brackets")
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repetition)
+    except RecursionError as error:
+        raise ValueError(f"it is nested more than {MOST_DEPTH} deep") from error
+    level = [value]
+    for _ in range(MOST_DEPTH + 1):
+        level = [child for outer in level for child in _children(outer) if isinstance(child, (dict, list))]
+    if level:
+        raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
+    return value
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -168,5 +220,5 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {twice!r} stands there twice")
+        raise ValueError(f"the key {twice!r:.80} stands there twice")
     return value
