@@ -55,9 +55,9 @@ class Place:
         for name in names:
             if name in self.files:
                 return self.get(name)
-        shown = ", ".join(self.files[:10]) or "no files"
+        first = ", ".join(shown(file, 80) for file in self.files[:10]) or "no files"
         more = f" and {len(self.files) - 10} more" if len(self.files) > 10 else ""
-        raise HubError(f"There is no {' or '.join(names)} in {self.where}, which has {shown}{more}.{self.advice}")
+        raise HubError(f"There is no {' or '.join(names)} in {self.where}, which has {first}{more}.{self.advice}")
 
 
 def locate(
@@ -81,11 +81,11 @@ def locate(
     'config.py'
     """
     if not isinstance(name, (str, os.PathLike)):
-        raise UsageError(f"A model is named by a string or a path, not by {name!r}.")
+        raise UsageError(f"A model is named by a string or a path, not by {name!r:.80}.")
     for what, text in (("subfolder", subfolder), ("revision", revision)):
         if text and not RELATIVE.fullmatch(text):
             raise HubError(
-                f"{what}={text!r} may lead elsewhere: it takes plain names joined by '/', no '..', ':' or '\\'."
+                f"{what}={text!r:.80} may lead elsewhere: it takes plain names joined by '/', no '..', ':' or '\\'."
             )
     path = Path(name) if os.path.exists(name) else _abbreviated(name)  # noqa: PTH110 - which no name upsets
     if path is not None:
@@ -111,10 +111,10 @@ def built_in_models() -> list[str]:
 
 
 def shown(text: object, most: int = 200) -> str:
-    """What a message shows of a text from elsewhere: one line of bounded length, without sequences for the terminal.
+    r"""What a message shows of a text from elsewhere: one line of bounded length, without sequences for the terminal.
 
-    >>> shown("red: \\x1b[31m\\n", 12)
-    'red: \\\\x1b[31m...'
+    >>> print(shown("red: \x1b[31m", 9))
+    red: \x1b[31...
     """
     text = str(text)
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
@@ -137,7 +137,7 @@ def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
     except ValueError:  # a NUL byte or a lone surrogate
         pass
     except OSError as error:
-        raise HubError(f"{os.fspath(name)!r} cannot be opened: {error.strerror}.") from error
+        raise HubError(f"{os.fspath(name)!r:.80} cannot be opened: {error.strerror}.") from error
     return ASSETS / name if name in built_in_models() else None
 
 

@@ -1,0 +1,215 @@
+"""One file of a commit: from the Hub into the cache, in the layout that huggingface_hub has there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from urllib.parse import quote
+
+from huggingface_hub import constants, errors
+from huggingface_hub.utils import WeakFileLock, tqdm  # type: ignore[attr-defined]  # they are documented
+
+from bertkit.hub.cache import Repository
+from bertkit.hub.place import shown
+from bertkit.hub.transfer import NETWORK_ERROR, Answer, AnswerError, Progress, Server, opened, watched
+
+PAUSE = 1.0  # seconds before the second request, doubled for each further one that brings nothing
+_REQUESTS, _LONGEST_PAUSE = 20, 30  # of a file; seconds in all
+_LEAST = 2**18  # bytes that arrive within a minute: 4 KB a second
+_MOST, _MOST_UNANNOUNCED = 50 * 2**30, 2 * 2**30
+_TRY_AGAIN = {408, 429, 500, 502, 503, 504}
+_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Backups leave this folder out: https://bford.info/cachedir/\n"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the Hub says of a file before its contents: a name for them, and their number of bytes."""
+
+    etag: str
+    size: int | None
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file of a commit, and where it is asked for."""
+
+    server: Server
+    repository: Repository
+    commit: str
+    file: str
+    force: bool
+
+    def run(self) -> Path:
+        """The file in the cache. It is asked for where the cache has none, or where `force` is set."""
+        pointer = self.repository.path("snapshots", self.commit, *self._name.parts)
+        if pointer.exists() and not self.force:
+            return pointer
+        with self._lock():
+            if self.force or not pointer.exists():  # another process may have been faster
+                self._fetch(pointer)
+        return pointer
+
+    @property
+    def _name(self) -> PurePosixPath:
+        return PurePosixPath(self.repository.subfolder, self.file)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Of several processes that want the file, one downloads it."""
+        name = hashlib.sha1(f"{self.commit}/{self._name}".encode()).hexdigest()
+        path = self.repository.cache / ".locks" / self.repository.path().name / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError), open(self.repository.cache / "CACHEDIR.TAG", "x") as tag:
+            tag.write(_TAG)
+        with WeakFileLock(path):
+            yield
+
+    def _fetch(self, pointer: Path) -> None:
+        blobs = self.repository.path("blobs")
+        blobs.mkdir(parents=True, exist_ok=True)
+        partly = blobs / f"{uuid.uuid4().hex}.incomplete"
+        try:
+            etag = watched(partial(self._receive, partly), _LEAST)
+            new = partly.exists()
+            if new:
+                os.replace(partly, blobs / etag)
+        finally:
+            with contextlib.suppress(OSError):
+                partly.unlink(missing_ok=True)
+        _point(pointer, blobs / etag, new)
+
+    def _receive(self, path: Path, progress: Progress) -> str:
+        """Write the file to `path`, unless the cache has its contents. Returns their name."""
+        described, paused = None, 0.0
+        with open(path, "xb") as file:
+            for request in range(1, _REQUESTS + 1):
+                start = file.tell()
+                try:
+                    described, whole = self._ask(file, described, progress)
+                    break
+                except NETWORK_ERROR as error:
+                    paused = 0.0 if file.tell() > start else paused
+                    pause = _pause(error, paused)
+                    if pause is None or request == _REQUESTS or progress.abandoned.wait(pause):
+                        raise
+                    paused += pause
+        assert described is not None
+        if whole:
+            _verify(path, described, self.file)
+        else:
+            path.unlink()
+        return described.etag
+
+    def _ask(self, file: BinaryIO, before: Description | None, progress: Progress) -> tuple[Description, bool]:
+        """One request for what `file` does not have yet. False where the cache has the contents."""
+        path = f"/{self.repository.id}/resolve/{self.commit}/{quote(str(self._name))}"
+        start = file.tell()
+        with opened(self.server, path, constants.HF_HUB_DOWNLOAD_TIMEOUT, start) as answer:
+            described = _described(answer, self.commit, self.file)
+            if before not in (None, described):
+                raise AnswerError(f"{self.file} changed while it was downloaded")
+            if not self.force and self._is_cached(described.etag):
+                return described, False
+            if answer.status == 200:  # all of it, also where a part was asked for
+                file.seek(0)
+                file.truncate()
+            elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                raise AnswerError(f"asked for {self.file} from byte {start} on, it sends another part")
+            self._write(file, answer, described.size, progress)
+        return described, True
+
+    def _is_cached(self, etag: str) -> bool:
+        """Whether the cache has contents of that name. A link that leads out of the cache is none of them."""
+        blob = self.repository.path("blobs", etag)
+        inside = (self.repository.cache.resolve(), blob.parent.resolve())
+        return blob.is_file() and any(blob.resolve().is_relative_to(folder) for folder in inside)
+
+    def _write(self, file: BinaryIO, answer: Answer, size: int | None, progress: Progress) -> None:
+        count = file.tell()
+        _check_room(Path(file.name).parent, (size or 0) - count)
+        name = shown(self.file, 40)
+        with tqdm(total=size, initial=count, desc=name, unit="B", unit_scale=True, disable=None) as bar:  # type: ignore[no-untyped-call]
+            for piece in answer.body:
+                count += len(piece)
+                if progress.abandoned.is_set():
+                    raise AnswerError("nobody waits for it")
+                if count > (_MOST_UNANNOUNCED if size is None else size):
+                    announced = f"announces {size} bytes of" if size is not None else "announces no size of"
+                    raise AnswerError(f"it {announced} {self.file}, and sends {count} or more")
+                file.write(piece)
+                progress.received += len(piece)
+                bar.update(len(piece))
+        if size is not None and count < size:
+            raise AnswerError(f"it announces {size} bytes of {self.file}, and sends {count}")
+
+
+def _described(answer: Answer, commit: str, file: str) -> Description:
+    """What the headers say, where it can be: it becomes the name of a file."""
+    named = answer.about.get("X-Repo-Commit")
+    if named != commit:
+        raise AnswerError(f"asked for {file} of commit {commit}, it sends that of {named!r:.80}")
+    given = answer.about.get("X-Linked-Etag") or answer.about.get("ETag")
+    etag = re.fullmatch(r'(?:W/)?"?([\w-]{1,128})"?', given or "", re.ASCII)
+    if etag is None:
+        raise AnswerError(f"the ETag of {file} is {given!r:.200}, and a word of letters, digits, _ and - is accepted")
+    ranged = answer.headers.get("Content-Range", "").rpartition("/")[2]
+    size = answer.about.get("X-Linked-Size") or ranged or answer.headers.get("Content-Length")
+    if size is not None and not (re.fullmatch("[0-9]{1,15}", size) and int(size) <= _MOST):
+        raise AnswerError(f"the size of {file} is {size!r:.80}, and up to {_MOST} bytes are accepted")
+    return Description(etag[1], None if size is None else int(size))
+
+
+def _pause(error: Exception, paused: float) -> float | None:
+    """Seconds to wait before the next request, after `paused` seconds in vain; None where there is no use in one."""
+    pause = PAUSE + paused  # 1, 2, 4, 8
+    if isinstance(error, errors.HfHubHTTPError):
+        asked = error.response.headers.get("Retry-After", "")
+        pause = max(pause, int(asked)) if re.fullmatch("[0-9]{1,9}", asked) else pause
+        if error.response.status_code not in _TRY_AGAIN:
+            return None
+    return pause if paused + pause <= _LONGEST_PAUSE else None
+
+
+def _check_room(folder: Path, size: int) -> None:
+    if size > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _verify(path: Path, described: Description, file: str) -> None:
+    """An ETag of the Hub is the SHA-256 of a large file, and Git's SHA-1 of a small one. Some mirrors send plain SHA-1."""
+    size = f"blob {path.stat().st_size}\0".encode()
+    hashes = {64: [hashlib.sha256()], 40: [hashlib.sha1(size), hashlib.sha1()]}.get(len(described.etag), [])
+    if not hashes or not re.fullmatch("[0-9a-fA-F]+", described.etag):
+        return
+    with open(path, "rb") as contents:
+        while piece := contents.read(2**20):
+            for digest in hashes:
+                digest.update(piece)
+    if described.etag.lower() not in [digest.hexdigest() for digest in hashes]:
+        raise AnswerError(f"the contents of {file} do not have the hash {described.etag} that it announces")
+
+
+def _point(pointer: Path, blob: Path, new: bool) -> None:
+    """Let the file of a snapshot be a link to its contents; where the disk has no links, the contents themselves."""
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    beside = pointer.with_name(f".{uuid.uuid4().hex}.link")
+    try:
+        if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
+            raise OSError(errno.EPERM, "links are switched off")
+        beside.symlink_to(os.path.relpath(blob, pointer.parent))
+    except (OSError, NotImplementedError):
+        if new:
+            os.replace(blob, beside)
+        else:
+            shutil.copyfile(blob, beside)
+    os.replace(beside, pointer)
