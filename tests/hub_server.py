@@ -143,12 +143,15 @@ class _Handler(BaseHTTPRequestHandler):
             if self.hub.answer is not None:
                 self._send(*self.hub.answer, {"Content-Type": "text/html"})
             elif path.startswith("/cdn/"):
-                self._send_file(*path.removeprefix("/cdn/").split("/", 2))
+                name, commit, file = path.removeprefix("/cdn/").split("/", 2)
+                self._send_file(name, commit, file)
             elif path.startswith("/api/models/"):
-                self._send_info(*path.removeprefix("/api/models/").split("/revision/", 1))
+                name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
+                self._send_info(name, revision)
             else:
                 name, _, rest = path[1:].partition("/resolve/")
-                self._resolve(name, *rest.split("/", 1))
+                revision, _, file = rest.partition("/")
+                self._resolve(name, revision, file)
         except _RefusalError as refusal:
             headers = {"X-Error-Code": refusal.code, "X-Error-Message": refusal.message}
             self._send(refusal.status, b"", {name: text for name, text in headers.items() if text})

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -31,12 +31,12 @@ _TRY_AGAIN = {408, 429, 500, 502, 503, 504}
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Backups leave this folder out: https://bford.info/cachedir/\n"
 
 
-@dataclass(frozen=True)
-class Description:
-    """What the Hub says of a file before its contents: a name for them, and their number of bytes."""
+@dataclass
+class Part:
+    """What was received of a file so far, and the Hub's name for its contents."""
 
-    etag: str
-    size: int | None
+    file: BinaryIO
+    etag: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class Download:
 
     def _receive(self, path: Path, progress: Progress) -> str:
         """Write the file to `path`, unless the cache has its contents. Returns their name."""
-        described, paused = None, 0.0
         with open(path, "xb") as file:
+            part, paused = Part(file), 0.0
             for request in range(1, _REQUESTS + 1):
                 start = file.tell()
                 try:
-                    described, whole = self._ask(file, described, progress)
+                    whole = self._ask(part, progress)
                     break
                 except NETWORK_ERROR as error:
                     paused = 0.0 if file.tell() > start else paused
@@ -103,36 +103,36 @@ class Download:
                     if pause is None or request == _REQUESTS or progress.abandoned.wait(pause):
                         raise
                     paused += pause
-        assert described is not None
         if whole:
-            _verify(path, described, self.file)
+            _verify(path, part.etag, self.file)
         else:
             path.unlink()
-        return described.etag
+        return part.etag
 
-    def _ask(self, file: BinaryIO, before: Description | None, progress: Progress) -> tuple[Description, bool]:
-        """One request for what `file` does not have yet. False where the cache has the contents."""
+    def _ask(self, part: Part, progress: Progress) -> bool:
+        """One request for what the part does not have yet. False where the cache has the contents."""
         path = f"/{self.repository.id}/resolve/{self.commit}/{quote(str(self._name))}"
-        start = file.tell()
-        with opened(self.server, path, constants.HF_HUB_DOWNLOAD_TIMEOUT, start) as answer:
-            described = _described(answer, self.commit, self.file)
-            if before not in (None, described):
+        start = part.file.tell()
+        with opened(self.server, path, constants.HF_HUB_DOWNLOAD_TIMEOUT, start, self._is_cached) as answer:
+            etag = _etag(answer.about, self.commit, self.file)
+            if part.etag not in ("", etag):
                 raise AnswerError(f"{self.file} changed while it was downloaded")
-            if not self.force and self._is_cached(described.etag):
-                return described, False
+            part.etag = etag
+            if self._is_cached(answer.about):
+                return False
             if answer.status == 200:  # all of it, also where a part was asked for
-                file.seek(0)
-                file.truncate()
+                part.file.seek(0)
+                part.file.truncate()
             elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 raise AnswerError(f"asked for {self.file} from byte {start} on, it sends another part")
-            self._write(file, answer, described.size, progress)
-        return described, True
+            self._write(part.file, answer, _size(answer, self.file), progress)
+        return True
 
-    def _is_cached(self, etag: str) -> bool:
-        """Whether the cache has contents of that name. A link that leads out of the cache is none of them."""
-        blob = self.repository.path("blobs", etag)
+    def _is_cached(self, about: Mapping[str, str]) -> bool:
+        """Whether the cache has the contents. A link that leads out of the cache is none of them."""
+        blob = self.repository.path("blobs", _etag(about, self.commit, self.file))
         inside = (self.repository.cache.resolve(), blob.parent.resolve())
-        return blob.is_file() and any(blob.resolve().is_relative_to(folder) for folder in inside)
+        return not self.force and blob.is_file() and any(blob.resolve().is_relative_to(folder) for folder in inside)
 
     def _write(self, file: BinaryIO, answer: Answer, size: int | None, progress: Progress) -> None:
         count = file.tell()
@@ -153,20 +153,25 @@ class Download:
             raise AnswerError(f"it announces {size} bytes of {self.file}, and sends {count}")
 
 
-def _described(answer: Answer, commit: str, file: str) -> Description:
-    """What the headers say, where it can be: it becomes the name of a file."""
-    named = answer.about.get("X-Repo-Commit")
+def _etag(about: Mapping[str, str], commit: str, file: str) -> str:
+    """The name of the contents. It becomes the name of a file, and so has to be a word."""
+    named = about.get("X-Repo-Commit")
     if named != commit:
         raise AnswerError(f"asked for {file} of commit {commit}, it sends that of {named!r:.80}")
-    given = answer.about.get("X-Linked-Etag") or answer.about.get("ETag")
+    given = about.get("X-Linked-Etag") or about.get("ETag")
     etag = re.fullmatch(r'(?:W/)?"?([\w-]{1,128})"?', given or "", re.ASCII)
     if etag is None:
         raise AnswerError(f"the ETag of {file} is {given!r:.200}, and a word of letters, digits, _ and - is accepted")
+    return etag[1]
+
+
+def _size(answer: Answer, file: str) -> int | None:
+    """The announced number of bytes of the whole file; None where there is none."""
     ranged = answer.headers.get("Content-Range", "").rpartition("/")[2]
     size = answer.about.get("X-Linked-Size") or ranged or answer.headers.get("Content-Length")
     if size is not None and not (re.fullmatch("[0-9]{1,15}", size) and int(size) <= _MOST):
         raise AnswerError(f"the size of {file} is {size!r:.80}, and up to {_MOST} bytes are accepted")
-    return Description(etag[1], None if size is None else int(size))
+    return None if size is None else int(size)
 
 
 def _pause(error: Exception, paused: float) -> float | None:
@@ -185,18 +190,18 @@ def _check_room(folder: Path, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _verify(path: Path, described: Description, file: str) -> None:
+def _verify(path: Path, etag: str, file: str) -> None:
     """An ETag of the Hub is the SHA-256 of a large file, and Git's SHA-1 of a small one. Some mirrors send plain SHA-1."""
     size = f"blob {path.stat().st_size}\0".encode()
-    hashes = {64: [hashlib.sha256()], 40: [hashlib.sha1(size), hashlib.sha1()]}.get(len(described.etag), [])
-    if not hashes or not re.fullmatch("[0-9a-fA-F]+", described.etag):
+    hashes = {64: [hashlib.sha256()], 40: [hashlib.sha1(size), hashlib.sha1()]}.get(len(etag), [])
+    if not hashes or not re.fullmatch("[0-9a-fA-F]+", etag):
         return
     with open(path, "rb") as contents:
         while piece := contents.read(2**20):
             for digest in hashes:
                 digest.update(piece)
-    if described.etag.lower() not in [digest.hexdigest() for digest in hashes]:
-        raise AnswerError(f"the contents of {file} do not have the hash {described.etag} that it announces")
+    if etag.lower() not in [digest.hexdigest() for digest in hashes]:
+        raise AnswerError(f"the contents of {file} do not have the hash {etag} that it announces")
 
 
 def _point(pointer: Path, blob: Path, new: bool) -> None:

@@ -97,10 +97,16 @@ def watched(work: Callable[[Progress], T], least: int) -> T:
 
 
 @contextlib.contextmanager
-def opened(server: Server, path: str, timeout: float, start: int = 0) -> Iterator[Answer]:
+def opened(
+    server: Server,
+    path: str,
+    timeout: float,
+    start: int = 0,
+    is_enough: Callable[[Mapping[str, str]], bool] = lambda about: False,
+) -> Iterator[Answer]:
     """The answer to a GET, from byte `start` on; an HfHubHTTPError where it is a refusal. Redirects are followed.
 
-    The token goes to the Hub alone.
+    The token goes to the Hub alone. Where `is_enough` of the Hub's headers, no other server is asked for the contents.
     """
     url = f"{server.endpoint}{path}"
     headers = {**server.headers, "Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
@@ -112,6 +118,7 @@ def opened(server: Server, path: str, timeout: float, start: int = 0) -> Iterato
                 about = response.headers
             if target is None:
                 _check_status(response)
+            if target is None or (about is not None and is_enough(about)):
                 yield Answer(response.status_code, about or {}, response.headers, body)
                 return
         if not _at_hub(target, server):
@@ -125,7 +132,7 @@ def _request(
     client: Any, url: str, headers: Mapping[str, str], timeout: float
 ) -> Iterator[tuple[Any, Iterator[bytes]]]:
     """One GET, with its body as it arrives."""
-    if hasattr(client, "stream"):  # httpx and httpx2
+    if callable(client.stream):  # httpx and httpx2; of requests it is a setting
         with client.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=False) as response:
             yield response, response.iter_raw()
     else:  # requests
