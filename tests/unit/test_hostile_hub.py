@@ -390,6 +390,15 @@ def test_a_redirect_to_what_is_no_address(
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize("cookie", ["\x9b31m=1", "a=1"])
+def test_cookies_are_not_kept(server: HubServer, locate: Callable[..., Place], cookie: str) -> None:
+    """They would go out with all requests of the process; one that cannot be sent would fail all of them."""
+    server.lie = lambda path, reply: Reply(reply.status, reply.headers | {"Set-Cookie": cookie}, reply.body)
+    for _ in range(2):
+        assert locate(force_download=True).fetch("config.json").read_bytes() == CONFIG
+    assert not any("cookie" in headers for _, headers in server.log)
+
+
 def test_redirects_without_end(server: HubServer, locate: Callable[..., Place]) -> None:
     server.lie = lambda path, reply: Reply(307, {"Location": path + "x", "Content-Length": "0"})
     with pytest.raises(HubError, match=NOT_A_HUB.format("it redirected 8 times")):
@@ -527,7 +536,13 @@ def test_a_list_of_files_without_end(
     assert peak < 150 * 2**20
 
 
-def test_an_endless_page_of_an_error(server: HubServer, locate: Callable[..., Place]) -> None:
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [(500, r"is in trouble \(500\)"), (302, "it redirected 8 times"), (204, "its status is 204")],
+)
+def test_an_endless_page_of_an_error(
+    server: HubServer, locate: Callable[..., Place], status: int, sentence: str
+) -> None:
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -536,8 +551,8 @@ def test_an_endless_page_of_an_error(server: HubServer, locate: Callable[..., Pl
             sent += 2**16
             yield b"x" * 2**16
 
-    server.lie = lambda path, reply: Reply(500, {}, endless())
-    with within(5), pytest.raises(HubError, match=r"is in trouble \(500\)"):
+    server.lie = lambda path, reply: Reply(status, {"Location": "/again"}, endless())
+    with within(5), pytest.raises(HubError, match=sentence):
         locate()
     assert sent < 2**26
 

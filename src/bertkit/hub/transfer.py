@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import re
 import string
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar
 from typing import Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -25,9 +27,10 @@ _REDIRECTS, _LONGEST_ADDRESS = 8, 2**14
 _HUB = ("https://huggingface.co", "https://hf.co")  # mirrors redirect there
 _ADDRESS = re.compile(r"https?://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(\d{1,5}))?(?:/[!-~]*)?", re.ASCII)
 
-# huggingface_hub's HTTP library is requests, httpx or httpx2, as its version goes. All errors of that library have one root.
+# huggingface_hub's HTTP library is requests, httpx or httpx2, as its version goes. Its errors have one root,
 _LIBRARY = [kind for kind in errors.HfHubHTTPError.__mro__ if not kind.__module__.startswith(("hugg", "builtins"))]
 NETWORK_ERROR: type[Exception] = _LIBRARY[-1]
+_INVALID_URL: type[Exception] = sys.modules[NETWORK_ERROR.__module__].InvalidURL  # but for this one
 
 
 class AnswerError(Exception):
@@ -132,12 +135,33 @@ def _request(
     client: Any, url: str, headers: Mapping[str, str], timeout: float
 ) -> Iterator[tuple[Any, Iterator[bytes]]]:
     """One GET, with its body as it arrives."""
-    if callable(client.stream):  # httpx and httpx2; of requests it is a setting
-        with client.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=False) as response:
-            yield response, response.iter_raw()
-    else:  # requests
-        with client.get(url, headers=headers, timeout=timeout, allow_redirects=False, stream=True) as response:
-            yield response, response.iter_content(2**14)
+    try:
+        if callable(client.stream):  # httpx and httpx2; of requests it is a setting
+            with (
+                _no_cookies(client.cookies.jar),
+                client.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=False) as response,
+            ):
+                yield response, response.iter_raw()
+        else:  # requests, whose sessions read the whole body of a redirect, also of one that they do not follow
+            from requests import Request  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+            request = client.prepare_request(Request("GET", url, headers=headers))
+            settings = client.merge_environment_settings(url, {}, True, None, None)
+            with client.get_adapter(url).send(request, timeout=timeout, **settings) as response:
+                yield response, response.iter_content(2**14)
+    except _INVALID_URL as error:
+        raise AnswerError("it redirects to what is no http:// or https:// address") from error
+
+
+@contextlib.contextmanager
+def _no_cookies(jar: CookieJar) -> Iterator[None]:
+    """Forget the cookies that are new: huggingface_hub's client sends them with all requests of the process."""
+    known = set(jar)
+    try:
+        yield
+    finally:
+        for cookie in set(jar) - known:
+            jar.clear(cookie.domain, cookie.path, cookie.name)
 
 
 def _redirect(response: Any, url: str) -> str | None:
