@@ -27,10 +27,10 @@ _REDIRECTS, _LONGEST_ADDRESS = 8, 2**14
 _HUB = ("https://huggingface.co", "https://hf.co")  # mirrors redirect there
 _ADDRESS = re.compile(r"https?://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(\d{1,5}))?(?:/[!-~]*)?", re.ASCII)
 
-# huggingface_hub's HTTP library is requests, httpx or httpx2, as its version goes. Its errors have one root,
+# huggingface_hub's HTTP library is requests, httpx or httpx2, as its version goes. Its errors have one root, but for one.
 _LIBRARY = [kind for kind in errors.HfHubHTTPError.__mro__ if not kind.__module__.startswith(("hugg", "builtins"))]
 NETWORK_ERROR: type[Exception] = _LIBRARY[-1]
-_INVALID_URL: type[Exception] = sys.modules[NETWORK_ERROR.__module__].InvalidURL  # but for this one
+_INVALID_URL: type[Exception] = sys.modules[NETWORK_ERROR.__module__].InvalidURL
 
 
 class AnswerError(Exception):
