@@ -214,6 +214,10 @@ def test_only_what_is_needed_is_fetched_and_only_once(server: HubServer, locate:
     assert path.read_bytes() == WEIGHTS
     assert server.bodies == ["model.safetensors"]
 
+    assert len(server.requests) == 1 + 2  # the second one redirects
+    assert place.find("config.json")
+    assert len(server.requests) == 1 + 2 + 1
+
     server.forget()
     assert locate(NAME).fetch("model.safetensors") == path
     assert server.requests == [f"GET /api/models/{NAME}/revision/main"]

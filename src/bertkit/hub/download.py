@@ -104,7 +104,7 @@ class Download:
                         raise
                     paused += pause
         if whole:
-            _verify(path, part.etag, self.file)
+            self._verify(path, part.etag, progress)
         else:
             path.unlink()
         return part.etag
@@ -152,6 +152,20 @@ class Download:
         if size is not None and count < size:
             raise AnswerError(f"it announces {size} bytes of {self.file}, and sends {count}")
 
+    def _verify(self, path: Path, etag: str, progress: Progress) -> None:
+        """An ETag of the Hub is the SHA-256 of a large file, and Git's SHA-1 of a small one. Some mirrors send plain SHA-1."""
+        size = f"blob {path.stat().st_size}\0".encode()
+        hashes = {64: [hashlib.sha256()], 40: [hashlib.sha1(size), hashlib.sha1()]}.get(len(etag), [])
+        if not hashes or not re.fullmatch("[0-9a-fA-F]+", etag):
+            return
+        with open(path, "rb") as contents:
+            while piece := contents.read(2**20):
+                for digest in hashes:
+                    digest.update(piece)
+                progress.received += len(piece)  # a large file takes a while, and that is no wait for the server
+        if etag.lower() not in [digest.hexdigest() for digest in hashes]:
+            raise AnswerError(f"the contents of {self.file} do not have the hash {etag} that it announces")
+
 
 def _etag(about: Mapping[str, str], commit: str, file: str) -> str:
     """The name of the contents. It becomes the name of a file, and so has to be a word."""
@@ -186,22 +200,8 @@ def _pause(error: Exception, paused: float) -> float | None:
 
 
 def _check_room(folder: Path, size: int) -> None:
-    if size > shutil.disk_usage(folder).free:
+    if 0 < shutil.disk_usage(folder).free < size:  # some disks on a network do not know it, and give 0
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _verify(path: Path, etag: str, file: str) -> None:
-    """An ETag of the Hub is the SHA-256 of a large file, and Git's SHA-1 of a small one. Some mirrors send plain SHA-1."""
-    size = f"blob {path.stat().st_size}\0".encode()
-    hashes = {64: [hashlib.sha256()], 40: [hashlib.sha1(size), hashlib.sha1()]}.get(len(etag), [])
-    if not hashes or not re.fullmatch("[0-9a-fA-F]+", etag):
-        return
-    with open(path, "rb") as contents:
-        while piece := contents.read(2**20):
-            for digest in hashes:
-                digest.update(piece)
-    if etag.lower() not in [digest.hexdigest() for digest in hashes]:
-        raise AnswerError(f"the contents of {file} do not have the hash {etag} that it announces")
 
 
 def _point(pointer: Path, blob: Path, new: bool) -> None:
@@ -209,12 +209,19 @@ def _point(pointer: Path, blob: Path, new: bool) -> None:
     pointer.parent.mkdir(parents=True, exist_ok=True)
     beside = pointer.with_name(f".{uuid.uuid4().hex}.link")
     try:
-        if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
-            raise OSError(errno.EPERM, "links are switched off")
-        beside.symlink_to(os.path.relpath(blob, pointer.parent))
+        if not _link(beside, blob):
+            shutil.move(blob, beside) if new else shutil.copyfile(blob, beside)
+        os.replace(beside, pointer)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _link(link: Path, blob: Path) -> bool:
+    """Make a relative link, which stays right when the cache moves. False where there are no links."""
+    if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
+        return False
+    try:
+        link.symlink_to(os.path.relpath(blob, link.parent))
     except (OSError, NotImplementedError):
-        if new:
-            os.replace(blob, beside)
-        else:
-            shutil.copyfile(blob, beside)
-    os.replace(beside, pointer)
+        return False
+    return True

@@ -73,7 +73,8 @@ def _listing(answer: bytes, repository: Repository) -> tuple[str, tuple[str, ...
     if not isinstance(siblings, list) or not all(isinstance(sibling, dict) for sibling in siblings):
         raise AnswerError("it has no list of files")
     paths = [PurePosixPath(name) for name in (sibling.get("rfilename") for sibling in siblings) if _is_file(name)]
-    return commit, tuple(sorted({path.name for path in paths if path.parent == PurePosixPath(repository.subfolder)}))
+    folder = PurePosixPath(repository.subfolder)
+    return commit, tuple(sorted({path.name for path in paths if path.parent == folder and len(path.name) < 256}))
 
 
 def _is_file(name: Any) -> bool:

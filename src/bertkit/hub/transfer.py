@@ -94,7 +94,7 @@ def watched(work: Callable[[Progress], T], least: int) -> T:
             if wait([result], PATIENCE).done:
                 return result.result()
             if (came := progress.received - before) < least:
-                raise AnswerError(f"within {PATIENCE:g} seconds {came} bytes arrived, where {least} are expected")
+                raise AnswerError(f"within {PATIENCE:g} seconds {came} bytes arrived, and not the end")
     finally:
         progress.abandoned.set()
 
