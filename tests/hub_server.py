@@ -152,6 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
                 name, _, rest = path[1:].partition("/resolve/")
                 revision, _, file = rest.partition("/")
                 self._resolve(name, revision, file)
+        except KeyError:  # a path that no answer of ours names
+            self._send(404, b"", {})
         except _RefusalError as refusal:
             headers = {"X-Error-Code": refusal.code, "X-Error-Message": refusal.message}
             self._send(refusal.status, b"", {name: text for name, text in headers.items() if text})

@@ -526,7 +526,7 @@ def test_a_slow_server_that_goes_on(
             lambda: (b"[]," * 2**14 for _ in range(100)),
             "it has more than 2,500,000 commas and brackets|not JSON|Expecting",
         ),
-        (lambda: iter([b"[" * 200, b"]" * 200]), "it is nested more than 100 deep"),
+        (lambda: iter([b"[" * 200, b"]" * 200]), "its list of files is nested more than 100 deep"),
         (
             lambda: iter([b'{"siblings": [' + b"[]," * 3_000_000 + b"0]}"]),
             "it has more than 2,500,000 commas and brackets",

@@ -16,7 +16,7 @@ from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[
 from bertkit.errors import HubError, UsageError
 from bertkit.hub.cache import COMMIT, Repository
 from bertkit.hub.download import Download
-from bertkit.hub.place import RELATIVE, Place, bounded_json, shown
+from bertkit.hub.place import RELATIVE, Place, parse_object, shown
 from bertkit.hub.transfer import NETWORK_ERROR, AnswerError, Progress, Server, is_address, opened, watched
 
 _FAILURES: tuple[type[Exception], ...] = (AnswerError, NETWORK_ERROR, OSError, ValueError, RuntimeError)
@@ -64,8 +64,11 @@ def _ask(server: Server, repository: Repository, progress: Progress) -> bytes:
 
 def _listing(answer: bytes, repository: Repository) -> tuple[str, tuple[str, ...]]:
     """The commit, and the names in the subfolder that can be those of files on this disk."""
-    info = bounded_json(answer.decode())
-    commit, siblings = (info.get("sha"), info.get("siblings")) if isinstance(info, dict) else (None, None)
+    try:
+        info = parse_object(answer.decode(), "its list of files", HubError)
+    except HubError as error:
+        raise AnswerError(str(error).rstrip(".")) from error
+    commit, siblings = info.get("sha"), info.get("siblings")
     if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
         raise AnswerError(f"it says that {repository.revision} is {commit!r:.80}, and a commit is expected")
     if COMMIT.fullmatch(repository.revision) and commit != repository.revision:

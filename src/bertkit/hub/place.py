@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,13 @@ def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
 def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -> str:
     """The text of a UTF-8 file of a bounded size, without its byte-order mark. `refusal` is what a sentence is raised as."""
     try:
-        text = _read(path, most_bytes, refusal).decode("utf-8-sig")
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(f"{path} is not a file.")
+        if status.st_size > most_bytes:
+            raise refusal(f"{path} has {status.st_size} bytes, and bertkit reads up to {most_bytes} of such a file.")
+        with open(path, "rb") as file:
+            text = file.read(most_bytes).decode("utf-8-sig")  # no more, should it grow meanwhile
     except OSError as error:
         raise refusal(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -160,59 +166,37 @@ def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -
     return text
 
 
-def _read(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -> bytes:
-    status = Path(path).stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise refusal(f"{path} is not a file.")
-    with open(path, "rb") as file:
-        data = file.read(most_bytes + 1) if status.st_size <= most_bytes else b""
-    size = max(status.st_size, len(data))  # a file may grow while it is read
-    if size > most_bytes:
-        raise refusal(f"{path} has {size} bytes or more, and bertkit reads up to {most_bytes} of such a file.")
-    return data
-
-
 def parse_object(text: str, where: str, refusal: Refusal) -> dict[str, Any]:
-    """The object that is written as JSON. `where` names the file in the errors, which are raised as `refusal`."""
+    """The object that is written as JSON. `where` names the file in the errors, which are raised as `refusal`.
+
+    A short text does not become a large or a deep value:
+
+    >>> parse_object('{"a": ' + "[" * 200 + "]" * 200 + "}", "config.json", HubError)
+    Traceback (most recent call last):
+    ...
+    bertkit.errors.HubError: config.json is nested more than 100 deep: write it with fewer lists in lists.
+    """
     try:
-        value = bounded_json(text)
+        if sum(map(text.count, ",[{")) > MOST_VALUES:  # there are no more values than that
+            raise ValueError(f"it has more than {MOST_VALUES:,} commas and brackets")
+        value = json.loads(text, object_pairs_hook=_without_repetition)
+        level: list[Any] = [[value]]
+        for _ in range(MOST_DEPTH + 1):
+            inner = (child for outer in level for child in (outer.values() if isinstance(outer, dict) else outer))
+            level = [child for child in inner if isinstance(child, (dict, list))]
+        if level:
+            raise RecursionError
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise refusal(f"{where} has half of a character in it (a lone surrogate, \\ud800 to \\udfff).") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise refusal(f"{where} is nested more than {MOST_DEPTH} deep: write it with fewer lists in lists.") from error
+    except ValueError as error:
         raise refusal(f"{where} is not JSON that bertkit reads ({error}): download or write it again.") from error
     if not isinstance(value, dict):
         raise refusal(f"{where} holds a {type(value).__name__}, where an object {{...}} is expected.")
     return value
-
-
-def bounded_json(text: str) -> Any:
-    """The value that is written as JSON, or a ValueError. A short text cannot become a large or a deep value.
-
-    >>> bounded_json("[" * 200 + "]" * 200)
-    Traceback (most recent call last):
-    ...
-    ValueError: it is nested more than 100 deep
-    """
-    if sum(map(text.count, ",[{")) > MOST_VALUES:  # there are no more values than that; strings may have some of these
-        raise ValueError(f"it has more than {MOST_VALUES:,} commas and brackets")
-    try:
-        value = json.loads(text, object_pairs_hook=_without_repetition)
-    except RecursionError as error:
-        raise ValueError(f"it is nested more than {MOST_DEPTH} deep") from error
-    level = [value]
-    for _ in range(MOST_DEPTH + 1):
-        level = [child for outer in level for child in _children(outer) if isinstance(child, (dict, list))]
-    if level:
-        raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
-    return value
-
-
-def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
