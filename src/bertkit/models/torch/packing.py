@@ -18,7 +18,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
@@ -39,7 +39,7 @@ except ImportError:  # torch before 2.10
 class Packed:
     """The real tokens of a batch, without padding.
 
-    outer: the first sides of the caller's tensors: (B, L), or (T,) where they are packed already.
+    outer: the first sides of the caller's tensors: (B, L), or (T,) or (1, T) where they are packed already.
     grid: (B, L), the rectangle in which the tokens would lie with padding.
     cells: [T], where each token lies in the flat grid.
     places: [T], where each token lies in the flat outer tensor; None: where it lies here.
@@ -120,10 +120,9 @@ class Packed:
 
     def unpack(self, x: Tensor, padding: float = 0) -> Tensor:
         """[T, ...] -> [*outer, ...], zeros or another number at padding."""
-        if self.places is None:
-            return x
-        whole = x.new_full((math.prod(self.outer), *x.shape[1:]), padding).index_copy(0, self.places, x)
-        return whole.view(*self.outer, *x.shape[1:])
+        if self.places is not None:
+            x = x.new_full((math.prod(self.outer), *x.shape[1:]), padding).index_copy(0, self.places, x)
+        return x.view(*self.outer, *x.shape[1:])
 
     def returned(self, x: Tensor, padding: float = 0) -> tuple[Tensor, Tensor]:
         """What the caller gets for x, and the x that leads on from there: gradients reach what the caller has."""
@@ -148,7 +147,7 @@ class Packed:
 
         Where the caller's tokens are packed, they are [A, l, l] of each sequence.
         """
-        if len(self.outer) == 1:
+        if self.outer != self.grid:
             lengths = [0] * self.grid[0]
             for row, length in zip(self.rows.tolist(), self.lengths, strict=True):
                 lengths[row] = length
@@ -541,10 +540,10 @@ def plain_mask(mask: Tensor, causal: bool = False, name: str = "attention_mask")
 
 
 def _without_lasts(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
-    """Packed labels [T], with -100 at the last token of each sequence."""
+    """Packed labels [T] or [1, T], with -100 at the last token of each sequence."""
     assert lengths is not None
     lasts = torch.tensor(counted(lengths), device=labels.device).cumsum(0) - 1
-    return labels.index_fill(0, lasts[lasts >= 0], IGNORED)
+    return labels.index_fill(-1, lasts[lasts >= 0], IGNORED)
 
 
 def counted(lengths: Sequence[int] | Tensor) -> list[int]:
@@ -565,9 +564,9 @@ def _packed_already(
     counts = counted(lengths)
     if attention_mask is not None:
         raise UsageError("Packed input has no padding to mask: leave out attention_mask, or lengths.")
-    if len(sides) != 1 or sum(counts) != sides[0] or min(counts, default=0) < 0:
+    if sides not in ((sum(counts),), (1, sum(counts))) or min(counts, default=0) < 0:
         raise UsageError(
             f"lengths go with one row of tokens and sum to its size: input_ids of shape [{sum(counts)}] for these "
             f"{len(counts)} lengths, not {list(sides)}."
         )
-    return Packed.from_lengths(counts, device, causal)
+    return replace(Packed.from_lengths(counts, device, causal), outer=sides)
