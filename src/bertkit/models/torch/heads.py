@@ -200,7 +200,7 @@ class BertWithHead(BertPreTrainedModel):
         found["loss"] = self._loss(outputs, labels, layout) if learns else None
         answer = row.output({name: found.get(name) for name in row.output.names})
         if return_dict is None:
-            return_dict = self.config.return_dict and not getattr(self.config, "torchscript", False)
+            return_dict = self.config.return_dict and not vars(self.config).get("torchscript")
         return answer if return_dict else answer.to_tuple()
 
 

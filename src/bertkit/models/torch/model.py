@@ -585,7 +585,7 @@ class BertModel(BertPreTrainedModel):
         if inputs is input_ids:
             return states
         output = BaseModelOutputWithPoolingAndCrossAttentions(states._asdict())
-        named = config.return_dict and not getattr(config, "torchscript", False) if return_dict is None else return_dict
+        named = config.return_dict and not vars(config).get("torchscript") if return_dict is None else return_dict
         return output if named else output.to_tuple()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
@@ -664,7 +664,7 @@ class BertModel(BertPreTrainedModel):
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         dropout = config.attention_probs_dropout_prob if self.training else 0.0
         biased = config.position_embedding_type != "absolute"
-        fused = (getattr(config, "_attn_implementation", None) or self._attention) != "eager"
+        fused = (getattr(config, "_attn_implementation", None) or getattr(self, "_attention", None)) != "eager"
         attend = fastest(layout, cross, fused, kind, dtype, dropout, biased)
         wanted = inputs.wanted
         if wanted is not None and self.pooler is not None:  # the pooler takes the first of each row besides
