@@ -15,7 +15,7 @@ from operator import is_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, received
 from bertkit.hub import locate
 from bertkit.text.adding import add, add_missing_special_tokens, add_special_tokens
 from bertkit.text.batch_encoding import BatchEncoding
@@ -31,7 +31,7 @@ from bertkit.text.files.description import USUAL_COLUMNS
 from bertkit.text.files.settings import FIELDS, change, settings_of
 from bertkit.text.neutral import settle
 from bertkit.text.parts import BasicTokenizer, WordpieceTokenizer
-from bertkit.text.tokens import Tokens, clean_up, id_list
+from bertkit.text.tokens import SPECIAL_NAMES, Tokens, clean_up, id_list
 from bertkit.text.vocabulary import AddedToken, Vocabulary, as_token, vocabulary_of
 from bertkit.text.wordpiece.pieces import Engine
 from bertkit.text.wordpiece.steps import Rules
@@ -115,6 +115,7 @@ class _Tokenizer:
     cls_token, cls_token_id = _Token(), _TokenId()
     mask_token, mask_token_id = _Token(), _TokenId()
     pad_token_type_id = 0
+    SPECIAL_TOKENS_ATTRIBUTES: ClassVar[list[str]] = [*SPECIAL_NAMES, "additional_special_tokens"]
 
     model_max_length = _Setting[int]("How many tokens, special ones included, the model takes.")
     model_input_names = _Setting[list[str]]("The columns that a call returns.")
@@ -169,6 +170,9 @@ class _Tokenizer:
         self._files = files
         self.name_or_path = name_or_path
         self._warn = Warner(verbose)
+        self.deprecation_warnings: dict[
+            str, bool
+        ] = {}  # for scripts that set transformers' switches; there is nothing to switch
         return self
 
     @classmethod
@@ -192,7 +196,7 @@ class _Tokenizer:
         Settings, as the constructor takes them, override those of the files. `use_fast` and `trust_remote_code` are
         accepted and change nothing. `use_auth_token` is another name of `token`.
         """
-        overrides = settle(settings)
+        overrides = settle(settings) if settings else {}
         if init_inputs:
             raise UsageError(
                 f"{init_inputs[0]!r:.80} stands behind the name of the tokenizer: give settings by their names, as in "
@@ -243,9 +247,23 @@ class _Tokenizer:
         token: str | bool | None = None,
         revision: str | None = None,
         create_pr: bool = False,
+        tags: None = None,
+        use_temp_dir: bool | None = None,
+        max_shard_size: int | str | None = None,
+        safe_serialization: bool = True,
     ) -> Any:
-        """Write the tokenizer's files into a repository on the Hub, in one commit; what the Hub says of it."""
+        """Write the tokenizer's files into a repository on the Hub, in one commit; what the Hub says of it.
+
+        `use_temp_dir`, `max_shard_size` and `safe_serialization` are accepted and change nothing.
+        """
         from bertkit.text.sharing import push
+
+        if tags is not None:
+            raise UsageError(
+                "tags go into the README.md of a repository: write them there, and leave ",
+                received("tags", tags),
+                " out.",
+            )
 
         return push(self, repo_id, commit_message, commit_description, private, token, revision, create_pr)
 
@@ -351,6 +369,21 @@ class _Tokenizer:
     def do_lower_case(self) -> bool:
         """Whether text is lower-cased."""
         return self._files.rules.lowercase
+
+    @property
+    def do_basic_tokenize(self) -> bool:
+        """Whether text is split at punctuation, too, which BertTokenizer can be asked to leave out."""
+        return self._files.do_basic_tokenize
+
+    @property
+    def strip_accents(self) -> bool | None:
+        """Whether accents are taken away; None: as `do_lower_case` says."""
+        return self._files.rules.strip_accents
+
+    @property
+    def tokenize_chinese_chars(self) -> bool:
+        """Whether each Chinese character is a word."""
+        return self._files.rules.chinese
 
     @property
     def wordpieces_prefix(self) -> str:
@@ -623,15 +656,19 @@ class _Tokenizer:
         special_tokens_dict: Mapping[str, str | AddedToken | Sequence[str | AddedToken]],
         replace_additional_special_tokens: bool = True,
         *,
+        replace_extra_special_tokens: bool = True,
         claim_unused: bool = False,
     ) -> int:
         """Set special tokens by the names of their attributes, and add those that are new; how many that were.
 
         tokenizer.add_special_tokens({"additional_special_tokens": ["[ENT]", "[/ENT]"]})
+
+        `extra_special_tokens` is the name of `additional_special_tokens` in transformers 5, here and in the argument.
         """
-        count = add_special_tokens(
-            self._files, special_tokens_dict, replace_additional_special_tokens, claim_unused=claim_unused
-        )
+        renamed = {"extra_special_tokens": "additional_special_tokens"}
+        wanted = {renamed.get(name, name): token for name, token in special_tokens_dict.items()}
+        replaces = replace_additional_special_tokens and replace_extra_special_tokens
+        count = add_special_tokens(self._files, wanted, replaces, claim_unused=claim_unused)
         self._refresh()
         return count
 
@@ -648,6 +685,15 @@ class _Tokenizer:
     def additional_special_tokens(self, tokens: Sequence[str | AddedToken] | None) -> None:
         self._files.additional = [as_token(token, special=True) for token in tokens or ()]
         self._refresh()
+
+    @property
+    def extra_special_tokens(self) -> list[str]:
+        """The name of `additional_special_tokens` in transformers 5."""
+        return self.additional_special_tokens
+
+    @extra_special_tokens.setter
+    def extra_special_tokens(self, tokens: Sequence[str | AddedToken] | None) -> None:
+        self.additional_special_tokens = tokens
 
     @property
     def additional_special_tokens_ids(self) -> list[int]:
