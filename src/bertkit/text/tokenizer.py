@@ -665,10 +665,8 @@ class _Tokenizer:
 
         `extra_special_tokens` is the name of `additional_special_tokens` in transformers 5, here and in the argument.
         """
-        renamed = {"extra_special_tokens": "additional_special_tokens"}
-        wanted = {renamed.get(name, name): token for name, token in special_tokens_dict.items()}
         replaces = replace_additional_special_tokens and replace_extra_special_tokens
-        count = add_special_tokens(self._files, wanted, replaces, claim_unused=claim_unused)
+        count = add_special_tokens(self._files, special_tokens_dict, replaces, claim_unused=claim_unused)
         self._refresh()
         return count
 

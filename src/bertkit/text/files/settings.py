@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict
 
-from bertkit.errors import TokenizerError, UsageError, did_you_mean
+from bertkit.errors import Setting, TokenizerError, UsageError, did_you_mean
 from bertkit.text.files.description import ATTRIBUTES, DEFAULT_LENGTH, USUAL_PREFIX, TokenizerFiles
 from bertkit.text.vocabulary import AddedToken, as_token
 from bertkit.text.wordpiece.unicode import Compat
@@ -180,7 +180,9 @@ def check_arguments(given: Mapping[str, Any], names: Collection[str] = _OF_CALLS
         kind = _KINDS.get(name)
         if kind is not None and value is not None and not kind.accepts(value):
             advice = kind.advice.format(name=name, value=value)
-            raise UsageError(f"{name}={value!r:.80} cannot be: it takes {kind.expected}. {advice}".rstrip())
+            raise UsageError(
+                Setting(name, value, f"{value!r:.80}"), f" cannot be: it takes {kind.expected}. {advice}".rstrip()
+            )
 
 
 def apply(files: TokenizerFiles, settings: Mapping[str, Any], where: str) -> None:
