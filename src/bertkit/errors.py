@@ -23,6 +23,8 @@ import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+LONGEST_MESSAGE = 3_000
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -65,7 +67,19 @@ def worded(parts: Iterable[object], spell: Callable[[Setting], str] = str) -> st
     >>> worded(["Type ", Setting("top_k", 3), "."])
     'Type top_k=3.'
     """
-    return "".join(spell(part) if isinstance(part, Setting) else str(part) for part in parts)
+    return _printable("".join(spell(part) if isinstance(part, Setting) else str(part) for part in parts))
+
+
+def _printable(text: str) -> str:
+    r"""A message of bounded length without sequences for the terminal: it may repeat what a file says.
+
+    >>> print(_printable("red: \x1b[31m"))
+    red: \x1b[31m
+    """
+    text = text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class BertkitError(Exception):
@@ -85,7 +99,7 @@ class BertkitError(Exception):
         self.parts = parts
 
     def __str__(self) -> str:
-        return "".join(map(str, self.parts))
+        return worded(self.parts)
 
     def worded(self, spell: Callable[[Setting], str]) -> str:
         """The message, with each setting as `spell` writes it."""

@@ -237,7 +237,7 @@ def _parquet(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
                 yield from filter(None, batch.column(0).to_pylist())
                 on_bytes(size * (done + len(batch)) // rows - size * done // rows)
                 done += len(batch)
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{name} cannot be read as Parquet: it is damaged or of another format ({error}).") from error
 
 
