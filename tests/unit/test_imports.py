@@ -97,6 +97,7 @@ def test_public_names() -> None:
         "inspect",
         "load_checkpoint",
         "locate",
+        "logging",
         "metrics",
         "pipeline",
         "save_checkpoint",
