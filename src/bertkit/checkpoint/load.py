@@ -13,7 +13,7 @@ from bertkit.checkpoint.canonical import Canonical, canonical
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import FILES, BertConfig, read_json
-from bertkit.errors import LoadError, UsageError
+from bertkit.errors import LoadError, Setting, UsageError
 from bertkit.heads import HEADS, PARTS, head_of
 from bertkit.parameters import TABLE, UNTIED, Parameter, expand
 
@@ -86,6 +86,19 @@ def load_checkpoint(
     place = name if isinstance(name, hub.Place) else hub.locate(name)
     config = config or config_of(place, prefix)
     source = open_source(place, formats, variant)
+    return load_source(source, head, config, prefix, strict, ignore_mismatched_sizes, optional)
+
+
+def load_source(
+    source: Source,
+    head: str | None,
+    config: BertConfig,
+    prefix: str = "",
+    strict: bool = True,
+    ignore_mismatched_sizes: bool = False,
+    optional: tuple[str, ...] = (),
+) -> tuple[Tensors, LoadReport]:
+    """As `load_checkpoint`, of what is open already."""
     if head in HEADS and source.layout == "huggingface" and not prefix:
         # The commonest file is as the table has it, so that there is nothing to name and to report.
         wanted = {name: parameter.shape for name, parameter in expand(config, head).items()}
@@ -97,10 +110,12 @@ def load_checkpoint(
             return {name: given[name] for name in wanted}, LoadReport(str(source.path), head, tuple(wanted))
     tensors, report = match(source, head, config, prefix, ignore_mismatched_sizes)
     if strict and not report.exact:
-        raise LoadError(
-            f"{report}\nIt was made for another head or another configuration. In Python, strict=False loads what fits."
-        )
-    fresh = {_part(name) for name in report.fresh} - set(optional)
+        if report.mismatched:
+            again = ("With ", Setting("ignore_mismatched_sizes", True), " those of another shape are drawn anew.")
+        else:
+            again = ("In Python, load_checkpoint(name, ", Setting("strict", False), ") reads what fits.")
+        raise LoadError(f"{report}\nIt was made for another head or another configuration. ", *again)
+    fresh = {_group(name) for name in report.fresh} - set(optional)
     if fresh:
         absent = ", ".join(sorted(part.rstrip(".") for part in fresh))
         logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", source.path, absent, report.head)
@@ -139,9 +154,8 @@ def fit(
     wanted = expand(config, head)
     given = _without_aliases(found.tensors, wanted, config.tie_word_embeddings)
     absent = [name for name in wanted if name not in given]
-    fresh_parts = {
-        part for part in HEADS[head].parts if all(name in absent for name in wanted if name.startswith(part))
-    }
+    there = {_group(name) for name in wanted if name in given}
+    fresh_parts = {_group(name) for name in absent} - there - {""}
     mismatched = tuple(
         (name, given[name].shape, parameter.shape)
         for name, parameter in wanted.items()
@@ -154,11 +168,11 @@ def fit(
         source=source,
         head=head,
         loaded=tuple(tensors),
-        missing=tuple(name for name in absent if _part(name) not in fresh_parts),
+        missing=tuple(name for name in absent if _group(name) not in fresh_parts),
         unexpected=(*found.unknown, *(found.original[name] for name in surplus if not _part(name))),
         mismatched=() if ignore_mismatched_sizes else mismatched,
         fresh=(
-            *(name for name in absent if _part(name) in fresh_parts),
+            *(name for name in absent if _group(name) in fresh_parts),
             *(reshaped if ignore_mismatched_sizes else ()),
         ),
         left_out=tuple(name for name in surplus if _part(name)),
@@ -197,6 +211,11 @@ def told_head(config: BertConfig, given: Iterable[str]) -> str:
 def _part(name: str) -> str:
     """The head or pooler that a name belongs to; empty for the embeddings and layers."""
     return next((part for part in PARTS if name.startswith(part)), "")
+
+
+def _group(name: str) -> str:
+    """What is drawn as a whole where a file has none of it: a head, the pooler, or the cross-attention of all layers."""
+    return "bert.encoder.layer.*.crossattention." if ".crossattention." in name else _part(name)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -477,7 +477,7 @@ class BertModel(BertPreTrainedModel):
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         dropout = config.attention_probs_dropout_prob if self.training else 0.0
         biased = config.position_embedding_type != "absolute"
-        attend = fastest(layout, cross, self._attention != "eager", kind, dtype, dropout, biased)
+        attend = fastest(layout, cross, config._attn_implementation_internal != "eager", kind, dtype, dropout, biased)
         wanted = inputs.wanted
         if wanted is not None and self.pooler is not None:  # the pooler takes the first of each row besides
             wanted = torch.cat([wanted, layout.firsts])

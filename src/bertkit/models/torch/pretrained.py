@@ -18,15 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bertkit.arguments import without_defaults
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, load_checkpoint
+from bertkit.checkpoint.load import LoadReport, load_source
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
-from bertkit.checkpoint.source import open_source
-from bertkit.config import BertConfig
+from bertkit.checkpoint.source import Source, open_source
+from bertkit.config import ATTENTION, BertConfig
 from bertkit.errors import LoadError, UsageError, did_you_mean
 from bertkit.hub import locate
 from bertkit.models.torch import surgery
-from bertkit.models.torch.packing import ATTENTION
+from bertkit.models.torch.interop import PassesForTheirs
 from bertkit.parameters import TABLE, Parameter, expand
 
 logger = logging.getLogger("bertkit")
@@ -37,7 +38,7 @@ _FROM_FILES = ContextVar("from_files", default=False)
 _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 
 
-class BertPreTrainedModel(nn.Module):
+class BertPreTrainedModel(PassesForTheirs, nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
     The nine classes set `_head`, the class suffix in the table of heads. Their modules are those of the parameter table, which
@@ -64,22 +65,17 @@ class BertPreTrainedModel(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        if not isinstance(config, BertConfig):
-            kind, name = type(config), type(self).__name__
-            came = repr(config) if isinstance(config, str) else f"a {kind.__name__} of {kind.__module__}"
-            raise UsageError(
-                f"{name} is made of a bertkit.BertConfig, not of {came}: for trained weights write "
-                f"{name}.from_pretrained(name); another library's becomes ours by BertConfig.from_dict(config.to_dict())."
-            )
-        self.config = config
-        asked = getattr(config, "attn_implementation", None)
-        self._attention = _attention(asked) if asked else "sdpa"
+        self.config = config = BertConfig.of(config)
+        config.validate()
+        self.name_or_path = config.name_or_path
 
     def post_init(self) -> None:
         """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
         self.tie_weights()
         self.register_load_state_dict_pre_hook(_with_aliases)
         self.register_load_state_dict_post_hook(_tie_again)
+        if getattr(self.config, "gradient_checkpointing", False):
+            self.gradient_checkpointing_enable()
         device = torch.get_default_device()
         if device.type != "meta" and not _FROM_FILES.get():
             self._take({}, torch.get_default_dtype(), device)
@@ -103,12 +99,15 @@ class BertPreTrainedModel(nn.Module):
         model = cls(copy.deepcopy(config))
         if attn_implementation:
             model.set_attn_implementation(attn_implementation)
-        return model if dtype is None else model.to(dtype_named(dtype))
+        if dtype is not None:
+            model.to(dtype_named(dtype))
+            model.config.dtype = str(dtype_named(dtype)).removeprefix("torch.")
+        return model
 
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
         config: BertConfig | str | os.PathLike[str] | None = None,
         *,
         dtype: str | torch.dtype | None = None,
@@ -145,74 +144,80 @@ class BertPreTrainedModel(nn.Module):
         device_map: "auto" (a GPU where there is one), "cpu", 0, "cuda:0", a device, or {"": one of these}.
         attn_implementation: "sdpa" (fused, the default) or "eager".
         output_loading_info: return (model, what was missing, unexpected or of another shape).
-        state_dict: weights to take in place of the files.
+        state_dict: weights to take in place of the files. The name may then be None, where config is a configuration.
         overrides: fields of the configuration, such as num_labels=3.
 
         The parameters are the mapped file itself, where its type is the one asked for: nothing is copied, and nothing is drawn
         that the file has. trust_remote_code, weights_only, low_cpu_mem_usage, max_memory and offload_folder change nothing: no
-        code is ever run, memory is always spared, and a model lies on one device.
+        code is ever run, memory is always spared, and a model lies on one device. What other options of transformers say by
+        default is no error either.
 
         Such as BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16").
         """
-        if key_mapping or proxies:
-            raise UsageError(
-                "from_pretrained renames nothing and asks the Hub as the system does: in place of key_mapping give state_dict "
-                "with the names that are meant, in place of proxies set the environment variable HTTPS_PROXY."
+        name: Any = pretrained_model_name_or_path
+        place: Any = None
+        overrides, older_token = without_defaults({**overrides, "key_mapping": key_mapping, "proxies": proxies})
+        if _is_a_name(name, cls, config, state_dict):
+            place = locate(
+                name,
+                revision=revision or "main",
+                subfolder=subfolder or "",
+                cache_dir=cache_dir,
+                token=older_token if token is None else token,
+                force_download=force_download,
+                local_files_only=local_files_only,
             )
-        place = locate(
-            pretrained_model_name_or_path,
-            revision=revision,
-            subfolder=subfolder,
-            cache_dir=cache_dir,
-            token=token,
-            force_download=force_download,
-            local_files_only=local_files_only,
-        )
         own = {key: overrides.pop(key) for key in list(overrides) if key in inspect.signature(cls.__init__).parameters}
-        if not isinstance(config, BertConfig):
-            config = BertConfig.from_pretrained(config or place, **overrides)
-        elif overrides:
-            config = BertConfig.from_dict(config.to_dict(), **overrides)
+        config = _configuration(config or place, overrides)
+        config.name_or_path = place.name if place else ""
+        if attn_implementation:
+            config._attn_implementation = _attention(attn_implementation)
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
-        without_memory = _FROM_FILES.set(cls._head is not None)
-        try:
-            model = cls(config, **own)
-        finally:
-            _FROM_FILES.reset(without_memory)
-        parts = model._own()
-        tensors, report = load_checkpoint(
-            place,
-            cls._head or "Model",
-            config=config,
-            formats=formats,
-            variant=variant,
-            strict=not parts and cls._head is not None,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-        )
+        source = _of_state_dict(state_dict) if state_dict is not None else open_source(place, formats, variant)
         device = torch.device("cpu") if device_map is None else _device(device_map)
-        model._take(tensors, dtype if torch_dtype is None else torch_dtype, device)
-        if parts or cls._head is None:
-            given = open_source(place, formats, variant).tensors
-            report = model._take_own(parts, given, report, ignore_mismatched_sizes)
-        if state_dict is not None:
-            model.load_state_dict(state_dict)
-        if attn_implementation:
-            model.set_attn_implementation(attn_implementation)
+        model = cls._without_memory(config, **own)
+        report = model._take_source(
+            source, dtype if torch_dtype is None else torch_dtype, device, ignore_mismatched_sizes
+        )
+        config.dtype = str(model.dtype).removeprefix("torch.")
         model.eval()
         return (model, report.loading_info()) if output_loading_info else model
+
+    @classmethod
+    def _without_memory(cls, config: BertConfig, **own: Any) -> Any:
+        """A model whose parameters are still to come, where the class is one of ours. own: further arguments of the class."""
+        from_files = _FROM_FILES.set(cls._head is not None)
+        try:
+            return cls(config, **own)
+        finally:
+            _FROM_FILES.reset(from_files)
+
+    def _take_source(
+        self, source: Source, dtype: str | torch.dtype | None, device: torch.device, ignore_mismatched_sizes: bool
+    ) -> LoadReport:
+        """Make the tensors of a file the parameters, and say what it had."""
+        parts = self._own()
+        strict = not parts and self._head is not None
+        without_pooler = getattr(self.base_model, "pooler", None) is None
+        optional = ("bert.pooler.",) if without_pooler else ()
+        tensors, report = load_source(
+            source, self._head or "Model", self.config, "", strict, ignore_mismatched_sizes, optional
+        )
+        self._take(tensors, dtype, device)
+        if optional:
+            report = replace(report, fresh=tuple(n for n in report.fresh if not n.startswith(optional)))
+        if strict:
+            return report
+        return self._take_own(parts, source.tensors, report, ignore_mismatched_sizes)
 
     @classmethod
     def _of_tensors(
         cls, config: BertConfig, tensors: Tensors, dtype: str | torch.dtype, device: torch.device, **own: Any
     ) -> Any:
         """A model in evaluation mode, whose parameters are these arrays. own: further arguments of the class."""
-        without_memory = _FROM_FILES.set(True)
-        try:
-            model = cls(config, **own)
-        finally:
-            _FROM_FILES.reset(without_memory)
+        model = cls._without_memory(config, **own)
         model._take(tensors, dtype, device)
         return model.eval()
 
@@ -336,26 +341,16 @@ class BertPreTrainedModel(nn.Module):
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
         own = self._own()
-        if own or self._head is None:
+        without_pooler = self._head == "Model" and getattr(self, "pooler", None) is None
+        if own or self._head is None or without_pooler:
             config.architectures = [type(self).__name__]
             config.save_pretrained(save_directory)
             paths = (*self._table(self._head or "Model"), *own)
             tensors = {path: array_of(given[path]) for path in paths}
             save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
             return
-        if self._head == "Model" and getattr(self, "pooler", None) is None:
-            raise UsageError("A BertModel without a pooler cannot be saved: save the model that it is a part of.")
         tensors = {parameter.name: array_of(given[path]) for path, parameter in self._table().items()}
         save_checkpoint(save_directory, tensors, config, self._head, max_shard_size=max_shard_size, variant=variant)
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """The parameters by name, each once: the vocabulary projection that is the word embedding is not told again."""
-        whole: dict[str, Any] = super().state_dict(*args, **kwargs)
-        here = dict(self.named_parameters(remove_duplicate=False))
-        for alias, name in _ALIASES.items():
-            if alias in here and here[alias] is here[name]:
-                del whole[kwargs.get("prefix", "") + alias]
-        return whole
 
     def tie_weights(self) -> None:
         """Make one parameter of those that the configuration says are one."""
@@ -386,11 +381,11 @@ class BertPreTrainedModel(nn.Module):
     @property
     def attn_implementation(self) -> str:
         """How attention is computed: "sdpa" or "eager"."""
-        return str(self.base_model._attention)
+        return self.config._attn_implementation or "sdpa"
 
-    def set_attn_implementation(self, name: str) -> None:
-        """Compute attention in another way from now on."""
-        self.base_model._attention = _attention(name)
+    def set_attn_implementation(self, attn_implementation: str) -> None:
+        """Compute attention in another way from now on, as `config._attn_implementation` then says."""
+        self.config._attn_implementation = _attention(attn_implementation)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has."""
@@ -469,9 +464,56 @@ class BertPreTrainedModel(nn.Module):
         """Keep what layers computed for the backward pass."""
         self.base_model.encoder.computed_again = 0
 
+    @property
+    def is_activation_checkpointing(self) -> bool:
+        """The name that transformers 5 has for `is_gradient_checkpointing`."""
+        return self.is_gradient_checkpointing
+
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """The name that transformers 5 has for `gradient_checkpointing_enable`."""
+        self.gradient_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
+
+    def activation_checkpointing_disable(self) -> None:
+        """The name that transformers 5 has for `gradient_checkpointing_disable`."""
+        self.gradient_checkpointing_disable()
+
     def enable_input_require_grads(self) -> None:
         """Let gradients flow through frozen embeddings, which adapters with checkpointing need."""
         self.get_input_embeddings().register_forward_hook(_require_grad)
+
+
+def _is_a_name(name: Any, cls: type, config: object, state_dict: object) -> bool:
+    """Whether weights are to be looked for by a name; None where they are given. Another thing is an error."""
+    if isinstance(name, nn.Module):
+        kind, ours = type(name), cls.__name__
+        raise UsageError(
+            f"{ours}.from_pretrained takes a name or a directory, and received a {kind.__name__} of {kind.__module__}. Its "
+            f"weights: {ours}.from_pretrained(None, config=model.config, state_dict=model.state_dict())."
+        )
+    if name is None and (state_dict is None or config is None):
+        raise UsageError(
+            f"{cls.__name__}.from_pretrained(None) needs config and state_dict: give both, or the name of a model."
+        )
+    return name is not None
+
+
+def _configuration(given: Any, overrides: Mapping[str, Any]) -> BertConfig:
+    """The configuration of a place or of its name, or a copy of one that is there, with some fields overridden."""
+    if isinstance(given, (str, os.PathLike)):
+        return BertConfig.from_pretrained(given, **overrides)
+    config = BertConfig.of(given)
+    return BertConfig.from_dict(config.to_dict(), **overrides) if overrides else copy.deepcopy(config)
+
+
+def _of_state_dict(state_dict: Mapping[str, Tensor]) -> Source:
+    """A state dict as a file would have it; the model's parameters are copies."""
+    tensors = {name: array_of(tensor.detach().clone()) for name, tensor in state_dict.items()}
+    return Source(Path("state_dict"), "safetensors", "huggingface", tensors)
 
 
 def _attention(name: str) -> str:
@@ -505,6 +547,7 @@ def _with_aliases(module: BertPreTrainedModel, state_dict: dict[str, Any], prefi
 
     transformers 5 keeps two biases where the vocabulary projection is not tied, and adds the one with the second name.
     """
+    module.tie_weights()  # which `to_empty` undoes
     here = dict(module.named_parameters(remove_duplicate=False))
     for alias, name in _ALIASES.items():
         if alias in here and here[alias] is here[name]:

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch_models import LENGTHS, batch, furthest, ours
-
-from bertkit import BertForMaskedLM, BertForSequenceClassification
+from torch_models import batch, furthest, ours
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the others
 
@@ -127,62 +125,3 @@ def test_lora(name: str, task: str | None, tmp_path: Path) -> None:
     again = peft.PeftModel.from_pretrained(ours(name), tmp_path)
     assert furthest(again(input_ids=ids, attention_mask=mask)[0], expected) < 1e-5
     assert furthest(adapted.merge_and_unload()(ids, mask)[0], expected) < 1e-4
-
-
-class Examples(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
-    """Texts of random words; the label is told by the first."""
-
-    def __init__(self, masked: bool) -> None:
-        self.masked = masked
-
-    def __len__(self) -> int:
-        return 40
-
-    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        rng = torch.Generator().manual_seed(i)
-        ids = torch.zeros(17, dtype=torch.long)
-        length = LENGTHS[i % 5] + 2 if i % 5 else 17
-        ids[:length] = torch.randint(1, 50, (length,), generator=rng)
-        mask = (ids > 0).long()
-        label = torch.where(mask > 0, ids, -100) if self.masked else torch.tensor(i % 3)
-        return {"input_ids": ids, "attention_mask": mask, "labels": label}
-
-
-@pytest.mark.parametrize("name", ["BertForSequenceClassification", "BertForMaskedLM"])
-def test_their_trainer(name: str, tmp_path: Path) -> None:
-    from transformers import Trainer, TrainingArguments
-
-    masked = name == "BertForMaskedLM"
-    made = BertForMaskedLM if masked else BertForSequenceClassification
-    arguments = TrainingArguments(
-        str(tmp_path),
-        num_train_epochs=2,
-        per_device_train_batch_size=8,
-        learning_rate=1e-2,
-        save_strategy="epoch",
-        eval_strategy="epoch",
-        load_best_model_at_end=True,
-        gradient_checkpointing=masked,
-        report_to=[],
-        use_cpu=True,
-        disable_tqdm=True,
-    )
-    data = Examples(masked)
-    trainer = Trainer(
-        made(ours(name).config),
-        arguments,
-        train_dataset=data,
-        eval_dataset=data,
-        compute_metrics=lambda seen: {"rows": float(len(seen.predictions))},
-    )
-    before = trainer.evaluate()["eval_loss"]
-    trainer.train()
-    after = trainer.evaluate()
-    assert after["eval_loss"] < before
-    assert after["eval_rows"] == 40
-    trainer.save_model(str(tmp_path / "saved"))
-    again = made(trainer.model.config)
-    weights = __import__("safetensors.torch").torch.load_file(tmp_path / "saved" / "model.safetensors")
-    again.load_state_dict(weights)
-    resumed = Trainer(made(ours(name).config), arguments, train_dataset=data, eval_dataset=data)
-    assert resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-5")).global_step == 10
