@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bertkit.checkpoint import inspect as inspect
     from bertkit.checkpoint import load_checkpoint as load_checkpoint
     from bertkit.checkpoint import save_checkpoint as save_checkpoint
+    from bertkit.config import CONFIG_MAPPING as CONFIG_MAPPING
     from bertkit.config import AutoConfig as AutoConfig
     from bertkit.config import BertConfig as BertConfig
     from bertkit.errors import BertkitError as BertkitError
@@ -81,6 +82,7 @@ _HOMES = {
     "BertTokenizer": "text.tokenizer",
     "BertTokenizerFast": "text.tokenizer",
     "BertkitError": "errors",
+    "CONFIG_MAPPING": "config",
     "Inspection": "checkpoint",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",

@@ -217,8 +217,8 @@ class BertConfig:
 
     model_type = "bert"
     is_encoder_decoder: ClassVar[bool] = False  # which a file may say too
-    _name_or_path: ClassVar[str] = ""  # where it was read from
-    _attn_implementation_internal: ClassVar[str | None] = None
+    _name_or_path = ""  # what it was read from
+    _attn_implementation_internal = None
 
     def __init__(self, **given: Any) -> None:
         _check_names(given)
@@ -329,10 +329,8 @@ class BertConfig:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"A configuration is made of a dict of its fields, and {values!r:.80} came.")
-        unused = {}
+        unused = _unused(overrides) if return_unused_kwargs else {}
         if overrides:
-            if return_unused_kwargs:
-                unused = {name: overrides.pop(name) for name in list(overrides) if not _known(name)}
             _check_names(overrides)
             values = {**_without_old_labels(values, overrides), **overrides}
         config = cls.__new__(cls)
@@ -340,7 +338,7 @@ class BertConfig:
         return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
 
     @classmethod
-    def of(cls, config: Any) -> BertConfig:
+    def of(cls, config: Any, made: str = "A model") -> BertConfig:
         """A configuration of ours as it is, one of transformers' taken over.
 
         >>> config = BertConfig()
@@ -352,8 +350,8 @@ class BertConfig:
         if isinstance(config, str) or not callable(getattr(config, "to_dict", None)):
             received = repr(config) if isinstance(config, str) else f"a {type(config).__name__}"
             raise UsageError(
-                f"A model is made of a BertConfig, and received {received}: for trained weights write "
-                "from_pretrained(name), for random ones BertConfig(...)."
+                f"{made} is made of a BertConfig, and received {received}: for trained weights write "
+                f"{made}.from_pretrained(name), for random ones {made}(BertConfig(...))."
             )
         attention = getattr(config, "_attn_implementation", None)
         return cls.from_dict(config.to_dict() | ({"attn_implementation": attention} if attention else {}))
@@ -384,7 +382,9 @@ class BertConfig:
         nothing: no code is ever run.
         return_unused_kwargs: return (configuration, the overrides that are no fields of it) rather than refuse these.
         """
-        overrides, older_token = without_defaults(overrides)
+        if overrides:
+            overrides, older_token = without_defaults(overrides)
+            token = older_token if token is None else token
         if isinstance(name, hub.Place):
             place = name
         else:
@@ -393,16 +393,21 @@ class BertConfig:
                 revision=revision,
                 subfolder=subfolder,
                 cache_dir=cache_dir,
-                token=older_token if token is None else token,
+                token=token,
                 force_download=force_download,
                 local_files_only=local_files_only,
             )
-        values, path = _read(place)
-        unused = {}
-        if return_unused_kwargs:
-            unused = {name: overrides.pop(name) for name in list(overrides) if not _known(name)}
-        config = _of_file(values, path, overrides)
-        config.name_or_path = place.name
+        named = place.file and place.file.suffix == ".json" and ".index." not in place.file.name
+        path = place.file if place.file and named else place.fetch(*FILES)
+        values = parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
+        if values.get("model_type") not in (None, "bert"):
+            raise _other_model(str(path), values["model_type"])
+        unused = _unused(overrides) if return_unused_kwargs else {}
+        try:
+            config = cls.from_dict(values, **overrides)
+        except ConfigError as error:
+            raise error if overrides else ConfigError(f"{path}: {error}") from error
+        config._name_or_path = place.name
         return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
 
     @classmethod
@@ -411,7 +416,8 @@ class BertConfig:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The keys of a `config.json` as the file has them, and those of the options that do not say where it is."""
         where = {name: options.pop(name) for name in list(options) if name in _WHERE}
-        return _read(hub.locate(pretrained_model_name_or_path, **where))[0], options
+        place = hub.locate(pretrained_model_name_or_path, **where)
+        return read_json(place.file or place.fetch(*FILES)), options
 
     # Where they go.
 
@@ -486,7 +492,8 @@ class BertConfig:
         """Refuse a configuration that cannot be. Called when one is made, read or written, and when a model is made of it."""
         if self._attn_implementation_internal is not None:
             self._attn_implementation = self._attn_implementation_internal
-        self.pruned_heads = _pruned(self.pruned_heads)
+        if self.pruned_heads:
+            self.pruned_heads = _pruned(self.pruned_heads)
         for name, (types, least, most, accepted) in _RANGES.items():
             value = getattr(self, name)
             if isinstance(value, types) and not isinstance(value, bool) and (value is None or least <= value <= most):
@@ -558,26 +565,6 @@ CONFIG_MAPPING: dict[str, type[BertConfig]] = {"bert": BertConfig}
 _WHERE = ("revision", "subfolder", "cache_dir", "token", "force_download", "local_files_only")
 
 
-def _read(place: hub.Place) -> tuple[dict[str, Any], Path]:
-    """The keys of the configuration file of a place, and the file."""
-    named = place.file and place.file.suffix == ".json" and ".index." not in place.file.name
-    path = place.file if place.file and named else place.fetch(*FILES)
-    values = parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
-    if values.get("model_type") not in (None, "bert"):
-        raise _other_model(str(path), values["model_type"])
-    return values, path
-
-
-def _of_file(values: Mapping[str, Any], path: Path, overrides: Mapping[str, Any]) -> BertConfig:
-    """The configuration of a file, whose errors name it; what is overridden is the caller's."""
-    if overrides:
-        return BertConfig.from_dict(values, **overrides)
-    try:
-        return BertConfig.from_dict(values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The object in a JSON file, or a ConfigError that says what is wrong with it."""
     return parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
@@ -586,7 +573,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _check_names(given: Iterable[str]) -> None:
     """Refuses an argument that is no field of ours, nor a name that others pass along."""
     for name in given:
-        if not _known(name):
+        if name not in _FIELDS and name not in INERT:
             near = did_you_mean(name, _FIELDS) or " See help(BertConfig)."
             raise ConfigError(f"BertConfig has no {name!r}.{near}")
 
@@ -594,8 +581,9 @@ def _check_names(given: Iterable[str]) -> None:
 _FIELDS = frozenset(f.name for f in fields(BertConfig)) | {"num_labels", "torch_dtype"}
 
 
-def _known(name: str) -> bool:
-    return name in _FIELDS or name in INERT
+def _unused(given: dict[str, Any]) -> dict[str, Any]:
+    """Takes the arguments that are no fields out of the given ones."""
+    return {name: given.pop(name) for name in list(given) if name not in _FIELDS and name not in INERT}
 
 
 def _read_as(kind: type, name: str, text: str) -> Any:

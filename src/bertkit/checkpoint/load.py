@@ -60,7 +60,7 @@ class LoadReport:
 
 
 def load_checkpoint(
-    name: str | os.PathLike[str] | hub.Place,
+    name: str | os.PathLike[str] | hub.Place | Source,
     head: str | None = None,
     *,
     config: BertConfig | None = None,
@@ -73,7 +73,8 @@ def load_checkpoint(
 ) -> tuple[Tensors, LoadReport]:
     """Read a checkpoint of any origin into {name in the parameter table: array}, and say what was found.
 
-    name: a directory, a file, a Hub id, or what `hub.locate` made of one of them with a revision, a token and the like.
+    name: a directory, a file, a Hub id, or what `hub.locate` made of one of them with a revision, a token and the like; or a
+    checkpoint that `open_source` opened, with its config.
     head: the class suffix, such as "ForMaskedLM"; None takes the class that config.json names, or all that the file has.
     prefix: what stands before BERT's names when BERT is a part of a larger model, such as "encoder.".
     strict: raise a LoadError when a tensor is missing, unexpected or of another shape; else only report it.
@@ -83,22 +84,14 @@ def load_checkpoint(
     The arrays are read-only views of the mapped file, matrices as [out, in]. A head or pooler that the file lacks is left to the
     caller, who finds its names in `report.fresh`.
     """
-    place = name if isinstance(name, hub.Place) else hub.locate(name)
-    config = config or config_of(place, prefix)
-    source = open_source(place, formats, variant)
-    return load_source(source, head, config, prefix, strict, ignore_mismatched_sizes, optional)
-
-
-def load_source(
-    source: Source,
-    head: str | None,
-    config: BertConfig,
-    prefix: str = "",
-    strict: bool = True,
-    ignore_mismatched_sizes: bool = False,
-    optional: tuple[str, ...] = (),
-) -> tuple[Tensors, LoadReport]:
-    """As `load_checkpoint`, of what is open already."""
+    if isinstance(name, Source):
+        source = name
+    else:
+        place = name if isinstance(name, hub.Place) else hub.locate(name)
+        config = config or config_of(place, prefix)
+        source = open_source(place, formats, variant)
+    if config is None:
+        raise UsageError("An opened checkpoint has no configuration: give config.")
     if head in HEADS and source.layout == "huggingface" and not prefix:
         # The commonest file is as the table has it, so that there is nothing to name and to report.
         wanted = {name: parameter.shape for name, parameter in expand(config, head).items()}

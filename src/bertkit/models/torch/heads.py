@@ -211,6 +211,7 @@ class BertForPreTraining(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.cls = BertLanguageHeads(config, next_sentence=True)
         self.post_init()
@@ -265,6 +266,7 @@ class BertForMaskedLM(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config, add_pooling_layer=False)
         self.cls = BertLanguageHeads(config)
         self.post_init()
@@ -312,6 +314,7 @@ class BertLMHeadModel(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         if not config.is_decoder:
             logger.warning(
                 "BertLMHeadModel of a configuration without is_decoder=True: every token sees those after it."
@@ -392,6 +395,7 @@ class BertForNextSentencePrediction(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.cls = BertNextSentenceHead(config)
         self.post_init()
@@ -428,6 +432,7 @@ class BertForSequenceClassification(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, config.num_labels)
@@ -520,6 +525,7 @@ class BertForMultipleChoice(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, 1)
@@ -559,6 +565,7 @@ class BertForTokenClassification(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config, add_pooling_layer=False)
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, config.num_labels)
@@ -604,6 +611,7 @@ class BertForQuestionAnswering(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config, add_pooling_layer=False)
         self.qa_outputs = linear(config.hidden_size, 2)
         self.post_init()

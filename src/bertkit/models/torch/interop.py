@@ -1,9 +1,10 @@
-"""A model counts as an instance of transformers' PreTrainedModel, where that is imported.
+"""How a model counts as an instance of transformers' PreTrainedModel, where that is imported.
 
 transformers' Trainer, peft and others ask `isinstance(model, PreTrainedModel)` before they save a model with its configuration
-or look at its embeddings. PreTrainedModel has no abstract methods to register with. Where `type(x)` does not answer, isinstance
-looks at `x.__class__`, and there we answer: with a class below both the model's own and theirs, that passes all other questions
-on to the model's own class. `type(model)`, its methods and its attributes stay ours, and we import nothing of theirs.
+or look at its embeddings. PreTrainedModel is a plain class, with which none can be registered. Where `type(x)` does not answer,
+isinstance looks at `x.__class__`. That is a twin of the model's class: a class below both that and theirs, which answers all
+other questions as the model's own class does. `type(model)`, its methods and its attributes stay ours, and nothing of
+transformers is imported.
 """
 
 from __future__ import annotations
@@ -14,15 +15,13 @@ import inspect
 import sys
 from typing import Any
 
-_OF_OBJECT: Any = object.__dict__["__class__"]
 
-
-class _Twin(type):
+class Twin(type):
     """The metaclass of the classes below both: each stands for the model's own, but in the eyes of isinstance and issubclass."""
 
     def __new__(meta, name: str, bases: tuple[type, ...], body: dict[str, Any], **options: Any) -> Any:
         """A subclass of a twin, as FSDP and parametrizations make one, is a subclass of the class that it stands for."""
-        if any(isinstance(base, _Twin) for base in bases):
+        if any(isinstance(base, Twin) for base in bases):
             body = {"__module__": sys._getframe(1).f_globals["__name__"], **body}
             return type(name, tuple(map(own_class, bases)), body, **options)
         return super().__new__(meta, name, bases, body, **options)
@@ -33,7 +32,10 @@ class _Twin(type):
     def __getattribute__(cls, name: str) -> Any:
         if name == "__signature__":  # else inspect describes __call__
             return inspect.signature(own_class(cls))
-        return getattr(own_class(cls), name)
+        value = getattr(own_class(cls), name)
+        if name == "__new__":  # as in `cls = self.__class__; cls.__new__(cls)`
+            return lambda made, *arguments, **named: value(own_class(made), *arguments, **named)
+        return value
 
     def __setattr__(cls, name: str, value: Any) -> None:
         setattr(own_class(cls), name, value)
@@ -69,64 +71,14 @@ class _Quiet:
 
 def own_class(cls: type) -> type:
     """The class that a twin stands for; another class itself."""
-    return type.__getattribute__(cls, "_stands_for") if isinstance(cls, _Twin) else cls
+    return type.__getattribute__(cls, "_stands_for") if isinstance(cls, Twin) else cls
 
 
 @functools.cache
-def _twin(own: type, theirs: type) -> type:
+def twin(own: Any, theirs: Any) -> type:
     """The class below a model's own and theirs."""
     plain = type(own) is type
-    meta = _Twin if plain else type("_Twin", (_Twin, type(own)), {})
+    meta = Twin if plain else type("Twin", (Twin, type(own)), {})
     copyreg.pickle(meta, lambda twin: (own_class, (own_class(twin),)))
 
     return meta(own.__name__, (_Quiet, own, theirs), {"_stands_for": own})
-
-
-class PassesForTheirs:
-    """A base of the models, whose `__class__` also is a subclass of transformers' PreTrainedModel where that is imported."""
-
-    def _own_or_twin(self) -> type:
-        own: type = type(self)
-        theirs = getattr(sys.modules.get("transformers.modeling_utils"), "PreTrainedModel", None)
-        return own if theirs is None or theirs in own.__mro__ else _twin(own, theirs)
-
-    def _become(self, cls: type) -> None:
-        _OF_OBJECT.__set__(self, own_class(cls))
-
-    def __new__(cls, *_: Any, **__: Any) -> Any:
-        """Of its own class also by `cls = self.__class__; cls.__new__(cls)`, as copies are written."""
-        return super().__new__(own_class(cls))
-
-    __class__ = property(_own_or_twin, _become)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """As of any object; pickle compares the class with `__class__` where an object is made by copyreg.__newobj__."""
-        made = super().__reduce_ex__(protocol)
-        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
-            return (copyreg._reconstructor, (type(self), object, None), *made[2:])  # type: ignore[attr-defined]
-        return made
-
-    # What transformers and peft ask a model of that class for.
-
-    @classmethod
-    def is_remote_code(cls) -> bool:
-        """No code comes with a model's files."""
-        return False
-
-    @classmethod
-    def is_custom_code(cls) -> bool:
-        """The class is not one of transformers' own: none of its renamings of weights apply."""
-        return True
-
-    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        """The second name of each tied parameter, and the first: a model ties its own."""
-        return {}
-
-    def _initialize_weights(self, module: Any, is_remote_code: bool = False) -> None:
-        """Part of a model of transformers, whose parts draw their weights when all of it is made: ours are drawn already."""
-
-    def _can_set_attn_implementation(self) -> bool:
-        return False
-
-    def _can_set_experts_implementation(self) -> bool:
-        return False

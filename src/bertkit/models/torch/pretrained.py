@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import inspect
 import itertools
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
@@ -20,14 +22,14 @@ from torch import Tensor, nn
 
 from bertkit.arguments import without_defaults
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, load_source
+from bertkit.checkpoint.load import LoadReport, load_checkpoint
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import ATTENTION, BertConfig
 from bertkit.errors import LoadError, UsageError, did_you_mean
 from bertkit.hub import locate
 from bertkit.models.torch import surgery
-from bertkit.models.torch.interop import PassesForTheirs
+from bertkit.models.torch.interop import own_class, twin
 from bertkit.parameters import TABLE, Parameter, expand
 
 logger = logging.getLogger("bertkit")
@@ -38,7 +40,32 @@ _FROM_FILES = ContextVar("from_files", default=False)
 _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 
 
-class BertPreTrainedModel(PassesForTheirs, nn.Module):
+_CLASS: Any = object.__dict__["__class__"]
+
+
+class _PassesForTheirs:
+    """A model's `__class__`, which is also below transformers' PreTrainedModel where that is imported: see interop.py."""
+
+    def _own_or_twin(self) -> type:
+        own: Any = type(self)
+        module = sys.modules.get("transformers.modeling_utils")
+        theirs = getattr(module, "PreTrainedModel", None)
+        return own if theirs is None or theirs in own.__mro__ else twin(own, theirs)
+
+    def _become(self, cls: type) -> None:
+        _CLASS.__set__(self, own_class(cls))
+
+    __class__ = property(_own_or_twin, _become)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """As of any object, but for copyreg.__newobj__, of which pickle wants that the type is `__class__`."""
+        made = super().__reduce_ex__(protocol)
+        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return (copyreg._reconstructor, (type(self), object, None), *made[2:])  # type: ignore[attr-defined]
+        return made
+
+
+class BertPreTrainedModel(_PassesForTheirs, nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
     The nine classes set `_head`, the class suffix in the table of heads. Their modules are those of the parameter table, which
@@ -65,9 +92,9 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.config = config = BertConfig.of(config)
-        config.validate()
-        self.name_or_path = config.name_or_path
+        self.config = config if isinstance(config, BertConfig) else BertConfig.of(config, type(self).__name__)
+        self.config.validate()
+        self.name_or_path = self.config._name_or_path
 
     def post_init(self) -> None:
         """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
@@ -156,20 +183,28 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         """
         name: Any = pretrained_model_name_or_path
         place: Any = None
-        overrides, older_token = without_defaults({**overrides, "key_mapping": key_mapping, "proxies": proxies})
-        if _is_a_name(name, cls, config, state_dict):
+        if overrides or key_mapping or proxies:
+            wishes = {**overrides, "key_mapping": key_mapping, "proxies": proxies}
+            overrides, older_token = without_defaults(wishes)
+            token = older_token if token is None else token
+        if name is None or isinstance(name, nn.Module):
+            _check_without_name(name, cls.__name__, config, state_dict)
+        else:
             place = locate(
                 name,
                 revision=revision or "main",
                 subfolder=subfolder or "",
                 cache_dir=cache_dir,
-                token=older_token if token is None else token,
+                token=token,
                 force_download=force_download,
                 local_files_only=local_files_only,
             )
         own = {key: overrides.pop(key) for key in list(overrides) if key in inspect.signature(cls.__init__).parameters}
-        config = _configuration(config or place, overrides)
-        config.name_or_path = place.name if place else ""
+        if config is None or isinstance(config, (str, os.PathLike)):
+            config = BertConfig.from_pretrained(config or place, **overrides)
+        else:
+            config = BertConfig.from_dict(BertConfig.of(config, cls.__name__).to_dict(), **overrides)
+        config._name_or_path = place.name if place else ""
         if attn_implementation:
             config._attn_implementation = _attention(attn_implementation)
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
@@ -177,47 +212,40 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
             formats = ["safetensors"] if use_safetensors else ["bin"]
         source = _of_state_dict(state_dict) if state_dict is not None else open_source(place, formats, variant)
         device = torch.device("cpu") if device_map is None else _device(device_map)
-        model = cls._without_memory(config, **own)
-        report = model._take_source(
-            source, dtype if torch_dtype is None else torch_dtype, device, ignore_mismatched_sizes
-        )
-        config.dtype = str(model.dtype).removeprefix("torch.")
-        model.eval()
-        return (model, report.loading_info()) if output_loading_info else model
-
-    @classmethod
-    def _without_memory(cls, config: BertConfig, **own: Any) -> Any:
-        """A model whose parameters are still to come, where the class is one of ours. own: further arguments of the class."""
         from_files = _FROM_FILES.set(cls._head is not None)
         try:
-            return cls(config, **own)
+            model = cls(config, **own)
         finally:
             _FROM_FILES.reset(from_files)
-
-    def _take_source(
-        self, source: Source, dtype: str | torch.dtype | None, device: torch.device, ignore_mismatched_sizes: bool
-    ) -> LoadReport:
-        """Make the tensors of a file the parameters, and say what it had."""
-        parts = self._own()
-        strict = not parts and self._head is not None
-        without_pooler = getattr(self.base_model, "pooler", None) is None
-        optional = ("bert.pooler.",) if without_pooler else ()
-        tensors, report = load_source(
-            source, self._head or "Model", self.config, "", strict, ignore_mismatched_sizes, optional
+        parts = {} if "_head" in vars(cls) else model._own()  # the nine have none
+        whole = cls._head is None or bool(parts)  # what is beside the table is looked for too
+        optional = ("bert.pooler.",) if cls._head == "Model" and model.pooler is None else ()
+        tensors, report = load_checkpoint(
+            source,
+            cls._head or "Model",
+            config=config,
+            strict=not whole,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            optional=optional,
         )
-        self._take(tensors, dtype, device)
+        model._take(tensors, dtype if torch_dtype is None else torch_dtype, device)
         if optional:
-            report = replace(report, fresh=tuple(n for n in report.fresh if not n.startswith(optional)))
-        if strict:
-            return report
-        return self._take_own(parts, source.tensors, report, ignore_mismatched_sizes)
+            report = replace(report, fresh=tuple(name for name in report.fresh if not name.startswith(optional)))
+        if whole:
+            report = model._take_own(parts, source.tensors, report, ignore_mismatched_sizes)
+        model.eval()
+        return (model, report.loading_info()) if output_loading_info else model
 
     @classmethod
     def _of_tensors(
         cls, config: BertConfig, tensors: Tensors, dtype: str | torch.dtype, device: torch.device, **own: Any
     ) -> Any:
         """A model in evaluation mode, whose parameters are these arrays. own: further arguments of the class."""
-        model = cls._without_memory(config, **own)
+        from_files = _FROM_FILES.set(True)
+        try:
+            model = cls(config, **own)
+        finally:
+            _FROM_FILES.reset(from_files)
         model._take(tensors, dtype, device)
         return model.eval()
 
@@ -246,6 +274,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
             for module, leaf in places[id(old)]:
                 setattr(module, leaf, new)
         if tensors:
+            self.config.dtype = str(kind).removeprefix("torch.")
             self.to(device, kind)  # what is not in the table: a subclass may have parts of its own
         if fresh:
             self.initialize(fresh)
@@ -486,28 +515,44 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         """Let gradients flow through frozen embeddings, which adapters with checkpointing need."""
         self.get_input_embeddings().register_forward_hook(_require_grad)
 
+    # What transformers and peft ask a model of that class for.
 
-def _is_a_name(name: Any, cls: type, config: object, state_dict: object) -> bool:
-    """Whether weights are to be looked for by a name; None where they are given. Another thing is an error."""
+    @classmethod
+    def is_remote_code(cls) -> bool:
+        """No code comes with a model's files."""
+        return False
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """The class is not one of transformers' own: none of its renamings of weights apply."""
+        return True
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """The second name of each tied parameter, and the first: a model ties its own."""
+        return {}
+
+    def _initialize_weights(self, module: Any, is_remote_code: bool = False) -> None:
+        """Part of a model of transformers, whose parts draw their weights when all of it is made: ours are drawn already."""
+
+    def _can_set_attn_implementation(self) -> bool:
+        return False
+
+    def _can_set_experts_implementation(self) -> bool:
+        return False
+
+
+def _check_without_name(name: Any, ours: str, config: object, state_dict: object) -> None:
+    """Where from_pretrained has no name: the weights and the configuration have to be given."""
     if isinstance(name, nn.Module):
-        kind, ours = type(name), cls.__name__
+        kind = type(name)
         raise UsageError(
             f"{ours}.from_pretrained takes a name or a directory, and received a {kind.__name__} of {kind.__module__}. Its "
             f"weights: {ours}.from_pretrained(None, config=model.config, state_dict=model.state_dict())."
         )
-    if name is None and (state_dict is None or config is None):
+    if state_dict is None or config is None:
         raise UsageError(
-            f"{cls.__name__}.from_pretrained(None) needs config and state_dict: give both, or the name of a model."
+            f"{ours}.from_pretrained(None) needs config and state_dict: give both, or the name of a model."
         )
-    return name is not None
-
-
-def _configuration(given: Any, overrides: Mapping[str, Any]) -> BertConfig:
-    """The configuration of a place or of its name, or a copy of one that is there, with some fields overridden."""
-    if isinstance(given, (str, os.PathLike)):
-        return BertConfig.from_pretrained(given, **overrides)
-    config = BertConfig.of(given)
-    return BertConfig.from_dict(config.to_dict(), **overrides) if overrides else copy.deepcopy(config)
 
 
 def _of_state_dict(state_dict: Mapping[str, Tensor]) -> Source:

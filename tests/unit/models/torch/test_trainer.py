@@ -12,7 +12,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -161,7 +161,7 @@ class Abstract(BertModel, abc.ABC):
 class Counted(BertModel):
     """Counts its subclasses."""
 
-    subclasses: list[str] = []
+    subclasses: ClassVar[list[str]] = []
 
     def __init_subclass__(cls, *, called: str) -> None:
         Counted.subclasses.append(called)
@@ -194,14 +194,13 @@ def test_a_model_passes_for_theirs_and_its_class_stays(made: type) -> None:
     of_same_class = [
         seen(model.config),
         seen.__new__(seen),
-        model.__new__(seen),
         copy.copy(model),
         copy.deepcopy(model),
         *(pickle.loads(pickle.dumps(model, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)),
         *(pickle._loads(pickle._dumps(model, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)),  # type: ignore[attr-defined]
     ]
     assert [type(one) for one in of_same_class] == [made] * len(of_same_class)
-    for one in of_same_class[3:]:
+    for one in of_same_class[2:]:
         assert torch.equal(
             one.embeddings.word_embeddings.weight if hasattr(one, "embeddings") else one.classifier.weight,
             model.embeddings.word_embeddings.weight if hasattr(model, "embeddings") else model.classifier.weight,
