@@ -5,7 +5,8 @@
         ...                            # HF_ENDPOINT=server.url
         server.requests                # what was asked, as "GET /api/models/google-bert/tiny/revision/main", ...
         server.bodies                  # the files whose contents were sent
-    server.log                     # the requests with their headers
+        server.log                     # the requests with their headers
+        server.lie = lambda path, reply: Reply(200, reply.headers | {"ETag": '"../../x"'}, reply.body)
 
 As on the real Hub, a small file comes from /resolve/ itself, and a large one (LFS) from another host: a redirect to
 `localhost`, which to a client is not the host `127.0.0.1`. Nothing is said of xet, so that plain HTTP is used.
@@ -13,9 +14,11 @@ As on the real Hub, a small file comes from /resolve/ itself, and a large one (L
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -25,6 +28,19 @@ FRIEND = "hf_friend"
 """A token that may read all."""
 STRANGER = "hf_stranger"
 """A token that is valid, and on nobody's list."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it goes over the wire. A body of several pieces is written piece by piece."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | Iterable[bytes] = b""
+
+
+Lie = Callable[[str, Reply], Reply]
+"""The path that was asked for and the honest answer -> what is sent instead."""
 
 
 @dataclass
@@ -48,6 +64,7 @@ class HubServer:
         self.bodies: list[str] = []
         self.cuts: dict[str, list[int]] = {}
         self.answer: tuple[int, bytes] | None = None
+        self.lie: Lie = lambda path, reply: reply
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         self.cdn = f"http://localhost:{self._http.server_port}"
@@ -126,12 +143,17 @@ class _Handler(BaseHTTPRequestHandler):
             if self.hub.answer is not None:
                 self._send(*self.hub.answer, {"Content-Type": "text/html"})
             elif path.startswith("/cdn/"):
-                self._send_file(*path.removeprefix("/cdn/").split("/", 2))
+                name, commit, file = path.removeprefix("/cdn/").split("/", 2)
+                self._send_file(name, commit, file)
             elif path.startswith("/api/models/"):
-                self._send_info(*path.removeprefix("/api/models/").split("/revision/", 1))
+                name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
+                self._send_info(name, revision)
             else:
                 name, _, rest = path[1:].partition("/resolve/")
-                self._resolve(name, *rest.split("/", 1))
+                revision, _, file = rest.partition("/")
+                self._resolve(name, revision, file)
+        except KeyError:  # a path that no answer of ours names
+            self._send(404, b"", {})
         except _RefusalError as refusal:
             headers = {"X-Error-Code": refusal.code, "X-Error-Message": refusal.message}
             self._send(refusal.status, b"", {name: text for name, text in headers.items() if text})
@@ -180,13 +202,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(206 if start else 200, content[start:], headers, cut=cuts.pop(0) if cuts else None)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], cut: int | None = None) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body[:cut])
+        honest = Reply(status, {**headers, "Content-Length": str(len(body))}, body[:cut])
+        reply = self.hub.lie(unquote(self.path.partition("?")[0]), honest)
+        with contextlib.suppress(OSError):  # a client that has had enough
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                for piece in [reply.body] if isinstance(reply.body, bytes) else reply.body:
+                    self.wfile.write(piece)
 
     def _repository(self, name: str) -> Repository:
         """The repository, unless it is not there for whoever asks; without a token the Hub does not say which."""

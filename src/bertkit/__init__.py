@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from bertkit.config import CONFIG_MAPPING as CONFIG_MAPPING
     from bertkit.config import AutoConfig as AutoConfig
     from bertkit.config import BertConfig as BertConfig
+    from bertkit.data.collators import DataCollatorForLanguageModeling as DataCollatorForLanguageModeling
+    from bertkit.data.collators import DataCollatorForMultipleChoice as DataCollatorForMultipleChoice
+    from bertkit.data.collators import DataCollatorForTokenClassification as DataCollatorForTokenClassification
+    from bertkit.data.collators import DataCollatorForWholeWordMask as DataCollatorForWholeWordMask
+    from bertkit.data.collators import DataCollatorWithPacking as DataCollatorWithPacking
+    from bertkit.data.collators import DataCollatorWithPadding as DataCollatorWithPadding
+    from bertkit.data.collators import DefaultDataCollator as DefaultDataCollator
+    from bertkit.data.collators import default_data_collator as default_data_collator
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
     from bertkit.models.torch.auto import AutoModel as AutoModel
@@ -48,6 +56,8 @@ if TYPE_CHECKING:
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
     from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
     from bertkit.text.vocabulary import AddedToken as AddedToken
+    from bertkit.training import Trainer as Trainer
+    from bertkit.training import TrainingArguments as TrainingArguments
 
     from . import metrics as metrics
 
@@ -83,12 +93,22 @@ _HOMES = {
     "BertTokenizerFast": "text.tokenizer",
     "BertkitError": "errors",
     "CONFIG_MAPPING": "config",
+    "DataCollatorForLanguageModeling": "data.collators",
+    "DataCollatorForMultipleChoice": "data.collators",
+    "DataCollatorForTokenClassification": "data.collators",
+    "DataCollatorForWholeWordMask": "data.collators",
+    "DataCollatorWithPacking": "data.collators",
+    "DataCollatorWithPadding": "data.collators",
+    "DefaultDataCollator": "data.collators",
     "Inspection": "checkpoint",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
     "Pipeline": "pipelines",
+    "Trainer": "training",
+    "TrainingArguments": "training",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
+    "default_data_collator": "data.collators",
     "inspect": "checkpoint",
     "load_checkpoint": "checkpoint",
     "locate": "hub",

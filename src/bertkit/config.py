@@ -239,7 +239,7 @@ class BertConfig:
         for name, value in values.items():
             if hasattr(type(self), name) and name not in INERT:
                 raise ConfigError(
-                    f"A configuration cannot have a key {name!r}, which BertConfig uses itself: rename it."
+                    f"A configuration cannot have a key {name!r:.80}, which BertConfig uses itself: rename it."
                 )
             setattr(self, name, value)
         self.validate()
@@ -390,8 +390,8 @@ class BertConfig:
         else:
             place = hub.locate(
                 name,
-                revision=revision,
-                subfolder=subfolder,
+                revision=revision or "main",
+                subfolder=subfolder or "",
                 cache_dir=cache_dir,
                 token=token,
                 force_download=force_download,
@@ -454,6 +454,31 @@ class BertConfig:
         Path(directory).mkdir(parents=True, exist_ok=True)
         self.to_json_file(Path(directory) / FILES[0])
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> Any:
+        """Commit `config.json` to a repository of the Hub, which is made where there is none. See `push_to_hub` of models."""
+        from bertkit.hub.upload import push
+
+        return push(
+            self.save_pretrained,
+            repo_id,
+            commit_message=commit_message or "Upload config",
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        )
+
     def update(self, values: Mapping[str, Any]) -> None:
         """Set several attributes at once."""
         for name, value in values.items():
@@ -498,11 +523,12 @@ class BertConfig:
             value = getattr(self, name)
             if isinstance(value, types) and not isinstance(value, bool) and (value is None or least <= value <= most):
                 continue
-            raise ConfigError(f"{name} is {value!r}, and must be {accepted}.")
+            raise ConfigError(f"{name} is {value!r:.80}, and must be {accepted}.")
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) not in choices:
-                near = did_you_mean(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
-                raise ConfigError(f"{name} is {value!r}, and must be one of {', '.join(map(str, choices))}.{near}")
+                words = [c for c in choices if isinstance(c, str)]
+                near = did_you_mean(value[:80], words) if isinstance(value, str) else ""
+                raise ConfigError(f"{name} is {value!r:.80}, and must be one of {', '.join(map(str, choices))}.{near}")
         for sentence in self._contradictions():
             raise ConfigError(sentence)
 
@@ -517,11 +543,11 @@ class BertConfig:
         for layer, gone in self.pruned_heads.items():
             if not 0 <= layer < layers or any(not 0 <= head < heads for head in gone):
                 yield (
-                    f"pruned_heads names {gone} of layer {layer}; layers are 0 to {layers - 1} and heads 0 to {heads - 1}."
+                    f"pruned_heads names {gone!r:.80} of layer {layer}; layers are 0 to {layers - 1} and heads 0 to {heads - 1}."
                 )
         pad = self.pad_token_id
         if pad is not None and not (type(pad) is int and 0 <= pad < self.vocab_size):
-            yield f"pad_token_id is {pad!r}, and must be None or below vocab_size {self.vocab_size}."
+            yield f"pad_token_id is {pad!r:.80}, and must be None or below vocab_size {self.vocab_size}."
         for name in ("bos_token_id", "eos_token_id"):
             given = getattr(self, name)
             if not all(type(token) is int for token in (given if isinstance(given, list) else [given or 0])):
@@ -596,7 +622,7 @@ def _read_as(kind: type, name: str, text: str) -> Any:
 
 
 def _other_model(who: str, model_type: object) -> ConfigError:
-    return ConfigError(f"{who} is of model_type {model_type!r}. bertkit is BERT alone: it takes model_type 'bert'.")
+    return ConfigError(f"{who} is of model_type {model_type!r:.80}. bertkit is BERT alone: it takes model_type 'bert'.")
 
 
 def _labels(
@@ -604,7 +630,7 @@ def _labels(
 ) -> dict[str, dict[int, str] | dict[str, int]]:
     """Both mappings, from whichever of the three is given."""
     if isinstance(count, int) and count > _MOST_LABELS:
-        raise ConfigError(f"num_labels is {count}, and {_MOST_LABELS:,} is the most that bertkit takes.")
+        raise ConfigError(f"num_labels is {count!r:.80}, and {_MOST_LABELS:,} is the most that bertkit takes.")
     try:
         if id2label:
             names = {int(i): label for i, label in id2label.items()}
@@ -619,11 +645,11 @@ def _labels(
             f"Labels are {{0: 'first', 1: 'second', ...}} in id2label, or a num_labels above 0: {error}."
         ) from error
     if len(names) > _MOST_LABELS:
-        raise ConfigError(
-            f"There are {count or len(names)} labels, and {_MOST_LABELS:,} is the most that bertkit takes."
-        )
+        raise ConfigError(f"There are {len(names)} labels, and {_MOST_LABELS:,} is the most that bertkit takes.")
     if not names or (count is not None and count != len(names)):
-        raise ConfigError(f"num_labels is {count}, and id2label has {len(names)}: give one of them, or let them agree.")
+        raise ConfigError(
+            f"num_labels is {count!r:.80}, and id2label has {len(names)}: give one of them, or let them agree."
+        )
     return {"id2label": names, "label2id": numbers}
 
 
@@ -634,7 +660,7 @@ def _pruned(heads: Any) -> dict[int, list[int]]:
         return {int(layer): sorted({int(head) for head in of_layer}) for layer, of_layer in heads.items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
-            f"pruned_heads is {heads!r}, and must be like {{0: [2, 5]}}: a layer and its heads."
+            f"pruned_heads is {heads!r:.80}, and must be like {{0: [2, 5]}}: a layer and its heads."
         ) from error
 
 

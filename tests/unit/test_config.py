@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bertkit
 from bertkit.config import SIZES, AutoConfig, BertConfig
 from bertkit.errors import ConfigError, HubError
 from bertkit.parameters import expand
@@ -226,13 +228,16 @@ def test_what_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None
         (b'{"num_labels": 10000000}', "1,000,000 is the most"),
         (b'{"num_hidden_layers": 1000000000}', "a whole number from 1 to 9,999"),
         (b"[]", "holds a list"),
-        (b"[" * 100_000, "is not JSON"),
+        (b"[" * 100_000, "is nested more than 100 deep"),
         (b'{"model_type": "roberta"}', "of model_type 'roberta'. bertkit is BERT alone"),
         (b'{"hidden_size": "wide"}', "hidden_size is 'wide'"),
         (b'{"hidden_size": null}', "hidden_size is None"),
         (b'{"pruned_heads": 3}', "pruned_heads"),
         (b'{"id2label": 3}', "Labels are"),
         (b'{"to_dict": 3}', "cannot have a key 'to_dict'"),
+        (b'{"deep": ' + b"[" * 100 + b"]" * 100 + b"}", "is nested more than 100 deep"),
+        (b'{"deep": ' + b'{"a":' * 600 + b"1" + b"}" * 601, "is nested more than 100 deep"),
+        (b'{"many": [' + b"[]," * 3_000_000 + b"[]]}", "it has more than 2,500,000 commas and brackets"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, text: bytes, sentence: str) -> None:
@@ -240,6 +245,51 @@ def test_damaged_files_are_refused(tmp_path: Path, text: bytes, sentence: str) -
     for read in (BertConfig.from_pretrained, AutoConfig.from_pretrained):
         with pytest.raises(ConfigError, match=sentence):
             read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"%s": 1, "%s": 2}',
+        '{"hidden_act": "%s"}',
+        '{"hidden_size": "%s"}',
+        '{"model_type": "%s"}',
+        '{"pruned_heads": "%s"}',
+        '{"pruned_heads": {"0": ["%s"]}}',
+        '{"num_labels": "%s", "id2label": {"0": "a"}}',
+        '{"id2label": {"0": ["%s"]}}',
+        '{"id2label": {"%s": "a"}}',
+        '{"pad_token_id": "%s"}',
+        '{"bos_token_id": "%s"}',
+        '{"architectures": ["a", 1, "%s"]}',
+    ],
+)
+def test_a_message_shows_little_of_a_large_value(tmp_path: Path, text: str) -> None:
+    """And takes little time and memory to be written: a search for similar words is quick in short ones alone."""
+    (tmp_path / "config.json").write_text(text.replace("%s", "\\u001b[2J" + "gelu" * 2**20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError) as caught:
+            BertConfig.from_pretrained(tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 2**20, peak
+    assert len(str(caught.value)) < 600
+    assert str(caught.value).isprintable()
+
+
+def test_as_deep_as_a_file_may_be(tmp_path: Path) -> None:
+    """It is also written again."""
+    (tmp_path / "config.json").write_text('{"deep": ' + "[" * 99 + "]" * 99 + "}")
+    config = BertConfig.from_pretrained(tmp_path)
+    config.save_pretrained(tmp_path / "again")
+    assert BertConfig.from_pretrained(tmp_path / "again") == config
+
+
+def test_as_many_values_as_a_million_labels_have(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"many": [' + "0," * 2_000_000 + "0]}")
+    assert len(BertConfig.from_pretrained(tmp_path).to_dict()["many"]) == 2_000_001
 
 
 def test_a_small_file_takes_little() -> None:
@@ -307,11 +357,15 @@ def test_names_that_others_ask_for(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="hiden_size"):
             config.update_from_string("hiden_size=1")
         again, unused = type(config).from_pretrained(tmp_path, return_unused_kwargs=True, hidden_act="relu", foo=1)
-        assert again.hidden_act == "relu" and unused == {"foo": 1} and again.name_or_path == str(tmp_path)
-        again, unused = type(config).from_dict({"hidden_size": 24, "num_attention_heads": 2}, return_unused_kwargs=True, foo=1)
+        assert again.hidden_act == "relu" and unused == {"foo": 1}
+        again, unused = type(config).from_dict(
+            {"hidden_size": 24, "num_attention_heads": 2}, return_unused_kwargs=True, foo=1
+        )
         assert again.hidden_size == 24 and unused == {"foo": 1}
         values, left = type(config).get_config_dict(str(tmp_path), foo=1)
         assert values["id2label"] == {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"} and "foo" in left
     assert bertkit.CONFIG_MAPPING["bert"] is BertConfig
     assert transformers.CONFIG_MAPPING["bert"] is transformers.BertConfig
-    assert "_name_or_path" not in BertConfig.from_pretrained(tmp_path).to_json_string()
+    read = BertConfig.from_pretrained(tmp_path)
+    assert read.name_or_path == str(tmp_path) and "_name_or_path" not in read.to_json_string()
+    assert read == BertConfig.from_json_file(tmp_path / "config.json")

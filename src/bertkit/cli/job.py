@@ -59,15 +59,19 @@ def answer(
         about = _about(task, shared, options, [*given, each.beside] if each else given)
         source = "" if given else shared.input or "-"
         partial = Partial(shared.output, source, about, resume=shared.resume, overwrite=shared.overwrite)
-    origin, examples = _examples(task, shared, given, each)
-    first = list(islice(examples, 1 if origin == "typed" else PEEKED))
-    if not first:
-        source = "Standard input" if shared.input in (None, "-") else shared.input
-        how = f" Type {each.typed}, or pipe texts into it." if each else ""
-        raise DataError(f"{source} is empty: there is nothing to answer.{how}")
-    with _warnings():
+    with _warnings(), partial or nullcontext():
+        origin, examples = _examples(task, shared, given, each)
+        first = list(islice(examples, 1 if origin == "typed" else PEEKED))
+        if not first:
+            source = "Standard input" if shared.input in (None, "-") else shared.input
+            how = f" Type {each.typed}, or pipe texts into it." if each else ""
+            raise DataError(f"{source} is empty: there is nothing to answer.{how}")
         run = shared.open(task, first).run(checked, errors="return")
-        return _Job(run, shared, origin, partial).work(chain(first, examples))
+        examples = chain(first, examples)
+        if partial:
+            partial.start(_files(shared))
+            examples = partial.watched(examples)
+        return _Job(run, shared, origin, partial).work(examples)
 
 
 def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None) -> tuple[Origin, Iterator[Any]]:
@@ -104,6 +108,20 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequenc
     }
 
 
+def _files(shared: Shared) -> dict[str, str]:
+    """What tells the files of the opened model from others."""
+    from bertkit.checkpoint.identity import identity
+    from bertkit.hub import locate
+
+    found: dict[str, str] = {}
+    for what in ("model", "config", "tokenizer"):
+        if name := getattr(shared, what):
+            revision, subfolder = (shared.revision, shared.subfolder) if what == "model" else ("main", "")
+            place = locate(name, revision=revision, subfolder=subfolder, local_files_only=True)
+            found |= {f"{file} of --{what}": told for file, told in identity(place).items()}
+    return found
+
+
 class _Job:
     """A run, and where its answers go: to a file, to a program in JSON lines, or to a person as a page."""
 
@@ -116,10 +134,9 @@ class _Job:
     def work(self, examples: Iterable[Any]) -> int:
         """Answer all. Returns the exit code."""
         try:
-            with self.partial or nullcontext():
-                self._answer(examples)
-                if self.partial:
-                    self._finish(self.partial)
+            self._answer(examples)
+            if self.partial:
+                self.partial.finish()
         except KeyboardInterrupt:
             say(self._stopped())
             return 130
@@ -170,14 +187,6 @@ class _Job:
             if not isinstance(one.value, BertkitError):
                 shown = one.shown(self.shared.details)
                 print("\n".join(render(self.run.task.name, example, shown, page)), flush=True)
-
-    def _finish(self, partial: Partial) -> None:
-        rows = self.run.report.examples
-        if partial.done > rows:
-            raise DataError(
-                f"{partial.path} has {partial.done:,} results, and the input {rows:,} rows: it is of another one."
-            )
-        partial.finish()
 
     def _stopped(self) -> str:
         if self.partial is None:

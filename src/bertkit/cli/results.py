@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from bertkit.data.records import ending
 from bertkit.disk import whole_file
-from bertkit.errors import MissingExtraError, UsageError
+from bertkit.errors import DataError, MissingExtraError, UsageError
 
 Lines = Callable[[], Iterable[bytes]]
 """Gives the lines of JSON, again and again."""
@@ -88,6 +88,10 @@ def check_output(name: str) -> None:
         )
     if Path(name).is_dir():
         raise UsageError(f"{name} is a folder: name a file in it with --output.")
+    if Path(name).is_symlink():
+        raise UsageError(f"{name} is a link: name the file itself with --output.")
+    if Path(name).exists() and not Path(name).is_file():
+        raise UsageError(f"{name} is no file: name one with --output.")
     folder = Path(name).absolute().parent
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder} for {name}: make it first, or change --output.")
@@ -167,7 +171,13 @@ _WRITERS: dict[str, Callable[[Lines, IO[bytes]], None]] = {
 def _rows(lines: Lines) -> Iterator[dict[str, Any]]:
     """The rows of a table."""
     for number, line in enumerate(lines(), start=1):
-        for found in _things(json.loads(line)):
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"The results are damaged in row {number}: type --resume to answer it again, or --overwrite to begin anew."
+            ) from error
+        for found in _things(answer):
             yield {"row": number, **found}
 
 

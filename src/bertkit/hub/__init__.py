@@ -6,7 +6,7 @@
 
 The Hub is asked once per place, for the list of its files. All of them come from one commit, each is downloaded when
 it is asked for, and nothing is asked about those that the cache has. That is repository.py and what it imports, for
-names on the Hub only, as huggingface_hub takes long to import.
+names on the Hub only, as huggingface_hub takes long to import. A Hub may lie: SECURITY.md says what is promised then.
 
 What is text in these files is read by `read_text` and `parse_object`, within bounds.
 """

@@ -1,72 +1,116 @@
-"""What is asked of the Hub, and what its refusals mean. The one file that imports huggingface_hub's client."""
+"""What is asked of the Hub, and what its refusals mean."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
 
-from huggingface_hub import HfApi, constants, errors
+from huggingface_hub import constants, errors
+from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]  # they are documented
 
 from bertkit.errors import HubError, UsageError
-from bertkit.hub.cache import Repository
-from bertkit.hub.place import RELATIVE, Place
+from bertkit.hub.cache import COMMIT, Repository
+from bertkit.hub.download import Download
+from bertkit.hub.place import RELATIVE, Place, parse_object, shown
+from bertkit.hub.transfer import NETWORK_ERROR, AnswerError, Progress, Server, is_address, opened, watched
 
-# huggingface_hub raises these, and what its HTTP library raises: requests, httpx or httpx2, as its version goes, from
-# whose root its own HTTP error derives. hf_xet raises RuntimeError.
-_FAILURES: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, errors.HfHubHTTPError.__bases__[0])
-_FAILURES_TO_PARSE: tuple[type[Exception], ...] = (*_FAILURES, KeyError, TypeError)
+FAILURES: tuple[type[Exception], ...] = (AnswerError, NETWORK_ERROR, OSError, ValueError, RuntimeError)
+_MOST_LISTED = 32 * 2**20  # bytes, all of which arrive within a minute
 _LOG_IN = "type once: hf auth login, or set HF_TOKEN, or pass token= in Python"
 
 
 def browse(repository: Repository, token: bool | str | None, force_download: bool) -> Place:
     """The repository as a place: one request, for the commit that the revision is now and the names of its files."""
-    hub = _client(token)
+    endpoint = hub_endpoint()
+    check_token(token)
     try:
-        info = hub.model_info(repository.id, revision=repository.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-        paths = [PurePosixPath(sibling.rfilename) for sibling in info.siblings or ()]
-        if not re.fullmatch("[0-9a-f]{40}", commit := str(info.sha)):
-            raise ValueError(f"{commit!r} is no commit")
-    except _FAILURES_TO_PARSE as error:
-        raise HubError(_explain(error, repository, hub.endpoint)) from error
+        headers = build_hf_headers(token=token, library_name="bertkit")
+        server = Server(get_session(), endpoint, headers)
+        commit, paths = _listing(watched(partial(_ask, server, repository), _MOST_LISTED), repository)
+    except FAILURES as error:
+        raise HubError(_explain(error, repository, endpoint)) from error
+    return _place(repository, paths, partial(_download, endpoint, headers, commit, force_download), endpoint)
+
+
+def _place(
+    repository: Repository, paths: Sequence[PurePosixPath], get: Callable[[Repository, str], Path], endpoint: str
+) -> Place:
+    """The files in the subfolder. `get` downloads one."""
     folder = PurePosixPath(repository.subfolder)
-    files = sorted(path.name for path in paths if path.parent == folder and RELATIVE.fullmatch(path.name))
-    where = f"{hub.endpoint}/{repository.id}/tree/{repository.revision}/{repository.subfolder}".rstrip("/")
-    return Place(where, tuple(files), partial(_download, hub, repository, commit, force_download))
+    files = tuple(sorted({path.name for path in paths if path.parent == folder}))
+    where = f"{endpoint}/{repository.id}/tree/{repository.revision}/{repository.subfolder}".rstrip("/")
+
+    def below(name: str) -> Place:
+        return _place(replace(repository, subfolder=str(folder / name)), paths, get, endpoint)
+
+    return Place(where, files, partial(get, repository), inner=below)
 
 
-def _client(token: bool | str | None) -> HfApi:
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")  # read now; huggingface_hub knows it as of its import
-    match = re.fullmatch(r"https?://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(\d+))?(?:/[!-~]*)?", endpoint, re.ASCII)
-    if endpoint and (match is None or int(match[1] or 0) > 65535):
-        raise HubError(f"HF_ENDPOINT={endpoint!r} is no address: set it to one such as https://huggingface.co.")
+def hub_endpoint() -> str:
+    """HF_ENDPOINT as it is now; huggingface_hub knows it as of its import."""
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    if endpoint and not is_address(endpoint):
+        raise HubError(f"HF_ENDPOINT={endpoint!r:.200} is no address: set it to one such as https://huggingface.co.")
+    return endpoint or constants.ENDPOINT
+
+
+def check_token(token: bool | str | None) -> None:
     if isinstance(token, str) and not re.fullmatch("[!-~]+", token):
         raise UsageError("token= is empty, or has spaces, line ends or accents in it: copy it again, it is hf_...")
-    return HfApi(endpoint=endpoint or None, token=token, library_name="bertkit")
 
 
-def _download(hub: HfApi, repository: Repository, commit: str, force_download: bool, file: str) -> Path:
+def _ask(server: Server, repository: Repository, progress: Progress) -> bytes:
+    path = f"/api/models/{repository.id}/revision/{quote(repository.revision, safe='')}"
+    body = bytearray()
+    with opened(server, path, constants.HF_HUB_ETAG_TIMEOUT) as answer:
+        for piece in answer.body:
+            body += piece
+            if len(body) > _MOST_LISTED or progress.abandoned.is_set():
+                raise AnswerError(f"its list of files has more than {_MOST_LISTED} bytes")
+    return bytes(body)
+
+
+def _listing(answer: bytes, repository: Repository) -> tuple[str, list[PurePosixPath]]:
+    """The commit, and the paths that can be those of files on this disk."""
     try:
-        path = hub.hf_hub_download(
-            repository.id,
-            file,
-            subfolder=repository.subfolder,
-            revision=commit,
-            cache_dir=repository.cache,
-            force_download=force_download,
-        )
-    except _FAILURES as error:
-        raise HubError(_explain(error, repository, hub.endpoint)) from error
+        info = parse_object(answer.decode(), "its list of files", HubError)
+    except HubError as error:
+        raise AnswerError(str(error).rstrip(".")) from error
+    commit, siblings = info.get("sha"), info.get("siblings")
+    if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
+        raise AnswerError(f"it says that {repository.revision} is {commit!r:.80}, and a commit is expected")
+    if COMMIT.fullmatch(repository.revision) and commit != repository.revision:
+        raise AnswerError(f"asked for commit {repository.revision}, it lists {commit}")
+    if not isinstance(siblings, list) or not all(isinstance(sibling, dict) for sibling in siblings):
+        raise AnswerError("it has no list of files")
+    paths = [PurePosixPath(name) for name in (sibling.get("rfilename") for sibling in siblings) if _is_file(name)]
+    return commit, [path for path in paths if len(path.name) < 256]
+
+
+def _is_file(name: Any) -> bool:
+    return isinstance(name, str) and name.isprintable() and len(name) <= 1024 and bool(RELATIVE.fullmatch(name))
+
+
+def _download(
+    endpoint: str, headers: dict[str, str], commit: str, force_download: bool, repository: Repository, file: str
+) -> Path:
+    try:
+        path = Download(Server(get_session(), endpoint, headers), repository, commit, file, force_download).run()
+    except FAILURES as error:
+        raise HubError(_explain(error, repository, endpoint)) from error
     repository.remember(commit)
-    return Path(path)
+    return path
 
 
-def _explain(error: BaseException, repository: Repository, endpoint: str) -> str:
+def _explain(error: Exception, repository: Repository, endpoint: str) -> str:
     """The sentence for an error: the Hub's refusals first, then this machine's, then the network's."""
-    if isinstance(error, (errors.LocalEntryNotFoundError, ValueError)) and error.__cause__:
-        error = error.__cause__  # why huggingface_hub turned to the cache, in vain
     if isinstance(error, errors.HfHubHTTPError):
         return _refusal(error, repository, endpoint)
     if isinstance(error, errors.LocalTokenNotFoundError):
@@ -75,7 +119,7 @@ def _explain(error: BaseException, repository: Repository, endpoint: str) -> str
         return f"The disk of the cache {repository.cache} is full: make room, or set cache_dir= or HF_HOME to another."
     if getattr(error, "filename", None):
         return f"The cache cannot be used ({error}): set cache_dir= or HF_HOME to a folder that you may write to."
-    if isinstance(error, (errors.FileMetadataError, ValueError, KeyError, TypeError)):
+    if isinstance(error, (AnswerError, ValueError)):
         return f"{endpoint} answered, but not as the Hub does ({_reason(error)}): check HF_ENDPOINT and the proxy."
     return (
         f"There is no folder {repository.id} here, and {endpoint} did not answer, or broke off ({_reason(error)}): check "
@@ -85,13 +129,13 @@ def _explain(error: BaseException, repository: Repository, endpoint: str) -> str
 
 
 def _refusal(error: errors.HfHubHTTPError, repository: Repository, endpoint: str) -> str:
-    name, status = repository.id, error.response.status_code
-    said = f"{status} {error.server_message or ''}".strip().splitlines()[0][:200]
-    if isinstance(error, errors.GatedRepoError):
+    name, status, code = repository.id, error.response.status_code, error.response.headers.get("X-Error-Code")
+    said = shown(f"{status} {error.server_message or ''}".strip())
+    if code == "GatedRepo":
         return f"{name} is gated ({said}): ask for access on {endpoint}/{name}, and then {_LOG_IN}."
-    if isinstance(error, errors.RevisionNotFoundError):
+    if code == "RevisionNotFound":
         return f"{name} has no revision {repository.revision!r}: {endpoint}/{name}/tree/main lists branches and tags."
-    if isinstance(error, errors.EntryNotFoundError):
+    if code == "EntryNotFound":
         return f"{name} lists a file that it does not give ({said}): it may just be changing, so try again."
     if status in (401, 404):
         return (
@@ -102,16 +146,22 @@ def _refusal(error: errors.HfHubHTTPError, repository: Repository, endpoint: str
         return f"{endpoint} does not let you read {name} ({said}): with a token that may, {_LOG_IN}."
     if status == 429:
         return f"{endpoint} counts too many requests from you ({said}): wait some minutes, or {_LOG_IN}."
+    if status < 500:
+        return (
+            f"{endpoint} does not take the request for {name} ({said}): check the name, the revision and HF_ENDPOINT."
+        )
     return f"{endpoint} is in trouble ({said}): try again in some minutes."
 
 
 def _reason(error: BaseException) -> str:
     """The system's own words, such as `[Errno 111] Connection refused`, from below those of the HTTP library."""
+    if isinstance(error, AnswerError):
+        return str(error)
     link: BaseException | None = error
     for _ in range(10):
         if link is None:
             break
         if getattr(link, "errno", None) or isinstance(link, TimeoutError):
-            return str(link)
+            return shown(link)
         link = link.__cause__ or link.__context__
-    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return shown(f"{type(error).__name__}: {error}")

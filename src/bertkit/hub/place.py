@@ -9,6 +9,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ ASSETS = Path(__file__).parents[1] / "assets"
 _PLAIN = r"(?!\.\.?(?:/|$))[^/\\:\x00-\x1f\x7f]+"
 RELATIVE = re.compile(rf"{_PLAIN}(?:/{_PLAIN})*")
 """A path that stays below where it starts, on any system."""
+
+MOST_VALUES = 2_500_000
+"""Of a text of JSON. A million labels, each in id2label and in label2id, are half of that."""
+
+MOST_DEPTH = 100
+"""Of arrays and objects within each other, in a text of JSON."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -40,6 +47,7 @@ class Place:
     advice: str = field(default="", repr=False)
     file: Path | None = None
     name: str = ""  # by which it was located
+    inner: Callable[[str], Place] | None = field(default=None, repr=False)  # the place of a folder in it
 
     def __fspath__(self) -> str:
         return self.name
@@ -53,9 +61,17 @@ class Place:
         for name in names:
             if name in self.files:
                 return self.get(name)
-        shown = ", ".join(self.files[:10]) or "no files"
+        first = ", ".join(shown(file, 80) for file in self.files[:10]) or "no files"
         more = f" and {len(self.files) - 10} more" if len(self.files) > 10 else ""
-        raise HubError(f"There is no {' or '.join(names)} in {self.where}, which has {shown}{more}.{self.advice}")
+        raise HubError(f"There is no {' or '.join(names)} in {self.where}, which has {first}{more}.{self.advice}")
+
+    def below(self, folder: str) -> Place:
+        """A folder in it, as a place. Where there is no such folder, the place has no files."""
+        if self.inner is None or not RELATIVE.fullmatch(folder):
+            raise HubError(
+                f"{folder!r:.80} may lead out of {self.where}: the names of folders in it are accepted, without '..'."
+            )
+        return self.inner(folder)
 
 
 def locate(
@@ -81,11 +97,11 @@ def locate(
     if isinstance(name, Place):
         return name
     if not isinstance(name, (str, os.PathLike)):
-        raise UsageError(f"A model is named by a string or a path, not by {name!r}.")
+        raise UsageError(f"A model is named by a string or a path, not by {name!r:.80}.")
     for what, text in (("subfolder", subfolder), ("revision", revision)):
         if text and not RELATIVE.fullmatch(text):
             raise HubError(
-                f"{what}={text!r} may lead elsewhere: it takes plain names joined by '/', no '..', ':' or '\\'."
+                f"{what}={text!r:.80} may lead elsewhere: it takes plain names joined by '/', no '..', ':' or '\\'."
             )
     path = Path(name) if os.path.exists(name) else _abbreviated(name)  # noqa: PTH110 - which no name upsets
     if path is not None:
@@ -104,12 +120,28 @@ def folder_place(folder: Path, where: str, advice: str = "", file: Path | None =
         files = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     except OSError as error:
         raise HubError(f"{folder} cannot be read: {error.strerror}.{advice}") from error
-    return Place(where, tuple(files), folder.joinpath, advice, file)
+    return Place(where, tuple(files), folder.joinpath, advice, file, inner=partial(_below, folder, where, advice))
+
+
+def _below(folder: Path, where: str, advice: str, name: str) -> Place:
+    inner, where = folder / name, f"{where}/{name}"
+    return folder_place(inner, where, advice) if inner.is_dir() else Place(where, (), inner.joinpath, advice)
 
 
 def built_in_models() -> list[str]:
     """The names of the models that come with bertkit."""
     return sorted(path.name for path in ASSETS.glob("*") if path.is_dir())
+
+
+def shown(text: object, most: int = 200) -> str:
+    r"""What a message shows of a text from elsewhere: one line of bounded length, without sequences for the terminal.
+
+    >>> print(shown("red: \x1b[31m", 9))
+    red: \x1b[31...
+    """
+    text = str(text)
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
+    return f"{line}..." if len(text) > most else line
 
 
 def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
@@ -128,7 +160,7 @@ def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
     except ValueError:  # a NUL byte or a lone surrogate
         pass
     except OSError as error:
-        raise HubError(f"{os.fspath(name)!r} cannot be opened: {error.strerror}.") from error
+        raise HubError(f"{os.fspath(name)!r:.80} cannot be opened: {error.strerror}.") from error
     return ASSETS / name if name in built_in_models() else None
 
 
@@ -140,7 +172,8 @@ def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -
             raise refusal(f"{path} is not a file.")
         if status.st_size > most_bytes:
             raise refusal(f"{path} has {status.st_size} bytes, and bertkit reads up to {most_bytes} of such a file.")
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        with open(path, "rb") as file:
+            text = file.read(most_bytes).decode("utf-8-sig")  # no more, should it grow meanwhile
     except OSError as error:
         raise refusal(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -157,15 +190,33 @@ def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -
 
 
 def parse_object(text: str, where: str, refusal: Refusal) -> dict[str, Any]:
-    """The object that is written as JSON. `where` names the file in the errors, which are raised as `refusal`."""
+    """The object that is written as JSON. `where` names the file in the errors, which are raised as `refusal`.
+
+    A short text does not become a large or a deep value:
+
+    >>> parse_object('{"a": ' + "[" * 200 + "]" * 200 + "}", "config.json", HubError)
+    Traceback (most recent call last):
+    ...
+    bertkit.errors.HubError: config.json is nested more than 100 deep: write it with fewer lists in lists.
+    """
     try:
+        if sum(map(text.count, ",[{")) > MOST_VALUES:  # there are no more values than that
+            raise ValueError(f"it has more than {MOST_VALUES:,} commas and brackets")
         value = json.loads(text, object_pairs_hook=_without_repetition)
+        level: list[Any] = [[value]]
+        for _ in range(MOST_DEPTH + 1):
+            inner = (child for outer in level for child in (outer.values() if isinstance(outer, dict) else outer))
+            level = [child for child in inner if isinstance(child, (dict, list))]
+        if level:
+            raise RecursionError
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise refusal(f"{where} has half of a character in it (a lone surrogate, \\ud800 to \\udfff).") from error
-    except (ValueError, RecursionError) as error:
-        raise refusal(f"{where} is not JSON ({error}): download or write it again.") from error
+    except RecursionError as error:
+        raise refusal(f"{where} is nested more than {MOST_DEPTH} deep: write it with fewer lists in lists.") from error
+    except ValueError as error:
+        raise refusal(f"{where} is not JSON that bertkit reads ({error}): download or write it again.") from error
     if not isinstance(value, dict):
         raise refusal(f"{where} holds a {type(value).__name__}, where an object {{...}} is expected.")
     return value
@@ -176,5 +227,5 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {twice!r} stands there twice")
+        raise ValueError(f"the key {twice!r:.80} stands there twice")
     return value

@@ -39,7 +39,7 @@ def _hub_id(name: str | os.PathLike[str]) -> str:
         return name
     built_in = ", ".join(built_in_models()) or "there are none"
     raise HubError(
-        f"{os.fspath(name)!r} is no folder or file here, nor a built-in model ({built_in}), nor can it be on the Hub, "
+        f"{os.fspath(name)!r:.200} is no folder or file here, nor a built-in model ({built_in}), nor can it be on the Hub, "
         "where a name is a string such as 'google-bert/bert-base-uncased' or 'bert-base-uncased'."
     )
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 LOOK_AHEAD = 512
 """The most examples of a chunk: they are encoded and sorted by length together."""
 
-_ROOM, _ROOM_FOR_TOKENS = 2**17, 2**13
-"""The characters of a chunk; the second where answers are vectors of all tokens, which take thousands of times more memory."""
+_ROOM, _ROOM_FOR_LARGE = 2**17, 2**13
+"""The characters of a chunk; the second where answers take thousands of times more memory than texts."""
 
 Errors = Literal["raise", "return"]
 
@@ -97,7 +97,7 @@ class Run:
         self._ask = replace(ask, outputs=tuple(self._names.values()))
         rows = min(filter(None, (batch_size, engine.limits.rows)), default=None)
         self._limits = replace(engine.limits, rows=rows)
-        self._room = _ROOM_FOR_TOKENS if getattr(options, "pooling", "") is None else _ROOM
+        self._room = _ROOM_FOR_LARGE if task.has_large_answers(options) else _ROOM
 
     def chunks(
         self,

@@ -174,12 +174,15 @@ class BertWithHead(BertPreTrainedModel):
         if inputs.choices is not None:
             outputs = {name: output.view(-1, inputs.choices) for name, output in outputs.items()}
         found: dict[str, Any] = states._asdict()
-        found["loss"] = self._loss(outputs, labels, layout) if learns else None
-        for name, output in outputs.items():
+        for name, output in list(outputs.items()):
+            grain, padding = row.outputs[name].grain, max(row.outputs[name].padding, torch.finfo(output.dtype).min)
             if later and name == words:
                 found[name] = Later(_OfAllTokens(self, name, x, pooled, layout, versions, autocast))
+            elif learns and grain == "token":
+                found[name], outputs[name] = layout.returned(output, padding)
             else:
-                found[name] = output if row.outputs[name].grain == "row" else layout.unpack(output)
+                found[name] = output if grain == "row" else layout.unpack(output, padding)
+        found["loss"] = self._loss(outputs, labels, layout) if learns else None
         answer = row.output({name: found.get(name) for name in row.output.names})
         return answer if (self.config.return_dict if return_dict is None else return_dict) else answer.to_tuple()
 

@@ -175,7 +175,7 @@ class BertSelfAttention(nn.Module):
         if layer in run.weights_of:
             weights = attention_weights(q, k, layout, bias)
             weights = weights if of_heads is None else weights * of_heads[..., None]
-            (run.cross_weights if self.cross else run.weights)[layer] = layout.weights(weights)
+            (run.cross_weights if self.cross else run.weights)[layer] = layout.returned_weights(weights)[0]
         return context.flatten(-2)
 
     def keys_and_values(self, x: Tensor, run: Run, layer: int) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
@@ -39,7 +39,7 @@ except ImportError:  # torch before 2.10
 class Packed:
     """The real tokens of a batch, without padding.
 
-    outer: the first sides of the caller's tensors: (B, L), or (T,) where they are packed already.
+    outer: the first sides of the caller's tensors: (B, L), or (T,) or (1, T) where they are packed already.
     grid: (B, L), the rectangle in which the tokens would lie with padding.
     cells: [T], where each token lies in the flat grid.
     places: [T], where each token lies in the flat outer tensor; None: where it lies here.
@@ -113,12 +113,16 @@ class Packed:
         flat = x.flatten(0, len(self.outer) - 1)
         return flat if self.places is None else flat.index_select(0, self.places)
 
-    def unpack(self, x: Tensor) -> Tensor:
-        """[T, ...] -> [*outer, ...], zeros at padding."""
-        if self.places is None:
-            return x
-        whole = x.new_zeros(math.prod(self.outer), *x.shape[1:]).index_copy(0, self.places, x)
-        return whole.view(*self.outer, *x.shape[1:])
+    def unpack(self, x: Tensor, padding: float = 0) -> Tensor:
+        """[T, ...] -> [*outer, ...], zeros or another number at padding."""
+        if self.places is not None:
+            x = x.new_full((math.prod(self.outer), *x.shape[1:]), padding).index_copy(0, self.places, x)
+        return x.view(*self.outer, *x.shape[1:])
+
+    def returned(self, x: Tensor, padding: float = 0) -> tuple[Tensor, Tensor]:
+        """What the caller gets for x, and the x that leads on from there: gradients reach what the caller has."""
+        whole = self.unpack(x, padding)
+        return whole, self.pack(whole) if torch.is_grad_enabled() else x
 
     def unpack_rows(self, x: Tensor) -> Tensor:
         """[sequences, ...] -> [B, ...], zeros for a row without tokens."""
@@ -133,15 +137,21 @@ class Packed:
         """[B, L, ...] -> [T, ...]."""
         return x.flatten(0, 1)[self.cells]
 
-    def weights(self, grid: Tensor) -> Weights:
-        """Attention weights [B, A, L, L] as the caller gets them: the same, or of each sequence [A, l, l]. Zeros at padding."""
-        lengths = [0] * self.grid[0]
-        for row, length in zip(self.rows.tolist(), self.lengths, strict=True):
-            lengths[row] = length
-        if len(self.outer) == 1:
-            return tuple(grid[row, :, :length, :length] for row, length in enumerate(lengths))
+    def returned_weights(self, grid: Tensor) -> tuple[Weights, Tensor]:
+        """Attention weights [B, A, L, L] as the caller gets them, zeros at padding, and the grid that leads on from there.
+
+        Where the caller's tokens are packed, they are [A, l, l] of each sequence.
+        """
+        if self.outer != self.grid:
+            lengths = [0] * self.grid[0]
+            for row, length in zip(self.rows.tolist(), self.lengths, strict=True):
+                lengths[row] = length
+            each = tuple(grid[row, :, :length, :length] for row, length in enumerate(lengths))
+            rest = [self.grid[1] - length for length in lengths]
+            return each, torch.stack([F.pad(one, (0, more, 0, more)) for one, more in zip(each, rest, strict=True)])
         real = self.to_grid(torch.ones_like(self.cells, dtype=torch.bool))
-        return grid.masked_fill(~real[:, None, :, None], 0)
+        grid = grid.masked_fill(~real[:, None, :, None], 0)
+        return grid, grid
 
 
 @dataclass(frozen=True)
@@ -207,9 +217,16 @@ class Rectangle:
         """The same: [B, L, ...]."""
         return x
 
-    def unpack(self, x: Tensor) -> Tensor:
-        """[B, L, ...] -> [B, L, ...], zeros at padding."""
-        return x if self.real is None else x.masked_fill(~self.real.view(*self.grid, *[1] * (x.dim() - 2)), 0)
+    def unpack(self, x: Tensor, padding: float = 0) -> Tensor:
+        """[B, L, ...] -> [B, L, ...], zeros or another number at padding."""
+        return x if self.real is None else x.masked_fill(~self.real.view(*self.grid, *[1] * (x.dim() - 2)), padding)
+
+    def returned(self, x: Tensor, padding: float = 0) -> tuple[Tensor, Tensor]:
+        """What the caller gets for x, and the x that leads on from there: gradients reach what the caller has."""
+        whole = self.unpack(x, padding)
+        if self.real is None or not torch.is_grad_enabled():
+            return whole, x
+        return whole, torch.where(self.real.view(*self.grid, *[1] * (x.dim() - 2)), whole, x)
 
     @property
     def firsts(self) -> Tensor:
@@ -228,9 +245,13 @@ class Rectangle:
 
     to_grid = from_grid = pack
 
-    def weights(self, grid: Tensor) -> Tensor:
-        """Attention weights [B, A, L, S] as the caller gets them, zeros at padding."""
-        return grid if self.real is None else grid.masked_fill(~self.real[:, None, :, None], 0)
+    def returned_weights(self, grid: Tensor) -> tuple[Weights, Tensor]:
+        """Attention weights [B, A, L, S] as the caller gets them, zeros at padding, and the grid that leads on from there."""
+        if self.real is None:
+            return grid, grid
+        real = self.real[:, None, :, None]
+        returned = grid.masked_fill(~real, 0)
+        return returned, torch.where(real, returned, grid)
 
 
 Weights: TypeAlias = Tensor | tuple[Tensor, ...]
@@ -332,6 +353,11 @@ def padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None,
 def eager(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """Attention as it is written in the paper, in memory of the length squared."""
     weights = F.dropout(attention_weights(q, k, layout, bias), dropout, training=dropout > 0)
+    return weighed(weights, v, layout)
+
+
+def weighed(weights: Tensor, v: Tensor, layout: Layout) -> Tensor:
+    """What attention makes of its weights [B, A, L, S]: a result like q."""
     return layout.from_grid((weights @ layout.to_grid(v).transpose(1, 2)).transpose(1, 2))
 
 
@@ -500,10 +526,10 @@ def plain_mask(mask: Tensor, causal: bool = False) -> Tensor:
 
 
 def _without_lasts(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
-    """Packed labels [T], with -100 at the last token of each sequence."""
+    """Packed labels [T] or [1, T], with -100 at the last token of each sequence."""
     assert lengths is not None
     lasts = torch.tensor(counted(lengths), device=labels.device).cumsum(0) - 1
-    return labels.index_fill(0, lasts[lasts >= 0], IGNORED)
+    return labels.index_fill(-1, lasts[lasts >= 0], IGNORED)
 
 
 def counted(lengths: Sequence[int] | Tensor) -> list[int]:
@@ -524,9 +550,9 @@ def _packed_already(
     counts = counted(lengths)
     if attention_mask is not None:
         raise UsageError("Packed input has no padding to mask: leave out attention_mask, or lengths.")
-    if len(sides) != 1 or sum(counts) != sides[0] or min(counts, default=0) < 0:
+    if sides not in ((sum(counts),), (1, sum(counts))) or min(counts, default=0) < 0:
         raise UsageError(
             f"lengths go with one row of tokens and sum to its size: input_ids of shape [{sum(counts)}] for these "
             f"{len(counts)} lengths, not {list(sides)}."
         )
-    return Packed.from_lengths(counts, device, causal)
+    return replace(Packed.from_lengths(counts, device, causal), outer=sides)

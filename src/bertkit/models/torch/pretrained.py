@@ -88,6 +88,8 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
     config_class = BertConfig
     base_model_prefix = "bert"
     main_input_name = "input_ids"
+    _no_split_modules: ClassVar = ["BertEmbeddings", "BertLayer"]  # for accelerate's sharding
+    _keys_to_ignore_on_save = None
     _head: ClassVar[str | None] = None
 
     def __init__(self, config: BertConfig) -> None:
@@ -95,6 +97,7 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         self.config = config if isinstance(config, BertConfig) else BertConfig.of(config, type(self).__name__)
         self.config.validate()
         self.name_or_path = self.config._name_or_path
+        self.num_labels = self.config.num_labels
 
     def post_init(self) -> None:
         """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
@@ -130,6 +133,8 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
             model.to(dtype_named(dtype))
             model.config.dtype = str(dtype_named(dtype)).removeprefix("torch.")
         return model
+
+    _from_config = from_config
 
     @classmethod
     def from_pretrained(
@@ -316,6 +321,18 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
                 if path.endswith("word_embeddings.weight") and self.config.pad_token_id is not None:
                     tensor[self.config.pad_token_id] = 0
 
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw the parameters of one module anew: `layer.apply(model._init_weights)`."""
+        with torch.no_grad():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                module.weight.normal_(0, self.config.initializer_range)
+            if isinstance(module, nn.LayerNorm):
+                module.weight.fill_(1)
+            if isinstance(module, (nn.Linear, nn.LayerNorm)) and module.bias is not None:
+                module.bias.zero_()
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                module.weight[module.padding_idx] = 0
+
     def _table(self, head: str | None = None) -> dict[str, Parameter]:
         """The path of each parameter of the table, or of a class in it, that this model has."""
         here = {name for name, _ in self.named_parameters(remove_duplicate=False)}
@@ -348,24 +365,24 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         save_function: Callable[..., Any] | None = None,
         token: str | bool | None = None,
         save_peft_format: bool = True,
+        repo_id: str | None = None,
     ) -> None:
         """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
 
         state_dict: the weights to write in place of the model's own, by the names that `state_dict()` gives.
         max_shard_size: "5GB"; above it the weights are split into several files with an index.
-        save_function, token and save_peft_format change nothing: files are written by us, whole or not at all.
+        push_to_hub, repo_id, token: also push the model to a repository of the Hub, by default of the directory's name.
+        save_function and save_peft_format change nothing: files are written by us, whole or not at all.
         Other formats: `bertkit.convert`.
         """
-        if push_to_hub:
-            raise UsageError(
-                "push_to_hub=True is not done here: to share a model, upload the directory that is written."
-            )
         if not safe_serialization:
             raise UsageError(
                 "safe_serialization=False would write a pickle; save as safetensors, or use bertkit.convert."
             )
         if not is_main_process:
             return
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).name, token=token, max_shard_size=max_shard_size)
         given = self.state_dict() if state_dict is None else state_dict
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
@@ -380,6 +397,36 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
             return
         tensors = {parameter.name: array_of(given[path]) for path, parameter in self._table().items()}
         save_checkpoint(save_directory, tensors, config, self._head, max_shard_size=max_shard_size, variant=variant)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        max_shard_size: int | str = "5GB",
+    ) -> Any:
+        """Commit what `save_pretrained` writes to a repository of the Hub, which is made where there is none.
+
+        repo_id: "name" or "organization/name". private: of a new repository. revision: a branch of it.
+        create_pr: open a pull request with the commit instead. Returns huggingface_hub's CommitInfo.
+        """
+        from bertkit.hub.upload import push
+
+        return push(
+            lambda folder: self.save_pretrained(folder, max_shard_size=max_shard_size),
+            repo_id,
+            commit_message=commit_message or f"Upload {type(self).__name__}",
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        )
 
     def tie_weights(self) -> None:
         """Make one parameter of those that the configuration says are one."""
@@ -425,6 +472,35 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
             for parameter in self.parameters()
             if (parameter.requires_grad or not only_trainable) and id(parameter) not in left_out
         )
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """Whether the class has a method `generate`."""
+        return hasattr(cls, "generate")
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """The bytes of the parameters, and of the buffers unless return_buffers is False."""
+        tensors = itertools.chain(self.parameters(), self.buffers() if return_buffers else ())
+        return sum(tensor.nelement() * tensor.element_size() for tensor in tensors)
+
+    def get_extended_attention_mask(
+        self,
+        attention_mask: Tensor,
+        input_shape: tuple[int, ...],
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """A mask of 1 and 0 as it is added to scores: 0 where a position may look, else the lowest number of the type.
+
+        [B, L] -> [B, 1, 1, L], in a decoder [B, 1, L, L], which sees only what came before; [B, L, L] -> [B, 1, L, L].
+        """
+        dtype = self.dtype if dtype is None else dtype
+        mask = attention_mask[:, None] if attention_mask.dim() == 3 else attention_mask[:, None, None]
+        if attention_mask.dim() == 2 and self.config.is_decoder:
+            length, source = input_shape[-1], attention_mask.shape[1]
+            before = torch.ones(length, source, device=mask.device).tril(source - length)
+            mask = mask * before
+        return (1 - mask.to(dtype)) * torch.finfo(dtype).min
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The word embedding."""
@@ -513,7 +589,14 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
 
     def enable_input_require_grads(self) -> None:
         """Let gradients flow through frozen embeddings, which adapters with checkpointing need."""
-        self.get_input_embeddings().register_forward_hook(_require_grad)
+        self.disable_input_require_grads()
+        self._require_grads_hook = self.get_input_embeddings().register_forward_hook(_require_grad)
+
+    def disable_input_require_grads(self) -> None:
+        """Undo `enable_input_require_grads`."""
+        hook = vars(self).pop("_require_grads_hook", None)
+        if hook is not None:
+            hook.remove()
 
     # What transformers and peft ask a model of that class for.
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict
 
 from bertkit.errors import TokenizerError, UsageError, did_you_mean
-from bertkit.text.files.description import ATTRIBUTES, DEFAULT_LENGTH, TokenizerFiles
+from bertkit.text.files.description import ATTRIBUTES, DEFAULT_LENGTH, USUAL_PREFIX, TokenizerFiles
 from bertkit.text.vocabulary import AddedToken, as_token
 from bertkit.text.wordpiece.unicode import Compat
 
@@ -101,10 +101,10 @@ _OF_FILES: dict[str, _Kind] = {
     "split_special_tokens": _FLAG,
     "never_split": _STRINGS,
     "model_input_names": _STRINGS,
+    "wordpieces_prefix": _PREFIX,
 }
 _KINDS = _OF_FILES | {
     "model_max_length": _LENGTH,
-    "wordpieces_prefix": _PREFIX,
     "additional_special_tokens": _TOKENS,
 }
 RULES = {
@@ -212,6 +212,8 @@ def compose(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
         del settings["compat"]
     if files.rules.clean:
         del settings["clean_text"]
+    if files.prefix != USUAL_PREFIX:
+        settings["wordpieces_prefix"] = files.prefix
     settings |= {name: getattr(files, field) for name, field in FIELDS.items()}
     settings |= {name: token.content for name, token in files.special.items()}
     if files.additional:
