@@ -44,7 +44,7 @@ class _Uploads(BaseHTTPRequestHandler):
                 for file in json.loads(body)["files"]
             ]
             return self._answer(200, {"files": files})
-        return self._commit(name, rest, [json.loads(line) for line in body.splitlines()])
+        return self._take_commit(name, rest, [json.loads(line) for line in body.splitlines()])
 
     def _create(self, asked: dict[str, Any]) -> None:
         name = f"{asked.get('organization') or 'me'}/{asked['name']}"
@@ -53,7 +53,7 @@ class _Uploads(BaseHTTPRequestHandler):
             self.hub.add(name, {}, private=asked.get("visibility") == "private" or bool(asked.get("private")))
         return self._answer(409 if known else 200, {"url": f"{self.hub.url}/{name}"})
 
-    def _commit(self, name: str, branch: str, lines: list[dict[str, Any]]) -> None:
+    def _take_commit(self, name: str, branch: str, lines: list[dict[str, Any]]) -> None:
         repository = self.hub.repositories[name]
         files = dict(repository.commits[repository.branches[branch]])
         for line in lines:

@@ -36,6 +36,7 @@ class ModelOutput(dict[str, Any]):
 
     def __init_subclass__(cls) -> None:
         cls.names = tuple(cls.__annotations__)
+        dataclass(init=False, repr=False, eq=False)(cls)  # as which FSDP and others copy outputs, and keep their class
 
     def __init__(self, values: Mapping[str, Any] | None = None, **named: Any) -> None:
         given = {**dict(values or {}), **named}

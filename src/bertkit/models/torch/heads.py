@@ -161,7 +161,9 @@ class BertWithHead(BertPreTrainedModel):
         x, pooled, layout, row = states.last_hidden_state, states.pooler_output, inputs.layout, HEADS[str(self._head)]
         learns = bool(labels) and all(wanted is not None for wanted in labels.values())
         words = next((name for name, output in row.outputs.items() if output.grain == "place"), None)
-        later = words is not None and learns and not torch.compiler.is_compiling()  # which wants shapes without numbers
+        sharded = getattr(self, "_is_fsdp_managed_module", False)  # its parameters are gone after the forward
+        later = words is not None and learns and not sharded
+        later = later and not torch.compiler.is_compiling()  # which wants shapes without numbers
         if later:
             head = (p for module in self.children() if module is not self.bert for p in module.parameters())
             versions = [(parameter, parameter._version) for parameter in head if not parameter.is_inference()]
