@@ -206,7 +206,7 @@ def test_sharded(name: str, way: str) -> None:
     if way == "fsdp1":
         policy = ModuleWrapPolicy({BertLayer})
         wrapped = FullyShardedDataParallel(
-            other, policy, use_orig_params=True, device_mesh=mesh, device_id=torch.device("cpu")
+            other, auto_wrap_policy=policy, use_orig_params=True, device_id=torch.device("cpu")
         )
     else:
         for layer in other.bert.encoder.layer if hasattr(other, "bert") else other.encoder.layer:

@@ -246,3 +246,112 @@ from transformers import PreTrainedModel
 assert isinstance(model, PreTrainedModel)
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_trainer_by_our_name() -> None:
+    assert bertkit.Trainer is transformers.Trainer and bertkit.TrainingArguments is transformers.TrainingArguments
+    script = """
+import sys
+sys.modules["transformers"] = None  # as where it is not installed
+import bertkit
+try:
+    bertkit.Trainer
+except ImportError as error:
+    assert str(error) == 'Trainer needs transformers[torch], which is not installed. Type: pip install transformers[torch]', error
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# What their models and configurations have, and ours do not.
+
+TRANSFORMERS_OWN = {
+    # Adapters by transformers itself: peft.get_peft_model and PeftModel.from_pretrained do the same for any model.
+    "active_adapters", "add_adapter", "delete_adapter", "disable_adapters", "enable_adapters", "enable_peft_hotswap",
+    "get_adapter_state_dict", "load_adapter", "set_adapter",
+    # Several devices, compiled kernels and quantizers.
+    "barrier_after_gathered_checkpoint_save", "dequantize", "ep_plan", "fsdp_plan", "fsdp_size",
+    "gather_sharded_state_dict_for_save", "get_compiled_call", "init_parallel_plans", "is_backend_compatible",
+    "is_distributed_loading_by_transformers", "kernel_config", "maybe_distribute_model", "pp_plan", "prepare_distribute_model",
+    "save_distributed_checkpoint", "set_use_kernels", "should_save_on_this_rank", "supports_context_parallel",
+    "supports_pp_plan", "supports_tp_plan", "tp_plan", "tp_size", "use_kernels",
+    # Mixtures of experts, other inputs than text, encoders with decoders, positions that BERT does not resize.
+    "get_correct_experts_implementation", "get_experts_implementation", "set_experts_implementation", "input_modalities",
+    "get_decoder", "get_encoder", "set_decoder", "set_encoder", "get_position_embeddings", "resize_position_embeddings",
+    # Remote code, model cards, and what its own loading is made of.
+    "register_for_auto_class", "add_model_tags", "model_tags", "all_tied_weights_keys", "can_record_outputs", "dummy_inputs",
+    "generation_config_class", "gradient_checkpointing", "get_correct_attn_implementation", "get_init_context", "get_parameter_or_buffer",
+    "initialize_weights", "loss_function", "loss_type", "mark_tied_weights_as_initialized", "named_non_persistent_buffers",
+    "retrieve_modules_from_names", "warn_if_padding_and_no_attention_mask",
+}  # fmt: skip
+CONFIGURATION_OWN = {
+    # Layers that differ from each other, rotary positions, several parts and devices, remote code, its own machinery.
+    "allow_global_per_layer_attribute_access", "attribute_map", "base_config_key", "base_model_ep_plan", "base_model_fsdp_plan",
+    "base_model_pp_plan", "base_model_tp_plan", "convert_rope_params_to_dict", "default_config_fields", "default_rope_type",
+    "default_theta", "dict_dtype_to_str", "extra_config_files", "extra_files", "get_mtp_config",
+    "ignore_keys_at_rope_validation", "is_custom_code", "is_heterogeneous", "is_remote_code", "nested_rope_parameter_keys",
+    "per_layer_attributes", "per_layer_config", "register_for_auto_class", "rope_scaling", "serialize_explicit_per_layer_config",
+    "standardize_rope_params", "sub_configs", "sub_configs_defaults", "transformers_version", "validate_architecture",
+    "validate_layer_type", "validate_output_attentions", "validate_rope", "validate_token_ids",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM", "BertForSequenceClassification"])
+def test_public_names_of_models(name: str) -> None:
+    absent = {attribute for attribute in dir(theirs(name)) if attribute[0] != "_"} - {*dir(ours(name))}
+    assert absent - TRANSFORMERS_OWN == set()
+    for method in ("from_pretrained", "save_pretrained", "push_to_hub", "resize_token_embeddings", "num_parameters"):
+        their, our = (inspect.signature(getattr(model, method)).parameters for model in (theirs(name), ours(name)))
+        left_out = {"fusion_config", "disable_mmap", "model_args", "args", "kwargs", "tags"}  # see arguments.py
+        left_out |= {"save_original_format", "distributed_checkpoint"}
+        assert their.keys() - our.keys() <= left_out, method
+
+
+def test_public_names_of_configurations() -> None:
+    absent = {name for name in dir(transformers.BertConfig()) if name[0] != "_"} - {*dir(BertConfig())}
+    assert absent - CONFIGURATION_OWN == set()
+
+
+def test_values_of_names_that_others_ask_for() -> None:
+    our, their = ours("BertForSequenceClassification"), theirs("BertForSequenceClassification")
+    for model in (our, their):
+        assert model.num_labels == 3 and model.name_or_path == "" and model.can_generate() is False
+        assert model.get_memory_footprint() >= 4 * sum(p.numel() for p in model.parameters())
+        assert "BertLayer" in our._no_split_modules
+        model = copy.deepcopy(model)
+        model.requires_grad_(False)
+        model.enable_input_require_grads()
+        ids, mask = batch()
+        assert model(ids, mask).logits.requires_grad
+        model.disable_input_require_grads()
+        assert not model(ids, mask).logits.requires_grad
+    assert our.get_memory_footprint(return_buffers=False) == their.get_memory_footprint(return_buffers=False)
+    layer = copy.deepcopy(our).bert.encoder.layer[2].apply(our._init_weights)
+    assert 0.01 < layer.output.dense.weight.std() < 0.03 and layer.output.LayerNorm.weight.eq(1).all()
+    mask = torch.tensor([[1, 1, 0]])
+    least = torch.finfo(torch.float32).min
+    assert our.get_extended_attention_mask(mask, (1, 3)).tolist() == [[[[0, 0, least]]]]
+    decoder = ours("BertLMHeadModel")
+    expected = [[[[0, least, least], [0, 0, least], [0, 0, least]]]]
+    assert decoder.get_extended_attention_mask(mask, (1, 3)).tolist() == expected
+    assert decoder.get_extended_attention_mask(mask[:, None].expand(1, 3, 3), (1, 3)).shape == (1, 1, 3, 3)
+
+
+class Around(transformers.BertPreTrainedModel):
+    """A model of transformers with one of ours inside."""
+
+    def __init__(self, config: transformers.BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.tagger = torch.nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+
+def test_inside_a_model_of_transformers(tmp_path: Path) -> None:
+    model = Around(transformers.BertConfig(**settings("BertModel")))
+    ids, mask = batch()
+    expected = model.eval().bert(ids, mask).last_hidden_state
+    model.save_pretrained(tmp_path)
+    again = Around.from_pretrained(tmp_path)
+    assert furthest(again.bert(ids, mask).last_hidden_state, expected) < 1e-6
