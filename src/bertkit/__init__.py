@@ -5,6 +5,7 @@ Public names are imported when they are first asked for, so that `import bertkit
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from bertkit.training import Trainer as Trainer
     from bertkit.training import TrainingArguments as TrainingArguments
 
+    from . import logging as logging
     from . import metrics as metrics
 
 __version__ = "0.1.0"
@@ -115,7 +117,7 @@ _HOMES = {
     "pipeline": "pipelines",
     "save_checkpoint": "checkpoint",
 }
-_ROOMS = ("metrics",)  # with public names of their own
+_ROOMS = ("logging", "metrics")  # with public names of their own
 __all__ = sorted([*_HOMES, *_ROOMS])
 
 
@@ -132,3 +134,9 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+if os.environ.get("BERTKIT_VERBOSITY"):
+    from importlib import import_module
+
+    import_module("bertkit.logging").get_logger()

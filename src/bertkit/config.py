@@ -217,6 +217,7 @@ class BertConfig:
 
     model_type = "bert"
     is_encoder_decoder: ClassVar[bool] = False  # which a file may say too
+    torchscript = False  # a forward returns a tuple, as torch.jit.trace wants it
     _name_or_path = ""  # what it was read from
     _attn_implementation_internal = None
 
@@ -268,18 +269,7 @@ class BertConfig:
     @property
     def use_return_dict(self) -> bool:
         """Whether a forward returns an output object rather than a tuple."""
-        return self.return_dict
-
-    @property
-    def torchscript(self) -> bool:
-        """Whether outputs are tuples, as `torch.jit.trace` wants them. True also sets `return_dict` to False."""
-        return bool(vars(self).get("torchscript"))
-
-    @torchscript.setter
-    def torchscript(self, value: bool | None) -> None:
-        vars(self)["torchscript"] = bool(value)
-        if value:
-            self.return_dict = False
+        return self.return_dict and not self.torchscript
 
     @property
     def name_or_path(self) -> str:

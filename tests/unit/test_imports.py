@@ -100,6 +100,7 @@ def test_public_names() -> None:
         "inspect",
         "load_checkpoint",
         "locate",
+        "logging",
         "metrics",
         "pipeline",
         "save_checkpoint",

@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from bertkit.errors import DataError, MissingExtraError, UsageError
 Lines = Callable[[], Iterable[bytes]]
 """Gives the lines of JSON, again and again."""
 
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 _LISTED = 100
 """Failed rows that are listed."""
@@ -45,17 +48,22 @@ class Failed:
 
 
 def line_of(answer: Any) -> bytes:
-    r"""An answer as a line of JSON. Infinities and NaN become null.
+    r"""An answer as a line of JSON. Infinities and NaN become null, and half a surrogate pair is spelled.
 
     >>> line_of([0.5, float("inf")])
     b'[0.5, null]\n'
+    >>> json.loads(line_of(["a" + chr(0xD800)])) == ["a" + r"\ud800"]
+    True
     """
     try:
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
     except ValueError:
         nulls = json.loads(json.dumps(answer), parse_constant=lambda name: None)
         text = json.dumps(nulls, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair, which no file of text can hold, is spelled
+        return _HALF.sub(lambda half: f"\\\\u{ord(half[0]):x}", text).encode() + b"\n"
 
 
 def is_error(line: bytes) -> bool:

@@ -321,6 +321,42 @@ def test_errors_of_rows_speak_as_the_command_line_does(tmp_path: Path, capsys: p
     assert f"bertkit: row 2: {error}\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet", "a.jsonl", "a.json"])
+def test_half_a_surrogate_pair_loses_one_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a value, and in the name of a column that a message repeats; after an interruption, too."""
+    source, out = tmp_path / "in.jsonl", tmp_path / name
+    source.write_text('{"text": "Anna sings"}\n{"text": "a \\ud800"}\n{"te\\udc00xt": "Ben"}\n{"text": "Ben"}\n')
+    words = [*ner(), "--input", str(source), "--output", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
+        assert main(words) == 1
+    assert main([*words, "--resume"]) == 1
+    said = capsys.readouterr().err
+    assert "row 2: The text has half a surrogate pair" in said and "there are te\\udc00xt" in said
+    kind = out.suffix
+    if kind == ".parquet":
+        errors = [row["error"] for row in pyarrow.parquet.read_table(out).to_pylist()]
+    elif kind in (".csv", ".tsv"):
+        with open(out, newline="") as file:
+            errors = [row["error"] for row in csv.DictReader(file, delimiter="," if kind == ".csv" else "\t")]
+    else:
+        found = lines(out) if kind == ".jsonl" else json.loads(out.read_text())
+        errors = [one["error"] if isinstance(one, dict) else None for one in found]
+    assert "half a surrogate pair" in "".join(filter(None, errors)) and r"te\udc00xt" in "".join(filter(None, errors))
+    assert main([*words, "--overwrite", "--column", "te\udc00xt"]) == 2
+    assert "--column 'te\\udc00xt' is not UTF-8" in capsys.readouterr().err
+
+
+def test_a_message_has_no_sequences_for_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a bounded length, whatever the names of columns are."""
+    source = tmp_path / "in.jsonl"
+    source.write_text(json.dumps({"\x1b[31mred": "x", "long" * 10_000: "y"}) + "\n")
+    assert main([*ner(), "--input", str(source), "--output", str(tmp_path / "out.csv")]) == 1
+    said = capsys.readouterr().err
+    assert "\x1b" not in said and "\\x1b[31mred" in said and len(said) < 4000
+    assert "\x1b" not in (tmp_path / "out.csv").read_text()
+
+
 # Interruption.
 
 

@@ -90,6 +90,11 @@ class Packed:
         firsts, hollow = begins[rows.argsort()], len(there) < len(lengths)
         return Packed((len(here),), grid, cells, places, there, rows, firsts, hollow, causal)
 
+    @property
+    def begins(self) -> Tensor:
+        """[number of lengths], where the first token of each lies in the flat outer tensor, in the order of the batch."""
+        return self.firsts if self.places is None else self.places[self.firsts]
+
     @cached_property
     def boundaries(self) -> Tensor:
         """[sequences + 1], where each sequence begins and the last one ends."""
@@ -233,6 +238,8 @@ class Rectangle:
         """[B], where the first real token of each row lies in the flat grid."""
         starts = torch.arange(self.grid[0], device=self.device) * self.grid[1]
         return starts if self.real is None else starts + self.real.int().argmax(1)
+
+    begins = firsts
 
     @property
     def hollow(self) -> bool:
@@ -452,7 +459,16 @@ def arrange(
             continue
         if name == "labels" or tensor.shape not in (sides[1:], (1, *sides[1:])):  # ids may be those of all rows
             raise UsageError(f"{name} have the shape {list(tensor.shape)}, and need that of the tokens, {list(sides)}.")
-    if attention_mask is not None and (attention_mask.is_floating_point() or attention_mask.dim() == 4):
+    fixed = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]  # values are not read
+    if attention_mask is not None and (
+        attention_mask.is_floating_point()
+        or attention_mask.dim() == 4
+        or (
+            attention_mask.dtype != torch.bool
+            and not (fixed or attention_mask.device.type != "cpu")
+            and bool((attention_mask >> 1).any())  # which is of neither 0 nor 1
+        )
+    ):
         attention_mask = plain_mask(attention_mask, causal)
     packed = None if lengths is None else _packed_already(sides, attention_mask, lengths, given.device, causal)
     if labels is not None and shifted:
@@ -464,13 +480,7 @@ def arrange(
         layout = packed
     elif attention_mask is None:
         layout = Rectangle((sides[0], sides[1]), given.device, causal=causal, past=past or 0)
-    elif (
-        past is not None
-        or padding_too
-        or torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[attr-defined]
-        or attention_mask.shape != sides
-    ):
+    elif past is not None or padding_too or fixed or attention_mask.shape != sides:
         layout = Rectangle.masked((sides[0], sides[1]), attention_mask != 0, causal=causal, past=past or 0)
     elif labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()):
         layout = Rectangle.masked((sides[0], sides[1]), attention_mask != 0, causal=causal, ask=True)
@@ -504,22 +514,22 @@ def _mistyped(name: str, given: object) -> str:
     return f"{name} came as {type(given).__name__}, and must be a tensor: torch.tensor({name})."
 
 
-def plain_mask(mask: Tensor, causal: bool = False) -> Tensor:
+def plain_mask(mask: Tensor, causal: bool = False, name: str = "attention_mask") -> Tensor:
     """A mask as others hand it on, as what it means here. [B, 1, 1, L] is [B, L], though not to a decoder, which would hide more.
 
     Numbers may be 1 and 0, or what is added to scores: 0, and far less where nobody looks. Zeros alone hide nothing in four sides
-    and everything in fewer. It takes no look at the values to tell.
+    and everything in fewer. Where values may be read, other numbers are refused.
     """
-    if mask.is_floating_point():
-        if (
-            mask.device.type == "cpu"
-            and not torch.compiler.is_compiling()
-            and bool(((mask < 0) & (mask > -1000)).any())
-        ):
+    if mask.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing():  # type: ignore[attr-defined]
+        hides = (mask <= -1000) & mask.is_floating_point()
+        other = (mask != 0) & (mask != 1) & ~hides
+        if bool(other.any()) or bool(hides.any() and (mask == 1).any()):
+            number = mask[other if other.any() else hides].max()
             raise UsageError(
-                f"attention_mask has numbers such as {mask[mask < 0].max():g}: it takes 1 and 0, True and False, or 0 and "
+                f"{name} has numbers such as {number:g}: it takes 1 and 0, True and False, or 0 and "
                 "torch.finfo(dtype).min, and no others that would be added to scores."
             )
+    if mask.is_floating_point():
         added = ~(mask > 0).any() if mask.dim() == 4 else (mask < 0).any()
         mask = (mask != 0) ^ added
     return mask[:, 0, 0] if mask.dim() == 4 and mask.shape[1:3] == (1, 1) and not causal else mask

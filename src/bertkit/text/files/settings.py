@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict
 
-from bertkit.errors import TokenizerError, UsageError, did_you_mean
+from bertkit.errors import Setting, TokenizerError, UsageError, did_you_mean
 from bertkit.text.files.description import ATTRIBUTES, DEFAULT_LENGTH, USUAL_PREFIX, TokenizerFiles
 from bertkit.text.vocabulary import AddedToken, as_token
 from bertkit.text.wordpiece.unicode import Compat
@@ -180,7 +180,9 @@ def check_arguments(given: Mapping[str, Any], names: Collection[str] = _OF_CALLS
         kind = _KINDS.get(name)
         if kind is not None and value is not None and not kind.accepts(value):
             advice = kind.advice.format(name=name, value=value)
-            raise UsageError(f"{name}={value!r:.80} cannot be: it takes {kind.expected}. {advice}".rstrip())
+            raise UsageError(
+                Setting(name, value, f"{value!r:.80}"), f" cannot be: it takes {kind.expected}. {advice}".rstrip()
+            )
 
 
 def apply(files: TokenizerFiles, settings: Mapping[str, Any], where: str) -> None:
@@ -205,8 +207,8 @@ def max_length(settings: Mapping[str, Any], where: str) -> int | None:
     return int(value)
 
 
-def compose(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
-    """The content of a `tokenizer_config.json`. `own`: the behaviours that need not be written, as a class has them itself."""
+def settings_of(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
+    """The settings of a tokenizer. `own`: the behaviours that need not be said, as a class has them itself."""
     settings = {name: getattr(files.rules, field) for name, field in RULES.items()}
     if files.rules.compat in own:
         del settings["compat"]
@@ -215,16 +217,18 @@ def compose(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
     if files.prefix != USUAL_PREFIX:
         settings["wordpieces_prefix"] = files.prefix
     settings |= {name: getattr(files, field) for name, field in FIELDS.items()}
+    settings["never_split"] = list(files.never_split) or None
     settings |= {name: token.content for name, token in files.special.items()}
     if files.additional:
         settings["additional_special_tokens"] = [token.content for token in files.additional]
+    return settings
+
+
+def compose(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
+    """The content of a `tokenizer_config.json`. `own`: as in `settings_of`."""
     decoder = {str(index): dict(sorted(token.to_dict().items())) for index, token in sorted(files.added.items())}
-    rest = {
-        "added_tokens_decoder": decoder,
-        "never_split": list(files.never_split) or None,
-        "tokenizer_class": "BertTokenizer",
-    }
-    return {"extra_special_tokens": {}} | files.extra | settings | rest
+    rest = {"added_tokens_decoder": decoder, "tokenizer_class": "BertTokenizer"}
+    return {"extra_special_tokens": {}} | files.extra | settings_of(files, own) | rest
 
 
 def _set(files: TokenizerFiles, given: Mapping[str, Any]) -> None:

@@ -281,7 +281,8 @@ TRANSFORMERS_OWN = {
     "get_decoder", "get_encoder", "set_decoder", "set_encoder", "get_position_embeddings", "resize_position_embeddings",
     # Remote code, model cards, and what its own loading is made of.
     "register_for_auto_class", "add_model_tags", "model_tags", "all_tied_weights_keys", "can_record_outputs", "dummy_inputs",
-    "generation_config_class", "gradient_checkpointing", "get_correct_attn_implementation", "get_init_context", "get_parameter_or_buffer",
+    "generation_config_class", "gradient_checkpointing",
+    "get_correct_attn_implementation", "get_init_context", "get_parameter_or_buffer",
     "initialize_weights", "loss_function", "loss_type", "mark_tied_weights_as_initialized", "named_non_persistent_buffers",
     "retrieve_modules_from_names", "warn_if_padding_and_no_attention_mask",
 }  # fmt: skip
