@@ -97,7 +97,7 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         self.config = config if isinstance(config, BertConfig) else BertConfig.of(config, type(self).__name__)
         self.config.validate()
         self.name_or_path = self.config._name_or_path
-        self.num_labels = self.config.num_labels
+        self.num_labels = len(self.config.id2label)
 
     def post_init(self) -> None:
         """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
