@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, load_checkpoint
+from bertkit.checkpoint.load import LoadReport, check_sizes, load_checkpoint
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
 from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
@@ -176,6 +176,7 @@ class BertPreTrainedModel(nn.Module):
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
+        check_sizes(open_source(place, formats, variant), config)
         without_memory = _FROM_FILES.set(cls._head is not None)
         try:
             model = cls(config, **own)
