@@ -7,6 +7,7 @@
     ├── HubError              (OSError)      a name that leads to no file
     ├── DataError             (ValueError)   texts or examples that cannot be read
     ├── MissingExtraError     (ImportError)  an optional dependency that is not installed
+    ├── UnavailableError      (ImportError)  a name of transformers that bertkit does not have
     └── CheckpointError       (ValueError)
         ├── FileFormatError                  a file that is damaged, or of no format that we read
         │   └── UnsafeFileError              a file that asks for more than tensors: code, other paths, endless memory
@@ -132,6 +133,10 @@ class MissingExtraError(BertkitError, ImportError):
     def __init__(self, module: str, extra: str | None, purpose: object) -> None:
         typed = module if extra is None else f'"bertkit[{extra}]"'
         super().__init__(purpose, f" needs {module}, which is not installed. Type: pip install {typed}")
+
+
+class UnavailableError(BertkitError, ImportError):
+    """A name of transformers that bertkit does not have."""
 
 
 class CheckpointError(BertkitError, ValueError):

@@ -30,6 +30,7 @@ _SHORTER = {
     "candidate_labels": "labels",
     "aggregation_strategy": "strategy",
     "handle_impossible_answer": "impossible",
+    "similarity_fn_name": "measure",
 }
 """Options of tasks that have a shorter name on the command line."""
 _Owner = argparse._ActionsContainer

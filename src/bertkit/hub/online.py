@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,11 +33,24 @@ def browse(repository: Repository, token: bool | str | None, force_download: boo
     try:
         headers = build_hf_headers(token=token, library_name="bertkit")
         server = Server(get_session(), endpoint, headers)
-        commit, files = _listing(watched(partial(_ask, server, repository), _MOST_LISTED), repository)
+        commit, paths = _listing(watched(partial(_ask, server, repository), _MOST_LISTED), repository)
     except _FAILURES as error:
         raise HubError(_explain(error, repository, endpoint)) from error
+    return _place(repository, paths, partial(_download, endpoint, headers, commit, force_download), endpoint)
+
+
+def _place(
+    repository: Repository, paths: Sequence[PurePosixPath], get: Callable[[Repository, str], Path], endpoint: str
+) -> Place:
+    """The files in the subfolder. `get` downloads one."""
+    folder = PurePosixPath(repository.subfolder)
+    files = tuple(sorted({path.name for path in paths if path.parent == folder}))
     where = f"{endpoint}/{repository.id}/tree/{repository.revision}/{repository.subfolder}".rstrip("/")
-    return Place(where, files, partial(_download, endpoint, headers, repository, commit, force_download))
+
+    def below(name: str) -> Place:
+        return _place(replace(repository, subfolder=str(folder / name)), paths, get, endpoint)
+
+    return Place(where, files, partial(get, repository), inner=below)
 
 
 def _endpoint() -> str:
@@ -62,8 +77,8 @@ def _ask(server: Server, repository: Repository, progress: Progress) -> bytes:
     return bytes(body)
 
 
-def _listing(answer: bytes, repository: Repository) -> tuple[str, tuple[str, ...]]:
-    """The commit, and the names in the subfolder that can be those of files on this disk."""
+def _listing(answer: bytes, repository: Repository) -> tuple[str, list[PurePosixPath]]:
+    """The commit, and the paths that can be those of files on this disk."""
     try:
         info = parse_object(answer.decode(), "its list of files", HubError)
     except HubError as error:
@@ -76,8 +91,7 @@ def _listing(answer: bytes, repository: Repository) -> tuple[str, tuple[str, ...
     if not isinstance(siblings, list) or not all(isinstance(sibling, dict) for sibling in siblings):
         raise AnswerError("it has no list of files")
     paths = [PurePosixPath(name) for name in (sibling.get("rfilename") for sibling in siblings) if _is_file(name)]
-    folder = PurePosixPath(repository.subfolder)
-    return commit, tuple(sorted({path.name for path in paths if path.parent == folder and len(path.name) < 256}))
+    return commit, [path for path in paths if len(path.name) < 256]
 
 
 def _is_file(name: Any) -> bool:
@@ -85,7 +99,7 @@ def _is_file(name: Any) -> bool:
 
 
 def _download(
-    endpoint: str, headers: dict[str, str], repository: Repository, commit: str, force_download: bool, file: str
+    endpoint: str, headers: dict[str, str], commit: str, force_download: bool, repository: Repository, file: str
 ) -> Path:
     try:
         path = Download(Server(get_session(), endpoint, headers), repository, commit, file, force_download).run()

@@ -23,6 +23,7 @@ from bertkit.pipelines.base import Pipeline
 from bertkit.pipelines.calls import taken_out
 from bertkit.tasks import task_class
 from bertkit.tasks.base import one_of, shown
+from bertkit.tasks.embedding import MODULES, weights_place
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
@@ -96,10 +97,11 @@ def pipeline(
     if hasattr(model, "run"):
         job = task_class(task or tasks_of(model.head)[0])
         _check_head(model.head, job.name, "The engine")
-        words, runner, weights = _tokenizer(tokenizer, None), model, None
+        whole, words, runner, weights = None, _tokenizer(tokenizer, None), model, None
     else:
         source: dict[str, Any] = {"revision": revision, "subfolder": subfolder, "token": token, "cache_dir": cache_dir}
-        place = hub.locate(model, **source, local_files_only=local_files_only)
+        whole = hub.locate(model, **source, local_files_only=local_files_only)
+        place = weights_place(whole) if MODULES in whole.files else whole
         config = _config(config, place)
         job = task_class(task or _main_task(config, model))
         if config.architectures:
@@ -108,7 +110,7 @@ def pipeline(
         weights = Weights.read(place, config, job.head)
         runner = open_engine(engine, weights, device, dtype)
     _check_vocabulary(words, runner.config)
-    return Pipeline(job(words, runner.config), runner, batch_size, options, weights)
+    return Pipeline(job(words, runner.config, whole), runner, batch_size, options, weights)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def add_special_tokens(
         )
     wanted: list[AddedToken] = []
     for name, value in tokens.items():
-        if name == "additional_special_tokens":
+        if name in ("additional_special_tokens", "extra_special_tokens"):
             wanted += _set_additional(files, value, replace_additional)
         elif name in SPECIAL_NAMES:
             files.special[name] = as_token(value, special=True)
