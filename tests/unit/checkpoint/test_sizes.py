@@ -13,6 +13,7 @@ import tiny
 
 import bertkit
 from bertkit import load_checkpoint, save_checkpoint
+from bertkit.cli import main
 from bertkit.errors import FileFormatError, LoadError
 
 TOO_LARGE = [{"hidden_size": 2147483646}, {"num_hidden_layers": 9999}, {"intermediate_size": 2147483646}]
@@ -30,11 +31,12 @@ def folder(path: Path, change: dict[str, int], to: str = "safetensors") -> Path:
 @pytest.mark.parametrize("change", TOO_LARGE, ids=str)
 def test_too_large_for_the_file(change: dict[str, int], to: str, tmp_path: Path) -> None:
     folder(tmp_path, change, to)
+    model_class = bertkit.BertForMaskedLM  # which imports torch
     start = time.perf_counter()
     with pytest.raises(LoadError, match=r"is \d+ in the configuration, and .* has \d+ tensors with sides of up to 23"):
         load_checkpoint(tmp_path)
     with pytest.raises(LoadError, match=r"is \d+ in the configuration, and .* has \d+ tensors with sides of up to 23"):
-        bertkit.BertForMaskedLM.from_pretrained(tmp_path)
+        model_class.from_pretrained(tmp_path)
     assert time.perf_counter() - start < 2
 
 
@@ -55,8 +57,30 @@ except bertkit.errors.LoadError:
 
 def test_a_header_of_small_text_becomes_no_large_value(tmp_path: Path) -> None:
     """The bounds of all JSON, in the header of a safetensors file."""
-    for header in (b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", b'{"a": [' + b"[]," * 2_600_000 + b"0]}", b'{"a":1,"a":1}'):
+    for header in (
+        b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}",
+        b'{"a": [' + b"[]," * 2_600_000 + b"0]}",
+        b'{"a":1,"a":1}',
+    ):
         path = tmp_path / "model.safetensors"
         path.write_bytes(len(header).to_bytes(8, "little") + header)
         with pytest.raises(FileFormatError):
             bertkit.checkpoint.safetensors_file.read(path)
+
+
+def test_names_of_tensors_have_no_sequences_for_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the page of `inspect`, and in the errors of loading."""
+    config = tiny.config()
+    weights = tiny.weights(config, "ForMaskedLM") | {"\x1b]0;title\x07bert.\x1b[2J": tiny.numbers("x", (2,))}
+    config.id2label = {0: "\x1b[31mred", 1: "long" * 10_000, 2: "c"}
+    config.save_pretrained(tmp_path)
+    bertkit.checkpoint.safetensors_file.write(tmp_path / "model.safetensors", weights)
+    page = str(bertkit.inspect(tmp_path))
+    assert page.replace("\n", "").isprintable() and r"\x1b[2J" in page and len(page) < 10_000
+    with pytest.raises(LoadError) as caught:
+        load_checkpoint(tmp_path, "ForMaskedLM")
+    assert str(caught.value).replace("\n", "").isprintable() and r"\x1b[2J" in str(caught.value)
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert "\x1b" not in capsys.readouterr().out

@@ -182,7 +182,7 @@ class BertPreTrainedModel(nn.Module):
             model = cls(config, **own)
         finally:
             _FROM_FILES.reset(without_memory)
-        parts = model._own()
+        parts = {} if "_head" in vars(cls) else model._own()  # the nine have none
         tensors, report = load_checkpoint(
             place,
             cls._head or "Model",
