@@ -92,7 +92,8 @@ def load_checkpoint(
         source = open_source(place, formats, variant)
     if config is None:
         raise UsageError("An opened checkpoint has no configuration: give config.")
-    if head in HEADS and source.layout == "huggingface" and not prefix:
+    plain = source.layout == "huggingface" and not prefix and config.num_hidden_layers < len(source.tensors)
+    if plain and head in HEADS:
         # The commonest file is as the table has it, so that there is nothing to name and to report.
         wanted = {name: parameter.shape for name, parameter in expand(config, head).items()}
         given = source.tensors
@@ -101,6 +102,8 @@ def load_checkpoint(
         types = {dtype.name for dtype in {array.dtype for array in given.values()}}
         if types <= set(_TYPES) and wanted == {name: array.shape for name, array in given.items()}:
             return {name: given[name] for name in wanted}, LoadReport(str(source.path), head, tuple(wanted))
+    if strict:
+        check_sizes(source, config)
     tensors, report = match(source, head, config, prefix, ignore_mismatched_sizes)
     if strict and not report.exact:
         if report.mismatched:
@@ -113,6 +116,24 @@ def load_checkpoint(
         absent = ", ".join(sorted(part.rstrip(".") for part in fresh))
         logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", source.path, absent, report.head)
     return tensors, report
+
+
+def check_sizes(source: Source, config: BertConfig) -> None:
+    """Refuse a configuration that is far too large for its file, before anything of its sizes is made.
+
+    Each layer has more than one tensor, and each width is a side of one. What is only of another size is left to `fit`, which
+    lists all.
+    """
+    count, largest = len(source.tensors), 1
+    for array in source.tensors.values():
+        largest = max(largest, *array.shape)
+    limits = {"num_hidden_layers": count, "hidden_size": largest, "intermediate_size": largest}
+    for name, limit in limits.items():
+        if getattr(config, name) > limit:
+            raise LoadError(
+                f"{name} is {getattr(config, name)} in the configuration, and {source.path} has {count} tensors with sides of "
+                f"up to {largest}: they are of different models."
+            )
 
 
 def config_of(place: hub.Place, prefix: str = "") -> BertConfig:

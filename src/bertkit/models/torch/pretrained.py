@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from bertkit.arguments import without_defaults
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, load_checkpoint
+from bertkit.checkpoint.load import LoadReport, check_sizes, load_checkpoint
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import ATTENTION, BertConfig
@@ -216,6 +216,7 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
         source = _of_state_dict(state_dict) if state_dict is not None else open_source(place, formats, variant)
+        check_sizes(source, config)
         device = torch.device("cpu") if device_map is None else _device(device_map)
         from_files = _FROM_FILES.set(cls._head is not None)
         try:
