@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from bertkit import hub
 from bertkit.cli.signature import Spell
 from bertkit.data.batches import characters
 from bertkit.data.records import Format
@@ -74,20 +75,12 @@ class Shared:
 
     def open(self, task: str, first: Sequence[Any]) -> Pipeline:
         """The pipeline for a task. `first` are the first examples, or all."""
-        from bertkit.pipelines import pipeline
+        from bertkit.pipelines.open import open_place
 
-        return pipeline(
-            task,
-            self.model,
-            self.config,
-            self.tokenizer,
-            device=_device(self.device),
-            precision=self.precision,
-            batch_size=self.batch_size,
-            engine=self._engine(task, first),
-            revision=self.revision,
-            subfolder=self.subfolder,
-        )
+        files = hub.locate(self.model or "", revision=self.revision, subfolder=self.subfolder)
+        engine = self._engine(task, first)
+        own: dict[str, Any] = {"device": _device(self.device), "dtype": self.precision, "batch_size": self.batch_size}
+        return open_place(task, files, self.config, self.tokenizer, engine=engine, **own)
 
     def _engine(self, task: str, first: Sequence[Any]) -> str:
         on_processor = _device(self.device) in (None, -1, "cpu") and self.precision in ("auto", "fp32")
