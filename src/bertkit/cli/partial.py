@@ -25,9 +25,17 @@ class Partial:
     """The results that are written so far."""
 
     def __init__(
-        self, output: str, source: str, about: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+        self,
+        output: str,
+        source: str,
+        about: Mapping[str, Any],
+        *,
+        kept: Sequence[str] = (),
+        resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
         self.output, self.path, self.about = output, Path(f"{output}.part"), dict(about)
+        self.kept = kept  # columns of the input in each line
         self.done = 0
         self.failed = Failed()
         self._file: BinaryIO | None = None
@@ -104,7 +112,7 @@ class Partial:
 
     def finish(self) -> None:
         """Make the output of the lines."""
-        write_results(self._lines, self.output)
+        write_results(self._lines, self.output, self.kept)
         self.path.unlink()
         self.done = 0
 

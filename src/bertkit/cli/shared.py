@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -43,6 +44,7 @@ class Shared:
     input: Annotated[str | None, "a file of inputs, or - for stdin"] = None
     output: Annotated[str | None, "a file for the results: .jsonl, .json, .csv, .tsv, .parquet, .gz of them"] = None
     column: Annotated[str | None, "the columns of the input that count: a,b or field=a,field=b"] = None
+    keep: Annotated[str | None, "columns of the input that stand beside the results: id,text"] = None
     format: Annotated[Format, "of the input; pipe is a text a line, with tabs between columns"] = "infer"
     overwrite: Annotated[bool, "replace the output, and what an interrupted run left"] = False
     resume: Annotated[bool, "go on where an interrupted run stopped"] = False
@@ -67,6 +69,8 @@ class Shared:
         if self.model is None:
             what = "any BERT" if job.head == "Model" else f"a Bert{job.head}"
             raise UsageError(f"{job.name} needs {what}: type --model with its directory or its Hub id.")
+        if self.keep is not None and self.input is None and sys.stdin is not None and sys.stdin.isatty():
+            raise UsageError("--keep takes columns of a file: type --input, with the file.")
         if self.resume and self.output is None:
             raise UsageError("--resume goes on with a file: type --output, with the file that was interrupted.")
         if self.resume and self.overwrite:

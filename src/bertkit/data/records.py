@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,13 +59,19 @@ OnHeader = Callable[[Sequence[str]], object]
 """Hears the columns of a table, before its first row."""
 
 
-def read_records(name: str, format: Format = "infer", on_header: OnHeader = lambda names: None) -> Iterator[Any]:
+def read_records(
+    name: str,
+    format: Format = "infer",
+    on_header: OnHeader = lambda names: None,
+    say: Callable[[str], object] = lambda sentence: None,
+) -> Iterator[Any]:
     """The records of a file; "-" is standard input. An empty line of text is a record too, an empty line of JSON is none.
 
     Args:
         name: the file.
         format: its format; "infer" goes by the name, and "pipe" is lines of text.
         on_header: hears the columns of CSV, TSV and Parquet, and may refuse them.
+        say: hears a sentence about a CSV whose columns have no commas between them.
     """
     check_file(name)
     kind, shown = format_of(name, format), "standard input" if name == "-" else name
@@ -73,7 +81,7 @@ def read_records(name: str, format: Format = "infer", on_header: OnHeader = lamb
         return _json_lines(name, shown)
     if kind == "json":
         return _json_list(name, shown)
-    return _parquet(name, on_header) if kind == "parquet" else _table(name, shown, kind, on_header)
+    return _parquet(name, on_header) if kind == "parquet" else _table(name, shown, kind, on_header, say)
 
 
 def count_records(name: str, format: Format = "infer") -> int | None:
@@ -106,12 +114,22 @@ def _json_list(name: str, shown: str) -> Iterator[Any]:
     return iter(found if isinstance(found, list) else [found])
 
 
-def _table(name: str, shown: str, kind: str, on_header: OnHeader) -> Iterator[Any]:
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def _table(name: str, shown: str, kind: str, on_header: OnHeader, say: Callable[[str], object]) -> Iterator[Any]:
     """The rows of CSV or TSV under the names of the first row. TSV has no quotes, as the data sets of GLUE are."""
     csv.field_size_limit(LONGEST_LINE)
     wrong: list[str] = []  # lines of the row that is being read
     lines = _marked(name, wrong)
-    rows = csv.reader(lines) if kind == "csv" else csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    if kind == "csv":
+        first = next(lines, "")
+        delimiter = _delimiter(first)
+        if delimiter != ",":
+            say(f"{shown} has {_DELIMITERS[delimiter]} between its columns.")
+        rows = csv.reader(chain([first], lines) if first else lines, delimiter=delimiter)
+    else:
+        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     try:
         header = next(rows, None)
         if wrong:
@@ -131,6 +149,16 @@ def _table(name: str, shown: str, kind: str, on_header: OnHeader) -> Iterator[An
                 yield DataError(f"Row {number} of {shown} has {len(row)} cells, and the first row {len(header)}.")
     except csv.Error as error:
         raise DataError(f"{shown} cannot be read as {kind.upper()}, at line {rows.line_num}: {error}.") from error
+
+
+def _delimiter(header: str) -> str:
+    """What is between the columns of a CSV, by its first line: the commonest outside of quotes, a comma where there is none.
+
+    >>> _delimiter("id;text"), _delimiter('id,"a;b;c"'), _delimiter("text")
+    (';', ',', ',')
+    """
+    bare = re.sub('"[^"]*"', "", header)
+    return max(_DELIMITERS, key=bare.count)
 
 
 def _marked(name: str, wrong: list[str]) -> Iterator[str]:
