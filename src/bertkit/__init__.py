@@ -5,6 +5,7 @@ Public names are imported when they are first asked for, so that `import bertkit
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from bertkit.checkpoint import save_checkpoint as save_checkpoint
     from bertkit.config import AutoConfig as AutoConfig
     from bertkit.config import BertConfig as BertConfig
+    from bertkit.data.collators import DataCollatorForLanguageModeling as DataCollatorForLanguageModeling
+    from bertkit.data.collators import DataCollatorForMultipleChoice as DataCollatorForMultipleChoice
+    from bertkit.data.collators import DataCollatorForTokenClassification as DataCollatorForTokenClassification
+    from bertkit.data.collators import DataCollatorForWholeWordMask as DataCollatorForWholeWordMask
+    from bertkit.data.collators import DataCollatorWithPacking as DataCollatorWithPacking
+    from bertkit.data.collators import DataCollatorWithPadding as DataCollatorWithPadding
+    from bertkit.data.collators import DefaultDataCollator as DefaultDataCollator
+    from bertkit.data.collators import default_data_collator as default_data_collator
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
     from bertkit.models.torch.auto import AutoModel as AutoModel
@@ -55,6 +64,7 @@ if TYPE_CHECKING:
     from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
     from bertkit.text.vocabulary import AddedToken as AddedToken
 
+    from . import logging as logging
     from . import metrics as metrics
 
 __version__ = "0.1.0"
@@ -88,6 +98,13 @@ _HOMES = {
     "BertTokenizer": "text.tokenizer",
     "BertTokenizerFast": "text.tokenizer",
     "BertkitError": "errors",
+    "DataCollatorForLanguageModeling": "data.collators",
+    "DataCollatorForMultipleChoice": "data.collators",
+    "DataCollatorForTokenClassification": "data.collators",
+    "DataCollatorForWholeWordMask": "data.collators",
+    "DataCollatorWithPacking": "data.collators",
+    "DataCollatorWithPadding": "data.collators",
+    "DefaultDataCollator": "data.collators",
     "Inspection": "checkpoint",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
@@ -101,13 +118,14 @@ _HOMES = {
     "Pipeline": "pipelines",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
+    "default_data_collator": "data.collators",
     "inspect": "checkpoint",
     "load_checkpoint": "checkpoint",
     "locate": "hub",
     "pipeline": "pipelines",
     "save_checkpoint": "checkpoint",
 }
-_ROOMS = ("metrics",)  # with public names of their own
+_ROOMS = ("logging", "metrics")  # with public names of their own
 __all__ = sorted([*_HOMES, *_ROOMS])
 
 
@@ -124,3 +142,9 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+if os.environ.get("BERTKIT_VERBOSITY"):
+    from importlib import import_module
+
+    import_module("bertkit.logging").get_logger()

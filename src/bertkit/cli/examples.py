@@ -7,6 +7,7 @@ multiple-choice       text, choices, ...        the last takes all columns that 
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ class Columns:
     {'question': 'Who?', 'context': 'I.'}
     >>> Columns("multiple-choice").example("Who?\tI.\tYou.")
     {'text': 'Who?', 'choices': ['I.', 'You.']}
+    >>> Columns("ner", '"text=a=b, c"').example({"a=b, c": "Who?"})
+    {'text': 'Who?'}
     """
 
     def __init__(self, task: str, given: str | None = None, fields: Sequence[str] | None = None) -> None:
@@ -49,7 +52,15 @@ class Columns:
 
     def _chosen(self, given: str) -> list[tuple[str, str]]:
         """`--column` -> (field, column) for each: names in the order of the fields, or field=column."""
-        names = [name.strip() for name in given.split(",") if name.strip()]
+        if given != given.encode(errors="ignore").decode():
+            raise UsageError(f"--column {given!r} is not UTF-8: type the name of a column, such as {self.fields[0]}")
+        try:
+            parts = next(csv.reader([given], skipinitialspace=True), [])
+        except csv.Error as error:
+            raise UsageError(
+                f"--column {given!r} is no row of CSV ({error}): a name with a comma is quoted."
+            ) from error
+        names = [name.strip() for name in parts if name.strip()]
         if not names:
             raise UsageError(f"--column {given!r} names no column: type --column {','.join(self.fields)}")
         if all(name in self.fields for name in names):
@@ -61,7 +72,8 @@ class Columns:
                 field, column = self._field(number, given), name
             elif field not in self.fields:
                 raise UsageError(
-                    f"{self.task} has no {field!r}; it takes {', '.join(self.fields)}.{did_you_mean(field, self.fields)}"
+                    f"{self.task} has no {field!r}; it takes {', '.join(self.fields)}.{did_you_mean(field, self.fields)} "
+                    f"A column with = in its name: --column {self.fields[0]}={name}"
                 )
             found.append((field, column))
         return found

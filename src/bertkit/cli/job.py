@@ -64,17 +64,21 @@ def answer(
         partial = Partial(
             shared.output, source, about, kept=kept.names, resume=shared.resume, overwrite=shared.overwrite
         )
-    origin, examples = _examples(task, shared, given, each, kept)
-    first = list(islice(examples, 1 if origin == "typed" else PEEKED))
-    if not first:
-        source = "Standard input" if shared.input in (None, "-") else shared.input
-        how = f" Type {each.typed}, or pipe texts into it." if each else ""
-        raise DataError(f"{source} is empty: there is nothing to answer.{how}")
-    if all(isinstance(one, AbsentColumnError) for one in first):
-        raise first[0]
-    with _warnings():
+    with _warnings(), partial or nullcontext():
+        origin, examples = _examples(task, shared, given, each, kept)
+        first = list(islice(examples, 1 if origin == "typed" else PEEKED))
+        if not first:
+            source = "Standard input" if shared.input in (None, "-") else shared.input
+            how = f" Type {each.typed}, or pipe texts into it." if each else ""
+            raise DataError(f"{source} is empty: there is nothing to answer.{how}")
+        if all(isinstance(one, AbsentColumnError) for one in first):
+            raise first[0]
         run = shared.open(task, first).run(checked, errors="return")
-        return _Job(run, shared, origin, partial, kept).work(chain(first, examples))
+        examples = chain(first, examples)
+        if partial:
+            partial.start(_files(shared))
+            examples = partial.watched(examples, kept.at)
+        return _Job(run, shared, origin, partial, kept).work(examples)
 
 
 def _examples(
@@ -130,6 +134,20 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequenc
     }
 
 
+def _files(shared: Shared) -> dict[str, str]:
+    """What tells the files of the opened model from others."""
+    from bertkit.checkpoint.identity import identity
+    from bertkit.hub import locate
+
+    found: dict[str, str] = {}
+    for what in ("model", "config", "tokenizer"):
+        if name := getattr(shared, what):
+            revision, subfolder = (shared.revision, shared.subfolder) if what == "model" else ("main", "")
+            place = locate(name, revision=revision, subfolder=subfolder, local_files_only=True)
+            found |= {f"{file} of --{what}": told for file, told in identity(place).items()}
+    return found
+
+
 class _Job:
     """A run, and where its answers go: to a file, to a program in JSON lines, or to a person as a page."""
 
@@ -142,10 +160,9 @@ class _Job:
     def work(self, examples: Iterable[Any]) -> int:
         """Answer all. Returns the exit code."""
         try:
-            with self.partial or nullcontext():
-                self._answer(examples)
-                if self.partial:
-                    self._finish(self.partial)
+            self._answer(examples)
+            if self.partial:
+                self.partial.finish()
         except KeyboardInterrupt:
             say(self._stopped())
             return 130
@@ -198,14 +215,6 @@ class _Job:
             if not isinstance(one.value, BertkitError):
                 shown = one.shown(self.shared.details)
                 print("\n".join(render(self.run.task.name, example, shown, page)), flush=True)
-
-    def _finish(self, partial: Partial) -> None:
-        rows = self.run.report.examples
-        if partial.done > rows:
-            raise DataError(
-                f"{partial.path} has {partial.done:,} results, and the input {rows:,} rows: it is of another one."
-            )
-        partial.finish()
 
     def _stopped(self) -> str:
         if self.partial is None:

@@ -58,14 +58,16 @@ class Kept:
                 self._waiting.append({name: _plain(values.get(name)) for name in self.names})
             yield record
 
+    def at(self, row: int) -> dict[str, Any]:
+        """What is kept of a record that still waits, the first of which is number 1."""
+        return self._waiting[row - self._first] if self.names else {}
+
     def of(self, row: int) -> dict[str, Any]:
-        """What is kept of a record, the first of which is number 1. Those before it are forgotten."""
-        if not self.names:
-            return {}
-        while self._first < row:
+        """The same. The records before it are forgotten."""
+        while self.names and self._first < row:
             self._waiting.popleft()
             self._first += 1
-        return self._waiting[0]
+        return self.at(row)
 
 
 def _plain(value: Any) -> Any:

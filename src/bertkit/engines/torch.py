@@ -87,16 +87,20 @@ class TorchEngine:
             ids, types = self._tensor(batch.input_ids), self._tensor(batch.token_type_ids)
             inputs = arrange(ids, None, types, None, None, batch.lengths.tolist(), causal=self.config.is_decoder)
             layout, grains = inputs.layout, ask.grains(self.head)
-            inputs.wanted = self._wanted(batch, set(grains.values()), layout)
+            places = self._places(batch, layout) if "place" in grains.values() else None
+            inputs.wanted = layout.firsts[:0] if places is None else places
+            if "token" in grains.values() or ("place" in grains.values() and places is None):
+                inputs.wanted = None  # all
             inner = any(layer != last for layer in ask.layers)
             states = self._body(inputs, output_hidden_states=inner, output_attentions=False)
             x, found = states.last_hidden_state, {}
             if ask.outputs or ask.log_probs:
-                found = self._runs._outputs(x, states.pooler_output)
+                at = x[places] if inputs.wanted is None and places is not None else x
+                found = self._runs._outputs(at, states.pooler_output)
             if ask.log_probs:
                 words = self._tensor(batch.targets["labels"].values)[:, None]
                 found["log_probs"] = found[words_of(self.head)].float().log_softmax(-1).gather(1, words)[:, 0]
-            if inputs.wanted is None:
+            if places is None:
                 found = {name: y if grains.get(name) == "row" else layout.unpack(y) for name, y in found.items()}
             if ask.layers:
                 of = {last: layout.unpack(x), **dict(enumerate(states.hidden_states or ()))}
@@ -105,15 +109,10 @@ class TorchEngine:
                 found["pooler_output"] = states.pooler_output
             return {name: found[name].float().cpu().numpy() for name in grains}
 
-    def _wanted(self, batch: Batch, grains: set[str], layout: Layout) -> torch.Tensor | None:
-        """The tokens whose last states the outputs are made of, None for all."""
-        if "token" in grains or ("place" in grains and batch.positions is None):
-            return None
-        if "place" not in grains:
-            return layout.firsts[:0]  # pooled vectors alone
+    def _places(self, batch: Batch, layout: Layout) -> torch.Tensor | None:
+        """Where the words are predicted [M], in the layout; None: everywhere."""
         assert isinstance(layout, Packed)
-        assert batch.positions is not None
-        return layout.here(self._tensor(batch.positions))
+        return None if batch.positions is None else layout.here(self._tensor(batch.positions))
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.int64)).to(self.device)

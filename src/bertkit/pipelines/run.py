@@ -20,6 +20,7 @@ from bertkit.data.batches import Array, by_length, characters, look_ahead, pack,
 from bertkit.engines.base import Engine
 from bertkit.errors import BertkitError
 from bertkit.heads import counterparts
+from bertkit.logging import is_progress_bar_enabled
 from bertkit.tasks.base import Encoded, Options, Reading, Task
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def progress_bar(total: int | None) -> tqdm[Any]:
     """A bar on stderr: examples, tokens a second, time left."""
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=" examples")
+    return tqdm(total=total, unit=" examples", disable=not is_progress_bar_enabled())
 
 
 class Answer(NamedTuple):

@@ -115,12 +115,19 @@ def test_an_interrupted_run_goes_on(suffix: str, tmp_path: Path, capsys: pytest.
     whole, other = tmp_path / f"whole{suffix}", tmp_path / f"other{suffix}"
     assert run(NER, "names", table, "--keep", "id", "--output", str(whole)) == 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bertkit.cli.job._Job._finish", lambda job, partial: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("bertkit.cli.partial.Partial.finish", lambda partial: (_ for _ in ()).throw(KeyboardInterrupt))
         assert run(NER, "names", table, "--keep", "id", "--output", str(other)) == 130
     part = Path(f"{other}.part")
-    part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:514]))  # a header and 513 results
+    begun = part.read_bytes().splitlines(keepends=True)
+    first_chunk = next(number for number, line in enumerate(begun) if line.startswith(b"# 512 "))
+    part.write_bytes(b"".join(begun[: first_chunk + 3]))  # a chunk, and two results of the next one
     assert run(NER, "names", table, "--keep", "id,text", "--output", str(other), "--resume") == 2
     assert 'with keep "id", and now it is "id,text"' in capsys.readouterr().err
+    before = table.read_text()
+    table.write_text(before.replace('"id": 7,', '"id": 9,'))
+    assert run(NER, "names", table, "--keep", "id", "--output", str(other), "--resume") == 2
+    assert "rows changed since" in capsys.readouterr().err
+    table.write_text(before)
     assert run(NER, "names", table, "--keep", "id", "--output", str(other), "--resume") == 0
     assert other.read_bytes() == whole.read_bytes()
     assert "1,100 rows written to" in capsys.readouterr().err

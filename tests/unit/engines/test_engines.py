@@ -138,6 +138,9 @@ def test_words_and_the_next_sentence_of_one_forward(kind: str) -> None:
     found = own.run(batch, Ask(("prediction_logits", "seq_relationship_logits"), pooled=True))
     assert np.allclose(found["prediction_logits"], whole["prediction_logits"][batch.positions], atol=1e-5)
     assert np.allclose(found["seq_relationship_logits"], whole["seq_relationship_logits"], atol=1e-5)
+    both = own.run(batch, Ask(("prediction_logits",), layers=(2,)))
+    assert np.allclose(both["prediction_logits"], found["prediction_logits"], atol=1e-5)
+    assert both["hidden_states"].shape == (len(batch.input_ids), 1, 16)
     for number, row in enumerate(some):
         alone = reference.forward(
             shape, weights, "ForPreTraining", input_ids=row.input_ids[None], token_type_ids=row.token_type_ids[None]

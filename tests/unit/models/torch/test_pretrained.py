@@ -504,12 +504,12 @@ def test_wide_states_that_somebody_sees_are_not_written_over(how: str) -> None:
     if how == "hook":
         wide.dense.register_forward_hook(lambda _, __, y: seen.append(y.detach()))
     elif how == "hook before":
-        wide.activation.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+        wide.intermediate_act_fn.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
     elif how == "hook of all":
         remove = register_module_forward_hook(lambda part, _, y: seen.append(y) if part is wide.dense else None)
     elif how == "hook before all":
         remove = register_module_forward_pre_hook(
-            lambda part, given: seen.append(given[0]) if part is wide.activation else None
+            lambda part, given: seen.append(given[0]) if part is wide.intermediate_act_fn else None
         )
     elif how == "forward":
         forward = wide.dense.forward
@@ -517,7 +517,7 @@ def test_wide_states_that_somebody_sees_are_not_written_over(how: str) -> None:
     elif how == "a module more":
         wide.append(nn.Tanh())
     else:
-        wide.activation = Doubled()
+        wide.intermediate_act_fn = Doubled()
     with_gradients = model(ids, mask).last_hidden_state
     given, seen[:] = seen[:], []
     with torch.no_grad():
