@@ -95,6 +95,7 @@ def test_the_two_steps() -> None:
     assert not hasattr(bertkit.BertTokenizer(WORDS, do_basic_tokenize=False), "basic_tokenizer")
     basic = BasicTokenizer(do_lower_case=False)
     assert basic.tokenize("Thé, Un") == ["Thé", ",", "Un"]
+    assert BasicTokenizer().tokenize("ΟΔΟΣ") == ["οδοσ"]
     with pytest.raises(BertkitError, match="leave do_split_on_punc=False out"):
         BasicTokenizer(do_split_on_punc=False)
 

@@ -26,7 +26,8 @@ from bertkit.outputs import BertForPreTrainingOutput as BertForPreTrainingOutput
 BertSelfOutput = BertOutput = model.BertResidual
 BertSdpaSelfAttention = BertSelfAttention
 BertLMPredictionHead = heads.BertPredictions
-BertOnlyMLMHead = BertPreTrainingHeads = heads.BertLanguageHeads
+BertOnlyMLMHead = heads.BertWordsHead
+BertPreTrainingHeads = heads.BertPreTrainingHeads
 BertOnlyNSPHead = heads.BertNextSentenceHead
 
 _ADVICE = {
