@@ -50,7 +50,14 @@ if TYPE_CHECKING:
     from bertkit.models.torch.pretrained import BertPreTrainedModel as BertPreTrainedModel
     from bertkit.outputs import BertForPreTrainingOutput as BertForPreTrainingOutput
     from bertkit.outputs import ModelOutput as ModelOutput
+    from bertkit.pipelines import FeatureExtractionPipeline as FeatureExtractionPipeline
+    from bertkit.pipelines import FillMaskPipeline as FillMaskPipeline
+    from bertkit.pipelines import NerPipeline as NerPipeline
     from bertkit.pipelines import Pipeline as Pipeline
+    from bertkit.pipelines import QuestionAnsweringPipeline as QuestionAnsweringPipeline
+    from bertkit.pipelines import TextClassificationPipeline as TextClassificationPipeline
+    from bertkit.pipelines import TokenClassificationPipeline as TokenClassificationPipeline
+    from bertkit.pipelines import ZeroShotClassificationPipeline as ZeroShotClassificationPipeline
     from bertkit.pipelines import pipeline as pipeline
     from bertkit.text.auto import AutoTokenizer as AutoTokenizer
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
@@ -105,6 +112,13 @@ _HOMES = {
     "Inspection": "checkpoint",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
+    "FeatureExtractionPipeline": "pipelines",
+    "FillMaskPipeline": "pipelines",
+    "NerPipeline": "pipelines",
+    "QuestionAnsweringPipeline": "pipelines",
+    "TextClassificationPipeline": "pipelines",
+    "TokenClassificationPipeline": "pipelines",
+    "ZeroShotClassificationPipeline": "pipelines",
     "Pipeline": "pipelines",
     "Trainer": "training",
     "TrainingArguments": "training",

@@ -30,6 +30,10 @@ _ALSO = {
 """What a record may have in place of the first field."""
 
 
+class AbsentColumnError(DataError):
+    """A record lacks a column."""
+
+
 class Columns:
     r"""Which columns of a record make an example.
 
@@ -101,14 +105,14 @@ class Columns:
     def _of_columns(self, record: Mapping[str, Any]) -> Any:
         if self.chosen is None:
             if not any(name in record for name in (*self.fields, *_ALSO.get(self.task, ()))):
-                raise DataError(self._absent(self.fields[0], record))
+                raise AbsentColumnError(self._absent(self.fields[0], record))
             if self.task == "token-classification" and "text" not in record:
                 return record.get("words", record.get("tokens"))
             return self._lists(dict(record))
         found: dict[str, Any] = {}
         for field, column in self.chosen:
             if column not in record:
-                raise DataError(self._absent(column, record))
+                raise AbsentColumnError(self._absent(column, record))
             self._put(found, field, record[column])
         return self._lists(found)
 

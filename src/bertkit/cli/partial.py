@@ -18,7 +18,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from hashlib import blake2b
 from pathlib import Path
@@ -49,10 +49,18 @@ class Partial:
     """The results that are written so far. The file is this process's own within `with`."""
 
     def __init__(
-        self, output: str, source: str, about: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+        self,
+        output: str,
+        source: str,
+        about: Mapping[str, Any],
+        *,
+        kept: Sequence[str] = (),
+        resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
         self.output, self.path, self.about = output, Path(f"{output}.part"), dict(about)
         self.resume, self.overwrite = resume, overwrite
+        self.kept = kept  # columns of the input in each line
         self.done = 0
         self.failed = Failed()
         self._found: _Found | None = None
@@ -198,12 +206,16 @@ class Partial:
             self._file.truncate()
             self._write(_first_line() + json.dumps({**self.about, "files": files}).encode() + b"\n")
 
-    def watched(self, examples: Iterable[Example]) -> Iterator[Example]:
-        """The examples, of which those that were answered before have to be the same."""
+    def watched(
+        self, examples: Iterable[Example], beside: Callable[[int], Any] = lambda row: None
+    ) -> Iterator[Example]:
+        """The examples, of which those that were answered before have to be the same, and so what is kept `beside` them."""
         seen = 0
         for example in examples:
             seen += 1
             self._inputs.update(repr(example).encode("utf-8", "backslashreplace") + b"\n")
+            if values := beside(seen):
+                self._inputs.update(repr(values).encode("utf-8", "backslashreplace") + b"\n")
             if seen == self.done and self._found and self._inputs.hexdigest() != self._found.inputs:
                 raise UsageError(
                     f"{self.path} has results of other inputs: the first {self.done:,} rows changed since. Type the same "
@@ -230,7 +242,7 @@ class Partial:
 
     def finish(self) -> None:
         """Make the output of the lines."""
-        write_results(self._lines, self.output)
+        write_results(self._lines, self.output, self.kept)
         self._remove()
         self.done = 0
 

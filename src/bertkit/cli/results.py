@@ -11,7 +11,7 @@ import io
 import json
 import lzma
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -71,8 +71,14 @@ def is_error(line: bytes) -> bool:
     return line.startswith(b'{"error": ')
 
 
-def write_results(lines: Lines, name: str) -> None:
-    """A file with the results, in the format of its suffix; without one JSON lines. Whole or not at all."""
+def write_results(lines: Lines, name: str, kept: Sequence[str] = ()) -> None:
+    """A file with the results, in the format of its suffix; without one JSON lines. Whole or not at all.
+
+    Args:
+        lines: the results.
+        name: of the file.
+        kept: columns of the input that each line has beside its result.
+    """
     kind, packed = ending(name)
     write = _WRITERS.get(kind, _write_lines)
     with ExitStack() as stack:
@@ -82,7 +88,7 @@ def write_results(lines: Lines, name: str) -> None:
             file = stack.enter_context(cast(BinaryIO, gzip.GzipFile("", "wb", fileobj=raw, mtime=0)))
         elif packed == "xz":
             file = stack.enter_context(cast(BinaryIO, lzma.LZMAFile(raw, "wb")))  # noqa: SIM115
-        write(lines, file)
+        write(lines if kind not in _TABLES or not kept else _flat(lines, kept), file)
 
 
 def check_output(name: str) -> None:
@@ -174,6 +180,33 @@ _WRITERS: dict[str, Callable[[Lines, IO[bytes]], None]] = {
     "tsv": _write_tsv,
     "parquet": _write_parquet,
 }
+
+
+_TABLES = ("csv", "tsv", "parquet")
+
+
+def _flat(lines: Lines, kept: Sequence[str]) -> Lines:
+    """Lines whose results have what is kept of the input in each of their things, as the rows of a table do.
+
+    A column that results have too is `input_` and its name.
+    """
+    found = {name for line in lines() for thing in _things(_apart(line, kept)[1]) for name in thing}
+    names = {name: f"input_{name}" if name in found else name for name in kept}
+
+    def flat() -> Iterator[bytes]:
+        for line in lines():
+            values, result = _apart(line, kept)
+            beside = {names[name]: value for name, value in values.items()}
+            yield line_of([{**beside, **thing} for thing in _things(result)])
+
+    return flat
+
+
+def _apart(line: bytes, kept: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    """What is kept of the input, and the result alone."""
+    result = json.loads(line)
+    values = {name: result.pop(name) for name in kept}
+    return values, result["result"] if list(result) == ["result"] else result
 
 
 def _rows(lines: Lines) -> Iterator[dict[str, Any]]:

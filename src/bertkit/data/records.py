@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,13 +64,19 @@ OnHeader = Callable[[Sequence[str]], object]
 """Hears the columns of a table, before its first row."""
 
 
-def read_records(name: str, format: Format = "infer", on_header: OnHeader = lambda names: None) -> Iterator[Any]:
+def read_records(
+    name: str,
+    format: Format = "infer",
+    on_header: OnHeader = lambda names: None,
+    say: Callable[[str], object] = lambda sentence: None,
+) -> Iterator[Any]:
     """The records of a file; "-" is standard input. An empty line of text is a record too, an empty line of JSON is none.
 
     Args:
         name: the file.
         format: its format; "infer" goes by the name, and "pipe" is lines of text.
         on_header: hears the columns of CSV, TSV and Parquet, and may refuse them.
+        say: hears a sentence about a CSV whose columns have no commas between them.
     """
     check_file(name)
     kind, shown = format_of(name, format), "standard input" if name == "-" else name
@@ -78,7 +86,7 @@ def read_records(name: str, format: Format = "infer", on_header: OnHeader = lamb
         return _json_lines(name, shown)
     if kind == "json":
         return _json_list(name, shown)
-    return _parquet(name, on_header) if kind == "parquet" else _table(name, shown, kind, on_header)
+    return _parquet(name, on_header) if kind == "parquet" else _table(name, shown, kind, on_header, say)
 
 
 def count_records(name: str, format: Format = "infer") -> int | None:
@@ -111,9 +119,16 @@ def _json_list(name: str, shown: str) -> Iterator[Any]:
     return iter(found if isinstance(found, list) else [found])
 
 
-def _table(name: str, shown: str, kind: str, on_header: OnHeader) -> Iterator[Any]:
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def _table(name: str, shown: str, kind: str, on_header: OnHeader, say: Callable[[str], object]) -> Iterator[Any]:
     """The rows of CSV or TSV under the names of the first row. TSV has no quotes, as the data sets of GLUE are."""
-    rows = _cells(_Lines(name), shown, kind)
+    lines = _Lines(name)
+    delimiter = "\t" if kind == "tsv" else _delimiter(lines.peek())
+    if kind == "csv" and delimiter != ",":
+        say(f"{shown} has {_DELIMITERS[delimiter]} between its columns.")
+    rows = _cells(lines, shown, kind, delimiter)
     header = next(rows, None)
     if header is None:
         return
@@ -149,6 +164,12 @@ class _Lines:
         self.taken.append(self._waiting.popleft() if self._waiting else next(self._source))
         return self.taken[-1][1][0] + "\n"
 
+    def peek(self) -> str:
+        """The next line, which is not taken; empty at the end."""
+        if not self._waiting:
+            self._waiting.extend(islice(self._source, 1))
+        return self._waiting[0][1][0] if self._waiting else ""
+
     def wrong(self) -> str | None:
         """What is wrong with the first of those that are taken."""
         return next((sentence for _, (_, sentence) in self.taken if sentence is not None), None)
@@ -160,11 +181,11 @@ class _Lines:
         return first
 
 
-def _cells(lines: _Lines, shown: str, kind: str) -> Iterator[list[str] | DataError]:
+def _cells(lines: _Lines, shown: str, kind: str, delimiter: str) -> Iterator[list[str] | DataError]:
     """The cells of each row, or what is wrong with it. A quote that is not closed does not take the rows after it along."""
     csv.field_size_limit(LONGEST_LINE)
-    options: dict[str, Any] = {} if kind == "csv" else {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    read = partial(csv.reader, **options)
+    options: dict[str, Any] = {} if kind == "csv" else {"quoting": csv.QUOTE_NONE}
+    read = partial(csv.reader, delimiter=delimiter, **options)
     rows, unclosed = read(lines), 0
     while True:
         lines.taken.clear()
@@ -184,6 +205,16 @@ def _cells(lines: _Lines, shown: str, kind: str) -> Iterator[list[str] | DataErr
         else:
             wrong = lines.wrong()
             yield row or [] if wrong is None else DataError(wrong)
+
+
+def _delimiter(header: str) -> str:
+    """What is between the columns of a CSV, by its first line: the commonest outside of quotes, a comma where there is none.
+
+    >>> _delimiter("id;text"), _delimiter('id,"a;b;c"'), _delimiter("text")
+    (';', ',', ',')
+    """
+    bare = re.sub('"[^"]*"', "", header)
+    return max(_DELIMITERS, key=bare.count)
 
 
 def _closed(lines: _Lines, read: Callable[..., Any]) -> bool:

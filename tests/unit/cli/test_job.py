@@ -130,13 +130,22 @@ def test_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_table_without_the_column_is_refused_before_anything_is_computed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.csv").write_text("label;text\n" + "1;a, b\n" * 9)
+    (tmp_path / "a.csv").write_text("label,texts\n" + "1,a\n" * 9)
+    (tmp_path / "a.jsonl").write_text('{"label": 1, "texts": "a"}\n' * 1000)
+    (tmp_path / "a.json").write_text('[{"label": 1, "texts": "a"}]')
     (tmp_path / "a.tsv").write_text("label\ttexts\n" + "1\ta\n" * 9)
     pyarrow.parquet.write_table(pa.table({"texts": ["a"] * 9}), tmp_path / "a.parquet")
-    for name, columns in (("a.csv", "label;text"), ("a.tsv", "label, texts"), ("a.parquet", "texts")):
-        assert main([*ner(), "--input", str(tmp_path / name)]) == 2
+    for name in ("a.csv", "a.tsv", "a.parquet", "a.jsonl", "a.json"):
+        columns = "texts" if name == "a.parquet" else "label, texts"
+        assert main([*ner(), "--input", str(tmp_path / name), "--output", str(tmp_path / "b.csv")]) == 2
         output = capsys.readouterr()
-        assert not output.out and f"There is no column 'text'; there are {columns}: choose with" in output.err
+        assert not output.out and output.err.count("There is no column 'text'") == 1
+        assert f"There is no column 'text'; there are {columns}: choose with" in output.err
+        assert main([*ner(), "--input", str(tmp_path / name), "--column", "body"]) == 2
+        assert capsys.readouterr().err.count("There is no column 'body'") == 1
+    assert not (tmp_path / "b.csv").exists() and not (tmp_path / "b.csv.part").exists()
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"texts": "a"}\n')  # one of them has it
+    assert main([*ner(), "--input", str(tmp_path / "a.jsonl")]) == 1
 
 
 def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -216,24 +217,32 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
         source = _of_state_dict(state_dict) if state_dict is not None else open_source(place, formats, variant)
-        check_sizes(source, config)
         device = torch.device("cpu") if device_map is None else _device(device_map)
+        optional = ("bert.pooler.",) if cls._head == "Model" and own.get("add_pooling_layer") is False else ()
+        read = partial(
+            load_checkpoint,
+            source,
+            cls._head or "Model",
+            config=config,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            optional=optional,
+        )
+        nine = "_head" in vars(
+            cls
+        )  # the table has all that they have, so that files are compared before modules are made
+        if nine:
+            tensors, report = read()
+        else:
+            check_sizes(source, config)
         from_files = _FROM_FILES.set(cls._head is not None)
         try:
             model = cls(config, **own)
         finally:
             _FROM_FILES.reset(from_files)
-        parts = {} if "_head" in vars(cls) else model._own()  # the nine have none
+        parts = {} if nine else model._own()
         whole = cls._head is None or bool(parts)  # what is beside the table is looked for too
-        optional = ("bert.pooler.",) if cls._head == "Model" and model.pooler is None else ()
-        tensors, report = load_checkpoint(
-            source,
-            cls._head or "Model",
-            config=config,
-            strict=not whole,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-            optional=optional,
-        )
+        if not nine:
+            tensors, report = read(strict=not whole)
         model._take(tensors, dtype if torch_dtype is None else torch_dtype, device)
         if optional:
             report = replace(report, fresh=tuple(name for name in report.fresh if not name.startswith(optional)))
