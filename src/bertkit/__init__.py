@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bertkit.checkpoint import inspect as inspect
     from bertkit.checkpoint import load_checkpoint as load_checkpoint
     from bertkit.checkpoint import save_checkpoint as save_checkpoint
+    from bertkit.config import CONFIG_MAPPING as CONFIG_MAPPING
     from bertkit.config import AutoConfig as AutoConfig
     from bertkit.config import BertConfig as BertConfig
     from bertkit.data.collators import DataCollatorForLanguageModeling as DataCollatorForLanguageModeling
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
     from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
     from bertkit.text.vocabulary import AddedToken as AddedToken
+    from bertkit.training import Trainer as Trainer
+    from bertkit.training import TrainingArguments as TrainingArguments
 
     from . import logging as logging
     from . import metrics as metrics
@@ -98,6 +101,7 @@ _HOMES = {
     "BertTokenizer": "text.tokenizer",
     "BertTokenizerFast": "text.tokenizer",
     "BertkitError": "errors",
+    "CONFIG_MAPPING": "config",
     "DataCollatorForLanguageModeling": "data.collators",
     "DataCollatorForMultipleChoice": "data.collators",
     "DataCollatorForTokenClassification": "data.collators",
@@ -116,6 +120,8 @@ _HOMES = {
     "TokenClassificationPipeline": "pipelines",
     "ZeroShotClassificationPipeline": "pipelines",
     "Pipeline": "pipelines",
+    "Trainer": "training",
+    "TrainingArguments": "training",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
     "default_data_collator": "data.collators",

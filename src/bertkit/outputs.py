@@ -36,6 +36,7 @@ class ModelOutput(dict[str, Any]):
 
     def __init_subclass__(cls) -> None:
         cls.names = tuple(cls.__annotations__)
+        dataclass(init=False, repr=False, eq=False)(cls)  # as which FSDP and others copy outputs, and keep their class
         cls.to_tuple = cls.to_tuple  # type: ignore[method-assign]  # a method of its own, or torch.jit.trace sees no dict
 
     def __init__(self, values: Mapping[str, Any] | None = None, **named: Any) -> None:

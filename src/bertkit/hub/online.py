@@ -21,20 +21,20 @@ from bertkit.hub.download import Download
 from bertkit.hub.place import RELATIVE, Place, parse_object, shown
 from bertkit.hub.transfer import NETWORK_ERROR, AnswerError, Progress, Server, is_address, opened, watched
 
-_FAILURES: tuple[type[Exception], ...] = (AnswerError, NETWORK_ERROR, OSError, ValueError, RuntimeError)
+FAILURES: tuple[type[Exception], ...] = (AnswerError, NETWORK_ERROR, OSError, ValueError, RuntimeError)
 _MOST_LISTED = 32 * 2**20  # bytes, all of which arrive within a minute
 _LOG_IN = "type once: hf auth login, or set HF_TOKEN, or pass token= in Python"
 
 
 def browse(repository: Repository, token: bool | str | None, force_download: bool) -> Place:
     """The repository as a place: one request, for the commit that the revision is now and the names of its files."""
-    endpoint = _endpoint()
-    _check_token(token)
+    endpoint = hub_endpoint()
+    check_token(token)
     try:
         headers = build_hf_headers(token=token, library_name="bertkit")
         server = Server(get_session(), endpoint, headers)
         commit, paths = _listing(watched(partial(_ask, server, repository), _MOST_LISTED), repository)
-    except _FAILURES as error:
+    except FAILURES as error:
         raise HubError(_explain(error, repository, endpoint)) from error
     return _place(repository, paths, partial(_download, endpoint, headers, commit, force_download), endpoint)
 
@@ -53,7 +53,7 @@ def _place(
     return Place(where, files, partial(get, repository), inner=below)
 
 
-def _endpoint() -> str:
+def hub_endpoint() -> str:
     """HF_ENDPOINT as it is now; huggingface_hub knows it as of its import."""
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
     if endpoint and not is_address(endpoint):
@@ -61,7 +61,7 @@ def _endpoint() -> str:
     return endpoint or constants.ENDPOINT
 
 
-def _check_token(token: bool | str | None) -> None:
+def check_token(token: bool | str | None) -> None:
     if isinstance(token, str) and not re.fullmatch("[!-~]+", token):
         raise UsageError("token= is empty, or has spaces, line ends or accents in it: copy it again, it is hf_...")
 
@@ -103,7 +103,7 @@ def _download(
 ) -> Path:
     try:
         path = Download(Server(get_session(), endpoint, headers), repository, commit, file, force_download).run()
-    except _FAILURES as error:
+    except FAILURES as error:
         raise HubError(_explain(error, repository, endpoint)) from error
     repository.remember(commit)
     return path

@@ -361,3 +361,16 @@ def test_a_file_that_is_not_ours_is_left(words: list[str], tmp_path: Path, capsy
             assert main([*words, *option]) == 2
             assert "is not what an interrupted run leaves: move it away" in capsys.readouterr().err
         assert part.read_text() == content
+
+
+def test_ctrl_c_while_python_ends(tmp_path: Path) -> None:
+    """The status is that of Ctrl-C, and there is no traceback."""
+    script = """
+import atexit, os, signal, sys
+from bertkit.cli import main
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+sys.argv = ["bertkit", "--version"]
+sys.exit(main())
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 130 and not run.stderr and run.stdout.startswith("bertkit ")

@@ -176,7 +176,9 @@ class BertWithHead(BertPreTrainedModel):
         x, pooled, layout, row = states.last_hidden_state, states.pooler_output, inputs.layout, HEADS[str(self._head)]
         learns = bool(labels) and all(wanted is not None for wanted in labels.values())
         words = next((name for name, output in row.outputs.items() if output.grain == "place"), None)
-        later = words is not None and learns and not torch.compiler.is_compiling()  # which wants shapes without numbers
+        sharded = getattr(self, "_is_fsdp_managed_module", False)  # its parameters are gone after the forward
+        later = words is not None and learns and not sharded
+        later = later and not torch.compiler.is_compiling()  # which wants shapes without numbers
         if later:
             head = (p for module in self.children() if module is not self.bert for p in module.parameters())
             versions = [(parameter, parameter._version) for parameter in head if not parameter.is_inference()]
@@ -200,7 +202,7 @@ class BertWithHead(BertPreTrainedModel):
         found["loss"] = self._loss(outputs, labels, layout) if learns else None
         answer = row.output({name: found.get(name) for name in row.output.names})
         if return_dict is None:
-            return_dict = self.config.return_dict and not getattr(self.config, "torchscript", False)
+            return_dict = self.config.return_dict and not self.config.torchscript
         return answer if return_dict else answer.to_tuple()
 
 
@@ -231,6 +233,7 @@ class BertForPreTraining(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.cls = BertPreTrainingHeads(config)
         self.post_init()
@@ -285,6 +288,7 @@ class BertForMaskedLM(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config, add_pooling_layer=False)
         self.cls = BertWordsHead(config)
         self.post_init()
@@ -342,6 +346,7 @@ class BertLMHeadModel(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         if not config.is_decoder:
             logger.warning(
                 "BertLMHeadModel of a configuration without is_decoder=True: every token sees those after it."
@@ -421,6 +426,7 @@ class BertForNextSentencePrediction(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.cls = BertNextSentenceHead(config)
         self.post_init()
@@ -463,6 +469,7 @@ class BertForSequenceClassification(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, config.num_labels)
@@ -563,6 +570,7 @@ class BertForMultipleChoice(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, 1)
@@ -602,6 +610,7 @@ class BertForTokenClassification(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config, add_pooling_layer=False)
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, config.num_labels)
@@ -647,6 +656,7 @@ class BertForQuestionAnswering(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config, add_pooling_layer=False)
         self.qa_outputs = linear(config.hidden_size, 2)
         self.post_init()

@@ -499,6 +499,7 @@ class BertModel(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
+        config = self.config
         self.embeddings = BertEmbeddings(config)
         self.encoder = BertEncoder(config)
         self.pooler = BertPooler(config) if add_pooling_layer else None
@@ -585,7 +586,7 @@ class BertModel(BertPreTrainedModel):
         if inputs is input_ids:
             return states
         output = BaseModelOutputWithPoolingAndCrossAttentions(states._asdict())
-        named = config.return_dict and not getattr(config, "torchscript", False) if return_dict is None else return_dict
+        named = config.return_dict and not config.torchscript if return_dict is None else return_dict
         return output if named else output.to_tuple()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
@@ -664,8 +665,7 @@ class BertModel(BertPreTrainedModel):
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         dropout = config.attention_probs_dropout_prob if self.training else 0.0
         biased = config.position_embedding_type != "absolute"
-        fused = (getattr(config, "_attn_implementation", None) or self._attention) != "eager"
-        attend = fastest(layout, cross, fused, kind, dtype, dropout, biased)
+        attend = fastest(layout, cross, config._attn_implementation_internal != "eager", kind, dtype, dropout, biased)
         wanted = inputs.wanted
         if wanted is not None and self.pooler is not None:  # the pooler takes the first of each row besides
             wanted = torch.cat([wanted, layout.firsts])

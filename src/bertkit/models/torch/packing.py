@@ -397,10 +397,6 @@ def before(q: Tensor, k: Tensor) -> Tensor:
     return visible(torch.ones(1, k.shape[2], dtype=torch.bool, device=q.device), q.shape[2])
 
 
-ATTENTION = ("sdpa", "eager", "flash_attention_2")
-"""Values of `attn_implementation`. The last one means the first, for code that was written for another library."""
-
-
 @dataclass
 class Inputs:
     """The tokens of a batch as the caller gave them, and how they lie within the layers.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from reading_path import passed_through
 from torch import nn
 from torch_models import batch, furthest, ours, theirs
 
@@ -186,3 +187,12 @@ def test_the_error_of_a_hook_on_the_embedding_is_its_own() -> None:
     model.embeddings.word_embeddings.register_forward_hook(lambda module, args, output: output.size(7))
     with pytest.raises(IndexError, match="Dimension out of range"):
         model(batch()[0])
+
+
+@pytest.mark.parametrize("name", ["BertModel", "BertForTokenClassification"])
+def test_the_configuration_says_how_attention_is_computed(name: str) -> None:
+    model, given = ours(name), batch()
+    for implementation in ("eager", "sdpa"):
+        model.config._attn_implementation = implementation
+        names = [called for _, called in passed_through(lambda: model(*given))]
+        assert ("eager" in names) == (implementation == "eager")
