@@ -21,10 +21,10 @@ REAL_ALONE = ("torch-packed", "flax", "flax-jit")  # whose loss of a span is ove
 
 
 @functools.cache
-def recorded() -> dict[str, Arrays]:
-    """What transformers 4.57.6 answered (tests/oracles/torch4.py)."""
+def recorded(oracle: str = "torch4") -> dict[str, Arrays]:
+    """What transformers 4.57.6 answered (tests/oracles/torch4.py, and flax4.py for its Flax classes)."""
     found: dict[str, Arrays] = {}
-    with np.load(Path(__file__).parents[1] / "data" / "torch4.npz") as file:
+    with np.load(Path(__file__).parents[1] / "data" / f"{oracle}.npz") as file:
         values = file["values"]
         for case, output, shape in json.loads(str(file["index"])):
             size = int(np.prod(shape))
@@ -56,6 +56,13 @@ def test_answers_as_transformers_4_57_6(name: str, backend: str) -> None:
 @pytest.mark.parametrize(("name", "backend"), [pair for pair in ASKED if not CASES[pair[0]].only4])
 def test_answers_as_transformers_5(name: str, backend: str) -> None:
     compare(CASES[name], backend, ours(backend, name), live(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"), [pair for pair in ASKED if pair[1].startswith("flax") and pair[0] in recorded("flax4")]
+)
+def test_answers_as_the_flax_classes_of_transformers_4_57_6(name: str, backend: str) -> None:
+    compare(CASES[name], backend, ours(backend, name), recorded("flax4")[name])
 
 
 def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:

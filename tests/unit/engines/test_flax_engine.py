@@ -1,11 +1,16 @@
-"""The engine of the Flax classes answers as the one without a framework, in a few compiled shapes."""
+"""The engine of the Flax classes answers as the one without a framework, in a few compiled shapes.
+
+Outputs are compared in float64: what is compared is what is computed, and not how two libraries round.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from pipeline_cases import config, weights
@@ -14,9 +19,11 @@ from pipeline_models import engine, folder, tokenizer
 import bertkit
 from bertkit.config import BertConfig
 from bertkit.data.batches import Row, Target, by_length, pack
-from bertkit.engines.flax import FlaxEngine, device_of, lengths_to, power_of_two
+from bertkit.engines.flax import FlaxEngine, device_of, lengths_to, model_class, power_of_two
+from bertkit.engines.numpy import NumpyEngine
 from bertkit.errors import UsageError
 from bertkit.heads import HEADS, Ask
+from bertkit.models.flax.tree import placed
 from bertkit.pipelines import pipeline
 
 NAMES = {
@@ -35,19 +42,36 @@ def rows(lengths: list[int]) -> list[Row]:
     return [Row(rng.integers(5, 200, length), rng.integers(0, 2, length)) for length in lengths]
 
 
+def wide(name: str, head: str) -> tuple[FlaxEngine, NumpyEngine]:
+    """The engine and the reference, in float64."""
+    tensors = {key: array.astype(np.float64) for key, array in weights(name).items()}
+    pooler = head != "Model" or "bert.pooler.dense.weight" in tensors
+    model = model_class(head)(config(name), dtype=jnp.float64, _do_init=False, add_pooling_layer=pooler)
+    model._params, model._initialized = placed(tensors, model._paths()), True
+    return FlaxEngine(model), NumpyEngine(config(name), head, tensors)
+
+
+@pytest.fixture
+def _float64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.usefixtures("_float64")
 @pytest.mark.parametrize(("name", "head"), NAMES.items())
 def test_outputs_are_those_of_the_reference(name: str, head: str) -> None:
     batch = pack(rows([5, 64, 1, 17, 30]))
     ask = Ask(tuple(HEADS[head].outputs) if head != "Model" else ("last_hidden_state",), layers=(0, 2))
-    found, wanted = (engine(name, head, kind).run(batch, ask) for kind in ("flax", "numpy"))
-    assert found.keys() == wanted.keys()
-    for key in wanted:
-        assert found[key].dtype == np.float32
-        np.testing.assert_allclose(found[key], wanted[key], atol=1e-5, err_msg=key)
+    found, wanted = (one.run(batch, ask) for one in wide(name, head))
+    assert found.keys() == ask.grains(head).keys()
+    for key, array in found.items():
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, wanted[key], rtol=1e-5, atol=1e-5, err_msg=key)
 
 
+@pytest.mark.usefixtures("_float64")
 def test_words_at_places_and_their_chances() -> None:
-    own, other = (engine("masked", "ForMaskedLM", kind) for kind in ("flax", "numpy"))
+    own, other = wide("masked", "ForMaskedLM")
     words = [
         Row(row.input_ids, row.token_type_ids, np.array([1, 3]), {"labels": Target(np.array([7, 9]), "place")})
         for row in rows([9, 12, 5])
@@ -133,7 +157,7 @@ def test_devices_and_precisions() -> None:
     half = FlaxEngine.open(weights("five"), config("five"), "ForSequenceClassification", "cpu:1", "bf16")
     assert half.precision == "bf16" and half.device == jax.devices()[1]
     wanted = engine("five", "ForSequenceClassification").run(pack(rows([5, 9])), Ask(("logits",)))["logits"]
-    np.testing.assert_allclose(half.run(pack(rows([5, 9])), Ask(("logits",)))["logits"], wanted, atol=0.1)
+    np.testing.assert_allclose(half.run(pack(rows([5, 9])), Ask(("logits",)))["logits"], wanted, atol=0.3)
     with pytest.raises(UsageError, match='engine="flax" has no precision=.int8.'):
         FlaxEngine.open(weights("five"), config("five"), "ForSequenceClassification", None, "int8")
     with pytest.raises(UsageError, match='this model has no pooler: type pooling="mean"'):
