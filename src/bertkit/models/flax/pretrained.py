@@ -412,6 +412,10 @@ class FlaxBertPreTrainedModel:
     def _paths(self) -> dict[tuple[str, ...], Any]:
         return paths(self.config, self._head, self._pools)
 
+    def decay_mask(self) -> dict[str, Any]:
+        """Which parameters training pulls towards zero, matrices yes, norms and biases no: the mask of optax.adamw."""
+        return nested({path: parameter.decays for path, parameter in self._paths().items()})
+
     def to_bf16(self, params: Tree, mask: Tree | None = None) -> Any:
         """The parameters as bfloat16; with a mask, a tree of True and False, those where it is True."""
         return _cast(params, jnp.bfloat16, mask)

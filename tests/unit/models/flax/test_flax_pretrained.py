@@ -1,4 +1,4 @@
-"""Parameters of the Flax classes: from every format, to every format, in every type, and read by the other frameworks' classes."""
+"""Parameters of the Flax classes: from files and to files, in every type, and read by the PyTorch classes."""
 
 from __future__ import annotations
 
@@ -139,7 +139,9 @@ def test_init_weights_draws_as_the_table_says() -> None:
     for tree in (variables["params"], same):
         assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.allclose(a, b)), tree, model.params))
     other = flat(model.init_weights(jax.random.PRNGKey(2)))
-    assert (other[(*layer, "intermediate", "dense", "kernel")] != leaves[(*layer, "intermediate", "dense", "kernel")]).any()
+    assert (
+        other[(*layer, "intermediate", "dense", "kernel")] != leaves[(*layer, "intermediate", "dense", "kernel")]
+    ).any()
 
 
 def test_the_parameters_are_set_and_checked() -> None:
@@ -164,7 +166,9 @@ def test_types_of_parameters() -> None:
         some = flat(cast(model.params, mask))
         assert {path[-2] == "LayerNorm" for path, leaf in some.items() if leaf.dtype == jnp.float32} == {True}
         assert {leaf.dtype for leaf in jax.tree.leaves(cast(model.params))} == {jnp.dtype(dtype)}
-    assert {leaf.dtype for leaf in jax.tree.leaves(model.to_fp32(model.to_bf16(model.params)))} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(model.to_fp32(model.to_bf16(model.params)))} == {
+        jnp.dtype("float32")
+    }
     assert type(model.to_bf16(freeze(model.params))) is type(freeze({}))
 
 
@@ -196,7 +200,9 @@ def test_the_auto_classes() -> None:
     config = tiny.config()
     for name in [name for name in bertkit.__all__ if name.startswith("FlaxAuto")]:
         made = getattr(bertkit, name).from_config(config, _do_init=False)
-        assert type(made).__name__ == ("FlaxBertModel" if name == "FlaxAutoModel" else name.replace("AutoModel", "Bert"))
+        assert type(made).__name__ == (
+            "FlaxBertModel" if name == "FlaxAutoModel" else name.replace("AutoModel", "Bert")
+        )
         with pytest.raises(UsageError, match=f"{name} is made by {name}.from_pretrained"):
             getattr(bertkit, name)()
     with pytest.raises(UsageError, match="take one of the nine classes"):
