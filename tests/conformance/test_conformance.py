@@ -66,7 +66,7 @@ def test_answers_as_the_flax_classes_of_transformers_4_57_6(name: str, backend: 
 
 
 def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:
-    """Every answer of theirs, which have zeros at padding: ours has to have them by itself."""
+    """Every answer of theirs, in which padding holds what ours has to have there by itself."""
     has = {kind_of(output) for output in got}
     for output, theirs in wanted.items():
         kind = kind_of(output)
@@ -76,8 +76,7 @@ def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:
             theirs = pooled(case, wanted)
         if output == "loss" and backend in REAL_ALONE and case.head == "ForQuestionAnswering":
             theirs = loss_of_real_tokens(case, wanted)
-        if backend.startswith("flax"):
-            theirs = held_at_padding(case, output, theirs)
+        theirs = held_at_padding(case, output, theirs)
         size = max(1, np.abs(terms(output, wanted)).max()) if kind == "gradient" else 1  # float32 has seven digits
         np.testing.assert_allclose(got[output], theirs, rtol=1e-5, atol=1e-5 * size, err_msg=f"{case.name}: {output}")
 

@@ -142,7 +142,7 @@ def _alike(found: Any, wanted: Any) -> None:
 def test_a_model_object_and_a_folder_are_the_same(tmp_path: Path) -> None:
     model = bertkit.FlaxBertForSequenceClassification.from_pretrained(folder("five"))
     one = pipeline("text-classification", model, tokenizer=tokenizer())
-    two = pipeline("text-classification", folder("five"), framework="flax", dtype="float32")
+    two = pipeline("text-classification", folder("five"), engine="flax", dtype="float32")
     assert isinstance(one.engine, FlaxEngine) and isinstance(two.engine, FlaxEngine)
     _alike(one("What a film."), two("What a film."))
 

@@ -25,7 +25,7 @@ class Inputs(NamedTuple):
     position_ids: Any = None  # [B, L]
     head_mask: Any = None  # [A] or [layers, A]
     encoder_hidden_states: Any = None  # [B, S, H]
-    encoder_attention_mask: Any = None  # [B, S]
+    encoder_attention_mask: Any = None  # [B, S] or [B, L, S]
     inputs_embeds: Any = None  # [B, L, H]
     segment_ids: Any = None  # [B, L], the number of a token's sequence from 1 on; 0 is padding
     cache: Any = None  # the nested dict of init_cache

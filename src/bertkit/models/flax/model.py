@@ -220,7 +220,7 @@ def bert(config: BertConfig, p: Tree, inputs: Inputs, mode: Mode, rng: Any = Non
         layout,
         None if inputs.head_mask is None else jnp.broadcast_to(inputs.head_mask, _heads(config)),
         None if source is None else source.astype(mode.dtype),
-        Layout(None if mask is None else mask[:, None, None] > 0, None),
+        Layout(None if mask is None else mask.reshape(len(mask), 1, -1, mask.shape[-1]) > 0, None),
     )
     x = embeddings(config, p["embeddings"], inputs, layout, mode.dtype, key_of(rng, config.num_hidden_layers))
     states, seen = encoder(config, p["encoder"], x, around, mode, caches, rng)

@@ -313,7 +313,9 @@ class FlaxBertPreTrainedModel:
 
     def _mode(self, attentions: bool | Sequence[int], states: bool) -> Mode:
         layers = self.config.num_hidden_layers
-        wanted = range(layers if attentions else 0) if isinstance(attentions, (bool, type(None))) else attentions
+        if isinstance(attentions, (bool, type(None))):
+            attentions = range(layers if attentions else 0)
+        wanted = [layer + layers if layer < 0 else layer for layer in attentions]
         if not set(wanted) <= set(range(layers)):
             raise UsageError(
                 f"output_attentions is {attentions!r}, and must be True, False, or numbers of layers from 0 to {layers - 1}."
