@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tarfile
 from pathlib import Path
@@ -13,6 +14,10 @@ import pytest
 hypothesis.settings.register_profile("bertkit", deadline=None)
 hypothesis.settings.load_profile("bertkit")
 
+
+# JAX takes these when it starts: the processor, as eight devices, so that meshes can be tried.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 
 # What a shell starts behind an & has SIGINT ignored, and so has all that it starts: the commands whose Ctrl-C is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

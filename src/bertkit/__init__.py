@@ -28,6 +28,30 @@ if TYPE_CHECKING:
     from bertkit.data.collators import default_data_collator as default_data_collator
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
+    from bertkit.models.flax.auto import FlaxAutoModel as FlaxAutoModel
+    from bertkit.models.flax.auto import FlaxAutoModelForCausalLM as FlaxAutoModelForCausalLM
+    from bertkit.models.flax.auto import FlaxAutoModelForMaskedLM as FlaxAutoModelForMaskedLM
+    from bertkit.models.flax.auto import FlaxAutoModelForMultipleChoice as FlaxAutoModelForMultipleChoice
+    from bertkit.models.flax.auto import (
+        FlaxAutoModelForNextSentencePrediction as FlaxAutoModelForNextSentencePrediction,
+    )
+    from bertkit.models.flax.auto import FlaxAutoModelForPreTraining as FlaxAutoModelForPreTraining
+    from bertkit.models.flax.auto import FlaxAutoModelForQuestionAnswering as FlaxAutoModelForQuestionAnswering
+    from bertkit.models.flax.auto import (
+        FlaxAutoModelForSequenceClassification as FlaxAutoModelForSequenceClassification,
+    )
+    from bertkit.models.flax.auto import FlaxAutoModelForTokenClassification as FlaxAutoModelForTokenClassification
+    from bertkit.models.flax.heads import FlaxBertForCausalLM as FlaxBertForCausalLM
+    from bertkit.models.flax.heads import FlaxBertForMaskedLM as FlaxBertForMaskedLM
+    from bertkit.models.flax.heads import FlaxBertForMultipleChoice as FlaxBertForMultipleChoice
+    from bertkit.models.flax.heads import FlaxBertForNextSentencePrediction as FlaxBertForNextSentencePrediction
+    from bertkit.models.flax.heads import FlaxBertForPreTraining as FlaxBertForPreTraining
+    from bertkit.models.flax.heads import FlaxBertForQuestionAnswering as FlaxBertForQuestionAnswering
+    from bertkit.models.flax.heads import FlaxBertForSequenceClassification as FlaxBertForSequenceClassification
+    from bertkit.models.flax.heads import FlaxBertForTokenClassification as FlaxBertForTokenClassification
+    from bertkit.models.flax.heads import FlaxBertModel as FlaxBertModel
+    from bertkit.models.flax.outputs import FlaxBertForPreTrainingOutput as FlaxBertForPreTrainingOutput
+    from bertkit.models.flax.pretrained import FlaxBertPreTrainedModel as FlaxBertPreTrainedModel
     from bertkit.models.torch.auto import AutoModel as AutoModel
     from bertkit.models.torch.auto import AutoModelForCausalLM as AutoModelForCausalLM
     from bertkit.models.torch.auto import AutoModelForMaskedLM as AutoModelForMaskedLM
@@ -109,19 +133,39 @@ _HOMES = {
     "DataCollatorWithPacking": "data.collators",
     "DataCollatorWithPadding": "data.collators",
     "DefaultDataCollator": "data.collators",
+    "FeatureExtractionPipeline": "pipelines",
+    "FillMaskPipeline": "pipelines",
+    "FlaxAutoModel": "models.flax.auto",
+    "FlaxAutoModelForCausalLM": "models.flax.auto",
+    "FlaxAutoModelForMaskedLM": "models.flax.auto",
+    "FlaxAutoModelForMultipleChoice": "models.flax.auto",
+    "FlaxAutoModelForNextSentencePrediction": "models.flax.auto",
+    "FlaxAutoModelForPreTraining": "models.flax.auto",
+    "FlaxAutoModelForQuestionAnswering": "models.flax.auto",
+    "FlaxAutoModelForSequenceClassification": "models.flax.auto",
+    "FlaxAutoModelForTokenClassification": "models.flax.auto",
+    "FlaxBertForCausalLM": "models.flax.heads",
+    "FlaxBertForMaskedLM": "models.flax.heads",
+    "FlaxBertForMultipleChoice": "models.flax.heads",
+    "FlaxBertForNextSentencePrediction": "models.flax.heads",
+    "FlaxBertForPreTraining": "models.flax.heads",
+    "FlaxBertForPreTrainingOutput": "models.flax.outputs",
+    "FlaxBertForQuestionAnswering": "models.flax.heads",
+    "FlaxBertForSequenceClassification": "models.flax.heads",
+    "FlaxBertForTokenClassification": "models.flax.heads",
+    "FlaxBertModel": "models.flax.heads",
+    "FlaxBertPreTrainedModel": "models.flax.pretrained",
     "Inspection": "checkpoint",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
-    "FeatureExtractionPipeline": "pipelines",
-    "FillMaskPipeline": "pipelines",
     "NerPipeline": "pipelines",
+    "Pipeline": "pipelines",
     "QuestionAnsweringPipeline": "pipelines",
     "TextClassificationPipeline": "pipelines",
     "TokenClassificationPipeline": "pipelines",
-    "ZeroShotClassificationPipeline": "pipelines",
-    "Pipeline": "pipelines",
     "Trainer": "training",
     "TrainingArguments": "training",
+    "ZeroShotClassificationPipeline": "pipelines",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
     "default_data_collator": "data.collators",

@@ -190,7 +190,7 @@ def spelling(row: Row, layout: Layout) -> str:
     leaf = LEAVES[layout]["shift" if row.name.endswith("LayerNorm.bias") else row.kind]
     if layout in ("huggingface", "legacy"):
         return f"{module}.{leaf}"
-    if "distance_embedding" in module or row is UNTIED:
+    if layout != "flax" and ("distance_embedding" in module or row is UNTIED):
         return ""
     if layout == "google2":
         return f"{row.google2}/{leaf}" if row.google2 else ""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from conformance.cases import OF_TOKENS, Arrays, Case
+from conformance.cases import OF_TOKENS, TASKS, Arrays, Case, objective_weights, projections, visible
 
 import bertkit
 from bertkit import reference
@@ -126,8 +126,127 @@ def unpacked(array: np.ndarray, real: np.ndarray, padding: float) -> np.ndarray:
     return whole
 
 
+# Flax. The losses are those that scripts compute from what the classes return.
+
+
+def flax_model(case: Case) -> Any:
+    """Our class with the weights of the case, put into its tree."""
+    from bertkit.models.flax.tree import placed
+
+    model = getattr(bertkit, f"FlaxBert{case.head.replace('LMHeadModel', 'ForCausalLM')}")(case.config, _do_init=False)
+    return model, placed(case.weights, model._paths())
+
+
+def flax_answers(case: Case, compiled: bool) -> Arrays:
+    """Outputs of all layers, a loss, gradients of all parameters, and a token at a time.
+
+    Compiled as one, with fused attention; or each operation by itself, with the weights of attention.
+    """
+    import jax
+
+    from bertkit.models.flax.tree import named
+
+    model, params = flax_model(case)
+    inputs = {name: array for name, array in case.inputs.items() if name not in TASKS}
+
+    def outputs_of(params: Any) -> Any:
+        return model(**inputs, params=params, output_hidden_states=True, output_attentions=not compiled)
+
+    def scalar(params: Any) -> Any:
+        outputs = outputs_of(params)
+        loss = flax_loss(case, outputs)
+        return flax_objective(case, outputs) if loss is None else loss, (outputs, loss)
+
+    step = jax.value_and_grad(scalar, has_aux=True)
+    (_, (outputs, loss)), gradients = (jax.jit(step) if compiled else step)(params)
+    found = flat(outputs) | ({} if loss is None else {"loss": np.asarray(loss)})
+    if case.differentiable and (case.head != "ForQuestionAnswering" or case.real.all()):  # theirs scores padding too
+        found |= {
+            f"gradient/{name}": projections(name, array) for name, array in named(gradients, model._paths()).items()
+        }
+    if case.cached:
+        name = "logits" if "logits" in found else "last_hidden_state"
+        found[f"cached {name}"] = flax_step_by_step(model, params, inputs, name, compiled)
+    return found
+
+
+def flax_step_by_step(model: Any, params: Any, inputs: Arrays, name: str, compiled: bool) -> np.ndarray:
+    """Three tokens and then one at a time, with the keys and values of those before."""
+    import jax
+
+    ids, rest = inputs["input_ids"], {key: array for key, array in inputs.items() if key != "input_ids"}
+
+    def step(params: Any, ids: Any, cache: Any) -> Any:
+        outputs = model(ids, **rest, params=params, past_key_values=cache)
+        return outputs[name], outputs.past_key_values
+
+    step = jax.jit(step) if compiled else step
+    cache, found = model.init_cache(*ids.shape), []
+    ends = [3, *range(4, ids.shape[1] + 1)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        output, cache = step(params, ids[:, start:end], cache)
+        found.append(np.asarray(output))
+    return np.concatenate(found, 1)
+
+
+def flax_loss(case: Case, outputs: Any) -> Any:
+    """What a script makes of the outputs, in JAX; None without the labels that it needs."""
+    import jax.numpy as jnp
+    import optax
+
+    def cross_entropy(logits: Any, labels: np.ndarray) -> Any:
+        kept = labels != -100
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, np.where(kept, labels, 0))
+        return jnp.where(kept, losses, 0).sum() / kept.sum()
+
+    wanted = [case.inputs.get(name) for name in HEADS[case.head].labels]
+    if not wanted or any(labels is None for labels in wanted):
+        return None
+    logits = [outputs[name] for name in HEADS[case.head].outputs]
+    if case.head == "LMHeadModel":
+        return cross_entropy(logits[0][:, :-1], wanted[0][:, 1:])
+    if case.head == "ForQuestionAnswering":
+        length = logits[0].shape[1]
+        wanted = [np.where(labels < length, labels.clip(0), -100).reshape(-1) for labels in wanted]
+        return sum(map(cross_entropy, logits, wanted)) / 2
+    labels, config = wanted[0], case.config
+    usual = "single_label_classification" if labels.dtype.kind == "i" else "multi_label_classification"
+    problem = config.problem_type or ("regression" if config.num_labels == 1 else usual)
+    if case.head != "ForSequenceClassification" or problem == "single_label_classification":
+        return sum(map(cross_entropy, logits, wanted))
+    if problem == "regression":
+        return jnp.square(logits[0] - labels.reshape(logits[0].shape)).mean()
+    return optax.sigmoid_binary_cross_entropy(logits[0], labels).mean()
+
+
+def flax_objective(case: Case, outputs: Any) -> Any:
+    """Without a loss: the weighted sum that the oracle differentiates."""
+    names = (
+        "last_hidden_state",
+        "pooler_output",
+        "logits",
+        "prediction_logits",
+        "seq_relationship_logits",
+        "start_logits",
+    )
+    total = 0.0
+    for name in names:
+        if name in outputs and (name != "pooler_output" or case.pools_first):
+            weights = objective_weights(name, outputs[name].shape)
+            total = total + (outputs[name] * visible(case, name, weights)).sum()
+    return total
+
+
+COMPILED = {*(f"{head}/padded" for head in HEADS), "Model/relative_key", "LMHeadModel/crossed and masked"}
+"""A compilation takes a second: the cases that are worth it."""
+
+
 def takes(backend: str, case: Case) -> bool:
     """Whether a backend is asked a case at all."""
+    if backend.startswith("flax"):
+        # Scripts compute the loss of what comes out, which is zero at padding: labels are -100 there.
+        at_padding = "labels on padding" in case.name or case.name == "LMHeadModel/left padding"
+        return not at_padding and (backend == "flax" or case.name in COMPILED)
     return backend != "torch-packed" or packable(case)
 
 
@@ -136,8 +255,15 @@ BACKENDS: dict[str, Answer] = {
     "torch-eager": functools.partial(torch_answers, attention="eager"),
     "torch-sdpa": functools.partial(torch_answers, attention="sdpa"),
     "torch-packed": torch_packed,
+    "flax": functools.partial(flax_answers, compiled=False),
+    "flax-jit": functools.partial(flax_answers, compiled=True),
 }
-MAY_LACK = {"reference": ("gradient", "cached"), "torch-packed": ("gradient", "cached", "attentions")}
+MAY_LACK = {
+    "reference": ("gradient", "cached"),
+    "torch-packed": ("gradient", "cached", "attentions"),
+    "flax": ("gradient",),
+    "flax-jit": ("gradient", "attentions", "cross_attentions"),
+}
 """Answers that are compared only where a backend gives them. All others have to be there."""
 
 DEFAULT = list(BACKENDS)

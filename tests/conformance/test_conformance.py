@@ -17,13 +17,14 @@ from conformance.cases import Arrays, Case, cases
 from bertkit.heads import HEADS
 
 CASES = cases()
+REAL_ALONE = ("torch-packed", "flax", "flax-jit")  # whose loss of a span is over real tokens
 
 
 @functools.cache
-def recorded() -> dict[str, Arrays]:
-    """What transformers 4.57.6 answered (tests/oracles/torch4.py)."""
+def recorded(oracle: str = "torch4") -> dict[str, Arrays]:
+    """What transformers 4.57.6 answered (tests/oracles/torch4.py, and flax4.py for its Flax classes)."""
     found: dict[str, Arrays] = {}
-    with np.load(Path(__file__).parents[1] / "data" / "torch4.npz") as file:
+    with np.load(Path(__file__).parents[1] / "data" / f"{oracle}.npz") as file:
         values = file["values"]
         for case, output, shape in json.loads(str(file["index"])):
             size = int(np.prod(shape))
@@ -57,6 +58,13 @@ def test_answers_as_transformers_5(name: str, backend: str) -> None:
     compare(CASES[name], backend, ours(backend, name), live(name))
 
 
+@pytest.mark.parametrize(
+    ("name", "backend"), [pair for pair in ASKED if pair[1].startswith("flax") and pair[0] in recorded("flax4")]
+)
+def test_answers_as_the_flax_classes_of_transformers_4_57_6(name: str, backend: str) -> None:
+    compare(CASES[name], backend, ours(backend, name), recorded("flax4")[name])
+
+
 def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:
     """Every answer of theirs, in which padding holds what ours has to have there by itself."""
     has = {kind_of(output) for output in got}
@@ -66,7 +74,7 @@ def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:
             continue
         if output == "pooler_output":
             theirs = pooled(case, wanted)
-        if output == "loss" and backend == "torch-packed" and case.head == "ForQuestionAnswering":
+        if output == "loss" and backend in REAL_ALONE and case.head == "ForQuestionAnswering":
             theirs = loss_of_real_tokens(case, wanted)
         theirs = held_at_padding(case, output, theirs)
         size = max(1, np.abs(terms(output, wanted)).max()) if kind == "gradient" else 1  # float32 has seven digits

@@ -84,7 +84,7 @@ def _index(layout: Layout) -> dict[str, tuple[str, Row]]:
             index[own] = (target, row)
             if ".attention." in target:
                 index[crossed(own)] = (crossed(target), row)
-    del index[""]
+    index.pop("", None)
     return index
 
 

@@ -12,7 +12,7 @@ V vocabulary, H width, K layers):
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,17 @@ class Engine(Protocol):
         """The arrays that are asked for, float32."""
 
 
-ENGINES = {"numpy": "NumpyEngine", "torch": "TorchEngine"}
-"""Name -> its class, in the file of the name."""
+class _Home(NamedTuple):
+    name: str  # of the class, in the file of the engine's name
+    extra: str | None  # that installs its framework; None: what is missing has an install of its own
+
+
+ENGINES = {
+    "numpy": _Home("NumpyEngine", None),
+    "torch": _Home("TorchEngine", None),
+    "keras": _Home("KerasEngine", "tf"),
+    "flax": _Home("FlaxEngine", "flax"),
+}
 
 
 def engine_class(name: str) -> Any:
@@ -59,9 +68,9 @@ def engine_class(name: str) -> Any:
         known = f'"auto", {", ".join(map(repr, ENGINES))}'
         raise UsageError(f"engine={name!r} is not an engine; the engines are {known}.{did_you_mean(name, ENGINES)}")
     try:
-        return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name])
+        return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name].name)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or name, None, Setting("engine", name)) from error
+        raise MissingExtraError(error.name or name, ENGINES[name].extra, Setting("engine", name)) from error
 
 
 def words_of(head: str) -> str:

@@ -25,6 +25,10 @@ def engine_of(model: Any, device: Any, dtype: Any) -> Any:
         return model
     if isinstance(model, (str, os.PathLike, hub.Place)):
         return None
+    if getattr(model, "framework", None) == "flax" and getattr(model, "_head", None):
+        if device is not None or dtype not in (None, "auto"):
+            raise UsageError("device and dtype are for a model that is opened by its name: leave them out.")
+        return engine_class("flax")(model)
     if not hasattr(model, "base_model_prefix") or not hasattr(model, "state_dict"):
         raise UsageError(
             f"model is a {type(model).__name__}: a name, a folder, a BERT of bertkit or transformers, or an engine is accepted."

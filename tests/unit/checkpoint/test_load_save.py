@@ -293,7 +293,7 @@ def test_saving_is_exact_too(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("to", ["google", "h5", "msgpack"])
+@pytest.mark.parametrize("to", ["google", "h5"])
 @pytest.mark.parametrize("given", [{"position_embedding_type": "relative_key"}, {"tie_word_embeddings": False}])
 def test_what_a_layout_has_no_place_for_is_refused(tmp_path: Path, to: Any, given: Any) -> None:
     config = tiny.config(**given)

@@ -22,7 +22,7 @@ ABSENT = {  # raises an ImportError that says so
         "eager_attention_forward",
     ],
     "modeling_tf_bert": ["TFBertModel", "TFBertForSequenceClassification", "TFBertMainLayer"],
-    "modeling_flax_bert": ["FlaxBertModel", "FlaxBertForMaskedLM", "FlaxBertModule"],
+    "modeling_flax_bert": ["FlaxBertModule"],
     "tokenization_bert_tf": ["TFBertTokenizer"],
 }  # fmt: skip
 
@@ -65,6 +65,15 @@ def test_what_is_not_here_says_so(name: str, absent: str) -> None:
     if absent.startswith(("TF", "Flax", "BertOnnx", "load_tf")):
         with pytest.raises(ImportError, match=f"bertkit has no {absent}"):
             exec(f"from bertkit.models.bert import {absent}")
+
+
+def test_the_flax_classes_are_ours() -> None:
+    names = [name for name in bertkit.__all__ if name.startswith("FlaxBert")]
+    assert len(names) == 11
+    for name in names:
+        assert (
+            getattr(module("modeling_flax_bert"), name) is getattr(bertkit.models.bert, name) is getattr(bertkit, name)
+        )
 
 
 def test_parts_are_those_of_models() -> None:

@@ -1,0 +1,13 @@
+"""The nine Flax classes, and the pure functions inside them. They need JAX alone.
+
+Read tree.py, then model.py from top to bottom, then one class of heads.py.
+"""
+
+from __future__ import annotations
+
+from bertkit.errors import MissingExtraError
+
+try:
+    import jax as jax
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error.name or "jax", "flax", "A Flax model") from error

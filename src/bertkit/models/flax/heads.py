@@ -1,0 +1,157 @@
+"""The nine classes. A class has the name of its head in the table of heads, and the outputs that it makes of the states.
+
+B batch   L length   H hidden   V vocabulary   C labels
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from bertkit.config import BertConfig
+from bertkit.models.flax.attention import dropout
+from bertkit.models.flax.model import ACTIVATION, dense, norm
+from bertkit.models.flax.pretrained import FlaxBertPreTrainedModel
+from bertkit.models.flax.tree import Tree
+
+# --------------------------------------------------------------------------------------------------------- parts of the heads
+
+
+def predictions(config: BertConfig, p: Tree, x: Array) -> Array:
+    """Scores of every word, [..., H] -> [..., V]. The projection is the word embedding, unless the configuration unties them."""
+    own = p["cls"]["predictions"]
+    x = norm(config, own["transform"]["LayerNorm"], ACTIVATION[config.hidden_act](dense(own["transform"]["dense"], x)))
+    tied = config.tie_word_embeddings
+    kernel = p["bert"]["embeddings"]["word_embeddings"]["embedding"].T if tied else own["decoder"]["kernel"]
+    return dense({"kernel": kernel, "bias": own["bias"]}, x)
+
+
+def classifier(config: BertConfig, p: Tree, x: Array, rng: Any) -> Array:
+    """[..., H] -> [..., C], with dropout before."""
+    rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+    return dense(p["classifier"], dropout(x, rate, rng))
+
+
+# ------------------------------------------------------------------------------------------------------------------- classes
+
+
+class FlaxBertModel(FlaxBertPreTrainedModel):
+    """BERT without a head: the states of all tokens, and the pooled first one.
+
+    >>> import numpy as np
+    >>> model = FlaxBertModel(BertConfig.named("tiny"))
+    >>> output = model(np.array([[101, 7592, 102]]))
+    >>> output.last_hidden_state.shape, output.pooler_output.shape
+    ((1, 3, 128), (1, 128))
+    """
+
+    _head = "Model"
+
+    @staticmethod
+    def _outputs(config: BertConfig, p: Tree, x: Array, pooled: Any, rng: Any) -> dict[str, Array]:
+        return {"last_hidden_state": x} if pooled is None else {"last_hidden_state": x, "pooler_output": pooled}
+
+
+class FlaxBertForPreTraining(FlaxBertPreTrainedModel):
+    """BERT as it was pretrained: masked words, and the next sentence."""
+
+    _head = "ForPreTraining"
+
+    @staticmethod
+    def _outputs(config: BertConfig, p: Tree, x: Array, pooled: Any, rng: Any) -> dict[str, Array]:
+        related = dense(p["cls"]["seq_relationship"], pooled)  # [B, 2]
+        return {"prediction_logits": predictions(config, p, x), "seq_relationship_logits": related}
+
+
+class FlaxBertForMaskedLM(FlaxBertPreTrainedModel):
+    """BERT that predicts masked words."""
+
+    _head = "ForMaskedLM"
+
+    @staticmethod
+    def _outputs(config: BertConfig, p: Tree, x: Array, pooled: Any, rng: Any) -> dict[str, Array]:
+        return {"logits": predictions(config, p, x)}
+
+
+class FlaxBertForCausalLM(FlaxBertPreTrainedModel):
+    """BERT as a decoder, that predicts the next word. Its configuration says is_decoder=True."""
+
+    _head = "LMHeadModel"
+    _order = ("input_ids", "attention_mask", "position_ids", "token_type_ids", *FlaxBertPreTrainedModel._order[4:])
+
+    @staticmethod
+    def _outputs(config: BertConfig, p: Tree, x: Array, pooled: Any, rng: Any) -> dict[str, Array]:
+        return {"logits": predictions(config, p, x)}
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Any, max_length: int, attention_mask: Any = None
+    ) -> dict[str, Any]:
+        """The arguments of the first step beside input_ids: an empty cache, a mask of its length, and positions."""
+        batch, length = input_ids.shape
+        mask, places = jnp.ones((batch, max_length), jnp.int32), jnp.arange(length, dtype=jnp.int32)
+        if attention_mask is not None:
+            given = jnp.asarray(attention_mask, jnp.int32)
+            mask, places = mask.at[:, :length].set(given), jnp.maximum(given.cumsum(axis=-1) - 1, 0)
+        return {
+            "past_key_values": self.init_cache(batch, max_length),
+            "attention_mask": mask,
+            "position_ids": jnp.broadcast_to(places, (batch, length)),
+        }
+
+    def update_inputs_for_generation(self, model_outputs: Any, model_kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of the step after: what the last one returned, for one token more."""
+        last = model_kwargs["position_ids"][:, -1:]
+        return {**model_kwargs, "past_key_values": model_outputs.past_key_values, "position_ids": last + 1}
+
+
+class FlaxBertForNextSentencePrediction(FlaxBertPreTrainedModel):
+    """BERT that says whether one sentence follows another."""
+
+    _head = "ForNextSentencePrediction"
+
+    @staticmethod
+    def _outputs(config: BertConfig, p: Tree, x: Array, pooled: Any, rng: Any) -> dict[str, Array]:
+        return {"logits": dense(p["cls"]["seq_relationship"], pooled)}
+
+
+class FlaxBertForSequenceClassification(FlaxBertPreTrainedModel):
+    """BERT that puts a text, or a pair of texts, into classes, or gives it numbers."""
+
+    _head = "ForSequenceClassification"
+
+    @staticmethod
+    def _outputs(config: BertConfig, p: Tree, x: Array, pooled: Any, rng: Any) -> dict[str, Array]:
+        return {"logits": classifier(config, p, pooled, rng)}
+
+
+class FlaxBertForMultipleChoice(FlaxBertPreTrainedModel):
+    """BERT that chooses among texts: input_ids are [B, choices, L]."""
+
+    _head = "ForMultipleChoice"
+
+    @staticmethod
+    def _outputs(config: BertConfig, p: Tree, x: Array, pooled: Any, rng: Any) -> dict[str, Array]:
+        return {"logits": classifier(config, p, pooled, rng)[:, 0]}  # [B * choices], before they become [B, choices]
+
+
+class FlaxBertForTokenClassification(FlaxBertPreTrainedModel):
+    """BERT that puts every token into a class."""
+
+    _head = "ForTokenClassification"
+
+    @staticmethod
+    def _outputs(config: BertConfig, p: Tree, x: Array, pooled: Any, rng: Any) -> dict[str, Array]:
+        return {"logits": classifier(config, p, x, rng)}
+
+
+class FlaxBertForQuestionAnswering(FlaxBertPreTrainedModel):
+    """BERT that finds where an answer starts and ends."""
+
+    _head = "ForQuestionAnswering"
+
+    @staticmethod
+    def _outputs(config: BertConfig, p: Tree, x: Array, pooled: Any, rng: Any) -> dict[str, Array]:
+        start, end = jnp.moveaxis(dense(p["qa_outputs"], x), -1, 0)
+        return {"start_logits": start, "end_logits": end}

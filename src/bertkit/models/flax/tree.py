@@ -1,0 +1,94 @@
+"""The parameters as a nested dict, as Flax files have them, made of the parameter table: {"bert": {"pooler": {"dense": ...}}}.
+
+A path in the tree is a name in the table, spelled for Flax. Dense matrices are [in, out] here and [out, in] in the table.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.config import BertConfig
+from bertkit.parameters import Parameter, expand, transposed
+
+Tree: TypeAlias = Mapping[str, Any]
+Path: TypeAlias = tuple[str, ...]
+
+
+def paths(config: BertConfig, head: str, pooler: bool = True) -> dict[Path, Parameter]:
+    """Where each parameter of a class is in its tree. BertModel's tree begins at what the others have as "bert".
+
+    >>> list(paths(BertConfig.named("tiny"), "Model"))[0]
+    ('embeddings', 'word_embeddings', 'embedding')
+    """
+    found = {}
+    for name, parameter in expand(config, head).items():
+        path = parameter.spelled("flax")
+        path = path.removeprefix("bert/") if head == "Model" else path
+        if pooler or not name.startswith("bert.pooler."):
+            found[tuple(path.split("/"))] = parameter
+    return found
+
+
+def shape(parameter: Parameter) -> tuple[int, ...]:
+    """The shape of a parameter in the tree."""
+    return parameter.shape[::-1] if transposed(parameter.row, "flax") else parameter.shape
+
+
+def draw(parameter: Parameter, config: BertConfig, rng: Any) -> jax.Array:
+    """A fresh parameter: matrices normal around zero, the row of the padding token zero, norms one, biases zero."""
+    if parameter.kind in ("norm", "bias"):
+        return jnp.full(parameter.shape, float(parameter.kind == "norm"), jnp.float32)
+    own = jax.random.fold_in(rng, zlib.crc32(parameter.name.encode()))
+    values = jax.random.normal(own, shape(parameter), jnp.float32) * config.initializer_range
+    if parameter.name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
+        values = values.at[config.pad_token_id].set(0)
+    return values
+
+
+def placed(
+    tensors: Mapping[str, NDArray[Any]], table: Mapping[Path, Parameter], put: Callable[[Any], Any] = jnp.array
+) -> dict[str, Any]:
+    """Arrays by their names in the table -> the tree of those that are there, each put on a device: the one copy that is made."""
+    return nested(
+        {
+            path: put(tensors[parameter.name].T if transposed(parameter.row, "flax") else tensors[parameter.name])
+            for path, parameter in table.items()
+            if parameter.name in tensors
+        }
+    )
+
+
+def named(tree: Tree, table: Mapping[Path, Parameter]) -> dict[str, NDArray[Any]]:
+    """The tree -> NumPy arrays by their names in the table."""
+    leaves, found = flat(tree), {}
+    for path, parameter in table.items():
+        array = np.asarray(leaves[path])
+        found[parameter.name] = array.T if transposed(parameter.row, "flax") else array
+    return found
+
+
+def flat(tree: Tree, before: Path = ()) -> dict[Path, Any]:
+    """{"a": {"b": leaf}} -> {("a", "b"): leaf}."""
+    found: dict[Path, Any] = {}
+    for key, value in tree.items():
+        path = (*before, key)
+        found |= flat(value, path) if isinstance(value, Mapping) else {path: value}
+    return found
+
+
+def nested(leaves: Mapping[Path, Any]) -> dict[str, Any]:
+    """{("a", "b"): leaf} -> {"a": {"b": leaf}}."""
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        branch = tree
+        for key in path[:-1]:
+            branch = branch.setdefault(key, {})
+        branch[path[-1]] = leaf
+    return tree

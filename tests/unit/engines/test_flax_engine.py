@@ -1,0 +1,169 @@
+"""The engine of the Flax classes answers as the one without a framework, in a few compiled shapes.
+
+Outputs are compared in float64: what is compared is what is computed, and not how two libraries round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pipeline_cases import config, weights
+from pipeline_models import engine, folder, tokenizer
+
+import bertkit
+from bertkit.config import BertConfig
+from bertkit.data.batches import Row, Target, by_length, pack
+from bertkit.engines.flax import FlaxEngine, device_of, lengths_to, model_class, power_of_two
+from bertkit.engines.numpy import NumpyEngine
+from bertkit.errors import UsageError
+from bertkit.heads import HEADS, Ask
+from bertkit.models.flax.tree import placed
+from bertkit.pipelines import pipeline
+
+NAMES = {
+    "masked": "ForMaskedLM",
+    "plain": "Model",
+    "answers": "ForQuestionAnswering",
+    "five": "ForSequenceClassification",
+    "names": "ForTokenClassification",
+    "choices": "ForMultipleChoice",
+    "order": "ForNextSentencePrediction",
+}
+
+
+def rows(lengths: list[int]) -> list[Row]:
+    rng = np.random.default_rng(0)
+    return [Row(rng.integers(5, 200, length), rng.integers(0, 2, length)) for length in lengths]
+
+
+def wide(name: str, head: str) -> tuple[FlaxEngine, NumpyEngine]:
+    """The engine and the reference, in float64."""
+    tensors = {key: array.astype(np.float64) for key, array in weights(name).items()}
+    pooler = head != "Model" or "bert.pooler.dense.weight" in tensors
+    model = model_class(head)(config(name), dtype=jnp.float64, _do_init=False, add_pooling_layer=pooler)
+    model._params, model._initialized = placed(tensors, model._paths()), True
+    return FlaxEngine(model), NumpyEngine(config(name), head, tensors)
+
+
+@pytest.fixture
+def _float64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.usefixtures("_float64")
+@pytest.mark.parametrize(("name", "head"), NAMES.items())
+def test_outputs_are_those_of_the_reference(name: str, head: str) -> None:
+    batch = pack(rows([5, 64, 1, 17, 30]))
+    ask = Ask(tuple(HEADS[head].outputs) if head != "Model" else ("last_hidden_state",), layers=(0, 2))
+    found, wanted = (one.run(batch, ask) for one in wide(name, head))
+    assert found.keys() == ask.grains(head).keys()
+    for key, array in found.items():
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, wanted[key], rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+@pytest.mark.usefixtures("_float64")
+def test_words_at_places_and_their_chances() -> None:
+    own, other = wide("masked", "ForMaskedLM")
+    words = [
+        Row(row.input_ids, row.token_type_ids, np.array([1, 3]), {"labels": Target(np.array([7, 9]), "place")})
+        for row in rows([9, 12, 5])
+    ]
+    ask = Ask(("logits",), layers=(1,), log_probs=True)
+    found, wanted = own.run(pack(words), ask), other.run(pack(words), ask)
+    for key in ("logits", "log_probs", "hidden_states"):
+        np.testing.assert_allclose(found[key], wanted[key], atol=1e-5, err_msg=key)
+    with pytest.raises(UsageError, match="the target named labels"):
+        own.run(pack(rows([4])), Ask(log_probs=True))
+
+
+def test_a_day_of_lengths_compiles_a_bounded_number_of_times() -> None:
+    """Every length and every number of rows: as many shapes as the first lines of the engine say, and no more."""
+    small = BertConfig(
+        vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4, num_labels=2
+    )
+    own = FlaxEngine(bertkit.FlaxBertForTokenClassification(small))
+    shapes = set()
+    for length in range(1, 513):
+        most = own.limits.tokens // next(bucket for bucket in own.limits.buckets if bucket >= length)
+        for count in range(1, most + 1):
+            shapes.add((power_of_two(count), next(bucket for bucket in own.limits.buckets if bucket >= length)))
+    assert len(shapes) == 39
+    day = [Row(np.ones(length, int), np.zeros(length, int)) for length in range(1, 65)]
+    for _ in range(2):
+        for numbers in by_length(day, own.limits):
+            own.run(pack([day[number] for number in numbers]), Ask(("logits",)))
+        counted = own.compilations
+    assert own._body._cache_size() <= 3 and counted == own.compilations <= 6
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "given"),
+    [
+        ("fill-mask", "masked", "The old [MASK] was built."),
+        ("text-classification", "five", "What a wonderful evening!"),
+        ("token-classification", "names", "Maria Lopez moved from Lima."),
+        ("feature-extraction", "plain", "Rain is expected."),
+        ("question-answering", "answers", {"question": "Who moved?", "context": "Maria Lopez moved from Lima."}),
+        ("multiple-choice", "choices", {"text": "Rain is", "choices": ["expected.", "a dog."]}),
+        ("next-sentence-prediction", "order", {"text": "Rain.", "text_pair": "Sun."}),
+    ],
+)
+def test_pipelines_answer_as_with_the_reference(task: str, name: str, given: Any) -> None:
+    found, wanted = (
+        pipeline(task, engine(name, NAMES[name], kind), tokenizer=tokenizer())(given) for kind in ("flax", "numpy")
+    )
+    _alike(found, wanted)
+
+
+def _alike(found: Any, wanted: Any) -> None:
+    assert type(found) is type(wanted)
+    if isinstance(wanted, dict):
+        assert found.keys() == wanted.keys()
+        for key in wanted:
+            _alike(found[key], wanted[key])
+    elif isinstance(wanted, list):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            _alike(one, other)
+    elif isinstance(wanted, float):
+        assert abs(found - wanted) < 1e-5
+    else:
+        assert found == wanted
+
+
+def test_a_model_object_and_a_folder_are_the_same(tmp_path: Path) -> None:
+    model = bertkit.FlaxBertForSequenceClassification.from_pretrained(folder("five"))
+    one = pipeline("text-classification", model, tokenizer=tokenizer())
+    two = pipeline("text-classification", folder("five"), engine="flax", dtype="float32")
+    assert isinstance(one.engine, FlaxEngine) and isinstance(two.engine, FlaxEngine)
+    _alike(one("What a film."), two("What a film."))
+
+
+def test_devices_and_precisions() -> None:
+    cpu = jax.devices("cpu")[0]
+    assert device_of(None) == device_of(-1) == device_of("cpu") == device_of(cpu) == cpu
+    assert device_of(1) == device_of("cpu:1") == jax.devices()[1]
+    for given in ("cud", "cpu:99", 1.5):
+        with pytest.raises(UsageError, match="is not a device of JAX here"):
+            device_of(given)
+    half = FlaxEngine.open(weights("five"), config("five"), "ForSequenceClassification", "cpu:1", "bf16")
+    assert half.precision == "bf16" and half.device == jax.devices()[1]
+    wanted = engine("five", "ForSequenceClassification").run(pack(rows([5, 9])), Ask(("logits",)))["logits"]
+    np.testing.assert_allclose(half.run(pack(rows([5, 9])), Ask(("logits",)))["logits"], wanted, atol=0.3)
+    with pytest.raises(UsageError, match='engine="flax" has no precision=.int8.'):
+        FlaxEngine.open(weights("five"), config("five"), "ForSequenceClassification", None, "int8")
+    with pytest.raises(UsageError, match='this model has no pooler: type pooling="mean"'):
+        engine("masked", "Model", "flax").run(pack(rows([3])), Ask(pooled=True))
+
+
+def test_lengths() -> None:
+    assert lengths_to(512) == (16, 32, 64, 128, 256, 512)
+    assert lengths_to(10) == (10,)

@@ -1,0 +1,227 @@
+"""What a call of the Flax classes is: a pure function that JAX's transformations take, with outputs that are pytrees."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from jax import export
+
+import bertkit
+from bertkit.errors import UsageError
+from bertkit.models.flax.outputs import FlaxMaskedLMOutput
+from bertkit.models.flax.tree import placed
+
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+IDS = np.array([[2, 7, 5, 9, 3], [2, 8, 3, 0, 0]])
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+
+
+@functools.cache
+def model(name: str, **given: Any) -> Any:
+    """A class with the weights of tests/tiny.py, smaller."""
+    config = tiny.config(**(NO_DROPOUT | given))
+    head = name.replace("ForCausalLM", "LMHeadModel")
+    own = getattr(bertkit, f"FlaxBert{name}")(config, _do_init=False)
+    tensors = {key: array * np.float32(0.3) for key, array in tiny.weights(config, head).items()}
+    own._params, own._initialized = placed(tensors, own._paths()), True
+    return own
+
+
+def close(found: Any, wanted: Any, atol: float = 1e-5) -> None:
+    """Two trees of the same shape."""
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(one, other, atol=atol)
+
+
+def test_outputs_by_attribute_key_and_place() -> None:
+    outputs = model("ForMaskedLM")(IDS, MASK, output_hidden_states=True)
+    assert outputs.logits is outputs["logits"] is outputs[0] is outputs.to_tuple()[0]
+    assert list(outputs) == ["logits", "hidden_states"] and len(outputs.hidden_states) == 3
+    assert outputs.attentions is None
+    with pytest.raises(AttributeError, match="has no 'loss'; it has logits, hidden_states, attentions"):
+        outputs.loss  # noqa: B018
+    logits, states = model("ForMaskedLM")(IDS, MASK, output_hidden_states=True, return_dict=False)
+    close((logits, states), (outputs.logits, outputs.hidden_states))
+    assert outputs.replace(logits=1).logits == 1 and outputs.logits is not None
+    assert not np.asarray(outputs.logits)[1, 3:].any()
+
+
+def test_outputs_are_pytrees() -> None:
+    output = FlaxMaskedLMOutput(logits=jnp.ones(2), hidden_states=(jnp.zeros(1),))
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(output)]
+    assert paths == ["['logits']", "['hidden_states'][0]"]
+    twice = jax.tree.map(lambda x: x * 2, output)
+    assert type(twice) is FlaxMaskedLMOutput and twice.logits.tolist() == [2, 2]
+    assert jax.tree.map(lambda _: None, output)["logits"] is None
+
+
+def test_jit_vmap_and_checkpointing_change_nothing() -> None:
+    own = model("ForTokenClassification")
+    wanted = own(IDS, MASK)
+    close(jax.jit(own.__call__)(IDS, MASK, params=own.params), wanted)
+    each = jax.vmap(lambda ids, mask: own(ids[None], mask[None]))(IDS, MASK)
+    close(each.logits[:, 0], wanted.logits)
+
+    def loss(params: Any) -> Any:
+        return jnp.square(own(IDS, MASK, params=params).logits).sum()
+
+    value, gradients = jax.value_and_grad(loss)(own.params)
+    again = bertkit.FlaxBertForTokenClassification(own.config, _do_init=False, gradient_checkpointing=True)
+    own.enable_gradient_checkpointing()
+    assert own._mode(False, False) == again._mode(False, False) != model("ForMaskedLM")._mode(False, False)
+    other, same = jax.jit(jax.value_and_grad(loss))(own.params)
+    assert "remat" in str(jax.make_jaxpr(loss)(own.params))
+    np.testing.assert_allclose(value, other, rtol=1e-5)
+    close(gradients, same, atol=1e-4)
+
+
+def test_donation() -> None:
+    own = model("ForSequenceClassification")
+    params = jax.tree.map(jnp.copy, own.params)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(params: Any) -> Any:
+        return jax.tree.map(
+            lambda p, g: p - g, params, jax.grad(lambda p: own(IDS, MASK, params=p).logits.sum())(params)
+        )
+
+    new = step(params)
+    assert jax.tree.leaves(params)[0].is_deleted() and not jax.tree.leaves(new)[0].is_deleted()
+
+
+def test_a_forward_is_exported_and_read_back() -> None:
+    own = model("ForQuestionAnswering", num_labels=2)
+    rows = export.symbolic_shape("b, l", constraints=["l <= 10"])  # the most positions
+    ids = jax.ShapeDtypeStruct(rows, jnp.int32)
+    exported = export.export(jax.jit(lambda ids, mask: own(ids, mask)))(ids, ids)
+    read = export.deserialize(exported.serialize())
+    close(read.call(IDS.astype(np.int32), MASK.astype(np.int32)), own(IDS, MASK))
+
+
+def test_dropout_needs_a_key_and_repeats_by_it() -> None:
+    own = model("ForTokenClassification", hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+    with pytest.raises(UsageError, match=r"needs a key: dropout_rng=jax.random.PRNGKey\(0\)"):
+        own(IDS, MASK, train=True)
+    one, two = jax.random.split(jax.random.PRNGKey(0))
+    first = own(IDS, MASK, train=True, dropout_rng=one).logits
+    close(own(IDS, MASK, train=True, dropout_rng=one).logits, first)
+    assert np.abs(own(IDS, MASK, train=True, dropout_rng=two).logits - first).max() > 0.01
+    close(own(IDS, MASK, train=True, dropout_rng=jax.random.key(7)).logits.shape, first.shape)
+    close(own(IDS, MASK, dropout_rng=one), own(IDS, MASK))
+    through = own.module.apply({"params": own.params}, IDS, MASK, deterministic=False, rngs={"dropout": one})
+    close(through.logits, first)
+
+
+def test_dropout_drops_as_often_as_it_says_and_keeps_the_mean() -> None:
+    from bertkit.models.flax.attention import dropout
+
+    x = dropout(jnp.ones((400, 400)), 0.25, jax.random.PRNGKey(1))
+    assert abs((x == 0).mean() - 0.25) < 0.01 and abs(x.mean() - 1) < 0.01
+
+
+def test_bfloat16_computes_in_bfloat16_from_parameters_of_any_type() -> None:
+    own = model("ForMaskedLM")
+    half = bertkit.FlaxBertForMaskedLM(own.config, dtype=jnp.bfloat16, _do_init=False)
+    wanted, found = own(IDS, MASK).logits, half(IDS, MASK, params=own.params).logits
+    assert found.dtype == jnp.bfloat16
+    assert 0 < np.abs(found.astype(jnp.float32) - wanted).max() < 0.1
+    close(own(IDS, MASK, params=own.to_bf16(own.params)).logits, wanted, atol=0.1)
+
+
+def packed() -> tuple[np.ndarray, np.ndarray]:
+    """The two sequences in one row, and a token of padding."""
+    return np.array([[2, 7, 5, 9, 3, 2, 8, 3, 0]]), np.array([[1, 1, 1, 1, 1, 2, 2, 2, 0]])
+
+
+@pytest.mark.parametrize("given", [{}, {"position_embedding_type": "relative_key"}])
+def test_packed_rows_are_as_rows_by_themselves(given: dict[str, Any]) -> None:
+    own = model("ForMaskedLM", **given)
+    ids, segments = packed()
+
+    def apart(params: Any) -> Any:
+        logits = own(IDS, MASK, params=params).logits
+        return jnp.square(logits).sum(), jnp.concatenate([logits[0], logits[1, :3]])
+
+    def together(params: Any) -> Any:
+        logits = own(ids, segment_ids=segments, params=params).logits
+        return jnp.square(logits).sum(), logits[0, :8]
+
+    one, other = (jax.value_and_grad(side, has_aux=True)(own.params) for side in (apart, together))
+    close(other, one, atol=1e-3)
+    close(other[0][1], one[0][1])
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "options", "sentence"),
+    [
+        ("Model", {}, {"input_ids": None}, "Give either input_ids or inputs_embeds"),
+        ("Model", {}, {"input_ids": np.ones((1, 11), int)}, "There are 11 tokens, and max_position_embeddings is 10"),
+        ("Model", {}, {"input_ids": IDS + 20}, "input_ids are 0 to 22, and these are 20 to 29"),
+        ("Model", {}, {"token_type_ids": IDS}, "token_type_ids are 0 to 1"),
+        ("Model", {}, {"attention_mask": MASK[:, :2]}, r"attention_mask has the shape \[2, 2\], and needs \[2, 5\]"),
+        ("Model", {}, {"attention_mask": (1.0 - MASK) * -1e4}, "attention_mask is 1 and 0"),
+        ("Model", {}, {"head_mask": np.ones(3)}, r"head_mask has the shape \[3\], and needs \[2\] or \[2, 2\]"),
+        ("Model", {}, {"output_attentions": [2]}, "numbers of layers from 0 to 1"),
+        ("Model", {}, {"segment_ids": MASK}, "take a class of tokens"),
+        ("ForMaskedLM", {}, {"segment_ids": MASK, "attention_mask": MASK}, "leave attention_mask out"),
+        ("Model", {}, {"encoder_hidden_states": np.ones((2, 3, 8))}, "are for a decoder"),
+        ("Model", {}, {"past_key_values": {"a": 1}}, "past_key_values are for a decoder"),
+        ("ForMultipleChoice", {}, {}, r"takes input_ids \[batch, choices, length\], not \[2, 5\]"),
+    ],
+)
+def test_what_cannot_be_is_refused(name: str, given: Any, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        model(name, **given)(**({"input_ids": IDS} | options))
+
+
+def test_an_unknown_id_inside_jit_is_no_number() -> None:
+    own = model("Model")
+    assert np.isnan(jax.jit(own.__call__)(IDS + 20).last_hidden_state).any()
+
+
+def test_attentions_of_some_layers() -> None:
+    outputs = model("Model")(IDS, MASK, output_attentions=[1])
+    assert outputs.attentions[0] is None and outputs.attentions[1].shape == (2, 2, 5, 5)
+    close(outputs.attentions[1], model("Model")(IDS, MASK, output_attentions=True).attentions[1])
+
+
+# Decoding.
+
+
+def test_a_decoder_goes_on_from_its_cache() -> None:
+    """As generation calls it, left padding included; also without cross-attention."""
+    own = model("ForCausalLM", is_decoder=True)
+    ids, mask = np.array([[2, 7, 5, 9, 3, 4], [0, 0, 2, 8, 3, 6]]), np.array([[1] * 6, [0, 0, 1, 1, 1, 1]])
+    places = np.maximum(mask.cumsum(-1) - 1, 0)
+    wanted = own(ids, mask, position_ids=places).logits
+    given = own.prepare_inputs_for_generation(ids[:, :4], 6, mask[:, :4])
+    first = own(ids[:, :4], **given)
+    given = own.update_inputs_for_generation(first, given)
+    second = own(ids[:, 4:5], **given)
+    third = own(ids[:, 5:], **own.update_inputs_for_generation(second, given))
+    close(jnp.concatenate([first.logits, second.logits, third.logits], 1), wanted)
+    index = third.past_key_values["bert"]["encoder"]["layer"]["0"]["attention"]["self"]["cache_index"]
+    assert int(index) == 6
+    with pytest.raises(
+        UsageError, match=r"room for 6 tokens and holds 6, and 1 more are given: type init_cache\(2, 7\)"
+    ):
+        own(ids[:, :1], past_key_values=third.past_key_values)
+    with pytest.raises(UsageError, match=r"With past_key_values attention_mask is \[2, 6\]"):
+        own(ids[:, :1], mask[:, :1], past_key_values=own.init_cache(2, 6))
+    with pytest.raises(UsageError, match="max_length is 11"):
+        own.init_cache(2, 11)
+    variables = {"params": own.params, "cache": own.init_cache(2, 6)}
+    outputs, state = own.module.apply(variables, ids[:, :4], given["attention_mask"], places[:, :4], mutable=["cache"])
+    close(outputs.logits, first.logits)
+    close(state["cache"], first.past_key_values)
+    with pytest.raises(UsageError, match="mutable="):
+        own.module.apply(variables, ids[:, :4])
+    with pytest.raises(UsageError, match="A cache is for a decoder"):
+        model("Model").init_cache(2, 6)
