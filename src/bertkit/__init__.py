@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from bertkit.config import BertConfig as BertConfig
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
+    from bertkit.models.keras.heads import TFBertForMaskedLM as TFBertForMaskedLM
+    from bertkit.models.keras.heads import TFBertForMultipleChoice as TFBertForMultipleChoice
+    from bertkit.models.keras.heads import TFBertForNextSentencePrediction as TFBertForNextSentencePrediction
+    from bertkit.models.keras.heads import TFBertForPreTraining as TFBertForPreTraining
+    from bertkit.models.keras.heads import TFBertForQuestionAnswering as TFBertForQuestionAnswering
+    from bertkit.models.keras.heads import TFBertForSequenceClassification as TFBertForSequenceClassification
+    from bertkit.models.keras.heads import TFBertForTokenClassification as TFBertForTokenClassification
+    from bertkit.models.keras.heads import TFBertLMHeadModel as TFBertLMHeadModel
+    from bertkit.models.keras.model import TFBertMainLayer as TFBertMainLayer
+    from bertkit.models.keras.model import TFBertModel as TFBertModel
+    from bertkit.models.keras.pretrained import TFBertPreTrainedModel as TFBertPreTrainedModel
     from bertkit.models.torch.auto import AutoModel as AutoModel
     from bertkit.models.torch.auto import AutoModelForCausalLM as AutoModelForCausalLM
     from bertkit.models.torch.auto import AutoModelForMaskedLM as AutoModelForMaskedLM
@@ -85,6 +96,17 @@ _HOMES = {
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
     "Pipeline": "pipelines",
+    "TFBertForMaskedLM": "models.keras.heads",
+    "TFBertForMultipleChoice": "models.keras.heads",
+    "TFBertForNextSentencePrediction": "models.keras.heads",
+    "TFBertForPreTraining": "models.keras.heads",
+    "TFBertForQuestionAnswering": "models.keras.heads",
+    "TFBertForSequenceClassification": "models.keras.heads",
+    "TFBertForTokenClassification": "models.keras.heads",
+    "TFBertLMHeadModel": "models.keras.heads",
+    "TFBertMainLayer": "models.keras.model",
+    "TFBertModel": "models.keras.model",
+    "TFBertPreTrainedModel": "models.keras.pretrained",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
     "inspect": "checkpoint",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from conformance import keras_backend
 from conformance.cases import OF_TOKENS, Arrays, Case
 
 import bertkit
@@ -126,6 +127,8 @@ def unpacked(array: np.ndarray, real: np.ndarray) -> np.ndarray:
 
 def takes(backend: str, case: Case) -> bool:
     """Whether a backend is asked a case at all."""
+    if backend.startswith("keras-"):
+        return keras_backend.takes(backend.removeprefix("keras-"), case)
     return backend != "torch-packed" or packable(case)
 
 
@@ -134,8 +137,14 @@ BACKENDS: dict[str, Answer] = {
     "torch-eager": functools.partial(torch_answers, attention="eager"),
     "torch-sdpa": functools.partial(torch_answers, attention="sdpa"),
     "torch-packed": torch_packed,
+    "keras-eager": functools.partial(keras_backend.answers, how="eager"),
+    "keras-graph": functools.partial(keras_backend.answers, how="graph"),
+    "keras-xla": functools.partial(keras_backend.answers, how="xla"),
 }
 MAY_LACK = {"reference": ("gradient", "cached"), "torch-packed": ("gradient", "cached", "attentions")}
 """Answers that are compared only where a backend gives them. All others have to be there."""
+
+WITHIN = {"keras-xla": 1e-4}
+"""How near the numbers have to be where it is not 1e-5: XLA adds in another order."""
 
 DEFAULT = list(BACKENDS)
