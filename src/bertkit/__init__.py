@@ -18,17 +18,33 @@ if TYPE_CHECKING:
     from bertkit.config import BertConfig as BertConfig
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
+    from bertkit.models.keras.auto import TFAutoModel as TFAutoModel
+    from bertkit.models.keras.auto import TFAutoModelForCausalLM as TFAutoModelForCausalLM
+    from bertkit.models.keras.auto import TFAutoModelForMaskedLM as TFAutoModelForMaskedLM
+    from bertkit.models.keras.auto import TFAutoModelForMultipleChoice as TFAutoModelForMultipleChoice
+    from bertkit.models.keras.auto import TFAutoModelForNextSentencePrediction as TFAutoModelForNextSentencePrediction
+    from bertkit.models.keras.auto import TFAutoModelForPreTraining as TFAutoModelForPreTraining
+    from bertkit.models.keras.auto import TFAutoModelForQuestionAnswering as TFAutoModelForQuestionAnswering
+    from bertkit.models.keras.auto import TFAutoModelForSequenceClassification as TFAutoModelForSequenceClassification
+    from bertkit.models.keras.auto import TFAutoModelForTokenClassification as TFAutoModelForTokenClassification
+    from bertkit.models.keras.callbacks import KerasMetricCallback as KerasMetricCallback
+    from bertkit.models.keras.callbacks import PushToHubCallback as PushToHubCallback
     from bertkit.models.keras.heads import TFBertForMaskedLM as TFBertForMaskedLM
     from bertkit.models.keras.heads import TFBertForMultipleChoice as TFBertForMultipleChoice
     from bertkit.models.keras.heads import TFBertForNextSentencePrediction as TFBertForNextSentencePrediction
     from bertkit.models.keras.heads import TFBertForPreTraining as TFBertForPreTraining
+    from bertkit.models.keras.heads import TFBertForPreTrainingOutput as TFBertForPreTrainingOutput
     from bertkit.models.keras.heads import TFBertForQuestionAnswering as TFBertForQuestionAnswering
     from bertkit.models.keras.heads import TFBertForSequenceClassification as TFBertForSequenceClassification
     from bertkit.models.keras.heads import TFBertForTokenClassification as TFBertForTokenClassification
     from bertkit.models.keras.heads import TFBertLMHeadModel as TFBertLMHeadModel
     from bertkit.models.keras.model import TFBertMainLayer as TFBertMainLayer
     from bertkit.models.keras.model import TFBertModel as TFBertModel
+    from bertkit.models.keras.optimization import AdamWeightDecay as AdamWeightDecay
+    from bertkit.models.keras.optimization import WarmUp as WarmUp
+    from bertkit.models.keras.optimization import create_optimizer as create_optimizer
     from bertkit.models.keras.pretrained import TFBertPreTrainedModel as TFBertPreTrainedModel
+    from bertkit.models.keras.tokenizer import TFBertTokenizer as TFBertTokenizer
     from bertkit.models.torch.auto import AutoModel as AutoModel
     from bertkit.models.torch.auto import AutoModelForCausalLM as AutoModelForCausalLM
     from bertkit.models.torch.auto import AutoModelForMaskedLM as AutoModelForMaskedLM
@@ -64,6 +80,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdamWeightDecay": "models.keras.optimization",
     "AddedToken": "text.vocabulary",
     "AutoConfig": "config",
     "AutoModel": "models.torch.auto",
@@ -93,13 +110,25 @@ _HOMES = {
     "BertTokenizerFast": "text.tokenizer",
     "BertkitError": "errors",
     "Inspection": "checkpoint",
+    "KerasMetricCallback": "models.keras.callbacks",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
     "Pipeline": "pipelines",
+    "PushToHubCallback": "models.keras.callbacks",
+    "TFAutoModel": "models.keras.auto",
+    "TFAutoModelForCausalLM": "models.keras.auto",
+    "TFAutoModelForMaskedLM": "models.keras.auto",
+    "TFAutoModelForMultipleChoice": "models.keras.auto",
+    "TFAutoModelForNextSentencePrediction": "models.keras.auto",
+    "TFAutoModelForPreTraining": "models.keras.auto",
+    "TFAutoModelForQuestionAnswering": "models.keras.auto",
+    "TFAutoModelForSequenceClassification": "models.keras.auto",
+    "TFAutoModelForTokenClassification": "models.keras.auto",
     "TFBertForMaskedLM": "models.keras.heads",
     "TFBertForMultipleChoice": "models.keras.heads",
     "TFBertForNextSentencePrediction": "models.keras.heads",
     "TFBertForPreTraining": "models.keras.heads",
+    "TFBertForPreTrainingOutput": "models.keras.heads",
     "TFBertForQuestionAnswering": "models.keras.heads",
     "TFBertForSequenceClassification": "models.keras.heads",
     "TFBertForTokenClassification": "models.keras.heads",
@@ -107,8 +136,11 @@ _HOMES = {
     "TFBertMainLayer": "models.keras.model",
     "TFBertModel": "models.keras.model",
     "TFBertPreTrainedModel": "models.keras.pretrained",
+    "TFBertTokenizer": "models.keras.tokenizer",
+    "WarmUp": "models.keras.optimization",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
+    "create_optimizer": "models.keras.optimization",
     "inspect": "checkpoint",
     "load_checkpoint": "checkpoint",
     "locate": "hub",

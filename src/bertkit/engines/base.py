@@ -54,7 +54,11 @@ class _Home(NamedTuple):
     extra: str  # that installs its framework
 
 
-ENGINES = {"numpy": _Home("NumpyEngine", ""), "torch": _Home("TorchEngine", "torch")}
+ENGINES = {
+    "numpy": _Home("NumpyEngine", ""),
+    "torch": _Home("TorchEngine", "torch"),
+    "keras": _Home("KerasEngine", "tf"),
+}
 
 
 def engine_class(name: str) -> Any:

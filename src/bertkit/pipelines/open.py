@@ -62,15 +62,15 @@ def pipeline(
 
     Args:
         task: "fill-mask", "text-classification", ...; None: what the model is for.
-        model: a folder, a Hub id, a built-in model, one of the PyTorch classes, or an engine.
+        model: a folder, a Hub id, a built-in model, one of the PyTorch or TensorFlow classes, or an engine.
         config: a BertConfig, or where it is; None: that of the model.
         tokenizer: a tokenizer, or where it is; None: that of the model.
         device: "cpu", "cuda", 0, -1.
         dtype: the type of numbers: "auto", "float32", "bfloat16", "float16".
         precision: the same, as "fp32" and so on.
         batch_size: the most rows that are run at once; None: as many as make some thousand tokens.
-        engine: what runs the model: "auto", "torch", "numpy".
-        framework: "pt", for those who pass it.
+        engine: what runs the model: "auto", "torch", "keras", "numpy".
+        framework: "pt", or "tf" for engine="keras", for those who pass it.
         revision: of a Hub id.
         subfolder: within it.
         token: for a private one.
@@ -80,7 +80,9 @@ def pipeline(
     """
     if options.pop("trust_remote_code", None):
         raise UsageError("bertkit never runs code that comes with a model: leave trust_remote_code out.")
-    if framework not in (None, "pt"):
+    if framework == "tf":
+        engine = "keras" if engine == "auto" else engine
+    elif framework not in (None, "pt"):
         raise UsageError(
             f"framework={framework!r} is not supported: leave it out, or type ", Setting("engine", "torch"), "."
         )
@@ -151,9 +153,9 @@ def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
 
 
 def _as_engine(model: Any) -> Any:
-    """A model of the PyTorch classes as an engine; all else as it is."""
-    if hasattr(model, "base_model_prefix") and hasattr(model, "parameters"):
-        return engine_class("torch")(model)
+    """A model of the PyTorch or the TensorFlow classes as an engine; all else as it is."""
+    if hasattr(model, "base_model_prefix"):
+        return engine_class("torch" if hasattr(model, "parameters") else "keras")(model)
     return model
 
 

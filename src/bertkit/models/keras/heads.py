@@ -635,3 +635,7 @@ class TFBertForQuestionAnswering(TFBertWithHead):
             output_hidden_states,
             return_dict,
         )
+
+
+TFBertForPreTrainingOutput = BertForPreTrainingOutput
+"""The name that TensorFlow's scripts know."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar
@@ -183,7 +184,7 @@ class TFBertPreTrainedModel(FittedModel):
                 adapted[id(getattr(layer, f"_{leaf}"))] = getattr(layer, leaf)
         found: Tensors = {}
         for variable, parameter in self._table():
-            array = keras.ops.convert_to_numpy(adapted.get(id(variable), variable)).astype(np.float32, copy=False)
+            array = np.asarray(keras.ops.convert_to_tensor(adapted.get(id(variable), variable)), np.float32)
             found[parameter.name] = array.T if transposed(parameter.row, "keras") else array
         return found
 
@@ -230,6 +231,31 @@ class TFBertPreTrainedModel(FittedModel):
             options["input_signature"] = [{name: keras.InputSpec(shape=sides, dtype="int32") for name in names}]
         super().export(os.fspath(filepath), format=format, **options)
 
+    def prepare_tf_dataset(
+        self,
+        dataset: Any,
+        batch_size: int = 8,
+        shuffle: bool = True,
+        tokenizer: Any = None,
+        collate_fn: Callable[..., Mapping[str, Any]] | None = None,
+        collate_fn_args: Mapping[str, Any] | None = None,
+        drop_remainder: bool | None = None,
+        prefetch: bool = True,
+    ) -> Any:
+        """Rows as a tf.data.Dataset for fit: the columns that the model takes, in batches, labels beside them.
+
+        dataset: a datasets.Dataset, a list of dicts, or whatever else has numbered rows that are dicts.
+        tokenizer: pads rows of several lengths.
+        collate_fn: makes columns of a list of rows, in its place, with collate_fn_args.
+        drop_remainder: leave out a last batch that is smaller; None: where rows are shuffled.
+        """
+        from bertkit.models.keras.datasets import batches_of
+
+        collate = collate_fn and functools.partial(collate_fn, **(collate_fn_args or {}))
+        drop = shuffle if drop_remainder is None else drop_remainder
+        found = batches_of(self, dataset, batch_size, shuffle, tokenizer, collate, drop)
+        return found.prefetch(1) if prefetch else found
+
     # The model as a whole.
 
     @property
@@ -245,3 +271,28 @@ class TFBertPreTrainedModel(FittedModel):
     def get_input_embeddings(self) -> Any:
         """The word embedding, a keras.layers.Embedding."""
         return self.base_model.embeddings.word_embeddings
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None) -> Any:
+        """Give the vocabulary another size: after `tokenizer.add_tokens(...)`, to `len(tokenizer)`. The first rows stay.
+
+        New rows begin at the mean of the old ones, new biases at zero. `config.vocab_size` follows. Compile the model again.
+        """
+        if new_num_tokens in (None, self.config.vocab_size):
+            return self.get_input_embeddings()
+        shapes = expand(self.config, self._head)
+        resized = self._arrays()
+        for name, array in resized.items():
+            if "V" in shapes[name].row.shape.split():
+                more = np.zeros((max(0, new_num_tokens - len(array)), *array.shape[1:]), np.float32)
+                more += array.mean(0) if array.ndim == 2 else 0
+                resized[name] = np.concatenate([array, more])[:new_num_tokens]
+        self.config.vocab_size = new_num_tokens
+        own = {"add_pooling_layer": False} if self._head == "Model" and self.base_model.pooler is None else {}
+        twin = self._of_tensors(self.config, resized, **own)
+        self._tracker.unlock()
+        for name, part in list(vars(self).items()):
+            if hasattr(part, "takes"):
+                self._tracker.untrack(part)
+                setattr(self, name, getattr(twin, name))
+        self._tracker.lock()
+        return self.get_input_embeddings()
