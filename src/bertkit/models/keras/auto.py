@@ -24,7 +24,7 @@ class _Auto:
         cls, pretrained_model_name_or_path: str | os.PathLike[str], config: Any = None, **options: Any
     ) -> Any:
         """As `from_pretrained` of the BERT class that this stands for."""
-        return cls.made.from_pretrained(pretrained_model_name_or_path, config, **options)
+        return cls.made.from_pretrained(pretrained_model_name_or_path, config=config, **options)
 
     @classmethod
     def from_config(cls, config: BertConfig, **options: Any) -> Any:
