@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import pytest
 from terminal import seen
 
 ROOT = Path(__file__).parents[1]
@@ -28,10 +29,27 @@ def test_the_first_command_prints_what_it_says() -> None:
     assert seen([*words[:-1], str(Path(found[0]) / site_packages)], NO_COLOR="1") == blocks("text")[0]
 
 
+def _is_session(block: str) -> bool:
+    return block.startswith(">>>")
+
+
 def test_its_python_runs() -> None:
-    test = doctest.DocTestParser().get_doctest("".join(blocks("python")), {}, "README.md", "README.md", 0)
+    test = doctest.DocTestParser().get_doctest(
+        "".join(filter(_is_session, blocks("python"))), {}, "README.md", "README.md", 0
+    )
     assert len(test.examples) == 9
     assert doctest.DocTestRunner().run(test).failed == 0
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")  # of the Trainer, without a GPU
+def test_its_fine_tuning_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script as it is, up to the labels of what it learned from."""
+    monkeypatch.chdir(tmp_path)
+    (script,) = [block for block in blocks("python") if not _is_session(block)]
+    exec(compile(script, "README.md", "exec"), {})
+    assert re.findall("'label': '(good|bad)'", capsys.readouterr().out) == ["good", "bad"]
 
 
 def test_the_examples_of_the_documentation_run() -> None:

@@ -5,6 +5,7 @@ Public names are imported when they are first asked for, so that `import bertkit
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,8 +15,17 @@ if TYPE_CHECKING:
     from bertkit.checkpoint import inspect as inspect
     from bertkit.checkpoint import load_checkpoint as load_checkpoint
     from bertkit.checkpoint import save_checkpoint as save_checkpoint
+    from bertkit.config import CONFIG_MAPPING as CONFIG_MAPPING
     from bertkit.config import AutoConfig as AutoConfig
     from bertkit.config import BertConfig as BertConfig
+    from bertkit.data.collators import DataCollatorForLanguageModeling as DataCollatorForLanguageModeling
+    from bertkit.data.collators import DataCollatorForMultipleChoice as DataCollatorForMultipleChoice
+    from bertkit.data.collators import DataCollatorForTokenClassification as DataCollatorForTokenClassification
+    from bertkit.data.collators import DataCollatorForWholeWordMask as DataCollatorForWholeWordMask
+    from bertkit.data.collators import DataCollatorWithPacking as DataCollatorWithPacking
+    from bertkit.data.collators import DataCollatorWithPadding as DataCollatorWithPadding
+    from bertkit.data.collators import DefaultDataCollator as DefaultDataCollator
+    from bertkit.data.collators import default_data_collator as default_data_collator
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
     from bertkit.models.keras.auto import TFAutoModel as TFAutoModel
@@ -67,14 +77,24 @@ if TYPE_CHECKING:
     from bertkit.models.torch.pretrained import BertPreTrainedModel as BertPreTrainedModel
     from bertkit.outputs import BertForPreTrainingOutput as BertForPreTrainingOutput
     from bertkit.outputs import ModelOutput as ModelOutput
+    from bertkit.pipelines import FeatureExtractionPipeline as FeatureExtractionPipeline
+    from bertkit.pipelines import FillMaskPipeline as FillMaskPipeline
+    from bertkit.pipelines import NerPipeline as NerPipeline
     from bertkit.pipelines import Pipeline as Pipeline
+    from bertkit.pipelines import QuestionAnsweringPipeline as QuestionAnsweringPipeline
+    from bertkit.pipelines import TextClassificationPipeline as TextClassificationPipeline
+    from bertkit.pipelines import TokenClassificationPipeline as TokenClassificationPipeline
+    from bertkit.pipelines import ZeroShotClassificationPipeline as ZeroShotClassificationPipeline
     from bertkit.pipelines import pipeline as pipeline
     from bertkit.text.auto import AutoTokenizer as AutoTokenizer
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
     from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
     from bertkit.text.vocabulary import AddedToken as AddedToken
+    from bertkit.training import Trainer as Trainer
+    from bertkit.training import TrainingArguments as TrainingArguments
 
+    from . import logging as logging
     from . import metrics as metrics
 
 __version__ = "0.1.0"
@@ -109,12 +129,24 @@ _HOMES = {
     "BertTokenizer": "text.tokenizer",
     "BertTokenizerFast": "text.tokenizer",
     "BertkitError": "errors",
+    "CONFIG_MAPPING": "config",
+    "DataCollatorForLanguageModeling": "data.collators",
+    "DataCollatorForMultipleChoice": "data.collators",
+    "DataCollatorForTokenClassification": "data.collators",
+    "DataCollatorForWholeWordMask": "data.collators",
+    "DataCollatorWithPacking": "data.collators",
+    "DataCollatorWithPadding": "data.collators",
+    "DefaultDataCollator": "data.collators",
+    "FeatureExtractionPipeline": "pipelines",
+    "FillMaskPipeline": "pipelines",
     "Inspection": "checkpoint",
     "KerasMetricCallback": "models.keras.callbacks",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
+    "NerPipeline": "pipelines",
     "Pipeline": "pipelines",
     "PushToHubCallback": "models.keras.callbacks",
+    "QuestionAnsweringPipeline": "pipelines",
     "TFAutoModel": "models.keras.auto",
     "TFAutoModelForCausalLM": "models.keras.auto",
     "TFAutoModelForMaskedLM": "models.keras.auto",
@@ -137,17 +169,23 @@ _HOMES = {
     "TFBertModel": "models.keras.model",
     "TFBertPreTrainedModel": "models.keras.pretrained",
     "TFBertTokenizer": "models.keras.tokenizer",
+    "TextClassificationPipeline": "pipelines",
+    "TokenClassificationPipeline": "pipelines",
+    "Trainer": "training",
+    "TrainingArguments": "training",
     "WarmUp": "models.keras.optimization",
+    "ZeroShotClassificationPipeline": "pipelines",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
     "create_optimizer": "models.keras.optimization",
+    "default_data_collator": "data.collators",
     "inspect": "checkpoint",
     "load_checkpoint": "checkpoint",
     "locate": "hub",
     "pipeline": "pipelines",
     "save_checkpoint": "checkpoint",
 }
-_ROOMS = ("metrics",)  # with public names of their own
+_ROOMS = ("logging", "metrics")  # with public names of their own
 __all__ = sorted([*_HOMES, *_ROOMS])
 
 
@@ -164,3 +202,9 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+if os.environ.get("BERTKIT_VERBOSITY"):
+    from importlib import import_module
+
+    import_module("bertkit.logging").get_logger()

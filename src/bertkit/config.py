@@ -9,23 +9,28 @@ from __future__ import annotations
 import copy
 import json
 import math
+import operator
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, ClassVar
 
 from bertkit import hub
+from bertkit.arguments import without_defaults
 from bertkit.disk import whole_file
-from bertkit.errors import ConfigError, did_you_mean
+from bertkit.errors import ConfigError, UsageError, did_you_mean
 from bertkit.hub import parse_object, read_text
 
 _Range = tuple[tuple[type[Any], ...], float, float, str]
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
 """`gelu` is the exact one (erf), `gelu_new` and `gelu_pytorch_tanh` its tanh approximation, `swish` another name of `silu`."""
+
+ATTENTION = ("sdpa", "eager", "flash_attention_2")
+"""How attention is computed: by fused kernels, or as it is written in the paper. The last is another name of the first."""
 
 POSITIONS = ("absolute", "relative_key", "relative_key_query")
 PROBLEMS = (None, "regression", "single_label_classification", "multi_label_classification")
@@ -89,7 +94,10 @@ _WRITTEN_WHEN_SET = frozenset(
     ]
 )
 
-# Names that files and users of other libraries pass along and that change nothing in BERT: kept, not refused.
+# Of this process, and not of the model: no file has them.
+_NEVER_WRITTEN = frozenset(["_name_or_path", "_attn_implementation_internal"])
+
+# Names that files and users of other libraries pass along: kept, not refused. Those that BERT has a use for are properties.
 INERT = frozenset(
     [
         "_attn_implementation",
@@ -208,6 +216,10 @@ class BertConfig:
     dtype: str | None = None  # the type of the saved weights, such as "float32"
 
     model_type = "bert"
+    is_encoder_decoder: ClassVar[bool] = False  # which a file may say too
+    torchscript = False  # a forward returns a tuple, as torch.jit.trace wants it
+    _name_or_path = ""  # what it was read from
+    _attn_implementation_internal = None
 
     def __init__(self, **given: Any) -> None:
         _check_names(given)
@@ -226,7 +238,7 @@ class BertConfig:
             default = f.default if f.default_factory is MISSING else f.default_factory()
             setattr(self, f.name, values.pop(f.name, default))
         for name, value in values.items():
-            if hasattr(type(self), name):
+            if hasattr(type(self), name) and name not in INERT:
                 raise ConfigError(
                     f"A configuration cannot have a key {name!r:.80}, which BertConfig uses itself: rename it."
                 )
@@ -257,7 +269,25 @@ class BertConfig:
     @property
     def use_return_dict(self) -> bool:
         """Whether a forward returns an output object rather than a tuple."""
-        return self.return_dict
+        return self.return_dict and not self.torchscript
+
+    @property
+    def name_or_path(self) -> str:
+        """What the model was loaded from; empty where it was made here."""
+        return self._name_or_path
+
+    @name_or_path.setter
+    def name_or_path(self, name: object) -> None:
+        vars(self)["_name_or_path"] = str(name)
+
+    def _set_attention(self, name: str | None) -> None:
+        if name not in (None, *ATTENTION):
+            near = did_you_mean(str(name), ATTENTION)
+            raise ConfigError(f"attn_implementation is {name!r}, and must be sdpa or eager.{near}")
+        vars(self)["_attn_implementation_internal"] = name
+
+    _attn_implementation = property(operator.attrgetter("_attn_implementation_internal"), _set_attention)
+    attn_implementation = property(operator.attrgetter("_attn_implementation_internal"), _set_attention)
 
     # Where configurations come from.
 
@@ -281,19 +311,40 @@ class BertConfig:
         return cls(**(shape | given))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> BertConfig:
+    def from_dict(cls, values: Mapping[str, Any], return_unused_kwargs: bool = False, **overrides: Any) -> BertConfig:
         """A configuration from the keys of a `config.json`. Keys that BERT does not know are kept as attributes.
 
         `overrides` are checked as the arguments of `BertConfig` are.
+        return_unused_kwargs: return (configuration, the overrides that are no fields of it) rather than refuse these.
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"A configuration is made of a dict of its fields, and {values!r:.80} came.")
+        unused = _unused(overrides) if return_unused_kwargs else {}
         if overrides:
             _check_names(overrides)
             values = {**_without_old_labels(values, overrides), **overrides}
         config = cls.__new__(cls)
         config._assign(values)
-        return config
+        return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
+
+    @classmethod
+    def of(cls, config: Any, made: str = "A model") -> BertConfig:
+        """A configuration of ours as it is, one of transformers' taken over.
+
+        >>> config = BertConfig()
+        >>> BertConfig.of(config) is config
+        True
+        """
+        if isinstance(config, BertConfig):
+            return config
+        if isinstance(config, str) or not callable(getattr(config, "to_dict", None)):
+            received = repr(config) if isinstance(config, str) else f"a {type(config).__name__}"
+            raise UsageError(
+                f"{made} is made of a BertConfig, and received {received}: for trained weights write "
+                f"{made}.from_pretrained(name), for random ones {made}(BertConfig(...))."
+            )
+        attention = getattr(config, "_attn_implementation", None)
+        return cls.from_dict(config.to_dict() | ({"attn_implementation": attention} if attention else {}))
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str]) -> BertConfig:
@@ -311,21 +362,26 @@ class BertConfig:
         token: str | bool | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
-        trust_remote_code: bool = False,
+        trust_remote_code: bool | None = False,
+        return_unused_kwargs: bool = False,
         **overrides: Any,
     ) -> BertConfig:
         """The configuration of a model: a directory, a JSON file, a Hub id, a built-in model, or what `hub.locate` made of one.
 
         `overrides` replace what the file says: `BertConfig.from_pretrained(name, num_labels=3)`. trust_remote_code changes
         nothing: no code is ever run.
+        return_unused_kwargs: return (configuration, the overrides that are no fields of it) rather than refuse these.
         """
+        if overrides:
+            overrides, older_token = without_defaults(overrides)
+            token = older_token if token is None else token
         if isinstance(name, hub.Place):
             place = name
         else:
             place = hub.locate(
                 name,
-                revision=revision,
-                subfolder=subfolder,
+                revision=revision or "main",
+                subfolder=subfolder or "",
                 cache_dir=cache_dir,
                 token=token,
                 force_download=force_download,
@@ -336,12 +392,22 @@ class BertConfig:
         values = parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
         if values.get("model_type") not in (None, "bert"):
             raise _other_model(str(path), values["model_type"])
-        if overrides:
-            return cls.from_dict(values, **overrides)
+        unused = _unused(overrides) if return_unused_kwargs else {}
         try:
-            return cls.from_dict(values)
+            config = cls.from_dict(values, **overrides)
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
+            raise error if overrides else ConfigError(f"{path}: {error}") from error
+        config._name_or_path = place.name
+        return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
+
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The keys of a `config.json` as the file has them, and those of the options that do not say where it is."""
+        where = {name: options.pop(name) for name in list(options) if name in _WHERE}
+        place = hub.locate(pretrained_model_name_or_path, **where)
+        return read_json(place.file or place.fetch(*FILES)), options
 
     # Where they go.
 
@@ -359,7 +425,7 @@ class BertConfig:
         return {
             name: value
             for name, value in self.to_dict().items()
-            if name not in _WRITTEN_WHEN_SET or value != default[name]
+            if name not in _NEVER_WRITTEN and (name not in _WRITTEN_WHEN_SET or value != default[name])
         }
 
     def to_json_string(self, use_diff: bool = True) -> str:
@@ -378,13 +444,57 @@ class BertConfig:
         Path(directory).mkdir(parents=True, exist_ok=True)
         self.to_json_file(Path(directory) / FILES[0])
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> Any:
+        """Commit `config.json` to a repository of the Hub, which is made where there is none. See `push_to_hub` of models."""
+        from bertkit.hub.upload import push
+
+        return push(
+            self.save_pretrained,
+            repo_id,
+            commit_message=commit_message or "Upload config",
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        )
+
     def update(self, values: Mapping[str, Any]) -> None:
         """Set several attributes at once."""
         for name, value in values.items():
             setattr(self, name, value)
 
+    def update_from_string(self, update_str: str) -> None:
+        """Set several attributes, each of the type that it has: "hidden_dropout_prob=0.2,use_cache=false"."""
+        for pair in update_str.split(","):
+            name, _, text = pair.partition("=")
+            if not hasattr(self, name):
+                raise ConfigError(f"BertConfig has no {name!r}.{did_you_mean(name, vars(self))}")
+            setattr(self, name, _read_as(type(getattr(self, name)), name, text))
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> BertConfig:
+        """The configuration itself: BERT is text alone."""
+        return self
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the fields, so that `"vocab_size" in config`."""
+        return iter(vars(self))
+
     def __eq__(self, other: object) -> bool:
-        return vars(self) == vars(other) if isinstance(other, BertConfig) else NotImplemented
+        if not isinstance(other, BertConfig):
+            return NotImplemented
+        mine, its = ({k: v for k, v in vars(c).items() if k not in _NEVER_WRITTEN} for c in (self, other))
+        return mine == its
 
     __hash__ = None  # type: ignore[assignment]  # its fields can be set
 
@@ -394,7 +504,11 @@ class BertConfig:
     # What cannot be.
 
     def validate(self) -> None:
-        """Refuse a configuration that cannot be. Called when one is made, read or written."""
+        """Refuse a configuration that cannot be. Called when one is made, read or written, and when a model is made of it."""
+        if self._attn_implementation_internal is not None:
+            self._attn_implementation = self._attn_implementation_internal
+        if self.pruned_heads:
+            self.pruned_heads = _pruned(self.pruned_heads)
         for name, (types, least, most, accepted) in _RANGES.items():
             value = getattr(self, name)
             if isinstance(value, types) and not isinstance(value, bool) and (value is None or least <= value <= most):
@@ -461,6 +575,12 @@ class AutoConfig:
         return BertConfig(**given)
 
 
+CONFIG_MAPPING: dict[str, type[BertConfig]] = {"bert": BertConfig}
+"""Configuration classes by model type."""
+
+_WHERE = ("revision", "subfolder", "cache_dir", "token", "force_download", "local_files_only")
+
+
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The object in a JSON file, or a ConfigError that says what is wrong with it."""
     return parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
@@ -468,10 +588,27 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _check_names(given: Iterable[str]) -> None:
     """Refuses an argument that is no field of ours, nor a name that others pass along."""
-    known = {f.name for f in fields(BertConfig)} | {"num_labels", "torch_dtype"}
     for name in given:
-        if name not in known and name not in INERT:
-            raise ConfigError(f"BertConfig has no {name!r}.{did_you_mean(name, known) or ' See help(BertConfig).'}")
+        if name not in _FIELDS and name not in INERT:
+            near = did_you_mean(name, _FIELDS) or " See help(BertConfig)."
+            raise ConfigError(f"BertConfig has no {name!r}.{near}")
+
+
+_FIELDS = frozenset(f.name for f in fields(BertConfig)) | {"num_labels", "torch_dtype"}
+
+
+def _unused(given: dict[str, Any]) -> dict[str, Any]:
+    """Takes the arguments that are no fields out of the given ones."""
+    return {name: given.pop(name) for name in list(given) if name not in _FIELDS and name not in INERT}
+
+
+def _read_as(kind: type, name: str, text: str) -> Any:
+    """A text as a value of a type, for update_from_string."""
+    if kind is bool and text.lower() in ("true", "1", "y", "yes", "false", "0", "n", "no"):
+        return text.lower() in ("true", "1", "y", "yes")
+    if kind in (int, float, str):
+        return kind(text)
+    raise ConfigError(f"{name}={text} cannot be read from a text: set config.{name} itself.")
 
 
 def _other_model(who: str, model_type: object) -> ConfigError:

@@ -7,6 +7,7 @@
     ├── HubError              (OSError)      a name that leads to no file
     ├── DataError             (ValueError)   texts or examples that cannot be read
     ├── MissingExtraError     (ImportError)  an optional dependency that is not installed
+    ├── UnavailableError      (ImportError)  a name of transformers that bertkit does not have
     └── CheckpointError       (ValueError)
         ├── FileFormatError                  a file that is damaged, or of no format that we read
         │   └── UnsafeFileError              a file that asks for more than tensors: code, other paths, endless memory
@@ -21,6 +22,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+LONGEST_MESSAGE = 3_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,20 @@ def worded(parts: Iterable[object], spell: Callable[[Setting], str] = str) -> st
     >>> worded(["Type ", Setting("top_k", 3), "."])
     'Type top_k=3.'
     """
-    return "".join(spell(part) if isinstance(part, Setting) else str(part) for part in parts)
+    return _printable("".join(spell(part) if isinstance(part, Setting) else str(part) for part in parts))
+
+
+def _printable(text: str) -> str:
+    r"""A message of bounded length without sequences for the terminal: it may repeat what a file says.
+
+    >>> print(_printable("red: \x1b[31m"))
+    red: \x1b[31m
+    """
+    if len(text) > LONGEST_MESSAGE:
+        text = f"{text[: LONGEST_MESSAGE // 2]} [...] {text[-LONGEST_MESSAGE // 2 :]}"  # what to do stands at the end
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class BertkitError(Exception):
@@ -84,7 +100,7 @@ class BertkitError(Exception):
         self.parts = parts
 
     def __str__(self) -> str:
-        return "".join(map(str, self.parts))
+        return worded(self.parts)
 
     def worded(self, spell: Callable[[Setting], str]) -> str:
         """The message, with each setting as `spell` writes it."""
@@ -117,6 +133,10 @@ class MissingExtraError(BertkitError, ImportError):
     def __init__(self, module: str, extra: str | None, purpose: object) -> None:
         typed = module if extra is None else f'"bertkit[{extra}]"'
         super().__init__(purpose, f" needs {module}, which is not installed. Type: pip install {typed}")
+
+
+class UnavailableError(BertkitError, ImportError):
+    """A name of transformers that bertkit does not have."""
 
 
 class CheckpointError(BertkitError, ValueError):

@@ -7,6 +7,7 @@ with two methods in each framework, and a function in `reference.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -23,10 +24,15 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Output:
-    """One array that a head makes. `part` holds the parameters of its last step: outputs of the same part mean the same."""
+    """One array that a head makes. `part` holds the parameters of its last step: outputs of the same part mean the same.
+
+    `padding` is what the output holds at padding. Zero is no answer where all positions of a row compete, as they do for the
+    start and the end of an answer: -inf stands for the lowest number of the output's type.
+    """
 
     grain: Grain
     part: str = ""
+    padding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ HEADS: dict[str, Head] = {
     "ForQuestionAnswering": Head(
         (ANSWERS,),
         outputs.QuestionAnsweringModelOutput,
-        {"start_logits": Output("token", ANSWERS), "end_logits": Output("token", ANSWERS)},
+        {name: Output("token", ANSWERS, padding=-math.inf) for name in ("start_logits", "end_logits")},
         {"start_positions": "row", "end_positions": "row"},
         ("question-answering",),
     ),

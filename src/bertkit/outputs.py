@@ -36,6 +36,8 @@ class ModelOutput(dict[str, Any]):
 
     def __init_subclass__(cls) -> None:
         cls.names = tuple(cls.__annotations__)
+        dataclass(init=False, repr=False, eq=False)(cls)  # as which FSDP and others copy outputs, and keep their class
+        cls.to_tuple = cls.to_tuple  # type: ignore[method-assign]  # a method of its own, or torch.jit.trace sees no dict
 
     def __init__(self, values: Mapping[str, Any] | None = None, **named: Any) -> None:
         given = {**dict(values or {}), **named}
@@ -103,6 +105,16 @@ class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
     hidden_states: Any  # of the embeddings and of each layer: [B, L, H]
     attentions: Any  # of each layer: [B, A, L, L]
     cross_attentions: Any  # of each layer: [B, A, L, length of the encoder]
+
+
+class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
+    """Of the encoder of BertModel, where it is called by itself."""
+
+    last_hidden_state: Any  # [B, L, H]
+    past_key_values: Any  # Cache
+    hidden_states: Any
+    attentions: Any
+    cross_attentions: Any
 
 
 class BertForPreTrainingOutput(ModelOutput):
@@ -183,6 +195,7 @@ class QuestionAnsweringModelOutput(ModelOutput):
 
 OUTPUTS: tuple[type[ModelOutput], ...] = (
     BaseModelOutputWithPoolingAndCrossAttentions,
+    BaseModelOutputWithPastAndCrossAttentions,
     BertForPreTrainingOutput,
     MaskedLMOutput,
     CausalLMOutputWithCrossAttentions,

@@ -64,9 +64,13 @@ def norm(config: BertConfig, p: Arrays, name: str, x: Array) -> Array:
     return np.asarray(x * p[name + ".weight"] + p[name + ".bias"])
 
 
-def zeroed(x: Array, real: Array) -> Array:
-    """Padding puts out zeros: x where `real`, which has only the first dimensions of x, is True. Only losses see the rest."""
-    return x if real.all() else np.where(real.reshape(real.shape + (1,) * (x.ndim - real.ndim)), x, x.dtype.type(0))
+def zeroed(x: Array, real: Array, padding: float = 0.0) -> Array:
+    """Padding puts out zeros, or another number: x where `real`, which has only the first dimensions of x, is True.
+
+    Only losses see the rest. -inf stands for the lowest number of the type.
+    """
+    filler = x.dtype.type(max(padding, np.finfo(x.dtype).min))
+    return x if real.all() else np.where(real.reshape(real.shape + (1,) * (x.ndim - real.ndim)), x, filler)
 
 
 def embed(config: BertConfig, p: Arrays, given: Inputs) -> Array:
@@ -224,7 +228,8 @@ def forward(config: BertConfig, p: Arrays, head: str = "Model", **inputs: Any) -
         found = {name: array.reshape(-1, sides) for name, array in found.items()}
     loss = loss_of(config, head, found, given)
     outputs: dict[str, Any] = {} if loss is None else {"loss": loss}
-    outputs |= {name: x if row.outputs[name].grain == "row" else zeroed(x, real) for name, x in found.items()}
+    for name, x in found.items():
+        outputs[name] = x if row.outputs[name].grain == "row" else zeroed(x, real, row.outputs[name].padding)
     outputs["hidden_states"] = tuple(zeroed(x, real) for x in run["hidden_states"])
     of_heads = {name: tuple(zeroed(x, real[:, None]) for x in run[name]) for name in ("attentions", "cross_attentions")}
     return outputs | of_heads

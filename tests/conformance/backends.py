@@ -14,6 +14,7 @@ from conformance.cases import OF_TOKENS, Arrays, Case
 
 import bertkit
 from bertkit import reference
+from bertkit.heads import HEADS
 
 Answer = Callable[[Case], Arrays]
 
@@ -109,18 +110,19 @@ def torch_packed(case: Case) -> Arrays:
         given["labels"] = given["labels"][real]
     lengths = real.sum(1).tolist()
     outputs = model(**oracle.tensors(given), lengths=lengths, output_hidden_states=True, **oracle.uncached(case))
-    found = {name: unpacked(array, real) for name, array in oracle.numpy_of(outputs).items()}
+    padding = {name: output.padding for name, output in HEADS[case.head].outputs.items()}
+    found = {name: unpacked(array, real, padding.get(name, 0)) for name, array in oracle.numpy_of(outputs).items()}
     if "loss" in found and case.differentiable and case.head != "ForQuestionAnswering":
         outputs.loss.backward()
         found |= oracle.projected_gradients(model, case.head)
     return found
 
 
-def unpacked(array: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """[T, ...] -> [B, L, ...] with zeros at padding; what is not of tokens stays."""
+def unpacked(array: np.ndarray, real: np.ndarray, padding: float) -> np.ndarray:
+    """[T, ...] -> [B, L, ...] with zeros at padding, or what an output holds there; what is not of tokens stays."""
     if array.ndim == 0 or len(array) != real.sum():
         return array
-    whole = np.zeros((*real.shape, *array.shape[1:]), array.dtype)
+    whole = np.full((*real.shape, *array.shape[1:]), max(padding, np.finfo(array.dtype).min), array.dtype)
     whole[real] = array
     return whole
 

@@ -12,6 +12,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bertkit
 from bertkit.config import SIZES, AutoConfig, BertConfig
 from bertkit.errors import ConfigError, HubError
 from bertkit.parameters import expand
@@ -341,3 +342,30 @@ def test_heads_that_are_not_there_cannot_be_pruned(heads: dict[int, list[int]]) 
 
 def test_a_head_is_pruned_once() -> None:
     assert BertConfig(pruned_heads={"3": [5, 1, 5]}).pruned_heads == {3: [1, 5]}
+
+
+def test_names_that_others_ask_for(tmp_path: Path) -> None:
+    """Beside transformers' own configuration."""
+    their, our = transformers.BertConfig(num_labels=3), BertConfig(num_labels=3)
+    their.save_pretrained(tmp_path)
+    for config in (their, our):
+        assert config.is_encoder_decoder is False and config.name_or_path == "" and config._name_or_path == ""
+        assert config.get_text_config() is config and config.get_text_config(decoder=True) is config
+        assert "vocab_size" in config and "text_config" not in config
+        config.update_from_string("hidden_dropout_prob=0.2,use_cache=false,hidden_size=96,hidden_act=relu")
+        assert (config.hidden_dropout_prob, config.use_cache, config.hidden_size) == (0.2, False, 96)
+        with pytest.raises(ValueError, match="hiden_size"):
+            config.update_from_string("hiden_size=1")
+        again, unused = type(config).from_pretrained(tmp_path, return_unused_kwargs=True, hidden_act="relu", foo=1)
+        assert again.hidden_act == "relu" and unused == {"foo": 1}
+        again, unused = type(config).from_dict(
+            {"hidden_size": 24, "num_attention_heads": 2}, return_unused_kwargs=True, foo=1
+        )
+        assert again.hidden_size == 24 and unused == {"foo": 1}
+        values, left = type(config).get_config_dict(str(tmp_path), foo=1)
+        assert values["id2label"] == {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"} and "foo" in left
+    assert bertkit.CONFIG_MAPPING["bert"] is BertConfig
+    assert transformers.CONFIG_MAPPING["bert"] is transformers.BertConfig
+    read = BertConfig.from_pretrained(tmp_path)
+    assert read.name_or_path == str(tmp_path) and "_name_or_path" not in read.to_json_string()
+    assert read == BertConfig.from_json_file(tmp_path / "config.json")

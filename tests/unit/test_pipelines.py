@@ -286,7 +286,7 @@ def test_files_that_are_not_there(folder: Path, tmp_path: Path) -> None:
     small = BertConfig.from_pretrained(folder / "masked", vocab_size=20)
     with pytest.raises((UsageError, bertkit.BertkitError), match="do not belong together|of another shape"):
         pipeline("fill-mask", folder / "masked", small, engine="numpy")
-    with pytest.raises(UsageError, match="came without a tokenizer"):
+    with pytest.raises(UsageError, match="no tokenizer was given: type tokenizer="):
         pipeline("fill-mask", engine("masked", "ForMaskedLM"))
 
 

@@ -101,3 +101,12 @@ def test_a_class_without_a_pooler_says_so(kind: str) -> None:
     assert len(embed(SENTENCES[0], pooling="mean")) == 16
     with pytest.raises(UsageError, match='this model has no pooler: type pooling="mean"'):
         embed(SENTENCES[0], pooling="pooler")
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy"])
+def test_a_text_without_a_token_is_refused(kind: str) -> None:
+    classify = ours("text-classification", "five", kind)
+    with pytest.raises(UsageError, match="has no token: type one, or add_special_tokens=True"):
+        classify("", add_special_tokens=False)
+    found = classify(["a", ""], add_special_tokens=False, errors="return")
+    assert found[0]["label"].startswith("LABEL") and isinstance(found[1], UsageError)

@@ -38,6 +38,9 @@ class Lengths:
     def wanted(self, options: Options) -> Ask:
         return Ask(("logits",))
 
+    def has_large_answers(self, options: Options) -> bool:
+        return options.details
+
     def decode(self, encoded: Encoded, outputs: Outputs, options: Options) -> Any:
         found = [len(output["logits"]) for output in outputs]
         if encoded.memory == "again":
@@ -195,6 +198,11 @@ def test_chunks_grow_in_a_stream() -> None:
 def test_long_texts_make_short_chunks() -> None:
     sizes = [len(examples) for examples, _ in run().chunks(["a" * 50_000] * 7)]
     assert sizes == [3, 3, 1]
+
+
+def test_large_answers_make_short_chunks_too() -> None:
+    job = Run(Lengths(), Engine(), Options(details=True))  # type: ignore[arg-type]
+    assert [len(examples) for examples, _ in job.chunks(["a" * 4000] * 7)] == [3, 3, 1]
 
 
 @pytest.mark.parametrize("done", [0, 1, 511, 512, 513, 1024, 1200, 1299, 1300])

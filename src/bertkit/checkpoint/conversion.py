@@ -15,6 +15,7 @@ from bertkit.checkpoint.source import open_source, preferred_to
 from bertkit.config import FILES
 from bertkit.disk import whole_file
 from bertkit.errors import LoadError, Setting, UsageError
+from bertkit.logging import is_progress_bar_enabled
 
 Precision = Literal["float32", "float16", "bfloat16"]
 
@@ -73,7 +74,13 @@ def convert(
     from tqdm import tqdm  # which takes as long to import as all the rest of this room
 
     total = sum(array.nbytes for array in tensors.values())
-    with tqdm(total=total, unit="B", unit_scale=True, desc=f"Writing {to}", disable=not progress) as bar:
+    with tqdm(
+        total=total,
+        unit="B",
+        unit_scale=True,
+        desc=f"Writing {to}",
+        disable=not (progress and is_progress_bar_enabled()),
+    ) as bar:
         written = save_checkpoint(
             directory, tensors, config, report.head, to=to, max_shard_size=max_shard_size, on_bytes=bar.update
         )

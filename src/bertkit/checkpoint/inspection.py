@@ -16,6 +16,9 @@ from bertkit.checkpoint.load import LoadReport, config_of, fit, told_head
 from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
 from bertkit.heads import HEADS, PARTS
+from bertkit.hub.place import shown
+
+_LONGEST_LINE = 1_000
 
 
 @dataclass(frozen=True)
@@ -60,19 +63,18 @@ class Inspection:
             sum(g.bytes for g in self.groups),
         )
         rows.append(("total", f"{total[0]}", f"{total[1]:,}", _size(total[2]), ", ".join(dtypes)))
-        return "\n".join(
-            [
-                f"{self.path} ({self.format})",
-                f"  class   Bert{self.report.head}",
-                f"  tasks   {', '.join(HEADS[self.report.head].tasks)}",
-                f"  shape   {_shape(c)}",
-                f"  labels  {_labels(c)}",
-                "",
-                *_table(("part", "tensors", "parameters", "size", "type"), rows),
-                "",
-                *_findings(self.report),
-            ]
-        )
+        lines = [
+            f"{self.path} ({self.format})",
+            f"  class   Bert{self.report.head}",
+            f"  tasks   {', '.join(HEADS[self.report.head].tasks)}",
+            f"  shape   {_shape(c)}",
+            f"  labels  {_labels(c)}",
+            "",
+            *_table(("part", "tensors", "parameters", "size", "type"), rows),
+            "",
+            *_findings(self.report),
+        ]
+        return "\n".join(shown(line, _LONGEST_LINE) for line in lines)
 
 
 def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> Inspection:

@@ -13,7 +13,7 @@ from bertkit.checkpoint.canonical import Canonical, canonical
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import FILES, BertConfig, read_json
-from bertkit.errors import LoadError, UsageError
+from bertkit.errors import LoadError, Setting, UsageError
 from bertkit.heads import HEADS, PARTS, head_of
 from bertkit.parameters import TABLE, UNTIED, Parameter, expand
 
@@ -60,7 +60,7 @@ class LoadReport:
 
 
 def load_checkpoint(
-    name: str | os.PathLike[str] | hub.Place,
+    name: str | os.PathLike[str] | hub.Place | Source,
     head: str | None = None,
     *,
     config: BertConfig | None = None,
@@ -73,7 +73,8 @@ def load_checkpoint(
 ) -> tuple[Tensors, LoadReport]:
     """Read a checkpoint of any origin into {name in the parameter table: array}, and say what was found.
 
-    name: a directory, a file, a Hub id, or what `hub.locate` made of one of them with a revision, a token and the like.
+    name: a directory, a file, a Hub id, or what `hub.locate` made of one of them with a revision, a token and the like; or a
+    checkpoint that `open_source` opened, with its config.
     head: the class suffix, such as "ForMaskedLM"; None takes the class that config.json names, or all that the file has.
     prefix: what stands before BERT's names when BERT is a part of a larger model, such as "encoder.".
     strict: raise a LoadError when a tensor is missing, unexpected or of another shape; else only report it.
@@ -83,10 +84,16 @@ def load_checkpoint(
     The arrays are read-only views of the mapped file, matrices as [out, in]. A head or pooler that the file lacks is left to the
     caller, who finds its names in `report.fresh`.
     """
-    place = name if isinstance(name, hub.Place) else hub.locate(name)
-    config = config or config_of(place, prefix)
-    source = open_source(place, formats, variant)
-    if head in HEADS and source.layout == "huggingface" and not prefix:
+    if isinstance(name, Source):
+        source = name
+    else:
+        place = name if isinstance(name, hub.Place) else hub.locate(name)
+        config = config or config_of(place, prefix)
+        source = open_source(place, formats, variant)
+    if config is None:
+        raise UsageError("An opened checkpoint has no configuration: give config.")
+    plain = source.layout == "huggingface" and not prefix and config.num_hidden_layers < len(source.tensors)
+    if plain and head in HEADS:
         # The commonest file is as the table has it, so that there is nothing to name and to report.
         wanted = {name: parameter.shape for name, parameter in expand(config, head).items()}
         given = source.tensors
@@ -95,16 +102,38 @@ def load_checkpoint(
         types = {dtype.name for dtype in {array.dtype for array in given.values()}}
         if types <= set(_TYPES) and wanted == {name: array.shape for name, array in given.items()}:
             return {name: given[name] for name in wanted}, LoadReport(str(source.path), head, tuple(wanted))
+    if strict:
+        check_sizes(source, config)
     tensors, report = match(source, head, config, prefix, ignore_mismatched_sizes)
     if strict and not report.exact:
-        raise LoadError(
-            f"{report}\nIt was made for another head or another configuration. In Python, strict=False loads what fits."
-        )
-    fresh = {_part(name) for name in report.fresh} - set(optional)
+        if report.mismatched:
+            again = ("With ", Setting("ignore_mismatched_sizes", True), " those of another shape are drawn anew.")
+        else:
+            again = ("In Python, load_checkpoint(name, ", Setting("strict", False), ") reads what fits.")
+        raise LoadError(f"{report}\nIt was made for another head or another configuration. ", *again)
+    fresh = {_group(name) for name in report.fresh} - set(optional)
     if fresh:
         absent = ", ".join(sorted(part.rstrip(".") for part in fresh))
         logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", source.path, absent, report.head)
     return tensors, report
+
+
+def check_sizes(source: Source, config: BertConfig) -> None:
+    """Refuse a configuration that is far too large for its file, before anything of its sizes is made.
+
+    Each layer has more than one tensor, and each width is a side of one. What is only of another size is left to `fit`, which
+    lists all.
+    """
+    count, largest = len(source.tensors), 1
+    for array in source.tensors.values():
+        largest = max(largest, *array.shape)
+    limits = {"num_hidden_layers": count, "hidden_size": largest, "intermediate_size": largest}
+    for name, limit in limits.items():
+        if getattr(config, name) > limit:
+            raise LoadError(
+                f"{name} is {getattr(config, name)} in the configuration, and {source.path} has {count} tensors with sides of "
+                f"up to {largest}: they are of different models."
+            )
 
 
 def config_of(place: hub.Place, prefix: str = "") -> BertConfig:
@@ -139,9 +168,8 @@ def fit(
     wanted = expand(config, head)
     given = _without_aliases(found.tensors, wanted, config.tie_word_embeddings)
     absent = [name for name in wanted if name not in given]
-    fresh_parts = {
-        part for part in HEADS[head].parts if all(name in absent for name in wanted if name.startswith(part))
-    }
+    there = {_group(name) for name in wanted if name in given}
+    fresh_parts = {_group(name) for name in absent} - there - {""}
     mismatched = tuple(
         (name, given[name].shape, parameter.shape)
         for name, parameter in wanted.items()
@@ -154,11 +182,11 @@ def fit(
         source=source,
         head=head,
         loaded=tuple(tensors),
-        missing=tuple(name for name in absent if _part(name) not in fresh_parts),
+        missing=tuple(name for name in absent if _group(name) not in fresh_parts),
         unexpected=(*found.unknown, *(found.original[name] for name in surplus if not _part(name))),
         mismatched=() if ignore_mismatched_sizes else mismatched,
         fresh=(
-            *(name for name in absent if _part(name) in fresh_parts),
+            *(name for name in absent if _group(name) in fresh_parts),
             *(reshaped if ignore_mismatched_sizes else ()),
         ),
         left_out=tuple(name for name in surplus if _part(name)),
@@ -197,6 +225,11 @@ def told_head(config: BertConfig, given: Iterable[str]) -> str:
 def _part(name: str) -> str:
     """The head or pooler that a name belongs to; empty for the embeddings and layers."""
     return next((part for part in PARTS if name.startswith(part)), "")
+
+
+def _group(name: str) -> str:
+    """What is drawn as a whole where a file has none of it: a head, the pooler, or the cross-attention of all layers."""
+    return "bert.encoder.layer.*.crossattention." if ".crossattention." in name else _part(name)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from bertkit.checkpoint.dtypes import as_stored, check_dtype, dtype_named
 from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
 from bertkit.disk import whole_file
 from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.hub import parse_object
 
 LONGEST_HEADER = 8_000_000  # of a BERT it has some ten thousand, and JSON in memory is many times as large
 
@@ -119,16 +120,9 @@ def _header(data: memoryview, path: str | os.PathLike[str]) -> dict[str, Any]:
     if len(data) < 8 + length:
         raise FileFormatError(f"{path} is cut off inside its header: download or copy it again.")
     try:
-        # Objects become tuples of pairs, which show a name that stands there twice; arrays stay lists.
-        pairs = json.loads(bytes(data[8 : 8 + length]), object_pairs_hook=tuple)
-        if not isinstance(pairs, tuple):
-            raise ValueError(f"it is a {type(pairs).__name__}, not an object")
-        header = {name: dict(entry) if isinstance(entry, tuple) else entry for name, entry in pairs}
-        if len(header) < len(pairs) or any(isinstance(e, tuple) and len(header[name]) < len(e) for name, e in pairs):
-            raise ValueError("a name stands there twice")
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(
-            f"{path} is not a safetensors file, or a damaged one: its header is no JSON as it should be ({error})."
-        ) from error
+        text = str(data[8 : 8 + length], "utf-8")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is not a safetensors file, or a damaged one: its header is no text.") from error
+    header = parse_object(text, f"The header of {path}", FileFormatError)
     header.pop("__metadata__", None)
     return header

@@ -6,8 +6,10 @@ called, so that help and mistakes are answered at once.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
             sys.stdout.flush()
+            if arguments is None:
+                _end_at_ctrl_c()
     except BertkitError as error:
         print(f"bertkit: {error}", file=sys.stderr)
         return 2
@@ -55,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bertkit: {error.filename or 'The disk'}: {error.strerror}.", file=sys.stderr)
         _drop_output()
         return 2
+
+
+def _end_at_ctrl_c() -> None:
+    """While Python ends, after all was written, Ctrl-C ends the process as it does before, without a traceback."""
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 
 def _open_streams() -> None:

@@ -12,7 +12,9 @@ from bertkit.cli.signature import check_utf8
 from bertkit.errors import BertkitError, UsageError
 
 Merge = Literal["mean", "max", "first", "vote"]
-Pooling = Literal["cls", "mean", "max", "pooler"]
+Pooling = Literal["auto", "cls", "mean", "max", "pooler"]
+_POOLING = "of tokens to a vector; auto: as the files of sentence-transformers say, or mean without such files"
+_PROMPT, _PROMPT_NAME = "stands before each text", "the name of a prompt in the files, such as query"
 
 
 def fill_mask(
@@ -103,18 +105,22 @@ def qa(
 def embed(
     texts: Annotated[list[str], "texts; none: the lines of stdin"] = [],  # noqa: B006
     *,
-    pooling: Annotated[Literal["cls", "mean", "max", "pooler", "none"], "of tokens to a vector"] = "mean",
-    normalize: Annotated[bool | None, "vectors of length 1 (default: yes)"] = None,
+    pooling: Annotated[Literal["auto", "cls", "mean", "max", "pooler", "none"], _POOLING] = "auto",
+    normalize: Annotated[bool | None, "vectors of length 1 (default: with auto as such files say, else yes)"] = None,
     layers: Annotated[str, "which: -1 is the last, or several: --layers=-4,-3,-2,-1"] = "-1",
     combine: Annotated[Literal["concat", "mean", "sum"], "what is done with several layers"] = "concat",
+    prompt: Annotated[str | None, _PROMPT] = None,
+    prompt_name: Annotated[str | None, _PROMPT_NAME] = None,
     shared: Shared,
 ) -> int:
     """Turn each text into a vector."""
     options = {
         "pooling": None if pooling == "none" else pooling,
-        "normalize": normalize is not False,
+        "normalize": "auto" if normalize is None else normalize,
         "layers": _layers(layers),
         "combine": combine,
+        "prompt": prompt,
+        "prompt_name": prompt_name,
     }
     return answer("feature-extraction", shared, options, _given(texts))
 
@@ -122,10 +128,22 @@ def embed(
 def similarity(
     texts: Annotated[list[str], "a text, and those to compare it with; only one: those are read from stdin"] = [],  # noqa: B006
     *,
-    pooling: Annotated[Pooling, "of tokens to a vector"] = "mean",
+    pooling: Annotated[Pooling, _POOLING] = "auto",
+    measure: Annotated[
+        Literal["cosine", "dot", "euclidean", "manhattan"] | None,
+        "of two vectors (default: as the files say, or cosine)",
+    ] = None,
+    prompt: Annotated[str | None, _PROMPT] = None,
+    prompt_name: Annotated[str | None, _PROMPT_NAME] = None,
     shared: Shared,
 ) -> int:
-    """Tell how near texts are to a first one, by the cosine of their vectors."""
+    """Tell how near texts are to a first one, by their vectors."""
+    options = {
+        "pooling": pooling,
+        "similarity_fn_name": measure,
+        "prompt": prompt,
+        "prompt_name": prompt_name,
+    }
     found = _given(texts)
     given = [{"source_sentence": found[0], "sentences": found[1:]}] if len(found) > 1 else []
 
@@ -135,10 +153,8 @@ def similarity(
         return {"source_sentence": found[0], "sentences": [_text(example)]}
 
     if not found:
-        return answer("sentence-similarity", shared, {"pooling": pooling})
-    return answer(
-        "sentence-similarity", shared, {"pooling": pooling}, given, Each(compared, "text", found[0], "further texts")
-    )
+        return answer("sentence-similarity", shared, options)
+    return answer("sentence-similarity", shared, options, given, Each(compared, "text", found[0], "further texts"))
 
 
 def nsp(

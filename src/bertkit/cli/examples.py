@@ -7,6 +7,7 @@ multiple-choice       text, choices, ...        the last takes all columns that 
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,10 @@ _ALSO = {
 """What a record may have in place of the first field."""
 
 
+class AbsentColumnError(DataError):
+    """A record lacks a column."""
+
+
 class Columns:
     r"""Which columns of a record make an example.
 
@@ -36,6 +41,8 @@ class Columns:
     {'question': 'Who?', 'context': 'I.'}
     >>> Columns("multiple-choice").example("Who?\tI.\tYou.")
     {'text': 'Who?', 'choices': ['I.', 'You.']}
+    >>> Columns("ner", '"text=a=b, c"').example({"a=b, c": "Who?"})
+    {'text': 'Who?'}
     """
 
     def __init__(self, task: str, given: str | None = None, fields: Sequence[str] | None = None) -> None:
@@ -45,7 +52,15 @@ class Columns:
 
     def _chosen(self, given: str) -> list[tuple[str, str]]:
         """`--column` -> (field, column) for each: names in the order of the fields, or field=column."""
-        names = [name.strip() for name in given.split(",") if name.strip()]
+        if given != given.encode(errors="ignore").decode():
+            raise UsageError(f"--column {given!r} is not UTF-8: type the name of a column, such as {self.fields[0]}")
+        try:
+            parts = next(csv.reader([given], skipinitialspace=True), [])
+        except csv.Error as error:
+            raise UsageError(
+                f"--column {given!r} is no row of CSV ({error}): a name with a comma is quoted."
+            ) from error
+        names = [name.strip() for name in parts if name.strip()]
         if not names:
             raise UsageError(f"--column {given!r} names no column: type --column {','.join(self.fields)}")
         if all(name in self.fields for name in names):
@@ -57,7 +72,8 @@ class Columns:
                 field, column = self._field(number, given), name
             elif field not in self.fields:
                 raise UsageError(
-                    f"{self.task} has no {field!r}; it takes {', '.join(self.fields)}.{did_you_mean(field, self.fields)}"
+                    f"{self.task} has no {field!r}; it takes {', '.join(self.fields)}.{did_you_mean(field, self.fields)} "
+                    f"A column with = in its name: --column {self.fields[0]}={name}"
                 )
             found.append((field, column))
         return found
@@ -89,14 +105,14 @@ class Columns:
     def _of_columns(self, record: Mapping[str, Any]) -> Any:
         if self.chosen is None:
             if not any(name in record for name in (*self.fields, *_ALSO.get(self.task, ()))):
-                raise DataError(self._absent(self.fields[0], record))
+                raise AbsentColumnError(self._absent(self.fields[0], record))
             if self.task == "token-classification" and "text" not in record:
                 return record.get("words", record.get("tokens"))
             return self._lists(dict(record))
         found: dict[str, Any] = {}
         for field, column in self.chosen:
             if column not in record:
-                raise DataError(self._absent(column, record))
+                raise AbsentColumnError(self._absent(column, record))
             self._put(found, field, record[column])
         return self._lists(found)
 

@@ -10,7 +10,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bertkit.cli.examples import Columns
+from bertkit.cli.examples import AbsentColumnError, Columns
+from bertkit.cli.kept import Kept
 from bertkit.cli.partial import Partial
 from bertkit.cli.results import Failed, line_of
 from bertkit.cli.shared import PEEKED, Shared
@@ -54,23 +55,35 @@ def answer(
     task = shared.check(task)
     options = shared.of_task() | {name: value for name, value in options.items() if value is not None}
     checked = task_class(task).options(options)
-    partial = None
+    partial, kept = None, Kept(shared.keep)
+    if given and kept.names:
+        raise UsageError("--keep takes columns of --input, and the texts are on the command line: leave it out.")
     if shared.output is not None:
         about = _about(task, shared, options, [*given, each.beside] if each else given)
         source = "" if given else shared.input or "-"
-        partial = Partial(shared.output, source, about, resume=shared.resume, overwrite=shared.overwrite)
-    origin, examples = _examples(task, shared, given, each)
-    first = list(islice(examples, 1 if origin == "typed" else PEEKED))
-    if not first:
-        source = "Standard input" if shared.input in (None, "-") else shared.input
-        how = f" Type {each.typed}, or pipe texts into it." if each else ""
-        raise DataError(f"{source} is empty: there is nothing to answer.{how}")
-    with _warnings():
+        partial = Partial(
+            shared.output, source, about, kept=kept.names, resume=shared.resume, overwrite=shared.overwrite
+        )
+    with _warnings(), partial or nullcontext():
+        origin, examples = _examples(task, shared, given, each, kept)
+        first = list(islice(examples, 1 if origin == "typed" else PEEKED))
+        if not first:
+            source = "Standard input" if shared.input in (None, "-") else shared.input
+            how = f" Type {each.typed}, or pipe texts into it." if each else ""
+            raise DataError(f"{source} is empty: there is nothing to answer.{how}")
+        if all(isinstance(one, AbsentColumnError) for one in first):
+            raise first[0]
         run = shared.open(task, first).run(checked, errors="return")
-        return _Job(run, shared, origin, partial).work(chain(first, examples))
+        examples = chain(first, examples)
+        if partial:
+            partial.start(_files(shared))
+            examples = partial.watched(examples, kept.at)
+        return _Job(run, shared, origin, partial, kept).work(examples)
 
 
-def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None) -> tuple[Origin, Iterator[Any]]:
+def _examples(
+    task: str, shared: Shared, given: Sequence[Any], each: Each | None, kept: Kept
+) -> tuple[Origin, Iterator[Any]]:
     """Those of the command line, or those of the input."""
     if given:
         if shared.input is not None:
@@ -80,7 +93,13 @@ def _examples(task: str, shared: Shared, given: Sequence[Any], each: Each | None
         what = each.typed if each else "a text"
         raise UsageError(f"{task} has nothing to read: type {what}, --input with a file, or pipe texts into it.")
     columns = Columns(task, shared.column, each and [each.field])
-    found = map(columns.example, read_records(shared.input or "-", shared.format, columns.check))
+
+    def check(names: Sequence[str]) -> None:
+        columns.check(names)
+        kept.check(names)
+
+    records = read_records(shared.input or "-", shared.format, check, say)
+    found = map(columns.example, kept.watched(records))
     typed = shared.input == "-" and sys.stdin is not None and sys.stdin.isatty()
     return "typed" if typed else "read", map(each.change, found) if each else found
 
@@ -89,7 +108,18 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequenc
     """What two runs have in common if one can go on with the results of the other."""
     from bertkit import __version__
 
-    names = ("config", "tokenizer", "device", "engine", "precision", "revision", "subfolder", "column", "format")
+    names = (
+        "config",
+        "tokenizer",
+        "device",
+        "engine",
+        "precision",
+        "revision",
+        "subfolder",
+        "column",
+        "keep",
+        "format",
+    )
     file = shared.input if shared.input not in (None, "-") else None
     model = Path(str(shared.model))
     return {
@@ -104,22 +134,35 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequenc
     }
 
 
+def _files(shared: Shared) -> dict[str, str]:
+    """What tells the files of the opened model from others."""
+    from bertkit.checkpoint.identity import identity
+    from bertkit.hub import locate
+
+    found: dict[str, str] = {}
+    for what in ("model", "config", "tokenizer"):
+        if name := getattr(shared, what):
+            revision, subfolder = (shared.revision, shared.subfolder) if what == "model" else ("main", "")
+            place = locate(name, revision=revision, subfolder=subfolder, local_files_only=True)
+            found |= {f"{file} of --{what}": told for file, told in identity(place).items()}
+    return found
+
+
 class _Job:
     """A run, and where its answers go: to a file, to a program in JSON lines, or to a person as a page."""
 
-    def __init__(self, run: Run, shared: Shared, origin: Origin, partial: Partial | None) -> None:
-        self.run, self.shared, self.origin, self.partial = run, shared, origin, partial
-        self.people = partial is None and not shared.json and sys.stdout.isatty()
+    def __init__(self, run: Run, shared: Shared, origin: Origin, partial: Partial | None, kept: Kept) -> None:
+        self.run, self.shared, self.origin, self.partial, self.kept = run, shared, origin, partial, kept
+        self.people = partial is None and not shared.json and not kept.names and sys.stdout.isatty()
         self.failed = partial.failed if partial else Failed()
         self.shown = 0  # rows of stdout
 
     def work(self, examples: Iterable[Any]) -> int:
         """Answer all. Returns the exit code."""
         try:
-            with self.partial or nullcontext():
-                self._answer(examples)
-                if self.partial:
-                    self._finish(self.partial)
+            self._answer(examples)
+            if self.partial:
+                self.partial.finish()
         except KeyboardInterrupt:
             say(self._stopped())
             return 130
@@ -154,12 +197,14 @@ class _Job:
             self.shown += len(chunk)
 
     def _value(self, row: int, answer: Answer) -> Any:
-        """What stands in the results for an answer."""
+        """What stands in the results for an answer, with what is kept of the input."""
+        kept = self.kept.of(row)
         if not isinstance(answer.value, BertkitError):
-            return answer.shown(self.shared.details)
+            shown = answer.shown(self.shared.details)
+            return {**kept, **(shown if self.shared.details else {"result": shown})} if kept else shown
         sentence = answer.value.worded(self.shared.spell)
         self.failed.add(row, sentence)
-        return {"error": sentence}
+        return {"error": sentence, **kept}
 
     def _show(self, chunk: Sequence[Any], answers: Sequence[Answer]) -> None:
         from bertkit.cli.page import page_of_stdout
@@ -170,14 +215,6 @@ class _Job:
             if not isinstance(one.value, BertkitError):
                 shown = one.shown(self.shared.details)
                 print("\n".join(render(self.run.task.name, example, shown, page)), flush=True)
-
-    def _finish(self, partial: Partial) -> None:
-        rows = self.run.report.examples
-        if partial.done > rows:
-            raise DataError(
-                f"{partial.path} has {partial.done:,} results, and the input {rows:,} rows: it is of another one."
-            )
-        partial.finish()
 
     def _stopped(self) -> str:
         if self.partial is None:

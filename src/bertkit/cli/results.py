@@ -10,7 +10,8 @@ import gzip
 import io
 import json
 import lzma
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -20,11 +21,13 @@ from typing import IO, Any, BinaryIO, cast
 
 from bertkit.data.records import ending
 from bertkit.disk import whole_file
-from bertkit.errors import MissingExtraError, UsageError
+from bertkit.errors import DataError, MissingExtraError, UsageError
 
 Lines = Callable[[], Iterable[bytes]]
 """Gives the lines of JSON, again and again."""
 
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 _LISTED = 100
 """Failed rows that are listed."""
@@ -45,17 +48,22 @@ class Failed:
 
 
 def line_of(answer: Any) -> bytes:
-    r"""An answer as a line of JSON. Infinities and NaN become null.
+    r"""An answer as a line of JSON. Infinities and NaN become null, and half a surrogate pair is spelled.
 
     >>> line_of([0.5, float("inf")])
     b'[0.5, null]\n'
+    >>> json.loads(line_of(["a" + chr(0xD800)])) == ["a" + r"\ud800"]
+    True
     """
     try:
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
     except ValueError:
         nulls = json.loads(json.dumps(answer), parse_constant=lambda name: None)
         text = json.dumps(nulls, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair, which no file of text can hold, is spelled
+        return _HALF.sub(lambda half: f"\\\\u{ord(half[0]):x}", text).encode() + b"\n"
 
 
 def is_error(line: bytes) -> bool:
@@ -63,8 +71,14 @@ def is_error(line: bytes) -> bool:
     return line.startswith(b'{"error": ')
 
 
-def write_results(lines: Lines, name: str) -> None:
-    """A file with the results, in the format of its suffix; without one JSON lines. Whole or not at all."""
+def write_results(lines: Lines, name: str, kept: Sequence[str] = ()) -> None:
+    """A file with the results, in the format of its suffix; without one JSON lines. Whole or not at all.
+
+    Args:
+        lines: the results.
+        name: of the file.
+        kept: columns of the input that each line has beside its result.
+    """
     kind, packed = ending(name)
     write = _WRITERS.get(kind, _write_lines)
     with ExitStack() as stack:
@@ -74,7 +88,7 @@ def write_results(lines: Lines, name: str) -> None:
             file = stack.enter_context(cast(BinaryIO, gzip.GzipFile("", "wb", fileobj=raw, mtime=0)))
         elif packed == "xz":
             file = stack.enter_context(cast(BinaryIO, lzma.LZMAFile(raw, "wb")))  # noqa: SIM115
-        write(lines, file)
+        write(lines if kind not in _TABLES or not kept else _flat(lines, kept), file)
 
 
 def check_output(name: str) -> None:
@@ -88,6 +102,10 @@ def check_output(name: str) -> None:
         )
     if Path(name).is_dir():
         raise UsageError(f"{name} is a folder: name a file in it with --output.")
+    if Path(name).is_symlink():
+        raise UsageError(f"{name} is a link: name the file itself with --output.")
+    if Path(name).exists() and not Path(name).is_file():
+        raise UsageError(f"{name} is no file: name one with --output.")
     folder = Path(name).absolute().parent
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder} for {name}: make it first, or change --output.")
@@ -164,10 +182,43 @@ _WRITERS: dict[str, Callable[[Lines, IO[bytes]], None]] = {
 }
 
 
+_TABLES = ("csv", "tsv", "parquet")
+
+
+def _flat(lines: Lines, kept: Sequence[str]) -> Lines:
+    """Lines whose results have what is kept of the input in each of their things, as the rows of a table do.
+
+    A column that results have too is `input_` and its name.
+    """
+    found = {name for line in lines() for thing in _things(_apart(line, kept)[1]) for name in thing}
+    names = {name: f"input_{name}" if name in found else name for name in kept}
+
+    def flat() -> Iterator[bytes]:
+        for line in lines():
+            values, result = _apart(line, kept)
+            beside = {names[name]: value for name, value in values.items()}
+            yield line_of([{**beside, **thing} for thing in _things(result)])
+
+    return flat
+
+
+def _apart(line: bytes, kept: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    """What is kept of the input, and the result alone."""
+    result = json.loads(line)
+    values = {name: result.pop(name) for name in kept}
+    return values, result["result"] if list(result) == ["result"] else result
+
+
 def _rows(lines: Lines) -> Iterator[dict[str, Any]]:
     """The rows of a table."""
     for number, line in enumerate(lines(), start=1):
-        for found in _things(json.loads(line)):
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"The results are damaged in row {number}: type --resume to answer it again, or --overwrite to begin anew."
+            ) from error
+        for found in _things(answer):
             yield {"row": number, **found}
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from bertkit import hub
 from bertkit.cli.signature import Spell
 from bertkit.data.batches import characters
 from bertkit.data.records import Format
@@ -42,6 +44,7 @@ class Shared:
     input: Annotated[str | None, "a file of inputs, or - for stdin"] = None
     output: Annotated[str | None, "a file for the results: .jsonl, .json, .csv, .tsv, .parquet, .gz of them"] = None
     column: Annotated[str | None, "the columns of the input that count: a,b or field=a,field=b"] = None
+    keep: Annotated[str | None, "columns of the input that stand beside the results: id,text"] = None
     format: Annotated[Format, "of the input; pipe is a text a line, with tabs between columns"] = "infer"
     overwrite: Annotated[bool, "replace the output, and what an interrupted run left"] = False
     resume: Annotated[bool, "go on where an interrupted run stopped"] = False
@@ -66,6 +69,8 @@ class Shared:
         if self.model is None:
             what = "any BERT" if job.head == "Model" else f"a Bert{job.head}"
             raise UsageError(f"{job.name} needs {what}: type --model with its directory or its Hub id.")
+        if self.keep is not None and self.input is None and sys.stdin is not None and sys.stdin.isatty():
+            raise UsageError("--keep takes columns of a file: type --input, with the file.")
         if self.resume and self.output is None:
             raise UsageError("--resume goes on with a file: type --output, with the file that was interrupted.")
         if self.resume and self.overwrite:
@@ -74,20 +79,12 @@ class Shared:
 
     def open(self, task: str, first: Sequence[Any]) -> Pipeline:
         """The pipeline for a task. `first` are the first examples, or all."""
-        from bertkit.pipelines import pipeline
+        from bertkit.pipelines.open import open_place
 
-        return pipeline(
-            task,
-            self.model,
-            self.config,
-            self.tokenizer,
-            device=_device(self.device),
-            precision=self.precision,
-            batch_size=self.batch_size,
-            engine=self._engine(task, first),
-            revision=self.revision,
-            subfolder=self.subfolder,
-        )
+        files = hub.locate(self.model or "", revision=self.revision, subfolder=self.subfolder)
+        engine = self._engine(task, first)
+        own: dict[str, Any] = {"device": _device(self.device), "dtype": self.precision, "batch_size": self.batch_size}
+        return open_place(task, files, self.config, self.tokenizer, engine=engine, **own)
 
     def _engine(self, task: str, first: Sequence[Any]) -> str:
         on_processor = _device(self.device) in (None, -1, "cpu") and self.precision in ("auto", "fp32")

@@ -30,6 +30,7 @@ _SHORTER = {
     "candidate_labels": "labels",
     "aggregation_strategy": "strategy",
     "handle_impossible_answer": "impossible",
+    "similarity_fn_name": "measure",
 }
 """Options of tasks that have a shorter name on the command line."""
 _Owner = argparse._ActionsContainer
@@ -38,6 +39,14 @@ _Owner = argparse._ActionsContainer
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}. Type: {self.prog} --help")
+
+    def format_help(self) -> str:
+        """The page, with two examples at its end."""
+        from bertkit.cli.manual import EXAMPLES
+
+        examples = EXAMPLES.get(self.prog.partition(" ")[2], ())
+        lines = "".join(_broken(f"  {self.prog} {words}") for words in examples)
+        return super().format_help() + (f"\nexamples:\n{lines}" if lines else "")
 
     def spell(self, setting: Setting) -> str:
         """A setting as an option of this command; in Python's words if there is no such option."""
@@ -51,6 +60,19 @@ class _Parser(argparse.ArgumentParser):
             return flags[name][0 if value else -1]
         word = _quoted(",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
         return f"{flags[name][-1]}{'=' if word.startswith('-') else ' '}{word}"
+
+
+def _broken(command: str) -> str:
+    """A command as lines of a terminal, broken before an option, that a shell reads as one."""
+    lines = [""]
+    for number, part in enumerate(command.split(" --")):
+        part = f" --{part}" if number else part
+        if number and len(lines[-1] + part) > 77:
+            lines[-1] += " \\"
+            lines.append("     " + part)
+        else:
+            lines[-1] += part
+    return "\n".join(lines) + "\n"
 
 
 def _json(value: object) -> str:

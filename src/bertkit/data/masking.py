@@ -38,6 +38,8 @@ def mask_words(
     words: Sequence[int | None] | None = None,
     share: float = 0.15,
     max_predictions: int | None = None,
+    mask_replace_prob: float = 0.8,
+    random_replace_prob: float = 0.1,
 ) -> Masked:
     """Mask some tokens of a row as BERT's pretraining does.
 
@@ -58,6 +60,8 @@ def mask_words(
         words: the number of the word of each token [t], to choose whole words; None: tokens are chosen one by one.
         share: of the tokens that are chosen. At least one is, if the row has one that can be.
         max_predictions: the most tokens to choose. Longer words are never chosen.
+        mask_replace_prob: the share of the chosen tokens that become [MASK].
+        random_replace_prob: the share of them that become another token.
     """
     if min(rng_key) < 0:
         raise UsageError(
@@ -72,7 +76,10 @@ def mask_words(
         rng.permutation(candidates)[:count] if words is None else _whole_words(candidates, words, count, most, rng)
     )
     masked = ids.copy()
-    masked[positions] = _hidden(ids[positions], special_ids, mask_id, vocab_size, rng)
+    others = _others(len(positions), special_ids, vocab_size, rng)
+    draw = rng.random(len(positions))
+    kept = np.where(draw < mask_replace_prob + random_replace_prob, others, ids[positions])
+    masked[positions] = np.where(draw < mask_replace_prob, mask_id, kept)
     return Masked(masked, positions, ids[positions])
 
 
@@ -97,10 +104,9 @@ def _whole_words(
     return np.array(chosen, np.int64)
 
 
-def _hidden(tokens: Ints, special: Ints, mask_id: int, vocab_size: int, rng: np.random.Generator) -> Ints:
-    """What stands in place of the chosen tokens [m]."""
-    others = rng.integers(0, vocab_size - len(special), len(tokens))
+def _others(count: int, special: Ints, vocab_size: int, rng: np.random.Generator) -> Ints:
+    """Ordinary tokens, each as likely as any other."""
+    others = rng.integers(0, vocab_size - len(special), count)
     for token in special:  # in rising order: the numbers of ordinary tokens -> their ids
         others += others >= token
-    draw = rng.random(len(tokens))
-    return np.where(draw < 0.8, mask_id, np.where(draw < 0.9, others, tokens))
+    return others

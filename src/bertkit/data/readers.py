@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bertkit.errors import DataError, MissingExtraError, Setting, UsageError, did_you_mean
+from bertkit.logging import is_progress_bar_enabled
 
 LONGEST_LINE = 16 * 2**20  # bytes
 
@@ -74,7 +75,9 @@ def _kind(name: str) -> str:
 def _all_texts(names: Sequence[str], field: str, size: int | None, progress: bool) -> Generator[str, None, None]:
     from tqdm import tqdm
 
-    with tqdm(total=size, desc="Reading", unit="B", unit_scale=True, disable=not progress) as bar:
+    with tqdm(
+        total=size, desc="Reading", unit="B", unit_scale=True, disable=not (progress and is_progress_bar_enabled())
+    ) as bar:
         for name in names:
             yield from _texts(name, field, bar.update)
 
@@ -234,7 +237,7 @@ def _parquet(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
                 yield from filter(None, batch.column(0).to_pylist())
                 on_bytes(size * (done + len(batch)) // rows - size * done // rows)
                 done += len(batch)
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{name} cannot be read as Parquet: it is damaged or of another format ({error}).") from error
 
 

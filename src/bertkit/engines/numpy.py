@@ -52,7 +52,7 @@ class NumpyEngine:
         if batch.positions is not None and "place" in ask.grains(self.head).values():
             x = x[batch.positions]  # [M, H]
         found: dict[str, Array] = {}
-        pooled = reference.pool(p, first) if row_of_pooler in p else first
+        pooled = reference.zeroed(reference.pool(p, first), np.any(real, axis=1)) if row_of_pooler in p else first
         if ask.outputs or ask.log_probs:
             found = reference.OUTPUTS[self.head](self.config, p, x, pooled)
         if ask.log_probs:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -15,9 +17,11 @@ from bertkit.config import BertConfig
 from bertkit.data.batches import Array, Batch, Limits
 from bertkit.engines.base import words_of
 from bertkit.engines.processor import multiplies_bf16
-from bertkit.errors import Setting, UsageError, received
+from bertkit.errors import UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.models.torch.packing import Layout, Packed, arrange
+
+_logger = logging.getLogger("bertkit")
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
 _NAMES = {dtype: name for name, dtype in _TYPES.items()}
@@ -71,6 +75,10 @@ class TorchEngine:
         """The same, by its short name."""
         return _NAMES[self.dtype]
 
+    def to(self, device: object) -> None:
+        """Move the model."""
+        self._runs.to(device_of(device))
+
     def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
         """The arrays that are asked for, as float32 in NumPy."""
         last = self.config.num_hidden_layers
@@ -79,16 +87,20 @@ class TorchEngine:
             ids, types = self._tensor(batch.input_ids), self._tensor(batch.token_type_ids)
             inputs = arrange(ids, None, types, None, None, batch.lengths.tolist(), causal=self.config.is_decoder)
             layout, grains = inputs.layout, ask.grains(self.head)
-            inputs.wanted = self._wanted(batch, set(grains.values()), layout)
+            places = self._places(batch, layout) if "place" in grains.values() else None
+            inputs.wanted = layout.firsts[:0] if places is None else places
+            if "token" in grains.values() or ("place" in grains.values() and places is None):
+                inputs.wanted = None  # all
             inner = any(layer != last for layer in ask.layers)
             states = self._body(inputs, output_hidden_states=inner, output_attentions=False)
             x, found = states.last_hidden_state, {}
             if ask.outputs or ask.log_probs:
-                found = self._runs._outputs(x, states.pooler_output)
+                at = x[places] if inputs.wanted is None and places is not None else x
+                found = self._runs._outputs(at, states.pooler_output)
             if ask.log_probs:
                 words = self._tensor(batch.targets["labels"].values)[:, None]
                 found["log_probs"] = found[words_of(self.head)].float().log_softmax(-1).gather(1, words)[:, 0]
-            if inputs.wanted is None:
+            if places is None:
                 found = {name: y if grains.get(name) == "row" else layout.unpack(y) for name, y in found.items()}
             if ask.layers:
                 of = {last: layout.unpack(x), **dict(enumerate(states.hidden_states or ()))}
@@ -97,15 +109,10 @@ class TorchEngine:
                 found["pooler_output"] = states.pooler_output
             return {name: found[name].float().cpu().numpy() for name in grains}
 
-    def _wanted(self, batch: Batch, grains: set[str], layout: Layout) -> torch.Tensor | None:
-        """The tokens whose last states the outputs are made of, None for all."""
-        if "token" in grains or ("place" in grains and batch.positions is None):
-            return None
-        if "place" not in grains:
-            return layout.firsts[:0]  # pooled vectors alone
+    def _places(self, batch: Batch, layout: Layout) -> torch.Tensor | None:
+        """Where the words are predicted [M], in the layout; None: everywhere."""
         assert isinstance(layout, Packed)
-        assert batch.positions is not None
-        return layout.here(self._tensor(batch.positions))
+        return None if batch.positions is None else layout.here(self._tensor(batch.positions))
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.int64)).to(self.device)
@@ -192,21 +199,49 @@ def model_of(tensors: Tensors, config: BertConfig, head: str, dtype: Any = "auto
     return model_class(head)._of_tensors(config, tensors, dtype, device or torch.device("cpu"), **own)
 
 
+_AVAILABLE: dict[str, Callable[[], bool]] = {
+    "cpu": lambda: True,
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+}
+"""Kind of device -> whether PyTorch sees one."""
+
+
+def model_like(model: Any, config: BertConfig, head: str) -> Any:
+    """A model of our class of a head with the tensors of another model of the same names; it shares them."""
+    with torch.device("meta"):
+        own = model_class(head)(config, **({"add_pooling_layer": model.pooler is not None} if head == "Model" else {}))
+    own.load_state_dict(model.state_dict(), assign=True)
+    own.tie_weights()
+    return own.train(model.training)
+
+
 def device_of(given: object) -> torch.device:
-    """A device as pipelines take it: None (a GPU where there is one), -1 (the processor), 0, "cuda:1", a torch.device."""
+    """A device as pipelines take it: None (a GPU where there is one), -1 (the processor), 0, "cuda:1", "mps", a torch.device.
+
+    Where there is no GPU of that kind, a warning says so, and the processor is taken.
+    """
     if given is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = given
     if isinstance(given, int) and not isinstance(given, bool):
-        given = "cpu" if given < 0 else f"cuda:{given}"
+        kind = "mps" if _AVAILABLE["mps"]() and not _AVAILABLE["cuda"]() else "cuda"
+        name = "cpu" if given < 0 else f"{kind}:{given}"
     try:
-        device = torch.device(given)  # type: ignore[call-overload]
+        device = torch.device(name)  # type: ignore[call-overload]
     except (RuntimeError, TypeError) as error:
         raise UsageError(
-            received("device", given), ' is none: type "cpu", "cuda", "cuda:1", 0, or -1 for the processor.'
+            received("device", given), ' is none: type "cpu", "cuda", "cuda:1", "mps", 0, or -1 for the processor.'
         ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        advice = Setting("device", "cpu")
-        raise UsageError(received("device", given), " is a GPU, and PyTorch sees none here: type ", advice, ".")
+    if device.type not in _AVAILABLE:
+        raise UsageError(received("device", given), f" is not supported: {', '.join(_AVAILABLE)} are.")
+    if not _AVAILABLE[device.type]():
+        _logger.warning("PyTorch sees no GPU for device %s: the processor computes.", given)
+        return torch.device("cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            received("device", given), f" is not there: PyTorch sees {torch.cuda.device_count()}, from 0 on."
+        )
     return torch.device(device)
 
 

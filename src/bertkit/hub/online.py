@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,26 +21,39 @@ from bertkit.hub.download import Download
 from bertkit.hub.place import RELATIVE, Place, parse_object, shown
 from bertkit.hub.transfer import NETWORK_ERROR, AnswerError, Progress, Server, is_address, opened, watched
 
-_FAILURES: tuple[type[Exception], ...] = (AnswerError, NETWORK_ERROR, OSError, ValueError, RuntimeError)
+FAILURES: tuple[type[Exception], ...] = (AnswerError, NETWORK_ERROR, OSError, ValueError, RuntimeError)
 _MOST_LISTED = 32 * 2**20  # bytes, all of which arrive within a minute
 _LOG_IN = "type once: hf auth login, or set HF_TOKEN, or pass token= in Python"
 
 
 def browse(repository: Repository, token: bool | str | None, force_download: bool) -> Place:
     """The repository as a place: one request, for the commit that the revision is now and the names of its files."""
-    endpoint = _endpoint()
-    _check_token(token)
+    endpoint = hub_endpoint()
+    check_token(token)
     try:
         headers = build_hf_headers(token=token, library_name="bertkit")
         server = Server(get_session(), endpoint, headers)
-        commit, files = _listing(watched(partial(_ask, server, repository), _MOST_LISTED), repository)
-    except _FAILURES as error:
+        commit, paths = _listing(watched(partial(_ask, server, repository), _MOST_LISTED), repository)
+    except FAILURES as error:
         raise HubError(_explain(error, repository, endpoint)) from error
+    return _place(repository, paths, partial(_download, endpoint, headers, commit, force_download), endpoint)
+
+
+def _place(
+    repository: Repository, paths: Sequence[PurePosixPath], get: Callable[[Repository, str], Path], endpoint: str
+) -> Place:
+    """The files in the subfolder. `get` downloads one."""
+    folder = PurePosixPath(repository.subfolder)
+    files = tuple(sorted({path.name for path in paths if path.parent == folder}))
     where = f"{endpoint}/{repository.id}/tree/{repository.revision}/{repository.subfolder}".rstrip("/")
-    return Place(where, files, partial(_download, endpoint, headers, repository, commit, force_download))
+
+    def below(name: str) -> Place:
+        return _place(replace(repository, subfolder=str(folder / name)), paths, get, endpoint)
+
+    return Place(where, files, partial(get, repository), inner=below)
 
 
-def _endpoint() -> str:
+def hub_endpoint() -> str:
     """HF_ENDPOINT as it is now; huggingface_hub knows it as of its import."""
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
     if endpoint and not is_address(endpoint):
@@ -46,7 +61,7 @@ def _endpoint() -> str:
     return endpoint or constants.ENDPOINT
 
 
-def _check_token(token: bool | str | None) -> None:
+def check_token(token: bool | str | None) -> None:
     if isinstance(token, str) and not re.fullmatch("[!-~]+", token):
         raise UsageError("token= is empty, or has spaces, line ends or accents in it: copy it again, it is hf_...")
 
@@ -62,8 +77,8 @@ def _ask(server: Server, repository: Repository, progress: Progress) -> bytes:
     return bytes(body)
 
 
-def _listing(answer: bytes, repository: Repository) -> tuple[str, tuple[str, ...]]:
-    """The commit, and the names in the subfolder that can be those of files on this disk."""
+def _listing(answer: bytes, repository: Repository) -> tuple[str, list[PurePosixPath]]:
+    """The commit, and the paths that can be those of files on this disk."""
     try:
         info = parse_object(answer.decode(), "its list of files", HubError)
     except HubError as error:
@@ -76,8 +91,7 @@ def _listing(answer: bytes, repository: Repository) -> tuple[str, tuple[str, ...
     if not isinstance(siblings, list) or not all(isinstance(sibling, dict) for sibling in siblings):
         raise AnswerError("it has no list of files")
     paths = [PurePosixPath(name) for name in (sibling.get("rfilename") for sibling in siblings) if _is_file(name)]
-    folder = PurePosixPath(repository.subfolder)
-    return commit, tuple(sorted({path.name for path in paths if path.parent == folder and len(path.name) < 256}))
+    return commit, [path for path in paths if len(path.name) < 256]
 
 
 def _is_file(name: Any) -> bool:
@@ -85,11 +99,11 @@ def _is_file(name: Any) -> bool:
 
 
 def _download(
-    endpoint: str, headers: dict[str, str], repository: Repository, commit: str, force_download: bool, file: str
+    endpoint: str, headers: dict[str, str], commit: str, force_download: bool, repository: Repository, file: str
 ) -> Path:
     try:
         path = Download(Server(get_session(), endpoint, headers), repository, commit, file, force_download).run()
-    except _FAILURES as error:
+    except FAILURES as error:
         raise HubError(_explain(error, repository, endpoint)) from error
     repository.remember(commit)
     return path

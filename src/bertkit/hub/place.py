@@ -9,6 +9,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Place:
     advice: str = field(default="", repr=False)
     file: Path | None = None
     name: str = ""  # by which it was located
+    inner: Callable[[str], Place] | None = field(default=None, repr=False)  # the place of a folder in it
 
     def __fspath__(self) -> str:
         return self.name
@@ -62,6 +64,14 @@ class Place:
         first = ", ".join(shown(file, 80) for file in self.files[:10]) or "no files"
         more = f" and {len(self.files) - 10} more" if len(self.files) > 10 else ""
         raise HubError(f"There is no {' or '.join(names)} in {self.where}, which has {first}{more}.{self.advice}")
+
+    def below(self, folder: str) -> Place:
+        """A folder in it, as a place. Where there is no such folder, the place has no files."""
+        if self.inner is None or not RELATIVE.fullmatch(folder):
+            raise HubError(
+                f"{folder!r:.80} may lead out of {self.where}: the names of folders in it are accepted, without '..'."
+            )
+        return self.inner(folder)
 
 
 def locate(
@@ -110,7 +120,12 @@ def folder_place(folder: Path, where: str, advice: str = "", file: Path | None =
         files = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     except OSError as error:
         raise HubError(f"{folder} cannot be read: {error.strerror}.{advice}") from error
-    return Place(where, tuple(files), folder.joinpath, advice, file)
+    return Place(where, tuple(files), folder.joinpath, advice, file, inner=partial(_below, folder, where, advice))
+
+
+def _below(folder: Path, where: str, advice: str, name: str) -> Place:
+    inner, where = folder / name, f"{where}/{name}"
+    return folder_place(inner, where, advice) if inner.is_dir() else Place(where, (), inner.joinpath, advice)
 
 
 def built_in_models() -> list[str]:

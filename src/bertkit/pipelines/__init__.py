@@ -4,6 +4,25 @@ examples -> rows -> batches of similar length, packed -> outputs -> answers, in 
 """
 
 from bertkit.pipelines.base import Pipeline
+from bertkit.pipelines.classes import (
+    FeatureExtractionPipeline,
+    FillMaskPipeline,
+    NerPipeline,
+    QuestionAnsweringPipeline,
+    TextClassificationPipeline,
+    TokenClassificationPipeline,
+    ZeroShotClassificationPipeline,
+)
 from bertkit.pipelines.open import pipeline
 
-__all__ = ["Pipeline", "pipeline"]
+__all__ = [
+    "FeatureExtractionPipeline",
+    "FillMaskPipeline",
+    "NerPipeline",
+    "Pipeline",
+    "QuestionAnsweringPipeline",
+    "TextClassificationPipeline",
+    "TokenClassificationPipeline",
+    "ZeroShotClassificationPipeline",
+    "pipeline",
+]

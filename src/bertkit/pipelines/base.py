@@ -6,10 +6,11 @@ A list gives a list. A stream (a generator, a file, a dataset) gives a generator
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
@@ -25,8 +26,25 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("bertkit")
 
 
+_STAGES = ("preprocess", "_forward", "forward", "postprocess", "_sanitize_parameters")
+"""Methods of transformers' pipelines that subclasses replace."""
+
+
 class Pipeline:
     """A task with a tokenizer and an engine. `pipeline` makes one."""
+
+    of_task: ClassVar[str | None] = None  # the task of a class for one task
+    classes: ClassVar[dict[str, type[Pipeline]]] = {}  # by their tasks
+
+    def __init_subclass__(cls) -> None:
+        for name in _STAGES:
+            if name in vars(cls):
+                raise UsageError(
+                    f"{cls.__name__} has its own {name}, which no pipeline of bertkit calls: change the examples before the "
+                    "call and the answers after it."
+                )
+        if "of_task" in vars(cls) and cls.of_task is not None:
+            Pipeline.classes[cls.of_task] = cls
 
     def __init__(
         self,
@@ -75,6 +93,15 @@ class Pipeline:
         if model is None and self._weights is None:
             raise UsageError(f"The {type(self.engine).__name__} of this pipeline has no model of PyTorch.")
         return model if self._weights is None or model is not None else self._weights.model()
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write the model and the tokenizer to a folder, from which `pipeline` and `from_pretrained` read them.
+
+        Args:
+            save_directory: the folder, which is made where there is none.
+        """
+        self.model.save_pretrained(save_directory)
+        self.tokenizer.save_pretrained(save_directory)
 
     def __call__(
         self,

@@ -6,6 +6,7 @@ A task knows its options by its own names, and examples one by one. All else tha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from bertkit.errors import UsageError
@@ -49,14 +50,15 @@ class Calls:
         self.task.check(self.own(given))
 
     def own(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Options by the names of the task."""
+        """Options by the names of the task. None is the default of those that do not take it."""
         values: dict[str, Any] = {}
         for name, value in self.translate(dict(given)).items():
             own = ALIASES.get(name, name)
             if own in values:
                 raise UsageError(f"{own} came twice, as {name!r} is another name of it: leave one of them out.")
             values[own] = value
-        return values
+        defaults = {field.name for field in fields(self.task.options_type) if "None" not in str(field.type)}
+        return {name: value for name, value in values.items() if value is not None or name not in defaults}
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
         """Options of other pipelines and of tokenizers, such as `truncation=True` -> those of the task."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,24 +16,23 @@ import numpy as np
 from bertkit import hub
 from bertkit.checkpoint import load_checkpoint
 from bertkit.checkpoint.files import Tensors
-from bertkit.config import FILES, BertConfig
+from bertkit.config import BertConfig
 from bertkit.engines.base import Engine, engine_class
 from bertkit.errors import HubError, Setting, UsageError
 from bertkit.heads import POOLER, head_of, tasks_of
 from bertkit.parameters import expand, initial
+from bertkit.pipelines.arguments import Arguments, read_arguments
 from bertkit.pipelines.base import Pipeline
-from bertkit.pipelines.calls import taken_out
+from bertkit.pipelines.objects import engine_of, own_tokenizer, place_of
 from bertkit.tasks import task_class
-from bertkit.tasks.base import one_of, shown
+from bertkit.tasks.base import one_of
+from bertkit.tasks.embedding import MODULES, weights_place
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
 
 _logger = logging.getLogger("bertkit")
-
 _TOKENIZER = Setting("tokenizer", "...", "...")
-
-_INERT = ("use_fast", "feature_extractor", "image_processor", "processor", "modelcard", "device_map", "num_workers")
 
 
 def pipeline(
@@ -45,12 +46,12 @@ def pipeline(
     precision: str | None = None,
     batch_size: int | None = None,
     engine: str = "auto",
-    framework: str | None = None,
     revision: str = "main",
     subfolder: str = "",
     token: str | bool | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
+    pipeline_class: type[Pipeline] | None = None,
     **options: Any,
 ) -> Pipeline:
     """A pipeline for a task, ready to be called.
@@ -65,52 +66,84 @@ def pipeline(
         model: a folder, a Hub id, a built-in model, one of the PyTorch or TensorFlow classes, or an engine.
         config: a BertConfig, or where it is; None: that of the model.
         tokenizer: a tokenizer, or where it is; None: that of the model.
-        device: "cpu", "cuda", 0, -1.
+        device: "cpu", "cuda", 0, -1. Where there is no such GPU, a warning says so and the processor is used.
         dtype: the type of numbers: "auto", "float32", "bfloat16", "float16".
         precision: the same, as "fp32" and so on.
         batch_size: the most rows that are run at once; None: as many as make some thousand tokens.
         engine: what runs the model: "auto", "torch", "keras", "numpy".
-        framework: "pt", or "tf" for engine="keras", for those who pass it.
         revision: of a Hub id.
         subfolder: within it.
         token: for a private one.
         cache_dir: where it is kept.
         local_files_only: ask nothing of the network.
-        options: options of the task, for every call.
+        pipeline_class: a class of bertkit's pipelines; None: that of the task.
+        options: options of the task, for every call; and what transformers' `pipeline` takes, such as `model_kwargs`.
     """
-    if options.pop("trust_remote_code", None):
-        raise UsageError("bertkit never runs code that comes with a model: leave trust_remote_code out.")
-    if framework == "tf":
-        engine = "keras" if engine == "auto" else engine
-    elif framework not in (None, "pt"):
-        raise UsageError(
-            f"framework={framework!r} is not supported: leave it out, or type ", Setting("engine", "torch"), "."
-        )
-    for name in _INERT:
-        options.pop(name, None)
-    dtype = precision or options.pop("torch_dtype", None) or dtype
-    options.update(taken_out("model_kwargs", options))
-    if task is not None:
-        task = task_class(task).name
+    source = {
+        "revision": revision,
+        "subfolder": subfolder,
+        "token": token,
+        "cache_dir": cache_dir,
+        "local_files_only": local_files_only,
+    }
+    asked = read_arguments({"device": device, "dtype": dtype, **source}, options)
+    dtype = precision or asked.dtype
+    task = task_class(task).name if task is not None else getattr(pipeline_class, "of_task", None)
     if model is None:
         raise UsageError(f'{_needs(task)} Type pipeline({task or "fill-mask"!r}, model="bert-base-uncased"), say.')
-    model = _as_engine(model)
-    if hasattr(model, "run"):
-        job = task_class(task or tasks_of(model.head)[0])
-        _check_head(model.head, job.name, "The engine")
-        words, runner, weights = _tokenizer(tokenizer, None), model, None
-    else:
-        source: dict[str, Any] = {"revision": revision, "subfolder": subfolder, "token": token, "cache_dir": cache_dir}
-        place = hub.locate(model, **source, local_files_only=local_files_only)
-        config = _config(config, place)
-        job = task_class(task or _main_task(config, model))
-        if config.architectures:
-            _check_head(head_of(config.architectures[0]), job.name, str(model))
-        words = _tokenizer(tokenizer, place)
-        weights = Weights.read(place, config, job.head)
-        runner = open_engine(engine, weights, device, dtype)
-    _check_vocabulary(words, runner.config)
-    return Pipeline(job(words, runner.config), runner, batch_size, options, weights)
+    opened: dict[str, Any] = {"batch_size": batch_size, "pipeline_class": pipeline_class, "options": asked.options}
+    runner, tokenizer = engine_of(model, asked.device, dtype), own_tokenizer(tokenizer)
+    if runner is None:
+        place = hub.locate(model, **asked.source)
+        opened |= {"device": asked.device, "dtype": dtype, "engine": engine, "of_config": asked.of_config}
+        return open_place(task, place, config, tokenizer, **opened)
+    _check_free(asked, config)
+    job = task_class(task or tasks_of(runner.head)[0])
+    _check_head(runner.head, job.name, "The engine" if runner is model else "The model")
+    files = None if runner is model else place_of(model)
+    return _made(job, tokenizer_of(tokenizer, files), runner, None, files, **opened)
+
+
+def open_place(
+    task: str | None,
+    files: hub.Place,
+    config: Any = None,
+    tokenizer: Any = None,
+    *,
+    device: Any = None,
+    dtype: Any = "auto",
+    batch_size: int | None = None,
+    engine: str = "auto",
+    pipeline_class: type[Pipeline] | None = None,
+    of_config: Mapping[str, Any] = MappingProxyType({}),
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Pipeline:
+    """The pipeline of a model in files. The arguments are those of `pipeline`; `of_config` replaces values of config.json."""
+    place = weights_place(files) if MODULES in files.files else files
+    config = _config(config, place, of_config)
+    job = task_class(task or _main_task(config, files.name))
+    if config.architectures:
+        _check_head(head_of(config.architectures[0]), job.name, files.name)
+    words = tokenizer_of(tokenizer, place)
+    weights = Weights.read(place, config, job.head)
+    runner = open_engine(engine, weights, device, dtype)
+    return _made(job, words, runner, weights, files, batch_size, pipeline_class, options)
+
+
+def _made(
+    job: Any,
+    tokenizer: Tokenizer,
+    runner: Engine,
+    weights: Weights | None,
+    files: hub.Place | None,
+    batch_size: int | None,
+    pipeline_class: type[Pipeline] | None,
+    options: Mapping[str, Any],
+) -> Pipeline:
+    _check_vocabulary(tokenizer, runner.config)
+    made = object.__new__(_class(pipeline_class, job.name))
+    Pipeline.__init__(made, job(tokenizer, runner.config, files), runner, batch_size, options, weights)
+    return made
 
 
 @dataclass(frozen=True)
@@ -141,6 +174,12 @@ def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
     """An engine by its name; "auto" is PyTorch's where PyTorch is installed."""
     if name == "auto":
         name = "torch" if find_spec("torch") else "numpy"
+        device = _processor(device) if name == "numpy" else device
+    if name == "numpy" and getattr(weights.config, "attn_implementation", None) not in (None, "eager"):
+        advice = Setting("engine", "torch")
+        raise UsageError(
+            Setting("engine", name), " has one way to compute attention, the eager one: type ", advice, "."
+        )
     given = "auto" if dtype is None else str(dtype).removeprefix("torch.")
     precision = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(given, given)
     one_of("precision", precision, ("auto", "fp32", "bf16", "fp16", "int8"))
@@ -152,11 +191,35 @@ def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
     return opened
 
 
-def _as_engine(model: Any) -> Any:
-    """A model of the PyTorch or the TensorFlow classes as an engine; all else as it is."""
-    if hasattr(model, "base_model_prefix"):
-        return engine_class("torch" if hasattr(model, "parameters") else "keras")(model)
-    return model
+def _processor(device: Any) -> str:
+    """The processor in place of any device, with a warning if another was asked for."""
+    if str(device) not in ("None", "cpu", "-1"):
+        _logger.warning("PyTorch, which a GPU needs, is not installed: the processor computes. Type: pip install torch")
+    return "cpu"
+
+
+def _class(given: Any, task: str) -> type[Pipeline]:
+    """The class of a pipeline."""
+    if given is None:
+        return Pipeline.classes.get(task, Pipeline)
+    if not isinstance(given, type) or not issubclass(given, Pipeline):
+        own = Pipeline.classes.get(task, Pipeline).__name__
+        name = getattr(given, "__name__", type(given).__name__)
+        raise UsageError(
+            f"pipeline_class is {name}, and a class of bertkit is expected: type bertkit.{own}, or leave it out."
+        )
+    if given.of_task not in (None, task):
+        raise UsageError(f"{given.__name__} is for {given.of_task}, not for {task}: leave pipeline_class out.")
+    return given
+
+
+def _check_free(asked: Arguments, config: Any) -> None:
+    """Refuse what only a model that is opened by its name can have."""
+    names = [*asked.of_config, *(["config"] if config is not None else [])]
+    if names:
+        raise UsageError(
+            f"{', '.join(names)} cannot change a model that is open: pass the name of the model, or leave this out."
+        )
 
 
 def _needs(task: str | None) -> str:
@@ -167,32 +230,31 @@ def _needs(task: str | None) -> str:
     return f"{job.name} needs {what}, and no model came."
 
 
-def _config(given: Any, place: hub.Place) -> BertConfig:
-    if given is None:
-        return BertConfig.from_json_file(place.fetch(*FILES))
-    return given if isinstance(given, BertConfig) else BertConfig.from_pretrained(given)
+def _config(given: Any, place: hub.Place, values: Mapping[str, Any]) -> BertConfig:
+    """The configuration that was given, or that of the place, with some values replaced."""
+    if isinstance(given, BertConfig):
+        return BertConfig.from_dict(given.to_dict(), **values) if values else given
+    return BertConfig.from_pretrained(place if given is None else given, **values)
 
 
-def _tokenizer(given: Any, place: hub.Place | None) -> Tokenizer:
+def tokenizer_of(given: Any, place: hub.Place | None) -> Tokenizer:
+    """The tokenizer that was given, by its name or as an object, or else that of the place of the model."""
     from bertkit.text.tokenizer import BertTokenizerFast
 
-    if given is None:
-        if place is None:
-            raise UsageError(
-                "An engine came without a tokenizer: type tokenizer=BertTokenizerFast.from_pretrained(...)."
-            )
-        try:
-            return BertTokenizerFast.from_pretrained(place)
-        except HubError as error:
-            raise HubError(*error.parts, " Or type ", _TOKENIZER, ", where its files are.") from error
     if isinstance(given, (str, os.PathLike)):
         return BertTokenizerFast.from_pretrained(given)
-    if not callable(given) or not hasattr(given, "engine"):
+    if given is not None:
+        own: Tokenizer = given
+        return own
+    if place is None:
         raise UsageError(
-            f"tokenizer is {shown(given)}: type bertkit.BertTokenizerFast.from_pretrained(...), or a folder."
+            "The model is an object that does not say where its files are, and no tokenizer was given: type ",
+            "tokenizer=BertTokenizerFast.from_pretrained(...), or the folder of one.",
         )
-    own: Tokenizer = given
-    return own
+    try:
+        return BertTokenizerFast.from_pretrained(place)
+    except HubError as error:
+        raise HubError(*error.parts, " Or type ", _TOKENIZER, ", where its files are.") from error
 
 
 def _main_task(config: BertConfig, model: Any) -> str:

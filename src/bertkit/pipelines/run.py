@@ -20,6 +20,7 @@ from bertkit.data.batches import Array, by_length, characters, look_ahead, pack,
 from bertkit.engines.base import Engine
 from bertkit.errors import BertkitError
 from bertkit.heads import counterparts
+from bertkit.logging import is_progress_bar_enabled
 from bertkit.tasks.base import Encoded, Options, Reading, Task
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 LOOK_AHEAD = 512
 """The most examples of a chunk: they are encoded and sorted by length together."""
 
-_ROOM, _ROOM_FOR_TOKENS = 2**17, 2**13
-"""The characters of a chunk; the second where answers are vectors of all tokens, which take thousands of times more memory."""
+_ROOM, _ROOM_FOR_LARGE = 2**17, 2**13
+"""The characters of a chunk; the second where answers take thousands of times more memory than texts."""
 
 Errors = Literal["raise", "return"]
 
@@ -38,7 +39,7 @@ def progress_bar(total: int | None) -> tqdm[Any]:
     """A bar on stderr: examples, tokens a second, time left."""
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=" examples")
+    return tqdm(total=total, unit=" examples", disable=not is_progress_bar_enabled())
 
 
 class Answer(NamedTuple):
@@ -97,7 +98,7 @@ class Run:
         self._ask = replace(ask, outputs=tuple(self._names.values()))
         rows = min(filter(None, (batch_size, engine.limits.rows)), default=None)
         self._limits = replace(engine.limits, rows=rows)
-        self._room = _ROOM_FOR_TOKENS if getattr(options, "pooling", "") is None else _ROOM
+        self._room = _ROOM_FOR_LARGE if task.has_large_answers(options) else _ROOM
 
     def chunks(
         self,

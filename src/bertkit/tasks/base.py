@@ -22,6 +22,7 @@ from bertkit.errors import Setting, UsageError, did_you_mean, received
 from bertkit.heads import Ask
 
 if TYPE_CHECKING:
+    from bertkit.hub import Place
     from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
 
     Tokenizer = BertTokenizer | BertTokenizerFast
@@ -80,9 +81,10 @@ class Task(ABC, Generic[O]):
     options_type: type[O]
     reads_all: ClassVar[tuple[object, ...]] = (Setting("on_long", "window"),)  # what to type so that nothing is cut
 
-    def __init__(self, tokenizer: Tokenizer, config: BertConfig) -> None:
+    def __init__(self, tokenizer: Tokenizer, config: BertConfig, place: Place | None = None) -> None:
         self.check_config(config)
         self.tokenizer, self.config = tokenizer, config
+        self.place = place  # of the model, where it has further files for the task
 
     @classmethod
     def check_config(cls, config: BertConfig) -> None:
@@ -99,6 +101,10 @@ class Task(ABC, Generic[O]):
     @abstractmethod
     def decode(self, encoded: Encoded, outputs: Outputs, options: O) -> Any:
         """The answer to an example, or an Encoded with further rows to run."""
+
+    def has_large_answers(self, options: O) -> bool:
+        """Whether an answer takes thousands of times more memory than its text."""
+        return False
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
         """How good answers are, by name of the metric."""

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from bertkit.data.batches import Array
-from bertkit.errors import Setting, UsageError, received
+from bertkit.errors import Setting, UsageError, did_you_mean, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, text_of
-from bertkit.tasks.windows import Windows, encode_texts, reading_places
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, flag, one_of, text_of
+from bertkit.tasks.embedding import Normalize, Pooling, Recipe, read_recipe, unit
+from bertkit.tasks.windows import Windows, encode_texts, encode_whole, reading_places
 
-Pooling = Literal["cls", "mean", "max", "pooler"]
-POOLINGS = ("cls", "mean", "max", "pooler")
+PoolingName = Literal["auto", "cls", "mean", "max", "pooler"]
+POOLINGS = ("auto", "cls", "mean", "max", "pooler")
 
 
 @dataclass(frozen=True)
 class FeatureOptions(Options):
     """The options of feature extraction."""
 
-    pooling: Pooling | None = None  # None: a vector for each token; "pooler": BERT's own, of [CLS]
-    normalize: bool = False  # vectors of length 1
+    pooling: PoolingName | None = None  # None: a vector for each token; "pooler": BERT's own; "auto": as the files say
+    normalize: bool | Literal["auto"] | None = None  # vectors of length 1; None: as the files say; "auto": else yes
+    prompt: str | None = None  # stands before each text
+    prompt_name: str | None = None  # of one in the files; None: their default with pooling="auto", else none
     layers: int | Sequence[int] = -1  # -1 is the last, 0 the embedding
     combine: Literal["concat", "mean", "sum"] = "concat"  # how several layers become one vector
     return_tensors: bool | str = False  # arrays instead of lists: True or "np"; "pt"
@@ -32,6 +37,16 @@ class FeatureOptions(Options):
         super().__post_init__()
         if self.pooling is not None:
             one_of("pooling", self.pooling, POOLINGS)
+        if self.normalize != "auto":
+            flag("normalize", self.normalize, none=True)
+        if self.prompt is not None and self.prompt_name is not None:
+            raise UsageError(
+                "prompt is the text itself, and prompt_name chooses one of the files: leave one of them out."
+            )
+        if not isinstance(self.prompt, (str, type(None))):
+            raise UsageError(
+                received("prompt", self.prompt), " is no text: type ", Setting("prompt", "query: "), ", say."
+            )
         one_of("combine", self.combine, ("concat", "mean", "sum"))
         numbers = [self.layers] if isinstance(self.layers, int) else self.layers
         if not isinstance(numbers, Sequence) or not numbers or not all(type(number) is int for number in numbers):
@@ -47,15 +62,37 @@ class FeatureExtraction(Task[FeatureOptions]):
     takes = "a text"
     options_type = FeatureOptions
 
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How the files of the model say that a text becomes a vector."""
+        return Recipe() if self.place is None else read_recipe(self.place)
+
     def encode(self, examples: Sequence[Any], options: FeatureOptions) -> list[Encoded]:
-        """The rows of texts."""
+        """The rows of texts, each with the prompt before it."""
         self._layers(options)
-        texts = [text_of(example, self.name) for example in examples]
+        prompt = self._prompt(options)
+        texts = [prompt + text_of(example, self.name) for example in examples]
+        if options.pooling == "auto" and self.recipe.lower:
+            texts = [self._lower(text) for text in texts]
         return encode_texts(self.tokenizer, texts, None, options, self.row_length(options))
 
+    def row_length(self, options: Options) -> int:
+        """The most tokens of a row, with `pooling="auto"` as the files say."""
+        most = super().row_length(options)
+        automatic = isinstance(options, FeatureOptions) and options.pooling == "auto" and options.max_length is None
+        return min(most, self.recipe.max_length or most) if automatic else most
+
     def wanted(self, options: FeatureOptions) -> Ask:
-        """The hidden states of the layers, or BERT's own vector of a row."""
-        return Ask(pooled=True) if options.pooling == "pooler" else Ask(layers=tuple(self._layers(options)))
+        """The hidden states of the layers, or BERT's own vector of a row. What the files lack raises here."""
+        self._prompt(options)
+        if options.pooling == "pooler":
+            return Ask(pooled=True)
+        self._pooling(options)
+        return Ask(layers=tuple(self._layers(options)))
+
+    def has_large_answers(self, options: FeatureOptions) -> bool:
+        """A vector for each token."""
+        return options.pooling is None
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: FeatureOptions) -> Any:
         """`[1][tokens][H]` numbers, or with `pooling` one vector `[H]`."""
@@ -75,20 +112,56 @@ class FeatureExtraction(Task[FeatureOptions]):
         return to_tensor(found, kind) if kind else found
 
     def vector(self, encoded: Encoded, outputs: Outputs, options: FeatureOptions) -> Array:
-        """One vector for a text [H]: that of its windows, weighted by their tokens."""
-        pooled = np.stack([self._pooled(output, options) for output in outputs])
-        weights = np.array([len(row) for row in encoded.rows], np.float32)
-        found: Array = pooled.max(axis=0) if options.pooling == "max" else weights @ pooled / weights.sum()
-        return unit(found) if options.normalize else found.astype(np.float32)
-
-    def _pooled(self, output: Mapping[str, Array], options: FeatureOptions) -> Array:
+        """One vector for a text: that of its windows, weighted by their tokens, and then the steps that the files name."""
+        automatic = options.pooling == "auto"
         if options.pooling == "pooler":
-            return np.asarray(output["pooler_output"])
-        states = self._states(output, options)
-        pooled: Array = states[0]
-        if options.pooling in ("max", "mean"):
-            pooled = states.max(axis=0) if options.pooling == "max" else states.mean(axis=0)
-        return pooled
+            weights = np.array([len(row) for row in encoded.rows], np.float32)
+            found: Array = weights @ np.stack([output["pooler_output"] for output in outputs]) / weights.sum()
+        else:
+            pooling = self._pooling(options)
+            skipped = 0 if pooling.include_prompt else self._prompt_tokens(options)
+            found = pooling([self._states(output, options) for output in outputs], skipped)
+        for step in self.recipe.steps if automatic else ():
+            if not (isinstance(step, Normalize) and options.normalize is False):
+                found = step(found)
+        described = automatic and self.recipe.described
+        if options.normalize is True or (options.normalize == "auto" and not described):
+            found = unit(found)
+        return found.astype(np.float32)
+
+    def _pooling(self, options: FeatureOptions) -> Pooling:
+        return self.recipe.pooling if options.pooling == "auto" else Pooling((options.pooling or "mean",))
+
+    def _prompt(self, options: FeatureOptions) -> str:
+        """What stands before each text."""
+        if options.prompt is not None:
+            return options.prompt
+        if options.prompt_name is None:
+            return self.recipe.default_prompt if options.pooling == "auto" else ""
+        prompts, name = self.recipe.prompts, options.prompt_name
+        if name not in prompts:
+            there = f"has {', '.join(map(repr, prompts))}" if prompts else "has none"
+            advice = Setting("prompt", "query: ")
+            near = did_you_mean(str(name), prompts)
+            raise UsageError(
+                received("prompt_name", name), f" is unknown: this model {there}. Type one, or ", advice, f".{near}"
+            )
+        return prompts[name]
+
+    def _prompt_tokens(self, options: FeatureOptions) -> int:
+        """How many tokens of a row are special ones at its start or those of the prompt."""
+        prompt = self._prompt(options)
+        if not prompt:
+            return 0
+        prompt = self._lower(prompt) if self.recipe.lower else prompt
+        (whole,) = encode_whole(self.tokenizer, [prompt], options.add_special_tokens)
+        return min(len(whole.ids), self.row_length(options)) - whole.after
+
+    def _lower(self, text: str) -> str:
+        """A text in small letters, but for special tokens."""
+        special = "|".join(map(re.escape, self.tokenizer.all_special_tokens))
+        parts = re.split(f"({special})", text) if special else [text]
+        return "".join(part if number % 2 else "".join(map(str.lower, part)) for number, part in enumerate(parts))
 
     @staticmethod
     def _states(output: Mapping[str, Array], options: FeatureOptions) -> Array:
@@ -118,10 +191,3 @@ class FeatureExtraction(Task[FeatureOptions]):
             if not 0 <= layer <= count:
                 raise UsageError(f"layers has {name}, and the model has layers 1 to {count}, with 0 for the embedding.")
         return layers
-
-
-def unit(vectors: Array) -> Array:
-    """Vectors of length 1."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    scaled: Array = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return scaled

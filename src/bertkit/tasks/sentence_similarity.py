@@ -1,31 +1,57 @@
-"""Sentence similarity: how similar texts are to one, by the cosine of their vectors."""
+"""Sentence similarity: how similar texts are to one, by their vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from bertkit.data.batches import Array
 from bertkit.errors import Setting, UsageError
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Reading, Task, shown
-from bertkit.tasks.feature_extraction import FeatureExtraction, FeatureOptions, Pooling, unit
+from bertkit.tasks.base import Encoded, Outputs, Reading, Task, one_of, shown
+from bertkit.tasks.embedding import unit
+from bertkit.tasks.feature_extraction import FeatureExtraction, FeatureOptions, PoolingName
 
 
 @dataclass(frozen=True)
 class SimilarityOptions(FeatureOptions):
-    """The options of sentence similarity: those of feature extraction, with the mean of the tokens as vector."""
+    """The options of sentence similarity: those of feature extraction, with the vectors that the files describe."""
 
-    pooling: Pooling | None = "mean"
+    pooling: PoolingName | None = "auto"
+    similarity_fn_name: Literal["cosine", "dot", "euclidean", "manhattan"] | None = None  # None: as the files say
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.pooling is None:
             advice = Setting("pooling", "mean")
-            raise UsageError("Similarity is that of one vector a text: type ", advice, ', or "cls", "max" or "pooler".')
+            raise UsageError(
+                "Similarity is that of one vector a text: type ", advice, ', or "auto", "cls", "max" or "pooler".'
+            )
+        if self.similarity_fn_name is not None:
+            one_of("similarity_fn_name", self.similarity_fn_name, tuple(_SCORES))
+
+
+def _cosine(one: Array, others: Array) -> Array:
+    scores: Array = unit(others) @ unit(one)
+    return scores
+
+
+def _dot(one: Array, others: Array) -> Array:
+    scores: Array = others @ one
+    return scores
+
+
+_SCORES: dict[str, Callable[[Array, Array], Any]] = {
+    "cosine": _cosine,
+    "dot": _dot,
+    "euclidean": lambda one, others: -np.linalg.norm(others - one, axis=1),
+    "manhattan": lambda one, others: -np.abs(others - one).sum(axis=1),
+}
+"""Name -> the function from a vector [D] and others [n, D] to similarities [n]; distances are negative."""
 
 
 class SentenceSimilarity(Task[SimilarityOptions]):
@@ -61,11 +87,12 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         return self._features.wanted(options)
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: SimilarityOptions) -> list[float]:
-        """The cosine between the text and each of the others."""
+        """The similarity between the text and each of the others."""
         rows = iter(outputs)
-        own = replace(options, normalize=True)
-        vectors = [self._features.vector(item, [next(rows) for _ in item.rows], own) for item in encoded.memory]
-        scores: list[float] = (unit(np.stack(vectors[1:])) @ vectors[0]).tolist()
+        vectors = [self._features.vector(item, [next(rows) for _ in item.rows], options) for item in encoded.memory]
+        of_files = self._features.recipe.similarity if options.pooling == "auto" else "cosine"
+        score = _SCORES[options.similarity_fn_name or of_files]
+        scores: list[float] = score(vectors[0], np.stack(vectors[1:])).tolist()
         return scores
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:

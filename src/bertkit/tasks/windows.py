@@ -125,6 +125,8 @@ def _by_text(encodings: Encodings, options: Options, most: int, from_the_end: bo
     for end, count, total in zip(ends.tolist(), counts.tolist(), pieces.tolist(), strict=True):
         numbers = range(end - count, end)[:: -1 if from_the_end else 1]
         rows = [Row(ids[starts[n] : stops[n]], types[starts[n] : stops[n]]) for n in numbers]
+        if not total:
+            raise UsageError("The text has no token: type one, or ", Setting("add_special_tokens", True), ".")
         left_out = 0 if count > 1 else total - len(rows[0])
         if left_out and options.on_long == "error":
             raise too_long(total, most)

@@ -10,7 +10,7 @@ from typing import Any
 from bertkit.errors import UsageError
 from bertkit.text.files.description import ATTRIBUTES, TokenizerFiles
 from bertkit.text.tokens import SPECIAL_NAMES
-from bertkit.text.vocabulary import AddedToken, Vocabulary, as_token, give_ids
+from bertkit.text.vocabulary import AddedToken, Vocabulary, as_token, check_added, give_ids
 
 _UNUSED = re.compile(r"\[unused\d+\]")
 
@@ -36,7 +36,10 @@ def add(files: TokenizerFiles, tokens: Iterable[AddedToken], *, lower: bool = Fa
     new = [content for content in wanted if content not in known and content not in files.vocabulary]
     if new and claim_unused:
         files.vocabulary = _claimed(files, new)
-    give_ids(wanted.values(), files.vocabulary, files.added)
+    added = dict(files.added)
+    give_ids(wanted.values(), files.vocabulary, added)
+    check_added(added, "The tokenizer")
+    files.added = added
     return len(new)
 
 
@@ -60,7 +63,7 @@ def add_special_tokens(
         )
     wanted: list[AddedToken] = []
     for name, value in tokens.items():
-        if name == "additional_special_tokens":
+        if name in ("additional_special_tokens", "extra_special_tokens"):
             wanted += _set_additional(files, value, replace_additional)
         elif name in SPECIAL_NAMES:
             files.special[name] = as_token(value, special=True)

@@ -11,7 +11,7 @@ from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from bertkit.text.files.settings import Settings
+    from bertkit.text.neutral import Arguments
 
 
 class AutoTokenizer:
@@ -21,15 +21,16 @@ class AutoTokenizer:
     def from_pretrained(
         pretrained_model_name_or_path: str | os.PathLike[str],
         *init_inputs: object,
-        use_fast: bool = True,
+        use_fast: bool | None = True,
         cache_dir: str | os.PathLike[str] | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
         token: str | bool | None = None,
         revision: str = "main",
         subfolder: str = "",
-        trust_remote_code: bool = False,
-        **settings: Unpack[Settings],
+        trust_remote_code: bool | None = False,
+        verbose: bool = True,
+        **settings: Unpack[Arguments],
     ) -> BertTokenizer | BertTokenizerFast:
         """The tokenizer of a model: a folder, a file, a built-in model or a name on the Hub.
 
@@ -37,7 +38,7 @@ class AutoTokenizer:
         """
         if trust_remote_code:
             raise UsageError("bertkit never runs code that comes with a model: leave trust_remote_code out.")
-        kind = BertTokenizerFast if use_fast else BertTokenizer
+        kind = BertTokenizer if use_fast is False else BertTokenizerFast
         return kind.from_pretrained(
             pretrained_model_name_or_path,
             *init_inputs,
@@ -47,5 +48,6 @@ class AutoTokenizer:
             token=token,
             revision=revision,
             subfolder=subfolder,
+            verbose=verbose,
             **settings,
         )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bertkit.errors import UsageError
+from bertkit.tensors import is_tensor, tensor_kind, to_tensor
 from bertkit.text.call.encoding import Encoding
-from bertkit.text.call.tensors import is_tensor, tensor_kind, to_tensor
 
 if TYPE_CHECKING:
     _Dict = UserDict[str, Any]

@@ -17,7 +17,8 @@ def refuse_halves(text: str, which: str = "The text") -> None:
         near = text[max(at - 10, 0) : at + 10]
         raise UsageError(
             f"{which} has half a surrogate pair, U+{ord(found[0]):X}, at position {at}, near {near!r}. "
-            'It is no character. To put "\ufffd" in its place: text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
+            'It is no character: put "\ufffd" in its place. In Python: '
+            'text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
         )
 
 

@@ -12,9 +12,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import is_
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, received
 from bertkit.hub import locate
 from bertkit.text.adding import add, add_missing_special_tokens, add_special_tokens
 from bertkit.text.batch_encoding import BatchEncoding
@@ -27,8 +28,10 @@ from bertkit.text.call.padding import pad_columns
 from bertkit.text.call.rows import Encodings, encodings
 from bertkit.text.files import TokenizerFiles, check_folder, read_files, write_files
 from bertkit.text.files.description import USUAL_COLUMNS
-from bertkit.text.files.settings import FIELDS, Settings, change
-from bertkit.text.tokens import Tokens, clean_up, id_list
+from bertkit.text.files.settings import FIELDS, change, settings_of
+from bertkit.text.neutral import settle
+from bertkit.text.parts import BasicTokenizer, WordpieceTokenizer
+from bertkit.text.tokens import SPECIAL_NAMES, Tokens, clean_up, id_list
 from bertkit.text.vocabulary import AddedToken, Vocabulary, as_token, vocabulary_of
 from bertkit.text.wordpiece.pieces import Engine
 from bertkit.text.wordpiece.steps import Rules
@@ -36,6 +39,8 @@ from bertkit.text.wordpiece.steps import Rules
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from typing_extensions import Self, Unpack
+
+    from bertkit.text.neutral import Arguments
 
 Ids = list[int]
 Value = TypeVar("Value")
@@ -110,6 +115,7 @@ class _Tokenizer:
     cls_token, cls_token_id = _Token(), _TokenId()
     mask_token, mask_token_id = _Token(), _TokenId()
     pad_token_type_id = 0
+    SPECIAL_TOKENS_ATTRIBUTES: ClassVar[list[str]] = [*SPECIAL_NAMES, "additional_special_tokens"]
 
     model_max_length = _Setting[int]("How many tokens, special ones included, the model takes.")
     model_input_names = _Setting[list[str]]("The columns that a call returns.")
@@ -125,7 +131,9 @@ class _Tokenizer:
         vocab_file: str | os.PathLike[str] | Mapping[str, int] | Sequence[str] | Vocabulary | None = None,
         *,
         tokenizer_file: str | os.PathLike[str] | None = None,
-        **settings: Unpack[Settings],
+        vocab: str | os.PathLike[str] | Mapping[str, int] | Sequence[str] | None = None,
+        verbose: bool = True,
+        **settings: Unpack[Arguments],
     ) -> None:
         """A tokenizer of a `vocab.txt`, or of a `tokenizer.json`.
 
@@ -138,7 +146,11 @@ class _Tokenizer:
           `eos_token=None`, `additional_special_tokens=None`, `split_special_tokens=False`;
         - the rest: `model_max_length=512`, `padding_side="right"`, `truncation_side="right"`,
           `clean_up_tokenization_spaces=True` (in `decode`), `wordpieces_prefix="##"`, `model_input_names`.
+
+        `vocab` is another name of `vocab_file`. With `verbose=False` there are no warnings.
         """
+        vocab_file = vocab if vocab_file is None else vocab_file
+        given = settle(settings)
         if tokenizer_file is not None:
             files = read_files(locate(tokenizer_file), fast=not self._slow)
             if vocab_file is not None:
@@ -150,14 +162,17 @@ class _Tokenizer:
             )
         else:
             files = TokenizerFiles(vocabulary_of(vocab_file), Rules(compat=self._compat))
-        change(files, settings)
+        change(files, given)
         add_missing_special_tokens(files)
-        self._start(files, settings.get("name_or_path", ""))
+        self._start(files, given.get("name_or_path", ""), verbose)
 
-    def _start(self, files: TokenizerFiles, name_or_path: str = "") -> Self:
+    def _start(self, files: TokenizerFiles, name_or_path: str = "", verbose: bool = True) -> Self:
         self._files = files
         self.name_or_path = name_or_path
-        self._warn = Warner()
+        self._warn = Warner(verbose)
+        self.deprecation_warnings: dict[
+            str, bool
+        ] = {}  # for scripts that set transformers' switches; there is nothing to switch
         return self
 
     @classmethod
@@ -172,14 +187,16 @@ class _Tokenizer:
         revision: str = "main",
         subfolder: str = "",
         use_fast: bool | None = None,
-        trust_remote_code: bool = False,
-        **settings: Unpack[Settings],
+        trust_remote_code: bool | None = False,
+        verbose: bool = True,
+        **settings: Unpack[Arguments],
     ) -> Self:
         """The tokenizer of a model: a folder, a file, a built-in model or a name on the Hub.
 
         Settings, as the constructor takes them, override those of the files. `use_fast` and `trust_remote_code` are
-        accepted and change nothing.
+        accepted and change nothing. `use_auth_token` is another name of `token`.
         """
+        overrides = settle(settings) if settings else {}
         if init_inputs:
             raise UsageError(
                 f"{init_inputs[0]!r:.80} stands behind the name of the tokenizer: give settings by their names, as in "
@@ -190,19 +207,65 @@ class _Tokenizer:
             revision=revision,
             subfolder=subfolder,
             cache_dir=cache_dir,
-            token=token,
+            token=settings.get("use_auth_token") if token is None else token,
             force_download=force_download,
             local_files_only=local_files_only,
         )
-        files = read_files(place, fast=not cls._slow, overrides=settings)
-        name = settings.get("name_or_path", os.fspath(pretrained_model_name_or_path))
-        return cls.__new__(cls)._start(files, name)
+        files = read_files(place, fast=not cls._slow, overrides=overrides)
+        name = overrides.get("name_or_path", os.fspath(pretrained_model_name_or_path))
+        return cls.__new__(cls)._start(files, name, verbose)
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+        self,
+        save_directory: str | os.PathLike[str],
+        filename_prefix: str | None = None,
+        *,
+        legacy_format: bool | None = None,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **options: Any,
     ) -> tuple[str, ...]:
-        """Write the tokenizer's files into a folder; their paths."""
-        return tuple(map(str, write_files(save_directory, self._files, filename_prefix or "", own=[self._compat])))
+        """Write the tokenizer's files into a folder; their paths.
+
+        All formats are written, whatever `legacy_format` says. With `push_to_hub=True` they also go to the Hub, to `repo_id` or
+        a repository of the folder's name; `options` are those of `push_to_hub`.
+        """
+        if options and not push_to_hub:
+            refuse_unknown(options, ["save_directory", "filename_prefix", "legacy_format", "push_to_hub", "repo_id"])
+        written = write_files(save_directory, self._files, filename_prefix or "", own=[self._compat])
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).name, **options)
+        return tuple(map(str, written))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        tags: None = None,
+        use_temp_dir: bool | None = None,
+        max_shard_size: int | str | None = None,
+        safe_serialization: bool = True,
+    ) -> Any:
+        """Write the tokenizer's files into a repository on the Hub, in one commit; what the Hub says of it.
+
+        `use_temp_dir`, `max_shard_size` and `safe_serialization` are accepted and change nothing.
+        """
+        from bertkit.text.sharing import push
+
+        if tags is not None:
+            raise UsageError(
+                "tags go into the README.md of a repository: write them there, and leave ",
+                received("tags", tags),
+                " out.",
+            )
+
+        return push(self, repo_id, commit_message, commit_description, private, token, revision, create_pr)
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write `vocab.txt` into a folder; its path."""
@@ -247,10 +310,10 @@ class _Tokenizer:
         return type(self).__new__(type(self))._start(files)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in ("_files", "name_or_path")}
+        return {"_files": self._files, "name_or_path": self.name_or_path, "verbose": self.verbose}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _warn=Warner())
+        self._start(state["_files"], state["name_or_path"], state.get("verbose", True))
 
     # The parts.
 
@@ -265,8 +328,27 @@ class _Tokenizer:
 
     def _refresh(self) -> None:
         """Make the parts anew at their next use."""
-        self.__dict__.pop("_tokens", None)
-        self.__dict__.pop("encoder", None)
+        for part in ("_tokens", "encoder", "basic_tokenizer", "wordpiece_tokenizer"):
+            self.__dict__.pop(part, None)
+
+    @property
+    def verbose(self) -> bool:
+        """Whether there are warnings."""
+        return self._warn.verbose
+
+    @verbose.setter
+    def verbose(self, verbose: bool) -> None:
+        self._warn.verbose = verbose
+
+    @property
+    def init_inputs(self) -> tuple[()]:
+        """Nothing: settings have names."""
+        return ()
+
+    @property
+    def init_kwargs(self) -> dict[str, Any]:
+        """The settings as the constructor takes them, of now: `type(tokenizer)(tokenizer.vocab, **tokenizer.init_kwargs)`."""
+        return {**settings_of(self._files, [self._compat]), "name_or_path": self.name_or_path}
 
     @property
     def engine(self) -> Engine:
@@ -287,6 +369,21 @@ class _Tokenizer:
     def do_lower_case(self) -> bool:
         """Whether text is lower-cased."""
         return self._files.rules.lowercase
+
+    @property
+    def do_basic_tokenize(self) -> bool:
+        """Whether text is split at punctuation, too, which BertTokenizer can be asked to leave out."""
+        return self._files.do_basic_tokenize
+
+    @property
+    def strip_accents(self) -> bool | None:
+        """Whether accents are taken away; None: as `do_lower_case` says."""
+        return self._files.rules.strip_accents
+
+    @property
+    def tokenize_chinese_chars(self) -> bool:
+        """Whether each Chinese character is a word."""
+        return self._files.rules.chinese
 
     @property
     def wordpieces_prefix(self) -> str:
@@ -463,6 +560,14 @@ class _Tokenizer:
         """The id of a token, or a list of ids for a list of tokens. An unknown token has the id of `[UNK]`."""
         return self._tokens.ids_of(tokens)
 
+    def _convert_token_to_id(self, token: str) -> int | None:
+        """The id of one token."""
+        return self._tokens.id_of(token)
+
+    def _convert_id_to_token(self, index: int) -> str | None:
+        """The token of one id."""
+        return self._tokens.token_of(index)
+
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The token of an id, or a list of tokens for a list of ids.
 
@@ -551,17 +656,23 @@ class _Tokenizer:
         special_tokens_dict: Mapping[str, str | AddedToken | Sequence[str | AddedToken]],
         replace_additional_special_tokens: bool = True,
         *,
+        replace_extra_special_tokens: bool = True,
         claim_unused: bool = False,
     ) -> int:
         """Set special tokens by the names of their attributes, and add those that are new; how many that were.
 
         tokenizer.add_special_tokens({"additional_special_tokens": ["[ENT]", "[/ENT]"]})
+
+        `extra_special_tokens` is the name of `additional_special_tokens` in transformers 5, here and in the argument.
         """
-        count = add_special_tokens(
-            self._files, special_tokens_dict, replace_additional_special_tokens, claim_unused=claim_unused
-        )
+        replaces = replace_additional_special_tokens and replace_extra_special_tokens
+        count = add_special_tokens(self._files, special_tokens_dict, replaces, claim_unused=claim_unused)
         self._refresh()
         return count
+
+    def sanitize_special_tokens(self) -> int:
+        """Add the special tokens that the vocabulary lacks; how many that were."""
+        return self.add_tokens(self.all_special_tokens_extended, special_tokens=True)
 
     @property
     def additional_special_tokens(self) -> list[str]:
@@ -572,6 +683,15 @@ class _Tokenizer:
     def additional_special_tokens(self, tokens: Sequence[str | AddedToken] | None) -> None:
         self._files.additional = [as_token(token, special=True) for token in tokens or ()]
         self._refresh()
+
+    @property
+    def extra_special_tokens(self) -> list[str]:
+        """The name of `additional_special_tokens` in transformers 5."""
+        return self.additional_special_tokens
+
+    @extra_special_tokens.setter
+    def extra_special_tokens(self, tokens: Sequence[str | AddedToken] | None) -> None:
+        self.additional_special_tokens = tokens
 
     @property
     def additional_special_tokens_ids(self) -> list[int]:
@@ -704,6 +824,23 @@ class BertTokenizer(_Tokenizer):
     """
 
     _compat, _slow = "slow", True
+
+    @cached_property
+    def basic_tokenizer(self) -> BasicTokenizer:
+        """Text -> words, as an object of its own. There is none with `do_basic_tokenize=False`."""
+        files = self._files
+        if not files.do_basic_tokenize:
+            raise AttributeError("There is no basic_tokenizer with do_basic_tokenize=False.")
+        rules = files.rules
+        return BasicTokenizer(
+            rules.lowercase, files.never_split or None, rules.chinese, rules.strip_accents, compat=rules.compat
+        )
+
+    @cached_property
+    def wordpiece_tokenizer(self) -> WordpieceTokenizer:
+        """Words -> pieces, as an object of its own."""
+        files = self._files
+        return WordpieceTokenizer(self.vocab, files.unk, files.max_chars, files.prefix)
 
 
 class BertTokenizerFast(_Tokenizer):

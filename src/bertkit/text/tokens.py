@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.errors import UsageError
 from bertkit.text.files.description import TokenizerFiles
+from bertkit.text.panics import as_errors
 from bertkit.text.vocabulary import AddedToken
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class Tokens:
         """Ids as text, with `spaces` around added tokens in the slow tokenizer."""
         found = id_list(ids)
         if self._files.foreign is not None:
-            text = str(self.backend.decode(found, skip_special_tokens=skip_special_tokens))
+            with as_errors("The tokenizers library cannot decode these ids"):
+                text = str(self.backend.decode(found, skip_special_tokens=skip_special_tokens))
         elif self._slow:
             text = self._decode_slow(found, skip_special_tokens, spaces)
         else:
@@ -139,7 +141,8 @@ class Tokens:
                 f'{tokens!r:.80} is no list of tokens: type tokenizer.convert_tokens_to_string(["un", "##able"]).'
             )
         if self._files.foreign is not None:
-            return str(self.backend.decoder.decode(tokens))
+            with as_errors("The tokenizers library cannot join these tokens"):
+                return str(self.backend.decoder.decode(tokens))
         if self._slow:
             return join_pieces(tokens, self._files.prefix)
         return join_and_clean(tokens, self._files.prefix, self._files.decoder_clean_up)

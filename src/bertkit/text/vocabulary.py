@@ -22,6 +22,8 @@ from bertkit.text.surrogates import HALF, refuse_halves
 MOST_BYTES = 64 * 2**20
 MOST_TOKENS = 2**22
 LONGEST_TOKEN = 1_000
+MOST_ADDED, MOST_ADDED_CHARACTERS = 50_000, 500_000
+"""Of tokens that are looked for in the raw text, which a search for any of them is made of."""
 
 _logger = logging.getLogger(__name__)
 
@@ -48,6 +50,11 @@ class AddedToken:
             object.__setattr__(self, "normalized", not self.special)
         if not isinstance(self.content, str):
             raise TokenizerError(f"The content of a token is a string, not {self.content!r:.80}.")
+        if len(self.content) > LONGEST_TOKEN:
+            raise TokenizerError(
+                f"The token {self.content:.20}... has {len(self.content):,} characters, and bertkit takes up to "
+                f"{LONGEST_TOKEN:,}."
+            )
         if HALF.search(self.content):
             refuse_halves(self.content, "The token")
         for name in FLAGS:
@@ -220,6 +227,16 @@ def check_id(index: object, what: str) -> int:
     if type(index) is not int or not 0 <= index < MOST_TOKENS:
         raise TokenizerError(f"{what} has the id {index!r:.80}: an id is a whole number from 0 to {MOST_TOKENS - 1}.")
     return index
+
+
+def check_added(added: Mapping[int, AddedToken], where: str) -> None:
+    """Refuse more added tokens than can be looked for."""
+    characters = sum(len(token.content) for token in added.values())
+    if len(added) > MOST_ADDED or characters > MOST_ADDED_CHARACTERS:
+        raise TokenizerError(
+            f"{where} has {len(added):,} added tokens with {characters:,} characters, and bertkit takes up to "
+            f"{MOST_ADDED:,} with {MOST_ADDED_CHARACTERS:,}: put them into the vocabulary."
+        )
 
 
 def missing_unk(unk: str, where: str) -> TokenizerError:

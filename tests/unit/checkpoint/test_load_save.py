@@ -372,7 +372,8 @@ def test_a_directory_with_a_model_is_left_alone(tmp_path: Path) -> None:
     saved(tmp_path / "new", "Model")
     before = (tmp_path / "new" / "model.safetensors").read_bytes()
     with pytest.raises(
-        UsageError, match=r"holds config\.json, model\.safetensors already: name another directory, or overwrite=True"
+        UsageError,
+        match=r"holds config\.json, model\.safetensors already: name another directory, or type overwrite=True",
     ):
         convert(tmp_path / "source", tmp_path / "new")
     assert (tmp_path / "new" / "model.safetensors").read_bytes() == before
@@ -389,7 +390,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, old: Any, new: Any) -> 
     weights = saved(tmp_path / "source", "ForMaskedLM")
     others = {name: -array for name, array in weights.items()}
     save_checkpoint(tmp_path / "new", others, tiny.config(), "ForMaskedLM", to=old)
-    with pytest.raises(UsageError, match="already: name another directory, or overwrite=True"):
+    with pytest.raises(UsageError, match="already: name another directory, or type overwrite=True"):
         convert(tmp_path / "source", tmp_path / "new", to=new)
     if NAMES[old][0] in preferred_to(new):
         with pytest.raises(

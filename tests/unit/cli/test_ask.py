@@ -40,6 +40,20 @@ CASES: dict[str, Case] = {
         FIRST,
         {"normalize": True, "layers": [-1, -2]},
     ),
+    "embed --pooling cls --no-normalize --prompt q:": (
+        [FIRST],
+        "plain",
+        "feature-extraction",
+        FIRST,
+        {"pooling": "cls", "prompt": "q:"},
+    ),
+    "similarity --measure euclidean": (
+        [FIRST, SECOND],
+        "plain",
+        "similarity",
+        {"source_sentence": FIRST, "sentences": [SECOND]},
+        {"pooling": "mean", "similarity_fn_name": "euclidean"},
+    ),
     "similarity": (
         [FIRST, SECOND, "Fresh snow fell."],
         "plain",

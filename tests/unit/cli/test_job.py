@@ -130,13 +130,22 @@ def test_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_table_without_the_column_is_refused_before_anything_is_computed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.csv").write_text("label;text\n" + "1;a, b\n" * 9)
+    (tmp_path / "a.csv").write_text("label,texts\n" + "1,a\n" * 9)
+    (tmp_path / "a.jsonl").write_text('{"label": 1, "texts": "a"}\n' * 1000)
+    (tmp_path / "a.json").write_text('[{"label": 1, "texts": "a"}]')
     (tmp_path / "a.tsv").write_text("label\ttexts\n" + "1\ta\n" * 9)
     pyarrow.parquet.write_table(pa.table({"texts": ["a"] * 9}), tmp_path / "a.parquet")
-    for name, columns in (("a.csv", "label;text"), ("a.tsv", "label, texts"), ("a.parquet", "texts")):
-        assert main([*ner(), "--input", str(tmp_path / name)]) == 2
+    for name in ("a.csv", "a.tsv", "a.parquet", "a.jsonl", "a.json"):
+        columns = "texts" if name == "a.parquet" else "label, texts"
+        assert main([*ner(), "--input", str(tmp_path / name), "--output", str(tmp_path / "b.csv")]) == 2
         output = capsys.readouterr()
-        assert not output.out and f"There is no column 'text'; there are {columns}: choose with" in output.err
+        assert not output.out and output.err.count("There is no column 'text'") == 1
+        assert f"There is no column 'text'; there are {columns}: choose with" in output.err
+        assert main([*ner(), "--input", str(tmp_path / name), "--column", "body"]) == 2
+        assert capsys.readouterr().err.count("There is no column 'body'") == 1
+    assert not (tmp_path / "b.csv").exists() and not (tmp_path / "b.csv.part").exists()
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"texts": "a"}\n')  # one of them has it
+    assert main([*ner(), "--input", str(tmp_path / "a.jsonl")]) == 1
 
 
 def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -321,6 +330,42 @@ def test_errors_of_rows_speak_as_the_command_line_does(tmp_path: Path, capsys: p
     assert f"bertkit: row 2: {error}\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet", "a.jsonl", "a.json"])
+def test_half_a_surrogate_pair_loses_one_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a value, and in the name of a column that a message repeats; after an interruption, too."""
+    source, out = tmp_path / "in.jsonl", tmp_path / name
+    source.write_text('{"text": "Anna sings"}\n{"text": "a \\ud800"}\n{"te\\udc00xt": "Ben"}\n{"text": "Ben"}\n')
+    words = [*ner(), "--input", str(source), "--output", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
+        assert main(words) == 1
+    assert main([*words, "--resume"]) == 1
+    said = capsys.readouterr().err
+    assert "row 2: The text has half a surrogate pair" in said and "there are te\\udc00xt" in said
+    kind = out.suffix
+    if kind == ".parquet":
+        errors = [row["error"] for row in pyarrow.parquet.read_table(out).to_pylist()]
+    elif kind in (".csv", ".tsv"):
+        with open(out, newline="") as file:
+            errors = [row["error"] for row in csv.DictReader(file, delimiter="," if kind == ".csv" else "\t")]
+    else:
+        found = lines(out) if kind == ".jsonl" else json.loads(out.read_text())
+        errors = [one["error"] if isinstance(one, dict) else None for one in found]
+    assert "half a surrogate pair" in "".join(filter(None, errors)) and r"te\udc00xt" in "".join(filter(None, errors))
+    assert main([*words, "--overwrite", "--column", "te\udc00xt"]) == 2
+    assert "--column 'te\\udc00xt' is not UTF-8" in capsys.readouterr().err
+
+
+def test_a_message_has_no_sequences_for_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And a bounded length, whatever the names of columns are."""
+    source = tmp_path / "in.jsonl"
+    source.write_text(json.dumps({"\x1b[31mred": "x", "long" * 10_000: "y"}) + "\n")
+    assert main([*ner(), "--input", str(source), "--output", str(tmp_path / "out.csv")]) == 1
+    said = capsys.readouterr().err
+    assert "\x1b" not in said and "\\x1b[31mred" in said and len(said) < 4000
+    assert "\x1b" not in (tmp_path / "out.csv").read_text()
+
+
 # Interruption.
 
 
@@ -372,14 +417,14 @@ def test_any_number_of_lines_may_be_there(many: Path, tmp_path: Path) -> None:
         patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
         assert main([*words, "--output", str(out)]) == 0
     all_lines = part.read_bytes().splitlines(keepends=True)
-    assert b"".join(all_lines[1:]) == whole.read_bytes()
-    for count in (0, 1, 2, 700, 5999, 6000, 6001):
+    assert b"".join(line for line in all_lines[2:] if not line.startswith(b"# ")) == whole.read_bytes()
+    for count in (0, 1, 2, 3, 700, 6000, len(all_lines) - 1, len(all_lines)):
         part.write_bytes(b"".join(all_lines[:count]) + b'[{"en' * (count > 0))
         out.unlink(missing_ok=True)
         resumed(words, whole, out)
-    part.write_bytes(b"".join([*all_lines, b"[]\n"]))
     out.unlink()
-    assert main([*words, "--output", str(out), "--resume"]) == 2
+    part.write_bytes(b"".join([*all_lines, b"[]\n"]))  # rows without a mark are those of a chunk that was torn
+    resumed(words, whole, out)
 
 
 def test_ctrl_c_says_what_was_written(many: Path, tmp_path: Path) -> None:
@@ -392,7 +437,7 @@ def test_ctrl_c_says_what_was_written(many: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
-    count = part.read_bytes().count(b"\n") - 1
+    count = sum(not line.startswith(b"# ") for line in part.read_bytes().splitlines()[2:])
     assert said == f"bertkit: stopped. {count:,} results are in {part}; type the same with --resume to go on.\n"
     assert count % LOOK_AHEAD == 0 and not out.exists()
 

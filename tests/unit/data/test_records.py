@@ -9,10 +9,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from bertkit.data.readers import read_texts
 from bertkit.data.records import Format, count_records, format_of, read_records
 from bertkit.errors import DataError
 
@@ -136,3 +138,41 @@ def test_a_wrong_file_is_one_sentence(name: str, text: str, sentence: str, tmp_p
 )
 def test_formats(name: str, given: Format, expected: str) -> None:
     assert format_of(name, given) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "records", "lines"),
+    [
+        ('t,n\na,1\n"b,2\nc,3\nd,4\n', ["a", None, "c", "d"], [3]),
+        ('t,n\na,1\n"b,2\nc,3\n"d",4\ne,5\n', ["a", None, "c", "d", "e"], [3]),
+        ('t,n\n"b,2\n"c,3\nd,4\n"e,5\n', [None, None, "d", None], [2, 3, 5]),
+        ('t,n\n"a\n""b""",1\n5" pipe,2\n', ['a\n"b"', '5" pipe'], []),
+        ("t,n\n" + '"a,1\n' * 300, [None] * 300, range(2, 302)),
+    ],
+)
+def test_a_quote_that_is_not_closed_loses_one_row(text: str, records: list[Any], lines: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    found = list(read_records(str(path)))
+    assert [None if isinstance(one, DataError) else one["t"] for one in found] == records
+    said = [str(one) for one in found if isinstance(one, DataError)]
+    assert said == [f"Line {line} of {path} has a quote that is not closed." for line in lines]
+
+
+def test_a_quote_over_more_than_a_row_takes_loses_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('t\n"' + ("x" * 999 + "\n") * 20_000 + "end\n")
+    found = list(read_records(str(path)))
+    assert len(found) == 20_001 and isinstance(found[0], DataError) and found[-1] == {"t": "end"}
+
+
+def test_a_text_of_parquet_that_is_not_utf8_loses_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    ends = np.array([0, 1, 2, 3], np.int32).tobytes()
+    texts = pa.Array.from_buffers(pa.string(), 3, [None, pa.py_buffer(ends), pa.py_buffer(b"a\xffb")])
+    pa.parquet.write_table(pa.table({"text": texts}), path)
+    first, second, third = read_records(str(path))
+    assert (first, third) == ({"text": "a"}, {"text": "b"})
+    assert str(second).startswith(f"Row 2 of {path} has a text that is not UTF-8")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        list(read_texts([path]))

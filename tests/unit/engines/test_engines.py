@@ -138,6 +138,9 @@ def test_words_and_the_next_sentence_of_one_forward(kind: str) -> None:
     found = own.run(batch, Ask(("prediction_logits", "seq_relationship_logits"), pooled=True))
     assert np.allclose(found["prediction_logits"], whole["prediction_logits"][batch.positions], atol=1e-5)
     assert np.allclose(found["seq_relationship_logits"], whole["seq_relationship_logits"], atol=1e-5)
+    both = own.run(batch, Ask(("prediction_logits",), layers=(2,)))
+    assert np.allclose(both["prediction_logits"], found["prediction_logits"], atol=1e-5)
+    assert both["hidden_states"].shape == (len(batch.input_ids), 1, 16)
     for number, row in enumerate(some):
         alone = reference.forward(
             shape, weights, "ForPreTraining", input_ids=row.input_ids[None], token_type_ids=row.token_type_ids[None]
@@ -170,6 +173,15 @@ def test_a_pooler_that_is_not_there_is_no_random_one(kind: str) -> None:
         engine("masked", "Model", kind).run(pack(rows()), Ask(pooled=True))
 
 
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="of machines without a GPU")
+@pytest.mark.parametrize("given", [0, 1, "cuda", "cuda:0", "mps", "mps:0"])
+def test_without_a_gpu_the_processor_computes(given: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert device_of(given) == torch.device("cpu")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"PyTorch sees no GPU for device {given}: the processor computes."
+    ]
+
+
 def test_devices_and_precisions() -> None:
     cpu = torch.device("cpu")
     assert device_of("cpu") == device_of(-1) == device_of(cpu) == cpu
@@ -179,9 +191,8 @@ def test_devices_and_precisions() -> None:
             device_of(given)
     with pytest.raises(UsageError, match="no precision 'int8'"):
         type_of("int8", cpu)
-    if not torch.cuda.is_available():
-        with pytest.raises(UsageError, match="PyTorch sees none here"):
-            device_of(0)
+    with pytest.raises(UsageError, match="device='xpu' is not supported"):
+        device_of("xpu")
     half = TorchEngine.open(weights("five"), config("five"), "ForSequenceClassification", "cpu", "bf16")
     assert half.dtype is torch.bfloat16 and half.device == cpu and half.precision == "bf16"
     logits = half.run(pack(rows()), Ask(("logits",)))["logits"]

@@ -346,13 +346,13 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "unknown argument of encode": (lambda t: t.encode("a", max_lenght=3), "Did you mean 'max_length'?"),
     "retired argument": (lambda t: t("a", pad_to_max_length=True), 'padding="max_length"'),
     "unknown padding": (lambda t: t("a", padding="longst"), "Did you mean 'longest'?"),
-    "number for padding": (lambda t: t("a", padding=3), "padding=3 is none of"),
+    "number for padding": (lambda t: t("a", padding=3), "padding=3 is not one of"),
     "unknown truncation": (lambda t: t("a", truncation="first"), "only_first"),
     "unknown tensors": (lambda t: t("a", return_tensors="torch"), '"pt"'),
     "ragged tensors": (lambda t: t(["a", "a b"], return_tensors="np"), "padding=True"),
     "text for max_length": (lambda t: t("a", truncation=True, max_length="8"), "max_length=128"),
     "number for a flag": (lambda t: t("a", return_length=3), "neither True nor False"),
-    "array for padding": (lambda t: t("a", padding=np.array([1, 2])), "is none of"),
+    "array for padding": (lambda t: t("a", padding=np.array([1, 2])), "is not one of"),
     "endless padding": (lambda t: t("a", padding="max_length", max_length=10**30), "max_length=128"),
     "None as a word": (lambda t: t(["a", None], is_split_into_words=True), "None (NoneType) among its words"),
     "number for tokens": (lambda t: t.convert_tokens_to_ids(3), "is no token"),
@@ -398,7 +398,7 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "stride below 0": (lambda t: t("a", stride=-1), "stride=-1 is no number of tokens"),
     "unknown strategy": (
         lambda t: t.truncate_sequences([1, 2, 3], num_tokens_to_remove=1, truncation_strategy="bogus"),
-        "truncation_strategy='bogus' is none of",
+        "truncation_strategy='bogus' is not one of",
     ),
     "an id beyond all": (lambda t: setattr(t, "pad_token_id", 10**7), "pad_token_id=10000000 is no id of a token"),
     "a second target alone": (lambda t: t("a", text_pair_target="b"), "text_pair_target is the second text of text_target"),
@@ -540,3 +540,21 @@ def test_a_vocabulary_of_syllables(fast: BertTokenizerFast) -> None:
     trained = fast.train_new_from_iterator(["한국어 한국 국어"] * 3, 30)
     assert "한" in trained.vocab or "한국" in trained.vocab
     assert trained.tokenize("한국어") == ["한국어"]
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"max_length": 1, "truncation": True}, "type a larger one, or --add_special_tokens False."),
+        ({"max_length": 6, "truncation": True, "stride": 4, "return_overflowing_tokens": True}, "type --stride 2, or"),
+        ({"padding": True, "truncation": True, "max_length": 9, "pad_to_multiple_of": 4}, "type --max_length 8."),
+        ({"stride": -1}, "--stride -1 is no number of tokens: type an integer such as --stride 128."),
+        ({"padding": "long"}, "--padding long is not one of"),
+        ({"verbose": "no"}, "type --verbose True, or leave it out."),
+    ],
+)
+def test_front_ends_word_the_options_in_errors(options: dict[str, Any], advice: str) -> None:
+    tokenizer = BertTokenizerFast(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"])
+    with pytest.raises(UsageError) as caught:
+        tokenizer("a " * 20, **options)
+    assert advice in caught.value.worded(lambda setting: f"--{setting.name} {setting.value}")

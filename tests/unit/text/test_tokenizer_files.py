@@ -11,6 +11,7 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+import bertkit
 from bertkit import BertTokenizer, BertTokenizerFast
 from bertkit.errors import HubError, TokenizerError, UsageError
 from bertkit.hub import locate
@@ -18,6 +19,7 @@ from bertkit.text.files import TokenizerFiles, read_files, write_files
 from bertkit.text.files import read as read_module
 from bertkit.text.files.compose import to_backend
 from bertkit.text.files.general import describe
+from bertkit.text.files.settings import Settings
 from bertkit.text.files.template import Template
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 from bertkit.text.wordpiece.characters import Rules
@@ -600,3 +602,53 @@ def test_changed_files_are_read_alike(tmp_path: Path, monkeypatch: pytest.Monkey
         folder = tmp_path / str(number)
         folder.mkdir()
         _is_read_as_plain(lay_out(folder, case["files"]), monkeypatch)
+
+
+ARGUMENTS: dict[str, Any] = {
+    "do_lower_case": False,
+    "do_basic_tokenize": False,
+    "never_split": ["AB"],
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "unk_token": "[X]",
+    "sep_token": "<s>",
+    "pad_token": "[new]",
+    "cls_token": bertkit.AddedToken("q", lstrip=True),
+    "mask_token": "b",
+    "additional_special_tokens": ["[N]"],
+    "tokenize_chinese_chars": False,
+    "strip_accents": True,
+    "clean_text": False,
+    "clean_up_tokenization_spaces": False,
+    "wordpieces_prefix": "@@",
+    "compat": "google",
+    "model_max_length": 77,
+    "padding_side": "left",
+    "truncation_side": "left",
+    "model_input_names": ["input_ids"],
+    "split_special_tokens": True,
+}
+
+
+def test_the_arguments_are_all_there() -> None:
+    assert set(ARGUMENTS) == set(Settings.__annotations__) - {"name_or_path"}
+
+
+@pytest.mark.parametrize("kind", [bertkit.BertTokenizer, bertkit.BertTokenizerFast])
+@pytest.mark.parametrize("argument", ARGUMENTS)
+def test_each_argument_survives_saving(kind: Any, argument: str, tmp_path: Path) -> None:
+    """What a constructor was given is what `from_pretrained` reads; from vocab.txt and tokenizer_config.json alone, too."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "@@b", "##b", "[X]", "<s>", "</s>", "AB", "é", "e"]
+    saved = kind(words, **{argument: ARGUMENTS[argument]})
+    saved.save_pretrained(tmp_path)
+    read = [kind.from_pretrained(tmp_path)]
+    if kind is bertkit.BertTokenizer:
+        (tmp_path / "tokenizer.json").unlink()
+        read.append(kind.from_pretrained(tmp_path))
+    for tokenizer in read:
+        here, there = vars(tokenizer._files), vars(saved._files)
+        same = [name for name in here if name not in ("vocabulary", "extra")]
+        assert {name: here[name] for name in same} == {name: there[name] for name in same}
+        assert tokenizer.get_vocab() == saved.get_vocab()
+        assert tokenizer("ab AB é\x07 東[MASK] 's", "b") == saved("ab AB é\x07 東[MASK] 's", "b")
+        assert tokenizer.decode([5, 7, 8, 12]) == saved.decode([5, 7, 8, 12])

@@ -34,6 +34,16 @@ class FittedModel(keras.Model):
         options = {"jit_compile": False, **options}
         super().compile(optimizer=optimizer, loss=None if own else loss, metrics=metrics, **options)
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile a model that was read from a file as it was compiled."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """How it is compiled."""
+        found: dict[str, Any] | None = super().get_compile_config()
+        return found
+
     def train_step(self, data: Any) -> Any:
         """One step of training."""
         return super().train_step(self._with_labels(data))

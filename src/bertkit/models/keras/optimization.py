@@ -83,10 +83,17 @@ class AdamWeightDecay(keras.optimizers.Adam):
         self.weight_decay_rate = weight_decay_rate
         self.included, self.excluded = list(include_in_weight_decay or ()), list(exclude_from_weight_decay or ())
 
-    def _use_weight_decay(self, variable: Any) -> bool:
-        if any(re.search(part, variable.path) for part in self.included):
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make the moments, and choose what decays: Keras itself would look at the last part of a path alone."""
+        if not self.built:
+            self.exclude_from_weight_decay(var_list=[v for v in variables if not self.decays(v.path)])
+        super().build(variables)
+
+    def decays(self, path: str) -> bool:
+        """Whether the variable of a path does."""
+        if any(re.search(part, path) for part in self.included):
             return True
-        return not any(re.search(part, variable.path) for part in self.excluded)
+        return not any(re.search(part, path) for part in self.excluded)
 
     def get_config(self) -> dict[str, Any]:
         """What it is made from again."""

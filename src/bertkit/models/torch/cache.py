@@ -49,6 +49,11 @@ class Cache(Sequence[LayerCache]):
         return Cache([tuple(tensor.index_select(0, rows) for tensor in layer) for layer in self.layers])
 
 
+def cache_of(layers: Sequence[LayerCache]) -> Sequence[LayerCache]:
+    """The cache that a forward returns: while it is traced the plain tuples, which are all that a graph can have."""
+    return tuple(layers) if torch.jit.is_tracing() else Cache(layers)  # type: ignore[attr-defined]
+
+
 def joined(past: Tensor | None, new: Tensor) -> Tensor:
     """Keys or values [B, S, A, D] of all tokens, out of those before, [B, A, S0, D], and the new ones."""
     return new if past is None else torch.cat([past.transpose(1, 2), new], dim=1)

@@ -42,34 +42,31 @@ Lengths: TypeAlias = Sequence[int] | Tensor | None
 # --------------------------------------------------------------------------------------------------------- parts of the heads
 
 
-class BertPredictions(nn.Module):
+class BertPredictions(nn.Sequential):
     """Scores of every word of the vocabulary. The projection is the word embedding, unless the configuration unties them."""
 
     def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.transform = nn.Sequential(
-            OrderedDict(
-                dense=linear(config.hidden_size, config.hidden_size),
-                activation=ACTIVATION[config.hidden_act](),
-                LayerNorm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, device="meta"),
-            )
+        transform = OrderedDict(
+            dense=linear(config.hidden_size, config.hidden_size),
+            transform_act_fn=ACTIVATION[config.hidden_act](),
+            LayerNorm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, device="meta"),
         )
-        self.decoder = linear(config.hidden_size, config.vocab_size)
+        decoder = linear(config.hidden_size, config.vocab_size)
+        super().__init__(OrderedDict(transform=nn.Sequential(transform), decoder=decoder))  # [T, H] -> [T, V]
         self.bias = nn.Parameter(torch.empty(config.vocab_size, device="meta"))  # and decoder.bias, by tie_weights
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[T, H] -> [T, V]."""
-        return self.decoder(self.transform(x))
 
+class BertWordsHead(nn.Module):
+    """The head of masked words."""
 
-class BertLanguageHeads(nn.Module):
-    """The head of masked words, and where it is wanted that of the next sentence."""
-
-    def __init__(self, config: BertConfig, next_sentence: bool = False) -> None:
+    def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.predictions = BertPredictions(config)
-        if next_sentence:
-            self.seq_relationship = linear(config.hidden_size, 2)
+
+    def forward(self, sequence_output: Tensor) -> Tensor:
+        """[T, H] -> [T, V]."""
+        scores: Tensor = self.predictions(sequence_output)
+        return scores
 
 
 class BertNextSentenceHead(nn.Module):
@@ -78,6 +75,24 @@ class BertNextSentenceHead(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.seq_relationship = linear(config.hidden_size, 2)
+
+    def forward(self, pooled_output: Tensor) -> Tensor:
+        """[N, H] -> [N, 2]."""
+        scores: Tensor = self.seq_relationship(pooled_output)
+        return scores
+
+
+class BertPreTrainingHeads(nn.Module):
+    """Both heads."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.predictions = BertPredictions(config)
+        self.seq_relationship = linear(config.hidden_size, 2)
+
+    def forward(self, sequence_output: Tensor, pooled_output: Tensor) -> tuple[Tensor, Tensor]:
+        """[T, H] and [N, H] -> [T, V] and [N, 2]."""
+        return self.predictions(sequence_output), self.seq_relationship(pooled_output)
 
 
 # ------------------------------------------------------------------------------------------------------- what the classes share
@@ -161,7 +176,9 @@ class BertWithHead(BertPreTrainedModel):
         x, pooled, layout, row = states.last_hidden_state, states.pooler_output, inputs.layout, HEADS[str(self._head)]
         learns = bool(labels) and all(wanted is not None for wanted in labels.values())
         words = next((name for name, output in row.outputs.items() if output.grain == "place"), None)
-        later = words is not None and learns and not torch.compiler.is_compiling()  # which wants shapes without numbers
+        sharded = getattr(self, "_is_fsdp_managed_module", False)  # its parameters are gone after the forward
+        later = words is not None and learns and not sharded
+        later = later and not torch.compiler.is_compiling()  # which wants shapes without numbers
         if later:
             head = (p for module in self.children() if module is not self.bert for p in module.parameters())
             versions = [(parameter, parameter._version) for parameter in head if not parameter.is_inference()]
@@ -174,14 +191,19 @@ class BertWithHead(BertPreTrainedModel):
         if inputs.choices is not None:
             outputs = {name: output.view(-1, inputs.choices) for name, output in outputs.items()}
         found: dict[str, Any] = states._asdict()
-        found["loss"] = self._loss(outputs, labels, layout) if learns else None
-        for name, output in outputs.items():
+        for name, output in list(outputs.items()):
+            grain, padding = row.outputs[name].grain, max(row.outputs[name].padding, torch.finfo(output.dtype).min)
             if later and name == words:
                 found[name] = Later(_OfAllTokens(self, name, x, pooled, layout, versions, autocast))
+            elif learns and grain == "token":
+                found[name], outputs[name] = layout.returned(output, padding)
             else:
-                found[name] = output if row.outputs[name].grain == "row" else layout.unpack(output)
+                found[name] = output if grain == "row" else layout.unpack(output, padding)
+        found["loss"] = self._loss(outputs, labels, layout) if learns else None
         answer = row.output({name: found.get(name) for name in row.output.names})
-        return answer if (self.config.return_dict if return_dict is None else return_dict) else answer.to_tuple()
+        if return_dict is None:
+            return_dict = self.config.return_dict and not self.config.torchscript
+        return answer if return_dict else answer.to_tuple()
 
 
 def _invalid_labels(logits: Tensor, labels: object, beyond: bool) -> str:
@@ -211,13 +233,14 @@ class BertForPreTraining(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
-        self.cls = BertLanguageHeads(config, next_sentence=True)
+        self.cls = BertPreTrainingHeads(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        related = self.cls.seq_relationship(pooled)  # [N, 2]
-        return {"prediction_logits": self.cls.predictions(x), "seq_relationship_logits": related}
+        words, related = self.cls(x, pooled)
+        return {"prediction_logits": words, "seq_relationship_logits": related}
 
     def forward(
         self,
@@ -232,7 +255,6 @@ class BertForPreTraining(BertWithHead):
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Lengths = None,
     ) -> BertForPreTrainingOutput | tuple[Any, ...]:
         """labels: [B, L], the word of each masked token and -100 elsewhere. next_sentence_label: [B], 0 it follows, 1 not.
@@ -247,6 +269,7 @@ class BertForPreTraining(BertWithHead):
             inputs_embeds,
             lengths,
             labels=labels,
+            causal=self.config.is_decoder,
         )
         return self._answer(
             inputs,
@@ -265,12 +288,13 @@ class BertForMaskedLM(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config, add_pooling_layer=False)
-        self.cls = BertLanguageHeads(config)
+        self.cls = BertWordsHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        return {"logits": self.cls.predictions(x)}
+        return {"logits": self.cls(x)}
 
     def forward(
         self,
@@ -280,11 +304,12 @@ class BertForMaskedLM(BertWithHead):
         position_ids: Tensor | None = None,
         head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Lengths = None,
     ) -> MaskedLMOutput | tuple[Any, ...]:
         """labels: [B, L], the word of each masked token and -100 elsewhere. The other arguments are those of BertModel.
@@ -299,9 +324,18 @@ class BertForMaskedLM(BertWithHead):
             inputs_embeds,
             lengths,
             labels=labels,
+            causal=self.config.is_decoder,
+            past=None if encoder_hidden_states is None else 0,  # cross-attention takes a rectangle
         )
         return self._answer(
-            inputs, {"labels": inputs.labels}, head_mask, output_attentions, output_hidden_states, return_dict
+            inputs,
+            {"labels": inputs.labels},
+            head_mask,
+            output_attentions,
+            output_hidden_states,
+            return_dict,
+            encoder_hidden_states,
+            encoder_attention_mask,
         )
 
 
@@ -312,16 +346,17 @@ class BertLMHeadModel(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         if not config.is_decoder:
             logger.warning(
                 "BertLMHeadModel of a configuration without is_decoder=True: every token sees those after it."
             )
         self.bert = BertModel(config, add_pooling_layer=False)
-        self.cls = BertLanguageHeads(config)
+        self.cls = BertWordsHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        return {"logits": self.cls.predictions(x)}
+        return {"logits": self.cls(x)}
 
     def forward(
         self,
@@ -339,7 +374,6 @@ class BertLMHeadModel(BertWithHead):
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Lengths = None,
     ) -> CausalLMOutputWithCrossAttentions | tuple[Any, ...]:
         """labels: [B, L], the words themselves, -100 where there is no loss: each is told from the tokens before it.
@@ -392,12 +426,13 @@ class BertForNextSentencePrediction(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.cls = BertNextSentenceHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        return {"logits": self.cls.seq_relationship(pooled)}
+        return {"logits": self.cls(pooled)}
 
     def forward(
         self,
@@ -411,12 +446,18 @@ class BertForNextSentencePrediction(BertWithHead):
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Lengths = None,
     ) -> NextSentencePredictorOutput | tuple[Any, ...]:
         """labels: [B], 0 the second sentence follows, 1 it does not. The other arguments are those of BertModel."""
         inputs = arrange(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, pooled_only=True
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            lengths,
+            causal=self.config.is_decoder,
+            pooled_only=True,
         )
         return self._answer(inputs, {"labels": labels}, head_mask, output_attentions, output_hidden_states, return_dict)
 
@@ -428,6 +469,7 @@ class BertForSequenceClassification(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, config.num_labels)
@@ -470,7 +512,6 @@ class BertForSequenceClassification(BertWithHead):
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Lengths = None,
     ) -> SequenceClassifierOutput | tuple[Any, ...]:
         """labels: [B] classes, or [B, C] of 0.0 and 1.0 for several at once, or [B] numbers where there is one label.
@@ -478,7 +519,14 @@ class BertForSequenceClassification(BertWithHead):
         Which it is says `config.problem_type`, or else the first labels do. The other arguments are those of BertModel.
         """
         inputs = arrange(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, pooled_only=True
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds,
+            lengths,
+            causal=self.config.is_decoder,
+            pooled_only=True,
         )
         return self._answer(inputs, {"labels": labels}, head_mask, output_attentions, output_hidden_states, return_dict)
 
@@ -490,6 +538,7 @@ def _fold_choices(
     position_ids: Tensor | None,
     inputs_embeds: Tensor | None,
     lengths: Lengths,
+    causal: bool,
 ) -> Inputs:
     """Each choice as a sequence of its own: [B, choices, L] -> [B * choices, L], arranged."""
     every = [input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds]
@@ -500,7 +549,8 @@ def _fold_choices(
         choices, lengths = lengths.shape[1], lengths.flatten()
     else:
         sides = [tuple(getattr(x, "shape", ())[:2]) for x in every if x is not None]
-        if any(len(getattr(x, "shape", ())) < 3 for x in every if x is not None) or len(set(sides)) != 1:
+        alike = torch.jit.is_tracing() or all(side == sides[0] for side in sides)  # type: ignore[attr-defined]
+        if not sides or not alike or any(len(getattr(x, "shape", ())) < 3 for x in every if x is not None):
             raise UsageError(
                 "BertForMultipleChoice takes input_ids and their like as tensors [batch, choices, length], with a batch "
                 f"and choices that are the same for all; these began with {sides}."
@@ -508,7 +558,7 @@ def _fold_choices(
         choices = sides[0][1]
         every = [None if x is None else x.flatten(0, 1) for x in every]
     ids, mask, types, positions, embeds = every
-    inputs = arrange(ids, mask, types, positions, embeds, lengths, pooled_only=True)
+    inputs = arrange(ids, mask, types, positions, embeds, lengths, causal=causal, pooled_only=True)
     inputs.choices = choices
     return inputs
 
@@ -520,6 +570,7 @@ class BertForMultipleChoice(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config)
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, 1)
@@ -540,7 +591,6 @@ class BertForMultipleChoice(BertWithHead):
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Lengths = None,
     ) -> MultipleChoiceModelOutput | tuple[Any, ...]:
         """input_ids and their like: [B, choices, L]. labels: [B], the choice that is right.
@@ -548,7 +598,8 @@ class BertForMultipleChoice(BertWithHead):
         The other arguments are those of BertModel.
         lengths: [B, choices], where the tokens of all choices are packed.
         """
-        inputs = _fold_choices(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths)
+        causal = self.config.is_decoder
+        inputs = _fold_choices(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, causal)
         return self._answer(inputs, {"labels": labels}, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
@@ -559,6 +610,7 @@ class BertForTokenClassification(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config, add_pooling_layer=False)
         self.dropout = nn.Dropout(_classifier_dropout(config))
         self.classifier = linear(config.hidden_size, config.num_labels)
@@ -579,7 +631,6 @@ class BertForTokenClassification(BertWithHead):
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Lengths = None,
     ) -> TokenClassifierOutput | tuple[Any, ...]:
         """labels: [B, L] classes, -100 where there is none. The other arguments are those of BertModel."""
@@ -591,6 +642,7 @@ class BertForTokenClassification(BertWithHead):
             inputs_embeds,
             lengths,
             labels=labels,
+            causal=self.config.is_decoder,
         )
         return self._answer(
             inputs, {"labels": inputs.labels}, head_mask, output_attentions, output_hidden_states, return_dict
@@ -604,6 +656,7 @@ class BertForQuestionAnswering(BertWithHead):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
+        config = self.config
         self.bert = BertModel(config, add_pooling_layer=False)
         self.qa_outputs = linear(config.hidden_size, 2)
         self.post_init()
@@ -641,7 +694,6 @@ class BertForQuestionAnswering(BertWithHead):
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Lengths = None,
     ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
         """start_positions, end_positions: [B], the first and the last token of each answer; beyond the text it is ignored.
@@ -655,6 +707,7 @@ class BertForQuestionAnswering(BertWithHead):
             position_ids,
             inputs_embeds,
             lengths,
+            causal=self.config.is_decoder,
             padding_too=start_positions is not None,
         )
         return self._answer(

@@ -11,19 +11,21 @@ from __future__ import annotations
 import math
 import operator
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
-from bertkit.models.torch.cache import Cache, LayerCache, joined
+from bertkit.models.torch.cache import Cache, LayerCache, cache_of, joined
 from bertkit.models.torch.packing import (
+    ALONE,
     Attend,
     Inputs,
     Layout,
@@ -34,9 +36,10 @@ from bertkit.models.torch.packing import (
     attention_weights,
     fastest,
     plain_mask,
+    weighed,
 )
 from bertkit.models.torch.pretrained import BertPreTrainedModel
-from bertkit.outputs import BaseModelOutputWithPoolingAndCrossAttentions
+from bertkit.outputs import BaseModelOutputWithPastAndCrossAttentions, BaseModelOutputWithPoolingAndCrossAttentions
 from bertkit.parameters import kept_heads
 
 ACTIVATION: dict[str, Callable[[], nn.Module]] = {
@@ -65,29 +68,80 @@ class States(NamedTuple):
 
     last_hidden_state: Tensor
     pooler_output: Tensor | None
-    past_key_values: Cache | None
+    past_key_values: Sequence[LayerCache] | None
     hidden_states: tuple[Tensor, ...] | None
     attentions: tuple[Weights | None, ...] | None
     cross_attentions: tuple[Weights | None, ...] | None
 
 
 @dataclass
-class Run:
-    """What a forward has besides its tokens: the same for every layer, and what is gathered on the way."""
+class Look:
+    """How the tokens of a layer look at each other, and what is asked of the layer besides its states."""
 
     layout: Layout
     attend: Attend
-    head_mask: Tensor | None  # [layers, A]
-    weights_of: Collection[int]  # the layers whose attention weights are wanted
-    cache: Sequence[LayerCache] | None
-    encoder_states: Tensor | None  # [B, S, H]
-    cross: Rectangle | None  # how tokens look at them
-    keeps_cache: bool
-    wanted: Tensor | None  # [K], the tokens whose last states are used; None: all
-    states: list[Tensor] | None = None
-    weights: list[Weights | None] = field(default_factory=list)
-    cross_weights: list[Weights | None] = field(default_factory=list)
-    new_cache: list[LayerCache] = field(default_factory=list)
+    factors: Tensor | None = None  # [A], for the result of each head
+    weighs: bool = False  # whether the attention weights are returned
+    past: LayerCache = ()
+    kept: list[Tensor] | None = None  # takes keys and values for the next step; None: they are not kept
+    encoder_states: Tensor | None = None  # [B, S, H]
+    cross: Rectangle | None = None  # how tokens look at them
+    wanted: Tensor | None = None  # [K], the tokens whose states are used; None: all
+    alone: bool = False  # whether each sequence attends by itself, weights or not: see batch_invariant
+
+
+@dataclass
+class Run:
+    """What a forward has besides its tokens."""
+
+    looks: Sequence[Look]  # of each layer
+    layout: Layout
+    keeps_states: bool  # whether the states after each layer are returned
+    wanted: Tensor | None = None  # [K], the tokens whose last states are used; None: all
+
+
+def look_of(
+    config: BertConfig,
+    x: Tensor,
+    mask: Tensor | None,
+    head_mask: Tensor | None,
+    encoder_states: Tensor | None,
+    encoder_mask: Tensor | None,
+    past_key_values: object,
+    weighs: bool | None,
+) -> Look:
+    """For a part of BertModel that is called by itself: on states [B, L, H], with masks of four sides as the model makes them."""
+    if x.dim() != 3:
+        raise UsageError(f"The states are {list(x.shape)}, and must be [batch, length, {config.hidden_size}].")
+    if past_key_values is not None:
+        raise UsageError("past_key_values are for the whole: give them to the model, or to its encoder.")
+    if encoder_states is not None and not config.add_cross_attention:
+        raise UsageError("encoder_hidden_states need BertConfig(is_decoder=True, add_cross_attention=True).")
+    if head_mask is not None and head_mask.numel() != config.num_attention_heads:
+        heads = config.num_attention_heads
+        raise UsageError(f"head_mask is {list(head_mask.shape)}, and must be [{heads}] or [1, {heads}, 1, 1].")
+    causal = config.is_decoder
+    layout = _extended(x, mask) if mask is not None else Rectangle((x.shape[0], x.shape[1]), x.device, causal=causal)
+    cross = None
+    if encoder_states is not None:
+        cross = Rectangle(layout.grid, x.device) if encoder_mask is None else _extended(x, encoder_mask)
+    biased = config.position_embedding_type != "absolute"
+    attend = fastest(layout, cross, True, x.device.type, x.dtype, 0.0, biased)
+    factors = None if head_mask is None else head_mask.flatten()
+    return Look(layout, attend, factors, bool(weighs), encoder_states=encoder_states, cross=cross)
+
+
+def _extended(x: Tensor, mask: Tensor) -> Rectangle:
+    """How states x look, by a mask [B or 1, 1, L or 1, S] that is added to scores, or says True where they may look."""
+    if not isinstance(mask, Tensor) or mask.dim() != 4:
+        came = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise UsageError(
+            f"A part of the model takes masks [batch, 1, 1 or length, length], not {came}: for a mask [batch, length] "
+            "write mask[:, None, None].bool()."
+        )
+    grid = (x.shape[0], x.shape[1])
+    every = torch.ones(grid, dtype=torch.bool, device=x.device)
+    return replace(Rectangle.masked(grid, plain_mask(mask, causal=True) != 0, every), real=None)
 
 
 # ---------------------------------------------------------------------------------------------------------------- embeddings
@@ -142,6 +196,7 @@ class BertSelfAttention(nn.Module):
 
     def __init__(self, config: BertConfig, layer: int, cross: bool = False) -> None:
         super().__init__()
+        self.config = config
         self.head_size = config.hidden_size // config.num_attention_heads
         self.cross = cross
         pruned = not cross and layer in config.pruned_heads
@@ -157,40 +212,69 @@ class BertSelfAttention(nn.Module):
                 2 * config.max_position_embeddings - 1, self.head_size, device="meta"
             )
 
-    def forward(self, x: Tensor, run: Run, layer: int) -> Tensor:
-        """[T, H] -> [T, A * D]."""
-        layout = run.cross if self.cross else run.layout
-        assert layout is not None
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | Look | None = None,
+        head_mask: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        past_key_values: object = None,
+        output_attentions: bool | None = False,
+    ) -> tuple[Tensor, Weights | None]:
+        """[T, H] -> [T, A * D], and the weights where they are asked for. Layers give a Look as attention_mask."""
+        look = attention_mask
+        if not isinstance(look, Look):
+            look = self.look(hidden_states, look, head_mask, encoder_hidden_states, past_key_values, output_attentions)
+        layout = look.cross if self.cross else look.layout
+        if layout is None:
+            raise UsageError("crossattention looks at the states of an encoder: give it encoder_hidden_states.")
         heads = (-1, self.head_size)
-        q = self.query(x).unflatten(-1, heads)
-        if self.cross or run.cache is not None or run.keeps_cache:
-            k, v = self.keys_and_values(x, run, layer)
+        q = self.query(hidden_states).unflatten(-1, heads)
+        if self.cross or look.past or look.kept is not None:
+            k, v = self.keys_and_values(hidden_states, look)
         else:
-            k, v = self.key(x).unflatten(-1, heads), self.value(x).unflatten(-1, heads)
+            k, v = self.key(hidden_states).unflatten(-1, heads), self.value(hidden_states).unflatten(-1, heads)
         bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k, layout)
-        context = run.attend(q, k, v, layout, bias, self.attention_dropout if self.training else 0.0)
-        of_heads = None if run.head_mask is None else run.head_mask[layer, self.heads][:, None]  # [A, 1]
-        if of_heads is not None:
-            context = context * of_heads
-        if layer in run.weights_of:
-            weights = attention_weights(q, k, layout, bias)
-            weights = weights if of_heads is None else weights * of_heads[..., None]
-            (run.cross_weights if self.cross else run.weights)[layer] = layout.weights(weights)
-        return context.flatten(-2)
+        dropout = self.attention_dropout if self.training else 0.0
+        factors = None if look.factors is None else look.factors.to(q.dtype)[self.heads][:, None, None]  # [A, 1, 1]
+        returned = None
+        if look.weighs:
+            weights = F.dropout(attention_weights(q, k, layout, bias), dropout, training=dropout > 0)
+            returned, weights = layout.returned_weights(weights if factors is None else weights * factors)
+        if look.weighs and not look.alone:
+            return weighed(weights, v, layout).flatten(-2), returned
+        context = look.attend(q, k, v, layout, bias, dropout)
+        return (context if factors is None else context * factors[:, 0]).flatten(-2), returned
 
-    def keys_and_values(self, x: Tensor, run: Run, layer: int) -> tuple[Tensor, Tensor]:
+    def look(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        head_mask: Tensor | None,
+        encoder_states: Tensor | None,
+        past_key_values: object,
+        weighs: bool | None,
+    ) -> Look:
+        """For a call by itself. The mask is of what is looked at: the tokens, or in cross-attention the encoder's states."""
+        if encoder_states is not None and not self.cross:
+            raise UsageError("attention looks at its own tokens: give encoder_hidden_states to crossattention.")
+        masks = (None, mask) if self.cross else (mask, None)
+        return look_of(self.config, x, masks[0], head_mask, encoder_states, masks[1], past_key_values, weighs)
+
+    def keys_and_values(self, x: Tensor, look: Look) -> tuple[Tensor, Tensor]:
         """[B, S, A, D] each: of the tokens, with those in the cache before them, or of the encoder's states."""
-        past = run.cache[layer][2 * self.cross :] if run.cache else ()
+        heads = (-1, self.head_size)
+        past = look.past[2 * self.cross :]
         if self.cross and past:  # the encoder's states stay the same from step to step
             k, v = past[0].transpose(1, 2), past[1].transpose(1, 2)
         else:
-            source = run.encoder_states if self.cross else x
+            source = look.encoder_states if self.cross else x
             assert source is not None
-            k, v = self.key(source), self.value(source)
-            k, v = k.unflatten(-1, (-1, self.head_size)), v.unflatten(-1, (-1, self.head_size))
-            k, v = joined(past[0] if past else None, k), joined(past[1] if past else None, v)
-        if run.keeps_cache:
-            run.new_cache[layer] += (k.transpose(1, 2), v.transpose(1, 2))
+            k, v = self.key(source).unflatten(-1, heads), self.value(source).unflatten(-1, heads)
+            if past:
+                k, v = joined(past[0], k), joined(past[1], v)
+        if look.kept is not None:
+            look.kept += (k.transpose(1, 2), v.transpose(1, 2))
         return k, v
 
     def distance_bias(self, q: Tensor, k: Tensor, layout: Layout) -> Tensor:
@@ -228,12 +312,23 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config, layer, cross)
         self.output = BertResidual(self.self.query.out_features, config)
 
-    def forward(self, x: Tensor, run: Run, layer: int, wanted: Tensor | None = None) -> Tensor:
-        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted."""
-        context = self.self(x, run, layer)
-        if wanted is not None:
-            context, x = context.flatten(0, -2)[wanted], x.flatten(0, -2)[wanted]
-        return self.output(context, x)
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | Look | None = None,
+        head_mask: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        past_key_values: object = None,
+        output_attentions: bool | None = False,
+    ) -> tuple[Tensor, Weights | None]:
+        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted; and the weights. Layers give a Look as attention_mask."""
+        look, x = attention_mask, hidden_states
+        if not isinstance(look, Look):
+            look = self.self.look(x, look, head_mask, encoder_hidden_states, past_key_values, output_attentions)
+        context, weights = self.self(x, look)
+        if look.wanted is not None:
+            context, x = context.flatten(0, -2)[look.wanted], x.flatten(0, -2)[look.wanted]
+        return self.output(context, x), weights
 
 
 CACHED = 2048
@@ -248,24 +343,42 @@ class BertLayer(nn.Module):
         self.attention = BertAttention(config, layer)
         if config.add_cross_attention:
             self.crossattention = BertAttention(config, layer, cross=True)
-        wide = linear(config.hidden_size, config.intermediate_size)
-        self.intermediate = nn.Sequential(OrderedDict(dense=wide, activation=ACTIVATION[config.hidden_act]()))
+        wide, activation = linear(config.hidden_size, config.intermediate_size), ACTIVATION[config.hidden_act]()
+        self.intermediate = nn.Sequential(OrderedDict(dense=wide, intermediate_act_fn=activation))
         self.output = BertResidual(config.intermediate_size, config)
         self.chunk = config.chunk_size_feed_forward
 
-    def forward(self, x: Tensor, run: Run, layer: int, wanted: Tensor | None = None) -> Tensor:
-        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted."""
-        x = self.attention(x, run, layer, wanted)
-        if run.cross is not None:
-            x = self.crossattention(x, run, layer)
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | Look | None = None,
+        head_mask: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        past_key_values: object = None,
+        output_attentions: bool | None = False,
+    ) -> tuple[Any, ...]:
+        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted; and the weights of each attention, or None.
+
+        The encoder gives a Look as attention_mask.
+        """
+        look = attention_mask
+        if not isinstance(look, Look):
+            encoder = (encoder_hidden_states, encoder_attention_mask)
+            config = self.attention.self.config
+            look = look_of(config, hidden_states, look, head_mask, *encoder, past_key_values, output_attentions)
+        x, *weights = self.attention(hidden_states, look)
+        if look.cross is not None:
+            x, of_encoder = self.crossattention(x, look)
+            weights.append(of_encoder)
         followed = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
         size, tokens = self.chunk, x.numel() // x.shape[-1]
         if not (size or followed) and x.device.type == "cpu":
             size = math.ceil(tokens / max(1, tokens // CACHED))
         if not 0 < size < tokens:
-            return self.output(self.intermediate(x), x)
+            return (self.output(self.intermediate(x), x), *weights)
         parts = x.flatten(0, -2).split(size)
-        return torch.cat([self.output(self.intermediate(part), part) for part in parts]).view(x.shape)
+        return (torch.cat([self.output(self.intermediate(part), part) for part in parts]).view(x.shape), *weights)
 
 
 class BertEncoder(nn.Module):
@@ -273,21 +386,86 @@ class BertEncoder(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
+        self.config = config
         self.layer = nn.ModuleList([BertLayer(config, i) for i in range(config.num_hidden_layers)])
         self.computed_again = 0  # every how many layers gradient checkpointing takes one; 0: none
 
-    def forward(self, x: Tensor, run: Run) -> Tensor:
-        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted: most of the last layer is for them alone."""
-        alone = run.wanted if run.states is None and run.cross is None else None
-        for i, layer in enumerate(self.layer):
-            if run.states is not None:
-                run.states.append(x)
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | Run | None = None,
+        head_mask: Tensor | Sequence[Tensor | None] | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        past_key_values: Sequence[LayerCache] | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = False,
+        output_hidden_states: bool | None = False,
+        return_dict: bool | None = True,
+    ) -> States | BaseModelOutputWithPastAndCrossAttentions | tuple[object, ...]:
+        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted: most of the last layer is for them alone.
+
+        BertModel gives a Run as attention_mask, and takes States. Called by itself it takes states [B, L, H] and masks of four
+        sides, and returns an output of its own.
+        """
+        run, x = attention_mask, hidden_states
+        if not isinstance(run, Run):
+            encoder = (encoder_hidden_states, encoder_attention_mask)
+            look = look_of(self.config, x, run, None, *encoder, None, output_attentions)
+            run = self._run(look, head_mask, past_key_values, use_cache, output_hidden_states)
+        states, weights, of_encoder = [], [], []
+        for i, (layer, look) in enumerate(zip(self.layer, run.looks, strict=True)):
+            if run.keeps_states:
+                whole, x = run.layout.returned(x)
+                states.append(whole)
             again = self.training and self.computed_again and i % self.computed_again == 0
-            wanted = alone if i == len(self.layer) - 1 else None
-            x = checkpoint(layer, x, run, i, wanted, use_reentrant=False) if again else layer(x, run, i, wanted)
-        if run.states is not None:
-            run.states.append(x)
-        return x if run.wanted is None or alone is not None else x.flatten(0, -2)[run.wanted]
+            x, *found = checkpoint(layer, x, look, use_reentrant=False) if again else layer(x, look)
+            weights.append(found[0])
+            of_encoder += found[1:]
+        if run.keeps_states:
+            whole, x = run.layout.returned(x)
+            states.append(whole)
+        if run.wanted is not None and run.looks[-1].wanted is None:
+            x = x.flatten(0, -2)[run.wanted]
+        weighs = any(look.weighs for look in run.looks)
+        every = States(
+            x,
+            None,
+            None if run.looks[0].kept is None else cache_of([tuple(look.kept or ()) for look in run.looks]),
+            tuple(states) if run.keeps_states else None,
+            tuple(weights) if weighs else None,
+            tuple(of_encoder) if weighs and of_encoder else None,
+        )
+        if run is attention_mask:
+            return every
+        named = every._asdict()
+        del named["pooler_output"]
+        output = BaseModelOutputWithPastAndCrossAttentions(named)
+        return output if return_dict else output.to_tuple()
+
+    def _run(
+        self,
+        look: Look,
+        head_mask: Tensor | Sequence[Tensor | None] | None,
+        past_key_values: Sequence[LayerCache] | None,
+        use_cache: bool | None,
+        keeps_states: bool | None,
+    ) -> Run:
+        """For a call by itself. head_mask: [1, A, 1, 1] of each layer, or None."""
+        layers = len(self.layer)
+        masks = [None] * layers if head_mask is None else head_mask
+        if len(masks) != layers:
+            raise UsageError(f"head_mask is of {len(masks)} layers, and there are {layers}.")
+        looks = [
+            replace(
+                look,
+                factors=None if mask is None else mask.flatten(),
+                past=past_key_values[i] if past_key_values else (),
+                kept=[] if use_cache and self.config.is_decoder else None,
+            )
+            for i, mask in enumerate(masks)
+        ]
+        return Run(looks, look.layout, bool(keeps_states))
 
 
 class BertPooler(nn.Module):
@@ -297,8 +475,9 @@ class BertPooler(nn.Module):
         super().__init__()
         self.dense = linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, first: Tensor) -> Tensor:
-        """[B, H] -> [B, H]."""
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """First tokens [B, H], or states [B, L, H] whose first tokens are taken, -> [B, H]."""
+        first = hidden_states[:, 0] if hidden_states.dim() == 3 else hidden_states
         return torch.tanh(self.dense(first))
 
 
@@ -320,6 +499,7 @@ class BertModel(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
+        config = self.config
         self.embeddings = BertEmbeddings(config)
         self.encoder = BertEncoder(config)
         self.pooler = BertPooler(config) if add_pooling_layer else None
@@ -340,7 +520,6 @@ class BertModel(BertPreTrainedModel):
         output_attentions: bool | Sequence[int] | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        *,
         lengths: Sequence[int] | Tensor | None = None,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions | States | tuple[object, ...]:
         """The states of the tokens. Those of padding are zero.
@@ -349,9 +528,10 @@ class BertModel(BertPreTrainedModel):
         attention_mask: [B, L], 1 at real tokens and 0 at padding, wherever that is; or [B, L, L] or [B, 1, L, L], for each
         position where it may look; or either as it is added to scores, 0 and torch.finfo(dtype).min.
         head_mask: [A] or [layers, A], a factor for the result of each head.
-        encoder_hidden_states [B, S, H], encoder_attention_mask [B, S]: for a decoder with cross-attention.
+        encoder_hidden_states [B, S, H], encoder_attention_mask [B, S], or [B, L, S] for each position: for a decoder with
+        cross-attention.
         past_key_values, use_cache: what a decoder computed before, and whether it returns it.
-        output_attentions: True, or the numbers of the layers whose attention weights are wanted.
+        output_attentions: True, or the numbers of the layers whose attention weights are wanted, -1 the last.
         lengths: of the sequences, where the tokens are packed: input_ids [T] then, and states come back as [T, H].
 
         Heads give Inputs, which are arranged already, as input_ids, and take States.
@@ -375,33 +555,39 @@ class BertModel(BertPreTrainedModel):
         try:
             x = self.embeddings(inputs.input_ids, inputs.token_type_ids, inputs.position_ids, inputs.inputs_embeds)
         except IndexError as error:  # on a GPU it is a failed assertion of the device
-            raise UsageError(self._beyond(inputs)) from error
+            sentences = self._beyond(inputs)
+            if not sentences:  # a hook's own
+                raise
+            raise UsageError(sentences) from error
         x = layout.pack(x)
         run = self._run(
-            inputs, x, head_mask, cache, keeps_cache, output_attentions, encoder_hidden_states, encoder_attention_mask
-        )
-        if config.output_hidden_states if output_hidden_states is None else output_hidden_states:
-            run.states = []
-        x, pooled = self.encoder(x, run), None
-        if self.pooler is not None:
-            kept = inputs.wanted
-            x, first = (x, x.flatten(0, -2)[layout.firsts]) if kept is None else (x[: len(kept)], x[len(kept) :])
-            pooled = self.pooler(first)
-            pooled = layout.unpack_rows(pooled) if layout.hollow else pooled
-        states = States(
+            inputs,
             x,
-            pooled,
-            Cache(run.new_cache) if keeps_cache else None,
-            None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
-            tuple(run.weights) if run.weights_of else None,
-            tuple(run.cross_weights) if run.weights_of and run.cross else None,
+            head_mask,
+            cache,
+            keeps_cache,
+            output_attentions,
+            config.output_hidden_states if output_hidden_states is None else bool(output_hidden_states),
+            encoder_hidden_states,
+            encoder_attention_mask,
         )
+        states = self.encoder(x, run)
+        x, kept, first = states.last_hidden_state, inputs.wanted, None
+        if inputs is not input_ids:  # the pooled vectors are made of the states that are returned
+            x = states.hidden_states[-1] if run.keeps_states else layout.unpack(x)
+            first = None if self.pooler is None else x.flatten(0, len(layout.outer) - 1)[layout.begins]
+        elif kept is not None:
+            x, first = x[: len(kept)], x[len(kept) :]
+        elif self.pooler is not None:
+            first = x.flatten(0, -2)[layout.firsts]
+        pooled = None if self.pooler is None else self.pooler(first)
+        pooled = layout.unpack_rows(pooled) if pooled is not None and layout.hollow else pooled
+        states = states._replace(last_hidden_state=x, pooler_output=pooled)
         if inputs is input_ids:
             return states
-        output = BaseModelOutputWithPoolingAndCrossAttentions(
-            states._replace(last_hidden_state=layout.unpack(x))._asdict()
-        )
-        return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+        output = BaseModelOutputWithPoolingAndCrossAttentions(states._asdict())
+        named = config.return_dict and not config.torchscript if return_dict is None else return_dict
+        return output if named else output.to_tuple()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
         return {"last_hidden_state": x} if pooled is None else {"last_hidden_state": x, "pooler_output": pooled}
@@ -453,6 +639,7 @@ class BertModel(BertPreTrainedModel):
         cache: Sequence[LayerCache] | None,
         keeps_cache: bool,
         output_attentions: bool | Sequence[int] | None,
+        keeps_states: bool,
         encoder_states: Tensor | None,
         encoder_mask: Tensor | None,
     ) -> Run:
@@ -464,9 +651,10 @@ class BertModel(BertPreTrainedModel):
             raise UsageError(
                 f"output_attentions is {asked!r}, and must be True, False, or numbers of layers such as [0, {layers - 1}]."
             ) from error
-        if not weights_of <= set(range(layers)):
+        if not weights_of <= set(range(-layers, layers)):
             raise UsageError(
-                f"output_attentions={asked!r} asks for a layer that is not there: they are 0 to {layers - 1}."
+                f"output_attentions={asked!r} asks for a layer that is not there: they are 0 to {layers - 1}, or -1 for the "
+                "last."
             )
         shape = (layers, config.num_attention_heads)
         if head_mask is not None and tuple(getattr(head_mask, "shape", ())) not in (shape, shape[1:]):
@@ -477,24 +665,27 @@ class BertModel(BertPreTrainedModel):
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         dropout = config.attention_probs_dropout_prob if self.training else 0.0
         biased = config.position_embedding_type != "absolute"
-        attend = fastest(layout, cross, self._attention != "eager", kind, dtype, dropout, biased)
+        attend = fastest(layout, cross, config._attn_implementation_internal != "eager", kind, dtype, dropout, biased)
         wanted = inputs.wanted
         if wanted is not None and self.pooler is not None:  # the pooler takes the first of each row besides
             wanted = torch.cat([wanted, layout.firsts])
-        return Run(
-            layout,
-            attend,
-            None if head_mask is None else head_mask.to(x.dtype).expand(layers, -1),
-            weights_of,
-            cache,
-            encoder_states,
-            cross,
-            keeps_cache,
-            wanted,
-            weights=[None] * layers,
-            cross_weights=[None] * layers,
-            new_cache=[()] * layers,
-        )
+        factors = None if head_mask is None else head_mask.expand(layers, -1)
+        looks = [
+            Look(
+                layout,
+                attend,
+                None if factors is None else factors[i],
+                i in weights_of or i - layers in weights_of,
+                cache[i] if cache else (),
+                [] if keeps_cache else None,
+                encoder_states,
+                cross,
+                wanted if i == layers - 1 and not keeps_states and cross is None else None,
+                not torch.compiler.is_compiling() and ALONE.get(),
+            )
+            for i in range(layers)
+        ]
+        return Run(looks, layout, keeps_states, wanted)
 
     def _beyond(self, inputs: Inputs) -> str:
         """What is said of an id, a token type or a position that the model does not have."""
@@ -523,7 +714,7 @@ class BertModel(BertPreTrainedModel):
         return " ".join(sentences)
 
     def _cross(self, layout: Layout, states: Tensor, mask: Tensor | None) -> Rectangle:
-        """How the tokens of a decoder look at an encoder's states, [B, S, H]. mask: [B, S]."""
+        """How the tokens of a decoder look at an encoder's states, [B, S, H]. mask: [B, S], [B, L, S] or [B, 1, 1 or L, S]."""
         if not self.config.add_cross_attention:
             raise UsageError(
                 "encoder_hidden_states are for a decoder: make the model with BertConfig(is_decoder=True, "
@@ -541,12 +732,18 @@ class BertModel(BertPreTrainedModel):
             )
         if mask is None:
             return Rectangle(layout.grid, layout.device, layout.real)
-        if not isinstance(mask, Tensor) or mask.shape != states.shape[:2]:
+        rows, source = states.shape[:2]
+        of_pairs = (rows, layout.grid[1], source)
+        shapes = ((rows, source), of_pairs, (rows, 1, 1, source), (rows, 1, *of_pairs[1:]))
+        if not isinstance(mask, Tensor) or tuple(mask.shape) not in shapes:
             came = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
             raise UsageError(
-                f"encoder_attention_mask is {came}, and must be a tensor {list(states.shape[:2])}, as its states are."
+                f"encoder_attention_mask is {came}, and must be a tensor {[rows, source]}, as its states are, or "
+                f"{list(of_pairs)} to say for each position where it may look."
             )
         real = layout.real
         if real is None:
             real = torch.ones(layout.grid, dtype=torch.bool, device=layout.device)
-        return Rectangle.masked(layout.grid, (plain_mask(mask) != 0)[:, None, None], real)
+        seen = plain_mask(mask, name="encoder_attention_mask") != 0
+        seen = seen[:, None, None] if seen.dim() == 2 else seen[:, None] if seen.dim() == 3 else seen
+        return Rectangle.masked(layout.grid, seen, real)

@@ -18,7 +18,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
@@ -39,7 +39,7 @@ except ImportError:  # torch before 2.10
 class Packed:
     """The real tokens of a batch, without padding.
 
-    outer: the first sides of the caller's tensors: (B, L), or (T,) where they are packed already.
+    outer: the first sides of the caller's tensors: (B, L), or (T,) or (1, T) where they are packed already.
     grid: (B, L), the rectangle in which the tokens would lie with padding.
     cells: [T], where each token lies in the flat grid.
     places: [T], where each token lies in the flat outer tensor; None: where it lies here.
@@ -90,6 +90,11 @@ class Packed:
         firsts, hollow = begins[rows.argsort()], len(there) < len(lengths)
         return Packed((len(here),), grid, cells, places, there, rows, firsts, hollow, causal)
 
+    @property
+    def begins(self) -> Tensor:
+        """[number of lengths], where the first token of each lies in the flat outer tensor, in the order of the batch."""
+        return self.firsts if self.places is None else self.places[self.firsts]
+
     @cached_property
     def boundaries(self) -> Tensor:
         """[sequences + 1], where each sequence begins and the last one ends."""
@@ -113,12 +118,16 @@ class Packed:
         flat = x.flatten(0, len(self.outer) - 1)
         return flat if self.places is None else flat.index_select(0, self.places)
 
-    def unpack(self, x: Tensor) -> Tensor:
-        """[T, ...] -> [*outer, ...], zeros at padding."""
-        if self.places is None:
-            return x
-        whole = x.new_zeros(math.prod(self.outer), *x.shape[1:]).index_copy(0, self.places, x)
-        return whole.view(*self.outer, *x.shape[1:])
+    def unpack(self, x: Tensor, padding: float = 0) -> Tensor:
+        """[T, ...] -> [*outer, ...], zeros or another number at padding."""
+        if self.places is not None:
+            x = x.new_full((math.prod(self.outer), *x.shape[1:]), padding).index_copy(0, self.places, x)
+        return x.view(*self.outer, *x.shape[1:])
+
+    def returned(self, x: Tensor, padding: float = 0) -> tuple[Tensor, Tensor]:
+        """What the caller gets for x, and the x that leads on from there: gradients reach what the caller has."""
+        whole = self.unpack(x, padding)
+        return whole, self.pack(whole) if torch.is_grad_enabled() else x
 
     def unpack_rows(self, x: Tensor) -> Tensor:
         """[sequences, ...] -> [B, ...], zeros for a row without tokens."""
@@ -133,15 +142,21 @@ class Packed:
         """[B, L, ...] -> [T, ...]."""
         return x.flatten(0, 1)[self.cells]
 
-    def weights(self, grid: Tensor) -> Weights:
-        """Attention weights [B, A, L, L] as the caller gets them: the same, or of each sequence [A, l, l]. Zeros at padding."""
-        lengths = [0] * self.grid[0]
-        for row, length in zip(self.rows.tolist(), self.lengths, strict=True):
-            lengths[row] = length
-        if len(self.outer) == 1:
-            return tuple(grid[row, :, :length, :length] for row, length in enumerate(lengths))
+    def returned_weights(self, grid: Tensor) -> tuple[Weights, Tensor]:
+        """Attention weights [B, A, L, L] as the caller gets them, zeros at padding, and the grid that leads on from there.
+
+        Where the caller's tokens are packed, they are [A, l, l] of each sequence.
+        """
+        if self.outer != self.grid:
+            lengths = [0] * self.grid[0]
+            for row, length in zip(self.rows.tolist(), self.lengths, strict=True):
+                lengths[row] = length
+            each = tuple(grid[row, :, :length, :length] for row, length in enumerate(lengths))
+            rest = [self.grid[1] - length for length in lengths]
+            return each, torch.stack([F.pad(one, (0, more, 0, more)) for one, more in zip(each, rest, strict=True)])
         real = self.to_grid(torch.ones_like(self.cells, dtype=torch.bool))
-        return grid.masked_fill(~real[:, None, :, None], 0)
+        grid = grid.masked_fill(~real[:, None, :, None], 0)
+        return grid, grid
 
 
 @dataclass(frozen=True)
@@ -207,15 +222,24 @@ class Rectangle:
         """The same: [B, L, ...]."""
         return x
 
-    def unpack(self, x: Tensor) -> Tensor:
-        """[B, L, ...] -> [B, L, ...], zeros at padding."""
-        return x if self.real is None else x.masked_fill(~self.real.view(*self.grid, *[1] * (x.dim() - 2)), 0)
+    def unpack(self, x: Tensor, padding: float = 0) -> Tensor:
+        """[B, L, ...] -> [B, L, ...], zeros or another number at padding."""
+        return x if self.real is None else x.masked_fill(~self.real.view(*self.grid, *[1] * (x.dim() - 2)), padding)
+
+    def returned(self, x: Tensor, padding: float = 0) -> tuple[Tensor, Tensor]:
+        """What the caller gets for x, and the x that leads on from there: gradients reach what the caller has."""
+        whole = self.unpack(x, padding)
+        if self.real is None or not torch.is_grad_enabled():
+            return whole, x
+        return whole, torch.where(self.real.view(*self.grid, *[1] * (x.dim() - 2)), whole, x)
 
     @property
     def firsts(self) -> Tensor:
         """[B], where the first real token of each row lies in the flat grid."""
         starts = torch.arange(self.grid[0], device=self.device) * self.grid[1]
         return starts if self.real is None else starts + self.real.int().argmax(1)
+
+    begins = firsts
 
     @property
     def hollow(self) -> bool:
@@ -228,9 +252,13 @@ class Rectangle:
 
     to_grid = from_grid = pack
 
-    def weights(self, grid: Tensor) -> Tensor:
-        """Attention weights [B, A, L, S] as the caller gets them, zeros at padding."""
-        return grid if self.real is None else grid.masked_fill(~self.real[:, None, :, None], 0)
+    def returned_weights(self, grid: Tensor) -> tuple[Weights, Tensor]:
+        """Attention weights [B, A, L, S] as the caller gets them, zeros at padding, and the grid that leads on from there."""
+        if self.real is None:
+            return grid, grid
+        real = self.real[:, None, :, None]
+        returned = grid.masked_fill(~real, 0)
+        return returned, torch.where(real, returned, grid)
 
 
 Weights: TypeAlias = Tensor | tuple[Tensor, ...]
@@ -332,6 +360,11 @@ def padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None,
 def eager(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """Attention as it is written in the paper, in memory of the length squared."""
     weights = F.dropout(attention_weights(q, k, layout, bias), dropout, training=dropout > 0)
+    return weighed(weights, v, layout)
+
+
+def weighed(weights: Tensor, v: Tensor, layout: Layout) -> Tensor:
+    """What attention makes of its weights [B, A, L, S]: a result like q."""
     return layout.from_grid((weights @ layout.to_grid(v).transpose(1, 2)).transpose(1, 2))
 
 
@@ -362,10 +395,6 @@ def attention_weights(q: Tensor, k: Tensor, layout: Layout, bias: Tensor | None)
 def before(q: Tensor, k: Tensor) -> Tensor:
     """The mask of a decoder without padding [1, 1, L, S]. q: [B, A, L, D], k: [B, A, S, D]."""
     return visible(torch.ones(1, k.shape[2], dtype=torch.bool, device=q.device), q.shape[2])
-
-
-ATTENTION = ("sdpa", "eager", "flash_attention_2")
-"""Values of `attn_implementation`. The last one means the first, for code that was written for another library."""
 
 
 @dataclass
@@ -430,7 +459,16 @@ def arrange(
             continue
         if name == "labels" or tensor.shape not in (sides[1:], (1, *sides[1:])):  # ids may be those of all rows
             raise UsageError(f"{name} have the shape {list(tensor.shape)}, and need that of the tokens, {list(sides)}.")
-    if attention_mask is not None and (attention_mask.is_floating_point() or attention_mask.dim() == 4):
+    fixed = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]  # values are not read
+    if attention_mask is not None and (
+        attention_mask.is_floating_point()
+        or attention_mask.dim() == 4
+        or (
+            attention_mask.dtype != torch.bool
+            and not (fixed or attention_mask.device.type != "cpu")
+            and bool((attention_mask >> 1).any())  # which is of neither 0 nor 1
+        )
+    ):
         attention_mask = plain_mask(attention_mask, causal)
     packed = None if lengths is None else _packed_already(sides, attention_mask, lengths, given.device, causal)
     if labels is not None and shifted:
@@ -442,13 +480,7 @@ def arrange(
         layout = packed
     elif attention_mask is None:
         layout = Rectangle((sides[0], sides[1]), given.device, causal=causal, past=past or 0)
-    elif (
-        past is not None
-        or padding_too
-        or torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[attr-defined]
-        or attention_mask.shape != sides
-    ):
+    elif past is not None or padding_too or fixed or attention_mask.shape != sides:
         layout = Rectangle.masked((sides[0], sides[1]), attention_mask != 0, causal=causal, past=past or 0)
     elif labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()):
         layout = Rectangle.masked((sides[0], sides[1]), attention_mask != 0, causal=causal, ask=True)
@@ -482,32 +514,32 @@ def _mistyped(name: str, given: object) -> str:
     return f"{name} came as {type(given).__name__}, and must be a tensor: torch.tensor({name})."
 
 
-def plain_mask(mask: Tensor, causal: bool = False) -> Tensor:
+def plain_mask(mask: Tensor, causal: bool = False, name: str = "attention_mask") -> Tensor:
     """A mask as others hand it on, as what it means here. [B, 1, 1, L] is [B, L], though not to a decoder, which would hide more.
 
     Numbers may be 1 and 0, or what is added to scores: 0, and far less where nobody looks. Zeros alone hide nothing in four sides
-    and everything in fewer. It takes no look at the values to tell.
+    and everything in fewer. Where values may be read, other numbers are refused.
     """
-    if mask.is_floating_point():
-        if (
-            mask.device.type == "cpu"
-            and not torch.compiler.is_compiling()
-            and bool(((mask < 0) & (mask > -1000)).any())
-        ):
+    if mask.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing():  # type: ignore[attr-defined]
+        hides = (mask <= -1000) & mask.is_floating_point()
+        other = (mask != 0) & (mask != 1) & ~hides
+        if bool(other.any()) or bool(hides.any() and (mask == 1).any()):
+            number = mask[other if other.any() else hides].max()
             raise UsageError(
-                f"attention_mask has numbers such as {mask[mask < 0].max():g}: it takes 1 and 0, True and False, or 0 and "
+                f"{name} has numbers such as {number:g}: it takes 1 and 0, True and False, or 0 and "
                 "torch.finfo(dtype).min, and no others that would be added to scores."
             )
+    if mask.is_floating_point():
         added = ~(mask > 0).any() if mask.dim() == 4 else (mask < 0).any()
         mask = (mask != 0) ^ added
     return mask[:, 0, 0] if mask.dim() == 4 and mask.shape[1:3] == (1, 1) and not causal else mask
 
 
 def _without_lasts(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
-    """Packed labels [T], with -100 at the last token of each sequence."""
+    """Packed labels [T] or [1, T], with -100 at the last token of each sequence."""
     assert lengths is not None
     lasts = torch.tensor(counted(lengths), device=labels.device).cumsum(0) - 1
-    return labels.index_fill(0, lasts[lasts >= 0], IGNORED)
+    return labels.index_fill(-1, lasts[lasts >= 0], IGNORED)
 
 
 def counted(lengths: Sequence[int] | Tensor) -> list[int]:
@@ -528,9 +560,9 @@ def _packed_already(
     counts = counted(lengths)
     if attention_mask is not None:
         raise UsageError("Packed input has no padding to mask: leave out attention_mask, or lengths.")
-    if len(sides) != 1 or sum(counts) != sides[0] or min(counts, default=0) < 0:
+    if sides not in ((sum(counts),), (1, sum(counts))) or min(counts, default=0) < 0:
         raise UsageError(
             f"lengths go with one row of tokens and sum to its size: input_ids of shape [{sum(counts)}] for these "
             f"{len(counts)} lengths, not {list(sides)}."
         )
-    return Packed.from_lengths(counts, device, causal)
+    return replace(Packed.from_lengths(counts, device, causal), outer=sides)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import inspect
 import itertools
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,15 +21,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bertkit.arguments import without_defaults
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, load_checkpoint
+from bertkit.checkpoint.load import LoadReport, check_sizes, load_checkpoint
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
-from bertkit.checkpoint.source import open_source
-from bertkit.config import BertConfig
+from bertkit.checkpoint.source import Source, open_source
+from bertkit.config import ATTENTION, BertConfig
 from bertkit.errors import LoadError, UsageError, did_you_mean
 from bertkit.hub import locate
 from bertkit.models.torch import surgery
-from bertkit.models.torch.packing import ATTENTION
+from bertkit.models.torch.interop import own_class, twin
 from bertkit.parameters import TABLE, Parameter, expand
 
 logger = logging.getLogger("bertkit")
@@ -37,7 +41,32 @@ _FROM_FILES = ContextVar("from_files", default=False)
 _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 
 
-class BertPreTrainedModel(nn.Module):
+_CLASS: Any = object.__dict__["__class__"]
+
+
+class _PassesForTheirs:
+    """A model's `__class__`, which is also below transformers' PreTrainedModel where that is imported: see interop.py."""
+
+    def _own_or_twin(self) -> type:
+        own: Any = type(self)
+        module = sys.modules.get("transformers.modeling_utils")
+        theirs = getattr(module, "PreTrainedModel", None)
+        return own if theirs is None or theirs in own.__mro__ else twin(own, theirs)
+
+    def _become(self, cls: type) -> None:
+        _CLASS.__set__(self, own_class(cls))
+
+    __class__ = property(_own_or_twin, _become)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """As of any object, but for copyreg.__newobj__, of which pickle wants that the type is `__class__`."""
+        made = super().__reduce_ex__(protocol)
+        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return (copyreg._reconstructor, (type(self), object, None), *made[2:])  # type: ignore[attr-defined]
+        return made
+
+
+class BertPreTrainedModel(_PassesForTheirs, nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
     The nine classes set `_head`, the class suffix in the table of heads. Their modules are those of the parameter table, which
@@ -60,26 +89,24 @@ class BertPreTrainedModel(nn.Module):
     config_class = BertConfig
     base_model_prefix = "bert"
     main_input_name = "input_ids"
+    _no_split_modules: ClassVar = ["BertEmbeddings", "BertLayer"]  # for accelerate's sharding
+    _keys_to_ignore_on_save = None
     _head: ClassVar[str | None] = None
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        if not isinstance(config, BertConfig):
-            kind, name = type(config), type(self).__name__
-            came = repr(config) if isinstance(config, str) else f"a {kind.__name__} of {kind.__module__}"
-            raise UsageError(
-                f"{name} is made of a bertkit.BertConfig, not of {came}: for trained weights write "
-                f"{name}.from_pretrained(name); another library's becomes ours by BertConfig.from_dict(config.to_dict())."
-            )
-        self.config = config
-        asked = getattr(config, "attn_implementation", None)
-        self._attention = _attention(asked) if asked else "sdpa"
+        self.config = config if isinstance(config, BertConfig) else BertConfig.of(config, type(self).__name__)
+        self.config.validate()
+        self.name_or_path = self.config._name_or_path
+        self.num_labels = len(self.config.id2label)
 
     def post_init(self) -> None:
         """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
         self.tie_weights()
         self.register_load_state_dict_pre_hook(_with_aliases)
         self.register_load_state_dict_post_hook(_tie_again)
+        if getattr(self.config, "gradient_checkpointing", False):
+            self.gradient_checkpointing_enable()
         device = torch.get_default_device()
         if device.type != "meta" and not _FROM_FILES.get():
             self._take({}, torch.get_default_dtype(), device)
@@ -103,12 +130,17 @@ class BertPreTrainedModel(nn.Module):
         model = cls(copy.deepcopy(config))
         if attn_implementation:
             model.set_attn_implementation(attn_implementation)
-        return model if dtype is None else model.to(dtype_named(dtype))
+        if dtype is not None:
+            model.to(dtype_named(dtype))
+            model.config.dtype = str(dtype_named(dtype)).removeprefix("torch.")
+        return model
+
+    _from_config = from_config
 
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
         config: BertConfig | str | os.PathLike[str] | None = None,
         *,
         dtype: str | torch.dtype | None = None,
@@ -145,61 +177,77 @@ class BertPreTrainedModel(nn.Module):
         device_map: "auto" (a GPU where there is one), "cpu", 0, "cuda:0", a device, or {"": one of these}.
         attn_implementation: "sdpa" (fused, the default) or "eager".
         output_loading_info: return (model, what was missing, unexpected or of another shape).
-        state_dict: weights to take in place of the files.
+        state_dict: weights to take in place of the files. The name may then be None, where config is a configuration.
         overrides: fields of the configuration, such as num_labels=3.
 
         The parameters are the mapped file itself, where its type is the one asked for: nothing is copied, and nothing is drawn
         that the file has. trust_remote_code, weights_only, low_cpu_mem_usage, max_memory and offload_folder change nothing: no
-        code is ever run, memory is always spared, and a model lies on one device.
+        code is ever run, memory is always spared, and a model lies on one device. What other options of transformers say by
+        default is no error either.
 
         Such as BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16").
         """
-        if key_mapping or proxies:
-            raise UsageError(
-                "from_pretrained renames nothing and asks the Hub as the system does: in place of key_mapping give state_dict "
-                "with the names that are meant, in place of proxies set the environment variable HTTPS_PROXY."
+        name: Any = pretrained_model_name_or_path
+        place: Any = None
+        if overrides or key_mapping or proxies:
+            wishes = {**overrides, "key_mapping": key_mapping, "proxies": proxies}
+            overrides, older_token = without_defaults(wishes)
+            token = older_token if token is None else token
+        if name is None or isinstance(name, nn.Module):
+            _check_without_name(name, cls.__name__, config, state_dict)
+        else:
+            place = locate(
+                name,
+                revision=revision or "main",
+                subfolder=subfolder or "",
+                cache_dir=cache_dir,
+                token=token,
+                force_download=force_download,
+                local_files_only=local_files_only,
             )
-        place = locate(
-            pretrained_model_name_or_path,
-            revision=revision,
-            subfolder=subfolder,
-            cache_dir=cache_dir,
-            token=token,
-            force_download=force_download,
-            local_files_only=local_files_only,
-        )
         own = {key: overrides.pop(key) for key in list(overrides) if key in inspect.signature(cls.__init__).parameters}
-        if not isinstance(config, BertConfig):
+        if config is None or isinstance(config, (str, os.PathLike)):
             config = BertConfig.from_pretrained(config or place, **overrides)
-        elif overrides:
-            config = BertConfig.from_dict(config.to_dict(), **overrides)
+        else:
+            config = BertConfig.from_dict(BertConfig.of(config, cls.__name__).to_dict(), **overrides)
+        config._name_or_path = place.name if place else ""
+        if attn_implementation:
+            config._attn_implementation = _attention(attn_implementation)
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
-        without_memory = _FROM_FILES.set(cls._head is not None)
+        source = _of_state_dict(state_dict) if state_dict is not None else open_source(place, formats, variant)
+        device = torch.device("cpu") if device_map is None else _device(device_map)
+        optional = ("bert.pooler.",) if cls._head == "Model" and own.get("add_pooling_layer") is False else ()
+        read = partial(
+            load_checkpoint,
+            source,
+            cls._head or "Model",
+            config=config,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            optional=optional,
+        )
+        nine = "_head" in vars(
+            cls
+        )  # the table has all that they have, so that files are compared before modules are made
+        if nine:
+            tensors, report = read()
+        else:
+            check_sizes(source, config)
+        from_files = _FROM_FILES.set(cls._head is not None)
         try:
             model = cls(config, **own)
         finally:
-            _FROM_FILES.reset(without_memory)
-        parts = model._own()
-        tensors, report = load_checkpoint(
-            place,
-            cls._head or "Model",
-            config=config,
-            formats=formats,
-            variant=variant,
-            strict=not parts and cls._head is not None,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-        )
-        device = torch.device("cpu") if device_map is None else _device(device_map)
+            _FROM_FILES.reset(from_files)
+        parts = {} if nine else model._own()
+        whole = cls._head is None or bool(parts)  # what is beside the table is looked for too
+        if not nine:
+            tensors, report = read(strict=not whole)
         model._take(tensors, dtype if torch_dtype is None else torch_dtype, device)
-        if parts or cls._head is None:
-            given = open_source(place, formats, variant).tensors
-            report = model._take_own(parts, given, report, ignore_mismatched_sizes)
-        if state_dict is not None:
-            model.load_state_dict(state_dict)
-        if attn_implementation:
-            model.set_attn_implementation(attn_implementation)
+        if optional:
+            report = replace(report, fresh=tuple(name for name in report.fresh if not name.startswith(optional)))
+        if whole:
+            report = model._take_own(parts, source.tensors, report, ignore_mismatched_sizes)
         model.eval()
         return (model, report.loading_info()) if output_loading_info else model
 
@@ -208,11 +256,11 @@ class BertPreTrainedModel(nn.Module):
         cls, config: BertConfig, tensors: Tensors, dtype: str | torch.dtype, device: torch.device, **own: Any
     ) -> Any:
         """A model in evaluation mode, whose parameters are these arrays. own: further arguments of the class."""
-        without_memory = _FROM_FILES.set(True)
+        from_files = _FROM_FILES.set(True)
         try:
             model = cls(config, **own)
         finally:
-            _FROM_FILES.reset(without_memory)
+            _FROM_FILES.reset(from_files)
         model._take(tensors, dtype, device)
         return model.eval()
 
@@ -241,6 +289,7 @@ class BertPreTrainedModel(nn.Module):
             for module, leaf in places[id(old)]:
                 setattr(module, leaf, new)
         if tensors:
+            self.config.dtype = str(kind).removeprefix("torch.")
             self.to(device, kind)  # what is not in the table: a subclass may have parts of its own
         if fresh:
             self.initialize(fresh)
@@ -282,6 +331,18 @@ class BertPreTrainedModel(nn.Module):
                 if path.endswith("word_embeddings.weight") and self.config.pad_token_id is not None:
                     tensor[self.config.pad_token_id] = 0
 
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw the parameters of one module anew: `layer.apply(model._init_weights)`."""
+        with torch.no_grad():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                module.weight.normal_(0, self.config.initializer_range)
+            if isinstance(module, nn.LayerNorm):
+                module.weight.fill_(1)
+            if isinstance(module, (nn.Linear, nn.LayerNorm)) and module.bias is not None:
+                module.bias.zero_()
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                module.weight[module.padding_idx] = 0
+
     def _table(self, head: str | None = None) -> dict[str, Parameter]:
         """The path of each parameter of the table, or of a class in it, that this model has."""
         here = {name for name, _ in self.named_parameters(remove_duplicate=False)}
@@ -314,48 +375,68 @@ class BertPreTrainedModel(nn.Module):
         save_function: Callable[..., Any] | None = None,
         token: str | bool | None = None,
         save_peft_format: bool = True,
+        repo_id: str | None = None,
     ) -> None:
         """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
 
         state_dict: the weights to write in place of the model's own, by the names that `state_dict()` gives.
         max_shard_size: "5GB"; above it the weights are split into several files with an index.
-        save_function, token and save_peft_format change nothing: files are written by us, whole or not at all.
+        push_to_hub, repo_id, token: also push the model to a repository of the Hub, by default of the directory's name.
+        save_function and save_peft_format change nothing: files are written by us, whole or not at all.
         Other formats: `bertkit.convert`.
         """
-        if push_to_hub:
-            raise UsageError(
-                "push_to_hub=True is not done here: to share a model, upload the directory that is written."
-            )
         if not safe_serialization:
             raise UsageError(
                 "safe_serialization=False would write a pickle; save as safetensors, or use bertkit.convert."
             )
         if not is_main_process:
             return
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).name, token=token, max_shard_size=max_shard_size)
         given = self.state_dict() if state_dict is None else state_dict
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
         own = self._own()
-        if own or self._head is None:
+        without_pooler = self._head == "Model" and getattr(self, "pooler", None) is None
+        if own or self._head is None or without_pooler:
             config.architectures = [type(self).__name__]
             config.save_pretrained(save_directory)
             paths = (*self._table(self._head or "Model"), *own)
             tensors = {path: array_of(given[path]) for path in paths}
             save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
             return
-        if self._head == "Model" and getattr(self, "pooler", None) is None:
-            raise UsageError("A BertModel without a pooler cannot be saved: save the model that it is a part of.")
         tensors = {parameter.name: array_of(given[path]) for path, parameter in self._table().items()}
         save_checkpoint(save_directory, tensors, config, self._head, max_shard_size=max_shard_size, variant=variant)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """The parameters by name, each once: the vocabulary projection that is the word embedding is not told again."""
-        whole: dict[str, Any] = super().state_dict(*args, **kwargs)
-        here = dict(self.named_parameters(remove_duplicate=False))
-        for alias, name in _ALIASES.items():
-            if alias in here and here[alias] is here[name]:
-                del whole[kwargs.get("prefix", "") + alias]
-        return whole
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        max_shard_size: int | str = "5GB",
+    ) -> Any:
+        """Commit what `save_pretrained` writes to a repository of the Hub, which is made where there is none.
+
+        repo_id: "name" or "organization/name". private: of a new repository. revision: a branch of it.
+        create_pr: open a pull request with the commit instead. Returns huggingface_hub's CommitInfo.
+        """
+        from bertkit.hub.upload import push
+
+        return push(
+            lambda folder: self.save_pretrained(folder, max_shard_size=max_shard_size),
+            repo_id,
+            commit_message=commit_message or f"Upload {type(self).__name__}",
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        )
 
     def tie_weights(self) -> None:
         """Make one parameter of those that the configuration says are one."""
@@ -386,11 +467,11 @@ class BertPreTrainedModel(nn.Module):
     @property
     def attn_implementation(self) -> str:
         """How attention is computed: "sdpa" or "eager"."""
-        return str(self.base_model._attention)
+        return self.config._attn_implementation or "sdpa"
 
-    def set_attn_implementation(self, name: str) -> None:
-        """Compute attention in another way from now on."""
-        self.base_model._attention = _attention(name)
+    def set_attn_implementation(self, attn_implementation: str) -> None:
+        """Compute attention in another way from now on, as `config._attn_implementation` then says."""
+        self.config._attn_implementation = _attention(attn_implementation)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has."""
@@ -401,6 +482,35 @@ class BertPreTrainedModel(nn.Module):
             for parameter in self.parameters()
             if (parameter.requires_grad or not only_trainable) and id(parameter) not in left_out
         )
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """Whether the class has a method `generate`."""
+        return hasattr(cls, "generate")
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """The bytes of the parameters, and of the buffers unless return_buffers is False."""
+        tensors = itertools.chain(self.parameters(), self.buffers() if return_buffers else ())
+        return sum(tensor.nelement() * tensor.element_size() for tensor in tensors)
+
+    def get_extended_attention_mask(
+        self,
+        attention_mask: Tensor,
+        input_shape: tuple[int, ...],
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """A mask of 1 and 0 as it is added to scores: 0 where a position may look, else the lowest number of the type.
+
+        [B, L] -> [B, 1, 1, L], in a decoder [B, 1, L, L], which sees only what came before; [B, L, L] -> [B, 1, L, L].
+        """
+        dtype = self.dtype if dtype is None else dtype
+        mask = attention_mask[:, None] if attention_mask.dim() == 3 else attention_mask[:, None, None]
+        if attention_mask.dim() == 2 and self.config.is_decoder:
+            length, source = input_shape[-1], attention_mask.shape[1]
+            before = torch.ones(length, source, device=mask.device).tril(source - length)
+            mask = mask * before
+        return (1 - mask.to(dtype)) * torch.finfo(dtype).min
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The word embedding."""
@@ -469,9 +579,79 @@ class BertPreTrainedModel(nn.Module):
         """Keep what layers computed for the backward pass."""
         self.base_model.encoder.computed_again = 0
 
+    @property
+    def is_activation_checkpointing(self) -> bool:
+        """The name that transformers 5 has for `is_gradient_checkpointing`."""
+        return self.is_gradient_checkpointing
+
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """The name that transformers 5 has for `gradient_checkpointing_enable`."""
+        self.gradient_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
+
+    def activation_checkpointing_disable(self) -> None:
+        """The name that transformers 5 has for `gradient_checkpointing_disable`."""
+        self.gradient_checkpointing_disable()
+
     def enable_input_require_grads(self) -> None:
         """Let gradients flow through frozen embeddings, which adapters with checkpointing need."""
-        self.get_input_embeddings().register_forward_hook(_require_grad)
+        self.disable_input_require_grads()
+        self._require_grads_hook = self.get_input_embeddings().register_forward_hook(_require_grad)
+
+    def disable_input_require_grads(self) -> None:
+        """Undo `enable_input_require_grads`."""
+        hook = vars(self).pop("_require_grads_hook", None)
+        if hook is not None:
+            hook.remove()
+
+    # What transformers and peft ask a model of that class for.
+
+    @classmethod
+    def is_remote_code(cls) -> bool:
+        """No code comes with a model's files."""
+        return False
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """The class is not one of transformers' own: none of its renamings of weights apply."""
+        return True
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """The second name of each tied parameter, and the first: a model ties its own."""
+        return {}
+
+    def _initialize_weights(self, module: Any, is_remote_code: bool = False) -> None:
+        """Part of a model of transformers, whose parts draw their weights when all of it is made: ours are drawn already."""
+
+    def _can_set_attn_implementation(self) -> bool:
+        return False
+
+    def _can_set_experts_implementation(self) -> bool:
+        return False
+
+
+def _check_without_name(name: Any, ours: str, config: object, state_dict: object) -> None:
+    """Where from_pretrained has no name: the weights and the configuration have to be given."""
+    if isinstance(name, nn.Module):
+        kind = type(name)
+        raise UsageError(
+            f"{ours}.from_pretrained takes a name or a directory, and received a {kind.__name__} of {kind.__module__}. Its "
+            f"weights: {ours}.from_pretrained(None, config=model.config, state_dict=model.state_dict())."
+        )
+    if state_dict is None or config is None:
+        raise UsageError(
+            f"{ours}.from_pretrained(None) needs config and state_dict: give both, or the name of a model."
+        )
+
+
+def _of_state_dict(state_dict: Mapping[str, Tensor]) -> Source:
+    """A state dict as a file would have it; the model's parameters are copies."""
+    tensors = {name: array_of(tensor.detach().clone()) for name, tensor in state_dict.items()}
+    return Source(Path("state_dict"), "safetensors", "huggingface", tensors)
 
 
 def _attention(name: str) -> str:
@@ -505,6 +685,7 @@ def _with_aliases(module: BertPreTrainedModel, state_dict: dict[str, Any], prefi
 
     transformers 5 keeps two biases where the vocabulary projection is not tied, and adds the one with the second name.
     """
+    module.tie_weights()  # which `to_empty` undoes
     here = dict(module.named_parameters(remove_duplicate=False))
     for alias, name in _ALIASES.items():
         if alias in here and here[alias] is here[name]:

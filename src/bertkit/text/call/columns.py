@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertkit.errors import UsageError
+from bertkit.tensors import tensor_kind, to_tensor
 from bertkit.text.call.cutting import Ints
 from bertkit.text.call.encoder import Encoder
 from bertkit.text.call.encoding import Encoding
@@ -16,7 +17,6 @@ from bertkit.text.call.inputs import Given
 from bertkit.text.call.options import Options
 from bertkit.text.call.rows import Call, Encodings, Layout, arrange, prepare
 from bertkit.text.call.sequences import overflow
-from bertkit.text.call.tensors import tensor_kind, to_tensor
 
 
 class Columns(NamedTuple):

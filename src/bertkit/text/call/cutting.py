@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.errors import UsageError
+from bertkit.errors import Setting, UsageError, received
 
 Ints = NDArray[np.int64]
 Strategy = Literal["longest_first", "only_first", "only_second"]
@@ -141,8 +141,10 @@ def _window_counts(lengths: Ints, keep: Ints, cut: Cut) -> Ints:
                 "cannot be: type a larger max_length."
             )
         raise UsageError(
-            f"stride={cut.stride} is how many tokens neighbouring windows share, and a window has only {room} tokens of "
-            f"the text: type stride={room - 1} or less, or a larger max_length."
+            received("stride", cut.stride),
+            f" is how many tokens neighbouring windows share, and a window has only {room} tokens of the text: type ",
+            Setting("stride", room - 1),
+            " or less, or a larger max_length.",
         )
     later: Ints = -(-cut_off // np.maximum(keep - cut.stride, 1))
     return 1 + np.maximum(later, 0)

@@ -36,13 +36,14 @@ class Frame:
 
 @dataclass
 class Warner:
-    """Logs each kind of warning once."""
+    """Logs each kind of warning once, or none."""
 
+    verbose: bool = True
     _given: set[str] = field(default_factory=set)
 
     def __call__(self, kind: str, sentence: str) -> None:
         """Log a sentence, the first time for its kind."""
-        if kind not in self._given:
+        if self.verbose and kind not in self._given:
             self._given.add(kind)
             _logger.warning("%s", sentence)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypedDict, cast
 
 import numpy as np
 
-from bertkit.errors import UsageError, did_you_mean
+from bertkit.errors import Setting, UsageError, did_you_mean, received
 from bertkit.text.call.cutting import Side, Strategy
 
 Padding = Literal["longest", "max_length"]
@@ -163,7 +163,11 @@ def shape_of(
     warning = None
     if max_length is not None and max_length > MOST:
         if pads == "max_length":
-            raise UsageError(f"Rows cannot be padded to {max_length} tokens: type an integer such as max_length=128.")
+            raise UsageError(
+                f"Rows cannot be padded to {max_length} tokens: type an integer such as ",
+                Setting("max_length", 128),
+                ".",
+            )
         max_length = MOST
     if max_length is not None and cuts is None:
         if padding is False and truncation is None:  # only a max_length without anything beside it cuts
@@ -192,8 +196,11 @@ _IDLE = (
 def _check_multiple(max_length: int | None, multiple: int | None) -> None:
     if multiple and max_length is not None and max_length % multiple:
         raise UsageError(
-            f"Rows are cut to max_length={max_length} and padded to a multiple of {multiple}, which {max_length} is not: "
-            f"type max_length={max_length // multiple * multiple or multiple}."
+            "Rows are cut to ",
+            received("max_length", max_length),
+            f" and padded to a multiple of {multiple}, which {max_length} is not: type ",
+            Setting("max_length", max_length // multiple * multiple or multiple),
+            ".",
         )
 
 
@@ -206,14 +213,16 @@ def choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
     near = (
         did_you_mean(value, [choice for choice in known if isinstance(choice, str)]) if isinstance(value, str) else ""
     )
-    raise UsageError(f"{name}={value!r} is none of {', '.join(map(repr, known))}.{near}")
+    raise UsageError(received(name, value), f" is not one of {', '.join(map(repr, known))}.{near}")
 
 
 def _check_flags(options: Options) -> None:
     for name in _FLAGS:
         value = getattr(options, name)
         if not isinstance(value, (bool, np.bool_, NoneType)):
-            raise UsageError(f"{name}={value!r} is neither True nor False: type {name}=True, or leave it out.")
+            raise UsageError(
+                received(name, value), " is neither True nor False: type ", Setting(name, True), ", or leave it out."
+            )
 
 
 def _check_numbers(options: Options) -> None:
@@ -222,11 +231,18 @@ def _check_numbers(options: Options) -> None:
         if value is None and name != "stride":
             continue
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-            raise UsageError(f"{name}={value!r} is no number of tokens: type an integer such as {name}=128.")
+            raise UsageError(
+                received(name, value), " is no number of tokens: type an integer such as ", Setting(name, 128), "."
+            )
         if value > MOST and name != "max_length":
-            raise UsageError(f"{name}={value} is more than any text has tokens: type an integer such as {name}=128.")
+            raise UsageError(
+                received(name, value),
+                " is more than any text has tokens: type an integer such as ",
+                Setting(name, 128),
+                ".",
+            )
 
 
 def _check_side(side: object) -> None:
     if not (isinstance(side, str) and side in ("left", "right")):
-        raise UsageError(f'padding_side={side!r} is no side: type "right" or "left".')
+        raise UsageError(received("padding_side", side), ' is no side: type "right" or "left".')

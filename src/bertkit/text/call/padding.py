@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bertkit.errors import UsageError
+from bertkit.tensors import is_tensor, kind_of
 from bertkit.text.call.encoder import Encoder
 from bertkit.text.call.options import Options, Shape, check
 from bertkit.text.call.rows import shape_for
-from bertkit.text.call.tensors import is_tensor
 
 Columns = dict[str, Any]
 
@@ -100,9 +100,7 @@ def _padded(row: Sequence[int], fill: int, width: int, side: str) -> list[int]:
 def _kind(column: Any) -> str | None:
     while isinstance(column, (list, tuple)) and len(column):
         column = column[0]
-    module = type(column).__module__.partition(".")[0]
-    kinds = {"numpy": "np", "torch": "pt", "tensorflow": "tf", "jax": "jax", "jaxlib": "jax"}
-    return kinds.get(module) if is_tensor(column) else None
+    return kind_of(column)
 
 
 def _plain(column: Any) -> Any:

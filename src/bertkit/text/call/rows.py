@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.errors import UsageError
+from bertkit.errors import Setting, UsageError, received
 from bertkit.text.call.cutting import Cut, Ints, Rows, Spans, cut_rows
 from bertkit.text.call.encoder import Encoder, Frame, HasEncoder
 from bertkit.text.call.encoding import Encoding, Offset
@@ -336,14 +336,18 @@ def _cut(call: Call) -> Cut | None:
     room = shape.max_length - size
     if room < 0:
         raise UsageError(
-            f"max_length={shape.max_length} has no place for the {size} special tokens: type a larger one, or "
-            "add_special_tokens=False."
+            received("max_length", shape.max_length),
+            f" has no place for the {size} special tokens: type a larger one, or ",
+            Setting("add_special_tokens", False),
+            ".",
         )
     stride = call.options.stride
     if call.windows and stride >= room > 0:
         raise UsageError(
-            f"stride={stride} is how many tokens neighbouring windows share, and a window has {room} of the text: type "
-            f"stride={room // 2}, or a larger max_length."
+            received("stride", stride),
+            f" is how many tokens neighbouring windows share, and a window has {room} of the text: type ",
+            Setting("stride", room // 2),
+            ", or a larger max_length.",
         )
     side = call.encoder.files.truncation_side
     return Cut(shape.truncation, room, side, call.windows, stride, odd_to_first=call.slow)

@@ -8,7 +8,7 @@ from typing import Any
 
 from bertkit.errors import TokenizerError
 from bertkit.text.files.description import ATTRIBUTES, SPECIAL, Found, TokenizerFiles
-from bertkit.text.vocabulary import AddedToken, check_id, check_ids, give_ids, read_token
+from bertkit.text.vocabulary import AddedToken, check_added, check_id, check_ids, give_ids, read_token
 
 _OPTIONAL = ("bos_token", "eos_token", "pad_token", "mask_token")
 
@@ -29,6 +29,7 @@ def apply(files: TokenizerFiles, found: Found, fast: bool) -> None:
     there = {token.content for token in files.added.values()}
     missing = [token for token in [*special.values(), *additional] if token and token.content not in there]
     give_ids(missing, files.vocabulary, files.added)
+    check_added(files.added, found.place.where)
     files.added = dict(sorted(files.added.items(), key=lambda item: item[0]))
     flags = {token.content: token for token in files.added.values()}
     files.special = {name: flags[token.content] for name, token in special.items() if token}

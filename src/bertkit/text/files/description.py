@@ -20,6 +20,9 @@ DEFAULT_LENGTH = 512
 USUAL_COLUMNS = ["input_ids", "token_type_ids", "attention_mask"]
 """What a call returns by default."""
 
+USUAL_PREFIX = "##"
+"""What begins a piece that is not the first of its word."""
+
 SPECIAL = {
     "unk_token": "[UNK]",
     "sep_token": "[SEP]",
@@ -67,7 +70,7 @@ class TokenizerFiles:
     split_special_tokens: bool = False  # special tokens in a text are text
     clean_up: bool = True  # clean_up_tokenization_spaces
     decoder_clean_up: bool = True  # the same, of the decoder in tokenizer.json, which the fast tokenizer always runs
-    prefix: str = "##"  # of a piece that is not the first of its word
+    prefix: str = USUAL_PREFIX  # of a piece that is not the first of its word
     max_chars: int = 100  # a longer word is unknown
     unk: str = "[UNK]"  # the token of an unknown word
     template: Template | None = None  # None: BERT's own

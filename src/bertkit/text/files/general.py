@@ -48,6 +48,7 @@ def describe(found: Found, fast: bool) -> TokenizerFiles:
     if of_json:
         _settle_template(files, found)
     else:
+        files.prefix = found.settings.get("wordpieces_prefix") or files.prefix
         files.unk = files.special["unk_token"].content
         if files.unk not in files.vocabulary:
             raise missing_unk(files.unk, found.place.where)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict
 
-from bertkit.errors import TokenizerError, UsageError, did_you_mean
-from bertkit.text.files.description import ATTRIBUTES, DEFAULT_LENGTH, TokenizerFiles
+from bertkit.errors import Setting, TokenizerError, UsageError, did_you_mean
+from bertkit.text.files.description import ATTRIBUTES, DEFAULT_LENGTH, USUAL_PREFIX, TokenizerFiles
 from bertkit.text.vocabulary import AddedToken, as_token
 from bertkit.text.wordpiece.unicode import Compat
 
@@ -101,10 +101,10 @@ _OF_FILES: dict[str, _Kind] = {
     "split_special_tokens": _FLAG,
     "never_split": _STRINGS,
     "model_input_names": _STRINGS,
+    "wordpieces_prefix": _PREFIX,
 }
 _KINDS = _OF_FILES | {
     "model_max_length": _LENGTH,
-    "wordpieces_prefix": _PREFIX,
     "additional_special_tokens": _TOKENS,
 }
 RULES = {
@@ -180,7 +180,9 @@ def check_arguments(given: Mapping[str, Any], names: Collection[str] = _OF_CALLS
         kind = _KINDS.get(name)
         if kind is not None and value is not None and not kind.accepts(value):
             advice = kind.advice.format(name=name, value=value)
-            raise UsageError(f"{name}={value!r:.80} cannot be: it takes {kind.expected}. {advice}".rstrip())
+            raise UsageError(
+                Setting(name, value, f"{value!r:.80}"), f" cannot be: it takes {kind.expected}. {advice}".rstrip()
+            )
 
 
 def apply(files: TokenizerFiles, settings: Mapping[str, Any], where: str) -> None:
@@ -205,24 +207,28 @@ def max_length(settings: Mapping[str, Any], where: str) -> int | None:
     return int(value)
 
 
-def compose(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
-    """The content of a `tokenizer_config.json`. `own`: the behaviours that need not be written, as a class has them itself."""
+def settings_of(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
+    """The settings of a tokenizer. `own`: the behaviours that need not be said, as a class has them itself."""
     settings = {name: getattr(files.rules, field) for name, field in RULES.items()}
     if files.rules.compat in own:
         del settings["compat"]
     if files.rules.clean:
         del settings["clean_text"]
+    if files.prefix != USUAL_PREFIX:
+        settings["wordpieces_prefix"] = files.prefix
     settings |= {name: getattr(files, field) for name, field in FIELDS.items()}
+    settings["never_split"] = list(files.never_split) or None
     settings |= {name: token.content for name, token in files.special.items()}
     if files.additional:
         settings["additional_special_tokens"] = [token.content for token in files.additional]
+    return settings
+
+
+def compose(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
+    """The content of a `tokenizer_config.json`. `own`: as in `settings_of`."""
     decoder = {str(index): dict(sorted(token.to_dict().items())) for index, token in sorted(files.added.items())}
-    rest = {
-        "added_tokens_decoder": decoder,
-        "never_split": list(files.never_split) or None,
-        "tokenizer_class": "BertTokenizer",
-    }
-    return {"extra_special_tokens": {}} | files.extra | settings | rest
+    rest = {"added_tokens_decoder": decoder, "tokenizer_class": "BertTokenizer"}
+    return {"extra_special_tokens": {}} | files.extra | settings_of(files, own) | rest
 
 
 def _set(files: TokenizerFiles, given: Mapping[str, Any]) -> None:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertkit.errors import TokenizerError
 from bertkit.text.files.description import TokenizerFiles
+from bertkit.text.files.growth import check_growth
 from bertkit.text.files.sections import read_section
 from bertkit.text.files.template import read_template, steps_of
-from bertkit.text.vocabulary import AddedToken, Vocabulary, check_id, missing_unk, read_token
+from bertkit.text.panics import as_errors
+from bertkit.text.vocabulary import AddedToken, Vocabulary, check_added, check_id, missing_unk, read_token
 from bertkit.text.wordpiece.characters import Rules
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def parse(whole: Mapping[str, Any], text: str, where: str) -> TokenizerFiles:
     `template` is None where the file's is not understood. The special tokens and other fields are in other files. `where`
     names the file in the errors.
     """
+    added = _added_tokens(whole.get("added_tokens"), where)
     rules, decoder = _rules(whole.get("normalizer")), _decoder(whole.get("decoder"))
     model = _word_piece(whole.get("model"), where)
     plain = model and rules and decoder and decoder.prefix == model.prefix and _splits_as_bert(whole)
@@ -41,8 +44,10 @@ def parse(whole: Mapping[str, Any], text: str, where: str) -> TokenizerFiles:
             decoder_clean_up=decoder.clean_up,
         )
     else:
+        check_growth(whole.get("normalizer"), "normalizers", where)
+        check_growth(whole.get("decoder"), "decoders", where)
         files = TokenizerFiles(_foreign_vocabulary(text, where), rules or Rules(), foreign=text)
-    files.added = _added_tokens(whole.get("added_tokens"), where)
+    files.added = added
     files.truncation, files.padding = (read_section(whole, name, where) for name in ("truncation", "padding"))
     files.template = read_template(whole.get("post_processor"))
     return files
@@ -118,7 +123,9 @@ def _added_tokens(values: object, where: str) -> dict[int, AddedToken]:
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise TokenizerError(f'{where} has "added_tokens" that are not a list of objects.')
     what = f"{where}: an added token"
-    return {check_id(value.get("id"), what): read_token(value, what) for value in values}
+    found = {check_id(value.get("id"), what): read_token(value, what) for value in values}
+    check_added(found, where)
+    return found
 
 
 def _foreign_vocabulary(text: str, where: str) -> Vocabulary:
@@ -129,7 +136,5 @@ def backend_from(text: str, where: str) -> Tokenizer:
     """The tokenizer in the text of a `tokenizer.json`, as the library reads it."""
     from tokenizers import Tokenizer
 
-    try:
+    with as_errors(f"{where} is not understood by the tokenizers library"):
         return Tokenizer.from_str(text)
-    except Exception as error:  # the library raises nothing more special
-        raise TokenizerError(f"{where} is not understood by the tokenizers library: {error}.") from error

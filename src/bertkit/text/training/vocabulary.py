@@ -16,6 +16,7 @@ from itertools import accumulate, chain
 from math import log
 
 from bertkit.errors import DataError, Setting, UsageError
+from bertkit.logging import is_progress_bar_enabled
 from bertkit.text.training.merging import merge
 from bertkit.text.wordpiece.characters import Normalizer, Rules
 
@@ -122,7 +123,9 @@ def _bar(room: int, progress: bool) -> Iterator[Callable[[int], None]]:
 
     form = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
     made = 0
-    with tqdm(total=log(room), desc="Merging", bar_format=form, disable=not progress) as bar:
+    with tqdm(
+        total=log(room), desc="Merging", bar_format=form, disable=not (progress and is_progress_bar_enabled())
+    ) as bar:
 
         def on_pieces(count: int) -> None:
             nonlocal made

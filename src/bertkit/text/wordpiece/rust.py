@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bertkit.text.panics import as_errors
 from bertkit.text.surrogates import refuse_halves, refuse_halves_of_batch
 from bertkit.text.wordpiece.pieces import Located, Pieces
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
+
+_FAILED = "The tokenizers library cannot read the text with what tokenizer.json says"
 
 
 class RustEngine:
@@ -29,30 +32,35 @@ class RustEngine:
     def encode(self, texts: Sequence[str]) -> Pieces:
         """The ids of texts."""
         refuse_halves_of_batch(texts)
-        return _pieces(self.backend.encode_batch_fast(list(texts), add_special_tokens=False))
+        with as_errors(_FAILED):
+            return _pieces(self.backend.encode_batch_fast(list(texts), add_special_tokens=False))
 
     def ids(self, text: str) -> list[int]:
         """The ids of one text."""
         refuse_halves(text)
-        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+        with as_errors(_FAILED):
+            ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> Pieces:
         """The ids of texts that are lists of words."""
         refuse_halves_of_batch(texts)
         words = [list(text) for text in texts]
-        return _pieces(self.backend.encode_batch_fast(words, is_pretokenized=True, add_special_tokens=False))
+        with as_errors(_FAILED):
+            return _pieces(self.backend.encode_batch_fast(words, is_pretokenized=True, add_special_tokens=False))
 
     def locate(self, texts: Sequence[str]) -> Located:
         """The pieces of texts, and where each comes from."""
         refuse_halves_of_batch(texts)
-        return _located(self.backend.encode_batch(list(texts), add_special_tokens=False))
+        with as_errors(_FAILED):
+            return _located(self.backend.encode_batch(list(texts), add_special_tokens=False))
 
     def locate_words(self, texts: Sequence[Sequence[str]]) -> Located:
         """The same for texts that are lists of words: offsets are within each word, and `words` counts them."""
         refuse_halves_of_batch(texts)
         words = [list(text) for text in texts]
-        return _located(self.backend.encode_batch(words, is_pretokenized=True, add_special_tokens=False))
+        with as_errors(_FAILED):
+            return _located(self.backend.encode_batch(words, is_pretokenized=True, add_special_tokens=False))
 
 
 def _pieces(encodings: Sequence[Encoding]) -> Pieces:

@@ -38,15 +38,22 @@ def place(tmp_path: Path) -> Path:
     """A folder with a tiny pretrained BERT and its tokenizer."""
     (tmp_path / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
     bertkit.BertTokenizer(vocab_file=tmp_path / "vocab.txt").save_pretrained(tmp_path)
-    config = tiny.config(vocab_size=len(WORDS), hidden_size=16, max_position_embeddings=16, num_hidden_layers=1)
+    config = tiny.config(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        max_position_embeddings=16,
+        num_hidden_layers=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     weights = tiny.weights(config, "ForPreTraining")
     bertkit.save_checkpoint(tmp_path, {name: 0.2 * x for name, x in weights.items()}, config, "ForPreTraining")
     return tmp_path
 
 
-def learns(model: Any, data: Any, epochs: int = 4, **compiled: Any) -> Any:
+def learns(model: Any, data: Any, epochs: int = 8, **compiled: Any) -> Any:
     """Fit, and see the loss fall."""
-    optimizer, _ = bertkit.create_optimizer(2e-2, num_train_steps=40, num_warmup_steps=1, weight_decay_rate=0.01)
+    optimizer, _ = bertkit.create_optimizer(5e-3, num_train_steps=40, num_warmup_steps=1, weight_decay_rate=0.01)
     model.compile(optimizer=optimizer, **compiled)
     history = model.fit(data, epochs=epochs, verbose=0)
     assert history.history["loss"][-1] < history.history["loss"][0]
@@ -72,10 +79,10 @@ def test_text_classification(place: Path, tmp_path: Path) -> None:
         seen.append((logits.shape, labels.tolist()))
         return {"own_accuracy": float((logits.argmax(1) == labels).mean())}
 
-    optimizer, _ = bertkit.create_optimizer(2e-2, num_train_steps=40, num_warmup_steps=2, weight_decay_rate=0.01)
+    optimizer, _ = bertkit.create_optimizer(5e-3, num_train_steps=40, num_warmup_steps=2, weight_decay_rate=0.01)
     model.compile(optimizer=optimizer, metrics=["accuracy"])
     callback = bertkit.KerasMetricCallback(score, test)
-    history = model.fit(train, validation_data=test, epochs=6, callbacks=[callback], verbose=0).history
+    history = model.fit(train, validation_data=test, epochs=10, callbacks=[callback], verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert seen[0] == ((8, 2), CLASSES)
     assert history["own_accuracy"][-1] == pytest.approx(history["val_accuracy"][-1])
@@ -187,6 +194,7 @@ def test_an_optimizer_is_made_again() -> None:
     assert isinstance(again, bertkit.AdamWeightDecay) and again.get_config() == optimizer.get_config()
     assert float(again._learning_rate(60)) == pytest.approx(float(schedule(60))) == pytest.approx(1e-3 * 40 / 90)
     model = bertkit.TFBertForMaskedLM(tiny.config())
+    optimizer.build(model.trainable_variables)
     kept = {p.name for v, p in model._table() if not optimizer._use_weight_decay(v)}
     assert kept == {p.name for _, p in model._table() if not p.decays}
     assert type(bertkit.create_optimizer(1e-3, 10, 0)[0]) is keras.optimizers.Adam
@@ -263,9 +271,8 @@ def compare(a: Any, b: Any) -> None:
 
 
 def test_the_engine_by_its_name(place: Path) -> None:
-    for options in ({"engine": "keras"}, {"framework": "tf"}):
-        pipe = bertkit.pipeline("fill-mask", place, **options)
-        assert type(pipe.engine).__name__ == "KerasEngine" and pipe.precision == "fp32"
+    pipe = bertkit.pipeline("fill-mask", place, engine="keras")
+    assert type(pipe.engine).__name__ == "KerasEngine" and pipe.precision == "fp32"
     assert bertkit.pipeline("fill-mask", place, engine="keras", precision="bf16").precision == "bf16"
     with pytest.raises(UsageError, match="TensorFlow sees none here"):
         bertkit.pipeline("fill-mask", place, engine="keras", device="cuda:7")

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch_models import LENGTHS, batch, furthest, ours
+import transformers
+from torch_models import batch, furthest, ours
 
+import bertkit
 from bertkit import BertForMaskedLM, BertForSequenceClassification
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the others
@@ -129,60 +131,103 @@ def test_lora(name: str, task: str | None, tmp_path: Path) -> None:
     assert furthest(adapted.merge_and_unload()(ids, mask)[0], expected) < 1e-4
 
 
-class Examples(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
-    """Texts of random words; the label is told by the first."""
+@pytest.mark.parametrize("kind", ["PromptTuningConfig", "PromptEncoderConfig", "PrefixTuningConfig"])
+@pytest.mark.parametrize(
+    ("name", "task"), [("BertForSequenceClassification", "SEQ_CLS"), ("BertLMHeadModel", "CAUSAL_LM")]
+)
+def test_learned_prompts(kind: str, name: str, task: str, tmp_path: Path) -> None:
+    """Prompt tuning, p-tuning and prefix tuning, beside transformers. An adapter knows its base model."""
+    import peft
 
-    def __init__(self, masked: bool) -> None:
-        self.masked = masked
+    ours(name).save_pretrained(tmp_path / "base")
+    ids, mask = batch()
+    ids, mask = ids[:, 3:], mask[:, :14].new_ones(5, 14)
+    more = {} if kind == "PromptTuningConfig" else {"encoder_hidden_size": 16}
+    logits = []
+    for library in (bertkit, transformers):
+        torch.manual_seed(0)
+        options = {"is_decoder": True} if task == "CAUSAL_LM" else {}
+        made = getattr(library, name)
+        config = getattr(peft, kind)(task_type=task, num_virtual_tokens=4, **more)
+        adapted = peft.get_peft_model(made.from_pretrained(tmp_path / "base", **options), config).eval()
+        expected = adapted(input_ids=ids, attention_mask=mask).logits
+        expected.sum().backward()
+        assert all(
+            parameter.grad is not None for parameter in adapted.prompt_encoder.parameters() if parameter.requires_grad
+        )
+        adapted.save_pretrained(tmp_path / library.__name__)
+        assert peft.PeftConfig.from_pretrained(tmp_path / library.__name__).base_model_name_or_path == str(
+            tmp_path / "base"
+        )
+        base = made.from_pretrained(tmp_path / "base", **options)
+        again = peft.PeftModel.from_pretrained(base, tmp_path / library.__name__).eval()
+        assert furthest(again(input_ids=ids, attention_mask=mask).logits, expected) < 1e-6
+        logits.append(expected)
+    assert furthest(*logits) < 1e-5
 
-    def __len__(self) -> int:
-        return 40
 
-    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        rng = torch.Generator().manual_seed(i)
-        ids = torch.zeros(17, dtype=torch.long)
-        length = LENGTHS[i % 5] + 2 if i % 5 else 17
-        ids[:length] = torch.randint(1, 50, (length,), generator=rng)
-        mask = (ids > 0).long()
-        label = torch.where(mask > 0, ids, -100) if self.masked else torch.tensor(i % 3)
-        return {"input_ids": ids, "attention_mask": mask, "labels": label}
+def test_an_adapter_finds_its_base_model(tmp_path: Path) -> None:
+    """With a task, peft opens it by transformers; without one, by our class where its allowlist has our name."""
+    import peft
 
-
-@pytest.mark.parametrize("name", ["BertForSequenceClassification", "BertForMaskedLM"])
-def test_their_trainer(name: str, tmp_path: Path) -> None:
-    from transformers import Trainer, TrainingArguments
-
-    masked = name == "BertForMaskedLM"
-    made = BertForMaskedLM if masked else BertForSequenceClassification
-    arguments = TrainingArguments(
-        str(tmp_path),
-        num_train_epochs=2,
-        per_device_train_batch_size=8,
-        learning_rate=1e-2,
-        save_strategy="epoch",
-        eval_strategy="epoch",
-        load_best_model_at_end=True,
-        gradient_checkpointing=masked,
-        report_to=[],
-        use_cpu=True,
-        disable_tqdm=True,
+    ids, mask = batch()
+    ours("BertForMaskedLM").save_pretrained(tmp_path / "words")
+    adapted = peft.get_peft_model(
+        BertForMaskedLM.from_pretrained(tmp_path / "words"),
+        peft.LoraConfig(target_modules=["query"], init_lora_weights=False),
     )
-    data = Examples(masked)
-    trainer = Trainer(
-        made(ours(name).config),
-        arguments,
-        train_dataset=data,
-        eval_dataset=data,
-        compute_metrics=lambda seen: {"rows": float(len(seen.predictions))},
-    )
-    before = trainer.evaluate()["eval_loss"]
-    trainer.train()
-    after = trainer.evaluate()
-    assert after["eval_loss"] < before
-    assert after["eval_rows"] == 40
-    trainer.save_model(str(tmp_path / "saved"))
-    again = made(trainer.model.config)
-    weights = __import__("safetensors.torch").torch.load_file(tmp_path / "saved" / "model.safetensors")
-    again.load_state_dict(weights)
-    resumed = Trainer(made(ours(name).config), arguments, train_dataset=data, eval_dataset=data)
-    assert resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-5")).global_step == 10
+    adapted.save_pretrained(tmp_path / "adapter")
+    again = peft.AutoPeftModel.from_pretrained(tmp_path / "adapter", import_allowlist=["bertkit"])
+    assert type(again.get_base_model()) is BertForMaskedLM
+    assert furthest(again.eval()(ids, mask).logits, adapted.eval()(ids, mask).logits) < 1e-5
+    ours("BertForSequenceClassification").save_pretrained(tmp_path / "texts")
+    base = BertForSequenceClassification.from_pretrained(tmp_path / "texts")
+    adapted = peft.get_peft_model(base, peft.LoraConfig(task_type="SEQ_CLS", init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "of texts")
+    again = peft.AutoPeftModelForSequenceClassification.from_pretrained(tmp_path / "of texts", num_labels=3)
+    assert isinstance(again.get_base_model(), transformers.BertForSequenceClassification)
+    assert furthest(again.eval()(ids, mask).logits, adapted.eval()(ids, mask).logits) < 1e-5
+
+
+@pytest.mark.usefixtures("process_group")
+@pytest.mark.parametrize("way", ["fsdp1", "fsdp2"])
+@pytest.mark.parametrize("name", ["BertForMaskedLM", "BertForSequenceClassification", "BertModel"])
+def test_sharded(name: str, way: str) -> None:
+    """Outputs keep their class, logits can be read after the forward, and steps are those of the model alone."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+    from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+
+    from bertkit.models.torch.model import BertLayer
+
+    model = ours(name).train()
+    other: Any = copy.deepcopy(model)
+    mesh = init_device_mesh("cpu", (1,))
+    if way == "fsdp1":
+        policy = ModuleWrapPolicy({BertLayer})
+        wrapped = FullyShardedDataParallel(
+            other, auto_wrap_policy=policy, use_orig_params=True, device_id=torch.device("cpu")
+        )
+    else:
+        for layer in other.bert.encoder.layer if hasattr(other, "bert") else other.encoder.layer:
+            fully_shard(layer, mesh=mesh, reshard_after_forward=True)
+        wrapped = fully_shard(other, mesh=mesh, reshard_after_forward=True)
+        assert isinstance(wrapped, transformers.PreTrainedModel) and isinstance(wrapped, type(model))
+    ids, mask = batch()
+    labels = {
+        "BertForMaskedLM": {"labels": ids.masked_fill(mask == 0, -100)},
+        "BertForSequenceClassification": {"labels": torch.tensor([0, 1, 2, 0, 1])},
+    }.get(name, {})
+    read = []
+    for one in (model, wrapped):
+        optimizer = torch.optim.SGD(one.parameters(), 0.1)
+        for step in range(2):
+            optimizer.zero_grad()
+            output = one(input_ids=ids, attention_mask=mask, **labels)
+            assert type(output) is type(model(input_ids=ids, attention_mask=mask, **labels))
+            main = output.last_hidden_state if name == "BertModel" else output.logits
+            read.append(main.detach().clone())
+            (main.square().mean() if name == "BertModel" or step else output.loss).backward()
+            optimizer.step()
+    for first, second in zip(read[:2], read[2:], strict=True):
+        assert furthest(first, second) < 1e-5

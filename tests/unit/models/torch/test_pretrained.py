@@ -143,15 +143,22 @@ def test_calls_as_they_are_written_for_transformers(tmp_path: Path) -> None:
             assert torch.equal(again.pooler.dense.weight, model.pooler.dense.weight)
         assert kind.from_config(config, torch_dtype=torch.float16, trust_remote_code=True).dtype == torch.float16
     their = transformers.BertConfig(**settings("BertModel"))
-    with pytest.raises(UsageError, match=r"BertConfig of transformers\..*BertConfig.from_dict\(config.to_dict\(\)\)"):
-        BertModel(their)
-    assert BertModel(BertConfig.from_dict(their.to_dict())).config.hidden_size == 32
+    for taken_over in (BertModel(their), BertModel.from_config(their), BertModel.from_pretrained(tmp_path, their)):
+        assert type(taken_over.config) is BertConfig and taken_over.config.hidden_size == 32
+    tagger = BertForSequenceClassification(
+        transformers.BertConfig(**settings("BertModel"), attn_implementation="eager")
+    )
+    assert tagger.config is tagger.bert.config and tagger.attn_implementation == "eager"
+    with pytest.raises(
+        UsageError, match=r"received a BertModel of transformers\..*state_dict=model.state_dict\(\)\)\.$"
+    ):
+        BertModel.from_pretrained(theirs("BertModel"))
+    with pytest.raises(ConfigError, match="roberta"):
+        BertModel(transformers.RobertaConfig())
     with pytest.raises(UsageError, match="HTTPS_PROXY"):
         BertModel.from_pretrained(tmp_path, proxies={"https": "localhost"})
     with pytest.raises(UsageError, match="give state_dict"):
         BertModel.from_pretrained(tmp_path, key_mapping={"a": "b"})
-    with pytest.raises(UsageError, match="upload the directory"):
-        model.save_pretrained(tmp_path, push_to_hub=True)
 
 
 def test_loading_copies_nothing_and_draws_nothing(tmp_path: Path) -> None:
@@ -283,13 +290,22 @@ def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogC
 def test_state_dicts_go_both_ways() -> None:
     their, our = theirs("BertForMaskedLM"), ours("BertForMaskedLM")
     state = our.state_dict()
-    assert "cls.predictions.decoder.weight" not in state  # told once
-    assert {key for key in their.state_dict() if "decoder" not in key} == state.keys()
+    assert list(their.state_dict()) == list(state)
+    into = transformers.BertForMaskedLM(their.config)
+    into.load_state_dict(state, strict=True)
+    assert all(torch.equal(value, state[key]) for key, value in into.state_dict().items())
     again = BertForMaskedLM(our.config)
     again.load_state_dict(state)
     assert torch.equal(again.cls.predictions.decoder.weight, their.cls.predictions.decoder.weight)
     again.load_state_dict(state, assign=True)
     assert again.cls.predictions.decoder.weight is again.bert.embeddings.word_embeddings.weight
+    each_once = {key: value for key, value in state.items() if "decoder" not in key}  # as files have it
+    for device in ("meta", "cpu"):
+        empty = BertForMaskedLM(our.config).to(device).to_empty(device="cpu")
+        empty.load_state_dict(each_once if device == "meta" else state)
+        assert empty.cls.predictions.decoder.weight is empty.bert.embeddings.word_embeddings.weight
+        assert empty.cls.predictions.decoder.bias is empty.cls.predictions.bias
+        assert torch.equal(empty.cls.predictions.decoder.weight, their.cls.predictions.decoder.weight)
     nested = torch.nn.ModuleDict({"a": copy.deepcopy(our)})
     nested.load_state_dict(nested.state_dict())
 
@@ -504,12 +520,12 @@ def test_wide_states_that_somebody_sees_are_not_written_over(how: str) -> None:
     if how == "hook":
         wide.dense.register_forward_hook(lambda _, __, y: seen.append(y.detach()))
     elif how == "hook before":
-        wide.activation.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+        wide.intermediate_act_fn.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
     elif how == "hook of all":
         remove = register_module_forward_hook(lambda part, _, y: seen.append(y) if part is wide.dense else None)
     elif how == "hook before all":
         remove = register_module_forward_pre_hook(
-            lambda part, given: seen.append(given[0]) if part is wide.activation else None
+            lambda part, given: seen.append(given[0]) if part is wide.intermediate_act_fn else None
         )
     elif how == "forward":
         forward = wide.dense.forward
@@ -517,7 +533,7 @@ def test_wide_states_that_somebody_sees_are_not_written_over(how: str) -> None:
     elif how == "a module more":
         wide.append(nn.Tanh())
     else:
-        wide.activation = Doubled()
+        wide.intermediate_act_fn = Doubled()
     with_gradients = model(ids, mask).last_hidden_state
     given, seen[:] = seen[:], []
     with torch.no_grad():
@@ -619,3 +635,160 @@ def test_a_decoder_without_is_decoder_is_told(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.WARNING):
         BertLMHeadModel(BertConfig(**{**settings("BertLMHeadModel"), "is_decoder": False}))
     assert "is_decoder=True" in caplog.text
+
+
+# Without files, without parts.
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_state_dict_in_place_of_files(name: str) -> None:
+    their = theirs(name)
+    model, info = getattr(bertkit, name).from_pretrained(
+        None, config=their.config, state_dict=their.state_dict(), output_loading_info=True
+    )
+    assert not any(info.values()) and not model.training
+    for key, parameter in their.named_parameters():
+        assert torch.equal(model.get_parameter(key), parameter)
+        assert model.get_parameter(key).data_ptr() != parameter.data_ptr()
+    with pytest.raises(UsageError, match="needs config and state_dict"):
+        getattr(bertkit, name).from_pretrained(None, config=their.config)
+
+
+def test_a_model_without_pooler(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    inner = ours("BertForMaskedLM").bert
+    inner.save_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(tmp_path).architectures == ["BertModel"]
+    ids, mask = batch()
+    expected = inner(ids, mask).last_hidden_state
+    with caplog.at_level(logging.WARNING):
+        again, info = BertModel.from_pretrained(tmp_path, add_pooling_layer=False, output_loading_info=True)
+        assert again.pooler is None and not any(info.values()) and not caplog.records
+        assert furthest(again(ids, mask).last_hidden_state, expected) < 1e-6
+        with_pooler, info = BertModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert info["missing_keys"] == ["bert.pooler.dense.weight", "bert.pooler.dense.bias"]
+    assert [record.getMessage().partition(" has ")[2] for record in caplog.records] == [
+        "no bert.pooler: fresh in BertModel, to be trained before use."
+    ]
+    assert furthest(with_pooler(ids, mask).last_hidden_state, expected) < 1e-6
+    their = transformers.BertModel.from_pretrained(tmp_path, add_pooling_layer=False)
+    real = their(ids, mask).last_hidden_state * mask[..., None]
+    assert furthest(real, expected) < 1e-5
+
+
+def test_a_decoder_from_an_encoders_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    our = ours("BertForMaskedLM")
+    our.save_pretrained(tmp_path)
+    ids, mask = batch()
+    with caplog.at_level(logging.WARNING):
+        model, info = BertLMHeadModel.from_pretrained(
+            tmp_path, is_decoder=True, add_cross_attention=True, output_loading_info=True
+        )
+    assert [record.getMessage().partition(" has ")[2] for record in caplog.records] == [
+        "no bert.encoder.layer.*.crossattention: fresh in BertLMHeadModel, to be trained before use."
+    ]
+    _, their_info = transformers.BertLMHeadModel.from_pretrained(
+        tmp_path, is_decoder=True, add_cross_attention=True, output_loading_info=True
+    )
+    assert {*info["missing_keys"]} == {*their_info["missing_keys"]}
+    fresh = model.bert.encoder.layer[1].crossattention
+    assert 0.005 < fresh.self.query.weight.std() < 0.05 and fresh.output.LayerNorm.weight.eq(1).all()
+    model(ids, mask, encoder_hidden_states=torch.ones(len(ids), 2, 32)).logits.sum().backward()
+    assert fresh.self.key.weight.grad is not None
+    model.save_pretrained(tmp_path / "decoder")
+    with pytest.raises(LoadError, match="crossattention"):
+        BertForMaskedLM.from_pretrained(tmp_path / "decoder", is_decoder=False, add_cross_attention=False)
+
+
+def test_what_the_error_of_another_shape_advises(tmp_path: Path) -> None:
+    ours("BertForSequenceClassification").save_pretrained(tmp_path)
+    with pytest.raises(LoadError) as refusal:
+        BertForSequenceClassification.from_pretrained(tmp_path, num_labels=7)
+    assert "strict" not in str(refusal.value) and "ignore_mismatched_sizes=True" in str(refusal.value)
+
+
+# What the configuration says holds for the model.
+
+
+def test_the_configuration_is_honoured(tmp_path: Path) -> None:
+    config = BertConfig(**settings("BertForMaskedLM", gradient_checkpointing=True, attn_implementation="eager"))
+    model = BertForMaskedLM(config)
+    their = transformers.BertForMaskedLM(
+        transformers.BertConfig(**settings("BertForMaskedLM", gradient_checkpointing=True))
+    )
+    assert model.is_gradient_checkpointing and their.is_activation_checkpointing
+    assert model.attn_implementation == "eager"
+    seen = []
+    for layer in model.bert.encoder.layer:
+        layer.register_forward_pre_hook(lambda module, given: seen.append(module))
+    ids, mask = batch()
+    model.train()(ids, mask, labels=ids).loss.backward()
+    assert len(seen) == 2 * len(model.bert.encoder.layer)
+    config._attn_implementation = "sdpa"
+    assert model.attn_implementation == "sdpa" and model.bert.attn_implementation == "sdpa"
+    with pytest.raises(ConfigError, match="must be sdpa or eager"):
+        config._attn_implementation = "spda"
+    with pytest.raises(ConfigError, match="must be sdpa or eager"):
+        BertConfig(attn_implementation="flash")
+    model.save_pretrained(tmp_path)
+    assert "_attn_implementation" not in (tmp_path / "config.json").read_text()
+    again = BertForMaskedLM.from_pretrained(tmp_path, attn_implementation="eager", use_cache=False)
+    assert again.config._attn_implementation == "eager"
+    pairs = BertForMaskedLM.from_pretrained(tmp_path, torchscript=True)
+    assert isinstance(pairs(ids, mask), tuple) and isinstance(pairs.bert(ids, mask), tuple)
+    assert not isinstance(pairs(ids, mask, return_dict=True), tuple)
+    config.pruned_heads = {-1: [0]}
+    with pytest.raises(ConfigError, match=r"names \[0\] of layer -1"):
+        BertForMaskedLM(config)
+    config.pruned_heads = {"1": (2, 0)}
+    assert BertForMaskedLM(config).bert.encoder.layer[1].attention.self.query.out_features == 16
+
+
+@pytest.mark.parametrize(("asked", "said"), [("bfloat16", "bfloat16"), (None, "float32"), (torch.float16, "float16")])
+def test_the_configuration_says_the_type(asked: str | torch.dtype | None, said: str, tmp_path: Path) -> None:
+    ours("BertModel").to(torch.bfloat16).save_pretrained(tmp_path)
+    for model in (
+        BertModel.from_pretrained(tmp_path, dtype=asked),
+        BertModel.from_pretrained(tmp_path, torch_dtype=asked),
+    ):
+        assert model.config.dtype == model.config.torch_dtype == said == str(model.dtype).removeprefix("torch.")
+
+
+def test_arguments_that_say_the_default(tmp_path: Path) -> None:
+    ours("BertModel").save_pretrained(tmp_path)
+    inert = {
+        "use_auth_token": None,
+        "quantization_config": None,
+        "trust_remote_code": False,
+        "mirror": None,
+        "_fast_init": True,
+        "resume_download": False,
+        "adapter_kwargs": None,
+        "gguf_file": None,
+        "device_mesh": None,
+        "tp_plan": None,
+        "load_in_8bit": False,
+        "revision": None,
+        "subfolder": None,
+        "token": None,
+        "cache_dir": None,
+        "proxies": None,
+        "low_cpu_mem_usage": None,
+        "weights_only": None,
+        "state_dict": None,
+        "variant": None,
+    }
+    assert type(BertModel.from_pretrained(tmp_path, **inert)) is BertModel
+    assert type(bertkit.AutoModel.from_pretrained(tmp_path, **inert)) is BertModel
+    of_config = {k: v for k, v in inert.items() if k not in ("state_dict", "variant")}
+    assert BertConfig.from_pretrained(tmp_path, **of_config).hidden_size == 32
+    assert bertkit.AutoConfig.from_pretrained(tmp_path, **of_config).hidden_size == 32
+    for name, value, sentence in [
+        ("quantization_config", {"load_in_4bit": True}, "not quantized here"),
+        ("load_in_8bit", True, "not quantized here"),
+        ("gguf_file", "x.gguf", "convert the file"),
+        ("mirror", "tuna", "HF_ENDPOINT"),
+        ("device_mesh", object(), "fully_shard"),
+    ]:
+        for kind in (BertModel, BertConfig):
+            with pytest.raises(UsageError, match=sentence):
+                kind.from_pretrained(tmp_path, **{name: value})

@@ -1,0 +1,53 @@
+"""What tells the files of a model from others: cheap enough for every start of a long run."""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from pathlib import Path
+
+from bertkit.checkpoint.source import NAMES
+from bertkit.config import FILES
+from bertkit.hub import Place
+
+_BLOCK = 2**16
+_BLOCKS = 64
+"""Of a file that is larger than so many blocks, so many are read: 4 MB, spread evenly."""
+
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt")
+
+
+def identity(place: Place) -> dict[str, str]:
+    """The configuration, tokenizer and weights of a place by name, each with what tells its contents.
+
+    That is the size, a digest, and the time of the last change, as only 4 MB of a larger file are read. The Hub's cache names
+    files by their contents, so that the time is left out there.
+    """
+    names = dict.fromkeys([*FILES, *_TOKENIZER, *_weights(place)])
+    return {name: _told(place.get(name)) for name in names if name in place.files}
+
+
+def _weights(place: Place) -> list[str]:
+    """The file that is read, with those that an index stands for."""
+    known = [name for names in NAMES.values() for name in names]
+    name = place.file.name if place.file else next((name for name in known if name in place.files), "")
+    if name.endswith(".index.json"):
+        ending = os.path.splitext(name.removesuffix(".index.json"))[1]
+        return [name, *(other for other in place.files if ending and other.endswith(ending))]
+    if name and not name.endswith(".index"):
+        return [name]
+    return [other for other in place.files if ".ckpt" in other]
+
+
+def _told(path: Path) -> str:
+    digest = blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_size <= _BLOCK * _BLOCKS:
+            digest.update(file.read(_BLOCK * _BLOCKS))
+        else:
+            for number in range(_BLOCKS):
+                file.seek((status.st_size - _BLOCK) * number // (_BLOCKS - 1))
+                digest.update(file.read(_BLOCK))
+    changed = "" if path.resolve().parent.name == "blobs" else f", {status.st_mtime_ns}"
+    return f"{status.st_size}, {digest.hexdigest()}{changed}"

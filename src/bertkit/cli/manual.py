@@ -1,0 +1,60 @@
+"""Two examples of each command, for its help. DIR is a folder with a model, or a Hub id."""
+
+EXAMPLES: dict[str, tuple[str, str]] = {
+    "fill-mask": (
+        '"Paris is the [MASK] of France." --model DIR',
+        "--input masked.txt --output words.csv --top-k 1 --model DIR",
+    ),
+    "classify": (
+        '"What a film!" --top-k 2 --model DIR',
+        "--input texts.csv --column text --keep id --output labels.csv --model DIR",
+    ),
+    "ner": (
+        '"Anna moved from Lima to Paris." --model DIR',
+        "--input texts.jsonl --on-long window --output names.parquet --model DIR",
+    ),
+    "qa": (
+        '--question "Who moved?" --context "Anna moved to Paris." --model DIR',
+        '--question "Who moved?" --input texts.txt --output answers.jsonl --model DIR',
+    ),
+    "embed": (
+        '"Leaves turn light into sugar." --model DIR',
+        "--input texts.txt --output vectors.parquet --pooling cls --model DIR",
+    ),
+    "similarity": (
+        '"How do plants eat?" "They make sugar." "It rains." --model DIR',
+        '"How do plants eat?" --input texts.txt --output near.csv --model DIR',
+    ),
+    "nsp": (
+        '"She opened the door." "Nobody was there." --model DIR',
+        "--input pairs.tsv --output order.csv --model DIR",
+    ),
+    "choose": (
+        '"It rains, so she takes" "her umbrella." "a swim." --model DIR',
+        "--input choices.jsonl --top-k 1 --model DIR",
+    ),
+    "zero-shot": (
+        '"The soup was cold." --labels food,law --model DIR',
+        '--input texts.txt --labels food,law --template "About {}." --model DIR',
+    ),
+    "score": (
+        '"The cat sat on the mat." --model DIR',
+        "--input texts.txt --output scores.csv --whole-words --model DIR",
+    ),
+    "run": (
+        "--task fill-mask --input masked.txt --option top_k=3 --model DIR",
+        "--task embed --input texts.csv --keep id --output v.jsonl --model DIR",
+    ),
+    "inspect": ("DIR", "DIR --json"),
+    "convert": ("DIR converted", "DIR halved --dtype float16 --overwrite"),
+    "tokenize": (
+        '"Unaffable plants!" --model DIR',
+        '"A text" --pair "and another" --format json --model DIR',
+    ),
+    "train-tokenizer": (
+        "texts.txt --out vocabulary --vocab-size 300",
+        "texts.jsonl --out cased --cased --vocab-size 300 --min-frequency 1",
+    ),
+    "completion": ("bash > bertkit.sh", "fish > bertkit.fish"),
+}
+"""Command -> its words, twice."""

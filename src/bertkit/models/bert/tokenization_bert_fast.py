@@ -1,0 +1,7 @@
+"""The fast tokenizer under transformers' path."""
+
+from __future__ import annotations
+
+from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
+
+VOCAB_FILES_NAMES = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}

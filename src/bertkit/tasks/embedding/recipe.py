@@ -1,0 +1,125 @@
+"""From the hidden states of a text to its vector: pooling, and the steps after it, in NumPy.
+
+t tokens of a row, H hidden width, D width of a vector
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bertkit.data.batches import Array
+from bertkit.errors import UsageError
+from bertkit.tasks.numbers import sigmoid
+
+
+def _weighted(states: Array, first: int) -> Array:
+    weights = np.arange(first + 1, len(states) + 1, dtype=np.float32)
+    mean: Array = weights @ states[first:] / weights.sum()
+    return mean
+
+
+MODES: dict[str, Callable[[Array, int], Array]] = {
+    "cls": lambda states, first: states[first],
+    "max": lambda states, first: states[first:].max(axis=0),
+    "mean": lambda states, first: states[first:].mean(axis=0),
+    "mean_sqrt_len_tokens": lambda states, first: states[first:].sum(axis=0) / np.sqrt(len(states) - first),
+    "weightedmean": _weighted,
+    "lasttoken": lambda states, first: states[-1],
+}
+"""Mode -> the function from hidden states [t, H] and the number of the first token that counts to a vector [H]."""
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Hidden states to a vector, by one mode or by several side by side.
+
+    >>> Pooling(("cls", "mean"))([np.array([[1.0, 2.0], [3.0, 4.0]])]).tolist()
+    [1.0, 2.0, 2.0, 3.0]
+    """
+
+    modes: tuple[str, ...]
+    include_prompt: bool = True  # whether the tokens of a prompt count
+
+    def __call__(self, windows: Sequence[Array], skipped: int = 0) -> Array:
+        """The vector of a text, from the states [t, H] of its windows. The first `skipped` tokens do not count."""
+        weights = np.array([len(states) for states in windows], np.float32)
+        parts = []
+        for mode in self.modes:
+            firsts = [min(skipped, len(windows[0]) - 1), *[0] * (len(windows) - 1)]
+            vectors = np.stack([MODES[mode](*pair) for pair in zip(windows, firsts, strict=True)])
+            parts.append(vectors.max(axis=0) if mode == "max" else weights @ vectors / weights.sum())
+        return np.concatenate(parts).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """A vector to one of length 1."""
+
+    def __call__(self, vector: Array) -> Array:
+        """[D] -> [D]."""
+        return unit(vector)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A vector through a dense layer and an activation."""
+
+    weight: Array  # [D, inputs]
+    bias: Array | None  # [D]
+    activation: Callable[[Array], Array]
+
+    def __call__(self, vector: Array) -> Array:
+        """[inputs] -> [D]."""
+        inputs = self.weight.shape[1]
+        if len(vector) != inputs:
+            raise UsageError(
+                f"The dense layer of this model takes {inputs} numbers, and the pooling gives {len(vector)}: leave out "
+                "layers and combine."
+            )
+        product: Array = self.weight @ vector
+        return self.activation(product if self.bias is None else product + self.bias)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a text becomes a vector. Without files that say so: the mean of its tokens."""
+
+    pooling: Pooling = Pooling(("mean",))
+    steps: tuple[Normalize | Dense, ...] = ()  # after the pooling, in this order
+    max_length: int | None = None  # tokens of a row; None: what the model takes
+    lower: bool = False  # whether texts are lowercased first
+    prompts: Mapping[str, str] = field(default_factory=dict)  # what stands before a text, by name
+    default_prompt: str = ""
+    similarity: str = "cosine"
+    described: bool = False  # by files
+
+
+def unit(vectors: Array) -> Array:
+    """Vectors of length 1."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: Array = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return scaled
+
+
+def _rectified(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+def _gelu(x: Array) -> Array:
+    from bertkit.reference import activate
+
+    return activate("gelu", x)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "torch.nn.modules.linear.Identity": lambda x: x,
+    "torch.nn.modules.activation.Tanh": np.tanh,
+    "torch.nn.modules.activation.Sigmoid": sigmoid,
+    "torch.nn.modules.activation.ReLU": _rectified,
+    "torch.nn.modules.activation.GELU": _gelu,
+    "torch.nn.modules.activation.SiLU": lambda x: x * sigmoid(x),
+}
+"""The names in the files of dense layers that are known. No name leads to an import."""

@@ -1,0 +1,84 @@
+"""NumPy arrays <-> the tensors of a framework, which is imported only then."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.errors import MissingExtraError, UsageError
+
+KINDS = {"np": "np", "pt": "pt", "tf": "tf", "jax": "jax", "numpy": "np", "pytorch": "pt"}
+
+_MODULES = {"numpy": "np", "torch": "pt", "tensorflow": "tf", "jax": "jax", "jaxlib": "jax"}
+_FRAMEWORKS = {"pt": ("torch", "torch"), "tf": ("tensorflow", "tf"), "jax": ("jax", "flax")}  # module, extra
+
+
+def tensor_kind(kind: object) -> str | None:
+    """The short name of a kind of tensor, None for lists; an error where there is no such kind."""
+    if kind is None:
+        return None
+    name = getattr(kind, "value", kind)  # an enumeration such as transformers' TensorType
+    if not isinstance(name, str) or name not in KINDS:
+        raise UsageError(
+            f'return_tensors={kind!r} is no kind of tensor: type "np", "pt", "tf" or "jax", or leave it out for lists.'
+        )
+    return KINDS[name]
+
+
+def to_tensor(array: NDArray[Any], kind: str) -> object:
+    """An array of Python's numbers as a tensor of the types that a framework takes for them.
+
+    Whole numbers are int64, and int32 in TensorFlow and JAX. Others are float32, and float64 in NumPy.
+    """
+    if kind != "np" and array.dtype == np.float64:
+        array = array.astype(np.float32)
+    if kind in ("tf", "jax") and array.dtype == np.int64:
+        array = array.astype(np.int32)
+    return with_dtype(array, kind)
+
+
+def with_dtype(array: NDArray[Any], kind: str) -> object:
+    """An array as a tensor of the same type of numbers.
+
+    >>> with_dtype(np.zeros(2), "pt").dtype
+    torch.float64
+    """
+    if kind == "np":
+        return array
+    framework = framework_of(kind)
+    if kind == "pt":
+        return framework.from_numpy(array)
+    return framework.constant(array) if kind == "tf" else framework.numpy.asarray(array)
+
+
+def framework_of(kind: str) -> Any:
+    """The module of a kind of tensor, imported now."""
+    module, extra = _FRAMEWORKS[kind]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(module, extra, f'return_tensors="{kind}"') from error
+
+
+def is_tensor(value: object) -> bool:
+    """Whether a value is an array or a tensor of any framework, rather than Python's own."""
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def kind_of(value: object) -> str | None:
+    """The kind of an array or a tensor; None for all else.
+
+    >>> kind_of(np.zeros(2)), kind_of([0, 0])
+    ('np', None)
+    """
+    return _MODULES.get(type(value).__module__.partition(".")[0]) if is_tensor(value) else None
+
+
+def to_array(value: Any) -> NDArray[Any]:
+    """A tensor, or Python's numbers, as an array."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    return np.asarray(value.numpy() if hasattr(value, "numpy") else value)

@@ -1,0 +1,151 @@
+"""Tables as they come, and columns of the input beside the results: every format, failures, interruptions."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pipeline_cases
+import pipeline_models
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from bertkit.cli import main
+
+TEXTS = pipeline_cases.SENTENCES[:12]
+NER = ["ner", "--strategy", "none"]
+
+
+def run(words: list[str], model: str, source: Path, *further: str) -> int:
+    return main([*words, "--model", str(pipeline_models.folder(model)), "--input", str(source), *further])
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    rows = [{"id": f"n{n}", "score": n, "text": text, "more": [n]} for n, text in enumerate(TEXTS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_delimiter_of_a_csv(delimiter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerows([["id", "a,b", "text"], *([n, "x;y", text + ", and; so"] for n, text in enumerate(TEXTS))])
+    (tmp_path / "a.txt").write_text("".join(f"{text}, and; so\n" for text in TEXTS))
+    assert run(NER, "names", tmp_path / "a.csv") == 0
+    found = capsys.readouterr()
+    said = {",": "", ";": "semicolons", "\t": "tabs"}[delimiter]
+    assert found.err == (f"bertkit: {tmp_path / 'a.csv'} has {said} between its columns.\n" if said else "")
+    assert run(NER, "names", tmp_path / "a.txt") == 0
+    assert found.out == capsys.readouterr().out
+
+
+def test_json_lines_keep_columns(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(NER, "names", table) == 0
+    plain = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = [{"id": f"n{n}", "more": [n], "result": found} for n, found in enumerate(plain)]
+    assert run(NER, "names", table, "--keep", "id,more") == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == expected
+    for name in ("out.jsonl", "out.json"):
+        assert run(NER, "names", table, "--keep", "id, more", "--output", str(tmp_path / name)) == 0
+    assert lines(tmp_path / "out.jsonl") == json.loads((tmp_path / "out.json").read_text()) == expected
+    assert run(NER, "names", table, "--keep", "id", "--details") == 0
+    assert list(json.loads(capsys.readouterr().out.splitlines()[0])) == [
+        "id",
+        "result",
+        "truncated",
+        "windows",
+        "n_tokens",
+    ]
+
+
+def test_tables_keep_columns(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside each thing that was found. A column that results have too gets another name."""
+    assert run(NER, "names", table) == 0
+    plain = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = [
+        (row, f"n{row - 1}", row - 1, one["score"]) for row, found in enumerate(plain, start=1) for one in found
+    ]
+    for name in ("out.csv", "out.tsv", "out.parquet"):
+        assert run(NER, "names", table, "--keep", "id,score", "--output", str(tmp_path / name)) == 0
+    columns = ["row", "id", "input_score", "score"]
+    rows = pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [tuple(row[name] for name in columns) for row in rows if row["entity"]] == expected
+    for name, delimiter in (("out.csv", ","), ("out.tsv", "\t")):
+        with open(tmp_path / name, newline="") as file:
+            rows = [row for row in csv.DictReader(file, delimiter=delimiter) if row["entity"]]
+        found = [(int(row["row"]), row["id"], int(row["input_score"]), float(row["score"])) for row in rows]
+        assert found == expected
+
+
+def test_dates_and_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    day = dt.date(2026, 5, 1)
+    rows = [{"day": day, "text": "The [MASK]."}, {"day": None, "text": "none"}, {"day": day, "text": "A [MASK]."}]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    fill = ["fill-mask", "--top-k", "1"]
+    assert run(fill, "masked", tmp_path / "a.parquet", "--keep", "day", "--output", str(tmp_path / "b.jsonl")) == 1
+    first, second, third = lines(tmp_path / "b.jsonl")
+    assert (first["day"], second["day"], third["day"]) == ("2026-05-01", None, "2026-05-01")
+    assert list(second) == ["error", "day"] and first["result"][0]["token_str"]
+    assert run(fill, "masked", tmp_path / "a.parquet", "--keep", "day", "--output", str(tmp_path / "b.csv")) == 1
+    with open(tmp_path / "b.csv", newline="") as file:
+        assert [(row["day"], bool(row["error"])) for row in csv.DictReader(file)] == [
+            ("2026-05-01", False),
+            ("", True),
+            ("2026-05-01", False),
+        ]
+    assert "2 rows" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_an_interrupted_run_goes_on(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole file is what a run without interruption gives."""
+    table = tmp_path / "in.jsonl"
+    table.write_text("".join(json.dumps({"id": n, "text": TEXTS[n % 12]}) + "\n" for n in range(1100)))
+    whole, other = tmp_path / f"whole{suffix}", tmp_path / f"other{suffix}"
+    assert run(NER, "names", table, "--keep", "id", "--output", str(whole)) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertkit.cli.partial.Partial.finish", lambda partial: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert run(NER, "names", table, "--keep", "id", "--output", str(other)) == 130
+    part = Path(f"{other}.part")
+    begun = part.read_bytes().splitlines(keepends=True)
+    first_chunk = next(number for number, line in enumerate(begun) if line.startswith(b"# 512 "))
+    part.write_bytes(b"".join(begun[: first_chunk + 3]))  # a chunk, and two results of the next one
+    assert run(NER, "names", table, "--keep", "id,text", "--output", str(other), "--resume") == 2
+    assert 'with keep "id", and now it is "id,text"' in capsys.readouterr().err
+    before = table.read_text()
+    table.write_text(before.replace('"id": 7,', '"id": 9,'))
+    assert run(NER, "names", table, "--keep", "id", "--output", str(other), "--resume") == 2
+    assert "rows changed since" in capsys.readouterr().err
+    table.write_text(before)
+    assert run(NER, "names", table, "--keep", "id", "--output", str(other), "--resume") == 0
+    assert other.read_bytes() == whole.read_bytes()
+    assert "1,100 rows written to" in capsys.readouterr().err
+
+
+def test_what_cannot_be_kept(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("a\n")
+    (tmp_path / "a.csv").write_text("id,text\n1,a\n")
+    cases = [
+        (table, "ids", "--keep ids: there is no such column; there are id, score, text, more. Did you mean 'id'?"),
+        (tmp_path / "a.csv", "ids", "--keep ids: there is no such column; there are id, text."),
+        (tmp_path / "a.txt", "id", "--keep takes columns, and the input is lines of text"),
+        (table, " ,", "names no column: type --keep id,text"),
+        (table, "result", "results have their own result"),
+    ]
+    for source, keep, said in cases:
+        assert run(NER, "names", source, "--keep", keep) == 2
+        found = capsys.readouterr()
+        assert said in found.err and not found.out
+    assert main([*NER, "a", "--keep", "id", "--model", str(pipeline_models.folder("names"))]) == 2
+    assert "the texts are on the command line" in capsys.readouterr().err

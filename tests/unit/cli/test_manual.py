@@ -1,0 +1,58 @@
+"""The examples that the help of each command shows: all of them run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pipeline_models
+import pytest
+
+from bertkit.cli import COMMANDS, main
+from bertkit.cli.manual import EXAMPLES
+
+MODELS = {
+    "classify": "two",
+    "ner": "names",
+    "qa": "answers",
+    "embed": "plain",
+    "similarity": "plain",
+    "nsp": "order",
+    "choose": "choices",
+    "zero-shot": "follows",
+}
+TEXTS = ["Anna moved to Paris.", "The soup was cold."]
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": number, "text": text} for number, text in enumerate(TEXTS)]
+    (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in TEXTS))
+    (tmp_path / "masked.txt").write_text("The [MASK] was cold.\n")
+    (tmp_path / "texts.csv").write_text("id,text\n" + "".join(f"{row['id']},{row['text']}\n" for row in rows))
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "pairs.tsv").write_text("text\ttext_pair\nShe came.\tShe went.\n")
+    (tmp_path / "choices.jsonl").write_text('{"text": "It rains.", "choices": ["a", "b"]}\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_of_a_command_run(command: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(pipeline_models.folder(MODELS.get(command, "masked")))
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    page = re.sub(r" \\\n +", " ", capsys.readouterr().out)  # lines that a shell reads as one
+    assert len(EXAMPLES[command]) == 2
+    for example in EXAMPLES[command]:
+        assert page.count(f"  bertkit {command} {example}\n") == 1
+        words, _, target = example.partition(" > ")
+        assert main([command, *(model if word == "DIR" else word for word in shlex.split(words))]) == 0
+        found = capsys.readouterr()
+        output = next(
+            (word for name, word in zip(words.split(), words.split()[1:], strict=False) if name == "--output"), ""
+        )
+        assert (files / output).stat().st_size > 10 if output else found.out or target
+        assert "failed" not in found.err

@@ -1,0 +1,51 @@
+"""push_to_hub, over real HTTP to a Hub on this machine, of models and configurations; what is pushed is loaded again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hub_server import FRIEND, STRANGER
+from hub_uploads import UploadServer
+from torch_models import ours
+
+from bertkit import BertConfig, BertForMaskedLM
+from bertkit.errors import HubError, UsageError
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[UploadServer]:
+    with UploadServer() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+def test_a_model_is_pushed_and_loaded_again(server: UploadServer, tmp_path: Path) -> None:
+    model = ours("BertForMaskedLM")
+    info = model.push_to_hub("me/tiny", token=FRIEND, commit_message="First", private=True, max_shard_size="60KB")
+    repository = server.repositories["me/tiny"]
+    assert repository.private and info.oid == repository.branches["main"]
+    files = repository.commits[info.oid]
+    assert {"config.json", "model.safetensors.index.json"} < files.keys() and len(files) > 3
+    again = BertForMaskedLM.from_pretrained("me/tiny", token=FRIEND, cache_dir=tmp_path / "cache")
+    assert all(torch.equal(again.get_parameter(key), parameter) for key, parameter in model.named_parameters())
+    assert again.name_or_path == again.config.name_or_path == "me/tiny"
+    BertConfig(num_labels=5).push_to_hub("me/tiny", token=FRIEND)
+    config = BertConfig.from_pretrained("me/tiny", token=FRIEND, cache_dir=tmp_path / "cache")
+    assert config.num_labels == 5
+    model.save_pretrained(tmp_path / "other", push_to_hub=True, token=FRIEND)
+    assert (tmp_path / "other" / "config.json").exists()
+    files = server.repositories["me/other"]
+    assert files.commits[files.branches["main"]].keys() == {"config.json", "model.safetensors"}
+    assert server.messages == ["First", "Upload config", "Upload BertForMaskedLM"]
+
+
+def test_who_may_not_write(server: UploadServer) -> None:
+    with pytest.raises(
+        HubError, match="me/tiny cannot be written at http://127.0.0.1.*token= with a token that may write"
+    ):
+        BertConfig().push_to_hub("me/tiny", token=STRANGER)
+    with pytest.raises(UsageError, match="hf_"):
+        BertConfig().push_to_hub("me/tiny", token="a b")
