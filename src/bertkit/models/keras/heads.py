@@ -194,7 +194,8 @@ class TFBertWithHead(TFBertPreTrainedModel):
         learns = bool(labels) and all(wanted is not None for wanted in labels.values())
         found["loss"] = self._loss(outputs, labels) if learns else None
         for name, output in outputs.items():
-            found[name] = output if row.outputs[name].grain == "row" else layout.unpack(output)
+            about = row.outputs[name]
+            found[name] = output if about.grain == "row" else layout.unpack(output, about.padding)
         answer = row.output({name: found.get(name) for name in row.output.names})
         return answer if (self.config.return_dict if return_dict is None else return_dict) else answer.to_tuple()
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import keras
+import ml_dtypes
 import numpy as np
 from keras import ops
 
@@ -52,11 +54,11 @@ class Rectangle:
             return Rectangle(grid, mask[:, past:], visible(mask, length) if causal else mask[:, None, None])
         return Rectangle(grid, None, mask[:, None] if len(mask.shape) == 3 else mask)
 
-    def unpack(self, x: Tensor) -> Tensor:
-        """[B, L, ...] -> [B, L, ...], zeros at padding."""
+    def unpack(self, x: Tensor, padding: float = 0.0) -> Tensor:
+        """[B, L, ...] -> [B, L, ...], zeros at padding, or another number. -inf: the lowest of the type."""
         if self.real is None:
             return x
-        return _hidden(x, ops.reshape(self.real, (*self.grid, *[1] * (len(x.shape) - 2))))
+        return _hidden(x, ops.reshape(self.real, (*self.grid, *[1] * (len(x.shape) - 2))), padding)
 
     def first(self, x: Tensor) -> Tensor:
         """[B, L, H] -> [B, H], the first real token of each row."""
@@ -73,8 +75,9 @@ class Rectangle:
         return x if self.real is None else _hidden(x, self.real[:, None, :, None])
 
 
-def _hidden(x: Tensor, real: Tensor) -> Tensor:
-    return ops.where(real, x, ops.zeros((), x.dtype))
+def _hidden(x: Tensor, real: Tensor, padding: float = 0.0) -> Tensor:
+    lowest = float(ml_dtypes.finfo(keras.backend.standardize_dtype(x.dtype)).min)
+    return ops.where(real, x, ops.cast(max(padding, lowest), x.dtype))
 
 
 def visible(real: Tensor, length: Any) -> Tensor:
