@@ -52,6 +52,33 @@ if TYPE_CHECKING:
     from bertkit.models.flax.heads import FlaxBertModel as FlaxBertModel
     from bertkit.models.flax.outputs import FlaxBertForPreTrainingOutput as FlaxBertForPreTrainingOutput
     from bertkit.models.flax.pretrained import FlaxBertPreTrainedModel as FlaxBertPreTrainedModel
+    from bertkit.models.keras.auto import TFAutoModel as TFAutoModel
+    from bertkit.models.keras.auto import TFAutoModelForCausalLM as TFAutoModelForCausalLM
+    from bertkit.models.keras.auto import TFAutoModelForMaskedLM as TFAutoModelForMaskedLM
+    from bertkit.models.keras.auto import TFAutoModelForMultipleChoice as TFAutoModelForMultipleChoice
+    from bertkit.models.keras.auto import TFAutoModelForNextSentencePrediction as TFAutoModelForNextSentencePrediction
+    from bertkit.models.keras.auto import TFAutoModelForPreTraining as TFAutoModelForPreTraining
+    from bertkit.models.keras.auto import TFAutoModelForQuestionAnswering as TFAutoModelForQuestionAnswering
+    from bertkit.models.keras.auto import TFAutoModelForSequenceClassification as TFAutoModelForSequenceClassification
+    from bertkit.models.keras.auto import TFAutoModelForTokenClassification as TFAutoModelForTokenClassification
+    from bertkit.models.keras.callbacks import KerasMetricCallback as KerasMetricCallback
+    from bertkit.models.keras.callbacks import PushToHubCallback as PushToHubCallback
+    from bertkit.models.keras.heads import TFBertForMaskedLM as TFBertForMaskedLM
+    from bertkit.models.keras.heads import TFBertForMultipleChoice as TFBertForMultipleChoice
+    from bertkit.models.keras.heads import TFBertForNextSentencePrediction as TFBertForNextSentencePrediction
+    from bertkit.models.keras.heads import TFBertForPreTraining as TFBertForPreTraining
+    from bertkit.models.keras.heads import TFBertForPreTrainingOutput as TFBertForPreTrainingOutput
+    from bertkit.models.keras.heads import TFBertForQuestionAnswering as TFBertForQuestionAnswering
+    from bertkit.models.keras.heads import TFBertForSequenceClassification as TFBertForSequenceClassification
+    from bertkit.models.keras.heads import TFBertForTokenClassification as TFBertForTokenClassification
+    from bertkit.models.keras.heads import TFBertLMHeadModel as TFBertLMHeadModel
+    from bertkit.models.keras.model import TFBertMainLayer as TFBertMainLayer
+    from bertkit.models.keras.model import TFBertModel as TFBertModel
+    from bertkit.models.keras.optimization import AdamWeightDecay as AdamWeightDecay
+    from bertkit.models.keras.optimization import WarmUp as WarmUp
+    from bertkit.models.keras.optimization import create_optimizer as create_optimizer
+    from bertkit.models.keras.pretrained import TFBertPreTrainedModel as TFBertPreTrainedModel
+    from bertkit.models.keras.tokenizer import TFBertTokenizer as TFBertTokenizer
     from bertkit.models.torch.auto import AutoModel as AutoModel
     from bertkit.models.torch.auto import AutoModelForCausalLM as AutoModelForCausalLM
     from bertkit.models.torch.auto import AutoModelForMaskedLM as AutoModelForMaskedLM
@@ -97,6 +124,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdamWeightDecay": "models.keras.optimization",
     "AddedToken": "text.vocabulary",
     "AutoConfig": "config",
     "AutoModel": "models.torch.auto",
@@ -156,18 +184,44 @@ _HOMES = {
     "FlaxBertModel": "models.flax.heads",
     "FlaxBertPreTrainedModel": "models.flax.pretrained",
     "Inspection": "checkpoint",
+    "KerasMetricCallback": "models.keras.callbacks",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
     "NerPipeline": "pipelines",
     "Pipeline": "pipelines",
+    "PushToHubCallback": "models.keras.callbacks",
     "QuestionAnsweringPipeline": "pipelines",
+    "TFAutoModel": "models.keras.auto",
+    "TFAutoModelForCausalLM": "models.keras.auto",
+    "TFAutoModelForMaskedLM": "models.keras.auto",
+    "TFAutoModelForMultipleChoice": "models.keras.auto",
+    "TFAutoModelForNextSentencePrediction": "models.keras.auto",
+    "TFAutoModelForPreTraining": "models.keras.auto",
+    "TFAutoModelForQuestionAnswering": "models.keras.auto",
+    "TFAutoModelForSequenceClassification": "models.keras.auto",
+    "TFAutoModelForTokenClassification": "models.keras.auto",
+    "TFBertForMaskedLM": "models.keras.heads",
+    "TFBertForMultipleChoice": "models.keras.heads",
+    "TFBertForNextSentencePrediction": "models.keras.heads",
+    "TFBertForPreTraining": "models.keras.heads",
+    "TFBertForPreTrainingOutput": "models.keras.heads",
+    "TFBertForQuestionAnswering": "models.keras.heads",
+    "TFBertForSequenceClassification": "models.keras.heads",
+    "TFBertForTokenClassification": "models.keras.heads",
+    "TFBertLMHeadModel": "models.keras.heads",
+    "TFBertMainLayer": "models.keras.model",
+    "TFBertModel": "models.keras.model",
+    "TFBertPreTrainedModel": "models.keras.pretrained",
+    "TFBertTokenizer": "models.keras.tokenizer",
     "TextClassificationPipeline": "pipelines",
     "TokenClassificationPipeline": "pipelines",
     "Trainer": "training",
     "TrainingArguments": "training",
+    "WarmUp": "models.keras.optimization",
     "ZeroShotClassificationPipeline": "pipelines",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
+    "create_optimizer": "models.keras.optimization",
     "default_data_collator": "data.collators",
     "inspect": "checkpoint",
     "load_checkpoint": "checkpoint",

@@ -102,7 +102,13 @@ class Parameter:
 
     def spelled(self, layout: Layout) -> str:
         """Its name in a layout; empty where the layout has no place for it."""
-        name = spelling(self.row, layout)
+        return self._of_layer(spelling(self.row, layout))
+
+    def path(self, layout: Layout) -> str:
+        """Where a model of the framework keeps it, also what the framework's files have no place for."""
+        return self._of_layer(path(self.row, layout))
+
+    def _of_layer(self, name: str) -> str:
         return (crossed(name) if ".crossattention." in self.name else name).format(self.layer)
 
     @property
@@ -186,23 +192,39 @@ def spelling(row: Row, layout: Layout) -> str:
     >>> spelling(query, "keras")
     'bert/encoder/layer_._{}/attention/self/query/kernel'
     """
-    module = row.name.rpartition(".")[0]
-    leaf = LEAVES[layout]["shift" if row.name.endswith("LayerNorm.bias") else row.kind]
+    if layout not in ("huggingface", "legacy"):
+        if layout != "flax" and ("distance_embedding" in row.name or row is UNTIED):
+            return ""
+        if layout == "google2":
+            return f"{row.google2}/{LEAVES[layout][_kind(row)]}" if row.google2 else ""
+        if layout == "google" and row.google:
+            return row.google
+        if layout == "keras" and "word_embeddings" in row.name:
+            return path(row, layout).replace("embeddings/embeddings", "embeddings/weight")
+    return path(row, layout)
+
+
+def path(row: Row, layout: Layout) -> str:
+    """The modules that a row lies in, and its own name there, by the rules of a layout alone.
+
+    >>> path(UNTIED, "keras")
+    'mlm___cls/predictions/decoder/kernel'
+    """
+    module, leaf = row.name.rpartition(".")[0], LEAVES[layout][_kind(row)]
     if layout in ("huggingface", "legacy"):
         return f"{module}.{leaf}"
-    if layout != "flax" and ("distance_embedding" in module or row is UNTIED):
-        return ""
-    if layout == "google2":
-        return f"{row.google2}/{leaf}" if row.google2 else ""
-    path = module.replace(".", "/")
+    place = module.replace(".", "/")
     if layout == "google":
-        return row.google or f"{path.replace('layer/', 'layer_')}/{leaf}".rstrip("/")
+        place = place.replace("layer/", "layer_")
     if layout == "keras":
-        leaf = "weight" if "word_embeddings" in path else leaf
-        path = (
-            path.replace("layer/", "layer_._").replace("cls/pred", "mlm___cls/pred").replace("cls/seq", "nsp___cls/seq")
-        )
-    return f"{path}/{leaf}"
+        place = place.replace("layer/", "layer_._")
+        place = place.replace("cls/pred", "mlm___cls/pred").replace("cls/seq", "nsp___cls/seq")
+    return f"{place}/{leaf}".rstrip("/")
+
+
+def _kind(row: Row) -> str:
+    """Which of the LEAVES it is."""
+    return "shift" if row.name.endswith("LayerNorm.bias") else row.kind
 
 
 def transposed(row: Row, layout: Layout) -> bool:

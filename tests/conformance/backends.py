@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from conformance import keras_backend
 from conformance.cases import OF_TOKENS, TASKS, Arrays, Case, objective_weights, projections, visible
 
 import bertkit
@@ -247,6 +248,8 @@ def takes(backend: str, case: Case) -> bool:
         # Scripts compute the loss of what comes out, which is zero at padding: labels are -100 there.
         at_padding = "labels on padding" in case.name or case.name == "LMHeadModel/left padding"
         return not at_padding and (backend == "flax" or case.name in COMPILED)
+    if backend.startswith("keras-"):
+        return keras_backend.takes(backend.removeprefix("keras-"), case)
     return backend != "torch-packed" or packable(case)
 
 
@@ -257,6 +260,9 @@ BACKENDS: dict[str, Answer] = {
     "torch-packed": torch_packed,
     "flax": functools.partial(flax_answers, compiled=False),
     "flax-jit": functools.partial(flax_answers, compiled=True),
+    "keras-eager": functools.partial(keras_backend.answers, how="eager"),
+    "keras-graph": functools.partial(keras_backend.answers, how="graph"),
+    "keras-xla": functools.partial(keras_backend.answers, how="xla"),
 }
 MAY_LACK = {
     "reference": ("gradient", "cached"),
@@ -265,5 +271,8 @@ MAY_LACK = {
     "flax-jit": ("gradient", "attentions", "cross_attentions"),
 }
 """Answers that are compared only where a backend gives them. All others have to be there."""
+
+WITHIN = {"keras-xla": 1e-4}
+"""How near the numbers have to be where it is not 1e-5: XLA adds in another order."""
 
 DEFAULT = list(BACKENDS)

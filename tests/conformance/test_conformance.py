@@ -78,7 +78,8 @@ def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:
             theirs = loss_of_real_tokens(case, wanted)
         theirs = held_at_padding(case, output, theirs)
         size = max(1, np.abs(terms(output, wanted)).max()) if kind == "gradient" else 1  # float32 has seven digits
-        np.testing.assert_allclose(got[output], theirs, rtol=1e-5, atol=1e-5 * size, err_msg=f"{case.name}: {output}")
+        near, name = backends.WITHIN.get(backend, 1e-5), f"{case.name}: {output}"
+        np.testing.assert_allclose(got[output], theirs, rtol=near, atol=near * size, err_msg=name)
 
 
 def held_at_padding(case: Case, output: str, theirs: np.ndarray) -> np.ndarray:

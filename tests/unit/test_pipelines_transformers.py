@@ -14,7 +14,7 @@ import pipeline_models
 import pytest
 import torch
 import transformers
-from pipeline_cases import MODELS, SENTENCES
+from pipeline_cases import MODELS, SENTENCES, config
 from pipeline_models import folder
 from transformers.pipelines.pt_utils import KeyDataset as TheirKeyDataset
 
@@ -239,11 +239,15 @@ def test_objects_that_are_refused_in_one_line(given: dict[str, Any], match: str)
 
 def test_a_model_object_without_a_tokenizer() -> None:
     """As in transformers the files that it was read from count, where they are here."""
-    model = bertkit.BertForMaskedLM(model_of(bertkit, "masked").config).eval()
+    model = bertkit.BertForMaskedLM(config("masked")).eval()
     with pytest.raises(UsageError, match="no tokenizer was given: type tokenizer="):
         pipeline("fill-mask", model=model)
+    expected = pipeline("fill-mask", folder("masked"))("The [MASK].")
+    alike(
+        pipeline("fill-mask", model=bertkit.BertForMaskedLM.from_pretrained(folder("masked")))("The [MASK]."), expected
+    )
     theirs = transformers.BertForMaskedLM.from_pretrained(folder("masked"))
-    alike(pipeline("fill-mask", model=theirs)("The [MASK]."), pipeline("fill-mask", folder("masked"))("The [MASK]."))
+    alike(pipeline("fill-mask", model=theirs)("The [MASK]."), expected)
     theirs.config._name_or_path = "nobody/this-is-not-in-the-cache"
     with pytest.raises(UsageError, match="no tokenizer was given"):
         pipeline("fill-mask", model=theirs)

@@ -106,7 +106,7 @@ def load_checkpoint(
         check_sizes(source, config)
     tensors, report = match(source, head, config, prefix, ignore_mismatched_sizes)
     if strict and not report.exact:
-        if report.mismatched:
+        if report.mismatched and not (report.missing or report.unexpected):
             again = ("With ", Setting("ignore_mismatched_sizes", True), " those of another shape are drawn anew.")
         else:
             again = ("In Python, load_checkpoint(name, ", Setting("strict", False), ") reads what fits.")

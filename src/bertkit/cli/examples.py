@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertkit.errors import BertkitError, DataError, UsageError, did_you_mean
+from bertkit.hub.place import shown
 from bertkit.tasks import task_class
 
 _PAIR = ("text", "text_pair")
@@ -118,7 +119,7 @@ class Columns:
 
     def _absent(self, column: str, record: Mapping[str, Any]) -> str:
         return (
-            f"There is no column {column!r}; there are {', '.join(map(str, record)) or 'none'}: choose with "
+            f"There is no column {column!r}; there are {shown(', '.join(map(str, record)), 1000) or 'none'}: choose with "
             f"--column.{did_you_mean(column, map(str, record))}"
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bertkit.errors import DataError, UsageError, did_you_mean
+from bertkit.hub.place import shown
 
 _OURS = ("result", "error", "row")
 
@@ -37,7 +38,7 @@ class Kept:
         """Refuse a table that lacks a column."""
         for name in self.names:
             if name not in names:
-                there = ", ".join(map(str, names)) or "none"
+                there = shown(", ".join(map(str, names)), 1000) or "none"
                 raise DataError(
                     f"--keep {name}: there is no such column; there are {there}.{did_you_mean(name, names)}"
                 )

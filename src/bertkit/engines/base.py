@@ -51,12 +51,13 @@ class Engine(Protocol):
 
 class _Home(NamedTuple):
     name: str  # of the class, in the file of the engine's name
-    extra: str  # that installs its framework
+    extra: str | None  # that installs its framework; None: what is missing has an install of its own
 
 
 ENGINES = {
-    "numpy": _Home("NumpyEngine", ""),
-    "torch": _Home("TorchEngine", "torch"),
+    "numpy": _Home("NumpyEngine", None),
+    "torch": _Home("TorchEngine", None),
+    "keras": _Home("KerasEngine", "tf"),
     "flax": _Home("FlaxEngine", "flax"),
 }
 

@@ -25,10 +25,11 @@ def engine_of(model: Any, device: Any, dtype: Any) -> Any:
         return model
     if isinstance(model, (str, os.PathLike, hub.Place)):
         return None
-    if getattr(model, "framework", None) == "flax" and getattr(model, "_head", None):
+    framework = _framework(model)
+    if framework:
         if device is not None or dtype not in (None, "auto"):
             raise UsageError("device and dtype are for a model that is opened by its name: leave them out.")
-        return engine_class("flax")(model)
+        return engine_class(framework)(model)
     if not hasattr(model, "base_model_prefix") or not hasattr(model, "state_dict"):
         raise UsageError(
             f"model is a {type(model).__name__}: a name, a folder, a BERT of bertkit or transformers, or an engine is accepted."
@@ -43,6 +44,13 @@ def engine_of(model: Any, device: Any, dtype: Any) -> Any:
             "change the model itself, as in model.half(), or leave dtype out.",
         )
     return engine
+
+
+def _framework(model: Any) -> str | None:
+    """The engine for one of the Flax or TensorFlow classes; None for another object."""
+    if not hasattr(model, "base_model_prefix") or not getattr(model, "_head", None):
+        return None
+    return "flax" if getattr(model, "framework", None) == "flax" else "keras" if hasattr(model, "get_config") else None
 
 
 def _taken_over(model: Any) -> Any:

@@ -63,14 +63,14 @@ def pipeline(
 
     Args:
         task: "fill-mask", "text-classification", ...; None: what the model is for.
-        model: a folder, a Hub id, a built-in model, one of the PyTorch or Flax classes, or an engine.
+        model: a folder, a Hub id, a built-in model, one of the PyTorch, TensorFlow or Flax classes, or an engine.
         config: a BertConfig, or where it is; None: that of the model.
         tokenizer: a tokenizer, or where it is; None: that of the model.
         device: "cpu", "cuda", 0, -1. Where there is no such GPU, a warning says so and the processor is used.
         dtype: the type of numbers: "auto", "float32", "bfloat16", "float16".
         precision: the same, as "fp32" and so on.
         batch_size: the most rows that are run at once; None: as many as make some thousand tokens.
-        engine: what runs the model: "auto", "torch", "numpy", "flax".
+        engine: what runs the model: "auto", "torch", "keras", "flax", "numpy".
         revision: of a Hub id.
         subfolder: within it.
         token: for a private one.

@@ -298,7 +298,7 @@ def test_a_framework_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, "torch", None)
     assert main(["classify", FIRST, "--model", str(pipeline_models.folder("five")), "--engine", "torch"]) == 2
     said = capsys.readouterr().err
-    assert said == 'bertkit: --engine torch needs torch, which is not installed. Type: pip install "bertkit[torch]"\n'
+    assert said == "bertkit: --engine torch needs torch, which is not installed. Type: pip install torch\n"
 
 
 def test_a_few_short_texts_need_no_framework() -> None:

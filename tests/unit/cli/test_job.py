@@ -359,10 +359,13 @@ def test_half_a_surrogate_pair_loses_one_row(name: str, tmp_path: Path, capsys: 
 def test_a_message_has_no_sequences_for_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And a bounded length, whatever the names of columns are."""
     source = tmp_path / "in.jsonl"
-    source.write_text(json.dumps({"\x1b[31mred": "x", "long" * 10_000: "y"}) + "\n")
-    assert main([*ner(), "--input", str(source), "--output", str(tmp_path / "out.csv")]) == 1
-    said = capsys.readouterr().err
-    assert "\x1b" not in said and "\\x1b[31mred" in said and len(said) < 4000
+    wrong = json.dumps({"\x1b[31mred": "x", "long" * 10_000: "y"}) + "\n"
+    for text, further, code in (('{"text": "a"}\n' + wrong, [], 1), (wrong, [], 2), (wrong, ["--keep", "red"], 2)):
+        source.write_text(text)
+        words = [*ner(), "--input", str(source), "--output", str(tmp_path / "out.csv"), "--overwrite"]
+        assert main([*words, *further]) == code
+        said = capsys.readouterr().err
+        assert "\x1b" not in said and "\\x1b[31mred" in said and len(said) < 4000
     assert "\x1b" not in (tmp_path / "out.csv").read_text()
 
 

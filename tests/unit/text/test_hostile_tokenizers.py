@@ -182,3 +182,21 @@ def test_ctrl_c_is_no_panic() -> None:
         raise KeyboardInterrupt
     with pytest.raises(TypeError), as_errors("It"):
         raise TypeError
+
+
+def test_a_chinese_text_is_read_by_its_characters_and_a_long_one_is_not_remembered() -> None:
+    """So that millions of characters take as long for each as thousands do; the pieces are those of neighbours alone."""
+    tokenizer = pipeline_models.tokenizer()
+    engine = tokenizer.engine
+    text = "\u4e2d\u6587a\u0301b\u4e2d\u0301\U00020000x\uf900\u4e2d,\u6587"
+    found = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
+    apart = tokenizer(
+        " ".join(text).replace("a \u0301", "a\u0301").replace("\u0301 b", "\u0301b"), add_special_tokens=False
+    )
+    assert found["input_ids"] == apart["input_ids"]
+    assert [text[start:end] for start, end in found["offset_mapping"]][:2] == ["\u4e2d", "\u6587"]
+    before = len(engine._between_blanks), len(engine._ids_between_blanks)
+    long = "\u0e01" * 5_000
+    assert len(tokenizer(long, return_offsets_mapping=True)["input_ids"]) == len(tokenizer(long)["input_ids"])
+    tokenizer(text * 2_000, return_offsets_mapping=True)
+    assert len(engine._between_blanks) - before[0] < 20 and len(engine._ids_between_blanks) == before[1]

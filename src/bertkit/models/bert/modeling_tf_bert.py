@@ -1,14 +1,17 @@
-"""The TensorFlow classes under transformers' path. They are not here yet."""
+"""The TensorFlow classes under transformers' path."""
 
 from __future__ import annotations
+
+from importlib import import_module
 
 from bertkit.errors import UnavailableError
 
 
 def __getattr__(name: str) -> object:
-    if name.startswith("TF"):
-        raise UnavailableError(
-            f"bertkit has no {name} yet: type {name.removeprefix('TF')}.from_pretrained(...), the PyTorch class, which reads "
-            "tf_model.h5 too."
-        )
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if not name.startswith("TF"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for room in ("heads", "model", "pretrained"):
+        found = getattr(import_module(f"bertkit.models.keras.{room}"), name, None)
+        if found is not None:
+            return found
+    raise UnavailableError(f"bertkit has no {name}: docs/tensorflow.md names the TensorFlow classes that it has.")

@@ -25,6 +25,10 @@ CHUNK = 2**20
 _LETTER, _MARK = 1, 2
 _KINDS = np.array([_LETTER if chr(c).isalnum() else _MARK if c > 32 else 0 for c in range(127)] + [0], np.uint8)
 _BETWEEN_BLANKS = re.compile("[^ ]+")
+_CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002a6df"  # which all rules set apart with blanks
+_BETWEEN_CHINESE = re.compile(f"[{_CHINESE}]|[^ {_CHINESE}]+")
+_LONGEST_KNOWN = 1_000
+"""Characters of what is remembered: a text without blanks may have millions."""
 _ONLY_BLANKS = re.compile(r"[\t\n\r -~]*")  # what isprintable does not let pass and is no control either
 _PLAIN_WORDS = re.compile("[A-Za-z0-9]+|[!-/:-@[-`{-~]")
 
@@ -70,6 +74,8 @@ class OwnEngine:
             token.lstrip or token.rstrip or not token.content.isprintable() or " " in token.content
             for token in added.values()
         )
+        # A Chinese text has no blanks. Its characters one by one are known, and leave no millions of spans to Python's collector.
+        self._stretches = _BETWEEN_CHINESE if basic and rules.chinese else _BETWEEN_BLANKS
         self._ids_between_blanks: dict[str, list[int]] = {}
         self._between_blanks: dict[str, _Columns] = {}
 
@@ -107,7 +113,9 @@ class OwnEngine:
             refuse_halves(text)  # here, where the text is still whole
         if len(self._ids_between_blanks) >= MOST_WORDS:
             self._ids_between_blanks.clear()
-        ids = self._ids_between_blanks[part] = self._wordpiece.ids_of(self._words(part))
+        ids = self._wordpiece.ids_of(self._words(part))
+        if len(part) <= _LONGEST_KNOWN:
+            self._ids_between_blanks[part] = ids
         return ids
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> Pieces:
@@ -130,7 +138,7 @@ class OwnEngine:
                 words.append(number)
                 number += 1
                 continue
-            for match in _BETWEEN_BLANKS.finditer(part):
+            for match in self._stretches.finditer(part):
                 at = start + match.start()
                 some = self._detailed_between_blanks(match[0])
                 ids += some[0]
@@ -152,7 +160,9 @@ class OwnEngine:
                     start = end
             if len(self._between_blanks) >= MOST_WORDS:
                 self._between_blanks.clear()
-            found = self._between_blanks[text] = tuple(zip(*rows, strict=True)) if rows else ((), (), (), ())
+            found = tuple(zip(*rows, strict=True)) if rows else ((), (), (), ())
+            if len(text) <= _LONGEST_KNOWN:
+                self._between_blanks[text] = found
         return found
 
     def locate(self, texts: Sequence[str]) -> Located:

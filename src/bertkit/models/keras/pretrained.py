@@ -1,0 +1,298 @@
+"""What the nine classes share: where their weights come from and go to, and what can be done to a model as a whole."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from bertkit.checkpoint.files import Tensors
+from bertkit.checkpoint.load import load_checkpoint
+from bertkit.checkpoint.save import save_checkpoint
+from bertkit.config import BertConfig
+from bertkit.errors import UsageError
+from bertkit.hub import locate
+from bertkit.models.keras.fitting import FittedModel
+from bertkit.models.keras.inputs import as_arrays
+from bertkit.parameters import Parameter, expand, initial, transposed
+
+_FROM_FILES = ContextVar("from_files", default=False)
+"""Whether a model is being built whose numbers come from files, so that none need to be drawn."""
+
+
+class TFBertPreTrainedModel(FittedModel):
+    """A BERT with or without a head, as a Keras model: loading, saving, resizing.
+
+    The nine classes set `_head`, the class suffix in the table of heads. Their variables are those of the parameter table, which
+    gives them names, initial values and a place in every kind of checkpoint.
+    """
+
+    config_class = BertConfig
+    base_model_prefix = "bert"
+    main_input_name = "input_ids"
+    _head: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__module__.startswith("bertkit."):
+            keras.saving.register_keras_serializable("bertkit")(cls)
+
+    def __init__(self, config: BertConfig, **options: Any) -> None:
+        super().__init__(**{"autocast": False, **options})
+        if not isinstance(config, BertConfig):
+            name = type(self).__name__
+            raise UsageError(
+                f"{name} is made of a bertkit.BertConfig, not of {config!r:.80}: for trained weights write "
+                f"{name}.from_pretrained(name); another library's becomes ours by BertConfig.from_dict(config.to_dict())."
+            )
+        self.config = config
+
+    def post_init(self) -> None:
+        """Build the parts and draw their numbers. The last line of a subclass's __init__."""
+        self.build()
+        if not _FROM_FILES.get():
+            self._take({})
+
+    def build(self, input_shape: Any = None) -> None:
+        """Build BERT's parts, which know what they take; others are built when they are first called."""
+        for part in self._flatten_layers(include_self=False, recursive=False):
+            if hasattr(part, "takes"):
+                part.build((None, part.takes))
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """As `call`. Python's lists of numbers become arrays."""
+        if inputs:
+            inputs = (as_arrays(inputs[0]), *inputs[1:])
+        return super().__call__(*inputs, **named)
+
+    # Weights from files and to files.
+
+    @classmethod
+    def from_config(cls, config: BertConfig | Mapping[str, Any], custom_objects: Any = None, **options: Any) -> Any:
+        """A model with random weights; or the one that Keras saved, of its `get_config`."""
+        if isinstance(config, BertConfig):
+            return cls(copy.deepcopy(config), **options)
+        given = dict(config)
+        return cls(BertConfig.from_dict(given.pop("config")), **given)
+
+    def get_config(self) -> dict[str, Any]:
+        """What a saved model is made from again."""
+        return {"config": self.config.to_dict(), "name": self.name}
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *model_args: Any,
+        config: BertConfig | str | os.PathLike[str] | None = None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        use_safetensors: bool | None = None,
+        from_pt: bool = False,
+        variant: str | None = None,
+        subfolder: str = "",
+        revision: str = "main",
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+        **overrides: Any,
+    ) -> Any:
+        """A trained model.
+
+        pretrained_model_name_or_path: a directory, a file, a Hub id or a built-in model, whose files may be of any format (see
+        `load_checkpoint`): one safetensors file serves all frameworks.
+        from_pt: read the files of PyTorch, where there are others beside them.
+        use_safetensors: True reads safetensors alone, False `tf_model.h5`.
+        output_loading_info: return (model, what was missing, unexpected or of another shape).
+        overrides: fields of the configuration, such as num_labels=3, and the model's `name`.
+
+        Such as TFBertForMaskedLM.from_pretrained("google-bert/bert-base-uncased"). trust_remote_code changes nothing: no code is
+        ever run.
+        """
+        place = locate(
+            pretrained_model_name_or_path,
+            revision=revision,
+            subfolder=subfolder,
+            cache_dir=cache_dir,
+            token=token,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        known = {"name", *inspect.signature(cls.__init__).parameters}
+        own = {key: overrides.pop(key) for key in list(overrides) if key in known}
+        if not isinstance(config, BertConfig):
+            config = BertConfig.from_pretrained(config or place, **overrides)
+        elif overrides:
+            config = BertConfig.from_dict(config.to_dict(), **overrides)
+        formats = ["safetensors", "bin"] if from_pt else None
+        if use_safetensors is not None:
+            formats = ["safetensors"] if use_safetensors else ["bin"] if from_pt else ["h5"]
+        tensors, report = load_checkpoint(
+            place,
+            cls._head or "Model",
+            config=config,
+            formats=formats,
+            variant=variant,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+        )
+        model = cls._of_tensors(config, tensors, *model_args, **own)
+        return (model, report.loading_info()) if output_loading_info else model
+
+    @classmethod
+    def _of_tensors(cls, config: BertConfig, tensors: Tensors, *model_args: Any, **own: Any) -> Any:
+        """A model whose variables are these arrays. own: further arguments of the class."""
+        without_drawing = _FROM_FILES.set(True)
+        try:
+            model = cls(config, *model_args, **own)
+        finally:
+            _FROM_FILES.reset(without_drawing)
+        model._take(tensors)
+        return model
+
+    def _take(self, tensors: Tensors) -> None:
+        """Assign the arrays to the variables; draw those that are not among them."""
+        rng = np.random.default_rng(np.random.randint(2**31))  # which keras.utils.set_random_seed makes the same again
+        for variable, parameter in self._table():
+            array = tensors.get(parameter.name)
+            if array is None:
+                array = initial(parameter, self.config, rng)
+            array = np.asarray(array, np.float32)
+            variable.assign(array.T if transposed(parameter.row, "keras") else array)
+
+    def _table(self) -> list[tuple[Any, Parameter]]:
+        """The variables of the model that are in the table of parameters, in its order."""
+        here = {variable.path.partition("/")[2]: variable for variable in self.variables}
+        table = [(parameter.path("keras"), parameter) for parameter in expand(self.config, self._head).values()]
+        return [(here[path], parameter) for path, parameter in table if path in here]
+
+    def _arrays(self) -> Tensors:
+        """{name in the parameter table: array}, with what LoRA has added to it."""
+        adapted = {}
+        for layer in self._flatten_layers(include_self=False):
+            if getattr(layer, "lora_enabled", False):
+                leaf = "kernel" if hasattr(layer, "kernel") else "embeddings"
+                adapted[id(getattr(layer, f"_{leaf}"))] = getattr(layer, leaf)
+        found: Tensors = {}
+        for variable, parameter in self._table():
+            array = np.asarray(keras.ops.convert_to_tensor(adapted.get(id(variable), variable)), np.float32)
+            found[parameter.name] = array.T if transposed(parameter.row, "keras") else array
+        return found
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        saved_model: bool = False,
+        version: int = 1,
+        push_to_hub: bool = False,
+        signatures: Any = None,
+        max_shard_size: int | str = "5GB",
+        create_pr: bool = False,
+        safe_serialization: bool = True,
+        token: str | bool | None = None,
+    ) -> None:
+        """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
+
+        safe_serialization: False writes `tf_model.h5` instead, as the TensorFlow classes of transformers read it.
+        saved_model: write a SavedModel besides, into `saved_model/<version>`.
+        max_shard_size: "5GB"; above it safetensors are split into several files with an index.
+        """
+        if push_to_hub or create_pr:
+            raise UsageError(
+                "push_to_hub=True is not done here: upload the directory, or train with PushToHubCallback."
+            )
+        if self._head is None:
+            raise UsageError(f"{type(self).__name__} is a model of your own: save it with model.save('model.keras').")
+        save_checkpoint(
+            save_directory,
+            self._arrays(),
+            self.config,
+            self._head,
+            to="safetensors" if safe_serialization else "h5",
+            max_shard_size=max_shard_size,
+        )
+        if saved_model:
+            self.export(Path(save_directory) / "saved_model" / str(version), input_signature=signatures)
+
+    def export(self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", **options: Any) -> None:
+        """As keras.Model.export: a graph in files. Without an input_signature it takes ids, mask and types of any length."""
+        if options.get("input_signature") is None:
+            sides = (None, None, None) if self._head == "ForMultipleChoice" else (None, None)
+            names = ("input_ids", "attention_mask", "token_type_ids")
+            options["input_signature"] = [{name: keras.InputSpec(shape=sides, dtype="int32") for name in names}]
+        super().export(os.fspath(filepath), format=format, **options)
+
+    def prepare_tf_dataset(
+        self,
+        dataset: Any,
+        batch_size: int = 8,
+        shuffle: bool = True,
+        tokenizer: Any = None,
+        collate_fn: Callable[..., Mapping[str, Any]] | None = None,
+        collate_fn_args: Mapping[str, Any] | None = None,
+        drop_remainder: bool | None = None,
+        prefetch: bool = True,
+    ) -> Any:
+        """Rows as a tf.data.Dataset for fit: the columns that the model takes, in batches, labels beside them.
+
+        dataset: a datasets.Dataset, a list of dicts, or whatever else has numbered rows that are dicts.
+        tokenizer: pads rows of several lengths.
+        collate_fn: makes columns of a list of rows, in its place, with collate_fn_args.
+        drop_remainder: leave out a last batch that is smaller; None: where rows are shuffled.
+        """
+        from bertkit.models.keras.datasets import batches_of
+
+        collate = collate_fn and functools.partial(collate_fn, **(collate_fn_args or {}))
+        drop = shuffle if drop_remainder is None else drop_remainder
+        found = batches_of(self, dataset, batch_size, shuffle, tokenizer, collate, drop)
+        return found.prefetch(1) if prefetch else found
+
+    # The model as a whole.
+
+    @property
+    def base_model(self) -> Any:
+        """The TFBertMainLayer inside."""
+        return getattr(self, self.base_model_prefix)
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """How many numbers the model has."""
+        variables = self.trainable_variables if only_trainable else [variable for variable, _ in self._table()]
+        return sum(int(np.prod(variable.shape)) for variable in variables)
+
+    def get_input_embeddings(self) -> Any:
+        """The word embedding, a keras.layers.Embedding."""
+        return self.base_model.embeddings.word_embeddings
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None) -> Any:
+        """Give the vocabulary another size: after `tokenizer.add_tokens(...)`, to `len(tokenizer)`. The first rows stay.
+
+        New rows begin at the mean of the old ones, new biases at zero. `config.vocab_size` follows. Compile the model again.
+        """
+        if new_num_tokens in (None, self.config.vocab_size):
+            return self.get_input_embeddings()
+        shapes = expand(self.config, self._head)
+        resized = self._arrays()
+        for name, array in resized.items():
+            if "V" in shapes[name].row.shape.split():
+                more = np.zeros((max(0, new_num_tokens - len(array)), *array.shape[1:]), np.float32)
+                more += array.mean(0) if array.ndim == 2 else 0
+                resized[name] = np.concatenate([array, more])[:new_num_tokens]
+        self.config.vocab_size = new_num_tokens
+        own = {"add_pooling_layer": False} if self._head == "Model" and self.base_model.pooler is None else {}
+        twin = self._of_tensors(self.config, resized, **own)
+        self._tracker.unlock()
+        for name, part in list(vars(self).items()):
+            if hasattr(part, "takes"):
+                self._tracker.untrack(part)
+                setattr(self, name, getattr(twin, name))
+        self._tracker.lock()
+        return self.get_input_embeddings()

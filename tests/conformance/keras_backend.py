@@ -1,0 +1,110 @@
+"""The Keras classes as users call them: eagerly, in a tf.function, compiled by XLA. One thread, as on two busy cores."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import numpy as np
+from conformance.cases import CHANCES, Arrays, Case, objective_weights, projections, visible
+
+import bertkit
+from bertkit.parameters import transposed
+
+
+def tensorflow() -> Any:
+    """TensorFlow with one thread."""
+    import tensorflow as tf
+
+    if not tf.config.threading.get_intra_op_parallelism_threads():
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    return tf
+
+
+def model_of(case: Case) -> Any:
+    """Our class with the weights of the case, read from files."""
+    tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        bertkit.save_checkpoint(folder, case.weights, case.config, case.head)
+        return getattr(bertkit, f"TFBert{case.head}").from_pretrained(folder)
+
+
+def answers(case: Case, how: str) -> Arrays:
+    """The outputs, the gradients, and the same token by token."""
+    tf, model = tensorflow(), model_of(case)
+
+    def forward(inputs: dict[str, Any]) -> Any:
+        with tf.GradientTape() as tape:
+            # Without a cache, as transformers is asked; in training, which is the same without dropout, but for the cache.
+            outputs = model(inputs, output_hidden_states=True, output_attentions=True, training=True)
+            total = scalar(case, outputs)
+        gradients = tape.gradient(total, model.trainable_variables) if case.differentiable else []
+        return outputs, [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+
+    run = forward if how == "eager" else tf.function(forward, jit_compile=how == "xla")
+    outputs, gradients = run({name: tf.constant(array) for name, array in case.inputs.items()})
+    found = flat(outputs)
+    by_variable = {id(v): g for v, g in zip(model.trainable_variables, gradients, strict=False) if g is not None}
+    for variable, parameter in model._table():
+        if id(variable) in by_variable:
+            gradient = by_variable[id(variable)].numpy()
+            gradient = gradient.T if transposed(parameter.row, "keras") else gradient
+            found[f"gradient/{parameter.name}"] = projections(parameter.name, gradient)
+    if case.cached:
+        name = "logits" if "logits" in found else "last_hidden_state"
+        found[f"cached {name}"] = step_by_step(case, model, name)
+    return found
+
+
+def flat(outputs: Any) -> Arrays:
+    """Each output as an array, those of layers numbered. The loss of rows or of all as one number."""
+    found = {}
+    for name, value in outputs.items():
+        if name in ("hidden_states", *CHANCES):
+            found |= {f"{name}/{i}": layer.numpy() for i, layer in enumerate(value)}
+        elif name != "past_key_values":
+            found[name] = value.numpy().mean() if name == "loss" else value.numpy()
+    return found
+
+
+def scalar(case: Case, outputs: Any) -> Any:
+    """What is differentiated, as in oracle.scalar."""
+    tf = tensorflow()
+    if "loss" in outputs:
+        return tf.reduce_mean(outputs.loss)
+    total = tf.zeros(())
+    for name in (
+        "last_hidden_state",
+        "pooler_output",
+        "logits",
+        "prediction_logits",
+        "seq_relationship_logits",
+        "start_logits",
+    ):
+        value = outputs.get(name)
+        if value is not None and (name != "pooler_output" or case.pools_first):
+            total += tf.reduce_sum(value * visible(case, name, objective_weights(name, tuple(value.shape))))
+    return total
+
+
+def step_by_step(case: Case, model: Any, name: str) -> np.ndarray:
+    """The same output, two tokens and then one at a time, with the keys and values of those before."""
+    given = dict(case.inputs)
+    ids, mask = given.pop("input_ids"), given.pop("attention_mask", None)
+    given.pop("labels", None)
+    past, steps = None, []
+    ends = [*range(2, ids.shape[1] + 1)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        seen = None if mask is None else mask[:, :end]
+        outputs = model(ids[:, start:end], attention_mask=seen, past_key_values=past, **given)
+        past = outputs.past_key_values
+        steps.append(outputs[name].numpy())
+    return np.concatenate(steps, 1)
+
+
+def takes(how: str, case: Case) -> bool:
+    """A graph takes seconds to be made: one padded case a class, and those in which a mask or a cache is another."""
+    named = case.name.partition("/")[2]
+    further = ("holes", "decoder, crossed and masked", "relative_key_query, left padding", "factors of heads by layer")
+    return how == "eager" or named == "padded" or (case.head == "Model" and named in further)
