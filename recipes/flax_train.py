@@ -78,7 +78,9 @@ def start(model: Any, params: Any, steps: int, rate: float, mesh: Mesh) -> Train
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.01, mask=model.decay_mask())
     )
-    return TrainState.create(apply_fn=model.__call__, params=on_mesh(params, mesh), tx=optimizer)
+    params = on_mesh(params, mesh)
+    kept = jax.jit(optimizer.init)(params)  # in one piece, beside the parameters
+    return TrainState(step=0, apply_fn=model.__call__, params=params, tx=optimizer, opt_state=kept)
 
 
 def mean_over(losses: jax.Array, labels: jax.Array) -> jax.Array:

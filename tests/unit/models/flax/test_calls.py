@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import tiny
 from jax import export
+from reading_path import passed_through
 
 import bertkit
 from bertkit.errors import UsageError
@@ -225,3 +228,27 @@ def test_a_decoder_goes_on_from_its_cache() -> None:
         own.module.apply(variables, ids[:, :4])
     with pytest.raises(UsageError, match="A cache is for a decoder"):
         model("Model").init_cache(2, 6)
+
+
+def test_without_jax_an_import_works_and_a_use_says_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['jax'] = None\n"
+        "import bertkit, bertkit.models.bert.modeling_flax_bert\n"
+        "from bertkit.engines.base import engine_class\n"
+        "for use in (lambda: bertkit.FlaxBertModel, lambda: engine_class('flax')):\n"
+        "    try: use()\n"
+        "    except bertkit.BertkitError as error: print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    first, second = run.stdout.splitlines()
+    assert first == 'A Flax model needs jax, which is not installed. Type: pip install "bertkit[flax]"'
+    assert second == 'engine="flax" needs jax, which is not installed. Type: pip install "bertkit[flax]"'
+
+
+def test_how_much_there_is_to_read() -> None:
+    """A forward passes 30 functions, most of them of the 4 files model, attention, heads and pretrained."""
+    own = model("ForSequenceClassification")
+    path = passed_through(lambda: own(IDS, MASK))
+    assert len(path) <= 30, path
+    own = {"model.py", "attention.py", "heads.py", "pretrained.py"}
+    assert sum(file.removeprefix("models/flax/") not in own for file, _ in path) <= 6, path
