@@ -196,7 +196,13 @@ def test_workers_have_masks_of_their_own() -> None:
     assert pickle.loads(pickle.dumps(collate)).seed == 1
     runs = []
     for _ in range(2):
-        loader = torch.utils.data.DataLoader(cases.rows()[:1] * 2, batch_size=1, num_workers=2, collate_fn=collate)
+        loader = torch.utils.data.DataLoader(
+            cases.rows()[:1] * 2,
+            batch_size=1,
+            num_workers=2,
+            collate_fn=collate,
+            multiprocessing_context="spawn",  # JAX, which other tests import, does not take a fork
+        )
         runs.append([batch["labels"].tolist() for batch in loader])
     assert runs[0] == runs[1] and runs[0][0] != runs[0][1]
 
