@@ -66,7 +66,9 @@ def test_words_of_every_class_that_scores_them(head: str, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["torch", "numpy"])
 def test_the_next_sentence_of_a_pretraining_model(kind: str) -> None:
-    pairs = [(SENTENCES[0], SENTENCES[1]), (SENTENCES[2], SENTENCES[3])]
+    pairs = [(SENTENCES[5], SENTENCES[6]), (SENTENCES[2], SENTENCES[3]), (SENTENCES[0], SENTENCES[1])]
+    single = of_class("next-sentence-prediction", "ForPreTraining", kind)("the river", "of it")
+    assert alike(single, of_class("next-sentence-prediction", "ForNextSentencePrediction", kind)("the river", "of it"))
     found = of_class("next-sentence-prediction", "ForPreTraining", kind)(pairs, top_k=None)
     expected = of_class("next-sentence-prediction", "ForNextSentencePrediction", kind)(pairs, top_k=None)
     assert alike(found, expected)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pipeline_models import ours
 
 from bertkit.data.batches import Array, Batch, Limits, Row
 from bertkit.errors import BertkitError, DataError, Setting, UsageError, worded
@@ -227,3 +228,19 @@ def test_a_bar_advances_with_each_answer() -> None:
     bar = Bar()
     list(run().chunks([text(2)] * 1100, done=700, bar=bar))  # type: ignore[arg-type]
     assert (bar.n, bar.initial) == (1100, 512)
+
+
+def test_examples_wait_on_where_the_engine_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = ours("fill-mask", "masked")
+    run = pipe.run(pipe._own_options)
+    submitted = run.submit(["the [MASK]", "a [MASK] of it"])
+
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(pipe.engine), "run", fails)
+        with pytest.raises(MemoryError):
+            run.result(submitted)
+    found = [answer.value for answer in run.result(submitted)]
+    assert found == pipe(["the [MASK]", "a [MASK] of it"])

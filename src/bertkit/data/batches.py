@@ -135,7 +135,9 @@ def _stacked(name: str, rows: Sequence[Row]) -> Target:
     grain = rows[0].targets[name].grain
     if grain == "group":
         rows = [
-            row for before, row in zip([None, *rows], rows, strict=False) if not before or before.group is not row.group
+            row
+            for before, row in zip([None, *rows], rows, strict=False)
+            if before is None or before.group is not row.group
         ]
     own = [np.asarray(row.targets[name].values) for row in rows]
     return Target(np.stack(own) if grain in ("row", "group") else np.concatenate(own), grain)

@@ -100,8 +100,9 @@ class TorchEngine:
             if ask.log_probs:
                 words = self._tensor(batch.targets["labels"].values)[:, None]
                 found["log_probs"] = found[words_of(self.head)].float().log_softmax(-1).gather(1, words)[:, 0]
+            found = {name: y for name, y in found.items() if name in grains}  # not what rows alone have no states for
             if places is None:
-                found = {name: y if grains.get(name) == "row" else layout.unpack(y) for name, y in found.items()}
+                found = {name: y if grains[name] == "row" else layout.unpack(y) for name, y in found.items()}
             if ask.layers:
                 of = {last: layout.unpack(x), **dict(enumerate(states.hidden_states or ()))}
                 found["hidden_states"] = torch.stack([of[layer] for layer in ask.layers], dim=1)

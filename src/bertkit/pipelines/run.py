@@ -80,6 +80,12 @@ class Pending:
     outputs: dict[int, dict[str, Array]] = field(default_factory=dict)  # by the number of the row
     answer: Answer | None = None
 
+    def answered(self) -> Answer:
+        """Its answer. Raises RuntimeError if it has no rows, which is a mistake of its task."""
+        if self.answer is None:
+            raise RuntimeError("This example was encoded without rows, and so has no answer.")
+        return self.answer
+
 
 class Run:
     """Examples through a task and an engine."""
@@ -145,11 +151,12 @@ class Run:
 
     def result(self, submitted: Sequence[Pending | Answer]) -> list[Answer]:
         """The answers to submitted examples. All that wait run now, and share batches."""
-        waiting, self._waiting = self._waiting, []
-        while waiting:
-            waiting = [one for one in self._complete(waiting) if not self._decode(one)]
-        answers = [one if isinstance(one, Answer) else one.answer for one in submitted]
-        return [answer for answer in answers if answer is not None]
+        while self._waiting:  # where the engine raises, they wait on
+            for one in self._waiting:
+                one.outputs.clear()
+            waiting = [one for one in self._waiting if one.answer is None]
+            self._waiting = [one for one in self._complete(waiting) if not self._decode(one)]
+        return [one if isinstance(one, Answer) else one.answered() for one in submitted]
 
     def warning(self) -> tuple[object, ...]:
         """A message in parts about texts that were cut; empty if none was."""

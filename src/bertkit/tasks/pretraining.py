@@ -120,19 +120,25 @@ class Pretraining(Task[PretrainingOptions]):
         return [(side, piece) for side in (0, 1) for piece, token in enumerate(ids[side]) if token == mask]
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How often the best word of a mask is the right one, and how often the answer to the next sentence is."""
+        """How often the best word of a mask is the right one, and how often the answer to the next sentence is.
+
+        An example whose masks were cut off has fewer answers than words: all of its words count as missed.
+        """
         from bertkit.metrics import accuracy
 
-        words: list[str] = []
-        found: list[str] = []
+        right: list[bool] = []
         following, related = [], []
         for answer, truth in zip(answers, truths, strict=True):
             own, follows = _parts(truth)
-            words += [own] if isinstance(own, str) else own
-            found += [fillings[0]["token_str"] for fillings in answer["masks"]]
+            words = [own] if isinstance(own, str) else list(own)
+            found = [fillings[0]["token_str"] for fillings in answer["masks"]]
+            right += (
+                [one == word for one, word in zip(found, words, strict=True)]
+                if len(found) == len(words)
+                else [False] * len(words)
+            )
             following.append(next_number(follows))
             related.append(NAMES.index(answer["next_sentence"]["label"]))
-        right = [one == word for one, word in zip(found, words, strict=True)]
         scores = {"mask_accuracy": accuracy(right, [True] * len(right))} if right else {}
         return {**scores, "next_sentence_accuracy": accuracy(related, following)}
 

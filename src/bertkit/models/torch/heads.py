@@ -107,13 +107,16 @@ class _OfAllTokens:
     states: Tensor  # [T, H]
     pooled: Tensor | None
     layout: Layout
-    versions: Sequence[tuple[Tensor, int]]  # of the parameters of the head, which grow when they are changed in place
+    before: Sequence[
+        tuple[Tensor, int, Tensor]
+    ]  # the parameters of the head, their versions, and some of their numbers
     autocast: torch.dtype | None
     grad: bool = field(default_factory=torch.is_grad_enabled)
 
     def __call__(self) -> Tensor:
         """[*outer, V], as of the time of the forward."""
-        if any(parameter._version != version for parameter, version in self.versions):
+        here = {id(p) for p in self.model.parameters()}
+        if any(id(p) not in here or p._version != version or not _same(p, some) for p, version, some in self.before):
             raise UsageError(
                 "The weights have changed since this forward, and its logits were not read before: read outputs.logits "
                 "before optimizer.step()."
@@ -121,6 +124,12 @@ class _OfAllTokens:
         kind = self.states.device.type
         with torch.set_grad_enabled(self.grad), torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
             return self.layout.unpack(self.model._outputs(self.states, self.pooled)[self.name])
+
+
+def _same(parameter: Tensor, some: Tensor) -> bool:
+    """Whether a parameter still has the numbers that were taken of it."""
+    now = parameter.detach().reshape(-1)[:: parameter.numel() // 64 + 1]
+    return now.dtype == some.dtype and now.device == some.device and torch.equal(now, some)
 
 
 class BertWithHead(BertPreTrainedModel):
@@ -181,7 +190,12 @@ class BertWithHead(BertPreTrainedModel):
         later = later and not torch.compiler.is_compiling()  # which wants shapes without numbers
         if later:
             head = (p for module in self.children() if module is not self.bert for p in module.parameters())
-            versions = [(parameter, parameter._version) for parameter in head if not parameter.is_inference()]
+            # Fused optimizers and what is written through .data change numbers without a new version.
+            before = [
+                (p, p._version, p.detach().reshape(-1)[:: p.numel() // 64 + 1].clone())
+                for p in head
+                if not p.is_inference()
+            ]
             kind = x.device.type
             autocast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
             wanted = labels["labels"].flatten()
@@ -194,7 +208,7 @@ class BertWithHead(BertPreTrainedModel):
         for name, output in list(outputs.items()):
             grain, padding = row.outputs[name].grain, max(row.outputs[name].padding, torch.finfo(output.dtype).min)
             if later and name == words:
-                found[name] = Later(_OfAllTokens(self, name, x, pooled, layout, versions, autocast))
+                found[name] = Later(_OfAllTokens(self, name, x, pooled, layout, before, autocast))
             elif learns and grain == "token":
                 found[name], outputs[name] = layout.returned(output, padding)
             else:
