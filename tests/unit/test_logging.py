@@ -49,6 +49,7 @@ def test_every_name_is_here() -> None:
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
 def test_levels_beside_transformers(level: str) -> None:
     found = []
+    transformers.logging.disable_propagation()  # its default, but where the variable CI is set
     for module in (bertkit.logging, transformers.logging):
         getattr(module, f"set_verbosity_{level}")()
         logger = module.get_logger()

@@ -126,7 +126,7 @@ def check_sizes(source: Source, config: BertConfig) -> None:
     """
     count, largest = len(source.tensors), 1
     for array in source.tensors.values():
-        largest = max(largest, *array.shape)
+        largest = max([largest, *array.shape])
     limits = {"num_hidden_layers": count, "hidden_size": largest, "intermediate_size": largest}
     for name, limit in limits.items():
         if getattr(config, name) > limit:

@@ -180,10 +180,10 @@ def test_zero_shot() -> None:
         ({"candidate_labels": ["the " * 99]}, "type a shorter one"),
         ({"candidate_labels": ["a"], "hypothesis_template": "b"}, "has no {}"),
         ({"candidate_labels": ["a"], "hypothesis_template": "{} {}"}, "has no {}"),
-        ({"candidate_labels": ["a"], "hypothesis_template": None}, "has no {}"),
     ):
         with pytest.raises(UsageError, match=match):
             zero("a", **options)
+    assert zero("a", ["food"], hypothesis_template=None) == zero("a", ["food"])  # None is the default
     with pytest.raises(UsageError, match="candidate_labels is empty"):
         zero("a")
     answers = zero(SENTENCES[:2], ["food", "law"])
