@@ -112,3 +112,27 @@ def test_a_text_without_a_token_is_refused(kind: str) -> None:
         classify("", add_special_tokens=False)
     found = classify(["a", ""], add_special_tokens=False, errors="return")
     assert found[0]["label"].startswith("LABEL") and isinstance(found[1], UsageError)
+
+
+def test_an_object_runs_on_its_own_engine() -> None:
+    shape = config("masked")
+    tensors = weights("ForMaskedLM", shape)
+    for model, options in (
+        (model_of(tensors, shape, "ForMaskedLM"), {"engine": "numpy"}),
+        (NumpyEngine.open(tensors, shape, "ForMaskedLM"), {"engine": "torch"}),
+        (NumpyEngine.open(tensors, shape, "ForMaskedLM"), {"dtype": "float16"}),
+        (NumpyEngine.open(tensors, shape, "ForMaskedLM"), {"device": "cpu"}),
+    ):
+        with pytest.raises(UsageError, match="is for a model opened by its name"):
+            pipeline("fill-mask", model, tokenizer=tokenizer(), **options)
+
+
+def test_words_are_scored_by_their_tokens() -> None:
+    fill = ours("fill-mask", "masked")
+    answers = fill(["The [MASK] of it.", "a [MASK]"])
+    best = [answer[0]["token_str"] for answer in answers]
+    assert fill._task.score(answers, [word.upper() for word in best]) == {"accuracy": 1.0}
+    joint = ours("pretraining", "joint")
+    long = {"text": "the [MASK] was cold. " + " ".join(SENTENCES[:6]) + " the [MASK] end", "text_pair": "the river."}
+    found = joint._task.score(joint.each([long]), [{"words": ["soup", "the"], "next_sentence": 0}])
+    assert found["mask_accuracy"] == 0.0

@@ -18,7 +18,7 @@ from bertkit.checkpoint import load_checkpoint
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine, engine_class
-from bertkit.errors import HubError, Setting, UsageError
+from bertkit.errors import HubError, Setting, UsageError, received
 from bertkit.heads import POOLER, head_of, tasks_of
 from bertkit.parameters import expand, initial
 from bertkit.pipelines.arguments import Arguments, read_arguments
@@ -98,10 +98,33 @@ def pipeline(
         opened |= {"device": asked.device, "dtype": dtype, "engine": engine, "of_config": asked.of_config}
         return open_place(task, place, config, tokenizer, **opened)
     _check_free(asked, config)
+    _check_object(runner, runner is model, engine, asked.device, dtype)
     job = task_class(task or tasks_of(runner.head)[0])
     _check_head(runner.head, job.name, "The engine" if runner is model else "The model")
     files = None if runner is model else place_of(model)
     return _made(job, tokenizer_of(tokenizer, files), runner, None, files, **opened)
+
+
+def precision_of(dtype: Any) -> str:
+    """The short name of a type of numbers, given by any of its names.
+
+    >>> precision_of("bfloat16"), precision_of(None)
+    ('bf16', 'auto')
+    """
+    given = "auto" if dtype is None else str(dtype).removeprefix("torch.")
+    return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(given, given)
+
+
+def _check_object(runner: Engine, whole: bool, engine: str, device: Any, dtype: Any) -> None:
+    """Raise UsageError for another engine than that of an object. whole: the object is an engine, which stays as it is."""
+    own = type(runner).__module__.rpartition(".")[2]
+    if engine not in ("auto", own):
+        raise UsageError(
+            received("engine", engine), f" is for a model opened by its name; this one runs on {own}: leave it out."
+        )
+    if whole and (device is not None or precision_of(dtype) not in ("auto", runner.precision)):
+        given = received("device", device) if device is not None else received("dtype", dtype)
+        raise UsageError(given, " is for a model opened by its name; an engine stays as it is: leave it out.")
 
 
 def open_place(
@@ -180,8 +203,7 @@ def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
         raise UsageError(
             Setting("engine", name), " has one way to compute attention, the eager one: type ", advice, "."
         )
-    given = "auto" if dtype is None else str(dtype).removeprefix("torch.")
-    precision = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(given, given)
+    precision = precision_of(dtype)
     one_of("precision", precision, ("auto", "fp32", "bf16", "fp16", "int8"))
     opened: Engine = engine_class(name).open(
         weights.tensors, weights.config, weights.head, device=device, precision=precision

@@ -245,7 +245,7 @@ class FillMask(Task[FillMaskOptions]):
         for answer, truth in zip(answers, truths, strict=True):
             masks = [answer] if isinstance(answer[0], dict) else answer
             words = [truth] if isinstance(truth, str) else truth
-            right += [fillings[0]["token_str"] == word for fillings, word in zip(masks, words, strict=True)]
+            right += [is_word(self.tokenizer, fillings[0], word) for fillings, word in zip(masks, words, strict=True)]
         return {"accuracy": accuracy(right, [True] * len(right))}
 
 
@@ -291,3 +291,12 @@ def tokens_of(tokenizer: Tokenizer, answer: Any, masks: int) -> Ints:
             raise UsageError(f"{word!r} is not in the vocabulary: type a word that the tokenizer knows.")
         found += pieces
     return np.array(found, np.int64)
+
+
+def is_word(tokenizer: Tokenizer, filling: Mapping[str, Any], word: str) -> bool:
+    """Whether a filling has the tokens of a word: "The" is "the" to a tokenizer that lowers."""
+    pieces = pieces_of(tokenizer, word)
+    return filling["token_str"] == word or filling.get("token") in (
+        list(pieces),
+        pieces[0] if len(pieces) == 1 else None,
+    )

@@ -13,7 +13,7 @@ from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError
 from bertkit.heads import Ask
 from bertkit.tasks.base import Encoded, Options, Outputs, Task, shown, whole
-from bertkit.tasks.fill_mask import refuse_decoder, tokens_of
+from bertkit.tasks.fill_mask import is_word, refuse_decoder, tokens_of
 from bertkit.tasks.next_sentence_prediction import NAMES, next_number, two_texts
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.text_classification import encode_pairs
@@ -131,12 +131,11 @@ class Pretraining(Task[PretrainingOptions]):
         for answer, truth in zip(answers, truths, strict=True):
             own, follows = _parts(truth)
             words = [own] if isinstance(own, str) else list(own)
-            found = [fillings[0]["token_str"] for fillings in answer["masks"]]
-            right += (
-                [one == word for one, word in zip(found, words, strict=True)]
-                if len(found) == len(words)
-                else [False] * len(words)
-            )
+            masks = answer["masks"]
+            if len(masks) == len(words):
+                right += [is_word(self.tokenizer, some[0], word) for some, word in zip(masks, words, strict=True)]
+            else:
+                right += [False] * len(words)
             following.append(next_number(follows))
             related.append(NAMES.index(answer["next_sentence"]["label"]))
         scores = {"mask_accuracy": accuracy(right, [True] * len(right))} if right else {}
