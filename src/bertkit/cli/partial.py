@@ -232,8 +232,13 @@ class Partial:
         text = b"".join(lines)
         self._lines_so_far.update(text)
         rows = self.done + len(lines)
-        self._write(text + f"# {rows} {self._lines_so_far.hexdigest()} {self._inputs.hexdigest()}\n".encode())
-        self.done = rows
+        data = text + f"# {rows} {self._lines_so_far.hexdigest()} {self._inputs.hexdigest()}\n".encode()
+        size = os.fstat(self._file.fileno()).st_size + len(data)
+        try:
+            self._write(data)
+        finally:  # Ctrl-C may fall between the last byte and this line
+            if os.fstat(self._file.fileno()).st_size == size:
+                self.done = rows
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
