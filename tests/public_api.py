@@ -1,6 +1,6 @@
 """The public names of bertkit and their signatures, as lines of text.
 
-python tests/public_api.py > tests/data/public_api.txt    records them: do it when something is added on purpose
+python tests/public_api.py    adds names that are new to tests/data/public_api.txt; recorded lines stay as they are
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import bertkit
@@ -52,6 +53,13 @@ def _parameters(value: Any) -> list[str]:
     ]
 
 
+def record(path: Path) -> None:
+    """Add the new names to a file of lines."""
+    lines = {line.partition("\t")[0]: line for line in path.read_text(encoding="utf-8").splitlines()}
+    for name, parameters in listing().items():
+        lines.setdefault(name, "\t".join([name, *parameters]))
+    path.write_text("".join(f"{lines[name]}\n" for name in sorted(lines)), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    for name, parameters in sorted(listing().items()):
-        print("\t".join([name, *parameters]))
+    record(Path(__file__).parent / "data" / "public_api.txt")

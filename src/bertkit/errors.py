@@ -1,9 +1,10 @@
 """Every error that bertkit raises on purpose, in one tree.
 
     BertkitError
-    ├── ConfigError           (ValueError)   a configuration that cannot be
-    ├── UsageError            (ValueError)   an argument that cannot be
-    ├── TokenizerError        (ValueError)   a tokenizer's file that cannot be
+    ├── ConfigError           (ValueError)   an invalid configuration
+    ├── UsageError            (ValueError)   an invalid argument
+    │   └── OptionError                      an option that is invalid for every example of a call
+    ├── TokenizerError        (ValueError)   an invalid file of a tokenizer
     ├── HubError              (OSError)      a name that leads to no file
     ├── DataError             (ValueError)   texts or examples that cannot be read
     ├── MissingExtraError     (ImportError)  an optional dependency that is not installed
@@ -13,7 +14,7 @@
         │   └── UnsafeFileError              a file that asks for more than tensors: code, other paths, endless memory
         └── LoadError                        sound tensors that are not those of the model
 
-Each also is the built-in exception that users of other libraries catch in the same place. A message says what came,
+Each also is the built-in exception that users of other libraries catch in the same place. A message says what was received,
 what is accepted and what to type instead, in one sentence or two.
 """
 
@@ -108,15 +109,19 @@ class BertkitError(Exception):
 
 
 class ConfigError(BertkitError, ValueError):
-    """A configuration that cannot be."""
+    """An invalid configuration."""
 
 
 class UsageError(BertkitError, ValueError):
-    """An argument that cannot be."""
+    """An invalid argument."""
+
+
+class OptionError(UsageError):
+    """An option that is invalid for every example of a call. It is raised even where a call returns the errors of examples."""
 
 
 class TokenizerError(BertkitError, ValueError):
-    """A tokenizer's file that cannot be."""
+    """An invalid file of a tokenizer."""
 
 
 class HubError(BertkitError, OSError):

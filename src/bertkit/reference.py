@@ -94,8 +94,9 @@ def who_sees(config: BertConfig, mask: Array) -> Pair:
 def attend(config: BertConfig, p: Arrays, name: str, x: Array, source: Array, sees: Array, factors: Array) -> Pair:
     """Each token of x asks the tokens of `source`: its new states [B, L, H], and the probabilities [B, N, L, K]."""
     length, kind = x.shape[1], config.position_embedding_type
+    width = len(p[name + ".self.query.bias"])  # D times the heads that are left
     q, k, v = (
-        linear(p, f"{name}.self.{part}", of).reshape(*of.shape[:2], len(factors), -1).swapaxes(1, 2)
+        linear(p, f"{name}.self.{part}", of).reshape(*of.shape[:2], len(factors), width // len(factors)).swapaxes(1, 2)
         for part, of in (("query", x), ("key", source), ("value", source))
     )  # [B, N, L or K, D]
     scores = q @ k.swapaxes(2, 3)  # [B, N, L, K]
@@ -109,7 +110,7 @@ def attend(config: BertConfig, p: Arrays, name: str, x: Array, source: Array, se
     np.copyto(scores, np.finfo(scores.dtype).min / 2, where=~sees)  # not -inf: who sees none, sees all alike
     probabilities = np.exp(scores - scores.max(-1, keepdims=True))
     probabilities *= factors[:, None, None] / probabilities.sum(-1, keepdims=True)
-    context = (probabilities @ v).swapaxes(1, 2).reshape(*x.shape[:2], -1)  # [B, L, D times the heads that are left]
+    context = (probabilities @ v).swapaxes(1, 2).reshape(*x.shape[:2], width)
     return norm(config, p, name + ".output.LayerNorm", linear(p, name + ".output.dense", context) + x), probabilities
 
 

@@ -157,6 +157,24 @@ def test_wrong_examples() -> None:
     assert error.worded(lambda setting: f"--{setting.name} {setting.value}") == "5 is not a text: type --text a."
 
 
+@pytest.mark.parametrize(
+    ("task", "kind", "options"),
+    [
+        ("feature-extraction", "plain", {"layers": 99}),
+        ("feature-extraction", "plain", {"layers": 99, "pooling": "pooler"}),
+        ("feature-extraction", "plain", {"prompt_name": "query"}),
+        ("feature-extraction", "plain", {"on_long": "window", "overlap": 64}),
+        ("text-classification", "five", {"max_length": 1}),
+        ("fill-mask", "masked", {"max_length": 2}),
+    ],
+)
+@pytest.mark.parametrize("errors", ["raise", "return"])
+def test_a_wrong_option_is_raised_once(task: str, kind: str, options: dict[str, Any], errors: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ours(task, kind)(["The [MASK] of it.", 3, "a [MASK]"], errors=errors, **options)
+    assert "Number" not in str(caught.value)
+
+
 def test_a_wrong_example_is_raised_with_its_number_before_anything_runs() -> None:
     engine = Engine()
     with pytest.raises(UsageError, match=r"^5 is not a text"):

@@ -36,7 +36,8 @@ class Shared:
     tokenizer: Annotated[str | None, "where the tokenizer is, if not with the model"] = None
     device: Annotated[str | None, "cpu, cuda, cuda:1, or a number: 0, -1 for the processor"] = None
     engine: Annotated[
-        Literal["auto", "numpy", "torch"], "what computes (default: numpy for a few short inputs, else torch)"
+        Literal["auto", "numpy", "torch", "keras", "flax"],
+        "what computes (default: numpy for a few short inputs, else torch)",
     ] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "of the numbers"] = "auto"
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main"

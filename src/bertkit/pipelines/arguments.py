@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bertkit.errors import Setting, UsageError, received
+from bertkit.errors import Setting, UsageError
 from bertkit.pipelines.calls import taken_out
 
 _INERT = (
@@ -42,9 +42,6 @@ def read_arguments(own: dict[str, Any], options: dict[str, Any]) -> Arguments:
     options = {name: value for name, value in options.items() if name not in _INERT}
     of_model = taken_out("model_kwargs", options)
     of_model = {name: value for name, value in of_model.items() if name not in _INERT and value is not None}
-    framework = options.pop("framework", None)
-    if framework not in (None, "pt"):
-        raise UsageError(received("framework", framework), " is not supported: leave it out, or type framework='pt'.")
     if options.pop("binary_output", False):
         raise UsageError("binary_output=True is not supported: leave it out, and pickle the answers yourself.")
     found = {**own, **_taken(of_model), **_taken(options)}

@@ -119,7 +119,7 @@ class Pipeline:
             batch_size: the most rows that are run at once.
             errors: "return" puts the error of a wrong example where its answer would be, "raise" stops there.
             progress: draw a bar: examples, tokens a second, time left.
-            num_workers: for those who pass it.
+            num_workers: accepted and without effect, as in transformers for lists.
             options: options of the task.
         """
         merged = {**self.defaults, **options}

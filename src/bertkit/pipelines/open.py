@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("bertkit")
 _TOKENIZER = Setting("tokenizer", "...", "...")
+_FRAMEWORKS = {"pt": "torch", "tf": "keras", "flax": "flax"}
 
 
 def pipeline(
@@ -46,6 +47,7 @@ def pipeline(
     precision: str | None = None,
     batch_size: int | None = None,
     engine: str = "auto",
+    framework: str | None = None,
     revision: str = "main",
     subfolder: str = "",
     token: str | bool | None = None,
@@ -71,6 +73,7 @@ def pipeline(
         precision: the same, as "fp32" and so on.
         batch_size: the most rows that are run at once; None: as many as make some thousand tokens.
         engine: what runs the model: "auto", "torch", "keras", "flax", "numpy".
+        framework: the same by transformers' names: "pt", "tf", "flax".
         revision: of a Hub id.
         subfolder: within it.
         token: for a private one.
@@ -87,7 +90,7 @@ def pipeline(
         "local_files_only": local_files_only,
     }
     asked = read_arguments({"device": device, "dtype": dtype, **source}, options)
-    dtype = precision or asked.dtype
+    dtype, engine = precision or asked.dtype, _engine_name(engine, framework)
     task = task_class(task).name if task is not None else getattr(pipeline_class, "of_task", None)
     if model is None:
         raise UsageError(f'{_needs(task)} Type pipeline({task or "fill-mask"!r}, model="bert-base-uncased"), say.')
@@ -103,6 +106,19 @@ def pipeline(
     _check_head(runner.head, job.name, "The engine" if runner is model else "The model")
     files = None if runner is model else place_of(model)
     return _made(job, tokenizer_of(tokenizer, files), runner, None, files, **opened)
+
+
+def _engine_name(engine: str, framework: str | None) -> str:
+    """The name of an engine, which a framework can choose too."""
+    if framework is None:
+        return engine
+    one_of("framework", framework, tuple(_FRAMEWORKS))
+    own = _FRAMEWORKS[framework]
+    if engine not in ("auto", own):
+        raise UsageError(
+            received("framework", framework), " contradicts ", received("engine", engine), ": leave one of them out."
+        )
+    return own
 
 
 def precision_of(dtype: Any) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bertkit.data.batches import Array, by_length, characters, look_ahead, pack, split
 from bertkit.engines.base import Engine
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, OptionError
 from bertkit.heads import counterparts
 from bertkit.logging import is_progress_bar_enabled
 from bertkit.tasks.base import Encoded, Options, Reading, Task
@@ -172,6 +172,8 @@ class Run:
         sound = [example for example in examples if not isinstance(example, BertkitError)]
         try:
             found = iter(self.task.encode(sound, self.options))
+        except OptionError:
+            raise
         except BertkitError:
             return [self._one_encoded(example) for example in examples]
         return [example if isinstance(example, BertkitError) else next(found) for example in examples]
@@ -181,6 +183,8 @@ class Run:
             return example
         try:
             return self.task.encode([example], self.options)[0]
+        except OptionError:
+            raise
         except BertkitError as error:
             return error
 

@@ -69,7 +69,6 @@ class FeatureExtraction(Task[FeatureOptions]):
 
     def encode(self, examples: Sequence[Any], options: FeatureOptions) -> list[Encoded]:
         """The rows of texts, each with the prompt before it."""
-        self._layers(options)
         prompt = self._prompt(options)
         texts = [prompt + text_of(example, self.name) for example in examples]
         if options.pooling == "auto" and self.recipe.lower:
@@ -85,10 +84,11 @@ class FeatureExtraction(Task[FeatureOptions]):
     def wanted(self, options: FeatureOptions) -> Ask:
         """The hidden states of the layers, or BERT's own vector of a row. What the files lack raises here."""
         self._prompt(options)
+        layers = tuple(self._layers(options))
         if options.pooling == "pooler":
             return Ask(pooled=True)
         self._pooling(options)
-        return Ask(layers=tuple(self._layers(options)))
+        return Ask(layers=layers)
 
     def has_large_answers(self, options: FeatureOptions) -> bool:
         """A vector for each token."""
@@ -104,6 +104,7 @@ class FeatureExtraction(Task[FeatureOptions]):
             found = self.vector(encoded, outputs, options)
         if options.return_tensors is False:
             return found.tolist()
+        found = found.copy()  # a view would keep the states of the whole batch
         if options.return_tensors in (True, "np", "numpy"):
             return found
         from bertkit.text.call import tensor_kind, to_tensor

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bertkit.data.batches import Ints, Row
-from bertkit.errors import Setting, UsageError, received
+from bertkit.errors import OptionError, Setting, UsageError, received
 from bertkit.tasks.base import Encoded, Options, Reading
 from bertkit.text.call import Encoding, Encodings, encodings, read
 from bertkit.text.call import Options as TokenizerOptions
@@ -90,7 +90,7 @@ def _room(tokenizer: Tokenizer, options: Options, most: int, pair: bool) -> int:
     special: int = tokenizer.num_special_tokens_to_add(pair) if options.add_special_tokens else 0
     if most < special + (options.on_long == "window"):
         advice = Setting("max_length", special + 1)
-        raise UsageError(
+        raise OptionError(
             Setting("max_length", most),
             f" has no place for a text beside {special} special tokens: type ",
             advice,
@@ -105,7 +105,7 @@ def _overlap(tokenizer: Tokenizer, options: Options, most: int, room: int, fixed
         longest = max((len(tokenizer.engine.ids(text)) for text in set(fixed)), default=0)
         return max(min(most // 8, (room - longest) // 2), 0)
     if options.overlap >= room:
-        raise UsageError(
+        raise OptionError(
             received("overlap", options.overlap),
             f" is how many tokens neighbouring windows share, and a window has {room} of the text: type ",
             Setting("overlap", max(room // 2, 0)),
@@ -193,7 +193,7 @@ def around(whole: Whole, places: Sequence[int], most: int) -> Row:
     special = whole.before + whole.after
     if most <= special:
         advice = Setting("max_length", special + 1)
-        raise UsageError(Setting("max_length", most), " has no place for a mask: type ", advice, ", or more.")
+        raise OptionError(Setting("max_length", most), " has no place for a mask: type ", advice, ", or more.")
     if len(ids) > most:
         middle = (places[0] + places[-1] + 1) // 2
         start = min(max(middle - (most - special) // 2, whole.before), len(ids) - most + whole.before)

@@ -76,6 +76,16 @@ def wide(name: str, kind: str) -> Any:
     return TorchEngine(model_class(head).from_pretrained(folder(name)).double())
 
 
+@pytest.mark.parametrize("kind", ["numpy", "torch", "keras", "flax"])
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [("five", Ask(("logits",))), ("masked", Ask(("logits",))), ("plain", Ask(layers=(1,), pooled=True))],
+)
+def test_a_batch_without_rows(kind: str, name: str, ask: Ask) -> None:
+    found = engine(name, MODELS[name][0], kind).run(pack([]), ask)
+    assert found and all(len(array) == 0 for array in found.values())
+
+
 @pytest.mark.parametrize("name", ["masked", "plain", "answers", "five", "names", "choices", "order"])
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
 def test_outputs(name: str, kind: str) -> None:

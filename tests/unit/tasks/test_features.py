@@ -200,3 +200,9 @@ def test_a_decoder_scores_each_token_with_most_of_the_text_before_it(overlap: in
     assert decoder(LONG, add_special_tokens=False, overlap=1)["n_tokens"] == len(ids) - 1
     with pytest.raises(UsageError, match="type overlap=1"):
         decoder(LONG, add_special_tokens=False, overlap=0)
+
+
+def test_an_array_does_not_keep_its_batch() -> None:
+    """The states of a text are a part of those of its batch, which would stay in memory with it."""
+    found = ours("feature-extraction", "plain")(["a", "the of a " * 9], return_tensors="np")
+    assert all(array.base is None for array in found)

@@ -491,7 +491,7 @@ def arrange(
     if position_ids is None:
         position_ids = torch.arange(past or 0, (past or 0) + sides[-1], device=given.device)
         if packed is not None:  # the place of each token in its sequence
-            sizes = torch.tensor(counted(lengths), device=given.device)  # type: ignore[arg-type]
+            sizes = torch.tensor(counted(lengths), device=given.device, dtype=torch.int64)  # type: ignore[arg-type]
             position_ids = position_ids - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
     return Inputs(
         layout,
