@@ -153,7 +153,7 @@ class Download:
             raise AnswerError(f"{self.file} was announced as {size} bytes, but only {count} were sent")
 
     def _verify(self, path: Path, etag: str, progress: Progress) -> None:
-        """Compare the contents with the ETag: SHA-256 for large files, Git's SHA-1 for small ones, plain SHA-1 on some mirrors."""
+        """Compare the contents with the hash in the ETag: SHA-256 for large files, Git's SHA-1 or plain SHA-1 for others."""
         size = f"blob {path.stat().st_size}\0".encode()
         hashes = {64: [hashlib.sha256()], 40: [hashlib.sha1(size), hashlib.sha1()]}.get(len(etag), [])
         if not hashes or not re.fullmatch("[0-9a-fA-F]+", etag):

@@ -91,8 +91,8 @@ def locate(
     With `local_files_only=True` or HF_HUB_OFFLINE=1, only the cache is used. It is also used if the Hub cannot be reached.
 
     >>> place = locate(ASSETS.parent)
-    >>> place.find("no_such_file.py", "config.py").name
-    'config.py'
+    >>> place.find("no_such_file.py", "errors.py").name
+    'errors.py'
     """
     if isinstance(name, Place):
         return name
