@@ -219,69 +219,6 @@ def test_what_cannot_be() -> None:
             call()
 
 
-# Pipelines.
-
-TASKS = {
-    "feature-extraction": ("Model", {"pooling": "mean"}),
-    "fill-mask": ("ForMaskedLM", {}),
-    "sentence-scoring": ("ForMaskedLM", {}),
-    "text-classification": ("ForSequenceClassification", {}),
-    "token-classification": ("ForTokenClassification", {}),
-    "next-sentence-prediction": ("ForNextSentencePrediction", {}),
-}
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_pipelines_answer_as_those_of_torch(task: str, jit_compile: bool, place: Path) -> None:
-    """Without XLA one graph takes all lengths; with XLA lengths and numbers of rows are rounded up."""
-    from bertkit.engines.keras import KerasEngine, model_class
-    from bertkit.engines.torch import TorchEngine, model_of
-
-    head, options = TASKS[task]
-    config = tiny.config(vocab_size=len(WORDS), max_position_embeddings=16)
-    weights = tiny.weights(config, head)
-    engine = KerasEngine(model_class(head)._of_tensors(config, weights), jit_compile=jit_compile)
-    tokenizer = bertkit.BertTokenizerFast.from_pretrained(place)
-    texts: list[Any] = [f"{text} [MASK]" for text in TEXTS] if task == "fill-mask" else TEXTS
-    if task == "next-sentence-prediction":
-        texts = [{"text": a, "text_pair": b} for a, b in zip(TEXTS, TEXTS[::-1], strict=True)]
-    theirs = TorchEngine(model_of(weights, config, head, torch.float32))
-    answers = [
-        bertkit.pipeline(task, one, tokenizer=tokenizer, batch_size=size)(texts, **options)
-        for one, size in ((engine, 3), (theirs, None))
-    ]
-    compare(*answers)
-    assert engine.graphs <= (3 if jit_compile else 1)
-
-
-def compare(a: Any, b: Any) -> None:
-    """Two answers, numbers nearly."""
-    assert type(a) is type(b)
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        a, b = list(a.values()), list(b.values())
-    if isinstance(a, (list, tuple)):
-        for x, y in zip(a, b, strict=True):
-            compare(x, y)
-    elif isinstance(a, float):
-        assert a == pytest.approx(b, abs=1e-4, rel=1e-4)
-    else:
-        assert a == b
-
-
-def test_the_engine_by_its_name(place: Path) -> None:
-    pipe = bertkit.pipeline("fill-mask", place, engine="keras")
-    assert type(pipe.engine).__name__ == "KerasEngine" and pipe.precision == "fp32"
-    assert bertkit.pipeline("fill-mask", place, engine="keras", precision="bf16").precision == "bf16"
-    with pytest.raises(UsageError, match="TensorFlow sees none here"):
-        bertkit.pipeline("fill-mask", place, engine="keras", device="cuda:7")
-    model = bertkit.TFBertForMaskedLM.from_pretrained(place)
-    tokenizer = bertkit.BertTokenizerFast.from_pretrained(place)
-    found = bertkit.pipeline("fill-mask", model, tokenizer=tokenizer)("a [MASK] film")
-    compare(found, bertkit.pipeline("fill-mask", place, engine="torch", precision="fp32")("a [MASK] film"))
-
-
 def test_real_weights() -> None:
     texts = ["Plants make sugar out of light.", "The price of copper fell on Tuesday, sharply."]
     inputs = dict(
