@@ -600,7 +600,7 @@ class TFBertForQuestionAnswering(TFBertWithHead):
         """[B], the mean of two cross-entropies over the positions of a row, padding included; those beyond it do not count."""
         losses = []
         for logits, positions in zip(outputs.values(), labels.values(), strict=True):
-            places = ops.maximum(ops.reshape(ops.convert_to_tensor(positions), (-1,)), 0)
+            places = ops.maximum(ops.cast(ops.reshape(ops.convert_to_tensor(positions), (-1,)), "int32"), 0)
             places = ops.where(places < ops.shape(logits)[1], places, IGNORED)
             losses.append(of_rows(*cross_entropy(logits, places)))
         return (losses[0] + losses[1]) / 2.0

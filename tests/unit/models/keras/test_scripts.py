@@ -1,4 +1,4 @@
-"""What scripts for the TensorFlow classes import beside them, and the scripts themselves, as short as they can be."""
+"""What scripts for the TensorFlow classes import beside them, on words of our own. On real data: test_real_data.py."""
 
 from __future__ import annotations
 
@@ -97,21 +97,6 @@ def test_text_classification(place: Path, tmp_path: Path) -> None:
     assert [f"LABEL_{i}" for i in logits.argmax(1)] == [a["label"] for a in answers[1]]
 
 
-def test_ner(place: Path) -> None:
-    """run_ner, and the post on German names: labels of words, -100 on the other pieces, a compiled loss."""
-    tokenizer = bertkit.BertTokenizerFast.from_pretrained(place)
-    encoded = tokenizer([text.split() for text in TEXTS], is_split_into_words=True, padding=True, return_tensors="np")
-    labels = np.full(encoded["input_ids"].shape, -100)
-    for row in range(len(TEXTS)):
-        for column, word in enumerate(encoded.word_ids(row)):
-            labels[row, column] = -100 if word is None else encoded["input_ids"][row, column] % 3
-    model = bertkit.TFBertForTokenClassification.from_pretrained(place, num_labels=3)
-    learns(model, tf.data.Dataset.from_tensor_slices((dict(encoded), labels)).shuffle(8).batch(4))
-    ignoring = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-100)
-    model.compile(keras.optimizers.Adam(1e-3), loss=ignoring)
-    model.fit(dict(encoded), labels, verbose=0)
-
-
 def test_masked_words(place: Path) -> None:
     """run_mlm: labels among the inputs, the vocabulary grown before."""
     tokenizer = bertkit.AutoTokenizer.from_pretrained(place)
@@ -124,22 +109,8 @@ def test_masked_words(place: Path) -> None:
     learns(model, tf.data.Dataset.from_tensor_slices(inputs).batch(4), jit_compile=True)
 
 
-def test_questions_and_choices(place: Path) -> None:
-    """run_qa and run_swag."""
-    tokenizer = bertkit.AutoTokenizer.from_pretrained(place)
-    inputs = dict(tokenizer(["who"] * 8, TEXTS, padding=True, return_tensors="np"))
-    ends = inputs["attention_mask"].sum(1) - 2
-    model = bertkit.TFAutoModelForQuestionAnswering.from_pretrained(place)
-    learns(
-        model, tf.data.Dataset.from_tensor_slices({**inputs, "start_positions": ends, "end_positions": ends}).batch(4)
-    )
-    folded = {name: array.reshape(4, 2, -1) for name, array in inputs.items()}
-    model = bertkit.TFAutoModelForMultipleChoice.from_pretrained(place)
-    learns(model, tf.data.Dataset.from_tensor_slices((folded, np.array([0, 0, 0, 0]))).batch(2))
-
-
 def test_texts_in_labels_out(place: Path, tmp_path: Path) -> None:
-    """A graph in files that takes texts: moved, its source deleted, asked by TensorFlow and TensorFlow Text alone."""
+    """A graph in files that takes texts: moved, all that it was made of deleted, asked by TensorFlow and its Text alone."""
     tokenizer = bertkit.TFBertTokenizer.from_pretrained(place)
     model = bertkit.TFBertForSequenceClassification.from_pretrained(place, id2label={0: "bad", 1: "good"})
 
@@ -159,6 +130,9 @@ def test_texts_in_labels_out(place: Path, tmp_path: Path) -> None:
     tf.saved_model.save(service, folder / "graph", signatures=service.serve)
     shutil.move(folder / "graph", tmp_path / "moved")
     shutil.rmtree(folder)
+    for path in place.iterdir():
+        if path.is_file():  # the vocabulary and the weights
+            path.unlink()
     script = """
 import json, sys, tensorflow as tf, tensorflow_text
 served = tf.saved_model.load(sys.argv[1])
