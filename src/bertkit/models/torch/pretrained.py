@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import copyreg
 import inspect
 import itertools
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
@@ -29,8 +27,8 @@ from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import ATTENTION, BertConfig
 from bertkit.errors import LoadError, UsageError, did_you_mean
 from bertkit.hub import locate
+from bertkit.interop import PassesForTheirs
 from bertkit.models.torch import surgery
-from bertkit.models.torch.interop import own_class, twin
 from bertkit.parameters import TABLE, Parameter, expand
 
 logger = logging.getLogger("bertkit")
@@ -41,32 +39,7 @@ _FROM_FILES = ContextVar("from_files", default=False)
 _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 
 
-_CLASS: Any = object.__dict__["__class__"]
-
-
-class _PassesForTheirs:
-    """A model's `__class__`, which is also below transformers' PreTrainedModel where that is imported: see interop.py."""
-
-    def _own_or_twin(self) -> type:
-        own: Any = type(self)
-        module = sys.modules.get("transformers.modeling_utils")
-        theirs = getattr(module, "PreTrainedModel", None)
-        return own if theirs is None or theirs in own.__mro__ else twin(own, theirs)
-
-    def _become(self, cls: type) -> None:
-        _CLASS.__set__(self, own_class(cls))
-
-    __class__ = property(_own_or_twin, _become)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """As of any object, but for copyreg.__newobj__, of which pickle wants that the type is `__class__`."""
-        made = super().__reduce_ex__(protocol)
-        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
-            return (copyreg._reconstructor, (type(self), object, None), *made[2:])  # type: ignore[attr-defined]
-        return made
-
-
-class BertPreTrainedModel(_PassesForTheirs, nn.Module):
+class BertPreTrainedModel(PassesForTheirs, nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
     The nine classes set `_head`, the class suffix in the table of heads. Their modules are those of the parameter table, which
@@ -86,6 +59,7 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
     torch.Size([1, 2, 5])
     """
 
+    _theirs = ("transformers.modeling_utils", "PreTrainedModel")
     config_class = BertConfig
     base_model_prefix = "bert"
     main_input_name = "input_ids"

@@ -1,10 +1,10 @@
-"""How a model counts as an instance of transformers' PreTrainedModel, where that is imported.
+"""How models and tokenizers count as instances of transformers' classes, where those are imported.
 
 transformers' Trainer, peft and others ask `isinstance(model, PreTrainedModel)` before they save a model with its configuration
-or look at its embeddings. PreTrainedModel is a plain class, with which none can be registered. Where `type(x)` does not answer,
-isinstance looks at `x.__class__`. That is a twin of the model's class: a class below both that and theirs, which answers all
-other questions as the model's own class does. `type(model)`, its methods and its attributes stay ours, and nothing of
-transformers is imported.
+or look at its embeddings; the Trainer asks whether a tokenizer is a PreTrainedTokenizerBase before it pads with it. Both are
+plain classes, with which none can be registered. Where `type(x)` does not answer, isinstance looks at `x.__class__`. That is a
+twin of the object's class: a class below both that and theirs, which answers all other questions as the object's own class
+does. `type(model)`, its methods and its attributes stay ours, and nothing of transformers is imported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import copyreg
 import functools
 import inspect
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Twin(type):
@@ -82,3 +82,31 @@ def twin(own: Any, theirs: Any) -> type:
     copyreg.pickle(meta, lambda twin: (own_class, (own_class(twin),)))
 
     return meta(own.__name__, (_Quiet, own, theirs), {"_stands_for": own})
+
+
+_CLASS: Any = object.__dict__["__class__"]
+
+
+class PassesForTheirs:
+    """An object whose `__class__` is also below a class of transformers, where the module of that is imported."""
+
+    _theirs: ClassVar[tuple[str, str]]
+    """The module and the name of that class."""
+
+    def _own_or_twin(self) -> type:
+        own: Any = type(self)
+        module, name = own._theirs
+        theirs = getattr(sys.modules.get(module), name, None)
+        return own if theirs is None or theirs in own.__mro__ else twin(own, theirs)
+
+    def _become(self, cls: type) -> None:
+        _CLASS.__set__(self, own_class(cls))
+
+    __class__ = property(_own_or_twin, _become)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """As of any object, but for copyreg.__newobj__, of which pickle wants that the type is `__class__`."""
+        made = super().__reduce_ex__(protocol)
+        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return (copyreg._reconstructor, (type(self), object, None), *made[2:])  # type: ignore[attr-defined]
+        return made
