@@ -7,7 +7,7 @@ import inspect
 import itertools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from bertkit.arguments import without_defaults
 from bertkit.checkpoint.files import Tensors
@@ -84,6 +86,8 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         device = torch.get_default_device()
         if device.type != "meta" and not _FROM_FILES.get():
             self._take({}, torch.get_default_dtype(), device)
+            if "_head" not in vars(type(self)):
+                self._initialize_own(self._own())
 
     init_weights = post_init
 
@@ -267,6 +271,8 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
             self.to(device, kind)  # what is not in the table: a subclass may have parts of its own
         if fresh:
             self.initialize(fresh)
+            if type(self)._init_weights is not BertPreTrainedModel._init_weights:
+                self._initialize_own(fresh)
 
     def _take_own(
         self, parts: Mapping[str, Tensor], given: Tensors, report: LoadReport, ignore_mismatched_sizes: bool
@@ -286,10 +292,11 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         )
         if report.missing or report.mismatched or (report.unexpected and self._head):
             raise LoadError(str(report))
-        self.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
         if fresh:
-            made = f"as {type(self).__name__} made them, to be trained before use"
-            logger.warning("%s has no %s: they are %s.", report.source, ", ".join(fresh), made)
+            self._initialize_own(fresh)
+            parts, kind = ", ".join(fresh), type(self).__name__
+            logger.warning("%s has no %s: fresh in %s, to be trained before use.", report.source, parts, kind)
+        self.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
         return report
 
     def initialize(self, paths: Sequence[str]) -> None:
@@ -305,15 +312,32 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
                 if path.endswith("word_embeddings.weight") and self.config.pad_token_id is not None:
                     tensor[self.config.pad_token_id] = 0
 
+    def _initialize_own(self, paths: Collection[str]) -> None:
+        """Draw a subclass's own modules, of which parameters are among these paths. A model inside has drawn its own."""
+        inside: list[str] = []
+        for path, module in self.named_modules():
+            if path and hasattr(module, "post_init"):
+                inside.append(f"{path}.")
+            elif not path.startswith(tuple(inside)):
+                leaves = (name for name, _ in module.named_parameters(path, recurse=False))
+                if any(leaf in paths for leaf in leaves):
+                    self._init_weights(module)
+
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw the parameters of one module anew: `layer.apply(model._init_weights)`."""
+        """Draw the parameters of one module anew. A subclass may draw its own in another way.
+
+        `layer.apply(model._init_weights)` draws all of a layer.
+        """
         with torch.no_grad():
-            if isinstance(module, (nn.Linear, nn.Embedding)):
-                module.weight.normal_(0, self.config.initializer_range)
-            if isinstance(module, nn.LayerNorm):
-                module.weight.fill_(1)
-            if isinstance(module, (nn.Linear, nn.LayerNorm)) and module.bias is not None:
-                module.bias.zero_()
+            for name, parameter in module.named_parameters(recurse=False):
+                if isinstance(module, (nn.LayerNorm, nn.GroupNorm, _BatchNorm)):
+                    parameter.fill_(name == "weight")
+                elif isinstance(module, nn.LSTM) and "weight" in name:
+                    nn.init.xavier_uniform_(parameter)
+                elif isinstance(module, (nn.Linear, nn.Embedding, _ConvNd)) and name == "weight":
+                    parameter.normal_(0, self.config.initializer_range)
+                elif isinstance(module, (nn.Linear, _ConvNd, nn.LSTM)):
+                    parameter.zero_()
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx] = 0
 
