@@ -134,7 +134,9 @@ if TYPE_CHECKING:
     from bertkit.training import get_constant_schedule as get_constant_schedule
     from bertkit.training import get_constant_schedule_with_warmup as get_constant_schedule_with_warmup
     from bertkit.training import get_cosine_schedule_with_warmup as get_cosine_schedule_with_warmup
-    from bertkit.training import get_cosine_with_hard_restarts_schedule_with_warmup as get_cosine_with_hard_restarts_schedule_with_warmup
+    from bertkit.training import (
+        get_cosine_with_hard_restarts_schedule_with_warmup as get_cosine_with_hard_restarts_schedule_with_warmup,
+    )
     from bertkit.training import get_linear_schedule_with_warmup as get_linear_schedule_with_warmup
     from bertkit.training import get_polynomial_decay_schedule_with_warmup as get_polynomial_decay_schedule_with_warmup
     from bertkit.training import get_scheduler as get_scheduler

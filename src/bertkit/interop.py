@@ -80,8 +80,8 @@ def twin(own: Any, theirs: Any) -> type:
     plain = type(own) is type
     meta = Twin if plain else type("Twin", (Twin, type(own)), {})
     copyreg.pickle(meta, lambda twin: (own_class, (own_class(twin),)))
-
-    return meta(own.__name__, (_Quiet, own, theirs), {"_stands_for": own})
+    made: type = meta(own.__name__, (_Quiet, own, theirs), {"_stands_for": own})
+    return made
 
 
 _CLASS: Any = object.__dict__["__class__"]

@@ -294,8 +294,8 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
             raise LoadError(str(report))
         if fresh:
             self._initialize_own(fresh)
-            parts, kind = ", ".join(fresh), type(self).__name__
-            logger.warning("%s has no %s: fresh in %s, to be trained before use.", report.source, parts, kind)
+            names, kind = ", ".join(fresh), type(self).__name__
+            logger.warning("%s has no %s: fresh in %s, to be trained before use.", report.source, names, kind)
         self.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
         return report
 

@@ -313,9 +313,7 @@ def run_glue_no_trainer(library: Any, start: str, folder: Path) -> Any:
     scheduler = library.get_scheduler(
         name=library.SchedulerType("cosine"), optimizer=optimizer, num_warmup_steps=1, num_training_steps=4
     )
-    model, optimizer, train, evaluation, scheduler = accelerator.prepare(
-        model, optimizer, train, evaluation, scheduler
-    )
+    model, optimizer, train, evaluation, scheduler = accelerator.prepare(model, optimizer, train, evaluation, scheduler)
     accelerator.register_for_checkpointing(scheduler)
     losses, correct = [], []
     for epoch in range(2):
@@ -343,9 +341,7 @@ def run_glue_no_trainer(library: Any, start: str, folder: Path) -> Any:
         accelerator.save_state(str(folder / f"epoch_{epoch}"))
     accelerator.wait_for_everyone()
     unwrapped = accelerator.unwrap_model(model)
-    unwrapped.save_pretrained(
-        folder, is_main_process=accelerator.is_main_process, save_function=accelerator.save
-    )
+    unwrapped.save_pretrained(folder, is_main_process=accelerator.is_main_process, save_function=accelerator.save)
     tokenizer.save_pretrained(folder)
     accelerator.load_state(str(folder / "epoch_0"))
     with torch.no_grad():
@@ -372,7 +368,9 @@ def with_the_trainer(library: Any, start: str, folder: Path) -> Any:
 
     trainer = library.Trainer(
         model=library.AutoModelForTokenClassification.from_pretrained(start, id2label=dict(enumerate(NAMES))),
-        args=library.TrainingArguments(str(folder / "ner"), eval_strategy="epoch", save_strategy="epoch", **options, **quiet),
+        args=library.TrainingArguments(
+            str(folder / "ner"), eval_strategy="epoch", save_strategy="epoch", **options, **quiet
+        ),
         train_dataset=rows[:8],
         eval_dataset=rows[8:],
         data_collator=library.DataCollatorForTokenClassification(tokenizer=tokenizer),
@@ -382,7 +380,9 @@ def with_the_trainer(library: Any, start: str, folder: Path) -> Any:
     trainer.train()
     answering = library.Trainer(
         model=library.AutoModelForQuestionAnswering.from_pretrained(start),
-        args=library.TrainingArguments(str(folder / "squad"), eval_strategy="no", save_strategy="epoch", **options, **quiet),
+        args=library.TrainingArguments(
+            str(folder / "squad"), eval_strategy="no", save_strategy="epoch", **options, **quiet
+        ),
         train_dataset=features,
         processing_class=tokenizer,
     )

@@ -110,7 +110,9 @@ def weighted_folds(library: Any, start: str, folder: Path) -> Any:
 
     tokenizer = library.AutoTokenizer.from_pretrained(start)
     labels = np.arange(len(TEXTS)) % 3
-    rows = [{**tokenizer(text, truncation=True), "label": int(label)} for text, label in zip(TEXTS, labels, strict=True)]
+    rows = [
+        {**tokenizer(text, truncation=True), "label": int(label)} for text, label in zip(TEXTS, labels, strict=True)
+    ]
     found = []
     folds = StratifiedKFold(n_splits=2, shuffle=True, random_state=0)
     for fold, (train, validation) in enumerate(folds.split(np.zeros(len(rows)), labels)):

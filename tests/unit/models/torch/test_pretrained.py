@@ -304,7 +304,9 @@ def test_init_weights_beside_transformers(made: Callable[[], torch.nn.Module]) -
     drawn = []
     for model in (ours("BertModel"), theirs("BertModel")):
         module = made()
-        torch.nn.utils.vector_to_parameters(torch.full((sum(p.numel() for p in module.parameters()),), 0.25), module.parameters())
+        torch.nn.utils.vector_to_parameters(
+            torch.full((sum(p.numel() for p in module.parameters()),), 0.25), module.parameters()
+        )
         torch.manual_seed(1)
         model._init_weights(module)
         drawn.append(module.state_dict())
