@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from bertkit.config import CONFIG_MAPPING as CONFIG_MAPPING
     from bertkit.config import AutoConfig as AutoConfig
     from bertkit.config import BertConfig as BertConfig
-    from bertkit.config import BertConfig as PreTrainedConfig
-    from bertkit.config import BertConfig as PretrainedConfig
     from bertkit.data.collators import DataCollatorForLanguageModeling as DataCollatorForLanguageModeling
     from bertkit.data.collators import DataCollatorForMultipleChoice as DataCollatorForMultipleChoice
     from bertkit.data.collators import DataCollatorForTokenClassification as DataCollatorForTokenClassification
@@ -101,7 +99,6 @@ if TYPE_CHECKING:
     from bertkit.models.torch.invariant import batch_invariant as batch_invariant
     from bertkit.models.torch.model import BertModel as BertModel
     from bertkit.models.torch.pretrained import BertPreTrainedModel as BertPreTrainedModel
-    from bertkit.models.torch.pretrained import BertPreTrainedModel as PreTrainedModel
     from bertkit.outputs import BertForPreTrainingOutput as BertForPreTrainingOutput
     from bertkit.outputs import ModelOutput as ModelOutput
     from bertkit.pipelines import FeatureExtractionPipeline as FeatureExtractionPipeline
@@ -116,9 +113,7 @@ if TYPE_CHECKING:
     from bertkit.text.auto import AutoTokenizer as AutoTokenizer
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
-    from bertkit.text.tokenizer import BertTokenizer as PreTrainedTokenizer
     from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
-    from bertkit.text.tokenizer import BertTokenizerFast as PreTrainedTokenizerFast
     from bertkit.text.tokenizer import PreTrainedTokenizerBase as PreTrainedTokenizerBase
     from bertkit.text.vocabulary import AddedToken as AddedToken
     from bertkit.training import EarlyStoppingCallback as EarlyStoppingCallback
@@ -144,6 +139,10 @@ if TYPE_CHECKING:
 
     from . import logging as logging
     from . import metrics as metrics
+
+    PreTrainedConfig = PretrainedConfig = BertConfig
+    PreTrainedModel = BertPreTrainedModel
+    PreTrainedTokenizer, PreTrainedTokenizerFast = BertTokenizer, BertTokenizerFast
 
 __version__ = "0.1.0"
 

@@ -153,7 +153,7 @@ def test_similarity(similarity: Any, engine: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("older", [True, False])
 def test_what_a_pipeline_saves(older: bool, engine: str, tmp_path: Path) -> None:
-    """Pooling, steps, prompts, lengths and similarity; both libraries read them, also where the BERT was in a folder of its own."""
+    """Pooling, steps, prompts, lengths and similarity are read by both libraries, also where the BERT had its own folder."""
     start, saved = tmp_path / "start", tmp_path / "saved"
     dense = st.Dense(WIDTH, 5)
     save(start, st.Pooling(WIDTH, "max"), dense, st.Normalize(), prompts=PROMPTS, similarity_fn_name="dot")

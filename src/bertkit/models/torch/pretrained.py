@@ -363,9 +363,9 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
-        *,
         is_main_process: bool = True,
         state_dict: Mapping[str, Tensor] | None = None,
+        *,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
         variant: str | None = None,
@@ -502,6 +502,11 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
 
         [B, L] -> [B, 1, 1, L], in a decoder [B, 1, L, L], which sees only what came before; [B, L, L] -> [B, 1, L, L].
         """
+        if attention_mask.dim() not in (2, 3):
+            shape = list(attention_mask.shape)
+            raise UsageError(
+                f"attention_mask is {shape}, and must be [batch, length] or [batch, length, length] of 1 and 0."
+            )
         dtype = self.dtype if dtype is None else dtype
         mask = attention_mask[:, None] if attention_mask.dim() == 3 else attention_mask[:, None, None]
         if attention_mask.dim() == 2 and self.config.is_decoder:
@@ -515,9 +520,9 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         embedding: nn.Embedding = self.base_model.embeddings.word_embeddings
         return embedding
 
-    def set_input_embeddings(self, embedding: nn.Embedding) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
         """Take another word embedding."""
-        self.base_model.embeddings.word_embeddings = embedding
+        self.base_model.embeddings.word_embeddings = value
         self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Linear | None:
@@ -525,8 +530,9 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         predictions = getattr(getattr(self, "cls", None), "predictions", None)
         return getattr(predictions, "decoder", None)
 
-    def set_output_embeddings(self, decoder: nn.Linear) -> None:
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
         """Take another vocabulary projection, with its bias or one of zeros. The configuration then says whether it is tied."""
+        decoder = new_embeddings
         if decoder.bias is None:
             decoder.bias = nn.Parameter(decoder.weight.new_zeros(decoder.out_features))
         predictions = self.get_submodule("cls.predictions")
@@ -549,6 +555,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         surgery.prune_heads(self, heads_to_prune)
 
     supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False  # losses are means: transformers' Trainer divides those of accumulated steps
 
     @property
     def is_gradient_checkpointing(self) -> bool:

@@ -173,7 +173,8 @@ class Layout:
         """A flat column as [R, width]; an error where the rows differ in width."""
         if self.width is None:
             raise UsageError(
-                f"The rows have from {self.widths.min()} to {self.widths.max()} tokens, and a tensor needs rows of one length: type ",
+                f"The rows have from {self.widths.min()} to {self.widths.max()} tokens, and a tensor needs rows of one length: "
+                "type ",
                 Setting("padding", True),
                 " for the longest of them, ",
                 Setting("padding", "max_length"),

@@ -133,7 +133,7 @@ def masked_words(library: Any, start: str, folder: Path) -> Any:
     words = [text.replace(tokenizer.mask_token, tokenizer.decode([token])) for token in words]
     encoded = tokenizer(TEXTS)
     encoded["word_ids"] = [encoded.word_ids(i) for i in range(len(encoded["input_ids"]))]
-    joined = {name: sum(encoded[name], []) for name in encoded}
+    joined = {name: [value for row in encoded[name] for value in row] for name in encoded}
     total = (len(joined["input_ids"]) // 16) * 16
     chunks = {name: [column[i : i + 16] for i in range(0, total, 16)] for name, column in joined.items()}
     chunks["labels"] = chunks["input_ids"].copy()

@@ -180,7 +180,7 @@ def two_heads(library: Any, start: str, folder: Path) -> Any:
             outputs = self.bert(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
             intent = self.intent(self.dropout(outputs[1]))
             slot = self.slots(self.dropout(outputs[0]))
-            found = (intent, slot) + outputs[2:]
+            found = (intent, slot, *outputs[2:])
             if intents is not None:
                 active = attention_mask.view(-1) == 1
                 loss = F.cross_entropy(intent.view(-1, self.num_labels), intents.view(-1))

@@ -1,4 +1,4 @@
-"""Public notebooks around the Trainer, and the loops around plain modules: the same calls in the same order, by either library."""
+"""Public notebooks, and loops around plain modules: the same calls in the same order, by either library."""
 
 from __future__ import annotations
 
