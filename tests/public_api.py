@@ -19,7 +19,7 @@ def listing() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in bertkit.__all__:
         value = getattr(bertkit, name)
-        aliased = inspect.isclass(value) and value.__name__ != name
+        aliased = name in bertkit._ALIASES
         found[name] = [] if aliased else _parameters(value)
         if aliased:
             continue
