@@ -13,24 +13,24 @@ class PassesForPreTrainedModel(PassesForTheirs):
     _theirs = ("transformers.modeling_utils", "PreTrainedModel")
     accepts_loss_kwargs = False  # losses are means: transformers' Trainer divides those of accumulated steps
 
-    # What they ask a model for.
+    # Methods that they call.
 
     @classmethod
     def is_remote_code(cls) -> bool:
-        """No code comes with a model's files."""
+        """False: a model has no code in its files."""
         return False
 
     @classmethod
     def is_custom_code(cls) -> bool:
-        """The class is not one of transformers' own: none of its renamings of weights apply."""
+        """True: the class is not one of transformers, whose renamings of weights do not apply."""
         return True
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        """The second name of each tied parameter, and the first: a model ties its own."""
+        """Empty: `tie_weights` ties the parameters."""
         return {}
 
     def _initialize_weights(self, module: Any, is_remote_code: bool = False) -> None:
-        """Part of a model of transformers, whose parts draw their weights when all of it is made: ours are drawn already."""
+        """Do nothing. As a part of a model of transformers, our weights are initialized already."""
 
     def _can_set_attn_implementation(self) -> bool:
         return False
