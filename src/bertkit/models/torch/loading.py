@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +111,18 @@ def take(model: Any, tensors: Tensors, dtype: str | torch.dtype | None, device: 
         model.initialize(fresh)
 
 
+def initialize_own(model: Any, paths: Collection[str]) -> None:
+    """Draw a subclass's own modules, of which parameters are among these paths. A model inside has drawn its own."""
+    inside: list[str] = []
+    for path, module in model.named_modules():
+        if path and hasattr(module, "post_init"):
+            inside.append(f"{path}.")
+        elif not path.startswith(tuple(inside)):
+            leaves = (name for name, _ in module.named_parameters(path, recurse=False))
+            if any(leaf in paths for leaf in leaves):
+                model._init_weights(module)
+
+
 def take_own(
     model: Any, parts: Mapping[str, Tensor], given: Tensors, report: LoadReport, ignore_mismatched_sizes: bool
 ) -> LoadReport:
@@ -129,14 +141,15 @@ def take_own(
     )
     if report.missing or report.mismatched or (report.unexpected and model._head):
         raise LoadError(str(report))
-    model.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
     if fresh:
+        initialize_own(model, fresh)
         logger.warning(
-            "%s has no %s: they keep the initial values of %s. Train them before use.",
+            "%s has no %s: they are initialized by %s._init_weights. Train them before use.",
             report.source,
             ", ".join(fresh),
             type(model).__name__,
         )
+    model.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
     return report
 
 
