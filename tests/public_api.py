@@ -19,7 +19,10 @@ def listing() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in bertkit.__all__:
         value = getattr(bertkit, name)
-        found[name] = _parameters(value)
+        aliased = name in bertkit._ALIASES
+        found[name] = [] if aliased else _parameters(value)
+        if aliased:
+            continue
         members = _members(value) if inspect.isclass(value) else _functions(value) if inspect.ismodule(value) else ()
         for member, function in members:
             found[f"{name}.{member}"] = _parameters(function)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bertkit import hub
 from bertkit.checkpoint.canonical import Canonical, canonical
@@ -235,3 +235,28 @@ def _group(name: str) -> str:
 def _some(names: Sequence[str]) -> str:
     """The first ten of many."""
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def with_own(
+    report: LoadReport,
+    named: Collection[str],
+    own: Mapping[str, tuple[int, ...]],
+    given: Tensors,
+    ignore_mismatched_sizes: bool = False,
+) -> LoadReport:
+    """The report on a class of the user's, which has some parameters of the table and others besides.
+
+    named: those of the table. own: the others, with their shapes. given: what the file has, by its own names.
+    """
+    loaded = [name for name, shape in own.items() if name in given and given[name].shape == shape]
+    fresh = [name for name in own if name not in loaded]
+    other = [(name, given[name].shape, own[name]) for name in fresh if name in given]
+    return replace(
+        report,
+        loaded=(*(name for name in report.loaded if name in named), *loaded),
+        missing=tuple(name for name in report.missing if name in named),
+        unexpected=tuple(name for name in report.unexpected if name not in own),
+        left_out=tuple(name for name in report.left_out if name not in own),
+        mismatched=report.mismatched if ignore_mismatched_sizes else (*report.mismatched, *other),
+        fresh=(*(name for name in report.fresh if name in named), *fresh),
+    )

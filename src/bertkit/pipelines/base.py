@@ -9,15 +9,17 @@ import logging
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
-from bertkit.errors import UsageError, worded
+from bertkit.errors import ConfigError, UsageError, worded
 from bertkit.pipelines.calls import Calls, calls_of
 from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
 from bertkit.tasks.base import Options, Task, one_of, shown, whole
+from bertkit.tasks.embedding import write_recipe
 
 if TYPE_CHECKING:
     from bertkit.pipelines.open import Weights
@@ -97,11 +99,19 @@ class Pipeline:
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write the model and the tokenizer to a folder, from which `pipeline` and `from_pretrained` read them.
 
+        The files of sentence-transformers, where the model has them, are written too.
+
+
         Args:
             save_directory: the folder, which is made where there is none.
         """
         self.model.save_pretrained(save_directory)
         self.tokenizer.save_pretrained(save_directory)
+        try:
+            if self._task.place is not None:
+                write_recipe(self._task.place, Path(save_directory))
+        except ConfigError as error:
+            _logger.warning("%s has the BERT alone, without its pooling: %s", save_directory, error)
 
     def __call__(
         self,

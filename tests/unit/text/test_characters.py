@@ -204,11 +204,13 @@ def test_a_lone_surrogate_is_refused(compat: bertkit.text.wordpiece.unicode.Comp
 
 
 def test_rules_are_checked() -> None:
-    with pytest.raises(UsageError, match='compat=\'quick\' is invalid: choose one of "fast", "slow", "google"'):
+    with pytest.raises(
+        UsageError, match='compat=\'quick\' is unknown: type compat="fast", compat="slow" or compat="google"'
+    ):
         Rules(compat="quick")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="lowercase=None is invalid: type True or False"):
+    with pytest.raises(UsageError, match="do_lower_case=None is invalid: True or False is expected"):
         Rules(lowercase=None)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="strip_accents='no' is invalid: type True, False or None"):
+    with pytest.raises(UsageError, match="strip_accents='no' is invalid: True, False or None is expected"):
         Rules(strip_accents="no")  # type: ignore[arg-type]
 
 

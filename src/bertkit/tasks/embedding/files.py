@@ -9,13 +9,17 @@ config_sentence_transformers.json   prompts and similarity
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bertkit.checkpoint.save import save_safetensors
 from bertkit.checkpoint.source import open_source
 from bertkit.config import FILES
+from bertkit.disk import whole_file
 from bertkit.errors import ConfigError, Setting, did_you_mean
 from bertkit.hub import Place
 from bertkit.hub.place import parse_object, read_text, shown
@@ -25,6 +29,7 @@ _MOST_BYTES = 2**20
 MODULES, _SETTINGS = "modules.json", "config_sentence_transformers.json"
 _READING = "sentence_bert_config.json"
 _LAYER = ("safetensors", "bin")
+_MOST_LAYER = 2**40  # bytes of the one file of a dense layer
 KINDS = ("Transformer", "Pooling", "Dense", "Normalize")
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -72,6 +77,29 @@ def read_recipe(place: Place) -> Recipe:
         _known(settings.get("similarity_fn_name") or "cosine", SIMILARITIES, "similarity_fn_name", _SETTINGS),
         described=True,
     )
+
+
+def write_recipe(place: Place, folder: Path) -> None:
+    """Write the files of a place that make its recipe into the folder of a saved model. There are none without modules.json."""
+    if MODULES not in place.files:
+        return
+    reader, *steps = _modules(place)
+    listed = json.loads(read_text(place.fetch(MODULES), _MOST_BYTES, ConfigError))
+    written = {MODULES: json.dumps([{**listed[0], "path": ""}, *listed[1:]], indent=2).encode()}
+    for step in filter(lambda step: step.folder, steps):
+        inner = place.below(step.folder)
+        if FILES[0] in inner.files:
+            written[f"{step.folder}/{FILES[0]}"] = inner.get(FILES[0]).read_bytes()
+        if step.kind == "Dense":
+            (folder / step.folder).mkdir(parents=True, exist_ok=True)
+            save_safetensors(folder / step.folder, open_source(inner, _LAYER).tensors, _MOST_LAYER)
+    for source, name in ((place, _SETTINGS), (_below(place, reader.folder), _READING)):
+        if name in source.files:
+            written[name] = source.get(name).read_bytes()
+    for name, content in written.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / name) as file:
+            file.write(content)
 
 
 def _below(place: Place, folder: str) -> Place:

@@ -173,8 +173,14 @@ class Layout:
         """Return a flat column as [R, width]. Raises UsageError if the rows differ in width."""
         if self.width is None:
             raise UsageError(
-                f"The rows have from {self.widths.min()} to {self.widths.max()} tokens, and a tensor needs rows of one "
-                'length: type padding=True or padding="max_length", and truncation=True to shorten long rows.'
+                f"The rows have from {self.widths.min()} to {self.widths.max()} tokens, and a tensor needs rows of one length: "
+                "type ",
+                Setting("padding", True),
+                " or ",
+                Setting("padding", "max_length"),
+                ", and ",
+                Setting("truncation", True),
+                " to shorten long rows.",
             )
         return column.reshape(len(self.widths), self.width)
 
