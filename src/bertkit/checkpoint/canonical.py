@@ -52,18 +52,15 @@ def canonical(tensors: Mapping[str, Array], layout: Layout, prefix: str = "") ->
         if template not in index or ("{}" in own):
             found.unknown.append(name)
             continue
-        target, row = index[template]
-        _take(found, target.format(int(number[2]) if number else ""), name, _turned(tensors[name], own, row, layout))
+        pattern, row = index[template]
+        target = pattern.format(int(number[2]) if number else "")
+        if target in found.tensors:
+            raise LoadError(
+                f"{name} and {found.original[target]} are both {target}: the file holds two models, or a damaged one."
+            )
+        found.tensors[target] = _turned(tensors[name], own, row, layout)
+        found.original[target] = name
     return found
-
-
-def _take(found: Canonical, target: str, name: str, array: Array) -> None:
-    if target in found.tensors:
-        raise LoadError(
-            f"{name} and {found.original[target]} are both {target}: the file holds two models, or a damaged one."
-        )
-    found.tensors[target] = array
-    found.original[target] = name
 
 
 def _turned(array: Array, own: str, row: Row, layout: Layout) -> Array:
@@ -88,12 +85,17 @@ def _index(layout: Layout) -> dict[str, tuple[str, Row]]:
     return index
 
 
+@cache
+def _word_embeddings(layout: Layout) -> str:
+    return spelling(TABLE[0], layout)
+
+
 def _stripped(tensors: Mapping[str, Array], layout: Layout, prefix: str, found: Canonical) -> dict[str, str]:
     """The name in the file -> the name as the layout spells it, for all that may be parameters."""
     if layout == "google2":
         names = google2.spellings(tensors)
         found.dropped += [name for name in tensors if name not in names]
-        _check_has_embeddings(names, spelling(TABLE[0], layout))
+        _check_has_embeddings(names, _word_embeddings(layout))
         return names
     unwrap = {"keras": _unwrap_keras, "flax": _unwrap_flax}.get(layout, _unwrap)
     names = {}
@@ -144,7 +146,7 @@ def _unwrap_keras(name: str, prefix: str) -> str | None:
 def _with_bert(names: dict[str, str], layout: Layout) -> dict[str, str]:
     """The names of a bare BertModel get the `bert.` that they have in every other class."""
     dot = "." if layout in ("huggingface", "legacy") else "/"
-    table = spelling(TABLE[0], layout).removeprefix("bert" + dot)
+    table = _word_embeddings(layout).removeprefix("bert" + dot)
     before = _check_has_embeddings(names, table)
     if before == {"bert" + dot}:
         return names

@@ -15,6 +15,7 @@ from bertkit.checkpoint.source import open_source, preferred_to
 from bertkit.config import FILES
 from bertkit.disk import whole_file
 from bertkit.errors import LoadError, Setting, UsageError
+from bertkit.heads import head_of
 from bertkit.logging import is_progress_bar_enabled
 
 Precision = Literal["float32", "float16", "bfloat16"]
@@ -57,7 +58,7 @@ def convert(
     place = source if isinstance(source, hub.Place) else hub.locate(source)
     directory = Path(directory)
     config = config_of(place, prefix)
-    tensors, report = match(open_source(place), head, config, prefix)
+    tensors, report = match(open_source(place), head and head_of(head), config, prefix)
     if not report.exact:
         raise LoadError(f"{report}\nIt was made for another head or another configuration: name a class that it has.")
     if report.fresh:

@@ -12,7 +12,7 @@ from typing import Any
 from bertkit import hub
 from bertkit.checkpoint.canonical import canonical
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, config_of, fit, told_head
+from bertkit.checkpoint.load import LoadReport, config_of, fit, head_for
 from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
 from bertkit.heads import HEADS, PARTS
@@ -86,7 +86,7 @@ def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> In
     config = config_of(place, prefix)
     source = open_source(place)
     found = canonical(source.tensors, source.layout, prefix)
-    _, report = fit(found, config, told_head(config, found.tensors), str(source.path))
+    _, report = fit(found, config, head_for(config, found.tensors), str(source.path))
     return Inspection(str(source.path), source.format, config, _groups(found.tensors), report)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from bertkit.arguments import without_defaults
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, check_sizes, load_checkpoint
+from bertkit.checkpoint.load import LoadReport, check_sizes, load_source
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import ATTENTION, BertConfig
@@ -220,10 +220,10 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         device = torch.device("cpu") if device_map is None else _device(device_map)
         optional = ("bert.pooler.",) if cls._head == "Model" and own.get("add_pooling_layer") is False else ()
         read = partial(
-            load_checkpoint,
+            load_source,
             source,
             cls._head or "Model",
-            config=config,
+            config,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             optional=optional,
         )
