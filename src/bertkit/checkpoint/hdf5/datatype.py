@@ -44,7 +44,6 @@ class Class(IntEnum):
 NOT_NUMBERS = (Class.TEXT, Class.REFERENCE, Class.VARIABLE_LENGTH)
 
 _BIG_ENDIAN, _SIGNED, _IMPLIED_ONE = 0x01, 0x08, 0x20
-_NULL_PADDED_UTF8 = 0x11
 
 _FLOAT_BITS = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23), "float64": (11, 52)}
 """Bits of exponent and mantissa."""
@@ -65,11 +64,6 @@ def encode_number(name: str, big_endian: bool = False) -> bytes:
     bits = dtype_named(name).itemsize * 8
     header = _HEADER.pack(_VERSION_1 | Class.INTEGER, order | (0 if name[0] == "u" else _SIGNED), 0, 0, bits // 8)
     return header + _INTEGER.pack(0, bits)
-
-
-def encode_string(width: int) -> bytes:
-    """The datatype message of texts of `width` bytes each, filled up with zeros."""
-    return _HEADER.pack(_VERSION_1 | Class.TEXT, _NULL_PADDED_UTF8, 0, 0, width)
 
 
 def decode_number(message: memoryview) -> tuple[str, bool] | None:
