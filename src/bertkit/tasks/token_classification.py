@@ -15,7 +15,7 @@ from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, listed, 
 from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
 from bertkit.tasks.training import class_number, with_targets
-from bertkit.tasks.transitions import best_path
+from bertkit.tasks.transitions import best_path, scheme_for
 from bertkit.tasks.windows import Windows, encode_texts, reading_places
 
 Strategy = Literal["none", "simple", "first", "average", "max", "words"]
@@ -113,7 +113,7 @@ class TokenClassification(Task[TokenClassificationOptions]):
         ignored = options.ignore_labels if options.ignore_labels is not None else [] if strategy == "words" else ["O"]
         if strategy in ("none", "words"):
             return [_one(*one, with_place=strategy == "none") for one in tagged if one[1] not in ignored]
-        groups = by_scheme(tagged) if options.constrained else by_tag(tagged)
+        groups = by_scheme(tagged, scheme_for(self.config.id2label.values())) if options.constrained else by_tag(tagged)
         return [group.entity(self.tokenizer.convert_tokens_to_string) for group in groups if group.name not in ignored]
 
     def _units(self, memory: _Memory, outputs: Outputs) -> list[Unit]:
