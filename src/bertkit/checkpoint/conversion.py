@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from bertkit import hub
-from bertkit.checkpoint.dtypes import dtype_named
+from bertkit.checkpoint.dtypes import numpy_dtype
 from bertkit.checkpoint.load import config_of, match
 from bertkit.checkpoint.save import Format, save_checkpoint
 from bertkit.checkpoint.source import open_source, preferred_to
@@ -70,7 +70,7 @@ def convert(
         _check_vacant(directory, place)
     _check_first(directory, to, Path(report.source))
     if dtype:
-        tensors = {name: array.astype(dtype_named(dtype), copy=False) for name, array in tensors.items()}
+        tensors = {name: array.astype(numpy_dtype(dtype), copy=False) for name, array in tensors.items()}
         config.dtype = dtype
     from tqdm import tqdm  # which takes as long to import as all the rest of this room
 

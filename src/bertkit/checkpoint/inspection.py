@@ -15,8 +15,8 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import LoadReport, config_of, fit, head_for
 from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
+from bertkit.errors import printable
 from bertkit.heads import HEADS, PARTS
-from bertkit.hub.place import shown
 
 _LONGEST_LINE = 1_000
 
@@ -74,7 +74,7 @@ class Inspection:
             "",
             *_findings(self.report),
         ]
-        return "\n".join(shown(line, _LONGEST_LINE) for line in lines)
+        return "\n".join(printable(line, _LONGEST_LINE) for line in lines)
 
 
 def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> Inspection:

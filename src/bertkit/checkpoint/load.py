@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bertkit import hub
 from bertkit.checkpoint.canonical import Canonical, canonical
+from bertkit.checkpoint.dtypes import FLOATS
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import FILES, BertConfig, read_json
@@ -18,8 +19,6 @@ from bertkit.heads import HEADS, PARTS, head_of
 from bertkit.parameters import TABLE, UNTIED, Parameter, expand
 
 logger = logging.getLogger("bertkit")
-
-_TYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 @dataclass(frozen=True)
@@ -160,9 +159,9 @@ def match(
         found, config, head or head_for(config, found.tensors), str(source.path), ignore_mismatched_sizes
     )
     for name, array in tensors.items():
-        if array.dtype.name not in _TYPES:
+        if array.dtype.name not in FLOATS:
             raise LoadError(
-                f"{name} of {source.path} is of type {array.dtype}, and weights are {', '.join(_TYPES)}: a quantized file "
+                f"{name} of {source.path} is of type {array.dtype}, and weights are {', '.join(FLOATS)}: a quantized file "
                 "has to be turned back into one of them first."
             )
     return tensors, report

@@ -28,7 +28,7 @@ import numpy as np
 
 from bertkit.checkpoint import protobuf, sstable
 from bertkit.checkpoint.crc32c import masked_crc32c
-from bertkit.checkpoint.dtypes import as_stored, check_dtype, dtype_named
+from bertkit.checkpoint.dtypes import as_stored, check_dtype, numpy_dtype
 from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
 from bertkit.disk import whole_file
 from bertkit.errors import FileFormatError, UsageError
@@ -172,7 +172,7 @@ def _dtype(number: int, what: str) -> np.dtype[np.generic]:
     """NumPy's type for TensorFlow's."""
     if number not in _TYPES:
         raise FileFormatError(f"{what} is of TensorFlow's type {number}; we read {', '.join(_TYPES.values())}.")
-    return dtype_named(_TYPES[number])
+    return numpy_dtype(_TYPES[number])
 
 
 def _numeric_entry(entry: protobuf.Message, dtype: np.dtype[np.generic], shards: int, what: str) -> _Entry:

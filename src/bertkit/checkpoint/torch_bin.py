@@ -22,7 +22,7 @@ from math import prod
 import numpy as np
 
 from bertkit.checkpoint import pickled, zipped
-from bertkit.checkpoint.dtypes import dtype_named
+from bertkit.checkpoint.dtypes import numpy_dtype
 from bertkit.checkpoint.files import Array, Tensors, map_file
 from bertkit.errors import FileFormatError, UnsafeFileError
 
@@ -314,7 +314,7 @@ def _array(data: memoryview, tensor: _Tensor, spans: dict[str, range], what: str
         raise _damaged(what, f"of shape {list(tensor.shape)} reaches beyond its storage of {storage.size} bytes")
     if prod(max(n, 1) for n in tensor.shape) * size > len(data) + _MAX_EXPANSION:
         raise UnsafeFileError(f"{what} of shape {list(tensor.shape)} would be larger than the file that holds it.")
-    return _view(data, dtype_named(tensor.dtype), tensor, span.start + start)
+    return _view(data, numpy_dtype(tensor.dtype), tensor, span.start + start)
 
 
 def _view(data: memoryview, dtype: np.dtype[np.generic], tensor: _Tensor, start: int) -> Array:

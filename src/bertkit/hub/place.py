@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bertkit.errors import BertkitError, HubError, UsageError
+from bertkit.errors import BertkitError, HubError, UsageError, printable
 
 Refusal = type[BertkitError]
 
@@ -61,7 +61,7 @@ class Place:
         for name in names:
             if name in self.files:
                 return self.get(name)
-        first = ", ".join(shown(file, 80) for file in self.files[:10]) or "no files"
+        first = ", ".join(printable(file, 80) for file in self.files[:10]) or "no files"
         more = f" and {len(self.files) - 10} more" if len(self.files) > 10 else ""
         raise HubError(f"There is no {' or '.join(names)} in {self.where}, which has {first}{more}.{self.advice}")
 
@@ -131,17 +131,6 @@ def _below(folder: Path, where: str, advice: str, name: str) -> Place:
 def built_in_models() -> list[str]:
     """The names of the models that come with bertkit."""
     return sorted(path.name for path in ASSETS.glob("*") if path.is_dir())
-
-
-def shown(text: object, most: int = 200) -> str:
-    r"""What a message shows of a text from elsewhere: one line of bounded length, without sequences for the terminal.
-
-    >>> print(shown("red: \x1b[31m", 9))
-    red: \x1b[31...
-    """
-    text = str(text)
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
-    return f"{line}..." if len(text) > most else line
 
 
 def _abbreviated(name: str | os.PathLike[str]) -> Path | None:

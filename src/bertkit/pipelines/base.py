@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
-from bertkit.errors import UsageError, worded
+from bertkit.errors import UsageError, described, one_of, worded
 from bertkit.pipelines.calls import Calls, calls_of
 from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
-from bertkit.tasks.base import Options, Task, one_of, shown, whole
+from bertkit.tasks.base import Options, Task, whole
 
 if TYPE_CHECKING:
     from bertkit.pipelines.open import Weights
@@ -190,7 +190,7 @@ def _items(given: Any) -> Iterable[Any]:
         return (given[index] for index in range(len(given)))
     if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray)):
         return given
-    raise UsageError(f"{shown(given)} is neither an example nor a list or stream of them.")
+    raise UsageError(f"{described(given)} is neither an example nor a list or stream of them.")
 
 
 def _lines(file: Iterable[Any]) -> Iterator[str]:

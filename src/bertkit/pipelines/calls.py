@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described
 from bertkit.tasks import task_class
-from bertkit.tasks.base import Options, shown
+from bertkit.tasks.base import Options
 
 ALIASES = {"stride": "overlap", "doc_stride": "overlap"}
 _IDLE = ("padding", "pad_to_multiple_of", "return_tensors", "return_attention_mask", "return_token_type_ids", "verbose")
@@ -250,7 +250,7 @@ def _pairs(questions: Any, contexts: Any) -> list[dict[str, str]]:
     both = [[texts] * count if isinstance(texts, str) else texts for texts in (questions, contexts)]
     if not all(isinstance(texts, (list, tuple)) for texts in both):
         raise UsageError(
-            f"question is {shown(questions)} and context is {shown(contexts)}: type a text or a list of texts for each."
+            f"question is {described(questions)} and context is {described(contexts)}: type a text or a list of texts for each."
         )
     if len(both[0]) != len(both[1]):
         raise UsageError(

@@ -18,7 +18,7 @@ import numpy as np
 
 from bertkit.config import BertConfig
 from bertkit.data.batches import Array, Row
-from bertkit.errors import Setting, UsageError, did_you_mean, received
+from bertkit.errors import Setting, UsageError, described, did_you_mean, one_of, received
 from bertkit.heads import Ask
 
 if TYPE_CHECKING:
@@ -139,13 +139,6 @@ def together(parts: Sequence[Encoded], memory: Any) -> Encoded:
     return Encoded([row for part in parts for row in part.rows], reading, memory)
 
 
-def one_of(name: str, value: object, known: Sequence[object]) -> None:
-    """Raises UsageError if a value is not one of those known."""
-    if value not in known or isinstance(value, bool):
-        near = did_you_mean(value, [word for word in known if isinstance(word, str)]) if isinstance(value, str) else ""
-        raise UsageError(received(name, value), f" is none of {', '.join(map(repr, known))}.{near}")
-
-
 def whole(name: str, value: object, least: int, none: bool = False) -> None:
     """Raises UsageError if a value is not a whole number from `least` on; with `none`, None is valid too."""
     if (value is None and none) or (type(value) is int and value >= least):
@@ -174,10 +167,4 @@ def text_of(example: Any, task: str) -> str:
     value = example.get("text") if isinstance(example, Mapping) else example
     if isinstance(value, str):
         return value
-    raise UsageError(f"{task} takes a text, or {{'text': a text}}, not {shown(example)}.")
-
-
-def shown(value: object) -> str:
-    """A value as an error shows it."""
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+    raise UsageError(f"{task} takes a text, or {{'text': a text}}, not {described(example)}.")

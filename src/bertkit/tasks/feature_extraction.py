@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from bertkit.data.batches import Array
-from bertkit.errors import Setting, UsageError, did_you_mean, received
+from bertkit.errors import Setting, UsageError, did_you_mean, one_of, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, flag, one_of, text_of
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, flag, text_of
 from bertkit.tasks.embedding import Normalize, Pooling, Recipe, read_recipe, unit
 from bertkit.tasks.windows import Windows, encode_texts, encode_whole, reading_places
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bertkit.data.batches import Row, Target
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, whole
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, whole
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, softmax
 from bertkit.tasks.text_classification import encode_pairs, pair_of
 from bertkit.tasks.training import is_number_below, with_targets
@@ -78,7 +78,7 @@ def two_texts(task: Task[Any], examples: Sequence[Any]) -> list[tuple[str, str]]
     for example in examples:
         first, second = pair_of(example, task.name)
         if second is None:
-            raise UsageError(f"{task.name} takes {task.takes}, and one text came: {shown(first)}.")
+            raise UsageError(f"{task.name} takes {task.takes}, and one text came: {described(first)}.")
         found.append((first, second))
     return found
 
@@ -89,4 +89,4 @@ def next_number(answer: Any) -> int:
         return NAMES.index(answer)
     if is_number_below(answer, 2):
         return int(answer)
-    raise UsageError(f'The answer is "IsNext", "NotNext", 0 or 1, not {shown(answer)}.')
+    raise UsageError(f'The answer is "IsNext", "NotNext", 0 or 1, not {described(answer)}.')

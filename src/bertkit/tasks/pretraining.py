@@ -10,9 +10,9 @@ import numpy as np
 
 from bertkit.config import BertConfig
 from bertkit.data.batches import Row, Target
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, shown, whole
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, whole
 from bertkit.tasks.fill_mask import is_word, refuse_decoder, tokens_of
 from bertkit.tasks.next_sentence_prediction import NAMES, next_number, two_texts
 from bertkit.tasks.numbers import largest, softmax
@@ -160,4 +160,4 @@ def _memory(texts: tuple[str, str], windows: Windows, places: Sequence[Sequence[
 def _parts(answer: Any) -> tuple[Any, Any]:
     if isinstance(answer, Mapping) and {"words", "next_sentence"} <= answer.keys():
         return answer["words"], answer["next_sentence"]
-    raise UsageError(f'The answer is {{"words": [...], "next_sentence": "IsNext"}}, not {shown(answer)}.')
+    raise UsageError(f'The answer is {{"words": [...], "next_sentence": "IsNext"}}, not {described(answer)}.')

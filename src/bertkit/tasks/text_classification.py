@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from bertkit.data.batches import Array, Row, Target
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, whole
+from bertkit.tasks.base import Encoded, Options, Outputs, Task, whole
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, sigmoid, softmax
 from bertkit.tasks.training import class_number, with_targets
 from bertkit.tasks.windows import encode_texts
@@ -128,10 +128,10 @@ class TextClassification(Task[TextClassificationOptions]):
     def _flags(self, labels: Any) -> list[int]:
         """1 for each label of the model that is among those of a text."""
         if not isinstance(labels, (list, tuple, set, frozenset, np.ndarray)):
-            raise UsageError(f"The labels of a text are a list, not {shown(labels)}: several are possible here.")
+            raise UsageError(f"The labels of a text are a list, not {described(labels)}: several are possible here.")
         own = [self._number(label) for label in labels]
         if len(set(own)) < len(own):
-            raise UsageError(f"A text has one of its labels twice: {shown(labels)}. Type the names of its labels.")
+            raise UsageError(f"A text has one of its labels twice: {described(labels)}. Type the names of its labels.")
         return [int(index in own) for index in range(self.config.num_labels)]
 
     def _number(self, label: Any) -> int:
@@ -157,7 +157,7 @@ def pair_of(example: Any, task: str) -> Pair:
         example = example[0]
     if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return example[0], example[1]
-    raise UsageError(f'{task} takes a text, or {{"text": ..., "text_pair": ...}} for a pair, not {shown(example)}.')
+    raise UsageError(f'{task} takes a text, or {{"text": ..., "text_pair": ...}} for a pair, not {described(example)}.')
 
 
 def encode_pairs(task: Task[Any], pairs: Sequence[Pair], options: Options, cut: str = "longest_first") -> list[Encoded]:
@@ -177,5 +177,5 @@ def _finite(answer: Any, count: int) -> Array:
     numbers = list(answer) if isinstance(answer, (list, tuple, np.ndarray)) else [answer]
     real = all(isinstance(number, Real) and not isinstance(number, bool) for number in numbers)
     if len(numbers) != count or not real or not np.isfinite(np.array(numbers, np.float64)).all():
-        raise UsageError(f"The answer is {f'{count} numbers' if count > 1 else 'a number'}, not {shown(answer)}.")
+        raise UsageError(f"The answer is {f'{count} numbers' if count > 1 else 'a number'}, not {described(answer)}.")
     return np.array(numbers if count > 1 else numbers[0], np.float32)

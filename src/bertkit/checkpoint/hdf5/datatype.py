@@ -15,7 +15,7 @@ from enum import IntEnum
 from functools import cache
 from struct import Struct
 
-from bertkit.checkpoint.dtypes import FLOATS, INTEGERS, dtype_named
+from bertkit.checkpoint.dtypes import FLOATS, INTEGERS, numpy_dtype
 
 _HEADER = Struct("<BBBBI")
 _INTEGER = Struct("<HH")
@@ -61,7 +61,7 @@ def encode_number(name: str, big_endian: bool = False) -> bytes:
         bits = 1 + exponent + mantissa
         header = _HEADER.pack(_VERSION_1 | Class.FLOAT, order | _IMPLIED_ONE, bits - 1, 0, bits // 8)
         return header + _FLOAT.pack(0, bits, mantissa, exponent, 0, mantissa, 2 ** (exponent - 1) - 1)
-    bits = dtype_named(name).itemsize * 8
+    bits = numpy_dtype(name).itemsize * 8
     header = _HEADER.pack(_VERSION_1 | Class.INTEGER, order | (0 if name[0] == "u" else _SIGNED), 0, 0, bits // 8)
     return header + _INTEGER.pack(0, bits)
 

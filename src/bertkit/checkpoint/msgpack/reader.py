@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from bertkit.checkpoint.dtypes import dtype_named
+from bertkit.checkpoint.dtypes import numpy_dtype
 from bertkit.checkpoint.files import Array, Tensors
 from bertkit.checkpoint.msgpack import layout
 from bertkit.checkpoint.msgpack.layout import Head, read_head
@@ -116,7 +116,7 @@ def _dtype(file: Untrusted, head: Head, path: str) -> np.dtype[np.generic]:
             f"{file.path} has in {path!r} numbers of the type {name[:40]!r}. Save it again with numbers of a type "
             f"that is read: {', '.join(layout.DTYPES)}."
         )
-    return dtype_named(name).newbyteorder("<")
+    return numpy_dtype(name).newbyteorder("<")
 
 
 def _enter(file: Untrusted, value: Value, path: str) -> None:
