@@ -31,7 +31,7 @@ def test_what_is_counted() -> None:
 
 
 def test_reading_a_checkpoint(tmp_path: Path) -> None:
-    """A folder with config.json and model.safetensors, for the class that it was saved from: 36 functions in 9 files."""
+    """A folder with config.json and model.safetensors, for the class that it was saved from: 37 functions in 9 files."""
     config = tiny.config()
     save_checkpoint(tmp_path, tiny.weights(config, "ForMaskedLM"), config, "ForMaskedLM")
 
@@ -41,7 +41,7 @@ def test_reading_a_checkpoint(tmp_path: Path) -> None:
         assert len(report.loaded) == 42
 
     path = passed_through(load)
-    assert len(path) <= 36, path
+    assert len(path) <= 37, path
     assert len({file for file, _ in path}) <= 9, path
 
 
@@ -68,10 +68,10 @@ def test_forward_with_loss(name: str) -> None:
 
 @pytest.mark.parametrize("name", torch_models.CLASSES)
 def test_from_pretrained(name: str, tmp_path: Path) -> None:
-    """Of a folder that the class was saved to: 54 functions in 11 files."""
+    """Of a folder that the class was saved to: 55 functions in 11 files."""
     torch_models.ours(name).save_pretrained(tmp_path)
     path = passed_through(lambda: getattr(bertkit, name).from_pretrained(tmp_path))
-    assert len(path) <= 54, path
+    assert len(path) <= 55, path
     assert len({file for file, _ in path}) <= 11, path
 
 
@@ -109,9 +109,9 @@ def test_an_answer() -> None:
 
 
 def test_the_answer_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """From the words of the command line to a line of JSON, files and tokenizer included: 225 functions in 41 files."""
+    """From the words of the command line to a line of JSON, files and tokenizer included: 226 functions in 42 files."""
     words = ["fill-mask", "The [MASK] of it.", "--model", str(folder("masked"))]
     path = passed_through(lambda: main(words))
     assert "token_str" in capsys.readouterr().out
-    assert len(path) <= 225, path
-    assert len({file for file, _ in path}) <= 41, path
+    assert len(path) <= 226, path
+    assert len({file for file, _ in path}) <= 42, path

@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 
 from bertkit import hub
 from bertkit.arguments import without_defaults
-from bertkit.disk import whole_file
 from bertkit.errors import ConfigError, UsageError, did_you_mean
 from bertkit.hub import parse_object, read_text
+from bertkit.hub.disk import whole_file
 
 _Range = tuple[tuple[type[Any], ...], float, float, str]
 

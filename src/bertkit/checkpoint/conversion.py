@@ -13,9 +13,9 @@ from bertkit.checkpoint.load import config_of, match
 from bertkit.checkpoint.save import Format, save_checkpoint
 from bertkit.checkpoint.source import open_source, preferred_to
 from bertkit.config import FILES
-from bertkit.disk import whole_file
 from bertkit.errors import LoadError, Setting, UsageError
 from bertkit.heads import head_of
+from bertkit.hub.disk import whole_file
 from bertkit.logging import is_progress_bar_enabled
 
 Precision = Literal["float32", "float16", "bfloat16"]

@@ -21,9 +21,9 @@ import numpy as np
 
 from bertkit.checkpoint.dtypes import as_stored, check_dtype, numpy_dtype
 from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
-from bertkit.disk import whole_file
 from bertkit.errors import FileFormatError, UnsafeFileError
 from bertkit.hub import parse_object
+from bertkit.hub.disk import whole_file
 
 LONGEST_HEADER = 8_000_000  # of a BERT it has some ten thousand, and JSON in memory is many times as large
 

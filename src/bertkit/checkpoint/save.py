@@ -16,9 +16,9 @@ from bertkit.checkpoint.canonical import Canonical
 from bertkit.checkpoint.files import OnBytes, Tensors
 from bertkit.checkpoint.load import fit
 from bertkit.config import BertConfig
-from bertkit.disk import whole_file
 from bertkit.errors import LoadError, UsageError
 from bertkit.heads import head_of
+from bertkit.hub.disk import whole_file
 from bertkit.parameters import Layout, Parameter, expand, transposed
 
 Format = Literal["safetensors", "google", "h5", "msgpack"]

@@ -30,8 +30,8 @@ from bertkit.checkpoint import protobuf, sstable
 from bertkit.checkpoint.crc32c import masked_crc32c
 from bertkit.checkpoint.dtypes import as_stored, check_dtype, numpy_dtype
 from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
-from bertkit.disk import whole_file
 from bertkit.errors import FileFormatError, UsageError
+from bertkit.hub.disk import whole_file
 
 # TensorFlow's number of a type -> NumPy's name of it.
 _TYPES = {

@@ -100,10 +100,7 @@ def read(path: str | os.PathLike[str]) -> Tensors:
             'PyTorch: torch.save(torch.load("old.bin", weights_only=False), "new.bin")'
         )
     else:
-        raise FileFormatError(
-            f"{what} begins with {head[:16]!r}, which no file of torch.save does. If that is text, what was "
-            "downloaded is a web page or a Git LFS pointer (type git lfs pull)."
-        )
+        raise FileFormatError(f"{what} begins with {head[:16]!r}, which no file of torch.save does. Download it again.")
     tensors = _state_dict(found, what)
     return {name: _array(data, tensor, spans, f"{what}: {_some([name])}") for name, tensor in tensors.items()}
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from bertkit.cli.results import Failed, check_output, is_error, write_results
-from bertkit.disk import is_at, lock, open_own, remove_unfinished
 from bertkit.errors import DataError, UsageError
+from bertkit.hub.disk import is_at, lock, open_own, remove_unfinished
 
 Example = TypeVar("Example")
 

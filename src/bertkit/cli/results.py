@@ -20,8 +20,8 @@ from typing import IO, Any, BinaryIO, cast
 
 from bertkit.data.parquet import import_pyarrow
 from bertkit.data.records import ending
-from bertkit.disk import whole_file
 from bertkit.errors import DataError, UsageError
+from bertkit.hub.disk import whole_file
 
 Lines = Callable[[], Iterable[bytes]]
 """Gives the lines of JSON, again and again."""

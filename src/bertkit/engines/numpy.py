@@ -1,4 +1,4 @@
-"""The engine without a framework: `reference.py` over mapped weights. It answers a few short texts at once."""
+"""The engine without a framework: `reference/model.py` over mapped weights. It answers a few short texts at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bertkit.data.batches import Array, Batch, Limits
 from bertkit.engines.base import log_probs, words_of
 from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
-from bertkit.reference_inputs import Inputs
+from bertkit.reference.inputs import Inputs
 
 
 class NumpyEngine:

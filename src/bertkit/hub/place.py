@@ -171,11 +171,20 @@ def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -
         ) from error
     if "\0" in text:
         raise refusal(f"{path} is a binary file, or a text in UTF-16: save it as UTF-8.")
-    if text.startswith("version https://git-lfs.github.com/spec/"):
-        raise refusal(f"{path} is not the file but Git LFS's note of where it is. Type in its folder: git lfs pull")
-    if text[:15].lower().startswith(("<!doctype html", "<html")):
-        raise refusal(f"{path} is a web page, saved under the name of a file: download the file itself.")
+    refuse_stand_in(path, text[:LONGEST_MARK].encode(), refusal)
     return text
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+LONGEST_MARK = len(_POINTER)
+
+
+def refuse_stand_in(path: str | os.PathLike[str], start: bytes, refusal: Refusal) -> None:
+    """Raises `refusal` for what is often saved in place of a file: a Git LFS pointer or a web page."""
+    if start.startswith(_POINTER):
+        raise refusal(f"{path} is not the file but Git LFS's note of where it is. Type in its folder: git lfs pull")
+    if start.lower().startswith((b"<!doctype html", b"<html")):
+        raise refusal(f"{path} is a web page, saved under the name of a file: download the file itself.")
 
 
 def parse_object(text: str, where: str, refusal: Refusal) -> dict[str, Any]:

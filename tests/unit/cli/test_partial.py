@@ -331,7 +331,7 @@ def test_what_a_killed_end_leaves_is_removed(words: list[str], whole: bytes, tmp
     """Kill -9 while the output is made of the rows."""
     interrupt(words)
     script = f"""
-import os, sys, bertkit.disk as disk
+import os
 from bertkit.cli import main
 os.replace = lambda *names: os.kill(os.getpid(), 9)
 main({[*words, "--resume"]!r})

@@ -27,8 +27,7 @@ def read(path: str | os.PathLike[str]) -> Tensors:
     file = Untrusted(path)
     if read_head(file, 0).kind != "map":
         raise FileFormatError(
-            f"{file.path} is no MessagePack file of Flax: it begins with {bytes(file.data[:8])!r}. Look whether the "
-            "download saved something else in its place (a page of text, a pointer of Git LFS): download it again."
+            f"{file.path} is not a MessagePack file of Flax: it begins with {bytes(file.data[:8])!r}. Download it again."
         )
     tree, end = _map(file, read_head(file, 0), "")
     if end != len(file.data):

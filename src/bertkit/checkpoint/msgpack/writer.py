@@ -10,7 +10,7 @@ from bertkit.checkpoint.files import Array, OnBytes, Tensors
 from bertkit.checkpoint.msgpack import layout
 from bertkit.checkpoint.msgpack.layout import head
 from bertkit.checkpoint.nested import Tree, nest
-from bertkit.disk import whole_file
+from bertkit.hub.disk import whole_file
 
 Piece = bytes | memoryview
 

@@ -16,7 +16,7 @@ from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.heads import HEADS, POOLER, head_of
 from bertkit.parameters import expand, kept_heads
-from bertkit.reference_inputs import Inputs
+from bertkit.reference.inputs import Inputs
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
