@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bertkit.checkpoint.files import Array
 from bertkit.errors import UsageError, did_you_mean
+from bertkit.tensors import Array
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bertkit.errors import FileFormatError
 from bertkit.hub.place import LONGEST_MARK, refuse_stand_in
+from bertkit.tensors import Array
 
-Array = NDArray[np.generic]
 Tensors = dict[str, Array]
 """A checkpoint file in memory: a name -> an array that is a read-only view of the mapped file."""
 

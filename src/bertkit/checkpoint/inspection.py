@@ -85,7 +85,7 @@ def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> In
     place = name if isinstance(name, hub.Place) else hub.locate(name)
     config = config_of(place, prefix)
     source = open_source(place)
-    found = canonical(source.tensors, source.layout, prefix)
+    found = canonical(source.tensors, source.naming, prefix)
     _, report = fit(found, config, head_for(config, found.tensors), str(source.path))
     return Inspection(str(source.path), source.format, config, _groups(found.tensors), report)
 

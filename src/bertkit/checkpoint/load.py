@@ -154,7 +154,7 @@ def match(
     source: Source, head: str | None, config: BertConfig, prefix: str = "", ignore_mismatched_sizes: bool = False
 ) -> tuple[Tensors, LoadReport]:
     """The part of an opened checkpoint that a class needs, complete or not. `head` is a key of HEADS, or None."""
-    found = canonical(source.tensors, source.layout, prefix)
+    found = canonical(source.tensors, source.naming, prefix)
     tensors, report = fit(
         found, config, head or head_for(config, found.tensors), str(source.path), ignore_mismatched_sizes
     )
@@ -217,7 +217,7 @@ def _without_aliases(given: Tensors, wanted: dict[str, Parameter], tied: bool) -
 
 def head_for(config: BertConfig, given: Iterable[str]) -> str:
     """The class that the configuration names, or else the one whose parts are those that the file has."""
-    with contextlib.suppress(UsageError):  # a class of somebody's own is told by its parts too
+    with contextlib.suppress(UsageError):  # for a class of the user's own, its parts decide
         return head_of((config.architectures or [""])[0])
     there = {_part(name) for name in given} - {""}
     fitting = [head for head, row in HEADS.items() if there <= set(row.parts)]

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bertkit.checkpoint.dtypes import as_stored, check_dtype, numpy_dtype
-from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
+from bertkit.checkpoint.files import MOST_DIMENSIONS, OnBytes, Tensors, map_file, view
 from bertkit.errors import FileFormatError, UnsafeFileError
 from bertkit.hub import parse_object
 from bertkit.hub.disk import whole_file
+from bertkit.tensors import Array
 
 LONGEST_HEADER = 8_000_000  # of a BERT it has some ten thousand, and JSON in memory is many times as large
 

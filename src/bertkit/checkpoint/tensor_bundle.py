@@ -29,9 +29,10 @@ import numpy as np
 from bertkit.checkpoint import protobuf, sstable
 from bertkit.checkpoint.crc32c import masked_crc32c
 from bertkit.checkpoint.dtypes import as_stored, check_dtype, numpy_dtype
-from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
+from bertkit.checkpoint.files import MOST_DIMENSIONS, OnBytes, Tensors, map_file, view
 from bertkit.errors import FileFormatError, UsageError
 from bertkit.hub.disk import whole_file
+from bertkit.tensors import Array
 
 # TensorFlow's number of a type -> NumPy's name of it.
 _TYPES = {
@@ -216,7 +217,7 @@ def _tensor(data: memoryview, entry: _Entry, what: str) -> Array:
 def write(prefix: str | os.PathLike[str], tensors: Mapping[str, Array], on_bytes: OnBytes = lambda count: None) -> None:
     """Writes a checkpoint of one shard that TensorFlow reads.
 
-    `on_bytes` is told, after each tensor, how many bytes it had. The shard is renamed into place before the index, so
+    `on_bytes` is called with the number of bytes after each tensor. The shard is renamed into place before the index, so
     that no index ever stands beside missing tensors.
     """
     prefix = Path(prefix)

@@ -23,8 +23,9 @@ import numpy as np
 
 from bertkit.checkpoint import pickled, zipped
 from bertkit.checkpoint.dtypes import numpy_dtype
-from bertkit.checkpoint.files import Array, Tensors, map_file
+from bertkit.checkpoint.files import Tensors, map_file
 from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.tensors import Array
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 """The keys under which training scripts keep the state dict of the model, beside the optimizer's and an epoch."""

@@ -17,7 +17,7 @@ from bertkit.engines.base import Engine
 from bertkit.errors import UsageError, described, one_of, worded
 from bertkit.pipelines.calls import Calls, calls_of
 from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
-from bertkit.tasks.base import Options, Task, whole
+from bertkit.tasks.base import Task, TaskOptions, whole
 
 if TYPE_CHECKING:
     from bertkit.pipelines.open import Weights
@@ -141,7 +141,7 @@ class Pipeline:
         """
         return list(_answers(self._run({**self.defaults, **options}, None, errors), examples))
 
-    def run(self, options: Options, batch_size: int | None = None, errors: Errors = "raise") -> Run:
+    def run(self, options: TaskOptions, batch_size: int | None = None, errors: Errors = "raise") -> Run:
         """The loop over examples, with checked options: for front ends that want chunks, counts and errors.
 
         Args:
@@ -163,7 +163,7 @@ class Pipeline:
         return calls_of(type(self._task))
 
     @cached_property
-    def _own_options(self) -> Options:
+    def _own_options(self) -> TaskOptions:
         """Those of a call without options."""
         return self._calls.options(self.defaults)
 

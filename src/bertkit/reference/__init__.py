@@ -1,16 +1,55 @@
 """BERT's forward pass and losses in plain NumPy: what every faster implementation is compared with."""
 
-from bertkit.reference.inputs import Inputs
-from bertkit.reference.model import OUTPUTS, activate, classification_loss, cross_entropy, encode, forward, pool, zeroed
+from bertkit.reference.inputs import ReferenceInputs
+from bertkit.reference.model import (
+    OUTPUTS,
+    activate,
+    answers,
+    attend,
+    choices,
+    classification_loss,
+    cross_entropy,
+    embed,
+    encode,
+    forward,
+    linear,
+    loss_of,
+    next_sentence,
+    norm,
+    pool,
+    predict_words,
+    pretraining,
+    sequence_labels,
+    states,
+    token_labels,
+    who_sees,
+    words,
+    zeroed,
+)
 
 __all__ = [
     "OUTPUTS",
-    "Inputs",
+    "ReferenceInputs",
     "activate",
+    "answers",
+    "attend",
+    "choices",
     "classification_loss",
     "cross_entropy",
+    "embed",
     "encode",
     "forward",
+    "linear",
+    "loss_of",
+    "next_sentence",
+    "norm",
     "pool",
+    "predict_words",
+    "pretraining",
+    "sequence_labels",
+    "states",
+    "token_labels",
+    "who_sees",
+    "words",
     "zeroed",
 ]

@@ -15,10 +15,10 @@ from bertkit.errors import UsageError
 
 
 @dataclass
-class Inputs:
+class ReferenceInputs:
     """Arrays, or lists of numbers.
 
-    >>> Inputs(input_ids=[[2, 4, 3]]).shape
+    >>> ReferenceInputs(input_ids=[[2, 4, 3]]).shape
     (1, 3)
     """
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, T
 import numpy as np
 
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Row
+from bertkit.data.batches import Row
 from bertkit.errors import Setting, UsageError, described, did_you_mean, one_of, received
 from bertkit.heads import Ask
+from bertkit.tensors import Array
 
 if TYPE_CHECKING:
     from bertkit.hub import Place
@@ -33,7 +34,7 @@ Outputs = Sequence[Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
-class Options:
+class TaskOptions:
     """The options of every task."""
 
     on_long: OnLong = "truncate"  # what to do with a text that is longer than the model takes
@@ -51,7 +52,7 @@ class Options:
                 flag(field.name, getattr(self, field.name), none=field.type != "bool")
 
 
-O = TypeVar("O", bound=Options)  # noqa: E741
+O = TypeVar("O", bound=TaskOptions)  # noqa: E741
 
 
 class Reading(NamedTuple):
@@ -112,7 +113,7 @@ class Task(ABC, Generic[O]):
 
     @classmethod
     def options(cls, given: Mapping[str, Any]) -> O:
-        """Options by name -> checked options."""
+        """TaskOptions by name -> checked options."""
         cls.check(given)
         return cls.options_type(**given)
 
@@ -125,7 +126,7 @@ class Task(ABC, Generic[O]):
                 near = did_you_mean(name, known) or f" It has {', '.join(sorted(known))}."
                 raise UsageError(f"{cls.name} has no option {name!r}.{near}")
 
-    def row_length(self, options: Options) -> int:
+    def row_length(self, options: TaskOptions) -> int:
         """The most tokens of a row."""
         most = min(self.tokenizer.model_max_length, self.config.max_position_embeddings)
         return most if options.max_length is None else min(options.max_length, most)

@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Ints, Row, Target
+from bertkit.data.batches import Ints, Row, Target
 from bertkit.errors import Setting, UsageError, described
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Reading, Task, listed, text_of, whole
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, listed, text_of, whole
 from bertkit.tasks.numbers import largest, log_softmax, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Whole, around, encode_whole, neighbours, too_long
+from bertkit.tensors import Array
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
 
 
 @dataclass(frozen=True)
-class FillMaskOptions(Options):
+class FillMaskOptions(TaskOptions):
     """The options of fill-mask."""
 
     on_long: OnLong = "window"  # the part of the text around the mask

@@ -11,14 +11,14 @@ import numpy as np
 from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, together, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, together, whole
 from bertkit.tasks.numbers import largest, merged, softmax
 from bertkit.tasks.training import is_number_below, with_targets
 from bertkit.tasks.windows import encode_texts
 
 
 @dataclass(frozen=True)
-class MultipleChoiceOptions(Options):
+class MultipleChoiceOptions(TaskOptions):
     """The options of multiple choice."""
 
     top_k: int | None = None  # the best so many; None: all

@@ -10,20 +10,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertkit.data.batches import Array, Row, Target
+from bertkit.data.batches import Row, Target
 from bertkit.errors import Setting, UsageError, described, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Reading, Task, whole
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, whole
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Windows, encode_texts
+from bertkit.tensors import Array
 from bertkit.text.call import Encoding
 
 USUAL_LENGTH = 384
 
 
 @dataclass(frozen=True)
-class QuestionAnsweringOptions(Options):
+class QuestionAnsweringOptions(TaskOptions):
     """The options of question answering."""
 
     on_long: OnLong = "window"

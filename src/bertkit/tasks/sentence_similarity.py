@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bertkit.data.batches import Array
 from bertkit.errors import Setting, UsageError, described, one_of
 from bertkit.heads import Ask
 from bertkit.tasks.base import Encoded, Outputs, Reading, Task
 from bertkit.tasks.embedding import unit
 from bertkit.tasks.feature_extraction import FeatureExtraction, FeatureOptions, PoolingName
+from bertkit.tensors import Array
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bertkit.data.batches import Array, Row, Target
+from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, whole
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, sigmoid, softmax
 from bertkit.tasks.training import class_number, with_targets
 from bertkit.tasks.windows import encode_texts
+from bertkit.tensors import Array
 
 Apply = Literal["sigmoid", "softmax", "none"]
 Pair = tuple[str, "str | None"]
 
 
 @dataclass(frozen=True)
-class TextClassificationOptions(Options):
+class TextClassificationOptions(TaskOptions):
     """The options of text classification."""
 
     top_k: int | Literal[""] | None = ""  # so many labels in a list; None: all of them; "": the best, without a list
@@ -160,7 +161,9 @@ def pair_of(example: Any, task: str) -> Pair:
     raise UsageError(f'{task} takes a text, or {{"text": ..., "text_pair": ...}} for a pair, not {described(example)}.')
 
 
-def encode_pairs(task: Task[Any], pairs: Sequence[Pair], options: Options, cut: str = "longest_first") -> list[Encoded]:
+def encode_pairs(
+    task: Task[Any], pairs: Sequence[Pair], options: TaskOptions, cut: str = "longest_first"
+) -> list[Encoded]:
     """The rows of texts and pairs, in their order."""
     found: dict[int, Encoded] = {}
     for with_second in (False, True):

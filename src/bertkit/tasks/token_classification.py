@@ -11,7 +11,7 @@ import numpy as np
 from bertkit.data.batches import Row, Target
 from bertkit.errors import Setting, UsageError, described, one_of, received
 from bertkit.heads import IGNORED, Ask
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, listed, text_of
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Task, TaskOptions, listed, text_of
 from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
 from bertkit.tasks.training import class_number, with_targets
@@ -23,7 +23,7 @@ STRATEGIES = ("none", "simple", "first", "average", "max", "words")
 
 
 @dataclass(frozen=True)
-class TokenClassificationOptions(Options):
+class TokenClassificationOptions(TaskOptions):
     """The options of token classification."""
 
     on_long: OnLong = "window"

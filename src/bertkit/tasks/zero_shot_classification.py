@@ -13,13 +13,13 @@ import numpy as np
 
 from bertkit.errors import Setting, UsageError, described, one_of, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, text_of, together
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, text_of, together
 from bertkit.tasks.numbers import MERGES, Merge, merged, softmax
 from bertkit.tasks.windows import encode_texts
 
 
 @dataclass(frozen=True)
-class ZeroShotOptions(Options):
+class ZeroShotOptions(TaskOptions):
     """The options of zero-shot classification."""
 
     candidate_labels: str | Sequence[str] = ()  # a list, or one string with commas

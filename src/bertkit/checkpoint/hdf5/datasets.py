@@ -8,12 +8,12 @@ from math import prod
 import numpy as np
 
 from bertkit.checkpoint.dtypes import numpy_dtype
-from bertkit.checkpoint.files import Array
 from bertkit.checkpoint.hdf5 import layout
 from bertkit.checkpoint.hdf5.datatype import NOT_NUMBERS, Class, class_of, decode_number
 from bertkit.checkpoint.hdf5.headers import Part, elsewhere, fields, unsupported
 from bertkit.checkpoint.hdf5.layout import Message, Storage
 from bertkit.checkpoint.untrusted import Untrusted
+from bertkit.tensors import Array
 
 
 def dataset(file: Untrusted, parts: Mapping[int, Part], name: str) -> Array | None:

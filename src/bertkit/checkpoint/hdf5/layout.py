@@ -16,7 +16,7 @@ A file is a tree of groups, and the leaves are datasets (tensors). All links are
 An object header is a list of messages, each with its type and size. A message of type CONTINUATION leads to a block of
 further messages. An attribute is a message, too: a name, a type, a shape and the value (64 KB at most).
 
-That is what Keras writes, and h5py unless told otherwise. `h5py.File(..., libver="latest")` writes object headers of
+That is what Keras writes, and h5py by default. `h5py.File(..., libver="latest")` writes object headers of
 another form (OHDR) and the members of a small group as messages of type LINK; those are read as well, but not the
 "dense" groups of more than eight members, and no chunked or compressed datasets.
 All numbers are little-endian. Fields that are not read are `x` in the formats below.

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from bertkit.checkpoint.dtypes import FLOATS, INTEGERS, as_stored, check_dtype
-from bertkit.checkpoint.files import Array, OnBytes, Tensors
+from bertkit.checkpoint.files import OnBytes, Tensors
 from bertkit.checkpoint.hdf5.datatype import encode_number
 from bertkit.checkpoint.nested import nest
 from bertkit.errors import MissingExtraError
 from bertkit.hub.disk import whole_file
+from bertkit.tensors import Array
 
 Attributes = Mapping[str, "str | list[str]"]
 

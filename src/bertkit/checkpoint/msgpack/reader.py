@@ -8,11 +8,12 @@ from math import prod
 import numpy as np
 
 from bertkit.checkpoint.dtypes import numpy_dtype
-from bertkit.checkpoint.files import Array, Tensors
+from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.msgpack import layout
 from bertkit.checkpoint.msgpack.layout import Head, read_head
 from bertkit.checkpoint.untrusted import MAX_NAME, Untrusted
 from bertkit.errors import FileFormatError
+from bertkit.tensors import Array
 
 Value = dict[str, "Value"] | Array | int | None
 """A map (an array is a map from "0", "1", ...), a tensor, an integer from 0 on, or anything else."""
