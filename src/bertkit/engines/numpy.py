@@ -1,4 +1,4 @@
-"""The engine without a framework: `reference/model.py` over mapped weights. It answers a few short texts at once."""
+"""The engine without a framework: `reference/` over mapped weights. It answers a few short texts at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the forward of `reference/model.py` may be given, what it refuses, and what it takes for that which is left out.
+"""What the forward of `reference/` may be given, what it refuses, and what it takes for that which is left out.
 
 In comments: B sequences, L tokens in each, H hidden width, N heads, K tokens of an encoder, C labels.
 """
