@@ -20,7 +20,7 @@ from bertkit.errors import UsageError
 from bertkit.heads import HEADS, IGNORED
 from bertkit.models.torch.cache import Cache, LayerCache
 from bertkit.models.torch.model import ACTIVATION, BertModel, linear
-from bertkit.models.torch.packing import Inputs, Layout, Packed, arrange
+from bertkit.models.torch.packing import Arranged, Layout, Packed, arrange
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import (
     BertForPreTrainingOutput,
@@ -157,7 +157,7 @@ class BertWithHead(BertPreTrainedModel):
 
     def _answer(
         self,
-        inputs: Inputs,
+        inputs: Arranged,
         labels: Mapping[str, Any],
         head_mask: Tensor | None,
         output_attentions: bool | Sequence[int] | None,
@@ -173,7 +173,7 @@ class BertWithHead(BertPreTrainedModel):
         Where words are scored, the loss takes labelled tokens only, and the scores of all tokens are computed when they are read.
         """
         states = self.bert(
-            inputs,
+            arranged=inputs,
             head_mask=head_mask,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
@@ -553,7 +553,7 @@ def _fold_choices(
     inputs_embeds: Tensor | None,
     lengths: Lengths,
     causal: bool,
-) -> Inputs:
+) -> Arranged:
     """Each choice as a sequence of its own: [B, choices, L] -> [B * choices, L], arranged."""
     every = [input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds]
     if lengths is not None:

@@ -82,3 +82,53 @@ def twin(own: Any, theirs: Any) -> type:
     copyreg.pickle(meta, lambda twin: (own_class, (own_class(twin),)))
 
     return meta(own.__name__, (_Quiet, own, theirs), {"_stands_for": own})
+
+
+_CLASS: Any = object.__dict__["__class__"]
+
+
+class PassesForTheirs:
+    """What a model has so that transformers and peft take it for one of theirs. Its `__class__` is the twin of its class."""
+
+    def _own_or_twin(self) -> type:
+        own: Any = type(self)
+        module = sys.modules.get("transformers.modeling_utils")
+        theirs = getattr(module, "PreTrainedModel", None)
+        return own if theirs is None or theirs in own.__mro__ else twin(own, theirs)
+
+    def _become(self, cls: type) -> None:
+        _CLASS.__set__(self, own_class(cls))
+
+    __class__ = property(_own_or_twin, _become)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """As of any object, but for copyreg.__newobj__, of which pickle wants that the type is `__class__`."""
+        made = super().__reduce_ex__(protocol)
+        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return (copyreg._reconstructor, (type(self), object, None), *made[2:])  # type: ignore[attr-defined]
+        return made
+
+    # What they ask a model for.
+
+    @classmethod
+    def is_remote_code(cls) -> bool:
+        """No code comes with a model's files."""
+        return False
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """The class is not one of transformers' own: none of its renamings of weights apply."""
+        return True
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """The second name of each tied parameter, and the first: a model ties its own."""
+        return {}
+
+    def _initialize_weights(self, module: Any, is_remote_code: bool = False) -> None:
+        """Part of a model of transformers, whose parts draw their weights when all of it is made: ours are drawn already."""
+
+    def _can_set_attn_implementation(self) -> bool:
+        return False
+
+    def _can_set_experts_implementation(self) -> bool:
+        return False

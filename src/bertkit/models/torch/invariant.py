@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
-from bertkit.models.torch.packing import ALONE
+from bertkit.models.torch.packing import BATCH_INVARIANT
 
 PRODUCT = "mkldnn._linear_pointwise.default"
 """A product with a weight that an engine has prepared, as torch calls the operation."""
@@ -30,11 +30,11 @@ class batch_invariant(TorchFunctionMode):  # noqa: N801 - used like a function
     """
 
     def __enter__(self) -> batch_invariant:
-        self.before = ALONE.set(True)
+        self.before = BATCH_INVARIANT.set(True)
         return super().__enter__()
 
     def __exit__(self, *raised: Any) -> None:
-        ALONE.reset(self.before)
+        BATCH_INVARIANT.reset(self.before)
         super().__exit__(*raised)
 
     def __torch_function__(

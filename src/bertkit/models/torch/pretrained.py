@@ -3,70 +3,28 @@
 from __future__ import annotations
 
 import copy
-import copyreg
 import inspect
 import itertools
-import logging
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertkit.arguments import without_defaults
-from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, check_sizes, load_source
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
-from bertkit.checkpoint.source import Source, open_source
+from bertkit.checkpoint.source import open_source
 from bertkit.config import ATTENTION, BertConfig
-from bertkit.errors import LoadError, UsageError, did_you_mean
+from bertkit.errors import UsageError, did_you_mean
 from bertkit.hub import locate
-from bertkit.models.torch import surgery
-from bertkit.models.torch.interop import own_class, twin
-from bertkit.parameters import TABLE, Parameter, expand
-
-logger = logging.getLogger("bertkit")
-
-_FROM_FILES = ContextVar("from_files", default=False)
-"""Whether a model is being built whose numbers come from files, so that none need to be drawn."""
-
-_ALIASES = {row.alias: row.name for row in TABLE if row.alias}
+from bertkit.models.torch import loading, surgery
+from bertkit.models.torch.arrays import array_of, dtype_of
+from bertkit.models.torch.interop import PassesForTheirs
 
 
-_CLASS: Any = object.__dict__["__class__"]
-
-
-class _PassesForTheirs:
-    """A model's `__class__`, which is also below transformers' PreTrainedModel where that is imported: see interop.py."""
-
-    def _own_or_twin(self) -> type:
-        own: Any = type(self)
-        module = sys.modules.get("transformers.modeling_utils")
-        theirs = getattr(module, "PreTrainedModel", None)
-        return own if theirs is None or theirs in own.__mro__ else twin(own, theirs)
-
-    def _become(self, cls: type) -> None:
-        _CLASS.__set__(self, own_class(cls))
-
-    __class__ = property(_own_or_twin, _become)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """As of any object, but for copyreg.__newobj__, of which pickle wants that the type is `__class__`."""
-        made = super().__reduce_ex__(protocol)
-        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
-            return (copyreg._reconstructor, (type(self), object, None), *made[2:])  # type: ignore[attr-defined]
-        return made
-
-
-class BertPreTrainedModel(_PassesForTheirs, nn.Module):
+class BertPreTrainedModel(PassesForTheirs, nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
     The nine classes set `_head`, the class suffix in the table of heads. Their modules are those of the parameter table, which
@@ -103,13 +61,13 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
     def post_init(self) -> None:
         """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
         self.tie_weights()
-        self.register_load_state_dict_pre_hook(_with_aliases)
-        self.register_load_state_dict_post_hook(_tie_again)
+        self.register_load_state_dict_pre_hook(loading.with_aliases)
+        self.register_load_state_dict_post_hook(loading.tie_again)
         if getattr(self.config, "gradient_checkpointing", False):
             self.gradient_checkpointing_enable()
         device = torch.get_default_device()
-        if device.type != "meta" and not _FROM_FILES.get():
-            self._take({}, torch.get_default_dtype(), device)
+        if device.type != "meta" and not loading.FROM_FILES.get():
+            loading.take(self, {}, torch.get_default_dtype(), device)
 
     init_weights = post_init
 
@@ -131,8 +89,8 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         if attn_implementation:
             model.set_attn_implementation(attn_implementation)
         if dtype is not None:
-            model.to(dtype_named(dtype))
-            model.config.dtype = str(dtype_named(dtype)).removeprefix("torch.")
+            model.to(dtype_of(dtype))
+            model.config.dtype = str(dtype_of(dtype)).removeprefix("torch.")
         return model
 
     _from_config = from_config
@@ -194,7 +152,7 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
             overrides, older_token = without_defaults(wishes)
             token = older_token if token is None else token
         if name is None or isinstance(name, nn.Module):
-            _check_without_name(name, cls.__name__, config, state_dict)
+            loading.check_without_name(name, cls.__name__, config, state_dict)
         else:
             place = locate(
                 name,
@@ -216,111 +174,16 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
-        source = _of_state_dict(state_dict) if state_dict is not None else open_source(place, formats, variant)
-        device = torch.device("cpu") if device_map is None else _device(device_map)
-        optional = ("bert.pooler.",) if cls._head == "Model" and own.get("add_pooling_layer") is False else ()
-        read = partial(
-            load_source,
-            source,
-            cls._head or "Model",
-            config,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-            optional=optional,
-        )
-        nine = "_head" in vars(
-            cls
-        )  # the table has all that they have, so that files are compared before modules are made
-        if nine:
-            tensors, report = read()
-        else:
-            check_sizes(source, config)
-        from_files = _FROM_FILES.set(cls._head is not None)
-        try:
-            model = cls(config, **own)
-        finally:
-            _FROM_FILES.reset(from_files)
-        parts = {} if nine else model._own()
-        whole = cls._head is None or bool(parts)  # what is beside the table is looked for too
-        if not nine:
-            tensors, report = read(strict=not whole)
-        model._take(tensors, dtype if torch_dtype is None else torch_dtype, device)
-        if optional:
-            report = replace(report, fresh=tuple(name for name in report.fresh if not name.startswith(optional)))
-        if whole:
-            report = model._take_own(parts, source.tensors, report, ignore_mismatched_sizes)
+        source = loading.of_state_dict(state_dict) if state_dict is not None else open_source(place, formats, variant)
+        device = torch.device("cpu") if device_map is None else loading.device_of(device_map)
+        kind = dtype if torch_dtype is None else torch_dtype
+        model, report = loading.load(cls, source, config, own, kind, device, ignore_mismatched_sizes)
         model.eval()
         return (model, report.loading_info()) if output_loading_info else model
 
-    @classmethod
-    def _of_tensors(
-        cls, config: BertConfig, tensors: Tensors, dtype: str | torch.dtype, device: torch.device, **own: Any
-    ) -> Any:
-        """A model in evaluation mode, whose parameters are these arrays. own: further arguments of the class."""
-        from_files = _FROM_FILES.set(True)
-        try:
-            model = cls(config, **own)
-        finally:
-            _FROM_FILES.reset(from_files)
-        model._take(tensors, dtype, device)
-        return model.eval()
-
-    def _take(self, tensors: Tensors, dtype: str | torch.dtype | None, device: torch.device) -> None:
-        """Make the arrays the parameters; draw those that are not among them and have no memory yet."""
-        if dtype == "auto":
-            kind = tensor_of(next(iter(tensors.values()))).dtype
-        else:
-            kind = torch.float32 if dtype is None else dtype_named(dtype)
-        here = dict(self.named_parameters(remove_duplicate=False))
-        places: dict[int, list[tuple[nn.Module, str]]] = {}  # of a parameter: a shared one has several
-        for module in self.modules():
-            for leaf, old in module.named_parameters(recurse=False):
-                places.setdefault(id(old), []).append((module, leaf))
-        fresh = []
-        for path, parameter in self._table().items():
-            old = here[path]
-            if parameter.name in tensors:
-                tensor = tensor_of(tensors[parameter.name]).to(device, kind)
-            elif not old.is_meta:
-                continue
-            else:
-                tensor = torch.empty(parameter.shape, dtype=kind, device=device)
-                fresh.append(path)
-            new = nn.Parameter(tensor)
-            for module, leaf in places[id(old)]:
-                setattr(module, leaf, new)
-        if tensors:
-            self.config.dtype = str(kind).removeprefix("torch.")
-            self.to(device, kind)  # what is not in the table: a subclass may have parts of its own
-        if fresh:
-            self.initialize(fresh)
-
-    def _take_own(
-        self, parts: Mapping[str, Tensor], given: Tensors, report: LoadReport, ignore_mismatched_sizes: bool
-    ) -> LoadReport:
-        """For a subclass of the user's: fill its own parts with what the file has by their names, and say what it has not."""
-        named = {parameter.name for parameter in self._table(self._head or "Model").values()}
-        loaded = [path for path in parts if path in given and given[path].shape == parts[path].shape]
-        fresh = [path for path in parts if path not in loaded]
-        other = [(path, given[path].shape, tuple(parts[path].shape)) for path in fresh if path in given]
-        report = replace(
-            report,
-            missing=tuple(name for name in report.missing if name in named),
-            unexpected=tuple(name for name in report.unexpected if name not in parts),
-            left_out=tuple(name for name in report.left_out if name not in parts),
-            mismatched=report.mismatched if ignore_mismatched_sizes else (*report.mismatched, *other),
-            fresh=(*(name for name in report.fresh if name in named), *fresh),
-        )
-        if report.missing or report.mismatched or (report.unexpected and self._head):
-            raise LoadError(str(report))
-        self.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
-        if fresh:
-            made = f"as {type(self).__name__} made them, to be trained before use"
-            logger.warning("%s has no %s: they are %s.", report.source, ", ".join(fresh), made)
-        return report
-
     def initialize(self, paths: Sequence[str]) -> None:
         """Draw the parameters of these paths: matrices normal around zero, norms one, biases and the padding token's row zero."""
-        table = self._table()
+        table = loading.table_of(self)
         with torch.no_grad():
             for path in paths:
                 parameter, tensor = table[path], self.get_parameter(path)
@@ -342,25 +205,6 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
                 module.bias.zero_()
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx] = 0
-
-    def _table(self, head: str | None = None) -> dict[str, Parameter]:
-        """The path of each parameter of the table, or of a class in it, that this model has."""
-        here = {name for name, _ in self.named_parameters(remove_duplicate=False)}
-        table = {}
-        for name, parameter in expand(self.config, head or self._head).items():
-            path = name if name in here else name.removeprefix("bert.")
-            if path in here:
-                table[path] = parameter
-        return table
-
-    def _own(self) -> dict[str, Tensor]:
-        """What a subclass of the user's has besides: its parameters and the buffers that are saved, by their path."""
-        table = self._table(self._head or "Model")
-        here = dict(self.named_parameters(remove_duplicate=False))
-        known = {id(here[path]) for path in table}  # by whatever other names
-        tensors = itertools.chain(self.named_parameters(), self.named_buffers())
-        own = {path: tensor for path, tensor in tensors if path not in table and id(tensor) not in known}
-        return {path: own[path] for path in self.state_dict() if path in own} if own else {}
 
     def save_pretrained(
         self,
@@ -396,16 +240,16 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         given = self.state_dict() if state_dict is None else state_dict
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
-        own = self._own()
+        own = loading.own_parts(self)
         without_pooler = self._head == "Model" and getattr(self, "pooler", None) is None
         if own or self._head is None or without_pooler:
             config.architectures = [type(self).__name__]
             config.save_pretrained(save_directory)
-            paths = (*self._table(self._head or "Model"), *own)
+            paths = (*loading.table_of(self, self._head or "Model"), *own)
             tensors = {path: array_of(given[path]) for path in paths}
             save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
             return
-        tensors = {parameter.name: array_of(given[path]) for path, parameter in self._table().items()}
+        tensors = {parameter.name: array_of(given[path]) for path, parameter in loading.table_of(self).items()}
         save_checkpoint(save_directory, tensors, config, self._head, max_shard_size=max_shard_size, variant=variant)
 
     def push_to_hub(
@@ -608,51 +452,6 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         if hook is not None:
             hook.remove()
 
-    # What transformers and peft ask a model of that class for.
-
-    @classmethod
-    def is_remote_code(cls) -> bool:
-        """No code comes with a model's files."""
-        return False
-
-    @classmethod
-    def is_custom_code(cls) -> bool:
-        """The class is not one of transformers' own: none of its renamings of weights apply."""
-        return True
-
-    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        """The second name of each tied parameter, and the first: a model ties its own."""
-        return {}
-
-    def _initialize_weights(self, module: Any, is_remote_code: bool = False) -> None:
-        """Part of a model of transformers, whose parts draw their weights when all of it is made: ours are drawn already."""
-
-    def _can_set_attn_implementation(self) -> bool:
-        return False
-
-    def _can_set_experts_implementation(self) -> bool:
-        return False
-
-
-def _check_without_name(name: Any, ours: str, config: object, state_dict: object) -> None:
-    """Where from_pretrained has no name: the weights and the configuration have to be given."""
-    if isinstance(name, nn.Module):
-        kind = type(name)
-        raise UsageError(
-            f"{ours}.from_pretrained takes a name or a directory, and received a {kind.__name__} of {kind.__module__}. Its "
-            f"weights: {ours}.from_pretrained(None, config=model.config, state_dict=model.state_dict())."
-        )
-    if state_dict is None or config is None:
-        raise UsageError(
-            f"{ours}.from_pretrained(None) needs config and state_dict: give both, or the name of a model."
-        )
-
-
-def _of_state_dict(state_dict: Mapping[str, Tensor]) -> Source:
-    """A state dict as a file would have it; the model's parameters are copies."""
-    tensors = {name: array_of(tensor.detach().clone()) for name, tensor in state_dict.items()}
-    return Source(Path("state_dict"), "safetensors", "huggingface", tensors)
-
 
 def _attention(name: str) -> str:
     if name not in ATTENTION:
@@ -660,95 +459,5 @@ def _attention(name: str) -> str:
     return name
 
 
-def _device(device_map: str | int | torch.device | Mapping[str, Any]) -> torch.device:
-    """The one device of a model: it is small enough for one."""
-    if isinstance(device_map, Mapping):
-        if len(set(map(str, device_map.values()))) != 1:
-            raise UsageError(
-                f"device_map is {dict(device_map)!r}, and names one device here, such as 'auto', 'cpu' or 0."
-            )
-        device_map = next(iter(device_map.values()))
-    if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
-        device_map = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(device_map)  # type: ignore[arg-type]  # a number is that of a GPU
-        torch.empty(0, device=device)
-        return device
-    except (AssertionError, ImportError, RuntimeError) as error:
-        raise UsageError(
-            f"device_map is {device_map!r}, and must be 'auto', 'cpu', 0, 'cuda:0' or the like: {error}"
-        ) from error
-
-
-def _with_aliases(module: BertPreTrainedModel, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Before a state dict is loaded: tell each tied parameter by both of its names, whichever it has.
-
-    transformers 5 keeps two biases where the vocabulary projection is not tied, and adds the one with the second name.
-    """
-    module.tie_weights()  # which `to_empty` undoes
-    here = dict(module.named_parameters(remove_duplicate=False))
-    for alias, name in _ALIASES.items():
-        if alias in here and here[alias] is here[name]:
-            first, second = (name, alias) if module.config.tie_word_embeddings else (alias, name)
-            known = state_dict.get(prefix + first, state_dict.get(prefix + second))
-            if known is not None:
-                state_dict[prefix + name] = state_dict[prefix + alias] = known
-
-
-def _tie_again(module: BertPreTrainedModel, _: Any) -> None:
-    """After a state dict was loaded, perhaps with assign=True."""
-    module.tie_weights()
-
-
 def _require_grad(module: nn.Module, given: Any, output: Tensor) -> None:
     output.requires_grad_(True)
-
-
-# NumPy arrays as tensors on the same memory, and back.
-
-FLOATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
-_SHORT = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
-
-
-def dtype_named(dtype: str | torch.dtype) -> torch.dtype:
-    """A type of floating-point number, by its name or itself.
-
-    >>> dtype_named("bf16")
-    torch.bfloat16
-    """
-    name = str(dtype).removeprefix("torch.")
-    name = _SHORT.get(name, name)
-    if name not in FLOATS:
-        raise UsageError(
-            f"dtype is {dtype!r}, and must be one of {', '.join(FLOATS)} or auto.{did_you_mean(name, FLOATS)}"
-        )
-    return FLOATS[name]
-
-
-def tensor_of(array: NDArray[np.generic]) -> Tensor:
-    """A tensor on the memory of an array, writable: a mapped file is private, and training changes pages of its own.
-
-    Only what torch cannot take is copied: transposed, unaligned, or of the other byte order.
-    """
-    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
-        array = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).copy()
-    if not array.flags.writeable:
-        try:
-            array = array.view()
-            array.flags.writeable = True
-        except ValueError:
-            array = array.copy()
-    if array.dtype.kind != "f" and array.dtype.name == "bfloat16":  # which NumPy knows by ml_dtypes alone
-        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
-
-
-def array_of(tensor: Tensor) -> NDArray[np.generic]:
-    """An array with the numbers of a tensor; on the same memory where that is possible."""
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        import ml_dtypes
-
-        array: NDArray[np.generic] = tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
-        return array
-    return tensor.numpy()

@@ -8,32 +8,20 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import operator
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from types import NoneType
 from typing import Any, ClassVar
 
 from bertkit import hub
 from bertkit.arguments import without_defaults
+from bertkit.config.names import INERT, NEVER_WRITTEN, WRITTEN_WHEN_SET
+from bertkit.config.rules import ATTENTION, check, read_labels, read_pruned, without_old_labels
 from bertkit.errors import ConfigError, UsageError, did_you_mean
 from bertkit.hub import parse_object, read_text
 from bertkit.hub.disk import whole_file
-
-_Range = tuple[tuple[type[Any], ...], float, float, str]
-
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
-"""`gelu` is the exact one (erf), `gelu_new` and `gelu_pytorch_tanh` its tanh approximation, `swish` another name of `silu`."""
-
-ATTENTION = ("sdpa", "eager", "flash_attention_2")
-"""How attention is computed: by fused kernels, or as it is written in the paper. The last is another name of the first."""
-
-POSITIONS = ("absolute", "relative_key", "relative_key_query")
-PROBLEMS = (None, "regression", "single_label_classification", "multi_label_classification")
 
 # Google's published sizes: layers, width, heads. The feed-forward layer is four times as wide.
 SIZES = {
@@ -46,115 +34,7 @@ SIZES = {
 }
 
 FILES = ("config.json", "bert_config.json")
-
-# What a number may be: its types, the least, the most, and how a message says so. No bool, which Python counts among them.
-# What has a most is what a few bytes of a file could make endless.
-_MOST_LAYERS, _MOST_LABELS = 9_999, 1_000_000
-_LARGEST = sys.float_info.max
-_COUNT: _Range = ((int,), 1, 2**31 - 1, "a whole number from 1 to 2,147,483,647")
-_CHANCE: _Range = ((int, float), 0, math.nextafter(1, 0), "a number from 0 up to, not including, 1")
-_RANGES: dict[str, _Range] = {
-    "vocab_size": _COUNT,
-    "hidden_size": _COUNT,
-    "num_hidden_layers": ((int,), 1, _MOST_LAYERS, f"a whole number from 1 to {_MOST_LAYERS:,}"),
-    "num_attention_heads": _COUNT,
-    "intermediate_size": _COUNT,
-    "max_position_embeddings": _COUNT,
-    "type_vocab_size": _COUNT,
-    "hidden_dropout_prob": _CHANCE,
-    "attention_probs_dropout_prob": _CHANCE,
-    "classifier_dropout": ((int, float, NoneType), *_CHANCE[1:3], f"None or {_CHANCE[3]}"),
-    "initializer_range": ((int, float), 0, _LARGEST, "a number, 0 or above"),
-    "layer_norm_eps": ((int, float), math.nextafter(0, 1), _LARGEST, "a number above 0"),
-    "chunk_size_feed_forward": ((int,), 0, math.inf, "a whole number, 0 or above"),
-}
-_SWITCH = (True, False, None)  # a file's null is no, as everywhere
-_CHOICES: dict[str, tuple[object, ...]] = {
-    "hidden_act": ACTIVATIONS,
-    "position_embedding_type": POSITIONS,
-    "problem_type": PROBLEMS,
-    **dict.fromkeys(("is_decoder", "add_cross_attention", "use_cache", "tie_word_embeddings"), _SWITCH),
-    **dict.fromkeys(("output_hidden_states", "return_dict"), _SWITCH),
-}
 _MOST_BYTES = 64 * 2**20  # of a config.json: a million labels have a place in it
-
-# Fields that a file needs only where they differ from their default; BERT's other fields are always written.
-_WRITTEN_WHEN_SET = frozenset(
-    [
-        "pruned_heads",
-        "chunk_size_feed_forward",
-        "id2label",
-        "label2id",
-        "problem_type",
-        "output_hidden_states",
-        "output_attentions",
-        "return_dict",
-        "architectures",
-        "dtype",
-    ]
-)
-
-# Of this process, and not of the model: no file has them.
-_NEVER_WRITTEN = frozenset(["_name_or_path", "_attn_implementation_internal"])
-
-# Names that files and users of other libraries pass along: kept, not refused. Those that BERT has a use for are properties.
-INERT = frozenset(
-    [
-        "_attn_implementation",
-        "_attn_implementation_internal",
-        "_commit_hash",
-        "_name_or_path",
-        "attn_implementation",
-        "bad_words_ids",
-        "begin_suppress_tokens",
-        "cross_attention_hidden_size",
-        "decoder_start_token_id",
-        "directionality",
-        "diversity_penalty",
-        "do_sample",
-        "early_stopping",
-        "encoder_no_repeat_ngram_size",
-        "exponential_decay_length_penalty",
-        "finetuning_task",
-        "forced_bos_token_id",
-        "forced_eos_token_id",
-        "gradient_checkpointing",
-        "is_encoder_decoder",
-        "length_penalty",
-        "max_length",
-        "min_length",
-        "model_type",
-        "name_or_path",
-        "no_repeat_ngram_size",
-        "num_beam_groups",
-        "num_beams",
-        "num_return_sequences",
-        "output_past",
-        "output_scores",
-        "pooler_fc_size",
-        "pooler_num_attention_heads",
-        "pooler_num_fc_layers",
-        "pooler_size_per_head",
-        "pooler_type",
-        "prefix",
-        "remove_invalid_values",
-        "repetition_penalty",
-        "return_dict_in_generate",
-        "sep_token_id",
-        "suppress_tokens",
-        "task_specific_params",
-        "temperature",
-        "tf_legacy_loss",
-        "tie_encoder_decoder",
-        "tokenizer_class",
-        "top_k",
-        "top_p",
-        "torchscript",
-        "transformers_version",
-        "typical_p",
-        "use_bfloat16",
-    ]
-)
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -230,8 +110,8 @@ class BertConfig:
         if given.get("model_type") not in (None, "bert"):
             raise _other_model("The configuration", given["model_type"])
         values = {k: value for k, value in given.items() if k not in ("model_type", "num_labels", "torch_dtype")}
-        values |= _labels(given.get("num_labels"), given.get("id2label"), given.get("label2id"))
-        values["pruned_heads"] = _pruned(given["pruned_heads"]) if given.get("pruned_heads") else {}
+        values |= read_labels(given.get("num_labels"), given.get("id2label"), given.get("label2id"))
+        values["pruned_heads"] = read_pruned(given["pruned_heads"]) if given.get("pruned_heads") else {}
         dtype = given.get("dtype") or given.get("torch_dtype")
         values["dtype"] = None if dtype is None else str(dtype).removeprefix("torch.")
         for f in fields(self):
@@ -255,7 +135,7 @@ class BertConfig:
     @num_labels.setter
     def num_labels(self, count: int) -> None:
         if count != len(self.id2label):
-            vars(self).update(_labels(count, None, None))
+            vars(self).update(read_labels(count, None, None))
 
     @property
     def torch_dtype(self) -> str | None:
@@ -322,7 +202,7 @@ class BertConfig:
         unused = _unused(overrides) if return_unused_kwargs else {}
         if overrides:
             _check_names(overrides)
-            values = {**_without_old_labels(values, overrides), **overrides}
+            values = {**without_old_labels(values, overrides), **overrides}
         config = cls.__new__(cls)
         config._assign(values)
         return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
@@ -425,7 +305,7 @@ class BertConfig:
         return {
             name: value
             for name, value in self.to_dict().items()
-            if name not in _NEVER_WRITTEN and (name not in _WRITTEN_WHEN_SET or value != default[name])
+            if name not in NEVER_WRITTEN and (name not in WRITTEN_WHEN_SET or value != default[name])
         }
 
     def to_json_string(self, use_diff: bool = True) -> str:
@@ -493,7 +373,7 @@ class BertConfig:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BertConfig):
             return NotImplemented
-        mine, its = ({k: v for k, v in vars(c).items() if k not in _NEVER_WRITTEN} for c in (self, other))
+        mine, its = ({k: v for k, v in vars(c).items() if k not in NEVER_WRITTEN} for c in (self, other))
         return mine == its
 
     __hash__ = None  # type: ignore[assignment]  # its fields can be set
@@ -501,65 +381,13 @@ class BertConfig:
     def __repr__(self) -> str:
         return f"BertConfig {self.to_json_string()}"
 
-    # What cannot be.
-
     def validate(self) -> None:
-        """Refuse a configuration that cannot be. Called when one is made, read or written, and when a model is made of it."""
+        """Raises ConfigError for an invalid configuration. Called when one is made, read or written, and when a model is made."""
         if self._attn_implementation_internal is not None:
             self._attn_implementation = self._attn_implementation_internal
         if self.pruned_heads:
-            self.pruned_heads = _pruned(self.pruned_heads)
-        for name, (types, least, most, accepted) in _RANGES.items():
-            value = getattr(self, name)
-            if isinstance(value, types) and not isinstance(value, bool) and (value is None or least <= value <= most):
-                continue
-            raise ConfigError(f"{name} is {value!r:.80}, and must be {accepted}.")
-        for name, choices in _CHOICES.items():
-            if (value := getattr(self, name)) not in choices:
-                words = [c for c in choices if isinstance(c, str)]
-                near = did_you_mean(value[:80], words) if isinstance(value, str) else ""
-                raise ConfigError(f"{name} is {value!r:.80}, and must be one of {', '.join(map(str, choices))}.{near}")
-        for sentence in self._contradictions():
-            raise ConfigError(sentence)
-
-    def _contradictions(self) -> Iterator[str]:
-        """What does not go together, a sentence for each."""
-        layers, heads, labels = self.num_hidden_layers, self.num_attention_heads, self.id2label
-        if self.hidden_size % heads:
-            yield (
-                f"hidden_size {self.hidden_size} cannot be shared by num_attention_heads {heads}: "
-                f"choose a width that is a multiple of the heads, such as {self._divisible_width()}."
-            )
-        for layer, gone in self.pruned_heads.items():
-            if not 0 <= layer < layers or any(not 0 <= head < heads for head in gone):
-                yield (
-                    f"pruned_heads names {gone!r:.80} of layer {layer}; layers are 0 to {layers - 1} and heads 0 to {heads - 1}."
-                )
-        pad = self.pad_token_id
-        if pad is not None and not (type(pad) is int and 0 <= pad < self.vocab_size):
-            yield f"pad_token_id is {pad!r:.80}, and must be None or below vocab_size {self.vocab_size}."
-        for name in ("bos_token_id", "eos_token_id"):
-            given = getattr(self, name)
-            if not all(type(token) is int for token in (given if isinstance(given, list) else [given or 0])):
-                yield f"{name} is {given!r:.80}, and must be None or the number of a token."
-        if labels.keys() != set(range(len(labels))):
-            numbers = ", ".join(map(str, sorted(labels)[:8])) + (", ..." if len(labels) > 8 else "")
-            yield (
-                f"id2label names the labels {numbers}, and {len(labels)} labels are numbered from 0 to {len(labels) - 1}: "
-                "number them so, or give num_labels alone."
-            )
-        for label in labels.values():
-            if not isinstance(label, (str, int, float)):
-                yield f"id2label has the label {label!r:.80}, and a label must be a text."
-        if self.add_cross_attention and not self.is_decoder:
-            yield "add_cross_attention=True is for decoders: add is_decoder=True."
-        classes = self.architectures
-        if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
-            yield f"architectures is {classes!r:.80}, and must be None or names of classes: ['BertForMaskedLM']."
-
-    def _divisible_width(self) -> int:
-        heads = self.num_attention_heads
-        return max(1, round(self.hidden_size / heads)) * heads
+            self.pruned_heads = read_pruned(self.pruned_heads)
+        check(self)
 
 
 class AutoConfig:
@@ -613,50 +441,3 @@ def _read_as(kind: type, name: str, text: str) -> Any:
 
 def _other_model(who: str, model_type: object) -> ConfigError:
     return ConfigError(f"{who} is of model_type {model_type!r:.80}. bertkit is BERT alone: it takes model_type 'bert'.")
-
-
-def _labels(
-    count: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, Any] | None
-) -> dict[str, dict[int, str] | dict[str, int]]:
-    """Both mappings, from whichever of the three is given."""
-    if isinstance(count, int) and count > _MOST_LABELS:
-        raise ConfigError(f"num_labels is {count!r:.80}, and {_MOST_LABELS:,} is the most that bertkit takes.")
-    try:
-        if id2label:
-            names = {int(i): label for i, label in id2label.items()}
-        elif label2id:
-            names = {int(i): label for label, i in label2id.items()}
-        else:
-            names = {i: f"LABEL_{i}" for i in range(2 if count is None else count)}
-        pairs = label2id.items() if label2id else [(label, i) for i, label in names.items()]
-        numbers = {label: int(i) for label, i in pairs}
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"Labels are {{0: 'first', 1: 'second', ...}} in id2label, or a num_labels above 0: {error}."
-        ) from error
-    if len(names) > _MOST_LABELS:
-        raise ConfigError(f"There are {len(names)} labels, and {_MOST_LABELS:,} is the most that bertkit takes.")
-    if not names or (count is not None and count != len(names)):
-        raise ConfigError(
-            f"num_labels is {count!r:.80}, and id2label has {len(names)}: give one of them, or let them agree."
-        )
-    return {"id2label": names, "label2id": numbers}
-
-
-def _pruned(heads: Any) -> dict[int, list[int]]:
-    try:
-        if any(isinstance(of_layer, str) for of_layer in heads.values()):
-            raise TypeError("a text is no list of heads")
-        return {int(layer): sorted({int(head) for head in of_layer}) for layer, of_layer in heads.items()}
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"pruned_heads is {heads!r:.80}, and must be like {{0: [2, 5]}}: a layer and its heads."
-        ) from error
-
-
-def _without_old_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A file's labels make way for others, or for another number of them; else they keep their names."""
-    count = overrides.get("num_labels")
-    if not overrides.keys() & {"id2label", "label2id"} and count in (None, len(values.get("id2label") or ())):
-        return dict(values)
-    return {name: value for name, value in values.items() if name not in ("num_labels", "id2label", "label2id")}
