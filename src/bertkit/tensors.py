@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from bertkit.errors import MissingExtraError, Setting, UsageError
 
+Array = NDArray[Any]
+
 KINDS = {"np": "np", "pt": "pt", "tf": "tf", "jax": "jax", "numpy": "np", "pytorch": "pt"}
 
 _MODULES = {"numpy": "np", "torch": "pt", "tensorflow": "tf", "jax": "jax", "jaxlib": "jax"}

@@ -19,9 +19,9 @@ from bertkit import hub
 from bertkit.arguments import without_defaults
 from bertkit.config.names import INERT, NEVER_WRITTEN, WRITTEN_WHEN_SET
 from bertkit.config.rules import ATTENTION, check, read_labels, read_pruned, without_old_labels
-from bertkit.disk import whole_file
 from bertkit.errors import ConfigError, UsageError, did_you_mean
 from bertkit.hub import parse_object, read_text
+from bertkit.hub.disk import whole_file
 
 # Google's published sizes: layers, width, heads. The feed-forward layer is four times as wide.
 SIZES = {

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
-from bertkit.errors import ConfigError, UsageError, worded
+from bertkit.errors import ConfigError, UsageError, described, one_of, worded
 from bertkit.pipelines.calls import Calls, calls_of
 from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
-from bertkit.tasks.base import Options, Task, one_of, shown, whole
+from bertkit.tasks.base import Task, TaskOptions, whole
 from bertkit.tasks.embedding import write_recipe
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Pipeline:
         """
         return list(_answers(self._run({**self.defaults, **options}, None, errors), examples))
 
-    def run(self, options: Options, batch_size: int | None = None, errors: Errors = "raise") -> Run:
+    def run(self, options: TaskOptions, batch_size: int | None = None, errors: Errors = "raise") -> Run:
         """The loop over examples, with checked options: for front ends that want chunks, counts and errors.
 
         Args:
@@ -173,7 +173,7 @@ class Pipeline:
         return calls_of(type(self._task))
 
     @cached_property
-    def _own_options(self) -> Options:
+    def _own_options(self) -> TaskOptions:
         """Those of a call without options."""
         return self._calls.options(self.defaults)
 
@@ -200,7 +200,7 @@ def _items(given: Any) -> Iterable[Any]:
         return (given[index] for index in range(len(given)))
     if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray)):
         return given
-    raise UsageError(f"{shown(given)} is neither an example nor a list or stream of them.")
+    raise UsageError(f"{described(given)} is neither an example nor a list or stream of them.")
 
 
 def _lines(file: Iterable[Any]) -> Iterator[str]:

@@ -37,8 +37,10 @@ from bertkit.text.wordpiece.pieces import Engine
 from bertkit.text.wordpiece.steps import Rules
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from tokenizers import Tokenizer
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from bertkit.text.neutral import Arguments
 

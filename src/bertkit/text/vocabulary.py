@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bertkit.disk import whole_file
 from bertkit.errors import TokenizerError, UsageError
 from bertkit.hub import read_text
+from bertkit.hub.disk import whole_file
 from bertkit.text.surrogates import SURROGATE, check_surrogates
 
 MOST_BYTES = 64 * 2**20

@@ -11,7 +11,7 @@ from bertkit.checkpoint.canonical import Canonical, canonical
 from bertkit.checkpoint.files import Tensors
 from bertkit.errors import LoadError
 from bertkit.heads import HEADS
-from bertkit.parameters import Layout, expand, transposed
+from bertkit.parameters import Naming, expand, transposed
 
 
 def assert_same(found: Canonical, wanted: Tensors) -> None:
@@ -20,7 +20,7 @@ def assert_same(found: Canonical, wanted: Tensors) -> None:
         np.testing.assert_array_equal(found.tensors[name], array)
 
 
-def spelled(head: str, layout: Layout) -> tuple[Tensors, Tensors]:
+def spelled(head: str, layout: Naming) -> tuple[Tensors, Tensors]:
     """The tiny weights of a class as the table names them, and as the layout does."""
     config = tiny.config()
     weights = tiny.weights(config, head)
@@ -33,7 +33,7 @@ def spelled(head: str, layout: Layout) -> tuple[Tensors, Tensors]:
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("layout", ["huggingface", "legacy", "google", "flax"])
-def test_every_name_of_a_layout_is_known(head: str, layout: Layout) -> None:
+def test_every_name_of_a_layout_is_known(head: str, layout: Naming) -> None:
     weights, theirs = spelled(head, layout)
     found = canonical(theirs, "huggingface" if layout == "legacy" else layout)
     assert_same(found, weights)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, check_sizes, load_checkpoint, with_own
+from bertkit.checkpoint.load import LoadReport, check_sizes, load_source, with_own
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import BertConfig
@@ -174,8 +174,8 @@ class TFBertPreTrainedModel(FittedModel):
         source = open_source(place, formats, variant)
         if "_head" in vars(cls):  # one of the nine: the table has all that it has
             optional = (POOLER,) if cls._head == "Model" and own.get("add_pooling_layer") is False else ()
-            tensors, report = load_checkpoint(
-                source, cls._head, config=config, ignore_mismatched_sizes=ignore_mismatched_sizes, optional=optional
+            tensors, report = load_source(
+                source, cls._head, config, ignore_mismatched_sizes=ignore_mismatched_sizes, optional=optional
             )
             model = cls._of_tensors(config, tensors, *model_args, **own)
         else:
@@ -210,10 +210,10 @@ class TFBertPreTrainedModel(FittedModel):
             raise UsageError(
                 f"{name} has no layer called bert: write self.bert = TFBertMainLayer(config, name='bert')."
             )
-        tensors, report = load_checkpoint(
+        tensors, report = load_source(
             source,
             self._head or "ForPreTraining",  # which has all that a class without a head may have of the table
-            config=self.config,
+            self.config,
             strict=False,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             optional=() if self._head else PARTS,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described
 
 Words: TypeAlias = "list[str] | tuple[str, ...]"
 TextInput: TypeAlias = "str | Sequence[str] | Sequence[Sequence[str]] | Sequence[Sequence[Sequence[str]]]"
@@ -46,7 +46,7 @@ def read(text: Any, pair: Any, split: bool) -> Inputs:
     if not _is_batch(text, split):
         return _text_only(read_one(text, pair, split))
     if pair is not None and (not isinstance(pair, (list, tuple)) or len(pair) != len(text)):
-        received = f"has {len(pair)}" if isinstance(pair, (list, tuple)) else f"is {_shown(pair)}"
+        received = f"has {len(pair)}" if isinstance(pair, (list, tuple)) else f"is {described(pair)}"
         raise UsageError(
             f"A batch of {len(text)} texts needs {len(text)} second texts, but text_pair {received}: type "
             "tokenizer([text, ...], [second, ...])."
@@ -65,14 +65,14 @@ def read_batch(batch: object, split: bool) -> Inputs:
     """Return a batch of texts, or of pairs, as inputs."""
     batch = _listed(batch)
     if not isinstance(batch, (list, tuple)):
-        raise UsageError(f"A batch is a list of texts, not {_shown(batch)}: type [text, ...].")
+        raise UsageError(f"A batch is a list of texts, not {described(batch)}: type [text, ...].")
     first: Sequence[Any] = batch
     second: Sequence[Any] | None = None
     if len(batch) and _is_pair(batch[0], split):
         odd = next((item for item in batch if not (type(item) in _TYPES and len(item) == 2)), None)
         if odd is not None:
             raise UsageError(
-                f"A batch of pairs contains {_shown(odd)}, which is not a pair: type [(text, second), ...]."
+                f"A batch of pairs contains {described(odd)}, which is not a pair: type [(text, second), ...]."
             )
         first, second = [item[0] for item in batch], [item[1] for item in batch]
     kind: Kind = _kind(first[0], split) if len(first) else "words" if split else "texts"
@@ -142,20 +142,20 @@ def _wrong_text(index: int, item: object, batched: bool) -> str:
         right = "tokenizer(text.decode())"
     if item is None:
         right += ", without None"
-    return f"{where} is {_shown(item)}, and a text must be a string: type {right}."
+    return f"{where} is {described(item)}, and a text must be a string: type {right}."
 
 
 def _check_words(batch: Sequence[Any]) -> None:
     for index, words in enumerate(batch):
         if not isinstance(words, (list, tuple)):
             raise UsageError(
-                f"Text {index} is {_shown(words)}, and with is_split_into_words=True a text must be a list of words: type "
+                f"Text {index} is {described(words)}, and with is_split_into_words=True a text must be a list of words: type "
                 'tokenizer(["a", "text"], is_split_into_words=True), or leave is_split_into_words out.'
             )
         odd = [word for word in words if not isinstance(word, str)]
         if odd:
             raise UsageError(
-                f"Text {index} contains {_shown(odd[0])}, and a word must be a string: type "
+                f"Text {index} contains {described(odd[0])}, and a word must be a string: type "
                 'tokenizer([["a", "text"], ["another"]], is_split_into_words=True).'
             )
 
@@ -165,15 +165,10 @@ def _check_ids(batch: Sequence[Any]) -> None:
         whole = isinstance(ids, (list, tuple)) and all(isinstance(item, (str, int)) for item in ids)
         if not whole or len({isinstance(item, str) for item in ids}) > 1 or not all(map(_is_token, ids)):
             raise UsageError(
-                f"Text {index} is {_shown(ids)}, which is not a list of ids or tokens: type a string, [101, 2023], or "
+                f"Text {index} is {described(ids)}, which is not a list of ids or tokens: type a string, [101, 2023], or "
                 '["a", "text"] with is_split_into_words=True.'
             )
 
 
 def _is_token(item: str | int) -> bool:
     return isinstance(item, str) or 0 <= item < 2**31
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

@@ -1,6 +1,6 @@
 """The public names of bertkit and their signatures, as lines of text.
 
-python tests/public_api.py    adds names that are new to tests/data/public_api.txt; recorded lines stay as they are
+python tests/support/public_api.py    adds names that are new to tests/data/public_api.txt; recorded lines stay as they are
 """
 
 from __future__ import annotations
@@ -65,4 +65,4 @@ def record(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    record(Path(__file__).parent / "data" / "public_api.txt")
+    record(Path(__file__).parents[1] / "data" / "public_api.txt")
