@@ -162,7 +162,7 @@ class Download:
             while piece := contents.read(2**20):
                 for digest in hashes:
                     digest.update(piece)
-                progress.received += len(piece)  # hashing a large file takes time, and must not count as waiting
+                progress.received += len(piece)  # hashing takes time, which must not count as waiting for the server
         if etag.lower() not in [digest.hexdigest() for digest in hashes]:
             raise AnswerError(f"the contents of {self.file} do not have the announced hash {etag}")
 

@@ -25,10 +25,10 @@ RELATIVE = re.compile(rf"{_PLAIN}(?:/{_PLAIN})*")
 """A relative path that cannot leave its folder, on any operating system."""
 
 MOST_VALUES = 2_500_000
-"""In one JSON text. A configuration with a million labels has half as many (id2label and label2id)."""
+"""The maximum number of values in a JSON text. A configuration with a million labels has half as many."""
 
 MOST_DEPTH = 100
-"""Of nested arrays and objects in a JSON text."""
+"""The maximum nesting of arrays and objects in a JSON text."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 

@@ -50,9 +50,8 @@ class BatchEncoding(_Dict):
         n_sequences: int | None = None,
     ) -> None:
         self.data: dict[str, Any] = dict(data) if data is not None else {}
-        self._rows = (
-            [encoding] if isinstance(encoding, Encoding) else encoding
-        )  # the rows, or a function that makes them
+        # The rows, or a function that makes them.
+        self._rows = [encoding] if isinstance(encoding, Encoding) else encoding
         self._n_sequences = n_sequences
         if tensor_type is not None:
             self.convert_to_tensors(tensor_type, prepend_batch_axis)
@@ -73,7 +72,7 @@ class BatchEncoding(_Dict):
 
     @property
     def is_fast(self) -> bool:
-        """Whether words and characters of tokens are known. They are for texts, with both tokenizer classes."""
+        """Whether the words and characters of tokens are known: True for results from text, with both tokenizer classes."""
         return self._rows is not None
 
     def __getitem__(self, item: Any) -> Any:
@@ -119,11 +118,11 @@ class BatchEncoding(_Dict):
         return self._row(batch_index).word_ids
 
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
-        """The text of each token of a row, 0 or 1; None for special tokens and padding."""
+        """For each token of a row, the number of its text, 0 or 1; None for special tokens and padding."""
         return self._row(batch_index).sequence_ids
 
     def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
-        """The text of a token, 0 or 1; None for special tokens and padding."""
+        """The number of the text that contains a token, 0 or 1; None for special tokens and padding."""
         row, token = self._at(batch_or_token_index, token_index)
         return row.token_to_sequence(token)
 
@@ -133,7 +132,7 @@ class BatchEncoding(_Dict):
         return row.token_to_word(token)
 
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
-        """The characters of a token in its text; None for special tokens and padding."""
+        """The start and the end of a token in its text; None for special tokens and padding."""
         row, token = self._at(batch_or_token_index, token_index)
         span = row.token_to_chars(token)
         return None if span is None else CharSpan(*span)
@@ -149,7 +148,7 @@ class BatchEncoding(_Dict):
     def word_to_chars(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> CharSpan | None:
-        """The characters of a word in its text; None if it is not in the row."""
+        """The start and the end of a word in its text; None if it is not in the row."""
         row, word = self._at(batch_or_word_index, word_index)
         span = row.word_to_chars(word, sequence_index)
         return None if span is None else CharSpan(*span)

@@ -116,7 +116,7 @@ class Tokens:
         named = [special[name] for name in SPECIAL_NAMES if name in special]
         return list({token.content: token for token in reversed([*named, *self._files.additional])}.values())[::-1]
 
-    # Text.
+    # Decoding.
 
     def decode(self, ids: Any, skip_special_tokens: bool, clean: bool | None, spaces: bool) -> str:
         """Return ids as text. `spaces`: the slow tokenizer puts spaces around added tokens. `clean`: see `clean_up`."""

@@ -22,7 +22,7 @@ MOST_BYTES = 64 * 2**20
 MOST_TOKENS = 2**22
 LONGEST_TOKEN = 1_000
 MOST_ADDED, MOST_ADDED_CHARACTERS = 50_000, 500_000
-"""Of the tokens that are searched for in the raw text, with one pattern for all of them."""
+"""The maximum number of added tokens and of their characters. One pattern searches for all of them."""
 
 _logger = logging.getLogger(__name__)
 

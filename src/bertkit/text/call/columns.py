@@ -23,9 +23,7 @@ class Columns(NamedTuple):
     """The result of a call: the columns by name, and the rows with the words and characters of their tokens."""
 
     data: dict[str, Any]
-    rows: (
-        Sequence[Encoding] | Callable[[], Sequence[Encoding]] | None
-    )  # or a function that makes them; None: input of ids
+    rows: Sequence[Encoding] | Callable[[], Sequence[Encoding]] | None  # the rows, or a function that makes them
     n_sequences: int
 
 
@@ -37,7 +35,7 @@ class _Form(NamedTuple):
     batch_axis: bool  # tensors: whether one row has a batch dimension
 
     def column(self, layout: Layout, column: Ints) -> Any:
-        """Return a column that has a number for each token."""
+        """Convert a flat column [S], which has a number for each token, to lists or a tensor."""
         if self.kind is not None:
             return self.tensor(layout.matrix(column))
         return column.tolist() if self.flat else layout.lists(column)
@@ -48,11 +46,11 @@ class _Form(NamedTuple):
         return to_tensor(array if self.batch_axis else array[0], self.kind)
 
     def numbers(self, numbers: Ints) -> Any:
-        """Return a column that has a number for each row."""
+        """Convert a column [R], which has a number for each row, to a list or a tensor."""
         return numbers.tolist() if self.kind is None else to_tensor(numbers, self.kind)
 
     def number_or_all(self, numbers: Ints) -> Any:
-        """Return a column that has a number for each row, or only the number for a flat row."""
+        """The same as `numbers`, but returns an integer for a row without a batch dimension."""
         return int(numbers[0]) if self.flat and self.kind is None else self.numbers(numbers)
 
 

@@ -67,14 +67,14 @@ class Encoding:
 
     @cached_property
     def sequence_ids(self) -> Numbers:
-        """The text of each token, 0 or 1; None for special tokens and padding."""
+        """For each token, the number of its text, 0 or 1; None for special tokens and padding."""
         out: Numbers = [None] * len(self.ids)
         for number, (at, length, _) in enumerate(self.spans):
             out[at : at + length] = [number] * length
         return out
 
     def token_to_sequence(self, token: int) -> int | None:
-        """The text of a token, 0 or 1; None for special tokens and padding."""
+        """The number of the text that contains a token, 0 or 1; None for special tokens and padding."""
         return self.sequence_ids[token] if -len(self) <= token < len(self) else None
 
     def token_to_word(self, token: int) -> int | None:
@@ -82,7 +82,7 @@ class Encoding:
         return self.word_ids[token] if -len(self) <= token < len(self) else None
 
     def token_to_chars(self, token: int) -> Offset | None:
-        """The (start, end) of a token's characters in its text."""
+        """The (start, end) of a token in its text; None for special tokens and padding."""
         return None if self.token_to_sequence(token) is None else self.offsets[token]
 
     def word_to_tokens(self, word: int, sequence: int = 0) -> Offset | None:

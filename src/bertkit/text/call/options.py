@@ -210,7 +210,7 @@ def _check_multiple(max_length: int | None, multiple: int | None) -> None:
 
 
 def choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
-    """Return the meaning of a value. Raises UsageError for an unknown one."""
+    """Return the entry of `choices` for the value of an option. Raises UsageError for a value that is not in it."""
     value = getattr(value, "value", value)  # an enumeration such as transformers' PaddingStrategy
     if value.__class__ in (bool, str, None.__class__) and value in choices:
         return choices[value]

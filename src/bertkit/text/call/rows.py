@@ -98,7 +98,7 @@ class Layout:
     frame: Frame
     starts: Ints  # [R], the position of the first token of a row
     lengths: Ints  # [R], the number of its tokens
-    widths: Ints  # [R], the same including padding
+    widths: Ints  # [R], the number of its tokens and padding
     size: int  # S, the length of the buffer
     padded: bool  # whether there is padding
 
@@ -170,7 +170,7 @@ class Layout:
         return out
 
     def matrix(self, column: Ints) -> Ints:
-        """Return a flat column as [R, width]. Raises UsageError if the rows differ in width."""
+        """Reshape a flat column [S] to [R, width]. Raises UsageError if the rows differ in width."""
         if self.width is None:
             raise UsageError(
                 f"The rows have from {self.widths.min()} to {self.widths.max()} tokens, and a tensor needs rows of one length: "
@@ -185,13 +185,13 @@ class Layout:
         return column.reshape(len(self.widths), self.width)
 
     def lists(self, column: Ints) -> list[list[int]]:
-        """Return a flat column as a list for each row."""
+        """Split a flat column [S] into a list for each row."""
         if self.width is None:
             return self.parts(column.tolist())
         return column.reshape(len(self.widths), self.width).tolist()
 
     def parts(self, flat: list[Item]) -> list[list[Item]]:
-        """Return a flat list as a list for each row."""
+        """Split a list over all positions of the buffer into a list for each row."""
         ends = np.cumsum(self.widths).tolist()
         return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 

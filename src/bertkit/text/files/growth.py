@@ -14,7 +14,7 @@ from bertkit.errors import TokenizerError
 
 MOST_STEPS = 10_000
 MOST_GROWTH = 200
-"""The maximum number of characters for one character. The longest Unicode decomposition has 18."""
+"""The maximum number of characters that may replace one character. The longest Unicode decomposition has 18."""
 
 MOST_PREPENDED = 10_000
 

@@ -113,7 +113,7 @@ RULES = {
     "clean_text": "clean",
     "compat": "compat",
 }
-"""The settings that are fields of `Rules`."""
+"""Names of settings -> fields of `Rules`."""
 
 FIELDS = {
     "do_basic_tokenize": "do_basic_tokenize",
@@ -125,13 +125,13 @@ FIELDS = {
     "model_input_names": "model_input_names",
     "model_max_length": "model_max_length",
 }
-"""The settings that are fields of `TokenizerFiles`."""
+"""Names of settings -> fields of `TokenizerFiles`."""
 
 _LISTS: dict[str, Callable[[Any], Any]] = {"never_split": tuple, "model_input_names": list}
 """The settings that are lists, and the type in which the description keeps them."""
 
 _OF_CALLS = frozenset([*Settings.__annotations__, "max_len", "added_tokens_decoder"])
-"""The arguments of `from_pretrained`."""
+"""The settings that `from_pretrained` accepts."""
 
 # These keys are in other files as well, or describe the computer that wrote the file.
 _NOT_KEPT = frozenset(
@@ -197,7 +197,7 @@ def apply(files: TokenizerFiles, settings: Mapping[str, Any], where: str) -> Non
 
 
 def max_length(settings: Mapping[str, Any], where: str) -> int | None:
-    """Return the maximum number of tokens in the settings of a file, or None if it is not set."""
+    """Return `model_max_length` in the settings of a file, or None if it is not set."""
     value = settings.get("model_max_length", settings.get("max_len"))
     if value is None or (isinstance(value, (int, float)) and value > LONGEST):
         return None

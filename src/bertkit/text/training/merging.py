@@ -65,7 +65,7 @@ def merge(
 
 
 def _spelled(counts: Mapping[str, int], alphabet: Sequence[str], prefix: str) -> Iterable[tuple[str, int]]:
-    """Return the words of known characters as strings of symbols, with their counts."""
+    """Yield the words as strings of symbols, with their counts. Words with other characters than `alphabet` are left out."""
     heads = {ord(piece): number for number, piece in enumerate(alphabet) if len(piece) == 1}
     tails = {ord(piece[-1]): number for number, piece in enumerate(alphabet) if len(piece) > 1}
     known = frozenset(map(chr, heads))

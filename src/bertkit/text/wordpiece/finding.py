@@ -48,9 +48,8 @@ class Spellings:
     def __init__(self, rules: Rules, basic: bool = True) -> None:
         lowers = basic and rules.lowercase and rules.compat != "fast"
         self._lower: Mapping[int, str] = tables(rules.compat).lower if lowers else {}
-        self._inside = (
-            r"\w" if rules.compat == "fast" else "[^ ]"
-        )  # characters that may not be next to a single_word token
+        # Characters that may not be next to a single_word token.
+        self._inside = r"\w" if rules.compat == "fast" else "[^ ]"
 
     def of_tokens(self, added: Mapping[int, AddedToken]) -> list[tuple[str, int]]:
         """Return the patterns and ids of added tokens: longer tokens first, and of equal length, those with capitals first."""

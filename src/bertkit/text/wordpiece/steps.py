@@ -68,7 +68,7 @@ class Rules:
 
 
 class Steps:
-    """The steps for the given rules."""
+    """Applies the steps to texts, with the given settings."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -112,7 +112,7 @@ class Steps:
     # Step 1
 
     def clean(self, text: str) -> str:
-        """The text after the first step."""
+        """Apply the step "clean" to a text."""
         return text.translate(self._cleaned)
 
     def _clean(self, code: int) -> str:

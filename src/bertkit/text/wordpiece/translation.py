@@ -46,7 +46,9 @@ class Translation:
     def __init__(self, make: Callable[[int], str]) -> None:
         self._memo = Memo(make)
         self._pool = np.zeros(1, np.uint32)
-        self._start = np.zeros(sys.maxunicode + 1, np.int32)  # 0: not known yet. Only written pages use memory
+        self._start = np.zeros(
+            sys.maxunicode + 1, np.int32
+        )  # 0: not known yet. Zeros use no memory until they are overwritten
         self._length = np.zeros(sys.maxunicode + 1, np.int32)
         self._lock = threading.Lock()
 

@@ -6,7 +6,7 @@ root, the characters of a word are followed down as long as there are such edges
     un unable       root 0:  u - n* - a - b - l - e*        * a piece ends here
     ##a ##able      root 1:  a* - b - l - e*
 
-The last star on the path is the longest piece. For example, "unablea" is followed to the e, where the piece "unable" ends;
+The last star on the path is the end of the longest piece. For example, "unablea" is followed to the e, where the piece "unable" ends;
 the rest, "a", starts at root 1. Each node stores the last star on the path to it, so only the last node of a path is needed.
 
 An edge is one number, computed from its start node and its character, and edge i leads to node 2 + i. Nodes are numbered
@@ -26,7 +26,7 @@ from bertkit.text.wordpiece.translation import codes_of
 Ints = NDArray[np.int64]
 _Pieces = tuple[Ints, NDArray[np.int32], Ints]  # for each piece: the number of the word, the id, the end
 
-_BITS = 21  # for a character
+_BITS = 21  # of a code point
 _AFTER = 0x110000  # marks the end of each word; larger than any character
 
 
@@ -59,10 +59,10 @@ class Trie:
             nodes[longer] = count + places
             levels.append(edges)
             count += len(edges)
-        self._edges = np.concatenate([*levels, [np.iinfo(np.int64).max]])  # the last one is never found
+        self._edges = np.concatenate([*levels, [np.iinfo(np.int64).max]])  # the last one is larger than any edge
         self._ids = np.full(count, -1, np.int32)  # the id of the last star on the path; -1 without one
         self._ids[nodes] = [*first.values(), *further.values()]
-        self._ids[:2] = -1  # the empty piece
+        self._ids[:2] = -1  # no piece ends at a root
         self._lengths = np.zeros(count, np.int32)  # the number of characters of that piece
         self._lengths[nodes] = lengths
         self._inherit(levels)
@@ -101,7 +101,7 @@ class Trie:
         return _in_order(found, starts)
 
     def _walk(self, codes: NDArray[np.uint32], at: Ints, root: int) -> Ints:
-        """Follow the characters from `at` on from a root, and return the last node of each path."""
+        """Walk from a root along the characters that begin at `at`, and return the last node of each path."""
         nodes = np.full(len(at), root)
         walking, here = np.arange(len(at)), nodes
         while len(walking):
