@@ -159,7 +159,8 @@ class Pipeline:
             batch_size: the most rows that are run at once.
             errors: as of a call.
         """
-        one_of("errors", errors, ("raise", "return"))
+        if errors != "raise":
+            one_of("errors", errors, ("raise", "return"))
         whole("batch_size", batch_size, least=1, none=True)
         return Run(self._task, self.engine, options, batch_size or self.batch_size, errors)
 

@@ -13,7 +13,7 @@ from torch_models import CLASSES, ours, theirs
 
 from bertkit import BertConfig
 
-PAGE = (Path(__file__).parents[4] / "docs" / "models.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "names.md").read_text(encoding="utf-8")
 
 NOT_HERE = {
     # Adapters by transformers itself: peft.get_peft_model and PeftModel.from_pretrained do the same for any model.
