@@ -333,7 +333,7 @@ class _Tokenizer(PassesForTheirs):
         return Encoder(self._files, self._tokens, self._warn)
 
     def _refresh(self) -> None:
-        """Drop the parts, so that their next use makes new ones."""
+        """Delete the parts that depend on the tokens. They are made again when they are next used."""
         for part in ("_tokens", "encoder", "basic_tokenizer", "wordpiece_tokenizer"):
             self.__dict__.pop(part, None)
 

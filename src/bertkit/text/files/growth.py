@@ -87,7 +87,7 @@ def _steps(part: object, inner: str) -> list[Mapping[str, Any]]:
 
 
 def _longest(charsmap: object) -> int:
-    """Return the length of the longest replacement in a SentencePiece map: a size, a trie of that size, then NUL-ended texts."""
+    """Return the length of the longest text in a SentencePiece map, which is a size, a trie of that size, and the texts."""
     try:
         content = binascii.a2b_base64(charsmap) if isinstance(charsmap, str) else b""
     except ValueError:

@@ -268,7 +268,7 @@ class OwnEngine:
 def _split_further(
     finder: Finder, parts: Iterable[tuple[str, int, int | None]]
 ) -> Iterator[tuple[str, int, int | None]]:
-    """Split the parts that are not a token yet."""
+    """Split the parts without an id: (text, start, id or None)."""
     for part, start, id in parts:
         if id is not None:
             yield part, start, id

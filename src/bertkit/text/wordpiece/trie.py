@@ -6,7 +6,7 @@ root, the characters of a word are followed down as long as there are such edges
     un unable       root 0:  u - n* - a - b - l - e*        * a piece ends here
     ##a ##able      root 1:  a* - b - l - e*
 
-The last star on the path is the end of the longest piece. For example, "unablea" is followed to the e, where the piece "unable" ends;
+The last star on the path is the end of the longest piece. For example, "unablea" is followed to the e, where "unable" ends;
 the rest, "a", starts at root 1. Each node stores the last star on the path to it, so only the last node of a path is needed.
 
 An edge is one number, computed from its start node and its character, and edge i leads to node 2 + i. Nodes are numbered
