@@ -124,7 +124,7 @@ class Download:
                 part.file.seek(0)
                 part.file.truncate()
             elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise AnswerError(f"it sent another part of {self.file} than requested, from byte {start} on")
+                raise AnswerError(f"{self.file} was requested from byte {start} on, and another part was sent")
             self._write(part.file, answer, _size(answer, self.file), progress)
         return True
 

@@ -115,7 +115,7 @@ def locate(
 
 
 def folder_place(folder: Path, where: str, advice: str = "", file: Path | None = None) -> Place:
-    """Return the files of a folder as a place. Errors for a missing file name it as `where` and end with `advice`."""
+    """Return the files of a folder as a place. `where` is its name in errors, and `advice` the end of their messages."""
     try:
         files = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     except OSError as error:
@@ -220,7 +220,7 @@ def parse_object(text: str, where: str, refusal: Refusal) -> dict[str, Any]:
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object of these pairs. Raises ValueError for a repeated key, since either value could be meant."""
+    """Return the key-value pairs of a JSON object as a dictionary. Raises ValueError for a repeated key."""
     value = dict(pairs)
     if len(value) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)

@@ -692,7 +692,7 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def extra_special_tokens(self) -> list[str]:
-        """The name of `additional_special_tokens` in transformers 5."""
+        """The same as `additional_special_tokens`, under its name in transformers 5."""
         return self.additional_special_tokens
 
     @extra_special_tokens.setter

@@ -124,7 +124,7 @@ def test_the_behaviour_of_a_tokenizer_is_kept(tmp_path: Path, cls: type[BertToke
 
 
 @pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
-def test_what_a_call_returns_is_told_by_the_files(tmp_path: Path, cls: type[BertTokenizer]) -> None:
+def test_the_files_set_the_columns_of_a_call(tmp_path: Path, cls: type[BertTokenizer]) -> None:
     """As in transformers 4.57.6."""
     names = ["input_ids", "attention_mask"]
     (tmp_path / "vocab.txt").write_text(VOCAB_TXT)
@@ -247,7 +247,7 @@ def test_transformers_5_reads_them_as_we_wrote_them(tmp_path: Path) -> None:
 # Subsets of the files.
 
 
-def test_vocab_txt_alone(tmp_path: Path) -> None:
+def test_only_vocab_txt(tmp_path: Path) -> None:
     for fast in (True, False):
         files = read(tmp_path, {"vocab.txt": VOCAB_TXT}, fast=fast)
         assert (files.model_max_length, files.rules.lowercase, files.clean_up) == (512, True, True)
@@ -261,7 +261,7 @@ def test_a_vocabulary_of_any_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_tokenizer_json_alone_says_how_text_is_normalized(tmp_path: Path, fast: bool) -> None:
+def test_only_tokenizer_json_sets_the_normalizer(tmp_path: Path, fast: bool) -> None:
     files = read(tmp_path, {"tokenizer.json": tokenizer(normalizer=CASED)}, fast=fast)
     assert not files.rules.lowercase
     assert read_files(locate(tmp_path / "tokenizer.json"), fast=fast) == files

@@ -63,9 +63,9 @@ REPAIRED = {
     "CR": "\r".join(GOOD) + "\r",
     "mixed line ends": "\n".join(GOOD[:4]) + "\r\n" + "\r\n".join(GOOD[4:]),
     "no last line end": "\n".join(GOOD),
-    "one blank last line": "\n".join(GOOD) + "\n\n",
-    "many blank last lines": "\n".join(GOOD) + "\n\n \n\t\n\n",
-    "blanks after tokens": " \n".join(GOOD) + "\t \n",
+    "one empty last line": "\n".join(GOOD) + "\n\n",
+    "many empty last lines": "\n".join(GOOD) + "\n\n \n\t\n\n",
+    "whitespace after tokens": " \n".join(GOOD) + "\t \n",
 }
 
 
@@ -131,7 +131,7 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "a lone surrogate": lambda folder: file(folder, b"[UNK]\n\xed\xa0\x80\n"),
     "cut off in a character": lambda folder: file(folder, "[UNK]\n世".encode()[:-1]),
     "five million lines": lambda folder: file(folder, "a\n" * 5_000_000),
-    "five million blank lines": lambda folder: file(folder, "\r\n" * 5_000_000),
+    "five million empty lines": lambda folder: file(folder, "\r\n" * 5_000_000),
     "a Git LFS pointer": lambda folder: file(
         folder, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     ),

@@ -25,7 +25,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MOST_WORDS = 2_000_000  # different words that are counted at once: about 400 MB, and 600 MB more while merging
 LONGEST_WORD = 100  # tokenizers replace longer words by [UNK]
 _CHARACTERS_AT_ONCE = 1 << 22
-_SAMPLE = 1 << 20  # characters
+_SAMPLE = 1 << 20  # characters of the corpus that `rules_for` examines
 
 # Letters whose Unicode decomposition has an essential part that counts as an accent: Indic, Thai, Tibetan, Burmese and Khmer
 # vowels, the dots of kana, all of Hangul.

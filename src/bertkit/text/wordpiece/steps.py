@@ -109,7 +109,7 @@ class Steps:
             )
         return self._form is str or not self._canonical.joins(char)
 
-    # Step 1
+    # Step 1: clean.
 
     def clean(self, text: str) -> str:
         """Apply the step "clean" to a text."""
@@ -133,7 +133,7 @@ class Steps:
         extension = _FAST_EXTENSION_E if self._rules.compat == "fast" else _EXTENSION_E
         return code in extension or any(code in block for block in _CHINESE)
 
-    # Step 2
+    # Step 2: sigma.
 
     @property
     def _has_final_sigma(self) -> bool:
@@ -149,7 +149,7 @@ class Steps:
         cased, ignorable = f"[{self._tables.cased.pattern()}]", f"[{self._tables.ignorable.pattern()}]*"
         return re.compile(f"({cased}{ignorable})Σ(?!{ignorable}{cased})")
 
-    # Step 3
+    # Step 3: canonical.
 
     def _form_of(self, rules: Rules) -> Callable[[str], str]:
         if rules.strips:
@@ -188,7 +188,7 @@ class Steps:
         changed = spans[same][0], spans[-1][1]
         return [*zip(cluster[:same], spans[:same], strict=True), *((char, changed) for char in formed[same:])]
 
-    # Step 4
+    # Step 4: finish.
 
     def _finish(self, code: int) -> str:
         formed = text = self._form(chr(code))
