@@ -143,30 +143,28 @@ def one_of(name: str, value: object, known: Sequence[object]) -> None:
     """Raises UsageError if a value is not one of those known."""
     if value not in known or isinstance(value, bool):
         near = did_you_mean(value, [word for word in known if isinstance(word, str)]) if isinstance(value, str) else ""
-        raise UsageError(received(name, value), f" is none of {', '.join(map(repr, known))}.{near}")
+        raise UsageError(received(name, value), f" is invalid: choose one of {', '.join(map(repr, known))}.{near}")
 
 
 def whole(name: str, value: object, least: int, none: bool = False) -> None:
-    """Raises UsageError if a value is not a whole number from `least` on; with `none`, None is valid too."""
+    """Raises UsageError if a value is not an integer of at least `least`; with `none`, None is valid too."""
     if (value is None and none) or (type(value) is int and value >= least):
         return
     advice = Setting(name, max(least, 1))
-    raise UsageError(received(name, value), f" is no whole number from {least} on: type ", advice, ", say.")
+    raise UsageError(received(name, value), f" is not an integer of at least {least}: type for example ", advice, ".")
 
 
 def flag(name: str, value: object, none: bool = False) -> None:
     """Raises UsageError if a value is neither True nor False; with `none`, None is valid too."""
     if not (isinstance(value, (bool, np.bool_)) or (value is None and none)):
-        raise UsageError(
-            received(name, value), " is neither true nor false: type ", Setting(name, True), ", or leave it out."
-        )
+        raise UsageError(received(name, value), " is not a boolean: type ", Setting(name, True), ", or leave it out.")
 
 
 def listed(name: str, value: object, such_as: str) -> None:
     """Raises UsageError if a value is not a list of words."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
         advice = [value] if isinstance(value, str) else such_as
-        raise UsageError(received(name, value), " is no list: type ", Setting(name, advice), ".")
+        raise UsageError(received(name, value), " is not a list: type ", Setting(name, advice), ".")
 
 
 def text_of(example: Any, task: str) -> str:
