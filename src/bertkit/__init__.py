@@ -1,6 +1,6 @@
-"""BERT, whole.
+"""BERT: models, tokenizers, pipelines, checkpoints and metrics.
 
-Public names are imported when they are first asked for, so that `import bertkit` costs nothing and needs no framework.
+Public names are imported on first use, so that `import bertkit` is fast and needs no framework.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_HOMES = {  # name -> its module
     "AdamWeightDecay": "models.keras.optimization",
     "AddedToken": "text.vocabulary",
     "AutoConfig": "config",
@@ -229,8 +229,8 @@ _HOMES = {
     "pipeline": "pipelines",
     "save_checkpoint": "checkpoint",
 }
-_ROOMS = ("logging", "metrics")  # with public names of their own
-__all__ = sorted([*_HOMES, *_ROOMS])
+_MODULES = ("logging", "metrics")
+__all__ = sorted([*_HOMES, *_MODULES])
 
 
 def __getattr__(name: str) -> object:
@@ -238,7 +238,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'bertkit' has no attribute {name!r}")
     from importlib import import_module
 
-    if name in _ROOMS:
+    if name in _MODULES:
         return import_module(f"bertkit.{name}")
     value = globals()[name] = getattr(import_module(f"bertkit.{_HOMES[name]}"), name)
     return value

@@ -1,4 +1,4 @@
-"""transformers' own Trainer and TrainingArguments, where it is installed: `from bertkit import Trainer, TrainingArguments`."""
+"""Trainer and TrainingArguments of transformers, if it is installed: `from bertkit import Trainer, TrainingArguments`."""
 
 from __future__ import annotations
 
