@@ -14,7 +14,7 @@ from bertkit.errors import BertkitError, UsageError
 Merge = Literal["mean", "max", "first", "vote"]
 Pooling = Literal["auto", "cls", "mean", "max", "pooler"]
 _POOLING = (
-    "how to make one vector of those of the tokens; auto: as the model's sentence-transformers files specify, else mean"
+    "how to combine the vectors of the tokens; auto: as the model's sentence-transformers files specify, else mean"
 )
 _PROMPT, _PROMPT_NAME = "text to put before each text", "name of a prompt in the model's files, such as query"
 _TEXTS = "texts (default: the lines of stdin)"
@@ -85,9 +85,7 @@ def qa(
     context: Annotated[str | None, "the text that contains the answer"] = None,
     top_k: Annotated[int, "number of answers"] = 1,
     max_answer_len: Annotated[int, "maximum tokens of an answer"] = 15,
-    max_question_len: Annotated[
-        int | None, "maximum tokens of the question, which is cut after them (default: 64)"
-    ] = None,
+    max_question_len: Annotated[int | None, "tokens after which the question is cut (default: 64)"] = None,
     impossible: Annotated[bool, "allow that the text has no answer"] = False,
     shared: Shared,
 ) -> int:
@@ -164,9 +162,8 @@ def similarity(
 
     if not found:
         return answer("sentence-similarity", shared, options)
-    return answer(
-        "sentence-similarity", shared, options, given, Combination(combine, "text", found[0], "further texts")
-    )
+    pair = Combination(combine, "text", found[0], "further texts")
+    return answer("sentence-similarity", shared, options, given, pair)
 
 
 def nsp(
@@ -213,9 +210,8 @@ def zero_shot(
     if not names:
         raise UsageError("zero-shot needs labels to choose from: type --labels politics,sports")
     if len(names) == 1 and len(given) > 1:
-        print_message(
-            f"received {len(given)} texts and one label. For several labels, type --labels {names[0]},{given[-1]}"
-        )
+        advice = f"For several labels, type --labels {names[0]},{given[-1]}"
+        print_message(f"received {len(given)} texts and one label. {advice}")
     options = {"candidate_labels": names, "hypothesis_template": template, "multi_label": multi_label}
     return answer("zero-shot-classification", shared, options, given)
 
@@ -256,9 +252,7 @@ def _layers(given: str) -> int | list[int]:
     try:
         found = [int(number) for number in given.split(",")]
     except ValueError as error:
-        raise UsageError(
-            f"--layers {given!r} is invalid: type a number, or several such as --layers=-4,-3,-2,-1"
-        ) from error
+        raise UsageError(f"--layers {given!r} is invalid: type numbers, as in --layers=-4,-3,-2,-1") from error
     return found[0] if len(found) == 1 else found
 
 

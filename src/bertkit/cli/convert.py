@@ -19,7 +19,7 @@ def convert(
     head: Annotated[str | None, "class to write, such as ForMaskedLM (default: that of the source)"] = None,
     prefix: Annotated[str, "prefix of BERT's parameter names in a larger model, such as 'encoder.'"] = "",
     dtype: Annotated[Precision | None, "type to convert the numbers to (default: unchanged)"] = None,
-    max_shard_size: Annotated[str, "split safetensors into files of at most this size"] = "5GB",
+    max_shard_size: Annotated[str, "split a safetensors file above this size"] = "5GB",
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main",
     subfolder: Annotated[str, "folder of the model in the repository"] = "",
     overwrite: Annotated[bool, "replace an existing model"] = False,

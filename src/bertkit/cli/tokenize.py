@@ -38,7 +38,7 @@ def tokenize(
     format: Annotated[Literal["table", "json", "ids"], "a table, JSON lines, or only the ids"] = "table",
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main",
 ) -> None:
-    """Show the tokens of a text with their ids, types (0: first text, 1: second) and offsets (first and last+1 character)."""
+    """Show the tokens of a text with their ids, types (0: first text, 1: second) and offsets (start and end character)."""
     for given in (text, pair or ""):
         check_utf8(given)
     tokenizer = _load(model, revision)

@@ -43,9 +43,7 @@ class TorchEngine:
 
     def __init__(self, model: Any) -> None:
         if getattr(model, "_head", None) is None:
-            raise UsageError(
-                f"{type(model).__name__} is not one of the nine classes of BERT: pass a model of one of them."
-            )
+            raise UsageError(f"{type(model).__name__} is not one of the nine classes of BERT: pass one of these.")
         self.model, self.head, self.config = model, model._head, model.config
         self._runs, self._body = model, model.base_model
 

@@ -8,7 +8,7 @@ from typing import Any
 from bertkit.errors import Setting, UsageError
 from bertkit.pipelines.calls import pop_options
 
-_NO_EFFECT = (
+_UNUSED = (
     "use_fast",
     "feature_extractor",
     "image_processor",
@@ -39,9 +39,9 @@ class Arguments:
 
 def read_arguments(own: dict[str, Any], options: dict[str, Any]) -> Arguments:
     """The arguments of `pipeline`: its `own`, and those among `options` that have other names in transformers."""
-    options = {name: value for name, value in options.items() if name not in _NO_EFFECT}
+    options = {name: value for name, value in options.items() if name not in _UNUSED}
     of_model = pop_options("model_kwargs", options)
-    of_model = {name: value for name, value in of_model.items() if name not in _NO_EFFECT and value is not None}
+    of_model = {name: value for name, value in of_model.items() if name not in _UNUSED and value is not None}
     if options.pop("binary_output", False):
         raise UsageError("binary_output=True is not supported: leave it out, and save the answers yourself.")
     found = {**own, **_pop_arguments(of_model), **_pop_arguments(options)}

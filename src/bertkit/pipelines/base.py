@@ -90,9 +90,7 @@ class Pipeline:
         """The PyTorch model: that of the engine, or else a new one with the same weights."""
         model = getattr(self.engine, "model", None)
         if model is None and self._weights is None:
-            raise UsageError(
-                f"The {type(self.engine).__name__} of this pipeline has no PyTorch model: pass a name or a model to pipeline."
-            )
+            raise UsageError(f"A {type(self.engine).__name__} has no PyTorch model: pass a model's name to pipeline.")
         return model if self._weights is None or model is not None else self._weights.model()
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:

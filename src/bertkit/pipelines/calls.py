@@ -14,7 +14,7 @@ from bertkit.tasks import task_class
 from bertkit.tasks.base import Options, shown
 
 ALIASES = {"stride": "overlap", "doc_stride": "overlap"}
-_NO_EFFECT = (
+_UNUSED = (
     "padding",
     "pad_to_multiple_of",
     "return_tensors",
@@ -39,9 +39,7 @@ class Calls:
         name = next((name for name in ("inputs", "text", "texts", "text_inputs") if name in given), None)
         if len(args) + (name is not None) != 1:
             task = self.task
-            raise UsageError(
-                f"{task.name} takes one argument and options: pass {task.takes}, or a list or stream of these."
-            )
+            raise UsageError(f"{task.name} takes one argument and options: {task.takes}, or a list or stream of these.")
         inputs = args[0] if name is None else given.pop(name)
         return inputs, isinstance(inputs, (str, dict))
 
@@ -71,7 +69,7 @@ class Calls:
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
         """Convert options of transformers and of tokenizers, such as `truncation=True`, to those of the task."""
-        found = {name: value for name, value in given.items() if name not in _NO_EFFECT}
+        found = {name: value for name, value in given.items() if name not in _UNUSED}
         if found.pop("truncation", None) not in (False, None, "do_not_truncate"):
             found.setdefault("on_long", "truncate")
         return found

@@ -93,9 +93,7 @@ def pipeline(
     dtype, engine = precision or arguments.dtype, _engine_name(engine, framework)
     task = task_class(task).name if task is not None else getattr(pipeline_class, "of_task", None)
     if model is None:
-        raise UsageError(
-            f'{_needs(task)} Type for example pipeline({task or "fill-mask"!r}, model="bert-base-uncased").'
-        )
+        raise UsageError(f'{_needs(task)} For example pipeline({task or "fill-mask"!r}, model="bert-base-uncased").')
     opened: dict[str, Any] = {"batch_size": batch_size, "pipeline_class": pipeline_class, "options": arguments.options}
     runner, tokenizer = engine_of(model, arguments.device, dtype), own_tokenizer(tokenizer)
     if runner is None:

@@ -255,7 +255,7 @@ def test_invalid_options_are_errors_of_one_line(
         (
             "plain",
             ["embed", "a", "--layers", "x"],
-            "--layers 'x' is invalid: type a number, or several such as --layers=-4,-3,-2,-1\n",
+            "--layers 'x' is invalid: type numbers, as in --layers=-4,-3,-2,-1\n",
         ),
         ("answers", ["qa", "--question", "a", "--context", "b", "--max-length", "4"], "type --max-length 5, or more."),
         ("plain", ["embed", "a", "--layers", "9"], "layers has 9"),
