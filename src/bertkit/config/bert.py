@@ -1,7 +1,7 @@
-"""BertConfig: what a BERT is made of, and the `config.json` that says so.
+"""BertConfig and its `config.json`.
 
-The names are Google's, and every BERT file of the last years uses them. A field that a file has and BERT does not is kept as
-an attribute and written back; a name that a caller misspells is refused.
+The names of the fields are those of Google's BERT and of all files since. Unknown keys of a file are kept as attributes and
+written back. Unknown arguments of a caller raise ConfigError.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MOST_BYTES = 64 * 2**20  # of a config.json: a million labels have a place in i
 
 @dataclass(init=False, repr=False, eq=False)
 class BertConfig:
-    """The shape of a BERT, its labels, and how it is trained.
+    """The sizes of a BERT, its labels and its training settings.
 
     >>> config = BertConfig(num_hidden_layers=6, num_labels=3)
     >>> config.hidden_size, config.num_labels, config.id2label[2]
@@ -52,29 +52,29 @@ class BertConfig:
 
     # The network.
     vocab_size: int = 30522  # V: rows of the word embedding
-    hidden_size: int = 768  # H: width of a token everywhere between the layers
+    hidden_size: int = 768  # H: width of the states between the layers
     num_hidden_layers: int = 12  # L
-    num_attention_heads: int = 12  # they share the width evenly
-    intermediate_size: int = 3072  # I: width inside the feed-forward part of a layer
+    num_attention_heads: int = 12  # each has hidden_size / num_attention_heads
+    intermediate_size: int = 3072  # I: width of the feed-forward part of a layer
     hidden_act: str = "gelu"  # one of ACTIVATIONS
     max_position_embeddings: int = 512  # P: the longest input
-    type_vocab_size: int = 2  # T: first and second sentence
-    layer_norm_eps: float = 1e-12  # far below the default of any framework, and it matters in float16
+    type_vocab_size: int = 2  # T: first and second text
+    layer_norm_eps: float = 1e-12  # far below the defaults of the frameworks; it matters in float16
     position_embedding_type: str = "absolute"  # one of POSITIONS
-    tie_word_embeddings: bool = True  # the vocabulary projection is the word embedding
-    pruned_heads: dict[int, list[int]] = field(default_factory=dict)  # layer -> heads that were removed
+    tie_word_embeddings: bool = True  # whether the vocabulary projection is the word embedding
+    pruned_heads: dict[int, list[int]] = field(default_factory=dict)  # layer -> removed heads
 
     # Decoding.
-    is_decoder: bool = False  # a token attends to those before it only
-    add_cross_attention: bool = False  # and to the states of an encoder
-    use_cache: bool = True  # keep keys and values between steps
+    is_decoder: bool = False  # a token attends only to itself and those before it
+    add_cross_attention: bool = False  # a decoder also attends to the states of an encoder
+    use_cache: bool = True  # return keys and values for the next step
 
     # Training.
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
-    classifier_dropout: float | None = None  # None: as hidden_dropout_prob
-    initializer_range: float = 0.02  # standard deviation of fresh weights
-    chunk_size_feed_forward: int = 0  # rows that the feed-forward part takes at a time; 0: all
+    classifier_dropout: float | None = None  # None: hidden_dropout_prob
+    initializer_range: float = 0.02  # standard deviation of initial weights
+    chunk_size_feed_forward: int = 0  # tokens that the feed-forward part computes at a time; 0: all
 
     # Special tokens.
     pad_token_id: int | None = 0
@@ -82,23 +82,23 @@ class BertConfig:
     eos_token_id: int | None = None
 
     # Labels. `num_labels` is their number.
-    id2label: dict[int, str] = field(default_factory=dict)  # where nothing is given: {0: "LABEL_0", 1: "LABEL_1"}
+    id2label: dict[int, str] = field(default_factory=dict)  # default: {0: "LABEL_0", 1: "LABEL_1"}
     label2id: dict[str, int] = field(default_factory=dict)  # the inverse
-    problem_type: str | None = None  # one of PROBLEMS; None: told by the labels
+    problem_type: str | None = None  # one of PROBLEMS; None: chosen by the labels
 
-    # What a forward returns when the call does not say.
+    # Defaults of the arguments of a forward.
     output_hidden_states: bool = False
     output_attentions: bool = False
     return_dict: bool = True
 
-    # The files beside this one.
-    architectures: list[str] | None = None  # the class that was saved, such as ["BertForMaskedLM"]
-    dtype: str | None = None  # the type of the saved weights, such as "float32"
+    # The weights that belong to the configuration.
+    architectures: list[str] | None = None  # the saved class, such as ["BertForMaskedLM"]
+    dtype: str | None = None  # of the saved weights, such as "float32"
 
     model_type = "bert"
-    is_encoder_decoder: ClassVar[bool] = False  # which a file may say too
-    torchscript = False  # a forward returns a tuple, as torch.jit.trace wants it
-    _name_or_path = ""  # what it was read from
+    is_encoder_decoder: ClassVar[bool] = False  # may be in a file
+    torchscript = False  # whether a forward returns a tuple, for torch.jit.trace
+    _name_or_path = ""  # of the model
     _attn_implementation_internal = None
 
     def __init__(self, **given: Any) -> None:
@@ -106,7 +106,7 @@ class BertConfig:
         self._assign(given)
 
     def _assign(self, given: Mapping[str, Any]) -> None:
-        """Set every field, to its default where nothing is given, then check the whole."""
+        """Set all fields, by default to their default values, and check them."""
         if given.get("model_type") not in (None, "bert"):
             raise _other_model("The configuration", given["model_type"])
         values = {k: value for k, value in given.items() if k not in ("model_type", "num_labels", "torch_dtype")}
@@ -119,17 +119,15 @@ class BertConfig:
             setattr(self, f.name, values.pop(f.name, default))
         for name, value in values.items():
             if hasattr(type(self), name) and name not in INERT:
-                raise ConfigError(
-                    f"A configuration cannot have a key {name!r:.80}, which BertConfig uses itself: rename it."
-                )
+                raise ConfigError(f"The key {name!r:.80} is the name of an attribute of BertConfig: rename it.")
             setattr(self, name, value)
         self.validate()
 
-    # Labels and other spellings.
+    # Labels and alternative names.
 
     @property
     def num_labels(self) -> int:
-        """C, the number of labels. Setting another number renames them LABEL_0, LABEL_1, ..."""
+        """The number of labels, C. Setting another number renames them LABEL_0, LABEL_1, ..."""
         return len(self.id2label)
 
     @num_labels.setter
@@ -139,7 +137,7 @@ class BertConfig:
 
     @property
     def torch_dtype(self) -> str | None:
-        """The older name of `dtype`."""
+        """The same as `dtype`, by its older name."""
         return self.dtype
 
     @torch_dtype.setter
@@ -148,12 +146,12 @@ class BertConfig:
 
     @property
     def use_return_dict(self) -> bool:
-        """Whether a forward returns an output object rather than a tuple."""
+        """Whether a forward returns an output object instead of a tuple."""
         return self.return_dict and not self.torchscript
 
     @property
     def name_or_path(self) -> str:
-        """What the model was loaded from; empty where it was made here."""
+        """The name or path that the model was loaded from; empty if it was not."""
         return self._name_or_path
 
     @name_or_path.setter
@@ -163,13 +161,13 @@ class BertConfig:
     def _set_attention(self, name: str | None) -> None:
         if name not in (None, *ATTENTION):
             near = did_you_mean(str(name), ATTENTION)
-            raise ConfigError(f"attn_implementation is {name!r}, and must be sdpa or eager.{near}")
+            raise ConfigError(f"attn_implementation is {name!r}, and must be 'sdpa' or 'eager'.{near}")
         vars(self)["_attn_implementation_internal"] = name
 
     _attn_implementation = property(operator.attrgetter("_attn_implementation_internal"), _set_attention)
     attn_implementation = property(operator.attrgetter("_attn_implementation_internal"), _set_attention)
 
-    # Where configurations come from.
+    # Reading.
 
     @classmethod
     def named(cls, size: str, **given: Any) -> BertConfig:
@@ -180,7 +178,7 @@ class BertConfig:
         """
         if size not in SIZES:
             near = did_you_mean(str(size), SIZES)
-            raise ConfigError(f"There is no size {size!r}; the sizes are {', '.join(SIZES)}.{near}")
+            raise ConfigError(f"Unknown size {size!r}: choose one of {', '.join(SIZES)}.{near}")
         layers, width, heads = SIZES[size]
         shape = {
             "num_hidden_layers": layers,
@@ -192,13 +190,13 @@ class BertConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], return_unused_kwargs: bool = False, **overrides: Any) -> BertConfig:
-        """A configuration from the keys of a `config.json`. Keys that BERT does not know are kept as attributes.
+        """A configuration from the keys of a `config.json`. Unknown keys are kept as attributes.
 
-        `overrides` are checked as the arguments of `BertConfig` are.
-        return_unused_kwargs: return (configuration, the overrides that are no fields of it) rather than refuse these.
+        overrides: fields that replace those of the file. Unknown ones raise ConfigError.
+        return_unused_kwargs: return (configuration, unknown overrides) instead.
         """
         if not isinstance(values, Mapping):
-            raise ConfigError(f"A configuration is made of a dict of its fields, and {values!r:.80} came.")
+            raise ConfigError(f"BertConfig.from_dict takes a dict of fields, not {values!r:.80}.")
         unused = _unused(overrides) if return_unused_kwargs else {}
         if overrides:
             _check_names(overrides)
@@ -209,7 +207,7 @@ class BertConfig:
 
     @classmethod
     def of(cls, config: Any, made: str = "A model") -> BertConfig:
-        """A configuration of ours as it is, one of transformers' taken over.
+        """A BertConfig unchanged, or a configuration of transformers as a BertConfig.
 
         >>> config = BertConfig()
         >>> BertConfig.of(config) is config
@@ -220,15 +218,15 @@ class BertConfig:
         if isinstance(config, str) or not callable(getattr(config, "to_dict", None)):
             received = repr(config) if isinstance(config, str) else f"a {type(config).__name__}"
             raise UsageError(
-                f"{made} is made of a BertConfig, and received {received}: for trained weights write "
-                f"{made}.from_pretrained(name), for random ones {made}(BertConfig(...))."
+                f"{made} takes a BertConfig, not {received}: for trained weights type {made}.from_pretrained(name), for random "
+                f"ones {made}(BertConfig(...))."
             )
         attention = getattr(config, "_attn_implementation", None)
         return cls.from_dict(config.to_dict() | ({"attn_implementation": attention} if attention else {}))
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str]) -> BertConfig:
-        """A configuration from a `config.json`, or from a `bert_config.json` of Google's."""
+        """A configuration from a `config.json`, or from Google's `bert_config.json`."""
         return cls.from_dict(read_json(path))
 
     @classmethod
@@ -246,11 +244,12 @@ class BertConfig:
         return_unused_kwargs: bool = False,
         **overrides: Any,
     ) -> BertConfig:
-        """The configuration of a model: a directory, a JSON file, a Hub id, a built-in model, or what `hub.locate` made of one.
+        """The configuration of a model.
 
-        `overrides` replace what the file says: `BertConfig.from_pretrained(name, num_labels=3)`. trust_remote_code changes
-        nothing: no code is ever run.
-        return_unused_kwargs: return (configuration, the overrides that are no fields of it) rather than refuse these.
+        name: a folder, a JSON file, a Hub id, a built-in model, or a Place of `hub.locate`.
+        overrides: fields that replace those of the file: `BertConfig.from_pretrained(name, num_labels=3)`.
+        return_unused_kwargs: return (configuration, unknown overrides) instead of raising ConfigError for them.
+        trust_remote_code has no effect: no code of a model is ever run.
         """
         if overrides:
             overrides, older_token = without_defaults(overrides)
@@ -284,19 +283,19 @@ class BertConfig:
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The keys of a `config.json` as the file has them, and those of the options that do not say where it is."""
+        """The keys of a `config.json`, and the options that do not say where the file is."""
         where = {name: options.pop(name) for name in list(options) if name in _WHERE}
         place = hub.locate(pretrained_model_name_or_path, **where)
         return read_json(place.file or place.fetch(*FILES)), options
 
-    # Where they go.
+    # Writing.
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, with those that a file brought along."""
+        """All fields, with the unknown keys of a file."""
         return {"model_type": self.model_type, **copy.deepcopy(vars(self))}
 
     def to_diff_dict(self) -> dict[str, Any]:
-        """What a file has to say: BERT's own fields always, the others where they differ from their default.
+        """The fields to write: those of BERT always, others if they differ from their default.
 
         >>> BertConfig(num_labels=3).to_diff_dict().keys() - BertConfig().to_diff_dict().keys() == {"id2label", "label2id"}
         True
@@ -314,13 +313,13 @@ class BertConfig:
         return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     def to_json_file(self, path: str | os.PathLike[str], use_diff: bool = True) -> None:
-        """Write the text of `to_json_string` to a file."""
+        """Write `to_json_string` to a file."""
         self.validate()
         with whole_file(path) as file:
             file.write(self.to_json_string(use_diff).encode())
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write `config.json` into a directory, which is made where there is none."""
+        """Write `config.json` into a folder, which is created if it does not exist."""
         Path(directory).mkdir(parents=True, exist_ok=True)
         self.to_json_file(Path(directory) / FILES[0])
 
@@ -335,7 +334,7 @@ class BertConfig:
         revision: str | None = None,
         create_pr: bool = False,
     ) -> Any:
-        """Commit `config.json` to a repository of the Hub, which is made where there is none. See `push_to_hub` of models."""
+        """Commit `config.json` to a repository of the Hub, which is created if it does not exist. See `push_to_hub` of models."""
         from bertkit.hub.upload import push
 
         return push(
@@ -350,12 +349,12 @@ class BertConfig:
         )
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Set several attributes at once."""
+        """Set several attributes."""
         for name, value in values.items():
             setattr(self, name, value)
 
     def update_from_string(self, update_str: str) -> None:
-        """Set several attributes, each of the type that it has: "hidden_dropout_prob=0.2,use_cache=false"."""
+        """Set several attributes from a text, each with its type: "hidden_dropout_prob=0.2,use_cache=false"."""
         for pair in update_str.split(","):
             name, _, text = pair.partition("=")
             if not hasattr(self, name):
@@ -363,11 +362,11 @@ class BertConfig:
             setattr(self, name, _read_as(type(getattr(self, name)), name, text))
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> BertConfig:
-        """The configuration itself: BERT is text alone."""
+        """The configuration itself."""
         return self
 
     def __iter__(self) -> Iterator[str]:
-        """The names of the fields, so that `"vocab_size" in config`."""
+        """The names of the fields, for `"vocab_size" in config`."""
         return iter(vars(self))
 
     def __eq__(self, other: object) -> bool:
@@ -376,13 +375,13 @@ class BertConfig:
         mine, its = ({k: v for k, v in vars(c).items() if k not in NEVER_WRITTEN} for c in (self, other))
         return mine == its
 
-    __hash__ = None  # type: ignore[assignment]  # its fields can be set
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
 
     def __repr__(self) -> str:
         return f"BertConfig {self.to_json_string()}"
 
     def validate(self) -> None:
-        """Raises ConfigError for an invalid configuration. Called when one is made, read or written, and when a model is made."""
+        """Raise ConfigError if the configuration is invalid. Called on creation, reading, writing, and by each model."""
         if self._attn_implementation_internal is not None:
             self._attn_implementation = self._attn_implementation_internal
         if self.pruned_heads:
@@ -391,13 +390,13 @@ class BertConfig:
 
 
 class AutoConfig:
-    """BertConfig under the name that code for many models uses. Another model is refused by name."""
+    """BertConfig for code that uses the Auto classes. Configurations of other models raise ConfigError."""
 
     from_pretrained = BertConfig.from_pretrained
 
     @staticmethod
     def for_model(model_type: str, **given: Any) -> BertConfig:
-        """The configuration class of a model type, which here is "bert"."""
+        """A configuration for a model type, which must be "bert"."""
         if model_type not in (None, "bert"):
             raise _other_model("AutoConfig.for_model", model_type)
         return BertConfig(**given)
@@ -410,12 +409,12 @@ _WHERE = ("revision", "subfolder", "cache_dir", "token", "force_download", "loca
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The object in a JSON file, or a ConfigError that says what is wrong with it."""
+    """The object in a JSON file. Raises ConfigError if it is invalid."""
     return parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
 
 
 def _check_names(given: Iterable[str]) -> None:
-    """Refuses an argument that is no field of ours, nor a name that others pass along."""
+    """Raise ConfigError for an argument that is neither a field nor one of INERT."""
     for name in given:
         if name not in _FIELDS and name not in INERT:
             near = did_you_mean(name, _FIELDS) or " See help(BertConfig)."
@@ -426,18 +425,18 @@ _FIELDS = frozenset(f.name for f in fields(BertConfig)) | {"num_labels", "torch_
 
 
 def _unused(given: dict[str, Any]) -> dict[str, Any]:
-    """Takes the arguments that are no fields out of the given ones."""
+    """Remove the unknown arguments from the given ones, and return them."""
     return {name: given.pop(name) for name in list(given) if name not in _FIELDS and name not in INERT}
 
 
 def _read_as(kind: type, name: str, text: str) -> Any:
-    """A text as a value of a type, for update_from_string."""
+    """A text converted to a type, for update_from_string."""
     if kind is bool and text.lower() in ("true", "1", "y", "yes", "false", "0", "n", "no"):
         return text.lower() in ("true", "1", "y", "yes")
     if kind in (int, float, str):
         return kind(text)
-    raise ConfigError(f"{name}={text} cannot be read from a text: set config.{name} itself.")
+    raise ConfigError(f"{name}={text} cannot be set from a text: set config.{name} instead.")
 
 
 def _other_model(who: str, model_type: object) -> ConfigError:
-    return ConfigError(f"{who} is of model_type {model_type!r:.80}. bertkit is BERT alone: it takes model_type 'bert'.")
+    return ConfigError(f"{who} has model_type {model_type!r:.80}, and bertkit supports only 'bert'.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Fields that a file needs only where they differ from their default; BERT's other fields are always written.
+# Fields that are written only if they differ from their default. The other fields of BERT are always written.
 WRITTEN_WHEN_SET = frozenset(
     [
         "pruned_heads",
@@ -18,10 +18,10 @@ WRITTEN_WHEN_SET = frozenset(
     ]
 )
 
-# Of this process, and not of the model: no file has them.
+# Attributes of this process, which are never written.
 NEVER_WRITTEN = frozenset(["_name_or_path", "_attn_implementation_internal"])
 
-# Names that files and users of other libraries pass along: kept, not refused. Those that BERT has a use for are properties.
+# Arguments of other libraries that are accepted and kept. Those with an effect are properties of BertConfig.
 INERT = frozenset(
     [
         "_attn_implementation",

@@ -25,8 +25,8 @@ ATTENTION = ("sdpa", "eager", "flash_attention_2")
 POSITIONS = ("absolute", "relative_key", "relative_key_query")
 PROBLEMS = (None, "regression", "single_label_classification", "multi_label_classification")
 
-# What a number may be: its types, the least, the most, and how a message says so. No bool, which Python counts among them.
-# What has a most is what a few bytes of a file could make endless.
+# Valid numbers: types, least, most, and the text of an error. bool is refused, although it is an int in Python. Maxima keep a
+# small file from requesting endless memory.
 _MOST_LAYERS, _MOST_LABELS = 9_999, 1_000_000
 _LARGEST = sys.float_info.max
 _COUNT: _Range = ((int,), 1, 2**31 - 1, "a whole number from 1 to 2,147,483,647")
@@ -46,7 +46,7 @@ _RANGES: dict[str, _Range] = {
     "layer_norm_eps": ((int, float), math.nextafter(0, 1), _LARGEST, "a number above 0"),
     "chunk_size_feed_forward": ((int,), 0, math.inf, "a whole number, 0 or above"),
 }
-_SWITCH = (True, False, None)  # a file's null is no, as everywhere
+_SWITCH = (True, False, None)  # null in a file means False
 _CHOICES: dict[str, tuple[object, ...]] = {
     "hidden_act": ACTIVATIONS,
     "position_embedding_type": POSITIONS,
@@ -77,16 +77,16 @@ def _of_shape(config: BertConfig) -> Iterator[str]:
     layers, heads, hidden = config.num_hidden_layers, config.num_attention_heads, config.hidden_size
     if hidden % heads:
         yield (
-            f"hidden_size {hidden} cannot be shared by num_attention_heads {heads}: "
-            f"choose a width that is a multiple of the heads, such as {max(1, round(hidden / heads)) * heads}."
+            f"hidden_size {hidden} is not a multiple of num_attention_heads {heads}: choose for example "
+            f"hidden_size={max(1, round(hidden / heads)) * heads}."
         )
     for layer, gone in config.pruned_heads.items():
         if not 0 <= layer < layers or any(not 0 <= head < heads for head in gone):
             yield (
-                f"pruned_heads names {gone!r:.80} of layer {layer}; layers are 0 to {layers - 1} and heads 0 to {heads - 1}."
+                f"pruned_heads has {gone!r:.80} for layer {layer}, and layers are 0 to {layers - 1}, heads 0 to {heads - 1}."
             )
     if config.add_cross_attention and not config.is_decoder:
-        yield "add_cross_attention=True is for decoders: add is_decoder=True."
+        yield "add_cross_attention=True requires a decoder: add is_decoder=True."
 
 
 def _of_tokens(config: BertConfig) -> Iterator[str]:
@@ -106,12 +106,12 @@ def _of_labels(config: BertConfig) -> Iterator[str]:
     if labels.keys() != set(range(len(labels))):
         numbers = ", ".join(map(str, sorted(labels)[:8])) + (", ..." if len(labels) > 8 else "")
         yield (
-            f"id2label names the labels {numbers}, and {len(labels)} labels are numbered from 0 to {len(labels) - 1}: "
-            "number them so, or give num_labels alone."
+            f"id2label has the numbers {numbers}, and {len(labels)} labels must be numbered from 0 to {len(labels) - 1}: "
+            "change the numbers, or pass only num_labels."
         )
     for label in labels.values():
         if not isinstance(label, (str, int, float)):
-            yield f"id2label has the label {label!r:.80}, and a label must be a text."
+            yield f"id2label has the label {label!r:.80}, and a label must be a string."
     if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         yield f"architectures is {classes!r:.80}, and must be None or names of classes: ['BertForMaskedLM']."
 
@@ -122,9 +122,9 @@ def _of_labels(config: BertConfig) -> Iterator[str]:
 def read_labels(
     count: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, Any] | None
 ) -> dict[str, dict[int, str] | dict[str, int]]:
-    """Both mappings, from whichever of the three is given."""
+    """id2label and label2id, from any of the three arguments."""
     if isinstance(count, int) and count > _MOST_LABELS:
-        raise ConfigError(f"num_labels is {count!r:.80}, and {_MOST_LABELS:,} is the most that bertkit takes.")
+        raise ConfigError(f"num_labels is {count!r:.80}, and must be at most {_MOST_LABELS:,}.")
     try:
         if id2label:
             pairs = [(int(i), label) for i, label in id2label.items()]
@@ -138,15 +138,15 @@ def read_labels(
         }
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
-            f"Labels are {{0: 'first', 1: 'second', ...}} in id2label, or a num_labels above 0: {error}."
+            f"Labels must be id2label={{0: 'first', 1: 'second', ...}}, or a num_labels above 0: {error}."
         ) from error
     if len(names) != len(pairs):
         raise ConfigError("Two labels have the same number, such as '0' and '00': number them 0, 1, 2, ...")
     if len(names) > _MOST_LABELS:
-        raise ConfigError(f"There are {len(names)} labels, and {_MOST_LABELS:,} is the most that bertkit takes.")
+        raise ConfigError(f"There are {len(names)} labels, and must be at most {_MOST_LABELS:,}.")
     if not names or (count is not None and count != len(names)):
         raise ConfigError(
-            f"num_labels is {count!r:.80}, and id2label has {len(names)}: give one of them, or let them agree."
+            f"num_labels is {count!r:.80}, and id2label has {len(names)}: pass one of them, or equal numbers."
         )
     return {"id2label": names, "label2id": numbers}
 
@@ -155,16 +155,16 @@ def read_pruned(heads: Any) -> dict[int, list[int]]:
     """Pruned heads by layer, sorted, each once."""
     try:
         if any(isinstance(of_layer, str) for of_layer in heads.values()):
-            raise TypeError("a text is no list of heads")
+            raise TypeError("a string is not a list of heads")
         return {int(layer): sorted({int(head) for head in of_layer}) for layer, of_layer in heads.items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
-            f"pruned_heads is {heads!r:.80}, and must be like {{0: [2, 5]}}: a layer and its heads."
+            f"pruned_heads is {heads!r:.80}, and must be {{layer: [heads]}}, such as {{0: [2, 5]}}."
         ) from error
 
 
 def without_old_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A file's labels make way for others, or for another number of them; else they keep their names."""
+    """The keys of a file, without its labels if the overrides have other labels or another number of them."""
     count = overrides.get("num_labels")
     if not overrides.keys() & {"id2label", "label2id"} and count in (None, len(values.get("id2label") or ())):
         return dict(values)

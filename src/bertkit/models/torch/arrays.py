@@ -14,7 +14,7 @@ _SHORT = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "flo
 
 
 def dtype_of(dtype: str | torch.dtype) -> torch.dtype:
-    """A type of floating-point number, by its name or itself.
+    """A floating-point dtype by its name.
 
     >>> dtype_of("bf16")
     torch.bfloat16
@@ -29,9 +29,9 @@ def dtype_of(dtype: str | torch.dtype) -> torch.dtype:
 
 
 def tensor_of(array: NDArray[np.generic]) -> Tensor:
-    """A tensor on the memory of an array, writable: a mapped file is private, and training changes pages of its own.
+    """A writable tensor on the memory of an array. Writing to a mapped file changes private pages, not the file.
 
-    Only what torch cannot take is copied: transposed, unaligned, or of the other byte order.
+    Arrays that torch does not support are copied: transposed, unaligned, or of the other byte order.
     """
     if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
         array = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).copy()
@@ -41,13 +41,13 @@ def tensor_of(array: NDArray[np.generic]) -> Tensor:
             array.flags.writeable = True
         except ValueError:
             array = array.copy()
-    if array.dtype.kind != "f" and array.dtype.name == "bfloat16":  # which NumPy knows by ml_dtypes alone
+    if array.dtype.kind != "f" and array.dtype.name == "bfloat16":  # of ml_dtypes
         return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
 
 def array_of(tensor: Tensor) -> NDArray[np.generic]:
-    """An array with the numbers of a tensor; on the same memory where that is possible."""
+    """A NumPy array with the values of a tensor, on the same memory if possible."""
     tensor = tensor.detach().cpu().contiguous()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes

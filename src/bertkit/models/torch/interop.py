@@ -1,10 +1,10 @@
-"""How a model counts as an instance of transformers' PreTrainedModel, where that is imported.
+"""How a model is an instance of transformers' PreTrainedModel once transformers is imported.
 
-transformers' Trainer, peft and others ask `isinstance(model, PreTrainedModel)` before they save a model with its configuration
-or look at its embeddings. PreTrainedModel is a plain class, with which none can be registered. Where `type(x)` does not answer,
-isinstance looks at `x.__class__`. That is a twin of the model's class: a class below both that and theirs, which answers all
-other questions as the model's own class does. `type(model)`, its methods and its attributes stay ours, and nothing of
-transformers is imported.
+The Trainer of transformers, peft and others test `isinstance(model, PreTrainedModel)` before they save a model with its
+configuration or read its embeddings. PreTrainedModel is a plain class: other classes cannot be registered with it. If `type(x)`
+is no subclass, isinstance tests `x.__class__`. For a model that is a twin: a subclass of the model's class and of
+PreTrainedModel, which behaves like the model's class in every other way. `type(model)`, methods and attributes do not change, and
+this module imports nothing of transformers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 
 class Twin(type):
-    """The metaclass of the classes below both: each stands for the model's own, but in the eyes of isinstance and issubclass."""
+    """The metaclass of twins. A twin behaves like the class that it stands for, except in isinstance and issubclass."""
 
     def __new__(meta, name: str, bases: tuple[type, ...], body: dict[str, Any], **options: Any) -> Any:
-        """A subclass of a twin, as FSDP and parametrizations make one, is a subclass of the class that it stands for."""
+        """Subclassing a twin, as FSDP and parametrizations do, subclasses the class that it stands for."""
         if any(isinstance(base, Twin) for base in bases):
             body = {"__module__": sys._getframe(1).f_globals["__name__"], **body}
             return type(name, tuple(map(own_class, bases)), body, **options)
@@ -63,20 +63,20 @@ class Twin(type):
 
 
 class _Quiet:
-    """Before the two classes: a twin is no subclass that they need to hear of."""
+    """The first base of a twin. It keeps `__init_subclass__` of the other bases from running."""
 
     def __init_subclass__(cls) -> None:
         pass
 
 
 def own_class(cls: type) -> type:
-    """The class that a twin stands for; another class itself."""
+    """The class that a twin stands for. Any other class is returned unchanged."""
     return type.__getattribute__(cls, "_stands_for") if isinstance(cls, Twin) else cls
 
 
 @functools.cache
 def twin(own: Any, theirs: Any) -> type:
-    """The class below a model's own and theirs."""
+    """The twin of a model's class: a subclass of it and of PreTrainedModel."""
     plain = type(own) is type
     meta = Twin if plain else type("Twin", (Twin, type(own)), {})
     copyreg.pickle(meta, lambda twin: (own_class, (own_class(twin),)))
@@ -88,7 +88,7 @@ _CLASS: Any = object.__dict__["__class__"]
 
 
 class PassesForTheirs:
-    """What a model has so that transformers and peft take it for one of theirs. Its `__class__` is the twin of its class."""
+    """Attributes that transformers and peft expect of a model. Its `__class__` is the twin of its class."""
 
     def _own_or_twin(self) -> type:
         own: Any = type(self)
@@ -102,30 +102,30 @@ class PassesForTheirs:
     __class__ = property(_own_or_twin, _become)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """As of any object, but for copyreg.__newobj__, of which pickle wants that the type is `__class__`."""
+        """As for any object, without copyreg.__newobj__: pickle requires there that the type is `__class__`."""
         made = super().__reduce_ex__(protocol)
         if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
             return (copyreg._reconstructor, (type(self), object, None), *made[2:])  # type: ignore[attr-defined]
         return made
 
-    # What they ask a model for.
+    # Methods that they call.
 
     @classmethod
     def is_remote_code(cls) -> bool:
-        """No code comes with a model's files."""
+        """False: a model has no code in its files."""
         return False
 
     @classmethod
     def is_custom_code(cls) -> bool:
-        """The class is not one of transformers' own: none of its renamings of weights apply."""
+        """True: the class is not one of transformers, whose renamings of weights do not apply."""
         return True
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        """The second name of each tied parameter, and the first: a model ties its own."""
+        """Empty: `tie_weights` ties the parameters."""
         return {}
 
     def _initialize_weights(self, module: Any, is_remote_code: bool = False) -> None:
-        """Part of a model of transformers, whose parts draw their weights when all of it is made: ours are drawn already."""
+        """Do nothing. As a part of a model of transformers, our weights are initialized already."""
 
     def _can_set_attn_implementation(self) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""How a model is filled: with the arrays of a file, with a state dict, or with random numbers."""
+"""Filling a model: from a file, from a state dict, or with random numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bertkit.parameters import TABLE, Parameter, expand
 logger = logging.getLogger("bertkit")
 
 FROM_FILES = ContextVar("from_files", default=False)
-"""Whether a model is being built whose numbers come from files, so that none are drawn."""
+"""Whether a model is being built for weights of a file, so that post_init does not initialize it."""
 
 _ALIASES = {row.alias: row.name for row in TABLE if row.alias}
 
@@ -39,11 +39,13 @@ def load(
     device: torch.device,
     ignore_mismatched_sizes: bool,
 ) -> tuple[Any, LoadReport]:
-    """A model of a class with the weights of a source, and the report. own: further arguments of the class."""
+    """A model with the weights of a source, and the report. own: further arguments of the class."""
     optional = (POOLER,) if cls._head == "Model" and own.get("add_pooling_layer") is False else ()
     options: dict[str, Any] = {"ignore_mismatched_sizes": ignore_mismatched_sizes, "optional": optional}
     head = cls._head or "Model"
-    if "_head" in vars(cls):  # one of the nine: the table has all of it, and files are compared before modules are made
+    if "_head" in vars(
+        cls
+    ):  # one of the nine: the table has all its parameters, so files are checked before modules are made
         tensors, report = load_checkpoint(source, head, config=config, **options)
         model, parts = _empty(cls, config, own), {}
     else:
@@ -63,7 +65,7 @@ def load(
 def model_of(
     cls: Any, config: BertConfig, tensors: Tensors, dtype: str | torch.dtype, device: torch.device, **own: Any
 ) -> Any:
-    """A model in evaluation mode, whose parameters are these arrays. own: further arguments of the class."""
+    """A model in evaluation mode with arrays as its parameters. own: further arguments of the class."""
     model = _empty(cls, config, own)
     take(model, tensors, dtype, device)
     return model.eval()
@@ -79,13 +81,13 @@ def _empty(cls: Any, config: BertConfig, own: Mapping[str, Any]) -> Any:
 
 
 def take(model: Any, tensors: Tensors, dtype: str | torch.dtype | None, device: torch.device) -> None:
-    """Make arrays the parameters of a model. Those without an array are drawn if they have no memory yet."""
+    """Make arrays the parameters of a model. Parameters on the meta device without an array are initialized."""
     if dtype == "auto":
         kind = tensor_of(next(iter(tensors.values()))).dtype
     else:
         kind = torch.float32 if dtype is None else dtype_of(dtype)
     here = dict(model.named_parameters(remove_duplicate=False))
-    places: dict[int, list[tuple[nn.Module, str]]] = {}  # of a parameter: a shared one has several
+    places: dict[int, list[tuple[nn.Module, str]]] = {}  # modules and names of each parameter; tied ones have several
     for module in model.modules():
         for leaf, old in module.named_parameters(recurse=False):
             places.setdefault(id(old), []).append((module, leaf))
@@ -104,7 +106,7 @@ def take(model: Any, tensors: Tensors, dtype: str | torch.dtype | None, device: 
             setattr(module, leaf, new)
     if tensors:
         model.config.dtype = str(kind).removeprefix("torch.")
-        model.to(device, kind)  # what is not in the table: a subclass may have parts of its own
+        model.to(device, kind)  # parts of a subclass that are not in the table
     if fresh:
         model.initialize(fresh)
 
@@ -112,7 +114,7 @@ def take(model: Any, tensors: Tensors, dtype: str | torch.dtype | None, device: 
 def take_own(
     model: Any, parts: Mapping[str, Tensor], given: Tensors, report: LoadReport, ignore_mismatched_sizes: bool
 ) -> LoadReport:
-    """Fill the parts of a user's subclass that are not in the table from the file, by their names. Warns of missing ones."""
+    """Load the parts of a user's subclass that are not in the table, by their names. Warns about missing ones."""
     named = {parameter.name for parameter in table_of(model, model._head or "Model").values()}
     loaded = [path for path in parts if path in given and given[path].shape == parts[path].shape]
     fresh = [path for path in parts if path not in loaded]
@@ -129,13 +131,17 @@ def take_own(
         raise LoadError(str(report))
     model.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
     if fresh:
-        made = f"as {type(model).__name__} made them, to be trained before use"
-        logger.warning("%s has no %s: they are %s.", report.source, ", ".join(fresh), made)
+        logger.warning(
+            "%s has no %s: they keep the initial values of %s. Train them before use.",
+            report.source,
+            ", ".join(fresh),
+            type(model).__name__,
+        )
     return report
 
 
 def table_of(model: Any, head: str | None = None) -> dict[str, Parameter]:
-    """The parameters of the table that a model has, by their paths in it. head: of another class in it."""
+    """The rows of the table for a model, by the paths of its parameters. head: use the rows of this class."""
     here = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     table = {}
     for name, parameter in expand(model.config, head or model._head).items():
@@ -146,44 +152,44 @@ def table_of(model: Any, head: str | None = None) -> dict[str, Parameter]:
 
 
 def own_parts(model: Any) -> dict[str, Tensor]:
-    """What a user's subclass has beside the table: parameters and buffers that are saved, by their paths."""
+    """Parameters and saved buffers of a user's subclass that are not in the table, by their paths."""
     table = table_of(model, model._head or "Model")
     here = dict(model.named_parameters(remove_duplicate=False))
-    known = {id(here[path]) for path in table}  # by whatever other names
+    known = {id(here[path]) for path in table}  # under any name
     tensors = itertools.chain(model.named_parameters(), model.named_buffers())
     own = {path: tensor for path, tensor in tensors if path not in table and id(tensor) not in known}
     return {path: own[path] for path in model.state_dict() if path in own} if own else {}
 
 
-# What from_pretrained takes beside files.
+# Further arguments of from_pretrained.
 
 
 def check_without_name(name: Any, ours: str, config: object, state_dict: object) -> None:
-    """Raises UsageError unless a from_pretrained without a name has weights and a configuration."""
+    """Raise UsageError if from_pretrained has neither a name, nor weights and a configuration."""
     if isinstance(name, nn.Module):
         kind = type(name)
         raise UsageError(
-            f"{ours}.from_pretrained takes a name or a directory, and received a {kind.__name__} of {kind.__module__}. Its "
-            f"weights: {ours}.from_pretrained(None, config=model.config, state_dict=model.state_dict())."
+            f"{ours}.from_pretrained takes a name or a folder, not a {kind.__name__} of {kind.__module__}. For its weights "
+            f"type {ours}.from_pretrained(None, config=model.config, state_dict=model.state_dict())."
         )
     if state_dict is None or config is None:
         raise UsageError(
-            f"{ours}.from_pretrained(None) needs config and state_dict: give both, or the name of a model."
+            f"{ours}.from_pretrained(None) requires config and state_dict: pass both, or the name of a model."
         )
 
 
 def of_state_dict(state_dict: Mapping[str, Tensor]) -> Source:
-    """A state dict as the source of a checkpoint. Its tensors are copied, so that the model does not share them."""
+    """A state dict as an opened checkpoint. Its tensors are copied, so that the model does not share them."""
     tensors = {name: array_of(tensor.detach().clone()) for name, tensor in state_dict.items()}
     return Source(Path("state_dict"), "safetensors", "huggingface", tensors)
 
 
 def device_of(device_map: str | int | torch.device | Mapping[str, Any]) -> torch.device:
-    """The one device of a model: it is small enough for one."""
+    """The device of a `device_map`, which must be one device."""
     if isinstance(device_map, Mapping):
         if len(set(map(str, device_map.values()))) != 1:
             raise UsageError(
-                f"device_map is {dict(device_map)!r}, and names one device here, such as 'auto', 'cpu' or 0."
+                f"device_map is {dict(device_map)!r}, and must name one device, such as 'auto', 'cpu' or 0."
             )
         device_map = next(iter(device_map.values()))
     if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
@@ -202,11 +208,11 @@ def device_of(device_map: str | int | torch.device | Mapping[str, Any]) -> torch
 
 
 def with_aliases(module: Any, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Before a state dict is loaded: give each tied parameter under both of its names.
+    """Hook before a state dict is loaded: add each tied parameter under both of its names.
 
-    transformers 5 keeps two biases where the vocabulary projection is not tied, and adds the one with the second name.
+    Without tied weights, transformers 5 saves two biases, and uses the one with the second name.
     """
-    module.tie_weights()  # which `to_empty` undoes
+    module.tie_weights()  # `to_empty` unties
     here = dict(module.named_parameters(remove_duplicate=False))
     for alias, name in _ALIASES.items():
         if alias in here and here[alias] is here[name]:
@@ -217,5 +223,5 @@ def with_aliases(module: Any, state_dict: dict[str, Any], prefix: str, *_: Any) 
 
 
 def tie_again(module: Any, _: Any) -> None:
-    """After a state dict was loaded, perhaps with assign=True."""
+    """Hook after a state dict was loaded: assign=True unties."""
     module.tie_weights()

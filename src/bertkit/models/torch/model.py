@@ -524,7 +524,6 @@ class BertModel(BertPreTrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         lengths: Sequence[int] | Tensor | None = None,
-        *,
         arranged: Arranged | None = None,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions | States | tuple[object, ...]:
         """Compute the states of the tokens. Those of padding are zero.

@@ -1,4 +1,4 @@
-"""What the nine classes share: where their weights come from and go to, and what can be done to a model as a whole."""
+"""The base of the nine classes: loading, saving, embeddings, pruning, gradient checkpointing."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from bertkit.models.torch.interop import PassesForTheirs
 class BertPreTrainedModel(PassesForTheirs, nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
-    The nine classes set `_head`, the class suffix in the table of heads. Their modules are those of the parameter table, which
-    gives them names, initial values and a place in every kind of checkpoint. A subclass of your own has a `bert`, and more:
+    The nine classes set `_head`, the class suffix in the table of heads. The parameter table gives their parameters names,
+    initial values and names in each kind of checkpoint. Your own subclass has a `bert` and further modules:
 
     >>> from bertkit import BertModel
     >>> class Tagger(BertPreTrainedModel):
@@ -59,7 +59,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         self.num_labels = len(self.config.id2label)
 
     def post_init(self) -> None:
-        """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
+        """Tie shared parameters and initialize the others. Call it at the end of a subclass's __init__."""
         self.tie_weights()
         self.register_load_state_dict_pre_hook(loading.with_aliases)
         self.register_load_state_dict_post_hook(loading.tie_again)
@@ -71,7 +71,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
 
     init_weights = post_init
 
-    # Weights from files and to files.
+    # Loading and saving.
 
     @classmethod
     def from_config(
@@ -83,7 +83,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         torch_dtype: str | torch.dtype | None = None,
         trust_remote_code: bool = False,
     ) -> Any:
-        """A model with random weights. No code is ever run, whatever trust_remote_code says."""
+        """A model with random weights. trust_remote_code has no effect: no code of a model is ever run."""
         dtype = dtype if torch_dtype is None else torch_dtype
         model = cls(copy.deepcopy(config))
         if attn_implementation:
@@ -129,21 +129,19 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
     ) -> Any:
         """A trained model, in evaluation mode.
 
-        pretrained_model_name_or_path: a directory, a file, a Hub id or a built-in model, whose files may be of any format (see
-        `load_checkpoint`).
-        dtype (torch_dtype): of the parameters; float32 when left out; "auto" takes that of the files.
-        device_map: "auto" (a GPU where there is one), "cpu", 0, "cuda:0", a device, or {"": one of these}.
+        pretrained_model_name_or_path: a folder, a file, a Hub id or a built-in model, in any format that `load_checkpoint` reads.
+        dtype (torch_dtype): type of the parameters, default float32; "auto" takes the type of the file.
+        device_map: "auto" (a GPU if there is one), "cpu", 0, "cuda:0", a device, or {"": one of these}.
         attn_implementation: "sdpa" (fused, the default) or "eager".
-        output_loading_info: return (model, what was missing, unexpected or of another shape).
-        state_dict: weights to take in place of the files. The name may then be None, where config is a configuration.
+        output_loading_info: return (model, names that were missing, unexpected or of another shape).
+        state_dict: weights to use in place of the file. The name may then be None if config is a configuration.
         overrides: fields of the configuration, such as num_labels=3.
 
-        The parameters are the mapped file itself, where its type is the one asked for: nothing is copied, and nothing is drawn
-        that the file has. trust_remote_code, weights_only, low_cpu_mem_usage, max_memory and offload_folder change nothing: no
-        code is ever run, memory is always spared, and a model lies on one device. What other options of transformers say by
-        default is no error either.
+        The parameters are views of the mapped file if its type is the requested one: nothing is copied. trust_remote_code,
+        weights_only, low_cpu_mem_usage, max_memory and offload_folder have no effect: no code of a model is ever run, memory is
+        always saved, and a model is on one device. Other options of transformers are accepted with their default values.
 
-        Such as BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16").
+        For example BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16").
         """
         name: Any = pretrained_model_name_or_path
         place: Any = None
@@ -182,7 +180,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         return (model, report.loading_info()) if output_loading_info else model
 
     def initialize(self, paths: Sequence[str]) -> None:
-        """Draw the parameters of these paths: matrices normal around zero, norms one, biases and the padding token's row zero."""
+        """Initialize the parameters of these paths: matrices normal, norms one, biases and the padding token's row zero."""
         table = loading.table_of(self)
         with torch.no_grad():
             for path in paths:
@@ -195,7 +193,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
                     tensor[self.config.pad_token_id] = 0
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw the parameters of one module anew: `layer.apply(model._init_weights)`."""
+        """Initialize the parameters of one module: `layer.apply(model._init_weights)`."""
         with torch.no_grad():
             if isinstance(module, (nn.Linear, nn.Embedding)):
                 module.weight.normal_(0, self.config.initializer_range)
@@ -221,17 +219,16 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         save_peft_format: bool = True,
         repo_id: str | None = None,
     ) -> None:
-        """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
+        """Write `config.json` and `model.safetensors` into a folder, which is created if it does not exist.
 
-        state_dict: the weights to write in place of the model's own, by the names that `state_dict()` gives.
-        max_shard_size: "5GB"; above it the weights are split into several files with an index.
-        push_to_hub, repo_id, token: also push the model to a repository of the Hub, by default of the directory's name.
-        save_function and save_peft_format change nothing: files are written by us, whole or not at all.
-        Other formats: `bertkit.convert`.
+        state_dict: weights to write in place of the model's, by the names of `state_dict()`.
+        max_shard_size: larger weights are split into several files with an index.
+        push_to_hub, repo_id, token: also push the model to a repository of the Hub, by default with the name of the folder.
+        save_function and save_peft_format have no effect. For other formats see `bertkit.convert`.
         """
         if not safe_serialization:
             raise UsageError(
-                "safe_serialization=False would write a pickle; save as safetensors, or use bertkit.convert."
+                "safe_serialization=False would write a pickle, which is unsafe to load: leave it out, or use bertkit.convert."
             )
         if not is_main_process:
             return
@@ -264,10 +261,10 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         create_pr: bool = False,
         max_shard_size: int | str = "5GB",
     ) -> Any:
-        """Commit what `save_pretrained` writes to a repository of the Hub, which is made where there is none.
+        """Commit the files of `save_pretrained` to a repository of the Hub, which is created if it does not exist.
 
-        repo_id: "name" or "organization/name". private: of a new repository. revision: a branch of it.
-        create_pr: open a pull request with the commit instead. Returns huggingface_hub's CommitInfo.
+        repo_id: "name" or "organization/name". private: whether a new repository is private. revision: a branch.
+        create_pr: open a pull request with the commit. Returns huggingface_hub's CommitInfo.
         """
         from bertkit.hub.upload import push
 
@@ -283,7 +280,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         )
 
     def tie_weights(self) -> None:
-        """Make one parameter of those that the configuration says are one."""
+        """Share the parameters that the configuration ties: the vocabulary projection with the word embedding."""
         predictions = getattr(getattr(self, "cls", None), "predictions", None)
         if predictions is None:
             return
@@ -291,34 +288,34 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
             predictions.decoder.weight = getattr(self, self.base_model_prefix).embeddings.word_embeddings.weight
         predictions.decoder.bias = predictions.bias
 
-    # The model as a whole.
+    # Properties.
 
     @property
     def base_model(self) -> Any:
-        """The BertModel inside, or the model itself where it is one."""
+        """The BertModel of the class, or the model itself if it is one."""
         return getattr(self, self.base_model_prefix, self)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the parameters."""
+        """Type of the parameters."""
         return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Of the parameters."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
     @property
     def attn_implementation(self) -> str:
-        """How attention is computed: "sdpa" or "eager"."""
+        """The attention implementation: "sdpa" or "eager"."""
         return self.config._attn_implementation or "sdpa"
 
     def set_attn_implementation(self, attn_implementation: str) -> None:
-        """Compute attention in another way from now on, as `config._attn_implementation` then says."""
+        """Set the attention implementation, "sdpa" or "eager", also in the configuration."""
         self.config._attn_implementation = _attention(attn_implementation)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """How many numbers the model has."""
+        """The number of parameters, as single numbers."""
         tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
         left_out = set(map(id, tables)) if exclude_embeddings else set()
         return sum(
@@ -329,11 +326,11 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
 
     @classmethod
     def can_generate(cls) -> bool:
-        """Whether the class has a method `generate`."""
+        """Whether the class has a `generate` method."""
         return hasattr(cls, "generate")
 
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
-        """The bytes of the parameters, and of the buffers unless return_buffers is False."""
+        """Bytes of the parameters, and of the buffers unless return_buffers is False."""
         tensors = itertools.chain(self.parameters(), self.buffers() if return_buffers else ())
         return sum(tensor.nelement() * tensor.element_size() for tensor in tensors)
 
@@ -344,9 +341,9 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """A mask of 1 and 0 as it is added to scores: 0 where a position may look, else the lowest number of the type.
+        """A mask of 1 and 0 as it is added to scores: 0 where a position may attend, else the lowest number of the type.
 
-        [B, L] -> [B, 1, 1, L], in a decoder [B, 1, L, L], which sees only what came before; [B, L, L] -> [B, 1, L, L].
+        [B, L] -> [B, 1, 1, L], in a decoder [B, 1, L, L] with a causal mask; [B, L, L] -> [B, 1, L, L].
         """
         dtype = self.dtype if dtype is None else dtype
         mask = attention_mask[:, None] if attention_mask.dim() == 3 else attention_mask[:, None, None]
@@ -362,7 +359,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         return embedding
 
     def set_input_embeddings(self, embedding: nn.Embedding) -> None:
-        """Take another word embedding."""
+        """Replace the word embedding."""
         self.base_model.embeddings.word_embeddings = embedding
         self.tie_weights()
 
@@ -372,7 +369,7 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         return getattr(predictions, "decoder", None)
 
     def set_output_embeddings(self, decoder: nn.Linear) -> None:
-        """Take another vocabulary projection, with its bias or one of zeros. The configuration then says whether it is tied."""
+        """Replace the vocabulary projection; a missing bias is zeros. Sets `config.tie_word_embeddings`."""
         if decoder.bias is None:
             decoder.bias = nn.Parameter(decoder.weight.new_zeros(decoder.out_features))
         predictions = self.get_submodule("cls.predictions")
@@ -382,23 +379,23 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Embedding:
-        """Give the vocabulary another size: after `tokenizer.add_tokens(...)`, to `len(tokenizer)`. The first rows stay.
+        """Change the size of the vocabulary, for example to `len(tokenizer)` after `tokenizer.add_tokens(...)`.
 
-        pad_to_multiple_of: round the size up; products are faster with a multiple of 8 or 64.
-        mean_resizing: new rows begin at the mean of the old ones, else at random.
-        The vocabulary projection, its bias and `config.vocab_size` follow.
+        pad_to_multiple_of: round the size up; matrix products are faster with a multiple of 8 or 64.
+        mean_resizing: initialize new rows with the mean of the old ones, else at random.
+        The first rows are kept. The vocabulary projection, its bias and `config.vocab_size` change, too.
         """
         return surgery.resize_vocabulary(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
 
     def prune_heads(self, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
-        """Remove attention heads for good: {layer: [heads]}, numbered as in the whole model."""
+        """Remove attention heads: {layer: [heads]}, numbered as in the model before any pruning."""
         surgery.prune_heads(self, heads_to_prune)
 
     supports_gradient_checkpointing = True
 
     @property
     def is_gradient_checkpointing(self) -> bool:
-        """Whether layers are computed again in the backward pass, rather than kept."""
+        """Whether the backward pass recomputes layers."""
         return bool(self.base_model.encoder.computed_again)
 
     def gradient_checkpointing_enable(
@@ -407,25 +404,25 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         every_n_layers: int = 1,
         offload: bool = False,
     ) -> None:
-        """Compute layers, or every n-th, again in the backward pass: less memory for up to a third more work.
+        """Recompute layers, or every n-th, in the backward pass: less memory for up to a third more time.
 
-        gradient_checkpointing_kwargs: changes nothing; there is one kind of checkpointing, that which works everywhere.
+        gradient_checkpointing_kwargs has no effect: checkpointing is always non-reentrant.
         """
         if offload:
-            raise UsageError("offload=True is not for BERT, whose layers fit: leave it out.")
+            raise UsageError("offload=True is not supported: leave it out.")
         if not isinstance(every_n_layers, int) or every_n_layers < 1:
             raise UsageError(
-                f"every_n_layers is {every_n_layers!r}, and must be 1 for all layers, 2 for every other, ..."
+                f"every_n_layers is {every_n_layers!r}, and must be 1 for all layers, 2 for every second layer, and so on."
             )
         self.base_model.encoder.computed_again = every_n_layers
 
     def gradient_checkpointing_disable(self) -> None:
-        """Keep what layers computed for the backward pass."""
+        """Keep activations for the backward pass again."""
         self.base_model.encoder.computed_again = 0
 
     @property
     def is_activation_checkpointing(self) -> bool:
-        """The name that transformers 5 has for `is_gradient_checkpointing`."""
+        """The same as `is_gradient_checkpointing`, by the name of transformers 5."""
         return self.is_gradient_checkpointing
 
     def activation_checkpointing_enable(
@@ -434,15 +431,15 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         every_n_layers: int = 1,
         offload: bool = False,
     ) -> None:
-        """The name that transformers 5 has for `gradient_checkpointing_enable`."""
+        """The same as `gradient_checkpointing_enable`, by the name of transformers 5."""
         self.gradient_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
 
     def activation_checkpointing_disable(self) -> None:
-        """The name that transformers 5 has for `gradient_checkpointing_disable`."""
+        """The same as `gradient_checkpointing_disable`, by the name of transformers 5."""
         self.gradient_checkpointing_disable()
 
     def enable_input_require_grads(self) -> None:
-        """Let gradients flow through frozen embeddings, which adapters with checkpointing need."""
+        """Make the outputs of frozen embeddings require gradients, which adapters with gradient checkpointing need."""
         self.disable_input_require_grads()
         self._require_grads_hook = self.get_input_embeddings().register_forward_hook(_require_grad)
 
@@ -455,7 +452,9 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
 
 def _attention(name: str) -> str:
     if name not in ATTENTION:
-        raise UsageError(f"attn_implementation is {name!r}, and must be sdpa or eager.{did_you_mean(name, ATTENTION)}")
+        raise UsageError(
+            f"attn_implementation is {name!r}, and must be 'sdpa' or 'eager'.{did_you_mean(name, ATTENTION)}"
+        )
     return name
 
 

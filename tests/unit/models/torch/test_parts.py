@@ -114,11 +114,11 @@ def test_what_a_part_cannot_take_is_refused() -> None:
         (lambda: layer(x, mask), r"not \[5, 17\].*mask\[:, None, None\].bool\(\)"),
         (lambda: layer(x[0]), r"\[17, 32\], and must be \[batch, length, 32\]"),
         (lambda: layer(x, None, torch.ones(3)), r"must be \[4\] or \[1, 4, 1, 1\]"),
-        (lambda: encoder(x, None, torch.ones(2, 1, 4, 1, 1)), "of 2 layers, and there are 3"),
-        (lambda: layer(x, past_key_values=()), "give them to the model, or to its encoder"),
+        (lambda: encoder(x, None, torch.ones(2, 1, 4, 1, 1)), "has 2 layers, and the model has 3"),
+        (lambda: layer(x, past_key_values=()), "pass them to the model, or to its encoder"),
         (lambda: layer(x, None, None, x), "add_cross_attention=True"),
-        (lambda: layer.attention(x, None, None, x), "give encoder_hidden_states to crossattention"),
-        (lambda: crossed.crossattention(x), "give it encoder_hidden_states"),
+        (lambda: layer.attention(x, None, None, x), "pass them to crossattention"),
+        (lambda: crossed.crossattention(x), "pass encoder_hidden_states"),
     ):
         with pytest.raises(UsageError, match=sentence):
             call()
