@@ -154,7 +154,7 @@ def tasks_of(head: str) -> list[str]:
 
 
 def counterparts(head: str, other: str, names: Iterable[str]) -> dict[str, str]:
-    """Outputs of one class -> the outputs of another class that the same part computes.
+    """Outputs of one class -> the outputs of another class that are computed by the same part.
 
     >>> counterparts("ForMaskedLM", "ForPreTraining", ["logits"])
     {'logits': 'prediction_logits'}

@@ -1,4 +1,4 @@
-"""The answers of pipelines are those of transformers 4.57.6: the same keys, order and types, scores within 1e-5."""
+"""Our pipelines answer as those of transformers 4.57.6 do: keys, order and types alike, scores within 1e-5."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def recorded() -> dict[str, list[Any]]:
 
 
 def differences(got: Any, wanted: Any, where: str = "") -> list[str]:
-    """The places where two answers differ."""
+    """Where two answers differ."""
     if type(got) is not type(wanted):
         return [f"{where}: {type(got).__name__} {got!r} rather than {type(wanted).__name__} {wanted!r}"]
     if isinstance(wanted, float):

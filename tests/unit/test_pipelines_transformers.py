@@ -205,7 +205,7 @@ def test_a_model_of_transformers(name: str) -> None:
 
 
 def test_a_tokenizer_of_transformers() -> None:
-    """Tokens that were added to it are kept. A name with its options may be a tuple."""
+    """Its added tokens are kept. `tokenizer=` may also be a tuple of a name and options."""
     theirs = transformers.AutoTokenizer.from_pretrained(folder("plain"), do_lower_case=False)
     theirs.add_special_tokens({"additional_special_tokens": ["the"]})
     pipe = pipeline("feature-extraction", folder("plain"), engine="numpy", tokenizer=theirs)

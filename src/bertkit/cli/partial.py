@@ -40,7 +40,7 @@ _logger = logging.getLogger("bertkit")
 class _Found(NamedTuple):
     """What an interrupted run left in the file."""
 
-    about: Mapping[str, Any]  # its settings
+    about: Mapping[str, Any]  # the settings of the run
     end: int = 0  # offset of the end of the last complete chunk
     inputs: str = ""  # digest of the inputs that were answered
 
@@ -139,7 +139,7 @@ class Partial:
     def _remove(self) -> None:
         """Remove the file, unless its path is already the file of another run."""
         if is_at(self._file, self.path):
-            with contextlib.suppress(PermissionError):  # Windows keeps open files
+            with contextlib.suppress(PermissionError):  # Windows cannot remove an open file
                 self.path.unlink(missing_ok=True)
 
     # What an interrupted run left.

@@ -9,7 +9,7 @@ from typing import Any
 from bertkit.cli.page import BAR, Page, bar, cut, shown, straight
 
 _AROUND = 100
-"""Characters of the context to show on each side of an answer."""
+"""The number of characters of the context to show on each side of an answer."""
 _ENTITY_COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red")
 
 

@@ -47,7 +47,7 @@ def train_tokenizer(
     given = Rules(lowercase=not cased, strip_accents=strip_accents)
     rules, _ = rules_for(_first_texts(files, field), given)
     with closing(read_texts(files, field=field, progress=progress)) as read:
-        rules, texts = rules_for(read, rules)  # again, for stdin, which can be read only once
+        rules, texts = rules_for(read, rules)  # a second time, as _first_texts skips stdin
         if rules != given:
             _print_message(_ACCENTS_KEPT)
         tokens = train_vocabulary(

@@ -77,11 +77,11 @@ class Calls:
 
 class _FillMask(Calls):
     def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
-        """A list of one text gives its answer, without a list."""
+        """For a list of one text, returns its answer without a list."""
         return answers[0] if isinstance(inputs, list) and len(inputs) == 1 else answers
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`tokenizer_kwargs` are options too, and top_k=None means the default."""
+        """Accepts `tokenizer_kwargs`. top_k=None means the default."""
         found = {**super().translate(pop_options("tokenizer_kwargs", given)), **given}
         if found.get("top_k", 0) is None:
             del found["top_k"]
@@ -90,25 +90,25 @@ class _FillMask(Calls):
 
 class _TextClassification(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """A text, and its `text_pair` as a named argument."""
+        """Accepts `text_pair=` beside a text, too."""
         inputs, one = super().read(args, given)
         if isinstance(inputs, str) and "text_pair" in given:
             return {"text": inputs, "text_pair": given.pop("text_pair")}, True
         return inputs, one
 
     def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
-        """One string gives a list of one answer. With `top_k` the answer is a list already."""
+        """For one string, returns a list of one answer. With `top_k` the answer is a list already."""
         one = isinstance(inputs, str) or "text_pair" in given
         return [answers] if one and "top_k" not in given else answers
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`function_to_apply` may be in upper case."""
+        """Accepts `function_to_apply` in upper case, too."""
         return _lower("function_to_apply", super().translate(given))
 
 
 class _TokenClassification(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """With `is_split_into_words`, a flat list of words is a list of one text."""
+        """With `is_split_into_words`, reads a flat list of words as a list of one text."""
         inputs, one = super().read(args, given)
         words = given.get("is_split_into_words") and isinstance(inputs, (list, tuple)) and len(inputs) > 0
         if words and all(isinstance(item, str) for item in inputs):
@@ -116,7 +116,7 @@ class _TokenClassification(Calls):
         return inputs, one
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The strategy may be in upper case, or the flags `grouped_entities` and `ignore_subwords`. None means the default."""
+        """Accepts a strategy in upper case, and the flags `grouped_entities` and `ignore_subwords` instead of it."""
         strategy = given.get("aggregation_strategy")
         given["aggregation_strategy"] = getattr(strategy, "value", strategy)  # an enumeration of transformers
         grouped, whole = given.pop("grouped_entities", None), given.pop("ignore_subwords", None)
@@ -127,7 +127,7 @@ class _TokenClassification(Calls):
 
 class _QuestionAnswering(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """`question=` and `context=`, each a text or a list; one dictionary or several; two strings."""
+        """Accepts `question=` and `context=`, each a text or a list; one dictionary or several; or two strings."""
         if not args and "question" in given and "context" in given:
             inputs: Any = _pairs(given.pop("question"), given.pop("context"))
             one = False
@@ -142,7 +142,7 @@ class _QuestionAnswering(Calls):
         return inputs, one or hasattr(inputs, "question_text")
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`topk` is `top_k`, padding has no effect, and None means the default."""
+        """Accepts `topk` for `top_k`, and ignores `padding`. None means the default."""
         found = _without_none({**given, "padding": None})
         if "topk" in found:
             found.setdefault("top_k", found.pop("topk"))
@@ -151,7 +151,7 @@ class _QuestionAnswering(Calls):
 
 class _ZeroShot(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """The labels may be the second argument."""
+        """Accepts the labels as the second argument, too."""
         if len(args) == 2 and "candidate_labels" not in given:
             given["candidate_labels"] = args[1]
             args = args[:1]
@@ -160,7 +160,7 @@ class _ZeroShot(Calls):
         return super().read(args, given)
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`multi_class` is the older name of `multi_label`."""
+        """Accepts `multi_class`, the older name of `multi_label`."""
         found = super().translate(given)
         if "multi_class" in found:
             found.setdefault("multi_label", bool(found.pop("multi_class")))
@@ -169,7 +169,7 @@ class _ZeroShot(Calls):
 
 class _MultipleChoice(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """One dictionary or several, or a text and its `choices=[...]`."""
+        """Accepts one dictionary or several, or a text and `choices=[...]`."""
         if "choices" in given and len(args) == 1 and isinstance(args[0], str):
             return {"text": args[0], "choices": given.pop("choices")}, True
         return super().read(args, given)
@@ -177,7 +177,7 @@ class _MultipleChoice(Calls):
 
 class _TwoTexts(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """One or several dictionaries or tuples of two texts; or two texts as two arguments."""
+        """Accepts one or several dictionaries or tuples of two texts, or two texts as two arguments."""
         if len(args) == 2 and all(isinstance(text, str) for text in args):
             return args, True
         inputs, one = super().read(args, given)
@@ -186,7 +186,7 @@ class _TwoTexts(Calls):
 
 class _Features(Calls):
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`tokenize_kwargs` are options too, and `return_tensors` has an effect for this task."""
+        """Accepts `tokenize_kwargs`. `return_tensors` has an effect for this task."""
         tensors = given.pop("return_tensors", None)
         found = super().translate({**pop_options("tokenize_kwargs", given), **given})
         return found if tensors is None else {**found, "return_tensors": tensors}
@@ -194,7 +194,7 @@ class _Features(Calls):
 
 class _Similarity(_Features):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """One dictionary or several; or a text, and another text or a list of texts."""
+        """Accepts one dictionary or several, or a text and another text or a list of texts."""
         if len(args) == 2 and isinstance(args[0], str):
             others = [args[1]] if isinstance(args[1], str) else args[1]
             return {"source_sentence": args[0], "sentences": others}, True

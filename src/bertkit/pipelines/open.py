@@ -200,7 +200,7 @@ class Weights:
         optional = (POOLER,) if head == "Model" else ()
         tensors, report = load_checkpoint(place, head, config=config, optional=optional)
         fresh = [name for name in report.fresh if not name.startswith(optional)]
-        if fresh:  # only then, as the import of numpy.random is slow
+        if fresh:  # numpy.random is imported only if needed, as that is slow
             rng, needed = np.random.default_rng(0), expand(config, head)
             tensors = {**tensors, **{name: initial(needed[name], config, rng) for name in fresh}}
         return cls(tensors, config, head)

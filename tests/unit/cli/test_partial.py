@@ -115,7 +115,7 @@ def test_a_lock_ends_with_its_process(words: list[str], whole: bytes, tmp_path: 
 
 
 def test_many_runs_killed_at_random() -> None:
-    """A few of the rounds of fuzz_runs.py; it runs 50."""
+    """A few rounds of fuzz_runs.py, which runs 50 by default."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, str(TESTS / "fuzz_runs.py"), "--rounds", "3", "--seed", str(os.getpid())]
     run = subprocess.run(words, env=environment, capture_output=True, text=True)

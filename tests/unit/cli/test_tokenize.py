@@ -95,14 +95,14 @@ def test_ids(tokenizer: Any) -> None:
         ("ガ", 2),
         ("ｶﾞ", 2),  # half wide
         ("！", 2),
-        ("नि", 2),  # the vowel takes a column of its own
+        ("नि", 2),  # the vowel takes a separate column
         ("ไทย", 3),
         ("שָׁ", 1),
         ("👩", 2),
         ("👍🏽", 2),  # with a colour of skin
         ("👩\u200d👧\u200d👦", 2),  # a family
         ("🏃\u200d♂\ufe0f", 2),
-        ("❤\ufe0f", 2),  # the sign in the style of an emoji
+        ("❤\ufe0f", 2),  # the sign in emoji style
         ("❤", 1),
         ("🇰🇷", 2),  # two letters that are a flag
         ("…", 1),

@@ -211,7 +211,7 @@ def test_devices_and_precisions() -> None:
 
 
 def test_automatic_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """bf16 if the CPU has AMX and the environment does not limit oneDNN to less."""
+    """The automatic precision is bf16 if the CPU has AMX and the environment does not limit oneDNN to less."""
     with_amx, without = tmp_path / "with", tmp_path / "without"
     with_amx.write_text("flags : fpu avx512_bf16 amx_bf16 amx_tile\n")
     without.write_text("flags : fpu avx512f avx512_bf16 avx512_vnni\n")
