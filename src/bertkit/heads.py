@@ -2,7 +2,7 @@
 
 A row has the parts that a class adds to the embeddings and layers, its outputs, its labels and its tasks. Loading, the
 reference, the engines and the classes of each framework all read this table. A new head needs one row here, a class with two
-methods in each framework, and a function in `reference.py`.
+methods in each framework, and a function in `reference/`.
 """
 
 from __future__ import annotations

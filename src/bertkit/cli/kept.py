@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bertkit.errors import DataError, UsageError, did_you_mean
-from bertkit.hub.place import shown
+from bertkit.errors import DataError, UsageError, did_you_mean, printable
 
 _RESERVED = ("result", "error", "row")
 
@@ -38,7 +37,7 @@ class Kept:
         """Raises DataError if a table lacks a kept column."""
         for name in self.names:
             if name not in names:
-                known = shown(", ".join(map(str, names)), 1000) or "missing"
+                known = printable(", ".join(map(str, names)), 1000) or "missing"
                 raise DataError(f"--keep {name}: unknown column. The columns are {known}.{did_you_mean(name, names)}")
 
     def stored(self, records: Iterable[Any]) -> Iterator[Any]:

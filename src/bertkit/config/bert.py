@@ -19,9 +19,9 @@ from bertkit import hub
 from bertkit.arguments import without_defaults
 from bertkit.config.names import INERT, NEVER_WRITTEN, WRITTEN_WHEN_SET
 from bertkit.config.rules import ATTENTION, check, read_labels, read_pruned, without_old_labels
-from bertkit.disk import whole_file
 from bertkit.errors import ConfigError, UsageError, did_you_mean
 from bertkit.hub import parse_object, read_text
+from bertkit.hub.disk import whole_file
 
 # Google's published sizes: layers, width, heads. The feed-forward layer is four times as wide.
 SIZES = {
@@ -189,20 +189,22 @@ class BertConfig:
         return cls(**(shape | given))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], return_unused_kwargs: bool = False, **overrides: Any) -> BertConfig:
+    def from_dict(
+        cls, config_dict: Mapping[str, Any], return_unused_kwargs: bool = False, **overrides: Any
+    ) -> BertConfig:
         """A configuration from the keys of a `config.json`. Unknown keys are kept as attributes.
 
         overrides: fields that replace those of the file. Unknown ones raise ConfigError.
         return_unused_kwargs: return (configuration, unknown overrides) instead.
         """
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"BertConfig.from_dict takes a dict of fields, not {values!r:.80}.")
+        if not isinstance(config_dict, Mapping):
+            raise ConfigError(f"BertConfig.from_dict takes a dict of fields, not {config_dict!r:.80}.")
         unused = _unused(overrides) if return_unused_kwargs else {}
         if overrides:
             _check_names(overrides)
-            values = {**without_old_labels(values, overrides), **overrides}
+            config_dict = {**without_old_labels(config_dict, overrides), **overrides}
         config = cls.__new__(cls)
-        config._assign(values)
+        config._assign(config_dict)
         return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
 
     @classmethod
@@ -225,14 +227,14 @@ class BertConfig:
         return cls.from_dict(config.to_dict() | ({"attn_implementation": attention} if attention else {}))
 
     @classmethod
-    def from_json_file(cls, path: str | os.PathLike[str]) -> BertConfig:
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> BertConfig:
         """A configuration from a `config.json`, or from Google's `bert_config.json`."""
-        return cls.from_dict(read_json(path))
+        return cls.from_dict(read_json(json_file))
 
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str] | hub.Place,
+        pretrained_model_name_or_path: str | os.PathLike[str] | hub.Place,
         *,
         revision: str = "main",
         subfolder: str = "",
@@ -254,11 +256,11 @@ class BertConfig:
         if overrides:
             overrides, older_token = without_defaults(overrides)
             token = older_token if token is None else token
-        if isinstance(name, hub.Place):
-            place = name
+        if isinstance(pretrained_model_name_or_path, hub.Place):
+            place = pretrained_model_name_or_path
         else:
             place = hub.locate(
-                name,
+                pretrained_model_name_or_path,
                 revision=revision or "main",
                 subfolder=subfolder or "",
                 cache_dir=cache_dir,
@@ -312,16 +314,28 @@ class BertConfig:
         values = self.to_diff_dict() if use_diff else self.to_dict()
         return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
-    def to_json_file(self, path: str | os.PathLike[str], use_diff: bool = True) -> None:
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
         """Write `to_json_string` to a file."""
         self.validate()
-        with whole_file(path) as file:
+        with whole_file(json_file_path) as file:
             file.write(self.to_json_string(use_diff).encode())
 
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write `config.json` into a folder, which is created if it does not exist."""
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        self.to_json_file(Path(directory) / FILES[0])
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        push_to_hub: bool = False,
+        *,
+        repo_id: str | None = None,
+        token: bool | str | None = None,
+    ) -> None:
+        """Write `config.json` into a folder, which is created if it does not exist.
+
+        push_to_hub, repo_id, token: also commit it to a repository of the Hub, by default of the folder's name.
+        """
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).name, token=token)
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        self.to_json_file(Path(save_directory) / FILES[0])
 
     def push_to_hub(
         self,
@@ -348,9 +362,9 @@ class BertConfig:
             create_pr=create_pr,
         )
 
-    def update(self, values: Mapping[str, Any]) -> None:
+    def update(self, config_dict: Mapping[str, Any]) -> None:
         """Set several attributes."""
-        for name, value in values.items():
+        for name, value in config_dict.items():
             setattr(self, name, value)
 
     def update_from_string(self, update_str: str) -> None:

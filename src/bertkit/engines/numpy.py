@@ -1,4 +1,4 @@
-"""The NumPy engine: `reference.py` with memory-mapped weights. It starts fast, and is for a few short texts."""
+"""The NumPy engine: `reference/` with memory-mapped weights. It starts fast, and is for a few short texts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import numpy as np
 from bertkit import reference
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Batch, Limits
+from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import log_probs, words_of
 from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
-from bertkit.reference_inputs import Inputs
+from bertkit.reference.inputs import ReferenceInputs
+from bertkit.tensors import Array
 
 
 class NumpyEngine:
@@ -42,7 +43,7 @@ class NumpyEngine:
         columns = np.arange(batch.lengths.max(initial=1))
         real = columns < batch.lengths[:, None]  # [N, L]
         cells = np.where(real, batch.starts[:, None] + columns, 0)
-        inputs = Inputs(
+        inputs = ReferenceInputs(
             input_ids=np.where(real, batch.input_ids[cells], 0),
             token_type_ids=np.where(real, batch.token_type_ids[cells], 0),
             attention_mask=None if real.all() else real,

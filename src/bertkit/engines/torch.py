@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Batch, Limits
+from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import words_of
 from bertkit.engines.processor import multiplies_bf16
 from bertkit.errors import UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.models.torch import loading
 from bertkit.models.torch.packing import Layout, Packed, arrange
+from bertkit.tensors import Array
 
 _logger = logging.getLogger("bertkit")
 

@@ -9,19 +9,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described
 from bertkit.tasks import task_class
-from bertkit.tasks.base import Options, shown
+from bertkit.tasks.base import TaskOptions
 
 ALIASES = {"stride": "overlap", "doc_stride": "overlap"}
-_UNUSED = (
-    "padding",
-    "pad_to_multiple_of",
-    "return_tensors",
-    "return_attention_mask",
-    "return_token_type_ids",
-    "verbose",
-)
+_IDLE = ("padding", "pad_to_multiple_of", "return_tensors", "return_attention_mask", "return_token_type_ids", "verbose")
 """Options of a tokenizer that have no effect here, as rows are not padded."""
 
 
@@ -47,9 +40,9 @@ class Calls:
         """Convert the answer to one example, or the list of answers to a list, to the result of the call."""
         return answers
 
-    def options(self, given: Mapping[str, Any]) -> Options:
+    def options(self, given: Mapping[str, Any]) -> TaskOptions:
         """Check the options of a call, and return them."""
-        options: Options = self.task.options(self.own(given))
+        options: TaskOptions = self.task.options(self.own(given))
         return options
 
     def check(self, given: Mapping[str, Any]) -> None:
@@ -69,7 +62,7 @@ class Calls:
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
         """Convert options of transformers and of tokenizers, such as `truncation=True`, to those of the task."""
-        found = {name: value for name, value in given.items() if name not in _UNUSED}
+        found = {name: value for name, value in given.items() if name not in _IDLE}
         if found.pop("truncation", None) not in (False, None, "do_not_truncate"):
             found.setdefault("on_long", "truncate")
         return found
@@ -224,7 +217,7 @@ def calls_of(task: Any) -> Calls:
     return _OF_TASKS.get(found.name, Calls)(found)
 
 
-def options_of(task: Any, given: Mapping[str, Any]) -> Options:
+def options_of(task: Any, given: Mapping[str, Any]) -> TaskOptions:
     """Check the options of a call, and return them. The task is a name or a class.
 
     >>> options_of("ner", {"stride": 3, "aggregation_strategy": "SIMPLE"}).overlap
@@ -257,7 +250,7 @@ def _pairs(questions: Any, contexts: Any) -> list[dict[str, str]]:
     both = [[texts] * count if isinstance(texts, str) else texts for texts in (questions, contexts)]
     if not all(isinstance(texts, (list, tuple)) for texts in both):
         raise UsageError(
-            f"question is {shown(questions)} and context is {shown(contexts)}: type a text or a list of texts for each."
+            f"question is {described(questions)} and context is {described(contexts)}: type a text or a list of texts for each."
         )
     if len(both[0]) != len(both[1]):
         raise UsageError(

@@ -14,7 +14,7 @@ from bertkit.outputs import OUTPUTS, Lazy, ModelOutput
 try:
     from torch.utils import _pytree
 except ModuleNotFoundError as error:
-    raise MissingExtraError("torch", "torch", "A PyTorch model") from error
+    raise MissingExtraError("torch", None, "A PyTorch model") from error
 
 
 _KINDS = {kind.__name__: kind for kind in OUTPUTS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, check_sizes, load_checkpoint
+from bertkit.checkpoint.load import LoadReport, check_sizes, load_source, with_own
 from bertkit.checkpoint.source import Source
 from bertkit.config import BertConfig
 from bertkit.errors import LoadError, UsageError
@@ -46,14 +46,14 @@ def load(
     if "_head" in vars(
         cls
     ):  # one of the nine: the table has all its parameters, so files are checked before modules are made
-        tensors, report = load_checkpoint(source, head, config=config, **options)
+        tensors, report = load_source(source, head, config, **options)
         model, parts = _empty(cls, config, own), {}
     else:
         check_sizes(source, config)
         model = _empty(cls, config, own) if cls._head else cls(config, **own)
         parts = own_parts(model)
         strict = cls._head is not None and not parts
-        tensors, report = load_checkpoint(source, head, config=config, strict=strict, **options)
+        tensors, report = load_source(source, head, config, strict=strict, **options)
     take(model, tensors, dtype, device)
     if optional:
         report = replace(report, fresh=tuple(name for name in report.fresh if not name.startswith(optional)))
@@ -111,32 +111,37 @@ def take(model: Any, tensors: Tensors, dtype: str | torch.dtype | None, device: 
         model.initialize(fresh)
 
 
+def initialize_own(model: Any, paths: Collection[str]) -> None:
+    """Draw a subclass's own modules, of which parameters are among these paths. A model inside has drawn its own."""
+    inside: list[str] = []
+    for path, module in model.named_modules():
+        if path and hasattr(module, "post_init"):
+            inside.append(f"{path}.")
+        elif not path.startswith(tuple(inside)):
+            leaves = (name for name, _ in module.named_parameters(path, recurse=False))
+            if any(leaf in paths for leaf in leaves):
+                model._init_weights(module)
+
+
 def take_own(
     model: Any, parts: Mapping[str, Tensor], given: Tensors, report: LoadReport, ignore_mismatched_sizes: bool
 ) -> LoadReport:
     """Load the parts of a user's subclass that are not in the table, by their names. Warns about missing ones."""
     named = {parameter.name for parameter in table_of(model, model._head or "Model").values()}
-    loaded = [path for path in parts if path in given and given[path].shape == parts[path].shape]
-    fresh = [path for path in parts if path not in loaded]
-    other = [(path, given[path].shape, tuple(parts[path].shape)) for path in fresh if path in given]
-    report = replace(
-        report,
-        missing=tuple(name for name in report.missing if name in named),
-        unexpected=tuple(name for name in report.unexpected if name not in parts),
-        left_out=tuple(name for name in report.left_out if name not in parts),
-        mismatched=report.mismatched if ignore_mismatched_sizes else (*report.mismatched, *other),
-        fresh=(*(name for name in report.fresh if name in named), *fresh),
-    )
+    shapes = {path: tuple(tensor.shape) for path, tensor in parts.items()}
+    report = with_own(report, named, shapes, given, ignore_mismatched_sizes)
+    loaded, fresh = ([path for path in parts if path in found] for found in (report.loaded, report.fresh))
     if report.missing or report.mismatched or (report.unexpected and model._head):
         raise LoadError(str(report))
-    model.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
     if fresh:
+        initialize_own(model, fresh)
         logger.warning(
-            "%s has no %s: they keep the initial values of %s. Train them before use.",
+            "%s has no %s: they are initialized by %s._init_weights. Train them before use.",
             report.source,
             ", ".join(fresh),
             type(model).__name__,
         )
+    model.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
     return report
 
 

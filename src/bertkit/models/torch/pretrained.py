@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from bertkit.arguments import without_defaults
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
@@ -21,10 +23,10 @@ from bertkit.errors import UsageError, did_you_mean
 from bertkit.hub import locate
 from bertkit.models.torch import loading, surgery
 from bertkit.models.torch.arrays import array_of, dtype_of
-from bertkit.models.torch.interop import PassesForTheirs
+from bertkit.models.torch.interop import PassesForPreTrainedModel
 
 
-class BertPreTrainedModel(PassesForTheirs, nn.Module):
+class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
     The nine classes set `_head`, the class suffix in the table of heads. The parameter table gives their parameters names,
@@ -68,6 +70,8 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         device = torch.get_default_device()
         if device.type != "meta" and not loading.FROM_FILES.get():
             loading.take(self, {}, torch.get_default_dtype(), device)
+            if "_head" not in vars(type(self)):
+                loading.initialize_own(self, loading.own_parts(self))
 
     init_weights = post_init
 
@@ -191,25 +195,30 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
                     tensor.normal_(0, self.config.initializer_range)
                 if path.endswith("word_embeddings.weight") and self.config.pad_token_id is not None:
                     tensor[self.config.pad_token_id] = 0
+        if type(self)._init_weights is not BertPreTrainedModel._init_weights:
+            loading.initialize_own(self, paths)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialize the parameters of one module: `layer.apply(model._init_weights)`."""
+        """Initialize the parameters of one module: `layer.apply(model._init_weights)`. Subclasses may override it."""
         with torch.no_grad():
-            if isinstance(module, (nn.Linear, nn.Embedding)):
-                module.weight.normal_(0, self.config.initializer_range)
-            if isinstance(module, nn.LayerNorm):
-                module.weight.fill_(1)
-            if isinstance(module, (nn.Linear, nn.LayerNorm)) and module.bias is not None:
-                module.bias.zero_()
+            for name, parameter in module.named_parameters(recurse=False):
+                if isinstance(module, (nn.LayerNorm, nn.GroupNorm, _BatchNorm)):
+                    parameter.fill_(name == "weight")
+                elif isinstance(module, nn.LSTM) and "weight" in name:
+                    nn.init.xavier_uniform_(parameter)
+                elif isinstance(module, (nn.Linear, nn.Embedding, _ConvNd)) and name == "weight":
+                    parameter.normal_(0, self.config.initializer_range)
+                elif isinstance(module, (nn.Linear, _ConvNd, nn.LSTM)):
+                    parameter.zero_()
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx] = 0
 
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
-        *,
         is_main_process: bool = True,
         state_dict: Mapping[str, Tensor] | None = None,
+        *,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
         variant: str | None = None,
@@ -345,6 +354,11 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
 
         [B, L] -> [B, 1, 1, L], in a decoder [B, 1, L, L] with a causal mask; [B, L, L] -> [B, 1, L, L].
         """
+        if attention_mask.dim() not in (2, 3):
+            shape = list(attention_mask.shape)
+            raise UsageError(
+                f"attention_mask is {shape}, and must be [batch, length] or [batch, length, length] of 1 and 0."
+            )
         dtype = self.dtype if dtype is None else dtype
         mask = attention_mask[:, None] if attention_mask.dim() == 3 else attention_mask[:, None, None]
         if attention_mask.dim() == 2 and self.config.is_decoder:
@@ -358,9 +372,9 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         embedding: nn.Embedding = self.base_model.embeddings.word_embeddings
         return embedding
 
-    def set_input_embeddings(self, embedding: nn.Embedding) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
         """Replace the word embedding."""
-        self.base_model.embeddings.word_embeddings = embedding
+        self.base_model.embeddings.word_embeddings = value
         self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Linear | None:
@@ -368,8 +382,9 @@ class BertPreTrainedModel(PassesForTheirs, nn.Module):
         predictions = getattr(getattr(self, "cls", None), "predictions", None)
         return getattr(predictions, "decoder", None)
 
-    def set_output_embeddings(self, decoder: nn.Linear) -> None:
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
         """Replace the vocabulary projection; a missing bias is zeros. Sets `config.tie_word_embeddings`."""
+        decoder = new_embeddings
         if decoder.bias is None:
             decoder.bias = nn.Parameter(decoder.weight.new_zeros(decoder.out_features))
         predictions = self.get_submodule("cls.predictions")

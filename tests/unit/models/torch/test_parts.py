@@ -165,6 +165,37 @@ def test_integrated_gradients_of_embeddings(where: str) -> None:
     assert furthest(got[real], expected[real]) < TOLERANCE
 
 
+@pytest.mark.filterwarnings("ignore")  # those of Captum
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("where", ["embeddings", "embeddings.word_embeddings"])
+def test_integrated_gradients_of_captum(where: str, padded: bool) -> None:
+    reason = "Captum is not installed: pip install captum"
+    captum = pytest.importorskip("captum.attr", reason=reason, exc_type=ImportError)
+    ids, mask = batch()
+    mask = mask if padded else torch.ones_like(mask)
+    found = []
+    for model in (ours("BertForSequenceClassification"), theirs("BertForSequenceClassification")):
+
+        def scores(ids: torch.Tensor, mask: torch.Tensor, model: nn.Module = model) -> torch.Tensor:
+            return model(ids, attention_mask=mask).logits
+
+        explainer = captum.LayerIntegratedGradients(scores, model.bert.get_submodule(where))
+        found.append(
+            explainer.attribute(
+                ids,
+                baselines=torch.zeros_like(ids),
+                additional_forward_args=(mask,),
+                target=1,
+                n_steps=8,
+                internal_batch_size=4,
+                return_convergence_delta=True,
+            )
+        )
+    for got, expected in zip(*found, strict=True):
+        assert furthest(got, expected) < TOLERANCE
+    assert found[0][0].shape == (5, 17, 32) and found[0][0].abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("padded", [True, False])
 def test_noise_of_neftune(padded: bool) -> None:
     from transformers.integrations.neftune import neftune_post_forward_hook

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -263,7 +264,7 @@ def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogC
     ours("BertForSequenceClassification").save_pretrained(tmp_path / "plain")
     with caplog.at_level(logging.WARNING):
         _, info = Gated.from_pretrained(tmp_path / "plain", output_loading_info=True)
-    assert "has no gate.weight, gate.bias: they keep the initial values of Gated" in caplog.text
+    assert "has no gate.weight, gate.bias: they are initialized by Gated._init_weights" in caplog.text
     assert info["missing_keys"] == ["gate.weight", "gate.bias"]
     tagger = Tagger(BertConfig(**settings("BertModel")))
     tagger.save_pretrained(tmp_path / "tagger")
@@ -280,6 +281,74 @@ def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogC
     Gated(ours("BertForSequenceClassification").config).save_pretrained(tmp_path / "gated")
     with pytest.raises(LoadError, match="unexpected: gate"):
         BertForSequenceClassification.from_pretrained(tmp_path / "gated")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: torch.nn.Linear(5, 3),
+        lambda: torch.nn.Linear(5, 3, bias=False),
+        lambda: torch.nn.Embedding(5, 3, padding_idx=2),
+        lambda: torch.nn.Conv1d(4, 3, 2),
+        lambda: torch.nn.ConvTranspose2d(4, 3, 2, bias=False),
+        lambda: torch.nn.LSTM(4, 3, bidirectional=True),
+        lambda: torch.nn.LayerNorm(4),
+        lambda: torch.nn.BatchNorm1d(4),
+        lambda: torch.nn.LayerNorm(4, elementwise_affine=False),
+        lambda: torch.nn.PReLU(),
+    ],
+)
+def test_init_weights_beside_transformers(made: Callable[[], torch.nn.Module]) -> None:
+    drawn = []
+    for model in (ours("BertModel"), theirs("BertModel")):
+        module = made()
+        torch.nn.utils.vector_to_parameters(
+            torch.full((sum(p.numel() for p in module.parameters()),), 0.25), module.parameters()
+        )
+        torch.manual_seed(1)
+        model._init_weights(module)
+        drawn.append(module.state_dict())
+    assert drawn[0].keys() == drawn[1].keys()
+    assert all(torch.equal(value, drawn[1][name]) for name, value in drawn[0].items())
+
+
+class Stacked(BertPreTrainedModel):
+    """Another model inside, by a name of its own, and parts that are drawn when all of it is."""
+
+    def __init__(self, config: BertConfig, encoder: BertModel) -> None:
+        super().__init__(config)
+        self.encoder = encoder
+        self.scorer = torch.nn.Linear(config.hidden_size, 400)
+        self.post_init()
+
+
+class Halved(BertForSequenceClassification):
+    """One of the nine that draws its head, and what is of its own, in another way."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.gate = torch.nn.Linear(4, 4)
+        self.post_init()
+
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        if isinstance(module, torch.nn.Linear):
+            module.weight.data.fill_(0.5)
+
+
+def test_own_parts_are_drawn_by_init_weights(tmp_path: Path) -> None:
+    inner = ours("BertModel")
+    state = {name: value.clone() for name, value in inner.state_dict().items()}
+    model = Stacked(inner.config, inner)
+    assert model.scorer.weight.std().item() == pytest.approx(inner.config.initializer_range, rel=0.1)
+    assert model.scorer.bias.count_nonzero() == 0
+    assert all(torch.equal(value, state[name]) for name, value in inner.state_dict().items())
+    ours("BertModel").save_pretrained(tmp_path)
+    for halved in (Halved(inner.config), Halved.from_pretrained(tmp_path)):
+        assert halved.classifier.weight.eq(0.5).all() and halved.gate.weight.eq(0.5).all()
+        assert halved.bert.pooler.dense.weight.ne(0.5).any()
+    halved.gate.weight.data.fill_(2)
+    halved.save_pretrained(tmp_path / "own")
+    assert Halved.from_pretrained(tmp_path / "own").gate.weight.eq(2).all()
 
 
 # State dicts, copies, ties.

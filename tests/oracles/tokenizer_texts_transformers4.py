@@ -2,8 +2,8 @@
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install "transformers==4.57.6"
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizer_texts4.py code_points
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizer_texts4.py texts 100
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/tokenizer_texts_transformers4.py code_points
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/tokenizer_texts_transformers4.py texts 100
 
 `code_points` compares every code point, alone and between two letters. `texts N` compares N tokenizers of each class, of
 random settings and added tokens, on 500 texts each, in which those tokens stand in all spellings. Both name the first texts

@@ -1,6 +1,6 @@
 """Answers of a Hub, wrong by the ten thousand: a clear error or a file in the cache, and nothing else, soon and in little memory.
 
-    python tests/fuzz_hub.py [--rounds 10000] [--seed 0]
+    python tests/support/fuzz_hub.py [--rounds 10000] [--seed 0]
 
 Each round asks a Hub on this machine for two files. One or more of its answers have something wrong: the status, a
 header, the list of files, the contents. `locate` and `fetch` must then return a path in the cache or raise a HubError

@@ -2,10 +2,10 @@
 
 In the environment that transformers4.py says how to make:
 
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizer_files4.py record
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizer_files4.py check
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/tokenizer_files_transformers4.py record
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/tokenizer_files_transformers4.py check
 
-`record` writes tests/data/tokenizer_files4.json.xz: folders of files that leave out or contradict each other, and what its
+`record` writes tests/data/tokenizer_files_transformers4.json.xz: folders of files that leave out or contradict each other, and what its
 fast and its slow class make of each. `check` lets bertkit read the same folders and write them again, loads what it wrote
 in both classes, and compares.
 """
@@ -27,7 +27,7 @@ from bertkit.hub import locate
 from bertkit.text.files import read_files, write_files
 
 transformers.logging.set_verbosity_error()
-DATA = Path(__file__).parents[1] / "data" / "tokenizer_files4.json.xz"
+DATA = Path(__file__).parents[1] / "data" / "tokenizer_files_transformers4.json.xz"
 TEXT = "Hello wörld ÉA É é 世界 foo FOO bar <x> [MASK] [PAD]<pad>zip ea hello[SEP] zap"
 VOCABULARY = [
     "[PAD]",

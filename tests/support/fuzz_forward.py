@@ -1,6 +1,6 @@
 """Random forwards by the thousand: the PyTorch classes answer as the reference does, whatever is combined.
 
-    python tests/fuzz_forward.py [--cases 1500] [--seed 0]
+    python tests/support/fuzz_forward.py [--cases 1500] [--seed 0]
 
 Each case draws a class, a configuration, a mask (of padding anywhere, holes, empty rows), inputs and labels, labels on padding
 included. Outputs, loss, states and attentions must agree within 1e-5. Everything follows from the seed.

@@ -1,6 +1,6 @@
 """Damaged checkpoints by the hundred thousand: a clear error or the tensors, and nothing else, quickly and in little memory.
 
-    python tests/fuzz_checkpoints.py [--files 100000] [--seed 0]
+    python tests/support/fuzz_checkpoints.py [--files 100000] [--seed 0]
 
 A small sound file of each kind, the configuration among them, is changed at random: bits turned, bytes replaced by extreme
 numbers, pieces cut off, doubled, moved or taken from another file. `load_checkpoint` must then return or raise a

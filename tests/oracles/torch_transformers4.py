@@ -2,9 +2,9 @@
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0 ml-dtypes huggingface-hub tqdm
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/torch4.py record
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/torch_transformers4.py record
 
-`record` writes tests/data/torch4.npz: the outputs and, as random projections, the gradients of every case of
+`record` writes tests/data/torch_transformers4.npz: the outputs and, as random projections, the gradients of every case of
 `conformance.cases`. All are one long row of numbers, beside a list of [case, output, shape] in their order. The questions
 are made from seeds and not stored.
 """
@@ -21,7 +21,7 @@ import transformers
 from conformance.cases import cases
 from conformance.oracle import answers
 
-DATA = Path(__file__).parents[1] / "data" / "torch4.npz"
+DATA = Path(__file__).parents[1] / "data" / "torch_transformers4.npz"
 
 
 def record() -> None:

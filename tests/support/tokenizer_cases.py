@@ -1,7 +1,7 @@
 """Random calls of a tokenizer, by seed, and what comes back in a form that can be stored and compared.
 
-The same code calls transformers' tokenizers (tests/oracles/tokenizers4.py) and ours. Texts are of characters on which all
-tokenizers agree: how text becomes words is tested elsewhere, here it is what happens to the pieces.
+The same code calls transformers' tokenizers (tests/oracles/tokenizers_transformers4.py) and ours. Texts are of characters
+on which all tokenizers agree: how text becomes words is tested elsewhere, here it is what happens to the pieces.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizers4.py record
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/tokenizers4.py check 20000
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/tokenizers_transformers4.py record
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/tokenizers_transformers4.py check 20000
 
-`record` writes tests/data/tokenizers4.json.xz: the answers of both to the calls of `tokenizer_cases.case(0)`, `case(1)`, ...
+`record` writes tests/data/tokenizers_transformers4.json.xz: the answers of both to the calls of `tokenizer_cases.case(0)`, `case(1)`, ...
 `check N` compares both with ours on N other calls, and prints those that differ.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 import tokenizer_cases
 import transformers
 
-DATA = Path(__file__).parents[1] / "data" / "tokenizers4.json.xz"
+DATA = Path(__file__).parents[1] / "data" / "tokenizers_transformers4.json.xz"
 COUNT = 1_000
 SHOWN = 12
 

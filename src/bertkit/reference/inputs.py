@@ -1,4 +1,4 @@
-"""What the forward of `reference.py` may be given, what it refuses, and what it takes for that which is left out.
+"""What the forward of `reference/` may be given, what it refuses, and what it takes for that which is left out.
 
 In comments: B sequences, L tokens in each, H hidden width, N heads, K tokens of an encoder, C labels.
 """
@@ -15,10 +15,10 @@ from bertkit.errors import UsageError
 
 
 @dataclass
-class Inputs:
+class ReferenceInputs:
     """Arrays, or lists of numbers.
 
-    >>> Inputs(input_ids=[[2, 4, 3]]).shape
+    >>> ReferenceInputs(input_ids=[[2, 4, 3]]).shape
     (1, 3)
     """
 

