@@ -43,7 +43,7 @@ class Head:
     output: type[outputs.ModelOutput]
     outputs: Mapping[str, Output]
     labels: Mapping[str, Grain]  # the label arguments of a forward, in the order of the outputs that they belong to
-    tasks: tuple[str, ...]  # the first is the main one
+    tasks: tuple[str, ...]  # the first one is the default task
     classes: int | None = None  # outputs of its classifier; None: one for each label of the configuration
 
 

@@ -70,7 +70,7 @@ def _first_texts(files: Sequence[str], field: str) -> Iterator[str]:
 def _print_message(sentence: str) -> None:
     from tqdm import tqdm
 
-    tqdm.write(f"bertkit: {sentence}", file=sys.stderr)  # without damage to a progress bar
+    tqdm.write(f"bertkit: {sentence}", file=sys.stderr)  # does not overwrite a progress bar
 
 
 def _check(directory: Path, overwrite: bool) -> None:
