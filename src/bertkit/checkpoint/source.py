@@ -92,8 +92,16 @@ def open_source(place: Place, formats: Sequence[str] | None = None, variant: str
     if format == "google":
         _fetch_data(place, path)
     tensors = _read_shards(place, path, format) if path.suffix == ".json" else _READ[format](path)
-    layout = "google2" if format == "google" and google2.is_google2(tensors) else _LAYOUT[format]
-    return Source(path, format, layout, tensors)
+    return Source(path, format, _layout_of(format, tensors), tensors)
+
+
+def _layout_of(format: str, tensors: Tensors) -> Layout:
+    """The layout of a format, or of the framework that wrote the file where the format is used by several."""
+    if format == "google" and google2.is_google2(tensors):
+        return "google2"
+    if format == "safetensors" and any(name.endswith("word_embeddings.embedding") for name in tensors):
+        return "flax"
+    return _LAYOUT[format]
 
 
 def _format_of_index(path: Path) -> str:

@@ -91,7 +91,7 @@ class FlaxEngine:
         states, pooled, inner = self._body(self._params, ids, types, real, layers=ask.layers)
         tokens = np.flatnonzero(real)  # cells of the grid
         places = tokens if batch.positions is None else tokens[batch.positions]
-        kept = {"row": slice(count), "token": tokens, "place": slice(len(places))}
+        kept: dict[str, Any] = {"row": slice(count), "token": tokens, "place": slice(len(places))}
         arrays = {
             name: np.asarray(x, np.float32)[kept[grains[name]]]
             for name, x in self._made(names, {grains[name] for name in names}, states, pooled, places, batch).items()
