@@ -76,6 +76,7 @@ def test_jit_vmap_and_checkpointing_change_nothing() -> None:
         return jnp.square(own(IDS, MASK, params=params).logits).sum()
 
     value, gradients = jax.value_and_grad(loss)(own.params)
+    close(jax.jit(jax.grad(jax.checkpoint(loss)))(own.params), gradients, atol=1e-4)
     again = bertkit.FlaxBertForTokenClassification(own.config, _do_init=False, gradient_checkpointing=True)
     own.enable_gradient_checkpointing()
     assert own._mode(False, False) == again._mode(False, False) != model("ForMaskedLM")._mode(False, False)
