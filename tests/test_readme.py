@@ -1,4 +1,4 @@
-"""What the README says is so. CI runs its two commands themselves."""
+"""What the README and the documentation say is so. CI runs the README's two commands themselves."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from terminal import seen
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_first_command_prints_what_it_says() -> None:
@@ -37,18 +37,18 @@ def test_its_python_runs() -> None:
     test = doctest.DocTestParser().get_doctest(
         "".join(filter(_is_session, blocks("python"))), {}, "README.md", "README.md", 0
     )
-    assert len(test.examples) == 9
+    assert len(test.examples) == 10
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")  # of the Trainer, without a GPU
-def test_its_fine_tuning_runs(
+def test_the_example_of_fine_tuning_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The script as it is, up to the labels of what it learned from."""
     monkeypatch.chdir(tmp_path)
-    (script,) = [block for block in blocks("python") if not _is_session(block)]
-    exec(compile(script, "README.md", "exec"), {})
+    (script,) = blocks("python", "docs/fine_tuning.md")
+    exec(compile(script, "fine_tuning.md", "exec"), {})
     assert re.findall("'label': '(good|bad)'", capsys.readouterr().out) == ["good", "bad"]
 
 
@@ -57,11 +57,11 @@ def test_the_examples_of_the_documentation_run() -> None:
         assert doctest.testfile(str(page), module_relative=False, encoding="utf-8").failed == 0
 
 
-def test_its_tree_is_the_tree() -> None:
+def test_the_tree_is_the_tree() -> None:
     """Each file of the package has its line, and each line its file or folder."""
     folders: list[str] = []
     listed = set()
-    for line in blocks("text")[1].splitlines():
+    for line in blocks("text", "docs/architecture.md")[0].splitlines():
         indent, name = re.match(r"( *)(\S+)", line).groups()  # type: ignore[union-attr]
         folders[len(indent) // 2 :] = [name]
         listed.add("".join(folders))

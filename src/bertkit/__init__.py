@@ -114,12 +114,35 @@ if TYPE_CHECKING:
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
     from bertkit.text.tokenizer import BertTokenizerFast as BertTokenizerFast
+    from bertkit.text.tokenizer import PreTrainedTokenizerBase as PreTrainedTokenizerBase
     from bertkit.text.vocabulary import AddedToken as AddedToken
+    from bertkit.training import EarlyStoppingCallback as EarlyStoppingCallback
+    from bertkit.training import EvalPrediction as EvalPrediction
+    from bertkit.training import HfArgumentParser as HfArgumentParser
+    from bertkit.training import IntervalStrategy as IntervalStrategy
+    from bertkit.training import SchedulerType as SchedulerType
     from bertkit.training import Trainer as Trainer
+    from bertkit.training import TrainerCallback as TrainerCallback
+    from bertkit.training import TrainerControl as TrainerControl
+    from bertkit.training import TrainerState as TrainerState
     from bertkit.training import TrainingArguments as TrainingArguments
+    from bertkit.training import get_constant_schedule as get_constant_schedule
+    from bertkit.training import get_constant_schedule_with_warmup as get_constant_schedule_with_warmup
+    from bertkit.training import get_cosine_schedule_with_warmup as get_cosine_schedule_with_warmup
+    from bertkit.training import (
+        get_cosine_with_hard_restarts_schedule_with_warmup as get_cosine_with_hard_restarts_schedule_with_warmup,
+    )
+    from bertkit.training import get_linear_schedule_with_warmup as get_linear_schedule_with_warmup
+    from bertkit.training import get_polynomial_decay_schedule_with_warmup as get_polynomial_decay_schedule_with_warmup
+    from bertkit.training import get_scheduler as get_scheduler
+    from bertkit.training import set_seed as set_seed
 
     from . import logging as logging
     from . import metrics as metrics
+
+    PreTrainedConfig = PretrainedConfig = BertConfig
+    PreTrainedModel = BertPreTrainedModel
+    PreTrainedTokenizer, PreTrainedTokenizerFast = BertTokenizer, BertTokenizerFast
 
 __version__ = "0.1.0"
 
@@ -161,6 +184,8 @@ _HOMES = {
     "DataCollatorWithPacking": "data.collators",
     "DataCollatorWithPadding": "data.collators",
     "DefaultDataCollator": "data.collators",
+    "EarlyStoppingCallback": "training",
+    "EvalPrediction": "training",
     "FeatureExtractionPipeline": "pipelines",
     "FillMaskPipeline": "pipelines",
     "FlaxAutoModel": "models.flax.auto",
@@ -183,14 +208,18 @@ _HOMES = {
     "FlaxBertForTokenClassification": "models.flax.heads",
     "FlaxBertModel": "models.flax.heads",
     "FlaxBertPreTrainedModel": "models.flax.pretrained",
+    "HfArgumentParser": "training",
     "Inspection": "checkpoint",
+    "IntervalStrategy": "training",
     "KerasMetricCallback": "models.keras.callbacks",
     "LoadReport": "checkpoint",
     "ModelOutput": "outputs",
     "NerPipeline": "pipelines",
     "Pipeline": "pipelines",
+    "PreTrainedTokenizerBase": "text.tokenizer",
     "PushToHubCallback": "models.keras.callbacks",
     "QuestionAnsweringPipeline": "pipelines",
+    "SchedulerType": "training",
     "TFAutoModel": "models.keras.auto",
     "TFAutoModelForCausalLM": "models.keras.auto",
     "TFAutoModelForMaskedLM": "models.keras.auto",
@@ -216,6 +245,9 @@ _HOMES = {
     "TextClassificationPipeline": "pipelines",
     "TokenClassificationPipeline": "pipelines",
     "Trainer": "training",
+    "TrainerCallback": "training",
+    "TrainerControl": "training",
+    "TrainerState": "training",
     "TrainingArguments": "training",
     "WarmUp": "models.keras.optimization",
     "ZeroShotClassificationPipeline": "pipelines",
@@ -223,24 +255,45 @@ _HOMES = {
     "convert": "checkpoint",
     "create_optimizer": "models.keras.optimization",
     "default_data_collator": "data.collators",
+    "get_constant_schedule": "training",
+    "get_constant_schedule_with_warmup": "training",
+    "get_cosine_schedule_with_warmup": "training",
+    "get_cosine_with_hard_restarts_schedule_with_warmup": "training",
+    "get_linear_schedule_with_warmup": "training",
+    "get_polynomial_decay_schedule_with_warmup": "training",
+    "get_scheduler": "training",
     "inspect": "checkpoint",
     "load_checkpoint": "checkpoint",
     "locate": "hub",
     "pipeline": "pipelines",
     "save_checkpoint": "checkpoint",
+    "set_seed": "training",
 }
+_ALIASES = {
+    "PreTrainedConfig": "BertConfig",
+    "PreTrainedModel": "BertPreTrainedModel",
+    "PreTrainedTokenizer": "BertTokenizer",
+    "PreTrainedTokenizerFast": "BertTokenizerFast",
+    "PretrainedConfig": "BertConfig",
+}
+"""transformers' base classes, for annotations, isinstance and subclasses: there is one kind of model here."""
 _ROOMS = ("logging", "metrics")  # with public names of their own
-__all__ = sorted([*_HOMES, *_ROOMS])
+__all__ = sorted([*_HOMES, *_ALIASES, *_ROOMS])
 
 
 def __getattr__(name: str) -> object:
+    if name == "AdamW":  # which transformers 5 dropped
+        from bertkit.errors import UnavailableError
+
+        raise UnavailableError("bertkit has no AdamW: type from torch.optim import AdamW.")
     if name not in __all__:
         raise AttributeError(f"module 'bertkit' has no attribute {name!r}")
     from importlib import import_module
 
     if name in _ROOMS:
         return import_module(f"bertkit.{name}")
-    value = globals()[name] = getattr(import_module(f"bertkit.{_HOMES[name]}"), name)
+    own = _ALIASES.get(name, name)
+    value = globals()[name] = getattr(import_module(f"bertkit.{_HOMES[own]}"), own)
     return value
 
 

@@ -21,7 +21,7 @@ what is accepted and what to type instead, in one sentence or two.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 LONGEST_MESSAGE = 3_000
@@ -79,9 +79,33 @@ def _printable(text: str) -> str:
     """
     if len(text) > LONGEST_MESSAGE:
         text = f"{text[: LONGEST_MESSAGE // 2]} [...] {text[-LONGEST_MESSAGE // 2 :]}"  # what to do stands at the end
-    if text.replace("\n", "").isprintable():
-        return text
-    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "\n".join(map(_escaped, text.split("\n")))
+
+
+def printable(text: object, most: int = 200) -> str:
+    r"""A text from elsewhere as a message repeats it: one line of bounded length, without sequences for the terminal.
+
+    >>> print(printable("red: \x1b[31m", 9))
+    red: \x1b[31...
+    """
+    text = str(text)
+    return f"{_escaped(text[:most])}..." if len(text) > most else _escaped(text)
+
+
+def _escaped(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def described(value: object) -> str:
+    """A value and its type as an error shows them.
+
+    >>> described([1, 2])
+    '[1, 2] (list)'
+    """
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
 
 
 class BertkitError(Exception):
@@ -168,3 +192,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def one_of(name: str, value: object, known: Sequence[object]) -> None:
+    """Raises UsageError for an option whose value is not one of those known.
+
+    >>> one_of("merge", "mean", ("mean", "max"))
+    """
+    if value not in known or isinstance(value, bool):
+        near = did_you_mean(value, [word for word in known if isinstance(word, str)]) if isinstance(value, str) else ""
+        raise UsageError(received(name, value), f" is invalid. Accepted: {', '.join(map(repr, known))}.{near}")

@@ -2,7 +2,7 @@
 
 A row says which parts a class adds to the embeddings and layers, what it returns, which labels it takes and what it is used for.
 Loading, the reference, the engines and the classes of each framework all read this table. A new head is one row here, a class
-with two methods in each framework, and a function in `reference.py`.
+with two methods in each framework, and a function in `reference/`.
 """
 
 from __future__ import annotations

@@ -21,11 +21,12 @@ from bertkit.config import BertConfig
 from bertkit.heads import HEADS, PARTS
 
 Kind = Literal["embedding", "dense", "norm", "bias"]
-Layout = Literal["huggingface", "legacy", "google", "google2", "keras", "flax"]
+Naming = Literal["huggingface", "legacy", "google", "google2", "keras", "flax"]
+"""Whose names a file has. `legacy` are the first of Hugging Face, with gamma and beta."""
 
 
 @dataclass(frozen=True)
-class Row:
+class ParameterRow:
     """One parameter, or the same one of every layer."""
 
     name: str
@@ -41,46 +42,46 @@ _LAYER = "bert.encoder.layer.{}."
 _LAYER2 = "_transformer_layers/{}/"
 
 # fmt: off
-TABLE: tuple[Row, ...] = (
-    Row("bert.embeddings.word_embeddings.weight",        "V H", "embedding", "_embedding_layer", alias="cls.predictions.decoder.weight"),
-    Row("bert.embeddings.position_embeddings.weight",    "P H", "embedding", "_position_embedding_layer"),
-    Row("bert.embeddings.token_type_embeddings.weight",  "T H", "embedding", "_type_embedding_layer"),
-    Row("bert.embeddings.LayerNorm.weight",              "H",   "norm",      "_embedding_norm_layer"),
-    Row("bert.embeddings.LayerNorm.bias",                "H",   "bias",      "_embedding_norm_layer"),
-    Row(_ATTENTION + "self.query.weight",                "A H", "dense",     _LAYER2 + "_attention_layer/_query_dense"),
-    Row(_ATTENTION + "self.query.bias",                  "A",   "bias",      _LAYER2 + "_attention_layer/_query_dense"),
-    Row(_ATTENTION + "self.key.weight",                  "A H", "dense",     _LAYER2 + "_attention_layer/_key_dense"),
-    Row(_ATTENTION + "self.key.bias",                    "A",   "bias",      _LAYER2 + "_attention_layer/_key_dense"),
-    Row(_ATTENTION + "self.value.weight",                "A H", "dense",     _LAYER2 + "_attention_layer/_value_dense"),
-    Row(_ATTENTION + "self.value.bias",                  "A",   "bias",      _LAYER2 + "_attention_layer/_value_dense"),
-    Row(_ATTENTION + "self.distance_embedding.weight",   "R D", "embedding", ""),
-    Row(_ATTENTION + "output.dense.weight",              "H A", "dense",     _LAYER2 + "_attention_layer/_output_dense"),
-    Row(_ATTENTION + "output.dense.bias",                "H",   "bias",      _LAYER2 + "_attention_layer/_output_dense"),
-    Row(_ATTENTION + "output.LayerNorm.weight",          "H",   "norm",      _LAYER2 + "_attention_layer_norm"),
-    Row(_ATTENTION + "output.LayerNorm.bias",            "H",   "bias",      _LAYER2 + "_attention_layer_norm"),
-    Row(_LAYER + "intermediate.dense.weight",            "I H", "dense",     _LAYER2 + "_intermediate_dense"),
-    Row(_LAYER + "intermediate.dense.bias",              "I",   "bias",      _LAYER2 + "_intermediate_dense"),
-    Row(_LAYER + "output.dense.weight",                  "H I", "dense",     _LAYER2 + "_output_dense"),
-    Row(_LAYER + "output.dense.bias",                    "H",   "bias",      _LAYER2 + "_output_dense"),
-    Row(_LAYER + "output.LayerNorm.weight",              "H",   "norm",      _LAYER2 + "_output_layer_norm"),
-    Row(_LAYER + "output.LayerNorm.bias",                "H",   "bias",      _LAYER2 + "_output_layer_norm"),
-    Row("bert.pooler.dense.weight",                      "H H", "dense",     "_pooler_layer"),
-    Row("bert.pooler.dense.bias",                        "H",   "bias",      "_pooler_layer"),
-    Row("cls.predictions.transform.dense.weight",        "H H", "dense",     "masked_lm/dense"),
-    Row("cls.predictions.transform.dense.bias",          "H",   "bias",      "masked_lm/dense"),
-    Row("cls.predictions.transform.LayerNorm.weight",    "H",   "norm",      "masked_lm/layer_norm"),
-    Row("cls.predictions.transform.LayerNorm.bias",      "H",   "bias",      "masked_lm/layer_norm"),
-    Row("cls.predictions.bias",                          "V",   "bias",      "masked_lm/output_bias", google="cls/predictions/output_bias", alias="cls.predictions.decoder.bias"),
-    Row("cls.seq_relationship.weight",                   "2 H", "dense",     "next_sentence/out_proj", google="cls/seq_relationship/output_weights"),
-    Row("cls.seq_relationship.bias",                     "2",   "bias",      "next_sentence/out_proj", google="cls/seq_relationship/output_bias"),
-    Row("classifier.weight",                             "C H", "dense",     "", google="output_weights"),
-    Row("classifier.bias",                               "C",   "bias",      "", google="output_bias"),
-    Row("qa_outputs.weight",                             "2 H", "dense",     "", google="cls/squad/output_weights"),
-    Row("qa_outputs.bias",                               "2",   "bias",      "", google="cls/squad/output_bias"),
+TABLE: tuple[ParameterRow, ...] = (
+    ParameterRow("bert.embeddings.word_embeddings.weight",        "V H", "embedding", "_embedding_layer", alias="cls.predictions.decoder.weight"),
+    ParameterRow("bert.embeddings.position_embeddings.weight",    "P H", "embedding", "_position_embedding_layer"),
+    ParameterRow("bert.embeddings.token_type_embeddings.weight",  "T H", "embedding", "_type_embedding_layer"),
+    ParameterRow("bert.embeddings.LayerNorm.weight",              "H",   "norm",      "_embedding_norm_layer"),
+    ParameterRow("bert.embeddings.LayerNorm.bias",                "H",   "bias",      "_embedding_norm_layer"),
+    ParameterRow(_ATTENTION + "self.query.weight",                "A H", "dense",     _LAYER2 + "_attention_layer/_query_dense"),
+    ParameterRow(_ATTENTION + "self.query.bias",                  "A",   "bias",      _LAYER2 + "_attention_layer/_query_dense"),
+    ParameterRow(_ATTENTION + "self.key.weight",                  "A H", "dense",     _LAYER2 + "_attention_layer/_key_dense"),
+    ParameterRow(_ATTENTION + "self.key.bias",                    "A",   "bias",      _LAYER2 + "_attention_layer/_key_dense"),
+    ParameterRow(_ATTENTION + "self.value.weight",                "A H", "dense",     _LAYER2 + "_attention_layer/_value_dense"),
+    ParameterRow(_ATTENTION + "self.value.bias",                  "A",   "bias",      _LAYER2 + "_attention_layer/_value_dense"),
+    ParameterRow(_ATTENTION + "self.distance_embedding.weight",   "R D", "embedding", ""),
+    ParameterRow(_ATTENTION + "output.dense.weight",              "H A", "dense",     _LAYER2 + "_attention_layer/_output_dense"),
+    ParameterRow(_ATTENTION + "output.dense.bias",                "H",   "bias",      _LAYER2 + "_attention_layer/_output_dense"),
+    ParameterRow(_ATTENTION + "output.LayerNorm.weight",          "H",   "norm",      _LAYER2 + "_attention_layer_norm"),
+    ParameterRow(_ATTENTION + "output.LayerNorm.bias",            "H",   "bias",      _LAYER2 + "_attention_layer_norm"),
+    ParameterRow(_LAYER + "intermediate.dense.weight",            "I H", "dense",     _LAYER2 + "_intermediate_dense"),
+    ParameterRow(_LAYER + "intermediate.dense.bias",              "I",   "bias",      _LAYER2 + "_intermediate_dense"),
+    ParameterRow(_LAYER + "output.dense.weight",                  "H I", "dense",     _LAYER2 + "_output_dense"),
+    ParameterRow(_LAYER + "output.dense.bias",                    "H",   "bias",      _LAYER2 + "_output_dense"),
+    ParameterRow(_LAYER + "output.LayerNorm.weight",              "H",   "norm",      _LAYER2 + "_output_layer_norm"),
+    ParameterRow(_LAYER + "output.LayerNorm.bias",                "H",   "bias",      _LAYER2 + "_output_layer_norm"),
+    ParameterRow("bert.pooler.dense.weight",                      "H H", "dense",     "_pooler_layer"),
+    ParameterRow("bert.pooler.dense.bias",                        "H",   "bias",      "_pooler_layer"),
+    ParameterRow("cls.predictions.transform.dense.weight",        "H H", "dense",     "masked_lm/dense"),
+    ParameterRow("cls.predictions.transform.dense.bias",          "H",   "bias",      "masked_lm/dense"),
+    ParameterRow("cls.predictions.transform.LayerNorm.weight",    "H",   "norm",      "masked_lm/layer_norm"),
+    ParameterRow("cls.predictions.transform.LayerNorm.bias",      "H",   "bias",      "masked_lm/layer_norm"),
+    ParameterRow("cls.predictions.bias",                          "V",   "bias",      "masked_lm/output_bias", google="cls/predictions/output_bias", alias="cls.predictions.decoder.bias"),
+    ParameterRow("cls.seq_relationship.weight",                   "2 H", "dense",     "next_sentence/out_proj", google="cls/seq_relationship/output_weights"),
+    ParameterRow("cls.seq_relationship.bias",                     "2",   "bias",      "next_sentence/out_proj", google="cls/seq_relationship/output_bias"),
+    ParameterRow("classifier.weight",                             "C H", "dense",     "", google="output_weights"),
+    ParameterRow("classifier.bias",                               "C",   "bias",      "", google="output_bias"),
+    ParameterRow("qa_outputs.weight",                             "2 H", "dense",     "", google="cls/squad/output_weights"),
+    ParameterRow("qa_outputs.bias",                               "2",   "bias",      "", google="cls/squad/output_bias"),
 )
 # fmt: on
 
-LEAVES: dict[Layout, dict[str, str]] = {
+LEAVES: dict[Naming, dict[str, str]] = {
     "huggingface": {"embedding": "weight", "dense": "weight", "norm": "weight", "shift": "bias", "bias": "bias"},
     "legacy": {"embedding": "weight", "dense": "weight", "norm": "gamma", "shift": "beta", "bias": "bias"},
     "google": {"embedding": "", "dense": "kernel", "norm": "gamma", "shift": "beta", "bias": "bias"},
@@ -88,7 +89,7 @@ LEAVES: dict[Layout, dict[str, str]] = {
     "keras": {"embedding": "embeddings", "dense": "kernel", "norm": "gamma", "shift": "beta", "bias": "bias"},
     "flax": {"embedding": "embedding", "dense": "kernel", "norm": "scale", "shift": "bias", "bias": "bias"},
 }
-"""How each layout calls the last part of a name, by kind. A norm's bias is its "shift"."""
+"""How each naming calls the last part of a name, by kind. A norm's bias is its "shift"."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,16 @@ class Parameter:
 
     name: str
     shape: tuple[int, ...]
-    row: Row
+    row: ParameterRow
     layer: int | None = None
 
-    def spelled(self, layout: Layout) -> str:
-        """Its name in a layout; empty where the layout has no place for it."""
-        return self._of_layer(spelling(self.row, layout))
+    def spelled(self, naming: Naming) -> str:
+        """Its name by a naming, empty where that has none."""
+        return self._of_layer(spelling(self.row, naming))
 
-    def path(self, layout: Layout) -> str:
+    def path(self, naming: Naming) -> str:
         """Where a model of the framework keeps it, also what the framework's files have no place for."""
-        return self._of_layer(path(self.row, layout))
+        return self._of_layer(path(self.row, naming))
 
     def _of_layer(self, name: str) -> str:
         return (crossed(name) if ".crossattention." in self.name else name).format(self.layer)
@@ -174,7 +175,7 @@ def kept_heads(config: BertConfig, layer: int | None) -> list[int]:
     return [head for head in range(config.num_attention_heads) if head not in gone]
 
 
-UNTIED = Row("cls.predictions.decoder.weight", "V H", "dense", "")
+UNTIED = ParameterRow("cls.predictions.decoder.weight", "V H", "dense", "")
 """The vocabulary projection of a model that does not take its word embedding for it."""
 
 
@@ -183,8 +184,8 @@ def crossed(name: str) -> str:
     return name.replace("attention", "crossattention", 1)
 
 
-def spelling(row: Row, layout: Layout) -> str:
-    """What a row is called in a layout, with `{}` for the layer. Empty where the layout has no place for it.
+def spelling(row: ParameterRow, naming: Naming) -> str:
+    """The name of a row by a naming, with `{}` for the layer. Empty where that has none.
 
     >>> query = next(row for row in TABLE if row.name.endswith("query.weight"))
     >>> spelling(query, "google")
@@ -192,44 +193,44 @@ def spelling(row: Row, layout: Layout) -> str:
     >>> spelling(query, "keras")
     'bert/encoder/layer_._{}/attention/self/query/kernel'
     """
-    if layout not in ("huggingface", "legacy"):
-        if layout != "flax" and ("distance_embedding" in row.name or row is UNTIED):
+    if naming not in ("huggingface", "legacy"):
+        if naming != "flax" and ("distance_embedding" in row.name or row is UNTIED):
             return ""
-        if layout == "google2":
-            return f"{row.google2}/{LEAVES[layout][_kind(row)]}" if row.google2 else ""
-        if layout == "google" and row.google:
+        if naming == "google2":
+            return f"{row.google2}/{LEAVES[naming][_kind(row)]}" if row.google2 else ""
+        if naming == "google" and row.google:
             return row.google
-        if layout == "keras" and "word_embeddings" in row.name:
-            return path(row, layout).replace("embeddings/embeddings", "embeddings/weight")
-    return path(row, layout)
+        if naming == "keras" and "word_embeddings" in row.name:
+            return path(row, naming).replace("embeddings/embeddings", "embeddings/weight")
+    return path(row, naming)
 
 
-def path(row: Row, layout: Layout) -> str:
-    """The modules that a row lies in, and its own name there, by the rules of a layout alone.
+def path(row: ParameterRow, naming: Naming) -> str:
+    """The modules that a row lies in, and its own name there, by the rules of a naming alone.
 
     >>> path(UNTIED, "keras")
     'mlm___cls/predictions/decoder/kernel'
     """
-    module, leaf = row.name.rpartition(".")[0], LEAVES[layout][_kind(row)]
-    if layout in ("huggingface", "legacy"):
+    module, leaf = row.name.rpartition(".")[0], LEAVES[naming][_kind(row)]
+    if naming in ("huggingface", "legacy"):
         return f"{module}.{leaf}"
     place = module.replace(".", "/")
-    if layout == "google":
+    if naming == "google":
         place = place.replace("layer/", "layer_")
-    if layout == "keras":
+    if naming == "keras":
         place = place.replace("layer/", "layer_._")
         place = place.replace("cls/pred", "mlm___cls/pred").replace("cls/seq", "nsp___cls/seq")
     return f"{place}/{leaf}".rstrip("/")
 
 
-def _kind(row: Row) -> str:
+def _kind(row: ParameterRow) -> str:
     """Which of the LEAVES it is."""
     return "shift" if row.name.endswith("LayerNorm.bias") else row.kind
 
 
-def transposed(row: Row, layout: Layout) -> bool:
-    """Whether a layout keeps the matrix as [in, out], where ours is [out, in]."""
-    return row.kind == "dense" and layout not in ("huggingface", "legacy") and not (layout == "google" and row.google)
+def transposed(row: ParameterRow, naming: Naming) -> bool:
+    """Whether files of a naming keep the matrix as [in, out], where ours is [out, in]."""
+    return row.kind == "dense" and naming not in ("huggingface", "legacy") and not (naming == "google" and row.google)
 
 
 def initial(parameter: Parameter, config: BertConfig, rng: np.random.Generator) -> NDArray[np.float32]:

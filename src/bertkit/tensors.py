@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.errors import MissingExtraError, UsageError
+from bertkit.errors import MissingExtraError, Setting, UsageError
+
+Array = NDArray[Any]
 
 KINDS = {"np": "np", "pt": "pt", "tf": "tf", "jax": "jax", "numpy": "np", "pytorch": "pt"}
 
 _MODULES = {"numpy": "np", "torch": "pt", "tensorflow": "tf", "jax": "jax", "jaxlib": "jax"}
-_FRAMEWORKS = {"pt": ("torch", "torch"), "tf": ("tensorflow", "tf"), "jax": ("jax", "flax")}  # module, extra
+_FRAMEWORKS: dict[str, tuple[str, str | None]] = {
+    "pt": ("torch", None),
+    "tf": ("tensorflow", "tf"),
+    "jax": ("jax", "flax"),
+}  # module, extra
 
 
 def tensor_kind(kind: object) -> str | None:
@@ -60,7 +66,7 @@ def framework_of(kind: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingExtraError(module, extra, f'return_tensors="{kind}"') from error
+        raise MissingExtraError(module, extra, Setting("return_tensors", kind)) from error
 
 
 def is_tensor(value: object) -> bool:

@@ -1,6 +1,6 @@
 """What every implementation of BERT is asked, made from seeds: configurations, weights and inputs, and which answers count.
 
-`tests/oracles/torch4.py` asks transformers 4.57.6 in an environment of its own and records what it answers;
+`tests/oracles/torch_transformers4.py` asks transformers 4.57.6 in an environment of its own and records what it answers;
 the tests beside this file ask ours, and transformers 5. Nothing of the questions is stored.
 """
 

@@ -21,8 +21,8 @@ REAL_ALONE = ("torch-packed",)  # whose loss of a span is over real tokens
 
 
 @functools.cache
-def recorded(oracle: str = "torch4") -> dict[str, Arrays]:
-    """What transformers 4.57.6 answered (tests/oracles/torch4.py, and flax4.py for its Flax classes)."""
+def recorded(oracle: str = "torch_transformers4") -> dict[str, Arrays]:
+    """Answers of transformers 4.57.6: tests/oracles/torch_transformers4.py, and flax_transformers4.py for its Flax classes."""
     found: dict[str, Arrays] = {}
     with np.load(Path(__file__).parents[1] / "data" / f"{oracle}.npz") as file:
         values = file["values"]
@@ -59,10 +59,11 @@ def test_answers_as_transformers_5(name: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "backend"), [pair for pair in ASKED if pair[1].startswith("flax") and pair[0] in recorded("flax4")]
+    ("name", "backend"),
+    [pair for pair in ASKED if pair[1].startswith("flax") and pair[0] in recorded("flax_transformers4")],
 )
 def test_answers_as_the_flax_classes_of_transformers_4_57_6(name: str, backend: str) -> None:
-    compare(CASES[name], backend, ours(backend, name), recorded("flax4")[name])
+    compare(CASES[name], backend, ours(backend, name), recorded("flax_transformers4")[name])
 
 
 def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:

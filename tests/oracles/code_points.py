@@ -5,8 +5,8 @@ transformers 4.57.6 and Google's own module have an environment of their own, wi
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install transformers==4.57.6 tokenizers==0.22.2 numpy absl-py six tensorflow-cpu==2.21.0
     .venv-transformers4/bin/pip install --no-deps bert-tensorflow==1.0.4
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/code_points.py check
-    PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/code_points.py record
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/code_points.py check
+    PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/code_points.py record
 
 `check` takes half an hour and exits with 1 after naming the first text on which any of them differs. `record` writes
 tests/data/normalized.xz, the answers of "slow" and "google", for the tests that have neither beside them.

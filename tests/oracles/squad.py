@@ -5,7 +5,7 @@ beside you. The second is a part of transformers until 4.57.6, which has an envi
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install transformers==4.57.6
-    PYTHONPATH=tests .venv-transformers4/bin/python tests/oracles/squad.py compute_score.py
+    PYTHONPATH=tests:tests/support .venv-transformers4/bin/python tests/oracles/squad.py compute_score.py
 
 It writes tests/data/squad.json.xz: the scores of each case of `squad_cases`, for tests/unit/metrics/test_squad.py.
 """

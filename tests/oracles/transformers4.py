@@ -4,8 +4,8 @@ Its TensorFlow and Flax classes need versions of other packages that clash with 
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0 tensorflow-cpu==2.21.0 tf-keras==2.21.0 jax==0.10.2 flax==0.12.8
-    TF_USE_LEGACY_KERAS=1 PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/transformers4.py record
-    TF_USE_LEGACY_KERAS=1 PYTHONPATH=src:tests .venv-transformers4/bin/python tests/oracles/transformers4.py check
+    TF_USE_LEGACY_KERAS=1 PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/transformers4.py record
+    TF_USE_LEGACY_KERAS=1 PYTHONPATH=src:tests:tests/support .venv-transformers4/bin/python tests/oracles/transformers4.py check
 
 `record` writes tests/data/transformers4.tar.xz: tf_model.h5, flax_model.msgpack, pytorch_model.bin and config.json of a tiny model of
 each of the nine classes, and of a decoder with cross-attention, with the weights of `tiny.weights`.

@@ -17,7 +17,18 @@ RECORDED = {
     )
 }
 HERE = listing()
-RENAMED = {"set_attn_implementation": {"name": "attn_implementation"}}
+RENAMED = {
+    "set_attn_implementation": {"name": "attn_implementation"},
+    "AutoConfig.from_pretrained": {"name": "pretrained_model_name_or_path"},
+    "BertConfig.from_dict": {"values": "config_dict"},
+    "BertConfig.from_json_file": {"path": "json_file"},
+    "BertConfig.from_pretrained": {"name": "pretrained_model_name_or_path"},
+    "BertConfig.save_pretrained": {"directory": "save_directory"},
+    "BertConfig.to_json_file": {"path": "json_file_path"},
+    "BertConfig.update": {"values": "config_dict"},
+    "set_input_embeddings": {"embedding": "value"},
+    "set_output_embeddings": {"decoder": "new_embeddings"},
+}
 """Method -> arguments that have the name of transformers' now."""
 
 
@@ -36,7 +47,7 @@ def _problem(name: str) -> str:
     owner, _, member = name.rpartition(".")
     if name not in HERE:  # it may be of a base class, such as nn.Module
         return "" if owner and hasattr(getattr(bertkit, owner), member) else f"{name} is gone"
-    renamed = RENAMED.get(member, {})
+    renamed = RENAMED.get(name, RENAMED.get(member, {}))
     recorded, here = [renamed.get(parameter, parameter) for parameter in RECORDED[name]], HERE[name]
     if [parameter for parameter in here if parameter in recorded] != recorded:
         return f"{name}{recorded} is {here}"

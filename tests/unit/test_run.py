@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from pipeline_models import ours
 
-from bertkit.data.batches import Array, Batch, Limits, Row
+from bertkit.data.batches import Batch, Limits, Row
 from bertkit.errors import BertkitError, DataError, Setting, UsageError, worded
 from bertkit.heads import Ask
 from bertkit.pipelines.run import LOOK_AHEAD, Answer, Run
-from bertkit.tasks.base import Encoded, Options, Outputs, Reading
+from bertkit.tasks.base import Encoded, Outputs, Reading, TaskOptions
+from bertkit.tensors import Array
 
 
 class Lengths:
@@ -23,10 +24,10 @@ class Lengths:
     name, head = "lengths", "ForMaskedLM"
     reads_all = (Setting("on_long", "window"),)
 
-    def encode(self, examples: Sequence[Any], options: Options) -> list[Encoded]:
+    def encode(self, examples: Sequence[Any], options: TaskOptions) -> list[Encoded]:
         return [self.one(example, options) for example in examples]
 
-    def one(self, example: Any, options: Options) -> Encoded:
+    def one(self, example: Any, options: TaskOptions) -> Encoded:
         if not isinstance(example, str):
             raise UsageError(f"{example!r} is not a text: type ", Setting("text", "a"), ".")
         words = example.split()
@@ -36,13 +37,13 @@ class Lengths:
         rows = [row(len(part)) for part in kept]
         return Encoded(rows, Reading(left_out > 0, len(rows), len(words), left_out), words[0])
 
-    def wanted(self, options: Options) -> Ask:
+    def wanted(self, options: TaskOptions) -> Ask:
         return Ask(("logits",))
 
-    def has_large_answers(self, options: Options) -> bool:
+    def has_large_answers(self, options: TaskOptions) -> bool:
         return options.details
 
-    def decode(self, encoded: Encoded, outputs: Outputs, options: Options) -> Any:
+    def decode(self, encoded: Encoded, outputs: Outputs, options: TaskOptions) -> Any:
         found = [len(output["logits"]) for output in outputs]
         if encoded.memory == "again":
             return Encoded([row(1 + sum(found))], encoded.reading, found)
@@ -90,7 +91,7 @@ class Bar:
 
 
 def run(engine: Engine | None = None, on_long: Any = "truncate", **options: Any) -> Run:
-    return Run(Lengths(), engine or Engine(), Options(on_long=on_long), **options)  # type: ignore[arg-type]
+    return Run(Lengths(), engine or Engine(), TaskOptions(on_long=on_long), **options)  # type: ignore[arg-type]
 
 
 def values(answers: Sequence[Answer]) -> list[Any]:
@@ -220,7 +221,7 @@ def test_long_texts_make_short_chunks() -> None:
 
 
 def test_large_answers_make_short_chunks_too() -> None:
-    job = Run(Lengths(), Engine(), Options(details=True))  # type: ignore[arg-type]
+    job = Run(Lengths(), Engine(), TaskOptions(details=True))  # type: ignore[arg-type]
     assert [len(examples) for examples, _ in job.chunks(["a" * 4000] * 7)] == [3, 3, 1]
 
 

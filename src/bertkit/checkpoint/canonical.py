@@ -1,7 +1,7 @@
 """From the names of a file to the names of the parameter table.
 
 Each name is stripped of what wrappers put around it, its layer's number becomes `{}`, and the table says the rest.
-Nothing is guessed: what stands before the names of BERT is told by where the word embedding is, and has to be nothing,
+Nothing is guessed: the prefix of the names of BERT is that of the word embedding, and has to be nothing,
 `bert.` or what the caller says.
 """
 
@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from bertkit.checkpoint import google2
-from bertkit.checkpoint.files import Array, Tensors
+from bertkit.checkpoint.files import Tensors
 from bertkit.errors import LoadError
 from bertkit.heads import PARTS
-from bertkit.parameters import TABLE, UNTIED, Layout, Row, crossed, spelling, transposed
+from bertkit.parameters import TABLE, UNTIED, Naming, ParameterRow, crossed, spelling, transposed
+from bertkit.tensors import Array
 
 
 @dataclass
 class Canonical:
-    """The tensors of a file under the names of the table; `original` tells what each was called."""
+    """The tensors of a file under the names of the table; `original` is what each was called."""
 
     tensors: Tensors = field(default_factory=dict)
     original: dict[str, str] = field(default_factory=dict)
@@ -38,47 +39,44 @@ _DROPPED = re.compile(
 _LAYER = re.compile(r"(layers?[./_](?:\._)?)(\d{1,4})(?=[./])")
 
 
-def canonical(tensors: Mapping[str, Array], layout: Layout, prefix: str = "") -> Canonical:
-    """The tensors of a file of one layout, named, turned and shaped as the table says. Views; the input stays as it is.
+def canonical(tensors: Mapping[str, Array], naming: Naming, prefix: str = "") -> Canonical:
+    """The tensors of a file of one naming, named, turned and shaped as the table says. Views; the input stays as it is.
 
     `prefix` is what stands before BERT's names when BERT is a part of a larger model: `"encoder."`.
     """
     found = Canonical()
-    names = _stripped(tensors, layout, prefix, found)
-    index = _index(layout)
+    names = _stripped(tensors, naming, prefix, found)
+    index = _index(naming)
     for name, own in names.items():
         number = _LAYER.search(own)
         template = _LAYER.sub(r"\1{}", own, count=1)
         if template not in index or ("{}" in own):
             found.unknown.append(name)
             continue
-        target, row = index[template]
-        _take(found, target.format(int(number[2]) if number else ""), name, _turned(tensors[name], own, row, layout))
+        pattern, row = index[template]
+        target = pattern.format(int(number[2]) if number else "")
+        if target in found.tensors:
+            raise LoadError(
+                f"{name} and {found.original[target]} are both {target}: the file holds two models, or a damaged one."
+            )
+        found.tensors[target] = _turned(tensors[name], own, row, naming)
+        found.original[target] = name
     return found
 
 
-def _take(found: Canonical, target: str, name: str, array: Array) -> None:
-    if target in found.tensors:
-        raise LoadError(
-            f"{name} and {found.original[target]} are both {target}: the file holds two models, or a damaged one."
-        )
-    found.tensors[target] = array
-    found.original[target] = name
-
-
-def _turned(array: Array, own: str, row: Row, layout: Layout) -> Array:
-    if layout == "google2":
+def _turned(array: Array, own: str, row: ParameterRow, naming: Naming) -> Array:
+    if naming == "google2":
         array = google2.flat(array, own)
-    return array.T if transposed(row, layout) else array
+    return array.T if transposed(row, naming) else array
 
 
 @cache
-def _index(layout: Layout) -> dict[str, tuple[str, Row]]:
-    """Name in the layout -> name in the table, both with `{}` for the layer, and the row."""
+def _index(naming: Naming) -> dict[str, tuple[str, ParameterRow]]:
+    """Name in the naming -> name in the table, both with `{}` for the layer, and the row."""
     index = {}
     for row in (*TABLE, UNTIED):
-        names = {spelling(row, layout): row.name}
-        if layout == "huggingface":
+        names = {spelling(row, naming): row.name}
+        if naming == "huggingface":
             names |= {spelling(row, "legacy"): row.name, row.alias: row.alias}
         for own, target in names.items():
             index[own] = (target, row)
@@ -88,14 +86,19 @@ def _index(layout: Layout) -> dict[str, tuple[str, Row]]:
     return index
 
 
-def _stripped(tensors: Mapping[str, Array], layout: Layout, prefix: str, found: Canonical) -> dict[str, str]:
-    """The name in the file -> the name as the layout spells it, for all that may be parameters."""
-    if layout == "google2":
+@cache
+def _word_embeddings(naming: Naming) -> str:
+    return spelling(TABLE[0], naming)
+
+
+def _stripped(tensors: Mapping[str, Array], naming: Naming, prefix: str, found: Canonical) -> dict[str, str]:
+    """The name in the file -> the name as the naming spells it, for all that may be parameters."""
+    if naming == "google2":
         names = google2.spellings(tensors)
         found.dropped += [name for name in tensors if name not in names]
-        _check_has_embeddings(names, spelling(TABLE[0], layout))
+        _check_has_embeddings(names, _word_embeddings(naming))
         return names
-    unwrap = {"keras": _unwrap_keras, "flax": _unwrap_flax}.get(layout, _unwrap)
+    unwrap = {"keras": _unwrap_keras, "flax": _unwrap_flax}.get(naming, _unwrap)
     names = {}
     for name in tensors:
         own = unwrap(name, prefix)
@@ -108,7 +111,7 @@ def _stripped(tensors: Mapping[str, Array], layout: Layout, prefix: str, found: 
         raise LoadError(
             f"None of the {len(tensors)} tensors has a name that begins with {prefix!r}; there is {some}, ..."
         )
-    return _with_bert(names, layout)
+    return _with_bert(names, naming)
 
 
 # Each of these gives the name below the prefix, or None for what is not wanted.
@@ -141,10 +144,10 @@ def _unwrap_keras(name: str, prefix: str) -> str | None:
     return None if layer.endswith("___cls") and own.startswith("bert/") else own
 
 
-def _with_bert(names: dict[str, str], layout: Layout) -> dict[str, str]:
+def _with_bert(names: dict[str, str], naming: Naming) -> dict[str, str]:
     """The names of a bare BertModel get the `bert.` that they have in every other class."""
-    dot = "." if layout in ("huggingface", "legacy") else "/"
-    table = spelling(TABLE[0], layout).removeprefix("bert" + dot)
+    dot = "." if naming in ("huggingface", "legacy") else "/"
+    table = _word_embeddings(naming).removeprefix("bert" + dot)
     before = _check_has_embeddings(names, table)
     if before == {"bert" + dot}:
         return names

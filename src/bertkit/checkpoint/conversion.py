@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from bertkit import hub
-from bertkit.checkpoint.dtypes import dtype_named
+from bertkit.checkpoint.dtypes import numpy_dtype
 from bertkit.checkpoint.load import config_of, match
 from bertkit.checkpoint.save import Format, save_checkpoint
 from bertkit.checkpoint.source import open_source, preferred_to
 from bertkit.config import FILES
-from bertkit.disk import whole_file
 from bertkit.errors import LoadError, Setting, UsageError
+from bertkit.heads import head_of
+from bertkit.hub.disk import whole_file
 from bertkit.logging import is_progress_bar_enabled
 
 Precision = Literal["float32", "float16", "bfloat16"]
@@ -57,7 +58,7 @@ def convert(
     place = source if isinstance(source, hub.Place) else hub.locate(source)
     directory = Path(directory)
     config = config_of(place, prefix)
-    tensors, report = match(open_source(place), head, config, prefix)
+    tensors, report = match(open_source(place), head and head_of(head), config, prefix)
     if not report.exact:
         raise LoadError(f"{report}\nIt was made for another head or another configuration: name a class that it has.")
     if report.fresh:
@@ -69,7 +70,7 @@ def convert(
         _check_vacant(directory, place)
     _check_first(directory, to, Path(report.source))
     if dtype:
-        tensors = {name: array.astype(dtype_named(dtype), copy=False) for name, array in tensors.items()}
+        tensors = {name: array.astype(numpy_dtype(dtype), copy=False) for name, array in tensors.items()}
         config.dtype = dtype
     from tqdm import tqdm  # which takes as long to import as all the rest of this room
 

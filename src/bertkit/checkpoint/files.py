@@ -8,19 +8,17 @@ from collections.abc import Callable
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bertkit.errors import FileFormatError
+from bertkit.hub.place import LONGEST_MARK, refuse_stand_in
+from bertkit.tensors import Array
 
-Array = NDArray[np.generic]
 Tensors = dict[str, Array]
 """A checkpoint file in memory: a name -> an array that is a read-only view of the mapped file."""
 
 
 OnBytes = Callable[[int], object]
 """Hears how many bytes were just written: for a progress bar."""
-
-_POINTER = b"version https://git-lfs.github.com/spec/"
 
 MOST_DIMENSIONS = 32
 MOST_BYTES = 2**48  # NumPy counts the other sides of an array without elements, too
@@ -38,12 +36,7 @@ def map_file(path: str | os.PathLike[str]) -> memoryview:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
     except (IsADirectoryError, FileNotFoundError, PermissionError) as error:
         raise FileFormatError(f"{path} cannot be opened: {error.strerror}.") from error
-    if bytes(data[: len(_POINTER)]) == _POINTER:
-        raise FileFormatError(
-            f"{path} is not the file but Git LFS's note of where it is. Type in its folder: git lfs pull"
-        )
-    if bytes(data[:15]).lower().startswith((b"<!doctype html", b"<html")):
-        raise FileFormatError(f"{path} is a web page, saved under the name of a file: download the file itself.")
+    refuse_stand_in(path, bytes(data[:LONGEST_MARK]), FileFormatError)
     return data
 
 

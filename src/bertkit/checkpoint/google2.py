@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from bertkit.checkpoint.files import Array
+from bertkit.tensors import Array
 
 ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -1,4 +1,4 @@
-"""What tells the files of a model from others: cheap enough for every start of a long run."""
+"""A fingerprint of the files of a model, cheap enough for every start of a long run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from hashlib import blake2b
 from pathlib import Path
 
-from bertkit.checkpoint.source import NAMES
+from bertkit.checkpoint.source import WEIGHTS
 from bertkit.config import FILES
 from bertkit.hub import Place
 
@@ -18,18 +18,18 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.jso
 
 
 def identity(place: Place) -> dict[str, str]:
-    """The configuration, tokenizer and weights of a place by name, each with what tells its contents.
+    """The configuration, tokenizer and weights of a place by name, each with a fingerprint.
 
     That is the size, a digest, and the time of the last change, as only 4 MB of a larger file are read. The Hub's cache names
     files by their contents, so that the time is left out there.
     """
     names = dict.fromkeys([*FILES, *_TOKENIZER, *_weights(place)])
-    return {name: _told(place.get(name)) for name in names if name in place.files}
+    return {name: _fingerprint(place.get(name)) for name in names if name in place.files}
 
 
 def _weights(place: Place) -> list[str]:
     """The file that is read, with those that an index stands for."""
-    known = [name for names in NAMES.values() for name in names]
+    known = [name for names in WEIGHTS.values() for name in names]
     name = place.file.name if place.file else next((name for name in known if name in place.files), "")
     if name.endswith(".index.json"):
         ending = os.path.splitext(name.removesuffix(".index.json"))[1]
@@ -39,7 +39,7 @@ def _weights(place: Place) -> list[str]:
     return [other for other in place.files if ".ckpt" in other]
 
 
-def _told(path: Path) -> str:
+def _fingerprint(path: Path) -> str:
     digest = blake2b(digest_size=16)
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())

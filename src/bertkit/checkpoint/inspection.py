@@ -12,11 +12,11 @@ from typing import Any
 from bertkit import hub
 from bertkit.checkpoint.canonical import canonical
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, config_of, fit, told_head
+from bertkit.checkpoint.load import LoadReport, config_of, fit, head_for
 from bertkit.checkpoint.source import open_source
 from bertkit.config import BertConfig
+from bertkit.errors import printable
 from bertkit.heads import HEADS, PARTS
-from bertkit.hub.place import shown
 
 _LONGEST_LINE = 1_000
 
@@ -74,7 +74,7 @@ class Inspection:
             "",
             *_findings(self.report),
         ]
-        return "\n".join(shown(line, _LONGEST_LINE) for line in lines)
+        return "\n".join(printable(line, _LONGEST_LINE) for line in lines)
 
 
 def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> Inspection:
@@ -85,8 +85,8 @@ def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> In
     place = name if isinstance(name, hub.Place) else hub.locate(name)
     config = config_of(place, prefix)
     source = open_source(place)
-    found = canonical(source.tensors, source.layout, prefix)
-    _, report = fit(found, config, told_head(config, found.tensors), str(source.path))
+    found = canonical(source.tensors, source.naming, prefix)
+    _, report = fit(found, config, head_for(config, found.tensors), str(source.path))
     return Inspection(str(source.path), source.format, config, _groups(found.tensors), report)
 
 

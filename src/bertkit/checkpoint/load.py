@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bertkit import hub
 from bertkit.checkpoint.canonical import Canonical, canonical
+from bertkit.checkpoint.dtypes import FLOATS
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import FILES, BertConfig, read_json
@@ -18,8 +19,6 @@ from bertkit.heads import HEADS, PARTS, head_of
 from bertkit.parameters import TABLE, UNTIED, Parameter, expand
 
 logger = logging.getLogger("bertkit")
-
-_TYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class LoadReport:
 
 
 def load_checkpoint(
-    name: str | os.PathLike[str] | hub.Place | Source,
+    name: str | os.PathLike[str] | hub.Place,
     head: str | None = None,
     *,
     config: BertConfig | None = None,
@@ -71,10 +70,9 @@ def load_checkpoint(
     ignore_mismatched_sizes: bool = False,
     optional: tuple[str, ...] = (),
 ) -> tuple[Tensors, LoadReport]:
-    """Read a checkpoint of any origin into {name in the parameter table: array}, and say what was found.
+    """Read a checkpoint of any origin into {name in the parameter table: array}, and report what was found.
 
-    name: a directory, a file, a Hub id, or what `hub.locate` made of one of them with a revision, a token and the like; or a
-    checkpoint that `open_source` opened, with its config.
+    name: a directory, a file, a Hub id, or what `hub.locate` made of one of them with a revision, a token and the like.
     head: the class suffix, such as "ForMaskedLM"; None takes the class that config.json names, or all that the file has.
     prefix: what stands before BERT's names when BERT is a part of a larger model, such as "encoder.".
     strict: raise a LoadError when a tensor is missing, unexpected or of another shape; else only report it.
@@ -84,24 +82,31 @@ def load_checkpoint(
     The arrays are read-only views of the mapped file, matrices as [out, in]. A head or pooler that the file lacks is left to the
     caller, who finds its names in `report.fresh`.
     """
-    if isinstance(name, Source):
-        source = name
-    else:
-        place = name if isinstance(name, hub.Place) else hub.locate(name)
-        config = config or config_of(place, prefix)
-        source = open_source(place, formats, variant)
-    if config is None:
-        raise UsageError("An opened checkpoint has no configuration: give config.")
-    plain = source.layout == "huggingface" and not prefix and config.num_hidden_layers < len(source.tensors)
-    if plain and head in HEADS:
-        # The commonest file is as the table has it, so that there is nothing to name and to report.
-        wanted = {name: parameter.shape for name, parameter in expand(config, head).items()}
-        given = source.tensors
-        if head == "Model":  # which is saved without the `bert.` of its names
-            given = {name if name.startswith("bert.") else f"bert.{name}": array for name, array in given.items()}
-        types = {dtype.name for dtype in {array.dtype for array in given.values()}}
-        if types <= set(_TYPES) and wanted == {name: array.shape for name, array in given.items()}:
-            return {name: given[name] for name in wanted}, LoadReport(str(source.path), head, tuple(wanted))
+    place = name if isinstance(name, hub.Place) else hub.locate(name)
+    config = config or config_of(place, prefix)
+    source = open_source(place, formats, variant)
+    return load_source(
+        source,
+        head and head_of(head),
+        config,
+        prefix=prefix,
+        strict=strict,
+        ignore_mismatched_sizes=ignore_mismatched_sizes,
+        optional=optional,
+    )
+
+
+def load_source(
+    source: Source,
+    head: str | None,
+    config: BertConfig,
+    *,
+    prefix: str = "",
+    strict: bool = True,
+    ignore_mismatched_sizes: bool = False,
+    optional: tuple[str, ...] = (),
+) -> tuple[Tensors, LoadReport]:
+    """Read an opened checkpoint; see `load_checkpoint`. `head` is a key of HEADS, or None."""
     if strict:
         check_sizes(source, config)
     tensors, report = match(source, head, config, prefix, ignore_mismatched_sizes)
@@ -148,14 +153,15 @@ def config_of(place: hub.Place, prefix: str = "") -> BertConfig:
 def match(
     source: Source, head: str | None, config: BertConfig, prefix: str = "", ignore_mismatched_sizes: bool = False
 ) -> tuple[Tensors, LoadReport]:
-    """What an opened checkpoint has of what a class needs, whether it is all or not."""
-    found = canonical(source.tensors, source.layout, prefix)
-    head = head_of(head) if head else told_head(config, found.tensors)
-    tensors, report = fit(found, config, head, str(source.path), ignore_mismatched_sizes)
+    """The part of an opened checkpoint that a class needs, complete or not. `head` is a key of HEADS, or None."""
+    found = canonical(source.tensors, source.naming, prefix)
+    tensors, report = fit(
+        found, config, head or head_for(config, found.tensors), str(source.path), ignore_mismatched_sizes
+    )
     for name, array in tensors.items():
-        if array.dtype.name not in _TYPES:
+        if array.dtype.name not in FLOATS:
             raise LoadError(
-                f"{name} of {source.path} is of type {array.dtype}, and weights are {', '.join(_TYPES)}: a quantized file "
+                f"{name} of {source.path} is of type {array.dtype}, and weights are {', '.join(FLOATS)}: a quantized file "
                 "has to be turned back into one of them first."
             )
     return tensors, report
@@ -209,9 +215,9 @@ def _without_aliases(given: Tensors, wanted: dict[str, Parameter], tied: bool) -
     return given
 
 
-def told_head(config: BertConfig, given: Iterable[str]) -> str:
+def head_for(config: BertConfig, given: Iterable[str]) -> str:
     """The class that the configuration names, or else the one whose parts are those that the file has."""
-    with contextlib.suppress(UsageError):  # a class of somebody's own is told by its parts too
+    with contextlib.suppress(UsageError):  # for a class of the user's own, its parts decide
         return head_of((config.architectures or [""])[0])
     there = {_part(name) for name in given} - {""}
     fitting = [head for head, row in HEADS.items() if there <= set(row.parts)]
@@ -235,3 +241,28 @@ def _group(name: str) -> str:
 def _some(names: Sequence[str]) -> str:
     """The first ten of many."""
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def with_own(
+    report: LoadReport,
+    named: Collection[str],
+    own: Mapping[str, tuple[int, ...]],
+    given: Tensors,
+    ignore_mismatched_sizes: bool = False,
+) -> LoadReport:
+    """The report on a class of the user's, which has some parameters of the table and others besides.
+
+    named: those of the table. own: the others, with their shapes. given: what the file has, by its own names.
+    """
+    loaded = [name for name, shape in own.items() if name in given and given[name].shape == shape]
+    fresh = [name for name in own if name not in loaded]
+    other = [(name, given[name].shape, own[name]) for name in fresh if name in given]
+    return replace(
+        report,
+        loaded=(*(name for name in report.loaded if name in named), *loaded),
+        missing=tuple(name for name in report.missing if name in named),
+        unexpected=tuple(name for name in report.unexpected if name not in own),
+        left_out=tuple(name for name in report.left_out if name not in own),
+        mismatched=report.mismatched if ignore_mismatched_sizes else (*report.mismatched, *other),
+        fresh=(*(name for name in report.fresh if name in named), *fresh),
+    )

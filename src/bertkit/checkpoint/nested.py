@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Union
 
-from bertkit.checkpoint.files import Array, Tensors
+from bertkit.checkpoint.files import Tensors
 from bertkit.errors import UsageError
+from bertkit.tensors import Array
 
 MAX_DEPTH = 32
 """How deep names may nest, written or read: those of BERT go 10 deep."""

@@ -15,7 +15,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 
-from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.errors import FileFormatError, UnsafeFileError, printable
 
 MAX_STEPS = 200_000  # BERT-large with the state of its Adam takes 52,000
 MAX_BYTES = 4 * 2**20  # the same takes 173,000
@@ -207,13 +207,13 @@ class _Machine:
 
     def whole_object(self, name: str) -> UnsafeFileError:
         return UnsafeFileError(
-            f"{self.what} is a whole pickled {_shown(name)}, which is code as well as tensors: nothing was run. Where "
+            f"{self.what} is a whole pickled {printable(name)}, which is code as well as tensors: nothing was run. Where "
             'it was made, type torch.save(model.state_dict(), "pytorch_model.bin"), or save a model.safetensors.'
         )
 
     def unsafe(self, name: str) -> UnsafeFileError:
         return UnsafeFileError(
-            f"{self.what} asks to run {_shown(name)}, which no file of plain tensors needs: nothing was run. {_INSTEAD}"
+            f"{self.what} asks to run {printable(name)}, which no file of plain tensors needs: nothing was run. {_INSTEAD}"
         )
 
     def instance(self) -> None:
@@ -232,10 +232,6 @@ class _Machine:
         if value is None:
             raise self.damaged(f"makes an object, at byte {self.position - 1}, of values that do not fit together")
         return value
-
-
-def _shown(name: str) -> str:
-    return name if name.isprintable() and len(name) <= _MAX_NAME else repr(name[:_MAX_NAME])
 
 
 def _instruction(code: int) -> str:

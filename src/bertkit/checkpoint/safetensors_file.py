@@ -19,11 +19,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bertkit.checkpoint.dtypes import as_stored, check_dtype, dtype_named
-from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
-from bertkit.disk import whole_file
+from bertkit.checkpoint.dtypes import as_stored, check_dtype, numpy_dtype
+from bertkit.checkpoint.files import MOST_DIMENSIONS, OnBytes, Tensors, map_file, view
 from bertkit.errors import FileFormatError, UnsafeFileError
 from bertkit.hub import parse_object
+from bertkit.hub.disk import whole_file
+from bertkit.tensors import Array
 
 LONGEST_HEADER = 8_000_000  # of a BERT it has some ten thousand, and JSON in memory is many times as large
 
@@ -59,7 +60,7 @@ def read(path: str | os.PathLike[str]) -> Tensors:
             ) <= MOST_DIMENSIONS and all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
                 if code not in _DTYPES:
                     raise FileFormatError(f"{name} of {path} is of type {code}; we read {', '.join(_DTYPES)}.")
-                dtype = dtype_named("bfloat16") if code == "BF16" else np.dtype(_DTYPES[code])
+                dtype = numpy_dtype("bfloat16") if code == "BF16" else np.dtype(_DTYPES[code])
             case _:
                 raise FileFormatError(
                     f"{name} of {path} is described as {str(entry)[:80]}, where dtype, shape and data_offsets were due: "

@@ -16,10 +16,10 @@ from bertkit.checkpoint.canonical import Canonical
 from bertkit.checkpoint.files import OnBytes, Tensors
 from bertkit.checkpoint.load import fit
 from bertkit.config import BertConfig
-from bertkit.disk import whole_file
 from bertkit.errors import LoadError, UsageError
 from bertkit.heads import head_of
-from bertkit.parameters import Layout, Parameter, expand, transposed
+from bertkit.hub.disk import whole_file
+from bertkit.parameters import Naming, Parameter, expand, transposed
 
 Format = Literal["safetensors", "google", "h5", "msgpack"]
 
@@ -101,16 +101,16 @@ def byte_count(size: int | str) -> int:
     return int(int(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
-def _spelled(tensors: Tensors, parameters: dict[str, Parameter], layout: Layout) -> Tensors:
-    """The tensors as a layout names and turns them."""
+def _spelled(tensors: Tensors, parameters: dict[str, Parameter], naming: Naming) -> Tensors:
+    """The tensors as a naming names and turns them."""
     spelled = {}
     for name, array in tensors.items():
-        own = parameters[name].spelled(layout)
+        own = parameters[name].spelled(naming)
         if not own:
             raise UsageError(
-                f"The {layout} layout has no place for {name}: save as safetensors, which has one for all."
+                f"The names of {naming} have no place for {name}: save as safetensors, which has one for all."
             )
-        spelled[own] = array.T if transposed(parameters[name].row, layout) else array
+        spelled[own] = array.T if transposed(parameters[name].row, naming) else array
     return spelled
 
 

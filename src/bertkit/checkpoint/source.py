@@ -13,9 +13,9 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.config import FILES, read_json
 from bertkit.errors import FileFormatError, HubError, UnsafeFileError, UsageError, did_you_mean
 from bertkit.hub import Place
-from bertkit.parameters import Layout
+from bertkit.parameters import Naming
 
-NAMES: dict[str, tuple[str, ...]] = {
+WEIGHTS: dict[str, tuple[str, ...]] = {
     "safetensors": ("model.safetensors", "model.safetensors.index.json"),
     "bin": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
     "google": ("bert_model.ckpt.index", "model.ckpt.index"),
@@ -41,7 +41,7 @@ _READ: dict[str, Callable[[Path], Tensors]] = {
     "h5": hdf5.read,
     "msgpack": msgpack.read,
 }
-_LAYOUT: dict[str, Layout] = {
+_NAMING: dict[str, Naming] = {
     "safetensors": "huggingface",
     "bin": "huggingface",
     "google": "google",
@@ -56,8 +56,8 @@ def preferred_to(format: str) -> list[str]:
     >>> preferred_to("bin")
     ['model.safetensors', 'model.safetensors.index.json']
     """
-    before = list(NAMES)[: list(NAMES).index(format)]
-    return [name for other in before for name in NAMES[other]]
+    before = list(WEIGHTS)[: list(WEIGHTS).index(format)]
+    return [name for other in before for name in WEIGHTS[other]]
 
 
 @dataclass(frozen=True)
@@ -66,22 +66,24 @@ class Source:
 
     path: Path
     format: str
-    layout: Layout
+    naming: Naming
     tensors: Tensors
 
 
 def open_source(place: Place, formats: Sequence[str] | None = None, variant: str | None = None) -> Source:
-    """The checkpoint of a place: the file that it names, or the first of NAMES that is there.
+    """The checkpoint of a place: the file that it names, or the first of WEIGHTS that is there.
 
     `formats` narrows the choice (`["safetensors"]`), `variant="fp16"` takes `model.fp16.safetensors` and the like.
     """
     for format in formats or ():
-        if format not in NAMES:
-            raise UsageError(f"There is no format {format!r}; we read {', '.join(NAMES)}.{did_you_mean(format, NAMES)}")
-    names = [name for format in formats or NAMES for name in NAMES[format]]
+        if format not in WEIGHTS:
+            raise UsageError(
+                f"There is no format {format!r}; we read {', '.join(WEIGHTS)}.{did_you_mean(format, WEIGHTS)}"
+            )
+    names = [name for format in formats or WEIGHTS for name in WEIGHTS[format]]
     if variant:  # model.safetensors -> model.fp16.safetensors, and x.index.json -> x.index.fp16.json
         names = [f"{stem}.{variant}.{ending}" for stem, _, ending in (name.rpartition(".") for name in names)]
-    elif "google" in (formats or NAMES):
+    elif "google" in (formats or WEIGHTS):
         names += sorted(name for name in place.files if re.fullmatch(r"[\w.-]*ckpt[\w.-]*\.index", name))
     named = place.file if place.file and place.file.name not in FILES else None  # config.json stands for its folder
     path = named or place.find(*names)
@@ -92,16 +94,16 @@ def open_source(place: Place, formats: Sequence[str] | None = None, variant: str
     if format == "google":
         _fetch_data(place, path)
     tensors = _read_shards(place, path, format) if path.suffix == ".json" else _READ[format](path)
-    return Source(path, format, _layout_of(format, tensors), tensors)
+    return Source(path, format, _naming_of(format, tensors), tensors)
 
 
-def _layout_of(format: str, tensors: Tensors) -> Layout:
-    """The layout of a format, or of the framework that wrote the file where the format is used by several."""
+def _naming_of(format: str, tensors: Tensors) -> Naming:
+    """The names of a format, or of the framework that wrote the file where the format is used by several."""
     if format == "google" and google2.is_google2(tensors):
         return "google2"
     if format == "safetensors" and any(name.endswith("word_embeddings.embedding") for name in tensors):
         return "flax"
-    return _LAYOUT[format]
+    return _NAMING[format]
 
 
 def _format_of_index(path: Path) -> str:
@@ -133,7 +135,7 @@ def _read_shards(place: Place, index: Path, format: str) -> Tensors:
         for name, array in _READ[format](place.fetch(shard)).items():
             if name in tensors:
                 raise FileFormatError(
-                    f"{name} lies in {shard} and in another file of {index}: which one is meant cannot be told."
+                    f"{name} lies in {shard} and in another file of {index}: bertkit cannot know which one to read."
                 )
             tensors[name] = array
     missing = [] if format == "h5" else sorted(weight_map.keys() - tensors.keys())

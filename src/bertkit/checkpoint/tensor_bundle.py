@@ -28,10 +28,11 @@ import numpy as np
 
 from bertkit.checkpoint import protobuf, sstable
 from bertkit.checkpoint.crc32c import masked_crc32c
-from bertkit.checkpoint.dtypes import as_stored, check_dtype, dtype_named
-from bertkit.checkpoint.files import MOST_DIMENSIONS, Array, OnBytes, Tensors, map_file, view
-from bertkit.disk import whole_file
+from bertkit.checkpoint.dtypes import as_stored, check_dtype, numpy_dtype
+from bertkit.checkpoint.files import MOST_DIMENSIONS, OnBytes, Tensors, map_file, view
 from bertkit.errors import FileFormatError, UsageError
+from bertkit.hub.disk import whole_file
+from bertkit.tensors import Array
 
 # TensorFlow's number of a type -> NumPy's name of it.
 _TYPES = {
@@ -68,38 +69,22 @@ class _Entry:
     shard: int
     start: int
     size: int
-    checksum: int
 
 
-def find_prefix(path: str | os.PathLike[str]) -> Path:
-    """The prefix of the checkpoint that `path` means: a prefix, one of its files, or the folder that it is alone in.
+def prefix_of(path: str | os.PathLike[str]) -> Path:
+    """The prefix of the checkpoint that one of its files belongs to, or the prefix itself.
 
     >>> import numpy as np, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write(Path(folder, "bert_model.ckpt"), {"bert/pooler/dense/bias": np.zeros(2, np.float32)})
-    ...     [find_prefix(found).name for found in (folder, f"{folder}/bert_model.ckpt.index")]
-    ['bert_model.ckpt', 'bert_model.ckpt']
+    ...     prefix_of(f"{folder}/bert_model.ckpt.index").name
+    'bert_model.ckpt'
     """
     path = Path(path)
-    if path.is_dir():
-        return _only_prefix(path)
     prefix = path.with_name(re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path.name))
     if not _index_of(prefix).is_file():
         raise FileFormatError(_why_not(path, prefix))
     return prefix
-
-
-def _only_prefix(folder: Path) -> Path:
-    """The prefix of the one checkpoint in `folder`."""
-    found = sorted(index.with_suffix("") for index in folder.glob("*.index") if index.is_file())
-    if not found:
-        raise FileFormatError(f"{folder} holds no TensorFlow checkpoint: none of its files ends in .index.")
-    if len(found) > 1:
-        names = ", ".join(prefix.name for prefix in found)
-        raise FileFormatError(
-            f"{folder} holds {len(found)} TensorFlow checkpoints ({names}): name one, as {found[-1]}."
-        )
-    return found[0]
 
 
 def _why_not(path: Path, prefix: Path) -> str:
@@ -111,7 +96,7 @@ def _why_not(path: Path, prefix: Path) -> str:
         )
     return (
         f"{path} is no TensorFlow checkpoint: there is no file {_index_of(prefix)}. A checkpoint is two files, such as "
-        "bert_model.ckpt.index and bert_model.ckpt.data-00000-of-00001; pass bert_model.ckpt or the folder they are in."
+        "bert_model.ckpt.index and bert_model.ckpt.data-00000-of-00001; pass bert_model.ckpt."
     )
 
 
@@ -123,12 +108,12 @@ def _shard_of(prefix: Path, number: int, count: int) -> Path:
     return prefix.with_name(f"{prefix.name}.data-{number:05d}-of-{count:05d}")
 
 
-def read(prefix: str | os.PathLike[str], verify: bool = False) -> Tensors:
+def read(prefix: str | os.PathLike[str]) -> Tensors:
     """The numeric tensors of a checkpoint, as views of its mapped shards.
 
-    `verify` compares every tensor's checksum, for which all must be read. The index's own are always compared.
+    The checksums of the index are compared, those of the tensors are not: for them, all would have to be read.
     """
-    prefix = find_prefix(prefix)
+    prefix = prefix_of(prefix)
     index = _index_of(prefix)
     records = sstable.read_table(map_file(index), str(index))
     shards = _read_header(next(records, None), index)
@@ -138,7 +123,7 @@ def read(prefix: str | os.PathLike[str], verify: bool = False) -> Tensors:
     tensors: Tensors = {}
     for name, entry in entries.items():
         what = f"{name} in {_shard_of(prefix, entry.shard, shards)}"
-        tensors[name] = _tensor(mapped.get(entry.shard, memoryview(b"")), entry, what, verify)
+        tensors[name] = _tensor(mapped.get(entry.shard, memoryview(b"")), entry, what)
     return tensors
 
 
@@ -188,18 +173,18 @@ def _dtype(number: int, what: str) -> np.dtype[np.generic]:
     """NumPy's type for TensorFlow's."""
     if number not in _TYPES:
         raise FileFormatError(f"{what} is of TensorFlow's type {number}; we read {', '.join(_TYPES.values())}.")
-    return dtype_named(_TYPES[number])
+    return numpy_dtype(_TYPES[number])
 
 
 def _numeric_entry(entry: protobuf.Message, dtype: np.dtype[np.generic], shards: int, what: str) -> _Entry:
     """The entry, with every number checked that can be without the shard."""
     shape = _shape(protobuf.nested(entry, 2, what), what)
-    shard, start, size, checksum = (protobuf.integer(entry, number, what) for number in (3, 4, 5, 6))
+    shard, start, size = (protobuf.integer(entry, number, what) for number in (3, 4, 5))
     if shard >= shards:
         raise FileFormatError(f"{what} lies in shard {shard}, of {shards}: it is damaged; download or copy it again.")
     if size != prod(shape) * dtype.itemsize:
         raise FileFormatError(f"{what} has {size} bytes, which do not make {dtype} of shape {shape}: it is damaged.")
-    return _Entry(dtype, shape, shard, start, size, checksum)
+    return _Entry(dtype, shape, shard, start, size)
 
 
 def _shape(messages: list[memoryview], what: str) -> tuple[int, ...]:
@@ -223,19 +208,16 @@ def _map_shard(prefix: Path, number: int, count: int) -> memoryview:
     return map_file(shard)
 
 
-def _tensor(data: memoryview, entry: _Entry, what: str, verify: bool) -> Array:
+def _tensor(data: memoryview, entry: _Entry, what: str) -> Array:
     """The tensor as a view of its shard."""
-    start = entry.start if entry.size else 0  # where nothing is, no shard was mapped
-    array = view(data, entry.dtype, entry.shape, start, what)
-    if verify and masked_crc32c(data[start : start + entry.size]) != entry.checksum:
-        raise FileFormatError(f"{what} has a wrong checksum: its bytes are damaged; download or copy the file again.")
-    return array
+    start = entry.start if entry.size else 0  # no shard is mapped for a tensor without bytes
+    return view(data, entry.dtype, entry.shape, start, what)
 
 
 def write(prefix: str | os.PathLike[str], tensors: Mapping[str, Array], on_bytes: OnBytes = lambda count: None) -> None:
     """Writes a checkpoint of one shard that TensorFlow reads.
 
-    `on_bytes` is told, after each tensor, how many bytes it had. The shard is renamed into place before the index, so
+    `on_bytes` is called with the number of bytes after each tensor. The shard is renamed into place before the index, so
     that no index ever stands beside missing tensors.
     """
     prefix = Path(prefix)

@@ -22,9 +22,10 @@ from math import prod
 import numpy as np
 
 from bertkit.checkpoint import pickled, zipped
-from bertkit.checkpoint.dtypes import dtype_named
-from bertkit.checkpoint.files import Array, Tensors, map_file
+from bertkit.checkpoint.dtypes import numpy_dtype
+from bertkit.checkpoint.files import Tensors, map_file
 from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.tensors import Array
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 """The keys under which training scripts keep the state dict of the model, beside the optimizer's and an epoch."""
@@ -100,10 +101,7 @@ def read(path: str | os.PathLike[str]) -> Tensors:
             'PyTorch: torch.save(torch.load("old.bin", weights_only=False), "new.bin")'
         )
     else:
-        raise FileFormatError(
-            f"{what} begins with {head[:16]!r}, which no file of torch.save does. If that is text, what was "
-            "downloaded is a web page or a Git LFS pointer (type git lfs pull)."
-        )
+        raise FileFormatError(f"{what} begins with {head[:16]!r}, which no file of torch.save does. Download it again.")
     tensors = _state_dict(found, what)
     return {name: _array(data, tensor, spans, f"{what}: {_some([name])}") for name, tensor in tensors.items()}
 
@@ -314,7 +312,7 @@ def _array(data: memoryview, tensor: _Tensor, spans: dict[str, range], what: str
         raise _damaged(what, f"of shape {list(tensor.shape)} reaches beyond its storage of {storage.size} bytes")
     if prod(max(n, 1) for n in tensor.shape) * size > len(data) + _MAX_EXPANSION:
         raise UnsafeFileError(f"{what} of shape {list(tensor.shape)} would be larger than the file that holds it.")
-    return _view(data, dtype_named(tensor.dtype), tensor, span.start + start)
+    return _view(data, numpy_dtype(tensor.dtype), tensor, span.start + start)
 
 
 def _view(data: memoryview, dtype: np.dtype[np.generic], tensor: _Tensor, start: int) -> Array:

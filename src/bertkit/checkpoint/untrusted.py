@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.checkpoint.files import Array, Tensors, map_file, view
+from bertkit.checkpoint.files import Tensors, map_file, view
 from bertkit.checkpoint.nested import MAX_DEPTH
 from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.tensors import Array
 
 MAX_RECORDS = 2**15
 """How many records of an index are followed. BERT-large has 4,000; a small file can lead in circles for ever."""

@@ -11,8 +11,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bertkit.errors import BertkitError, DataError, UsageError, did_you_mean
-from bertkit.hub.place import shown
+from bertkit.errors import BertkitError, DataError, UsageError, did_you_mean, printable
 from bertkit.tasks import task_class
 
 _PAIR = ("text", "text_pair")
@@ -119,7 +118,7 @@ class Columns:
 
     def _absent(self, column: str, record: Mapping[str, Any]) -> str:
         return (
-            f"There is no column {column!r}; there are {shown(', '.join(map(str, record)), 1000) or 'none'}: choose with "
+            f"There is no column {column!r}; there are {printable(', '.join(map(str, record)), 1000) or 'none'}: choose with "
             f"--column.{did_you_mean(column, map(str, record))}"
         )
 

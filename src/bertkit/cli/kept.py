@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bertkit.errors import DataError, UsageError, did_you_mean
-from bertkit.hub.place import shown
+from bertkit.errors import DataError, UsageError, did_you_mean, printable
 
 _OURS = ("result", "error", "row")
 
@@ -38,7 +37,7 @@ class Kept:
         """Refuse a table that lacks a column."""
         for name in self.names:
             if name not in names:
-                there = shown(", ".join(map(str, names)), 1000) or "none"
+                there = printable(", ".join(map(str, names)), 1000) or "none"
                 raise DataError(
                     f"--keep {name}: there is no such column; there are {there}.{did_you_mean(name, names)}"
                 )

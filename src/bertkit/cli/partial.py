@@ -19,14 +19,14 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from bertkit.cli.results import Failed, check_output, is_error, write_results
-from bertkit.disk import is_at, lock, open_own, remove_unfinished
 from bertkit.errors import DataError, UsageError
+from bertkit.hub.disk import is_at, lock, open_own, remove_unfinished
 
 Example = TypeVar("Example")
 
@@ -270,7 +270,7 @@ class Partial:
 
 def _first_line() -> bytes:
     """Who has the file, always as long."""
-    since = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return _FIRST + f'"process": "{os.getpid():<10}", "since": "{since}"}}\n'.encode()
 
 

@@ -14,14 +14,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from bertkit.data.parquet import import_pyarrow
 from bertkit.data.records import ending
-from bertkit.disk import whole_file
-from bertkit.errors import DataError, MissingExtraError, UsageError
+from bertkit.errors import DataError, UsageError
+from bertkit.hub.disk import whole_file
 
 Lines = Callable[[], Iterable[bytes]]
 """Gives the lines of JSON, again and again."""
@@ -110,7 +110,7 @@ def check_output(name: str) -> None:
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder} for {name}: make it first, or change --output.")
     if kind == "parquet":
-        _arrow(name)
+        import_pyarrow(f"Writing {name}")
 
 
 def _write_lines(lines: Lines, file: IO[bytes]) -> None:
@@ -150,28 +150,21 @@ def _cell(value: Any, delimiter: str) -> Any:
 
 
 def _write_parquet(lines: Lines, file: IO[bytes]) -> None:
-    arrow, parquet = _arrow("the output")
-    kinds = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
-    kinds[list] = arrow.list_(arrow.float64())  # a vector
+    pyarrow, parquet = import_pyarrow("Writing the output")
+    kinds = {int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string(), bool: pyarrow.bool_()}
+    kinds[list] = pyarrow.list_(pyarrow.float64())  # a vector
     columns = {name: kind if kind in kinds else str for name, kind in _columns(lines).items()}
-    schema = arrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
     with parquet.ParquetWriter(file, schema) as writer:
         rows = _rows(lines)
         while some := list(islice(rows, 1024)):
             fitted = [{name: _fitted(value, columns[name]) for name, value in row.items()} for row in some]
-            writer.write_table(arrow.Table.from_pylist(fitted, schema))
+            writer.write_table(pyarrow.Table.from_pylist(fitted, schema))
 
 
 def _fitted(value: Any, kind: type) -> Any:
     """A value in a column of one type: what is of another is written as JSON."""
     return value if value is None or kind is not str or isinstance(value, str) else json.dumps(value)
-
-
-def _arrow(name: str) -> tuple[Any, Any]:
-    try:
-        return import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", None, f"Writing {name}") from error
 
 
 _WRITERS: dict[str, Callable[[Lines, IO[bytes]], None]] = {

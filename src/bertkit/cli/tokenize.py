@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from bertkit.cli.page import shown, straight
 from bertkit.cli.signature import check_utf8
-from bertkit.data.readers import read_lines
+from bertkit.data.lines import read_lines
 
 
 class Encoding(Protocol):

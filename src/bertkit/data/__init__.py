@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from bertkit.data.readers import read_texts as read_texts
+from bertkit.data.texts import read_texts as read_texts

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from bertkit.errors import UsageError
 from bertkit.heads import HEADS, IGNORED, Grain
+from bertkit.tensors import Array
 
 Ints = NDArray[np.int64]
-Array = NDArray[Any]
 
 Item = TypeVar("Item")
 

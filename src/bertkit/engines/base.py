@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Batch, Limits
+from bertkit.data.batches import Batch, Limits
 from bertkit.errors import MissingExtraError, Setting, UsageError, did_you_mean
 from bertkit.heads import HEADS, Ask
+from bertkit.tensors import Array
 
 
 class Engine(Protocol):

@@ -17,7 +17,7 @@ import numpy as np
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Batch, Limits
+from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import words_of
 from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
@@ -26,6 +26,7 @@ from bertkit.models.flax.attention import Inputs
 from bertkit.models.flax.model import Mode, bert
 from bertkit.models.flax.pretrained import FlaxBertPreTrainedModel
 from bertkit.models.flax.tree import placed
+from bertkit.tensors import Array
 
 _TYPES = {"fp32": jnp.float32, "bf16": jnp.bfloat16, "fp16": jnp.float16}
 _NAMES = {jnp.dtype(dtype): name for name, dtype in _TYPES.items()}

@@ -15,11 +15,12 @@ import tensorflow as tf
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Batch, Limits
+from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import words_of
 from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.models.keras.inputs import arrange
+from bertkit.tensors import Array
 
 LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """What rows are padded to for XLA."""

@@ -1,4 +1,4 @@
-"""The engine without a framework: `reference.py` over mapped weights. It answers a few short texts at once."""
+"""The engine without a framework: `reference/` over mapped weights. It answers a few short texts at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import numpy as np
 from bertkit import reference
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Batch, Limits
+from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import log_probs, words_of
 from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
-from bertkit.reference_inputs import Inputs
+from bertkit.reference.inputs import ReferenceInputs
+from bertkit.tensors import Array
 
 
 class NumpyEngine:
@@ -42,7 +43,7 @@ class NumpyEngine:
         columns = np.arange(batch.lengths.max(initial=1))
         real = columns < batch.lengths[:, None]  # [N, L]
         cells = np.where(real, batch.starts[:, None] + columns, 0)
-        inputs = Inputs(
+        inputs = ReferenceInputs(
             input_ids=np.where(real, batch.input_ids[cells], 0),
             token_type_ids=np.where(real, batch.token_type_ids[cells], 0),
             attention_mask=None if real.all() else real,

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Batch, Limits
+from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import words_of
 from bertkit.engines.processor import multiplies_bf16
 from bertkit.errors import UsageError, received
 from bertkit.heads import POOLER, Ask
+from bertkit.models.torch import loading
 from bertkit.models.torch.packing import Layout, Packed, arrange
+from bertkit.tensors import Array
 
 _logger = logging.getLogger("bertkit")
 
@@ -92,7 +94,7 @@ class TorchEngine:
             if "token" in grains.values() or ("place" in grains.values() and places is None):
                 inputs.wanted = None  # all
             inner = any(layer != last for layer in ask.layers)
-            states = self._body(inputs, output_hidden_states=inner, output_attentions=False)
+            states = self._body(arranged=inputs, output_hidden_states=inner, output_attentions=False)
             x, found = states.last_hidden_state, {}
             if ask.outputs or ask.log_probs:
                 at = x[places] if inputs.wanted is None and places is not None else x
@@ -197,7 +199,7 @@ def model_class(head: str) -> Any:
 def model_of(tensors: Tensors, config: BertConfig, head: str, dtype: Any = "auto", device: Any = None) -> Any:
     """A model of the PyTorch class of a head, with the tensors as its parameters."""
     own = {"add_pooling_layer": POOLER + "dense.weight" in tensors} if head == "Model" else {}
-    return model_class(head)._of_tensors(config, tensors, dtype, device or torch.device("cpu"), **own)
+    return loading.model_of(model_class(head), config, tensors, dtype, device or torch.device("cpu"), **own)
 
 
 _AVAILABLE: dict[str, Callable[[], bool]] = {

@@ -9,8 +9,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertkit.disk import whole_file
 from bertkit.errors import HubError
+from bertkit.hub.disk import whole_file
 from bertkit.hub.place import Place, folder_place
 
 COMMIT = re.compile("[0-9a-f]{40}")

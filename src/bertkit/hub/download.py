@@ -19,8 +19,8 @@ from urllib.parse import quote
 from huggingface_hub import constants, errors
 from huggingface_hub.utils import WeakFileLock, tqdm  # type: ignore[attr-defined]  # they are documented
 
+from bertkit.errors import printable
 from bertkit.hub.cache import Repository
-from bertkit.hub.place import shown
 from bertkit.hub.transfer import NETWORK_ERROR, Answer, AnswerError, Progress, Server, opened, watched
 
 PAUSE = 1.0  # seconds before the second request, doubled for each further one that brings nothing
@@ -137,7 +137,7 @@ class Download:
     def _write(self, file: BinaryIO, answer: Answer, size: int | None, progress: Progress) -> None:
         count = file.tell()
         _check_room(Path(file.name).parent, (size or 0) - count)
-        name = shown(self.file, 40)
+        name = printable(self.file, 40)
         with tqdm(total=size, initial=count, desc=name, unit="B", unit_scale=True, disable=None) as bar:  # type: ignore[no-untyped-call]
             for piece in answer.body:
                 count += len(piece)

@@ -15,10 +15,10 @@ from urllib.parse import quote
 from huggingface_hub import constants, errors
 from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]  # they are documented
 
-from bertkit.errors import HubError, UsageError
+from bertkit.errors import HubError, UsageError, printable
 from bertkit.hub.cache import COMMIT, Repository
 from bertkit.hub.download import Download
-from bertkit.hub.place import RELATIVE, Place, parse_object, shown
+from bertkit.hub.place import RELATIVE, Place, parse_object
 from bertkit.hub.transfer import NETWORK_ERROR, AnswerError, Progress, Server, is_address, opened, watched
 
 FAILURES: tuple[type[Exception], ...] = (AnswerError, NETWORK_ERROR, OSError, ValueError, RuntimeError)
@@ -130,7 +130,7 @@ def _explain(error: Exception, repository: Repository, endpoint: str) -> str:
 
 def _refusal(error: errors.HfHubHTTPError, repository: Repository, endpoint: str) -> str:
     name, status, code = repository.id, error.response.status_code, error.response.headers.get("X-Error-Code")
-    said = shown(f"{status} {error.server_message or ''}".strip())
+    said = printable(f"{status} {error.server_message or ''}".strip())
     if code == "GatedRepo":
         return f"{name} is gated ({said}): ask for access on {endpoint}/{name}, and then {_LOG_IN}."
     if code == "RevisionNotFound":
@@ -162,6 +162,6 @@ def _reason(error: BaseException) -> str:
         if link is None:
             break
         if getattr(link, "errno", None) or isinstance(link, TimeoutError):
-            return shown(link)
+            return printable(link)
         link = link.__cause__ or link.__context__
-    return shown(f"{type(error).__name__}: {error}")
+    return printable(f"{type(error).__name__}: {error}")

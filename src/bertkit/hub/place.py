@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bertkit.errors import BertkitError, HubError, UsageError
+from bertkit.errors import BertkitError, HubError, UsageError, printable
 
 Refusal = type[BertkitError]
 
@@ -61,7 +61,7 @@ class Place:
         for name in names:
             if name in self.files:
                 return self.get(name)
-        first = ", ".join(shown(file, 80) for file in self.files[:10]) or "no files"
+        first = ", ".join(printable(file, 80) for file in self.files[:10]) or "no files"
         more = f" and {len(self.files) - 10} more" if len(self.files) > 10 else ""
         raise HubError(f"There is no {' or '.join(names)} in {self.where}, which has {first}{more}.{self.advice}")
 
@@ -133,17 +133,6 @@ def built_in_models() -> list[str]:
     return sorted(path.name for path in ASSETS.glob("*") if path.is_dir())
 
 
-def shown(text: object, most: int = 200) -> str:
-    r"""What a message shows of a text from elsewhere: one line of bounded length, without sequences for the terminal.
-
-    >>> print(shown("red: \x1b[31m", 9))
-    red: \x1b[31...
-    """
-    text = str(text)
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
-    return f"{line}..." if len(text) > most else line
-
-
 def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
     """What a name stands for that is no path as it is: a home folder, a TensorFlow checkpoint or a built-in model."""
     try:
@@ -182,11 +171,20 @@ def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -
         ) from error
     if "\0" in text:
         raise refusal(f"{path} is a binary file, or a text in UTF-16: save it as UTF-8.")
-    if text.startswith("version https://git-lfs.github.com/spec/"):
-        raise refusal(f"{path} is not the file but Git LFS's note of where it is. Type in its folder: git lfs pull")
-    if text[:15].lower().startswith(("<!doctype html", "<html")):
-        raise refusal(f"{path} is a web page, saved under the name of a file: download the file itself.")
+    refuse_stand_in(path, text[:LONGEST_MARK].encode(), refusal)
     return text
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+LONGEST_MARK = len(_POINTER)
+
+
+def refuse_stand_in(path: str | os.PathLike[str], start: bytes, refusal: Refusal) -> None:
+    """Raises `refusal` for what is often saved in place of a file: a Git LFS pointer or a web page."""
+    if start.startswith(_POINTER):
+        raise refusal(f"{path} is not the file but Git LFS's note of where it is. Type in its folder: git lfs pull")
+    if start.lower().startswith((b"<!doctype html", b"<html")):
+        raise refusal(f"{path} is a web page, saved under the name of a file: download the file itself.")
 
 
 def parse_object(text: str, where: str, refusal: Refusal) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from collections.abc import Hashable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, one_of
 from bertkit.metrics.counts import AVERAGES, Counts, Scores, ratio
-from bertkit.metrics.inputs import Labels, labels, one_of
+from bertkit.metrics.inputs import Labels, labels
 
 BINARY = "binary"
 
@@ -35,7 +35,7 @@ class Classification:
     """
 
     def __init__(self, average: str = "macro", positive: int | str = 1) -> None:
-        one_of(average, "average", (BINARY, *AVERAGES))
+        one_of("average", average, (BINARY, *AVERAGES))
         self._average = average
         self._positive = positive
         self._counts = Counts()

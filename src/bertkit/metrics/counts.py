@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bertkit.metrics.inputs import Numbers, one_of
+from bertkit.errors import one_of
+from bertkit.metrics.inputs import Numbers
 
 AVERAGES = ("micro", "macro", "weighted")
 
@@ -45,7 +46,7 @@ class Counts:
 
     def average(self, kind: str) -> Scores:
         """`micro` counts all classes together, `macro` is their plain mean, `weighted` that by their support."""
-        one_of(kind, "average", AVERAGES)
+        one_of("average", kind, AVERAGES)
         if kind == "micro":
             return _scores(self.right.total(), self.predicted.total(), self.there.total())
         rows = list(self.by_class().values())

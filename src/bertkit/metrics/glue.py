@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
+from bertkit.errors import one_of
 from bertkit.metrics.classification import Classification
-from bertkit.metrics.inputs import one_of
 from bertkit.metrics.regression import Regression
 
 GLUE_TASKS = {
@@ -40,7 +40,7 @@ class Glue:
     """
 
     def __init__(self, task: str) -> None:
-        one_of(task, "task", tuple(GLUE_TASKS))
+        one_of("task", task, tuple(GLUE_TASKS))
         self._names = GLUE_TASKS[task]
         average = "binary" if "f1" in self._names else "micro"
         self._scores = Regression() if task == "stsb" else Classification(average)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sized
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bertkit.errors import UsageError, did_you_mean
+from bertkit.errors import UsageError
 
 IGNORED = -100
 """The label of a token that does not count."""
@@ -99,9 +99,3 @@ def same_length(predictions: Sized, references: Sized, what: str) -> None:
     """An error where there are not as many of the one as of the other."""
     if len(predictions) != len(references):
         raise UsageError(f"{what}: {len(predictions)} predictions for {len(references)} references. Pass one for each.")
-
-
-def one_of(value: str, name: str, known: Sequence[str]) -> None:
-    """An error where an option has no such value."""
-    if value not in known:
-        raise UsageError(f"{name} cannot be {value!r}. Accepted: {', '.join(known)}.{did_you_mean(str(value), known)}")

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, one_of
 from bertkit.metrics.counts import AVERAGES, Counts, Scores, ratio
-from bertkit.metrics.inputs import as_array, one_of, same_shape
+from bertkit.metrics.inputs import as_array, same_shape
 
 
 class MultiLabelClassification:
@@ -26,7 +26,7 @@ class MultiLabelClassification:
     """
 
     def __init__(self, average: str = "micro") -> None:
-        one_of(average, "average", AVERAGES)
+        one_of("average", average, AVERAGES)
         self._average = average
         self._counts = Counts()
         self._examples = 0

@@ -10,7 +10,7 @@ A tag is a letter and a type, as in `B-PER`; `O` is outside. Schemes differ in w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,9 +25,23 @@ class Entity(NamedTuple):
     end: int
 
 
-class _Tag(NamedTuple):
+class Tag(NamedTuple):
+    """A letter and a type."""
+
     letter: str
     type: str
+
+
+OUTSIDE = Tag("O", "_")
+
+
+@lru_cache(65536)
+def _allowed(rules: str, first: Tag, second: Tag) -> bool:
+    same = first.type == second.type
+    return any(
+        rule[0] in ("?", first.letter) and rule[1] in ("?", second.letter) and rule[2] in ("*", "=" if same else "!")
+        for rule in rules.split()
+    )
 
 
 class Scheme(NamedTuple):
@@ -37,6 +51,20 @@ class Scheme(NamedTuple):
     begins: str  # before and first
     goes_on: str  # one and the next
     ends: str  # last and after
+
+    def tag(self, label: str) -> Tag | None:
+        """A label as a tag, or None if it is not one of this scheme."""
+        return _parse(label, self.letters)
+
+    def continues(self, before: Tag, tag: Tag) -> bool:
+        """Whether two neighbours are in the same entity."""
+        return _allowed(self.goes_on, before, tag)
+
+    def may_follow(self, before: Tag, tag: Tag) -> bool:
+        """Whether `tag` is valid after `before`. `OUTSIDE` stands before the first tag and after the last."""
+        is_complete = before == OUTSIDE or _allowed(self.ends, before, tag)
+        is_start = tag == OUTSIDE or _allowed(self.begins, before, tag)
+        return self.continues(before, tag) or (is_complete and is_start)
 
 
 LENIENT = Scheme("OBIES", begins="?B* ?I* ?E* ?S*", goes_on="BI= BE= II= IE=", ends="??*")
@@ -51,7 +79,6 @@ SCHEMES = {
     "BILOU": Scheme("OBILU", begins="?B* ?U*", goes_on="BI= BL= II= IL=", ends="L?* U?*"),
 }
 ALIASES = {"BIO": "IOB2", "BIOES": "IOBES", "BILUO": "BILOU"}
-_OUTSIDE = _Tag("O", "_")
 
 
 def scheme_named(name: str | None) -> Scheme:
@@ -86,14 +113,14 @@ def entity_spans(tags: Sequence[str], scheme: str | None = None) -> list[Entity]
 
 def spans(tags: Sequence[str], scheme: Scheme) -> list[Entity]:
     """The same, with the scheme itself."""
-    parsed = [_parse(tag, scheme.letters) for tag in tags]
-    parsed.append(_OUTSIDE)
+    parsed = [_checked(tag, scheme) for tag in tags]
+    parsed.append(OUTSIDE)
     found = []
-    before, start = _OUTSIDE, 0
+    before, start = OUTSIDE, 0
     while start < len(tags):
         end = start + 1
         if _allowed(scheme.begins, before, parsed[start]):
-            while _allowed(scheme.goes_on, parsed[end - 1], parsed[end]):
+            while scheme.continues(parsed[end - 1], parsed[end]):
                 end += 1
             if _allowed(scheme.ends, parsed[end - 1], parsed[end]):
                 found.append(Entity(parsed[start].type, start, end))
@@ -101,21 +128,30 @@ def spans(tags: Sequence[str], scheme: Scheme) -> list[Entity]:
     return found
 
 
+def scheme_of(labels: Iterable[str]) -> Scheme | None:
+    """The scheme that has the letters of all labels: IOB2, IOBES or BILOU. Labels that are no tags do not count.
+
+    >>> scheme_of(["O", "B-PER", "I-PER", "E-PER", "S-PER"]) == SCHEMES["IOBES"]
+    True
+    >>> scheme_of(["NOUN", "VERB"])
+    """
+    letters = {tag.letter for label in labels if (tag := _parse(label, "BIESLU"))}
+    schemes = (SCHEMES[name] for name in ("IOB2", "IOBES", "BILOU")) if "B" in letters else ()
+    return next((scheme for scheme in schemes if letters <= set(scheme.letters)), None)
+
+
 @lru_cache(65536)
-def _parse(tag: str, letters: str) -> _Tag:
-    letter, hyphen, kind = tag.partition("-")
-    if letter not in tuple(letters) or (letter == "O" and hyphen):
+def _parse(label: str, letters: str) -> Tag | None:
+    letter, hyphen, kind = label.partition("-")
+    return None if letter not in tuple(letters) or (letter == "O" and hyphen) else Tag(letter, kind or "_")
+
+
+def _checked(label: str, scheme: Scheme) -> Tag:
+    tag = scheme.tag(label)
+    if tag is None:
+        letters = ", ".join(scheme.letters.replace("O", ""))
         raise UsageError(
-            f"{tag!r} is no tag of this scheme. A tag is O, or one of the letters {', '.join(letters.replace('O', ''))} and a "
+            f"{label!r} is no tag of this scheme. A tag is O, or one of the letters {letters} and a "
             "type, as in B-PER. Pass scheme= for another scheme, or labels= where tags have numbers."
         )
-    return _Tag(letter, kind or "_")
-
-
-@lru_cache(65536)
-def _allowed(rules: str, first: _Tag, second: _Tag) -> bool:
-    same = first.type == second.type
-    return any(
-        rule[0] in ("?", first.letter) and rule[1] in ("?", second.letter) and rule[2] in ("*", "=" if same else "!")
-        for rule in rules.split()
-    )
+    return tag

@@ -9,15 +9,17 @@ import logging
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
-from bertkit.errors import UsageError, worded
+from bertkit.errors import ConfigError, UsageError, described, one_of, worded
 from bertkit.pipelines.calls import Calls, calls_of
 from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
-from bertkit.tasks.base import Options, Task, one_of, shown, whole
+from bertkit.tasks.base import Task, TaskOptions, whole
+from bertkit.tasks.embedding import write_recipe
 
 if TYPE_CHECKING:
     from bertkit.pipelines.open import Weights
@@ -97,11 +99,19 @@ class Pipeline:
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write the model and the tokenizer to a folder, from which `pipeline` and `from_pretrained` read them.
 
+        The files of sentence-transformers, where the model has them, are written too.
+
+
         Args:
             save_directory: the folder, which is made where there is none.
         """
         self.model.save_pretrained(save_directory)
         self.tokenizer.save_pretrained(save_directory)
+        try:
+            if self._task.place is not None:
+                write_recipe(self._task.place, Path(save_directory))
+        except ConfigError as error:
+            _logger.warning("%s has the BERT alone, without its pooling: %s", save_directory, error)
 
     def __call__(
         self,
@@ -141,7 +151,7 @@ class Pipeline:
         """
         return list(_answers(self._run({**self.defaults, **options}, None, errors), examples))
 
-    def run(self, options: Options, batch_size: int | None = None, errors: Errors = "raise") -> Run:
+    def run(self, options: TaskOptions, batch_size: int | None = None, errors: Errors = "raise") -> Run:
         """The loop over examples, with checked options: for front ends that want chunks, counts and errors.
 
         Args:
@@ -149,7 +159,8 @@ class Pipeline:
             batch_size: the most rows that are run at once.
             errors: as of a call.
         """
-        one_of("errors", errors, ("raise", "return"))
+        if errors != "raise":
+            one_of("errors", errors, ("raise", "return"))
         whole("batch_size", batch_size, least=1, none=True)
         return Run(self._task, self.engine, options, batch_size or self.batch_size, errors)
 
@@ -163,7 +174,7 @@ class Pipeline:
         return calls_of(type(self._task))
 
     @cached_property
-    def _own_options(self) -> Options:
+    def _own_options(self) -> TaskOptions:
         """Those of a call without options."""
         return self._calls.options(self.defaults)
 
@@ -190,7 +201,7 @@ def _items(given: Any) -> Iterable[Any]:
         return (given[index] for index in range(len(given)))
     if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray)):
         return given
-    raise UsageError(f"{shown(given)} is neither an example nor a list or stream of them.")
+    raise UsageError(f"{described(given)} is neither an example nor a list or stream of them.")
 
 
 def _lines(file: Iterable[Any]) -> Iterator[str]:

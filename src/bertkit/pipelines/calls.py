@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described
 from bertkit.tasks import task_class
-from bertkit.tasks.base import Options, shown
+from bertkit.tasks.base import TaskOptions
 
 ALIASES = {"stride": "overlap", "doc_stride": "overlap"}
 _IDLE = ("padding", "pad_to_multiple_of", "return_tensors", "return_attention_mask", "return_token_type_ids", "verbose")
-"""Options of a tokenizer without effect, as rows are not padded."""
+"""TaskOptions of a tokenizer without effect, as rows are not padded."""
 
 
 class Calls:
@@ -40,9 +40,9 @@ class Calls:
         """What a call returns: made of the answer to its one example, or of the list of answers to its list."""
         return answers
 
-    def options(self, given: Mapping[str, Any]) -> Options:
+    def options(self, given: Mapping[str, Any]) -> TaskOptions:
         """The options of a call, checked."""
-        options: Options = self.task.options(self.own(given))
+        options: TaskOptions = self.task.options(self.own(given))
         return options
 
     def check(self, given: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ class Calls:
         self.task.check(self.own(given))
 
     def own(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Options by the names of the task. None is the default of those that do not take it."""
+        """TaskOptions by the names of the task. None is the default of those that do not take it."""
         values: dict[str, Any] = {}
         for name, value in self.translate(dict(given)).items():
             own = ALIASES.get(name, name)
@@ -61,7 +61,7 @@ class Calls:
         return {name: value for name, value in values.items() if value is not None or name not in defaults}
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Options of other pipelines and of tokenizers, such as `truncation=True` -> those of the task."""
+        """TaskOptions of other pipelines and of tokenizers, such as `truncation=True` -> those of the task."""
         found = {name: value for name, value in given.items() if name not in _IDLE}
         if found.pop("truncation", None) not in (False, None, "do_not_truncate"):
             found.setdefault("on_long", "truncate")
@@ -217,7 +217,7 @@ def calls_of(task: Any) -> Calls:
     return _OF_TASKS.get(found.name, Calls)(found)
 
 
-def options_of(task: Any, given: Mapping[str, Any]) -> Options:
+def options_of(task: Any, given: Mapping[str, Any]) -> TaskOptions:
     """The options of a call, checked. The task is given by its name or its class.
 
     >>> options_of("ner", {"stride": 3, "aggregation_strategy": "SIMPLE"}).overlap
@@ -250,7 +250,7 @@ def _pairs(questions: Any, contexts: Any) -> list[dict[str, str]]:
     both = [[texts] * count if isinstance(texts, str) else texts for texts in (questions, contexts)]
     if not all(isinstance(texts, (list, tuple)) for texts in both):
         raise UsageError(
-            f"question is {shown(questions)} and context is {shown(contexts)}: type a text or a list of texts for each."
+            f"question is {described(questions)} and context is {described(contexts)}: type a text or a list of texts for each."
         )
     if len(both[0]) != len(both[1]):
         raise UsageError(

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bertkit import hub
 from bertkit.config import BertConfig
 from bertkit.engines.base import engine_class
-from bertkit.errors import HubError, Setting, UsageError
+from bertkit.errors import HubError, Setting, UsageError, described
 from bertkit.heads import head_of
-from bertkit.tasks.base import shown
 
 if TYPE_CHECKING:
     from bertkit.hub import Place
@@ -87,7 +86,7 @@ def own_tokenizer(given: Any) -> Any:
         return BertTokenizerFast.from_pretrained(given[0], **given[1])
     if hasattr(given, "save_pretrained") and hasattr(given, "get_vocab"):
         return _through_files(given)
-    what = shown(given) if isinstance(given, (int, float, list)) else f"a {type(given).__name__}"
+    what = described(given) if isinstance(given, (int, float, list)) else f"a {type(given).__name__}"
     raise UsageError(f"tokenizer is {what}: type bertkit.BertTokenizerFast.from_pretrained(...), or a folder.")
 
 

@@ -18,14 +18,13 @@ from bertkit.checkpoint import load_checkpoint
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.engines.base import Engine, engine_class
-from bertkit.errors import HubError, Setting, UsageError, received
+from bertkit.errors import HubError, Setting, UsageError, one_of, received
 from bertkit.heads import POOLER, head_of, tasks_of
 from bertkit.parameters import expand, initial
 from bertkit.pipelines.arguments import Arguments, read_arguments
 from bertkit.pipelines.base import Pipeline
 from bertkit.pipelines.objects import engine_of, own_tokenizer, place_of
 from bertkit.tasks import task_class
-from bertkit.tasks.base import one_of
 from bertkit.tasks.embedding import MODULES, weights_place
 
 if TYPE_CHECKING:

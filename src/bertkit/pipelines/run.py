@@ -16,12 +16,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bertkit.data.batches import Array, by_length, characters, look_ahead, pack, split
+from bertkit.data.batches import by_length, characters, look_ahead, pack, split
 from bertkit.engines.base import Engine
 from bertkit.errors import BertkitError, OptionError
 from bertkit.heads import counterparts
 from bertkit.logging import is_progress_bar_enabled
-from bertkit.tasks.base import Encoded, Options, Reading, Task
+from bertkit.tasks.base import Encoded, Reading, Task, TaskOptions
+from bertkit.tensors import Array
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -91,7 +92,12 @@ class Run:
     """Examples through a task and an engine."""
 
     def __init__(
-        self, task: Task[Any], engine: Engine, options: Options, batch_size: int | None = None, errors: Errors = "raise"
+        self,
+        task: Task[Any],
+        engine: Engine,
+        options: TaskOptions,
+        batch_size: int | None = None,
+        errors: Errors = "raise",
     ) -> None:
         self.task, self.engine, self.options, self.errors = task, engine, options, errors
         self.report = Report()

@@ -6,21 +6,10 @@ from importlib import import_module
 from typing import Any
 
 from bertkit.errors import UsageError, did_you_mean
+from bertkit.heads import HEADS
 
-TASKS = {
-    "fill-mask": "FillMask",
-    "text-classification": "TextClassification",
-    "token-classification": "TokenClassification",
-    "question-answering": "QuestionAnswering",
-    "zero-shot-classification": "ZeroShotClassification",
-    "multiple-choice": "MultipleChoice",
-    "next-sentence-prediction": "NextSentencePrediction",
-    "feature-extraction": "FeatureExtraction",
-    "sentence-similarity": "SentenceSimilarity",
-    "sentence-scoring": "SentenceScoring",
-    "pretraining": "Pretraining",
-}
-"""Task -> its class, in the file of its name. Which classes can do it is in the table of heads."""
+TASKS = tuple(dict.fromkeys(task for head in HEADS.values() for task in head.tasks))
+"""Each is a class in a file of its own: fill-mask is FillMask in fill_mask.py."""
 
 ALIASES = {
     "ner": "token-classification",
@@ -46,4 +35,5 @@ def task_class(name: str) -> Any:
     if own not in TASKS:
         known = [*TASKS, *ALIASES]
         raise UsageError(f"There is no task {name!r}; the tasks are {', '.join(TASKS)}.{did_you_mean(name, known)}")
-    return getattr(import_module(f"bertkit.tasks.{own.replace('-', '_')}"), TASKS[own])
+    module = import_module(f"bertkit.tasks.{own.replace('-', '_')}")
+    return getattr(module, own.title().replace("-", ""))

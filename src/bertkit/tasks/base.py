@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, T
 import numpy as np
 
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Row
-from bertkit.errors import Setting, UsageError, did_you_mean, received
+from bertkit.data.batches import Row
+from bertkit.errors import Setting, UsageError, described, did_you_mean, one_of, received
 from bertkit.heads import Ask
+from bertkit.tensors import Array
 
 if TYPE_CHECKING:
     from bertkit.hub import Place
@@ -33,7 +34,7 @@ Outputs = Sequence[Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
-class Options:
+class TaskOptions:
     """The options of every task."""
 
     on_long: OnLong = "truncate"  # what to do with a text that is longer than the model takes
@@ -51,7 +52,7 @@ class Options:
                 flag(field.name, getattr(self, field.name), none=field.type != "bool")
 
 
-O = TypeVar("O", bound=Options)  # noqa: E741
+O = TypeVar("O", bound=TaskOptions)  # noqa: E741
 
 
 class Reading(NamedTuple):
@@ -112,7 +113,7 @@ class Task(ABC, Generic[O]):
 
     @classmethod
     def options(cls, given: Mapping[str, Any]) -> O:
-        """Options by name -> checked options."""
+        """TaskOptions by name -> checked options."""
         cls.check(given)
         return cls.options_type(**given)
 
@@ -125,7 +126,7 @@ class Task(ABC, Generic[O]):
                 near = did_you_mean(name, known) or f" It has {', '.join(sorted(known))}."
                 raise UsageError(f"{cls.name} has no option {name!r}.{near}")
 
-    def row_length(self, options: Options) -> int:
+    def row_length(self, options: TaskOptions) -> int:
         """The most tokens of a row."""
         most = min(self.tokenizer.model_max_length, self.config.max_position_embeddings)
         return most if options.max_length is None else min(options.max_length, most)
@@ -137,13 +138,6 @@ def together(parts: Sequence[Encoded], memory: Any) -> Encoded:
     left_out = max(part.reading.left_out for part in parts)
     reading = longest._replace(truncated=left_out > 0, left_out=left_out)
     return Encoded([row for part in parts for row in part.rows], reading, memory)
-
-
-def one_of(name: str, value: object, known: Sequence[object]) -> None:
-    """Raises UsageError if a value is not one of those known."""
-    if value not in known or isinstance(value, bool):
-        near = did_you_mean(value, [word for word in known if isinstance(word, str)]) if isinstance(value, str) else ""
-        raise UsageError(received(name, value), f" is none of {', '.join(map(repr, known))}.{near}")
 
 
 def whole(name: str, value: object, least: int, none: bool = False) -> None:
@@ -174,10 +168,4 @@ def text_of(example: Any, task: str) -> str:
     value = example.get("text") if isinstance(example, Mapping) else example
     if isinstance(value, str):
         return value
-    raise UsageError(f"{task} takes a text, or {{'text': a text}}, not {shown(example)}.")
-
-
-def shown(value: object) -> str:
-    """A value as an error shows it."""
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+    raise UsageError(f"{task} takes a text, or {{'text': a text}}, not {described(example)}.")

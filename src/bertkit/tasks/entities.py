@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.metrics.schemes import OUTSIDE, Scheme
+
 Entity = dict[str, Any]
 Join = Callable[[list[str]], str]
 
@@ -94,17 +96,16 @@ def by_tag(tagged: Sequence[Tagged]) -> list[Group]:
     return groups
 
 
-def by_scheme(tagged: Sequence[Tagged]) -> list[Group]:
-    """Entities of labels in BIO, or in BIOES with L- for E- and U- for S- as well."""
+def by_scheme(tagged: Sequence[Tagged], scheme: Scheme) -> list[Group]:
+    """Entities of labels that are valid in a scheme."""
     groups: list[Group] = []
-    continues = False
+    before = OUTSIDE
     for unit, name, score in tagged:
-        prefix, _, tag = name.partition("-")
-        tag = tag or name
-        if continues and prefix in ("I", "E", "L") and tag == groups[-1].name:
+        tag = scheme.tag(name) or OUTSIDE
+        if scheme.continues(before, tag):
             groups[-1].units.append(unit)
             groups[-1].scores.append(score)
         else:
-            groups.append(Group(tag, [unit], [score]))
-        continues = prefix in ("B", "I")
+            groups.append(Group(name.partition("-")[2] or name, [unit], [score]))
+        before = tag
     return groups

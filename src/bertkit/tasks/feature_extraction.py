@@ -10,19 +10,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bertkit.data.batches import Array
-from bertkit.errors import Setting, UsageError, did_you_mean, received
+from bertkit.errors import Setting, UsageError, did_you_mean, one_of, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, flag, one_of, text_of
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, flag, text_of
 from bertkit.tasks.embedding import Normalize, Pooling, Recipe, read_recipe, unit
 from bertkit.tasks.windows import Windows, encode_texts, encode_whole, reading_places
+from bertkit.tensors import Array
 
 PoolingName = Literal["auto", "cls", "mean", "max", "pooler"]
 POOLINGS = ("auto", "cls", "mean", "max", "pooler")
 
 
 @dataclass(frozen=True)
-class FeatureOptions(Options):
+class FeatureOptions(TaskOptions):
     """The options of feature extraction."""
 
     pooling: PoolingName | None = None  # None: a vector for each token; "pooler": BERT's own; "auto": as the files say
@@ -75,7 +75,7 @@ class FeatureExtraction(Task[FeatureOptions]):
             texts = [self._lower(text) for text in texts]
         return encode_texts(self.tokenizer, texts, None, options, self.row_length(options))
 
-    def row_length(self, options: Options) -> int:
+    def row_length(self, options: TaskOptions) -> int:
         """The most tokens of a row, with `pooling="auto"` as the files say."""
         most = super().row_length(options)
         automatic = isinstance(options, FeatureOptions) and options.pooling == "auto" and options.max_length is None

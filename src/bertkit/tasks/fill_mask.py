@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bertkit.config import BertConfig
-from bertkit.data.batches import Array, Ints, Row, Target
-from bertkit.errors import Setting, UsageError
+from bertkit.data.batches import Ints, Row, Target
+from bertkit.errors import Setting, UsageError, described
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Reading, Task, listed, shown, text_of, whole
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, listed, text_of, whole
 from bertkit.tasks.numbers import largest, log_softmax, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Whole, around, encode_whole, neighbours, too_long
+from bertkit.tensors import Array
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
 
 
 @dataclass(frozen=True)
-class FillMaskOptions(Options):
+class FillMaskOptions(TaskOptions):
     """The options of fill-mask."""
 
     on_long: OnLong = "window"  # the part of the text around the mask
@@ -129,7 +130,9 @@ class FillMask(Task[FillMaskOptions]):
             return UsageError(
                 f"The {mask} of the text is in the part that was cut: type ", window, " to read the part around it."
             )
-        return UsageError(f"The text has no {mask} to fill: put {mask} where a word is to be found in {shown(text)}.")
+        return UsageError(
+            f"The text has no {mask} to fill: put {mask} where a word is to be found in {described(text)}."
+        )
 
     def _spelled(self, kept: Whole, mask: int, candidate: _Candidate, most: int) -> Iterator[Row]:
         """For a word of several pieces a row a piece: the pieces before it are filled in, it and those after it are masks."""
@@ -217,7 +220,7 @@ class FillMask(Task[FillMaskOptions]):
         for text in [given] if isinstance(given, str) else given:
             if not isinstance(text, str):
                 advice = Setting("targets", ["good", "bad"])
-                raise UsageError(f"targets has {shown(text)}, and a target is a word: type ", advice, ".")
+                raise UsageError(f"targets has {described(text)}, and a target is a word: type ", advice, ".")
             pieces = pieces_of(self.tokenizer, text)
             if not pieces:
                 raise UsageError(f"The target {text!r} has no token: type a word.")
@@ -277,7 +280,7 @@ def tokens_of(tokenizer: Tokenizer, answer: Any, masks: int) -> Ints:
     """The token of each mask of a text [masks], from the words of its true answer."""
     words = [answer] if isinstance(answer, str) else answer
     if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
-        raise UsageError(f"The answer is a word for each mask, not {shown(answer)}.")
+        raise UsageError(f"The answer is a word for each mask, not {described(answer)}.")
     if len(words) != masks:
         raise UsageError(f"The text has {masks} masks, and the answer {len(words)} words: type a word for each mask.")
     found: list[int] = []

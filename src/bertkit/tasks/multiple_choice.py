@@ -9,16 +9,16 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from bertkit.data.batches import Row, Target
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, together, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, together, whole
 from bertkit.tasks.numbers import largest, merged, softmax
 from bertkit.tasks.training import is_number_below, with_targets
 from bertkit.tasks.windows import encode_texts
 
 
 @dataclass(frozen=True)
-class MultipleChoiceOptions(Options):
+class MultipleChoiceOptions(TaskOptions):
     """The options of multiple choice."""
 
     top_k: int | None = None  # the best so many; None: all
@@ -103,7 +103,7 @@ def _number(answer: Any, choices: Sequence[str]) -> int:
     if is_number_below(answer, len(choices)):
         return int(answer)
     raise UsageError(
-        f"{shown(answer)} is not one of the {len(choices)} choices: type the right one, or its number, from 0 to "
+        f"{described(answer)} is not one of the {len(choices)} choices: type the right one, or its number, from 0 to "
         f"{len(choices) - 1}."
     )
 
@@ -115,4 +115,4 @@ def _text_and_choices(example: Any) -> tuple[str, list[str]]:
         texts = isinstance(choices, (list, tuple)) and all(isinstance(choice, str) for choice in choices)
         if isinstance(text, str) and choices and texts:
             return text, list(choices)
-    raise UsageError(f'multiple-choice takes {{"text": ..., "choices": [...]}}, not {shown(example)}.')
+    raise UsageError(f'multiple-choice takes {{"text": ..., "choices": [...]}}, not {described(example)}.')

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from bertkit.data.batches import Row, Target
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, whole
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, softmax
 from bertkit.tasks.text_classification import encode_pairs, pair_of
 from bertkit.tasks.training import is_number_below, with_targets
 
-NAMES = ("IsNext", "NotNext")
+RELATIONS = ("IsNext", "NotNext")
 """What the two logits of BERT stand for."""
 
 
 @dataclass(frozen=True)
-class NextSentenceOptions(Options):
+class NextSentenceOptions(TaskOptions):
     """The options of next sentence prediction."""
 
     top_k: int | None = 1  # 1: the better of the two; None or 2: both, in a list
@@ -52,7 +52,7 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
     def decode(self, encoded: Encoded, outputs: Outputs, options: NextSentenceOptions) -> Any:
         """`{"label", "score"}`: "IsNext" or "NotNext"."""
         scores = softmax(merged(np.stack([output["logits"] for output in outputs]), options.merge))
-        found = [{"label": NAMES[index], "score": float(scores[index])} for index in largest(scores, 2)]
+        found = [{"label": RELATIONS[index], "score": float(scores[index])} for index in largest(scores, 2)]
         return found[0] if options.top_k == 1 else found[: options.top_k]
 
     def targets(self, examples: Sequence[Any], answers: Sequence[Any], options: NextSentenceOptions) -> list[list[Row]]:
@@ -69,7 +69,7 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
         from bertkit.metrics import accuracy
 
         best = [answer[0] if isinstance(answer, list) else answer for answer in answers]
-        return {"accuracy": accuracy([NAMES.index(one["label"]) for one in best], list(map(next_number, truths)))}
+        return {"accuracy": accuracy([RELATIONS.index(one["label"]) for one in best], list(map(next_number, truths)))}
 
 
 def two_texts(task: Task[Any], examples: Sequence[Any]) -> list[tuple[str, str]]:
@@ -78,15 +78,15 @@ def two_texts(task: Task[Any], examples: Sequence[Any]) -> list[tuple[str, str]]
     for example in examples:
         first, second = pair_of(example, task.name)
         if second is None:
-            raise UsageError(f"{task.name} takes {task.takes}, and one text came: {shown(first)}.")
+            raise UsageError(f"{task.name} takes {task.takes}, and one text came: {described(first)}.")
         found.append((first, second))
     return found
 
 
 def next_number(answer: Any) -> int:
     """0 for "IsNext", 1 for "NotNext"; numbers as they are."""
-    if isinstance(answer, str) and answer in NAMES:
-        return NAMES.index(answer)
+    if isinstance(answer, str) and answer in RELATIONS:
+        return RELATIONS.index(answer)
     if is_number_below(answer, 2):
         return int(answer)
-    raise UsageError(f'The answer is "IsNext", "NotNext", 0 or 1, not {shown(answer)}.')
+    raise UsageError(f'The answer is "IsNext", "NotNext", 0 or 1, not {described(answer)}.')

@@ -10,11 +10,11 @@ import numpy as np
 
 from bertkit.config import BertConfig
 from bertkit.data.batches import Row, Target
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, shown, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, whole
 from bertkit.tasks.fill_mask import is_word, refuse_decoder, tokens_of
-from bertkit.tasks.next_sentence_prediction import NAMES, next_number, two_texts
+from bertkit.tasks.next_sentence_prediction import RELATIONS, next_number, two_texts
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.text_classification import encode_pairs
 from bertkit.tasks.training import with_targets
@@ -25,7 +25,7 @@ Mask = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class PretrainingOptions(Options):
+class PretrainingOptions(TaskOptions):
     """The options of pretraining."""
 
     top_k: int = 5  # words for each mask
@@ -84,7 +84,7 @@ class Pretraining(Task[PretrainingOptions]):
                     for token, word in zip(tokens, words, strict=True)
                 ]
             )
-        return {"masks": masks, "next_sentence": {"label": NAMES[best], "score": float(related[best])}}
+        return {"masks": masks, "next_sentence": {"label": RELATIONS[best], "score": float(related[best])}}
 
     @staticmethod
     def _best_places(memory: _Memory) -> Iterator[tuple[int, int]]:
@@ -137,7 +137,7 @@ class Pretraining(Task[PretrainingOptions]):
             else:
                 right += [False] * len(words)
             following.append(next_number(follows))
-            related.append(NAMES.index(answer["next_sentence"]["label"]))
+            related.append(RELATIONS.index(answer["next_sentence"]["label"]))
         scores = {"mask_accuracy": accuracy(right, [True] * len(right))} if right else {}
         return {**scores, "next_sentence_accuracy": accuracy(related, following)}
 
@@ -160,4 +160,4 @@ def _memory(texts: tuple[str, str], windows: Windows, places: Sequence[Sequence[
 def _parts(answer: Any) -> tuple[Any, Any]:
     if isinstance(answer, Mapping) and {"words", "next_sentence"} <= answer.keys():
         return answer["words"], answer["next_sentence"]
-    raise UsageError(f'The answer is {{"words": [...], "next_sentence": "IsNext"}}, not {shown(answer)}.')
+    raise UsageError(f'The answer is {{"words": [...], "next_sentence": "IsNext"}}, not {described(answer)}.')

@@ -10,20 +10,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertkit.data.batches import Array, Row, Target
-from bertkit.errors import Setting, UsageError, received
+from bertkit.data.batches import Row, Target
+from bertkit.errors import Setting, UsageError, described, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Reading, Task, shown, whole
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, whole
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Windows, encode_texts
+from bertkit.tensors import Array
 from bertkit.text.call import Encoding
 
 USUAL_LENGTH = 384
 
 
 @dataclass(frozen=True)
-class QuestionAnsweringOptions(Options):
+class QuestionAnsweringOptions(TaskOptions):
     """The options of question answering."""
 
     on_long: OnLong = "window"
@@ -242,7 +243,7 @@ def _characters(answer: Any, context: str) -> tuple[int, int] | None:
     start, text = (answer.get("answer_start"), answer.get("text")) if isinstance(answer, Mapping) else (None, None)
     if not isinstance(text, str) or not isinstance(start, (int, np.integer)) or isinstance(start, bool):
         raise UsageError(
-            f'The answer is {{"answer_start": 5, "text": "..."}}, or None where the text has none, not {shown(answer)}.'
+            f'The answer is {{"answer_start": 5, "text": "..."}}, or None where the text has none, not {described(answer)}.'
         )
     if not text.strip():
         return None
@@ -250,7 +251,7 @@ def _characters(answer: Any, context: str) -> tuple[int, int] | None:
         raise UsageError(f"answer_start is {start}, and the text has the characters 0 to {len(context) - 1}.")
     there = context[start : start + len(text)]
     if there != text:
-        raise UsageError(f"The answer is {shown(text)}, and at {start} the text has {shown(there)}.")
+        raise UsageError(f"The answer is {described(text)}, and at {start} the text has {described(there)}.")
     start = int(start) + len(text) - len(text.lstrip())
     return start, start + len(text.strip())
 
@@ -274,4 +275,4 @@ def _question_and_context(example: Any) -> tuple[str, str]:
         if question.strip() and context.strip():
             return question, context
         raise UsageError(f"The {'context' if question.strip() else 'question'} is empty: type a text.")
-    raise UsageError(f'question-answering takes {{"question": ..., "context": ...}}, not {shown(example)}.')
+    raise UsageError(f'question-answering takes {{"question": ..., "context": ...}}, not {described(example)}.')

@@ -17,12 +17,12 @@ import numpy as np
 from bertkit.data.batches import Row, Target
 from bertkit.errors import Setting, UsageError
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, text_of
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Task, TaskOptions, text_of
 from bertkit.tasks.windows import Windows, encode_texts, reading_places
 
 
 @dataclass(frozen=True)
-class ScoringOptions(Options):
+class ScoringOptions(TaskOptions):
     """The options of sentence scoring."""
 
     on_long: OnLong = "window"

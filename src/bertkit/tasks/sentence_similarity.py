@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bertkit.data.batches import Array
-from bertkit.errors import Setting, UsageError
+from bertkit.errors import Setting, UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Reading, Task, one_of, shown
+from bertkit.tasks.base import Encoded, Outputs, Reading, Task
 from bertkit.tasks.embedding import unit
 from bertkit.tasks.feature_extraction import FeatureExtraction, FeatureOptions, PoolingName
+from bertkit.tensors import Array
 
 
 @dataclass(frozen=True)
@@ -113,4 +113,6 @@ def _texts(example: Any) -> list[str]:
             return [source, *others]
     if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return list(example)
-    raise UsageError(f'sentence-similarity takes {{"source_sentence": ..., "sentences": [...]}}, not {shown(example)}.')
+    raise UsageError(
+        f'sentence-similarity takes {{"source_sentence": ..., "sentences": [...]}}, not {described(example)}.'
+    )

@@ -9,20 +9,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bertkit.data.batches import Array, Row, Target
-from bertkit.errors import UsageError
+from bertkit.data.batches import Row, Target
+from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, whole
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, sigmoid, softmax
 from bertkit.tasks.training import class_number, with_targets
 from bertkit.tasks.windows import encode_texts
+from bertkit.tensors import Array
 
 Apply = Literal["sigmoid", "softmax", "none"]
 Pair = tuple[str, "str | None"]
 
 
 @dataclass(frozen=True)
-class TextClassificationOptions(Options):
+class TextClassificationOptions(TaskOptions):
     """The options of text classification."""
 
     top_k: int | Literal[""] | None = ""  # so many labels in a list; None: all of them; "": the best, without a list
@@ -128,10 +129,10 @@ class TextClassification(Task[TextClassificationOptions]):
     def _flags(self, labels: Any) -> list[int]:
         """1 for each label of the model that is among those of a text."""
         if not isinstance(labels, (list, tuple, set, frozenset, np.ndarray)):
-            raise UsageError(f"The labels of a text are a list, not {shown(labels)}: several are possible here.")
+            raise UsageError(f"The labels of a text are a list, not {described(labels)}: several are possible here.")
         own = [self._number(label) for label in labels]
         if len(set(own)) < len(own):
-            raise UsageError(f"A text has one of its labels twice: {shown(labels)}. Type the names of its labels.")
+            raise UsageError(f"A text has one of its labels twice: {described(labels)}. Type the names of its labels.")
         return [int(index in own) for index in range(self.config.num_labels)]
 
     def _number(self, label: Any) -> int:
@@ -157,10 +158,12 @@ def pair_of(example: Any, task: str) -> Pair:
         example = example[0]
     if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return example[0], example[1]
-    raise UsageError(f'{task} takes a text, or {{"text": ..., "text_pair": ...}} for a pair, not {shown(example)}.')
+    raise UsageError(f'{task} takes a text, or {{"text": ..., "text_pair": ...}} for a pair, not {described(example)}.')
 
 
-def encode_pairs(task: Task[Any], pairs: Sequence[Pair], options: Options, cut: str = "longest_first") -> list[Encoded]:
+def encode_pairs(
+    task: Task[Any], pairs: Sequence[Pair], options: TaskOptions, cut: str = "longest_first"
+) -> list[Encoded]:
     """The rows of texts and pairs, in their order."""
     found: dict[int, Encoded] = {}
     for with_second in (False, True):
@@ -177,5 +180,5 @@ def _finite(answer: Any, count: int) -> Array:
     numbers = list(answer) if isinstance(answer, (list, tuple, np.ndarray)) else [answer]
     real = all(isinstance(number, Real) and not isinstance(number, bool) for number in numbers)
     if len(numbers) != count or not real or not np.isfinite(np.array(numbers, np.float64)).all():
-        raise UsageError(f"The answer is {f'{count} numbers' if count > 1 else 'a number'}, not {shown(answer)}.")
+        raise UsageError(f"The answer is {f'{count} numbers' if count > 1 else 'a number'}, not {described(answer)}.")
     return np.array(numbers if count > 1 else numbers[0], np.float32)

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from bertkit.data.batches import Row, Target
-from bertkit.errors import Setting, UsageError, received
+from bertkit.errors import Setting, UsageError, described, one_of, received
 from bertkit.heads import IGNORED, Ask
-from bertkit.tasks.base import Encoded, OnLong, Options, Outputs, Task, listed, one_of, shown, text_of
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Task, TaskOptions, listed, text_of
 from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
 from bertkit.tasks.training import class_number, with_targets
-from bertkit.tasks.transitions import best_path
+from bertkit.tasks.transitions import best_path, scheme_for
 from bertkit.tasks.windows import Windows, encode_texts, reading_places
 
 Strategy = Literal["none", "simple", "first", "average", "max", "words"]
@@ -23,7 +23,7 @@ STRATEGIES = ("none", "simple", "first", "average", "max", "words")
 
 
 @dataclass(frozen=True)
-class TokenClassificationOptions(Options):
+class TokenClassificationOptions(TaskOptions):
     """The options of token classification."""
 
     on_long: OnLong = "window"
@@ -113,7 +113,7 @@ class TokenClassification(Task[TokenClassificationOptions]):
         ignored = options.ignore_labels if options.ignore_labels is not None else [] if strategy == "words" else ["O"]
         if strategy in ("none", "words"):
             return [_one(*one, with_place=strategy == "none") for one in tagged if one[1] not in ignored]
-        groups = by_scheme(tagged) if options.constrained else by_tag(tagged)
+        groups = by_scheme(tagged, scheme_for(self.config.id2label.values())) if options.constrained else by_tag(tagged)
         return [group.entity(self.tokenizer.convert_tokens_to_string) for group in groups if group.name not in ignored]
 
     def _units(self, memory: _Memory, outputs: Outputs) -> list[Unit]:
@@ -159,7 +159,7 @@ class TokenClassification(Task[TokenClassificationOptions]):
     def _numbers(self, answer: Any, memory: _Memory, truncated: bool) -> list[int]:
         """The numbers of the labels of all words."""
         if isinstance(answer, (str, Mapping)) or not isinstance(answer, Sequence | np.ndarray):
-            raise UsageError(f"The answer is a list with a label for each word, not {shown(answer)}.")
+            raise UsageError(f"The answer is a list with a label for each word, not {described(answer)}.")
         words = memory.words(truncated)
         if len(answer) < words.start or len(answer) >= words.stop:
             least = "at least " if truncated and memory.word_starts is None else ""
@@ -187,7 +187,7 @@ def _one(unit: Unit, name: str, score: float, with_place: bool) -> Entity:
 def _text(example: Any) -> str:
     if isinstance(example, (list, tuple)):
         raise UsageError(
-            f"token-classification takes a text, not {shown(example)}: type ",
+            f"token-classification takes a text, not {described(example)}: type ",
             Setting("is_split_into_words", True),
             " if those are its words.",
         )
@@ -203,5 +203,5 @@ def _words(example: Any) -> list[str]:
     raise UsageError(
         "With ",
         Setting("is_split_into_words", True),
-        f' a text is a list of words, such as ["Anna", "sings"], not {shown(example)}.',
+        f' a text is a list of words, such as ["Anna", "sings"], not {described(example)}.',
     )

@@ -9,8 +9,8 @@ from numbers import Integral
 from typing import Any
 
 from bertkit.data.batches import Group, Row, Target
-from bertkit.errors import BertkitError, UsageError
-from bertkit.tasks.base import Encoded, O, Task, shown
+from bertkit.errors import BertkitError, UsageError, described
+from bertkit.tasks.base import Encoded, O, Task
 
 Label = Callable[[Encoded, Any], Sequence[Mapping[str, Target]]]
 """An encoded example and its answer -> the targets of each row, by the label arguments of the class."""
@@ -68,7 +68,7 @@ def class_number(label: Any, numbers: Mapping[str, int]) -> int:
     if is_number_below(label, len(numbers)):
         return int(label)
     raise UsageError(
-        f"{shown(label)} is none of the labels of the model, which are {', '.join(numbers)}: type one of them, or its "
+        f"{described(label)} is none of the labels of the model, which are {', '.join(numbers)}: type one of them, or its "
         f"number, from 0 to {len(numbers) - 1}."
     )
 

@@ -1,20 +1,16 @@
-"""The best sequence of labels among those that are valid in BIO or BIOES (Viterbi).
-
-BIO     B-X I-X I-X O B-X        I-X only after B-X or I-X
-BIOES   B-X I-X E-X O S-X        and an entity that begins must end
-"""
+"""The best sequence of labels among those that are valid in their scheme, BIO or BIOES (Viterbi)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.errors import Setting, UsageError
+from bertkit.metrics.schemes import OUTSIDE, Scheme, scheme_of
 
-_BEGIN, _INSIDE, _END, _SINGLE = ("B",), ("I",), ("E", "L"), ("S", "U")
 _NEVER = -1e30
 
 
@@ -43,26 +39,20 @@ def best_path(scores: NDArray[Any], names: Mapping[int, str]) -> list[int]:
 
 def transitions(names: tuple[str, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Which label may follow which [C, C], and which may be the first and the last [C]."""
-    parts = [_parts(name) for name in names]
-    if not any(prefix in _BEGIN for prefix, _ in parts):
+    scheme = scheme_for(names)
+    tags = [scheme.tag(name) or OUTSIDE for name in names]
+    allowed = np.array([[scheme.may_follow(before, tag) for tag in tags] for before in tags])
+    first = np.array([scheme.may_follow(OUTSIDE, tag) for tag in tags])
+    last = np.array([scheme.may_follow(tag, OUTSIDE) for tag in tags])
+    return allowed, first, last
+
+
+def scheme_for(names: Collection[str]) -> Scheme:
+    """The scheme of a model's labels."""
+    scheme = scheme_of(names)
+    if scheme is None:
         raise UsageError(
             Setting("constrained", True),
             f" is for labels in BIO or BIOES, and the labels are {', '.join(names)}: leave constrained out.",
         )
-    ended = any(prefix in (*_END, *_SINGLE) for prefix, _ in parts)
-    allowed = np.array([[_may_follow(before, after, ended) for after in parts] for before in parts])
-    first = np.array([_may_follow(("O", ""), part, ended) for part in parts])
-    last = np.array([_may_follow(part, ("O", ""), ended) for part in parts])
-    return allowed, first, last
-
-
-def _parts(name: str) -> tuple[str, str]:
-    prefix, dash, tag = name.partition("-")
-    return (prefix, tag) if dash and prefix in (*_BEGIN, *_INSIDE, *_END, *_SINGLE) else ("O", name)
-
-
-def _may_follow(before: tuple[str, str], after: tuple[str, str], ended: bool) -> bool:
-    is_open = before[0] in (*_BEGIN, *_INSIDE)
-    if after[0] in (*_INSIDE, *_END):
-        return is_open and before[1] == after[1]
-    return not (is_open and ended)
+    return scheme

@@ -20,9 +20,8 @@ import numpy as np
 
 from bertkit.data.batches import Ints, Row
 from bertkit.errors import OptionError, Setting, UsageError, received
-from bertkit.tasks.base import Encoded, Options, Reading
-from bertkit.text.call import Encoding, Encodings, encodings, read
-from bertkit.text.call import Options as TokenizerOptions
+from bertkit.tasks.base import Encoded, Reading, TaskOptions
+from bertkit.text.call import Encoding, Encodings, Options, encodings, read
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
@@ -50,7 +49,7 @@ def encode_texts(
     tokenizer: Tokenizer,
     first: Sequence[Any],
     second: Sequence[str] | None,
-    options: Options,
+    options: TaskOptions,
     most: int,
     *,
     words: bool = False,
@@ -72,7 +71,7 @@ def encode_texts(
     windows = options.on_long == "window"
     fixed = second if cut == "only_first" else first if cut == "only_second" else ()
     room = _room(tokenizer, options, most, second is not None)
-    tokenizer_options = TokenizerOptions(
+    tokenizer_options = Options(
         add_special_tokens=options.add_special_tokens,
         truncation=cut,
         max_length=most,
@@ -85,7 +84,7 @@ def encode_texts(
     return _by_text(laid_out, options, most, windows and tokenizer.truncation_side == "left")
 
 
-def _room(tokenizer: Tokenizer, options: Options, most: int, pair: bool) -> int:
+def _room(tokenizer: Tokenizer, options: TaskOptions, most: int, pair: bool) -> int:
     """How many tokens of texts fit into a row."""
     special: int = tokenizer.num_special_tokens_to_add(pair) if options.add_special_tokens else 0
     if most < special + (options.on_long == "window"):
@@ -99,7 +98,7 @@ def _room(tokenizer: Tokenizer, options: Options, most: int, pair: bool) -> int:
     return most - special
 
 
-def _overlap(tokenizer: Tokenizer, options: Options, most: int, room: int, fixed: Sequence[str]) -> int:
+def _overlap(tokenizer: Tokenizer, options: TaskOptions, most: int, room: int, fixed: Sequence[str]) -> int:
     """How many tokens windows share. `room`: tokens of texts in a row; `fixed`: texts of pairs that every window has."""
     if options.overlap is None:
         longest = max((len(tokenizer.engine.ids(text)) for text in set(fixed)), default=0)
@@ -114,7 +113,7 @@ def _overlap(tokenizer: Tokenizer, options: Options, most: int, room: int, fixed
     return options.overlap
 
 
-def _by_text(encodings: Encodings, options: Options, most: int, from_the_end: bool) -> list[Encoded]:
+def _by_text(encodings: Encodings, options: TaskOptions, most: int, from_the_end: bool) -> list[Encoded]:
     layout = encodings.layout
     ids, types = encodings.ids, layout.types()
     pieces = np.sum([np.diff(ends, prepend=0) for ends in encodings.ends], axis=0) + layout.frame.size
@@ -180,7 +179,7 @@ def encode_whole(tokenizer: Tokenizer, texts: Sequence[str], add_special_tokens:
     """Texts as one row each, however long they are."""
     if not texts:
         return []
-    options = TokenizerOptions(add_special_tokens=add_special_tokens)
+    options = Options(add_special_tokens=add_special_tokens)
     laid_out = encodings(tokenizer, read(list(texts), None, False), options)
     frame = laid_out.layout.frame
     rows = np.split(laid_out.ids, np.cumsum(laid_out.layout.lengths)[:-1])

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertkit.errors import Setting, UsageError, received
+from bertkit.errors import Setting, UsageError, described, one_of, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Options, Outputs, Task, one_of, shown, text_of, together
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, text_of, together
 from bertkit.tasks.numbers import MERGES, Merge, merged, softmax
 from bertkit.tasks.windows import encode_texts
 
 
 @dataclass(frozen=True)
-class ZeroShotOptions(Options):
+class ZeroShotOptions(TaskOptions):
     """The options of zero-shot classification."""
 
     candidate_labels: str | Sequence[str] = ()  # a list, or one string with commas
@@ -32,7 +32,7 @@ class ZeroShotOptions(Options):
         one_of("merge", self.merge, MERGES)
         advice = Setting("candidate_labels", ["politics", "sports"])
         if not isinstance(self.candidate_labels, (str, list, tuple)):
-            labels = Setting("candidate_labels", self.candidate_labels, shown(self.candidate_labels))
+            labels = Setting("candidate_labels", self.candidate_labels, described(self.candidate_labels))
             raise UsageError(labels, " is no list of labels: type ", advice, ".")
         if not self.names:
             raise UsageError("candidate_labels is empty: type ", advice, ".")
@@ -81,7 +81,8 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
         for label in labels:
             if (count := len(self.tokenizer.engine.ids(label))) >= room:
                 raise UsageError(
-                    f"{shown(label)} has {count} tokens, and a row of {most} has no place for it and a text: type a shorter one."
+                    f"{described(label)} has {count} tokens, and a row of {most} has no place for it and a text: type a "
+                    "shorter one."
                 )
         rows = encode_texts(self.tokenizer, first, labels * len(texts), options, most, cut="only_first")
         found = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bertkit.errors import UsageError
+from bertkit.errors import Setting, UsageError
 from bertkit.tensors import is_tensor, tensor_kind, to_tensor
 from bertkit.text.call.encoding import Encoding
 
@@ -205,8 +205,11 @@ def _array(name: str, column: Any) -> np.ndarray[Any, np.dtype[Any]]:
         array = np.asarray(column)
     except (ValueError, TypeError) as error:
         raise UsageError(
-            f"The rows of {name} differ in length, and a tensor needs rows of one length: type padding=True, and "
-            "truncation=True to cut."
+            f"The rows of {name} differ in length, and a tensor needs rows of one length: type ",
+            Setting("padding", True),
+            ", and ",
+            Setting("truncation", True),
+            " to cut.",
         ) from error
     if array.dtype == object:
         raise UsageError(f"The column {name} holds more than numbers, so that it cannot become a tensor.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from bertkit.errors import UsageError, received
 from bertkit.hub import locate
+from bertkit.interop import PassesForTheirs
 from bertkit.text.adding import add, add_missing_special_tokens, add_special_tokens
 from bertkit.text.batch_encoding import BatchEncoding
 from bertkit.text.call import columns, sequences
@@ -37,8 +38,10 @@ from bertkit.text.wordpiece.pieces import Engine
 from bertkit.text.wordpiece.steps import Rules
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from tokenizers import Tokenizer
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from bertkit.text.neutral import Arguments
 
@@ -100,9 +103,10 @@ class _TokenId:
         setattr(owner, self.name, token)
 
 
-class _Tokenizer:
+class _Tokenizer(PassesForTheirs):
     """What the two tokenizers share, which is all but the two lines at the end of this file."""
 
+    _theirs = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
     _compat: ClassVar[Literal["slow", "fast"]]
     _slow: ClassVar[bool]
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
@@ -813,6 +817,10 @@ class _Tokenizer:
             f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map}, "
             f"clean_up_tokenization_spaces={self.clean_up_tokenization_spaces}, added_tokens_decoder={{\n{added}\n}}\n)"
         )
+
+
+PreTrainedTokenizerBase = _Tokenizer
+"""The name of transformers, for annotations and isinstance."""
 
 
 class BertTokenizer(_Tokenizer):

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bertkit.disk import whole_file
 from bertkit.errors import TokenizerError, UsageError
 from bertkit.hub import read_text
+from bertkit.hub.disk import whole_file
 from bertkit.text.surrogates import HALF, refuse_halves
 
 MOST_BYTES = 64 * 2**20

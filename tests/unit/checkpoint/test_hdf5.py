@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from bertkit.checkpoint import hdf5
 from bertkit.checkpoint.files import Tensors
-from bertkit.errors import FileFormatError, UnsafeFileError, UsageError
+from bertkit.errors import FileFormatError, MissingExtraError, UnsafeFileError, UsageError
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -311,8 +312,29 @@ def test_refuses_what_cannot_be_written(tensors: Tensors, message: str, tmp_path
 
 
 def test_refuses_an_attribute_without_room(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'texts' takes"):
+    with pytest.raises(OSError, match="too large"):
         hdf5.write(tmp_path / "x.h5", {"a": NUMBERS}, {"/": {"texts": ["x" * 100] * 700}})
+    assert not list(tmp_path.iterdir())
+
+
+def test_writing_needs_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hdf5.write(tmp_path / "x.h5", {"x": NUMBERS})
+    monkeypatch.setitem(sys.modules, "h5py", None)  # which makes its import fail
+    with pytest.raises(MissingExtraError, match=r"y\.h5 needs h5py, which is not installed\. Type: pip install h5py"):
+        hdf5.write(tmp_path / "y.h5", {"x": NUMBERS})
+    assert [path.name for path in tmp_path.iterdir()] == ["x.h5"]
+    assert_equal(hdf5.read(tmp_path / "x.h5"), {"x": NUMBERS})
+
+
+def test_an_interrupted_save_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    def interrupt(count: int) -> None:
+        raise KeyboardInterrupt
+
+    hdf5.write(tmp_path / "x.h5", {"x": NUMBERS})
+    with pytest.raises(KeyboardInterrupt):
+        hdf5.write(tmp_path / "x.h5", {"x": NUMBERS + 1}, on_bytes=interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.h5"]
+    assert_equal(hdf5.read(tmp_path / "x.h5"), {"x": NUMBERS})
 
 
 NAMES = st.lists(st.text("ab:._é", min_size=1, max_size=5).filter(lambda name: name.strip(".")), min_size=1, max_size=4)

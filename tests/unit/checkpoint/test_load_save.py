@@ -18,7 +18,7 @@ from bertkit.checkpoint.canonical import canonical
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import fit
 from bertkit.checkpoint.save import byte_count
-from bertkit.checkpoint.source import NAMES, preferred_to
+from bertkit.checkpoint.source import WEIGHTS, preferred_to
 from bertkit.config import BertConfig
 from bertkit.errors import ConfigError, FileFormatError, HubError, LoadError, UnsafeFileError, UsageError
 from bertkit.heads import HEADS
@@ -392,9 +392,9 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, old: Any, new: Any) -> 
     save_checkpoint(tmp_path / "new", others, tiny.config(), "ForMaskedLM", to=old)
     with pytest.raises(UsageError, match="already: name another directory, or type overwrite=True"):
         convert(tmp_path / "source", tmp_path / "new", to=new)
-    if NAMES[old][0] in preferred_to(new):
+    if WEIGHTS[old][0] in preferred_to(new):
         with pytest.raises(
-            UsageError, match=f"holds {NAMES[old][0]}, which would be read before what is written as {new}"
+            UsageError, match=f"holds {WEIGHTS[old][0]}, which would be read before what is written as {new}"
         ):
             convert(tmp_path / "source", tmp_path / "new", to=new, overwrite=True)
         return

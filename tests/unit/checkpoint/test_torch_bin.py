@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertkit.checkpoint import torch_bin
-from bertkit.checkpoint.files import Array
 from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.tensors import Array
 
 DTYPES = {
     torch.float16: np.float16,

@@ -20,7 +20,7 @@ from terminal import command
 from bertkit.cli import main
 
 ROWS = 1500
-TESTS = Path(__file__).parents[2]
+SUPPORT = Path(__file__).parents[2] / "support"
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ def test_a_lock_ends_with_its_process(words: list[str], whole: bytes, tmp_path: 
 
 def test_many_runs_killed_at_random() -> None:
     """A few of the rounds of fuzz_runs.py; it runs 50."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, str(TESTS / "fuzz_runs.py"), "--rounds", "3", "--seed", str(os.getpid())]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *sys.path]), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, str(SUPPORT / "fuzz_runs.py"), "--rounds", "3", "--seed", str(os.getpid())]
     run = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("3 rounds, seed ")
@@ -331,7 +331,7 @@ def test_what_a_killed_end_leaves_is_removed(words: list[str], whole: bytes, tmp
     """Kill -9 while the output is made of the rows."""
     interrupt(words)
     script = f"""
-import os, sys, bertkit.disk as disk
+import os
 from bertkit.cli import main
 os.replace = lambda *names: os.kill(os.getpid(), 9)
 main({[*words, "--resume"]!r})

@@ -19,7 +19,9 @@ from torch_models import SIZES
 import bertkit
 from bertkit.errors import BertkitError
 
-RECORDED = json.loads(lzma.decompress((Path(__file__).parents[2] / "data" / "collators4.json.xz").read_bytes()))
+RECORDED = json.loads(
+    lzma.decompress((Path(__file__).parents[2] / "data" / "collators_transformers4.json.xz").read_bytes())
+)
 
 
 @functools.cache

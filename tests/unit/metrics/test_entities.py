@@ -109,7 +109,7 @@ def test_nothing_at_all() -> None:
         ([["U-PER"]], [["O"]], {}, "scheme="),
         ([["E-PER"]], [["O"]], {"scheme": "IOB2"}, "letters B, I and"),
         ([["O"]], [["O"]], {"scheme": "IOB3"}, "Did you mean 'IOB"),
-        ([["O"]], [["O"]], {"average": "mean"}, "average cannot be 'mean'"),
+        ([["O"]], [["O"]], {"average": "mean"}, "average='mean' is invalid"),
         ([[0]], [[0]], {}, "labels=config.id2label"),
         ([[3]], [[0]], {"labels": ["O", "B-X"]}, "no label 3. Accepted: 0, 1, and -100"),
         ([[0]], [[11]], {"labels": ["O"] * 10}, "Accepted: 0 to 9"),

@@ -150,6 +150,43 @@ def test_similarity(similarity: Any, engine: str, tmp_path: Path) -> None:
     assert np.allclose(mean, plain(texts[0], texts[1:]), atol=1e-5)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("older", [True, False])
+def test_what_a_pipeline_saves(older: bool, engine: str, tmp_path: Path) -> None:
+    """Pooling, steps, prompts, lengths and similarity are read by both libraries, also where the BERT had its own folder."""
+    start, saved = tmp_path / "start", tmp_path / "saved"
+    dense = st.Dense(WIDTH, 5)
+    save(start, st.Pooling(WIDTH, "max"), dense, st.Normalize(), prompts=PROMPTS, similarity_fn_name="dot")
+    write(start / "sentence_bert_config.json", max_seq_length=9)
+    if older:
+        (start / "2_Dense" / "model.safetensors").unlink()
+        torch.save(dense.state_dict(), start / "2_Dense" / "pytorch_model.bin")
+        (start / "0_BERT").mkdir()
+        for path in [*start.glob("*.safetensors"), *start.glob("*.json"), *start.glob("*.txt")]:
+            if path.name not in ("modules.json", "config_sentence_transformers.json"):
+                path.rename(start / "0_BERT" / path.name)
+        modules = json.loads((start / "modules.json").read_text())
+        (start / "modules.json").write_text(json.dumps([{**modules[0], "path": "0_BERT"}, *modules[1:]]))
+    opened = ours(start, engine, pooling="auto")
+    opened.save_pretrained(saved)
+    assert not list(saved.rglob("*.bin"))
+    assert np.allclose(ours(saved, engine, pooling="auto")(TEXTS), opened(TEXTS), atol=1e-5)
+    check(saved, calls=[{}, {"prompt_name": "query"}])
+    assert theirs(saved).similarity_fn_name == "dot"
+    ours(saved, engine).save_pretrained(saved)  # over itself
+    check(saved)
+
+
+def test_saving_where_a_module_is_unknown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save(tmp_path / "start", st.Pooling(WIDTH, "mean"), st.Normalize())
+    _types(tmp_path / "start", 2, "sentence_transformers.models.LSTM")
+    ours(tmp_path / "start").save_pretrained(tmp_path / "saved")
+    assert "has the BERT alone, without its pooling" in caplog.text and "models.LSTM" in caplog.text
+    assert not (tmp_path / "saved" / "modules.json").exists()
+    pipeline("feature-extraction", pipeline_models.folder("plain"), engine="numpy").save_pretrained(tmp_path / "plain")
+    assert not (tmp_path / "plain" / "modules.json").exists()
+
+
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path, st.Pooling(WIDTH, "cls"), st.Dense(WIDTH, 5), prompts=PROMPTS, similarity_fn_name="dot")
     model, texts = theirs(tmp_path), TEXTS[:3]

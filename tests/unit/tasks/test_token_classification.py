@@ -16,6 +16,7 @@ from bertkit.data.batches import Row, pack
 from bertkit.engines.numpy import NumpyEngine
 from bertkit.errors import UsageError
 from bertkit.heads import Ask
+from bertkit.metrics.schemes import SCHEMES
 from bertkit.pipelines import pipeline
 from bertkit.tasks.entities import Unit, by_scheme
 from bertkit.tasks.numbers import softmax
@@ -140,7 +141,7 @@ def test_what_bioes_allows() -> None:
 def test_entities_of_bioes() -> None:
     names = ["B-X", "I-X", "E-X", "S-X", "O", "B-Y", "B-Y"]
     tagged = [(Unit(str(i), np.zeros(1), i, i + 1, i, False, i), name, 1.0) for i, name in enumerate(names)]
-    assert [(group.name, len(group.units)) for group in by_scheme(tagged)] == [
+    assert [(group.name, len(group.units)) for group in by_scheme(tagged, SCHEMES["IOBES"])] == [
         ("X", 3),
         ("X", 1),
         ("O", 1),

@@ -206,11 +206,13 @@ def test_half_a_surrogate_pair_is_refused(compat: bertkit.text.wordpiece.unicode
 
 
 def test_rules_are_checked() -> None:
-    with pytest.raises(UsageError, match='compat=\'quick\' is not known: type one of "fast", "slow" and "google"'):
+    with pytest.raises(
+        UsageError, match='compat=\'quick\' is unknown: type compat="fast", compat="slow" or compat="google"'
+    ):
         Rules(compat="quick")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="lowercase=None is not understood: type True or False"):
+    with pytest.raises(UsageError, match="do_lower_case=None is invalid: True or False is expected"):
         Rules(lowercase=None)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="strip_accents='no' is not understood: type True, False or None"):
+    with pytest.raises(UsageError, match="strip_accents='no' is invalid: True, False or None is expected"):
         Rules(strip_accents="no")  # type: ignore[arg-type]
 
 

@@ -23,7 +23,7 @@ from bertkit.text.files.settings import Settings
 from bertkit.text.neutral import Arguments
 
 ROOT = Path(__file__).parents[3]
-RECORDED = json.loads((ROOT / "tests" / "data" / "tokenizer_names4.json").read_text())
+RECORDED = json.loads((ROOT / "tests" / "data" / "tokenizer_names_transformers4.json").read_text())
 KINDS = [bertkit.BertTokenizer, bertkit.BertTokenizerFast]
 WORDS = [*TOKENS, "un", "##aff", "##able", ",", "the"]
 

@@ -28,7 +28,7 @@ from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
 from bertkit.text.vocabulary import AddedToken
 
 CLASSES = (BertTokenizer, BertTokenizerFast)
-ANSWERS = Path(__file__).parents[2] / "data" / "tokenizers4.json.xz"
+ANSWERS = Path(__file__).parents[2] / "data" / "tokenizers_transformers4.json.xz"
 SENTENCE = "Unaffable, the cafe is wanted here."
 
 
@@ -52,7 +52,7 @@ def slow() -> BertTokenizer:
 
 @pytest.mark.parametrize("name", ["BertTokenizer", "BertTokenizerFast"])
 def test_equal_to_transformers_4(name: str) -> None:
-    """Random calls, whose answers tests/oracles/tokenizers4.py recorded."""
+    """Random calls, whose answers tests/oracles/tokenizers_transformers4.py recorded."""
     wanted = json.loads(lzma.decompress(ANSWERS.read_bytes()))[name]
     ours = tokenizer_answers.ours(name)
     differ = []

@@ -197,11 +197,11 @@ def test_we_read_what_transformers_5_writes(tmp_path: Path) -> None:
         assert files.model_max_length == 128
 
 
-# Beside transformers 4.57.6 (tests/oracles/tokenizer_files4.py).
+# Beside transformers 4.57.6 (tests/oracles/tokenizer_files_transformers4.py).
 
 
 def _recorded() -> dict[str, Any]:
-    path = Path(__file__).parents[2] / "data" / "tokenizer_files4.json.xz"
+    path = Path(__file__).parents[2] / "data" / "tokenizer_files_transformers4.json.xz"
     recorded: dict[str, Any] = json.loads(lzma.decompress(path.read_bytes()))
     return recorded
 

@@ -7,13 +7,13 @@ from math import prod
 
 import numpy as np
 
-from bertkit.checkpoint.dtypes import dtype_named
-from bertkit.checkpoint.files import Array
+from bertkit.checkpoint.dtypes import numpy_dtype
 from bertkit.checkpoint.hdf5 import layout
 from bertkit.checkpoint.hdf5.datatype import NOT_NUMBERS, Class, class_of, decode_number
 from bertkit.checkpoint.hdf5.headers import Part, elsewhere, fields, unsupported
 from bertkit.checkpoint.hdf5.layout import Message, Storage
 from bertkit.checkpoint.untrusted import Untrusted
+from bertkit.tensors import Array
 
 
 def dataset(file: Untrusted, parts: Mapping[int, Part], name: str) -> Array | None:
@@ -42,7 +42,7 @@ def _dtype(file: Untrusted, part: Part, name: str) -> np.dtype[np.generic] | Non
     message = file.take(part.start, part.size)
     number = decode_number(message)
     if number is not None:
-        return dtype_named(number[0]).newbyteorder(">" if number[1] else "<")
+        return numpy_dtype(number[0]).newbyteorder(">" if number[1] else "<")
     if class_of(message) in NOT_NUMBERS:
         return None
     kind = Class(class_of(message)).name.lower() if class_of(message) in Class.__members__.values() else "unknown"

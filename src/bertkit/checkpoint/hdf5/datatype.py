@@ -15,7 +15,7 @@ from enum import IntEnum
 from functools import cache
 from struct import Struct
 
-from bertkit.checkpoint.dtypes import FLOATS, INTEGERS, dtype_named
+from bertkit.checkpoint.dtypes import FLOATS, INTEGERS, numpy_dtype
 
 _HEADER = Struct("<BBBBI")
 _INTEGER = Struct("<HH")
@@ -44,7 +44,6 @@ class Class(IntEnum):
 NOT_NUMBERS = (Class.TEXT, Class.REFERENCE, Class.VARIABLE_LENGTH)
 
 _BIG_ENDIAN, _SIGNED, _IMPLIED_ONE = 0x01, 0x08, 0x20
-_NULL_PADDED_UTF8 = 0x11
 
 _FLOAT_BITS = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23), "float64": (11, 52)}
 """Bits of exponent and mantissa."""
@@ -62,14 +61,9 @@ def encode_number(name: str, big_endian: bool = False) -> bytes:
         bits = 1 + exponent + mantissa
         header = _HEADER.pack(_VERSION_1 | Class.FLOAT, order | _IMPLIED_ONE, bits - 1, 0, bits // 8)
         return header + _FLOAT.pack(0, bits, mantissa, exponent, 0, mantissa, 2 ** (exponent - 1) - 1)
-    bits = dtype_named(name).itemsize * 8
+    bits = numpy_dtype(name).itemsize * 8
     header = _HEADER.pack(_VERSION_1 | Class.INTEGER, order | (0 if name[0] == "u" else _SIGNED), 0, 0, bits // 8)
     return header + _INTEGER.pack(0, bits)
-
-
-def encode_string(width: int) -> bytes:
-    """The datatype message of texts of `width` bytes each, filled up with zeros."""
-    return _HEADER.pack(_VERSION_1 | Class.TEXT, _NULL_PADDED_UTF8, 0, 0, width)
 
 
 def decode_number(message: memoryview) -> tuple[str, bool] | None:

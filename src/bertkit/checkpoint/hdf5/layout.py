@@ -1,4 +1,4 @@
-"""How an HDF5 file is built: the records that reader and writer agree on.
+"""How an HDF5 file is built: the records that are read.
 
 A file is a tree of groups, and the leaves are datasets (tensors). All links are addresses: bytes from the file's start.
 
@@ -16,10 +16,10 @@ A file is a tree of groups, and the leaves are datasets (tensors). All links are
 An object header is a list of messages, each with its type and size. A message of type CONTINUATION leads to a block of
 further messages. An attribute is a message, too: a name, a type, a shape and the value (64 KB at most).
 
-That is what Keras writes, and h5py unless told otherwise. `h5py.File(..., libver="latest")` writes object headers of
+That is what Keras writes, and h5py by default. `h5py.File(..., libver="latest")` writes object headers of
 another form (OHDR) and the members of a small group as messages of type LINK; those are read as well, but not the
 "dense" groups of more than eight members, and no chunked or compressed datasets.
-All numbers are little-endian. Fields that are neither read nor written here are `x` in the formats below, and zero.
+All numbers are little-endian. Fields that are not read are `x` in the formats below.
 
 The format is specified in the HDF Group's "HDF5 File Format Specification".
 """
@@ -97,10 +97,6 @@ ADDRESS = Struct("<Q")
 COMPACT_SIZE = Struct("<H")
 BYTE = Struct("<B")
 
-ATTRIBUTE = Struct("<BxHHH")
-"""version 1, bytes of the name with its zero, of the datatype and of the dataspace; these three, then the value"""
-
-NO_FREE_BLOCK = 1
 SOFT_LINK_CACHED = 2
 NO_ELEMENTS = 2
 SHARED_MESSAGE = 0b10
@@ -116,7 +112,6 @@ class Message(IntEnum):
     LINK = 0x06
     EXTERNAL_FILES = 0x07
     LAYOUT = 0x08
-    ATTRIBUTE = 0x0C
     CONTINUATION = 0x10
     SYMBOL_TABLE = 0x11
 
@@ -136,8 +131,3 @@ class Link(IntEnum):
     HARD = 0
     SOFT = 1
     EXTERNAL = 64
-
-
-def padded(content: bytes, size: int | None = None) -> bytes:
-    """`content` with zeros behind it, up to `size` or the next multiple of 8 bytes."""
-    return content.ljust(-(-len(content) // 8) * 8 if size is None else size, b"\0")

@@ -30,10 +30,7 @@ def _root(file: Untrusted) -> int:
     """The address of the object header of the group "/"."""
     signature, version = file.unpack(layout.SUPERBLOCK_START, 0)
     if signature != layout.SIGNATURE:
-        raise FileFormatError(
-            f"{file.path} is no HDF5 file: it begins with {signature!r}. Look whether the download saved "
-            "something else in its place (a page of text, a pointer of Git LFS): download it again."
-        )
+        raise FileFormatError(f"{file.path} is not an HDF5 file: it begins with {signature!r}. Download it again.")
     if version == 0:
         _, *widths, _, _, base, _, end, _, root = file.unpack(layout.SUPERBLOCK_0, 0)
     elif version in (2, 3):

@@ -7,12 +7,13 @@ from math import prod
 
 import numpy as np
 
-from bertkit.checkpoint.dtypes import dtype_named
-from bertkit.checkpoint.files import Array, Tensors
+from bertkit.checkpoint.dtypes import numpy_dtype
+from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.msgpack import layout
 from bertkit.checkpoint.msgpack.layout import Head, read_head
 from bertkit.checkpoint.untrusted import MAX_NAME, Untrusted
 from bertkit.errors import FileFormatError
+from bertkit.tensors import Array
 
 Value = dict[str, "Value"] | Array | int | None
 """A map (an array is a map from "0", "1", ...), a tensor, an integer from 0 on, or anything else."""
@@ -27,8 +28,7 @@ def read(path: str | os.PathLike[str]) -> Tensors:
     file = Untrusted(path)
     if read_head(file, 0).kind != "map":
         raise FileFormatError(
-            f"{file.path} is no MessagePack file of Flax: it begins with {bytes(file.data[:8])!r}. Look whether the "
-            "download saved something else in its place (a page of text, a pointer of Git LFS): download it again."
+            f"{file.path} is not a MessagePack file of Flax: it begins with {bytes(file.data[:8])!r}. Download it again."
         )
     tree, end = _map(file, read_head(file, 0), "")
     if end != len(file.data):
@@ -116,7 +116,7 @@ def _dtype(file: Untrusted, head: Head, path: str) -> np.dtype[np.generic]:
             f"{file.path} has in {path!r} numbers of the type {name[:40]!r}. Save it again with numbers of a type "
             f"that is read: {', '.join(layout.DTYPES)}."
         )
-    return dtype_named(name).newbyteorder("<")
+    return numpy_dtype(name).newbyteorder("<")
 
 
 def _enter(file: Untrusted, value: Value, path: str) -> None:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 
 from bertkit.checkpoint.dtypes import as_stored, check_dtype
-from bertkit.checkpoint.files import Array, OnBytes, Tensors
+from bertkit.checkpoint.files import OnBytes, Tensors
 from bertkit.checkpoint.msgpack import layout
 from bertkit.checkpoint.msgpack.layout import head
 from bertkit.checkpoint.nested import Tree, nest
-from bertkit.disk import whole_file
+from bertkit.hub.disk import whole_file
+from bertkit.tensors import Array
 
 Piece = bytes | memoryview
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bertkit.checkpoint.dtypes import float_name
 from bertkit.checkpoint.load import load_checkpoint
 from bertkit.checkpoint.save import save_checkpoint
 from bertkit.checkpoint.source import preferred_to
@@ -30,9 +31,6 @@ from bertkit.models.flax.model import Mode, bert, cache_of, key_of
 from bertkit.models.flax.tree import Tree, draw, flat, named, nested, paths, placed, shape
 
 logger = logging.getLogger("bertkit")
-
-_SHORT = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-_TYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 class Module:
@@ -574,11 +572,7 @@ def _integers(name: str, x: Any) -> Any:
 
 def _type(dtype: Any) -> Any:
     """A type of floating-point numbers, by itself or by its name."""
-    name = getattr(dtype, "__name__", None) or getattr(dtype, "name", None) or str(dtype)
-    name = _SHORT.get(name, name)
-    if name not in _TYPES:
-        raise UsageError(f"dtype is {dtype!r}, and must be one of {', '.join(_TYPES)}.{did_you_mean(name, _TYPES)}")
-    return jnp.dtype(name)
+    return jnp.dtype(float_name(dtype))
 
 
 def _cast(params: Tree, dtype: Any, mask: Tree | None) -> Any:

@@ -28,10 +28,14 @@ class FittedModel(keras.Model):
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, **options: Any) -> None:
         """As keras.Model.compile. Without a loss, the model's own is minimized; it needs labels among the inputs or beside them.
 
-        jit_compile is False unless it is asked for: XLA compiles once for every shape of a batch.
+        metrics: a list is for every output that has labels.
+        jit_compile: False unless it is asked for: XLA compiles once for every shape of a batch.
         """
         own = loss is None or (isinstance(loss, str) and loss in OWN)
         options = {"jit_compile": False, **options}
+        if isinstance(metrics, (list, tuple)) and len(self._labels) > 1:
+            given = metrics
+            metrics = {output: [_another(metric) for metric in given] for output in HEADS[str(self._head)].outputs}
         super().compile(optimizer=optimizer, loss=None if own else loss, metrics=metrics, **options)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -112,3 +116,8 @@ class FittedModel(keras.Model):
             name, y = next(iter(y.items()))
             return y, y_pred[name]
         return y, (None if y is None else y_pred[outputs[0]])
+
+
+def _another(metric: Any) -> Any:
+    """The same metric, with a count of its own."""
+    return metric.from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric

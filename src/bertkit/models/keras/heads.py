@@ -40,7 +40,7 @@ class BertTransform(Part):
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
-        self.dense = dense(config.hidden_size, config.hidden_size, "dense")
+        self.dense = dense(config, config.hidden_size, config.hidden_size, "dense")
         self.activation = ACTIVATION[config.hidden_act]
         self.LayerNorm = norm(config)
 
@@ -57,7 +57,7 @@ class BertPredictions(Part):
         self.transform = BertTransform(config, name="transform")
         self.vocab_size, self.decoder = config.vocab_size, None
         if not config.tie_word_embeddings:
-            self.decoder = dense(config.hidden_size, config.vocab_size, "decoder", use_bias=False)
+            self.decoder = dense(config, config.hidden_size, config.vocab_size, "decoder", use_bias=False)
 
     def build(self, input_shape: Any = None) -> None:
         """The parts, and the bias of the words."""
@@ -89,7 +89,7 @@ class BertNextSentenceHead(Part):
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**{"name": "nsp___cls", **options})
-        self.seq_relationship = dense(config.hidden_size, 2, "seq_relationship")
+        self.seq_relationship = dense(config, config.hidden_size, 2, "seq_relationship")
 
     def call(self, pooled: Tensor) -> Tensor:
         """[B, H] -> [B, 2]."""
@@ -431,7 +431,7 @@ class TFBertForSequenceClassification(TFBertWithHead):
         super().__init__(config, **options)
         self.bert = TFBertMainLayer(config, name="bert")
         self.dropout = _classifier_dropout(config)
-        self.classifier = dense(config.hidden_size, config.num_labels, "classifier")
+        self.classifier = dense(config, config.hidden_size, config.num_labels, "classifier")
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
@@ -511,7 +511,7 @@ class TFBertForMultipleChoice(TFBertWithHead):
         super().__init__(config, **options)
         self.bert = TFBertMainLayer(config, name="bert")
         self.dropout = _classifier_dropout(config)
-        self.classifier = dense(config.hidden_size, 1, "classifier")
+        self.classifier = dense(config, config.hidden_size, 1, "classifier")
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
@@ -553,7 +553,7 @@ class TFBertForTokenClassification(TFBertWithHead):
         super().__init__(config, **options)
         self.bert = TFBertMainLayer(config, add_pooling_layer=False, name="bert")
         self.dropout = _classifier_dropout(config)
-        self.classifier = dense(config.hidden_size, config.num_labels, "classifier")
+        self.classifier = dense(config, config.hidden_size, config.num_labels, "classifier")
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
@@ -589,7 +589,7 @@ class TFBertForQuestionAnswering(TFBertWithHead):
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(config, **options)
         self.bert = TFBertMainLayer(config, add_pooling_layer=False, name="bert")
-        self.qa_outputs = dense(config.hidden_size, 2, "qa_outputs")
+        self.qa_outputs = dense(config, config.hidden_size, 2, "qa_outputs")
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
@@ -600,7 +600,7 @@ class TFBertForQuestionAnswering(TFBertWithHead):
         """[B], the mean of two cross-entropies over the positions of a row, padding included; those beyond it do not count."""
         losses = []
         for logits, positions in zip(outputs.values(), labels.values(), strict=True):
-            places = ops.maximum(ops.reshape(ops.convert_to_tensor(positions), (-1,)), 0)
+            places = ops.maximum(ops.cast(ops.reshape(ops.convert_to_tensor(positions), (-1,)), "int32"), 0)
             places = ops.where(places < ops.shape(logits)[1], places, IGNORED)
             losses.append(of_rows(*cross_entropy(logits, places)))
         return (losses[0] + losses[1]) / 2.0

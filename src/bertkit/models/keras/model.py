@@ -21,7 +21,7 @@ from keras import ops
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.models.keras.inputs import Inputs, Rectangle, Tensor, arrange, is_symbolic, plain_mask, unpacked
-from bertkit.models.keras.pretrained import TFBertPreTrainedModel
+from bertkit.models.keras.pretrained import Drawn, TFBertPreTrainedModel
 from bertkit.outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from bertkit.parameters import kept_heads
 
@@ -40,7 +40,7 @@ LayerCache: TypeAlias = tuple[Tensor, ...]
 
 
 class Part(keras.layers.Layer):
-    """A layer whose parts are built with it. Its numbers are zeros until they are drawn or read: see TFBertPreTrainedModel."""
+    """A layer whose parts are built with it."""
 
     takes: int | None = None  # the width that is built for, where it matters
 
@@ -54,16 +54,16 @@ class Part(keras.layers.Layer):
             part.build((None, getattr(part, "takes", None)))
 
 
-def dense(inputs: int, outputs: int, name: str, use_bias: bool = True) -> Any:
+def dense(config: BertConfig, inputs: int, outputs: int, name: str, use_bias: bool = True) -> Any:
     """A dense layer that knows what it takes."""
-    layer = keras.layers.Dense(outputs, use_bias=use_bias, kernel_initializer="zeros", name=name)
+    layer = keras.layers.Dense(outputs, use_bias=use_bias, kernel_initializer=Drawn(config), name=name)
     layer.takes = inputs
     return layer
 
 
-def embedding(rows: int, width: int, name: str) -> Any:
-    """A table of vectors."""
-    return keras.layers.Embedding(rows, width, embeddings_initializer="zeros", name=name)
+def embedding(config: BertConfig, rows: int, width: int, name: str, padding: int | None = None) -> Any:
+    """A table of vectors. padding: a row that begins at zero."""
+    return keras.layers.Embedding(rows, width, embeddings_initializer=Drawn(config, padding), name=name)
 
 
 def norm(config: BertConfig) -> Any:
@@ -110,9 +110,15 @@ class BertEmbeddings(Part):
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
         self.config = config
-        self.word_embeddings = embedding(config.vocab_size, config.hidden_size, "word_embeddings")
-        self.position_embeddings = embedding(config.max_position_embeddings, config.hidden_size, "position_embeddings")
-        self.token_type_embeddings = embedding(config.type_vocab_size, config.hidden_size, "token_type_embeddings")
+        self.word_embeddings = embedding(
+            config, config.vocab_size, config.hidden_size, "word_embeddings", padding=config.pad_token_id
+        )
+        self.position_embeddings = embedding(
+            config, config.max_position_embeddings, config.hidden_size, "position_embeddings"
+        )
+        self.token_type_embeddings = embedding(
+            config, config.type_vocab_size, config.hidden_size, "token_type_embeddings"
+        )
         self.LayerNorm = norm(config)
         self.dropout = keras.layers.Dropout(config.hidden_dropout_prob)
         self.absolute = config.position_embedding_type == "absolute"
@@ -169,14 +175,14 @@ class BertSelfAttention(Part):
         pruned = not cross and layer in config.pruned_heads
         self.heads = tuple(kept_heads(config, layer) if pruned else range(config.num_attention_heads))
         width = len(self.heads) * self.head_size
-        self.query = dense(config.hidden_size, width, "query")
-        self.key = dense(config.hidden_size, width, "key")
-        self.value = dense(config.hidden_size, width, "value")
+        self.query = dense(config, config.hidden_size, width, "query")
+        self.key = dense(config, config.hidden_size, width, "key")
+        self.value = dense(config, config.hidden_size, width, "value")
         self.dropout = keras.layers.Dropout(config.attention_probs_dropout_prob)
         self.position_embedding_type = "absolute" if cross else config.position_embedding_type
         if self.position_embedding_type != "absolute":
             self.distance_embedding = embedding(
-                2 * config.max_position_embeddings - 1, self.head_size, "distance_embedding"
+                config, 2 * config.max_position_embeddings - 1, self.head_size, "distance_embedding"
             )
 
     def call(self, x: Tensor, run: Run, layer: int) -> Tensor:
@@ -246,7 +252,7 @@ class BertResidual(Part):
 
     def __init__(self, inputs: int, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
-        self.dense = dense(inputs, config.hidden_size, "dense")
+        self.dense = dense(config, inputs, config.hidden_size, "dense")
         self.LayerNorm = norm(config)
         self.dropout = keras.layers.Dropout(config.hidden_dropout_prob)
 
@@ -273,7 +279,7 @@ class BertIntermediate(Part):
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
-        self.dense = dense(config.hidden_size, config.intermediate_size, "dense")
+        self.dense = dense(config, config.hidden_size, config.intermediate_size, "dense")
         self.activation = ACTIVATION[config.hidden_act]
 
     def call(self, x: Tensor) -> Tensor:
@@ -323,7 +329,7 @@ class BertPooler(Part):
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
-        self.dense = dense(config.hidden_size, config.hidden_size, "dense")
+        self.dense = dense(config, config.hidden_size, config.hidden_size, "dense")
 
     def call(self, first: Tensor) -> Tensor:
         """[B, H] -> [B, H]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -15,24 +16,58 @@ import keras
 import numpy as np
 
 from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import load_checkpoint
-from bertkit.checkpoint.save import save_checkpoint
+from bertkit.checkpoint.load import LoadReport, check_sizes, load_source, with_own
+from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
+from bertkit.checkpoint.source import Source, open_source
 from bertkit.config import BertConfig
-from bertkit.errors import UsageError
+from bertkit.errors import LoadError, UsageError
+from bertkit.heads import PARTS, POOLER
 from bertkit.hub import locate
 from bertkit.models.keras.fitting import FittedModel
 from bertkit.models.keras.inputs import as_arrays
 from bertkit.parameters import Parameter, expand, initial, transposed
 
+logger = logging.getLogger("bertkit")
+
 _FROM_FILES = ContextVar("from_files", default=False)
-"""Whether a model is being built whose numbers come from files, so that none need to be drawn."""
+"""Whether a model is being built whose numbers come from files, so that none have to be drawn."""
+
+
+class Drawn(keras.initializers.Initializer):
+    """Numbers normal around zero, and a row of zeros for the padding token. Zeros where they come from files."""
+
+    def __init__(self, config: BertConfig, padding: int | None = None) -> None:
+        self.scale, self.padding = config.initializer_range, padding
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """The numbers of a variable."""
+        if _FROM_FILES.get():
+            return keras.ops.zeros(shape, dtype)
+        rng = np.random.default_rng(np.random.randint(2**31))  # which keras.utils.set_random_seed makes the same again
+        values = rng.standard_normal(shape, np.float32) * np.float32(self.scale)
+        if self.padding is not None:
+            values[self.padding] = 0
+        return keras.ops.convert_to_tensor(values, dtype)
 
 
 class TFBertPreTrainedModel(FittedModel):
     """A BERT with or without a head, as a Keras model: loading, saving, resizing.
 
     The nine classes set `_head`, the class suffix in the table of heads. Their variables are those of the parameter table, which
-    gives them names, initial values and a place in every kind of checkpoint.
+    gives them names, initial values and a place in every kind of checkpoint. A subclass of your own has a `bert`, and more:
+
+    >>> import keras
+    >>> from bertkit import BertConfig, TFBertMainLayer
+    >>> class Tagger(TFBertPreTrainedModel):
+    ...     def __init__(self, config, **options):
+    ...         super().__init__(config, **options)
+    ...         self.bert = TFBertMainLayer(config, add_pooling_layer=False, name="bert")
+    ...         self.tagger = keras.layers.Dense(5)
+    ...
+    ...     def call(self, inputs, training=None):
+    ...         return self.tagger(self.bert(inputs, training=training).last_hidden_state)
+    >>> tuple(Tagger(BertConfig.named("tiny"))({"input_ids": [[101, 102]]}).shape)
+    (1, 2, 5)
     """
 
     config_class = BertConfig
@@ -56,10 +91,9 @@ class TFBertPreTrainedModel(FittedModel):
         self.config = config
 
     def post_init(self) -> None:
-        """Build the parts and draw their numbers. The last line of a subclass's __init__."""
+        """Build BERT's parts. The last line of a subclass's __init__; without it, the first call builds them."""
         self.build()
-        if not _FROM_FILES.get():
-            self._take({})
+        self._tracker.unlock()  # a class below this one may add layers
 
     def build(self, input_shape: Any = None) -> None:
         """Build BERT's parts, which know what they take; others are built when they are first called."""
@@ -137,27 +171,66 @@ class TFBertPreTrainedModel(FittedModel):
         formats = ["safetensors", "bin"] if from_pt else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"] if from_pt else ["h5"]
-        tensors, report = load_checkpoint(
-            place,
-            cls._head or "Model",
-            config=config,
-            formats=formats,
-            variant=variant,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-        )
-        model = cls._of_tensors(config, tensors, *model_args, **own)
+        source = open_source(place, formats, variant)
+        if "_head" in vars(cls):  # one of the nine: the table has all that it has
+            optional = (POOLER,) if cls._head == "Model" and own.get("add_pooling_layer") is False else ()
+            tensors, report = load_source(
+                source, cls._head, config, ignore_mismatched_sizes=ignore_mismatched_sizes, optional=optional
+            )
+            model = cls._of_tensors(config, tensors, *model_args, **own)
+        else:
+            check_sizes(source, config)
+            model = cls._made(config, *model_args, **own)
+            report = model._load(source, ignore_mismatched_sizes)
         return (model, report.loading_info()) if output_loading_info else model
 
     @classmethod
     def _of_tensors(cls, config: BertConfig, tensors: Tensors, *model_args: Any, **own: Any) -> Any:
         """A model whose variables are these arrays. own: further arguments of the class."""
+        model = cls._made(config, *model_args, **own)
+        model._take(tensors)
+        return model
+
+    @classmethod
+    def _made(cls, config: BertConfig, *model_args: Any, **own: Any) -> Any:
+        """A model whose parts of BERT are zeros, to be filled from files."""
         without_drawing = _FROM_FILES.set(True)
         try:
             model = cls(config, *model_args, **own)
+            if not model.built:  # a class of the user's without post_init
+                model.build()
         finally:
             _FROM_FILES.reset(without_drawing)
-        model._take(tensors)
         return model
+
+    def _load(self, source: Source, ignore_mismatched_sizes: bool) -> LoadReport:
+        """For a class of the user's: take what a file has of the table, and of the layers that it has besides."""
+        if not any(parameter.name.startswith("bert.") for _, parameter in self._table()):
+            name = type(self).__name__
+            raise UsageError(
+                f"{name} has no layer called bert: write self.bert = TFBertMainLayer(config, name='bert')."
+            )
+        tensors, report = load_source(
+            source,
+            self._head or "ForPreTraining",  # which has all that a class without a head may have of the table
+            self.config,
+            strict=False,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            optional=() if self._head else PARTS,
+        )
+        self._take(tensors)
+        own = self._own()
+        named = [parameter.name for _, parameter in self._table()]
+        shapes = {name: tuple(variable.shape) for name, variable in own.items()}
+        report = with_own(report, named, shapes, source.tensors, ignore_mismatched_sizes)
+        if report.missing or report.mismatched or (report.unexpected and self._head):
+            raise LoadError(str(report))
+        for name in shapes.keys() & set(report.loaded):
+            own[name].assign(source.tensors[name])
+        if report.fresh:
+            made = f"as {type(self).__name__} made them, to be trained before use"
+            logger.warning("%s has no %s: they are %s.", report.source, ", ".join(report.fresh), made)
+        return report
 
     def _take(self, tensors: Tensors) -> None:
         """Assign the arrays to the variables; draw those that are not among them."""
@@ -172,8 +245,28 @@ class TFBertPreTrainedModel(FittedModel):
     def _table(self) -> list[tuple[Any, Parameter]]:
         """The variables of the model that are in the table of parameters, in its order."""
         here = {variable.path.partition("/")[2]: variable for variable in self.variables}
-        table = [(parameter.path("keras"), parameter) for parameter in expand(self.config, self._head).values()]
-        return [(here[path], parameter) for path, parameter in table if path in here]
+        table = expand(self.config, self._head or "ForPreTraining").values()
+        return [(here[path], parameter) for parameter in table if (path := parameter.path("keras")) in here]
+
+    @property
+    def dummy_inputs(self) -> dict[str, Any]:
+        """The smallest batch, by which layers of a subclass that were never called are built."""
+        return {"input_ids": np.zeros((1, 1, 2) if self._head == "ForMultipleChoice" else (1, 2), np.int32)}
+
+    def _own(self) -> dict[str, Any]:
+        """What a subclass of the user's has besides: its variables, by the attribute that their layer is."""
+        layers = self._flatten_layers(include_self=False, recursive=False)
+        if not all(layer.built for layer in layers):
+            self(self.dummy_inputs)
+        known = {id(variable) for variable, _ in self._table()}
+        layers = [layer for layer in layers if known.isdisjoint(map(id, layer.weights))]
+        found: dict[str, Any] = {}
+        for number, layer in enumerate(layers):
+            attribute = next((name for name, part in vars(self).items() if part is layer), f"layer_{number}")
+            for position, variable in enumerate(layer.weights):
+                name = f"{attribute}/{variable.name}"
+                found[f"{attribute}/{position}/{variable.name}" if name in found else name] = variable
+        return found
 
     def _arrays(self) -> Tensors:
         """{name in the parameter table: array}, with what LoRA has added to it."""
@@ -202,6 +295,7 @@ class TFBertPreTrainedModel(FittedModel):
     ) -> None:
         """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
 
+        What a class of your own has besides is written too, by the names of its attributes: "tagger/kernel".
         safe_serialization: False writes `tf_model.h5` instead, as the TensorFlow classes of transformers read it.
         saved_model: write a SavedModel besides, into `saved_model/<version>`.
         max_shard_size: "5GB"; above it safetensors are split into several files with an index.
@@ -210,16 +304,25 @@ class TFBertPreTrainedModel(FittedModel):
             raise UsageError(
                 "push_to_hub=True is not done here: upload the directory, or train with PushToHubCallback."
             )
-        if self._head is None:
-            raise UsageError(f"{type(self).__name__} is a model of your own: save it with model.save('model.keras').")
-        save_checkpoint(
-            save_directory,
-            self._arrays(),
-            self.config,
-            self._head,
-            to="safetensors" if safe_serialization else "h5",
-            max_shard_size=max_shard_size,
-        )
+        own = self._own()
+        without_pooler = self._head == "Model" and self.base_model.pooler is None
+        if own or self._head is None or without_pooler:
+            if not safe_serialization:
+                raise UsageError("tf_model.h5 has no place for layers of your own: leave safe_serialization=False out.")
+            config = copy.deepcopy(self.config)
+            config.architectures = [type(self).__name__]
+            config.save_pretrained(save_directory)
+            tensors = {**self._arrays(), **{name: np.asarray(variable) for name, variable in own.items()}}
+            save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size))
+        else:
+            save_checkpoint(
+                save_directory,
+                self._arrays(),
+                self.config,
+                str(self._head),
+                to="safetensors" if safe_serialization else "h5",
+                max_shard_size=max_shard_size,
+            )
         if saved_model:
             self.export(Path(save_directory) / "saved_model" / str(version), input_signature=signatures)
 

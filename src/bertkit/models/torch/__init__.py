@@ -14,14 +14,14 @@ from bertkit.outputs import OUTPUTS, Later, ModelOutput
 try:
     from torch.utils import _pytree
 except ModuleNotFoundError as error:
-    raise MissingExtraError("torch", "torch", "A PyTorch model") from error
+    raise MissingExtraError("torch", None, "A PyTorch model") from error
 
 
 _KINDS = {kind.__name__: kind for kind in OUTPUTS}
 
 
 def _flatten(output: ModelOutput) -> tuple[list[Any], Any]:
-    """What was computed, for code that walks outputs (sharding, export). What nobody has read stays unread."""
+    """The computed values of an output, for pytrees (sharding, export). Lazy values that were not read are left out."""
     there = {name: value for name, value in output.unread().items() if not isinstance(value, Later)}
     return list(there.values()), [type(output).__name__, *there]
 

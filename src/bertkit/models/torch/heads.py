@@ -1,4 +1,4 @@
-"""The eight classes with a head. A class has a signature, and two methods: its outputs, and its loss. All else is `_answer`.
+"""The eight classes with a head. A class has its signature, `_outputs` and `_loss`; `_answer` does the rest for all of them.
 
 T tokens   N sequences   B batch   L length   H hidden   V vocabulary   C labels
 """
@@ -20,7 +20,7 @@ from bertkit.errors import UsageError
 from bertkit.heads import HEADS, IGNORED
 from bertkit.models.torch.cache import Cache, LayerCache
 from bertkit.models.torch.model import ACTIVATION, BertModel, linear
-from bertkit.models.torch.packing import Inputs, Layout, Packed, arrange
+from bertkit.models.torch.packing import Arranged, Layout, Packed, arrange
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import (
     BertForPreTrainingOutput,
@@ -43,7 +43,7 @@ Lengths: TypeAlias = Sequence[int] | Tensor | None
 
 
 class BertPredictions(nn.Sequential):
-    """Scores of every word of the vocabulary. The projection is the word embedding, unless the configuration unties them."""
+    """Scores of all words of the vocabulary. Its projection is the word embedding, unless the configuration unties them."""
 
     def __init__(self, config: BertConfig) -> None:
         transform = OrderedDict(
@@ -57,7 +57,7 @@ class BertPredictions(nn.Sequential):
 
 
 class BertWordsHead(nn.Module):
-    """The head of masked words."""
+    """The masked-language-modelling head."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class BertWordsHead(nn.Module):
 
 
 class BertNextSentenceHead(nn.Module):
-    """Whether the second sentence follows the first: 0 it does, 1 it does not."""
+    """The next-sentence head. Class 0: the second sentence follows the first; class 1: it does not."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class BertNextSentenceHead(nn.Module):
 
 
 class BertPreTrainingHeads(nn.Module):
-    """Both heads."""
+    """The masked-language-modelling head and the next-sentence head."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -100,23 +100,23 @@ class BertPreTrainingHeads(nn.Module):
 
 @dataclass(frozen=True)
 class _OfAllTokens:
-    """The scores of every word for every token, computed when they are read: a loss needs those of labelled tokens only."""
+    """Logits of all tokens, computed when they are read. The loss needs those of labelled tokens only."""
 
     model: BertWithHead
     name: str
     states: Tensor  # [T, H]
     pooled: Tensor | None
     layout: Layout
-    before: Sequence[
-        tuple[Tensor, int, Tensor]
-    ]  # the parameters of the head, their versions, and some of their numbers
+    before: Sequence[tuple[Tensor, int, Tensor]]  # parameters of the head, their versions, a sample of their values
     autocast: torch.dtype | None
     grad: bool = field(default_factory=torch.is_grad_enabled)
 
     def __call__(self) -> Tensor:
-        """[*outer, V], as of the time of the forward."""
+        """[*outer, V], with the weights of the forward. Raises UsageError if they have changed since."""
         here = {id(p) for p in self.model.parameters()}
-        if any(id(p) not in here or p._version != version or not _same(p, some) for p, version, some in self.before):
+        if any(
+            id(p) not in here or p._version != version or not _same(p, sample) for p, version, sample in self.before
+        ):
             raise UsageError(
                 "The weights have changed since this forward, and its logits were not read before: read outputs.logits "
                 "before optimizer.step()."
@@ -126,23 +126,23 @@ class _OfAllTokens:
             return self.layout.unpack(self.model._outputs(self.states, self.pooled)[self.name])
 
 
-def _same(parameter: Tensor, some: Tensor) -> bool:
-    """Whether a parameter still has the numbers that were taken of it."""
+def _same(parameter: Tensor, sample: Tensor) -> bool:
+    """Whether a parameter still has the values of an earlier sample."""
     now = parameter.detach().reshape(-1)[:: parameter.numel() // 64 + 1]
-    return now.dtype == some.dtype and now.device == some.device and torch.equal(now, some)
+    return now.dtype == sample.dtype and now.device == sample.device and torch.equal(now, sample)
 
 
 class BertWithHead(BertPreTrainedModel):
-    """What the eight classes share: from arranged tokens to outputs and a loss."""
+    """The base of the eight classes: arranged tokens -> outputs and a loss."""
 
     bert: BertModel
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        """What the head makes of the states of tokens x, [T, H], and of pooled vectors [N, H]: its outputs, by their names."""
+        """The outputs of the head by their names, from states of tokens x [T, H] and pooled vectors [N, H]."""
         raise NotImplementedError
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any], layout: Layout) -> Tensor:
-        """Of each output and its labels the cross-entropy, mean over the labels that are not -100; the sum of these."""
+        """The sum of the cross-entropy of each output with its labels, averaged over labels that are not -100."""
         losses = []
         for logits, wanted in zip(outputs.values(), labels.values(), strict=True):
             logits = logits.flatten(0, -2)
@@ -157,7 +157,7 @@ class BertWithHead(BertPreTrainedModel):
 
     def _answer(
         self,
-        inputs: Inputs,
+        inputs: Arranged,
         labels: Mapping[str, Any],
         head_mask: Tensor | None,
         output_attentions: bool | Sequence[int] | None,
@@ -168,12 +168,12 @@ class BertWithHead(BertPreTrainedModel):
         past_key_values: Cache | None = None,
         use_cache: bool = False,
     ) -> Any:
-        """The outputs of a forward. labels: by their names, those of tokens arranged as the tokens are.
+        """The output object of a forward. labels: by their names; labels of tokens are arranged as the tokens are.
 
-        Where words are scored, the loss takes labelled tokens only, and the scores of all tokens are computed when they are read.
+        With labels, the logits of words are computed for labelled tokens only. Those of all tokens are computed when read.
         """
         states = self.bert(
-            inputs,
+            arranged=inputs,
             head_mask=head_mask,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
@@ -183,14 +183,14 @@ class BertWithHead(BertPreTrainedModel):
             output_hidden_states=output_hidden_states,
         )
         x, pooled, layout, row = states.last_hidden_state, states.pooler_output, inputs.layout, HEADS[str(self._head)]
-        learns = bool(labels) and all(wanted is not None for wanted in labels.values())
+        has_labels = bool(labels) and all(wanted is not None for wanted in labels.values())
         words = next((name for name, output in row.outputs.items() if output.grain == "place"), None)
-        sharded = getattr(self, "_is_fsdp_managed_module", False)  # its parameters are gone after the forward
-        later = words is not None and learns and not sharded
-        later = later and not torch.compiler.is_compiling()  # which wants shapes without numbers
+        sharded = getattr(self, "_is_fsdp_managed_module", False)  # FSDP frees the parameters after the forward
+        later = words is not None and has_labels and not sharded
+        later = later and not torch.compiler.is_compiling()  # its shapes cannot depend on the labels
         if later:
             head = (p for module in self.children() if module is not self.bert for p in module.parameters())
-            # Fused optimizers and what is written through .data change numbers without a new version.
+            # Fused optimizers and writes to .data change values without a new version.
             before = [
                 (p, p._version, p.detach().reshape(-1)[:: p.numel() // 64 + 1].clone())
                 for p in head
@@ -209,11 +209,11 @@ class BertWithHead(BertPreTrainedModel):
             grain, padding = row.outputs[name].grain, max(row.outputs[name].padding, torch.finfo(output.dtype).min)
             if later and name == words:
                 found[name] = Later(_OfAllTokens(self, name, x, pooled, layout, before, autocast))
-            elif learns and grain == "token":
+            elif has_labels and grain == "token":
                 found[name], outputs[name] = layout.returned(output, padding)
             else:
                 found[name] = output if grain == "row" else layout.unpack(output, padding)
-        found["loss"] = self._loss(outputs, labels, layout) if learns else None
+        found["loss"] = self._loss(outputs, labels, layout) if has_labels else None
         answer = row.output({name: found.get(name) for name in row.output.names})
         if return_dict is None:
             return_dict = self.config.return_dict and not self.config.torchscript
@@ -221,16 +221,20 @@ class BertWithHead(BertPreTrainedModel):
 
 
 def _invalid_labels(logits: Tensor, labels: object, beyond: bool) -> str:
-    """What is wrong with labels, as a sentence; empty if nothing is. beyond: whether some are larger than the classes allow."""
+    """Error text for invalid labels, or an empty string. beyond: whether a label is above the number of classes."""
     if not isinstance(labels, Tensor):
-        return f"Labels came as {type(labels).__name__}, and must be a tensor: torch.tensor(labels)."
+        return f"Labels are a {type(labels).__name__}, and must be a tensor: torch.tensor(labels)."
     if labels.dtype != torch.long:
-        return f"Labels are of {labels.dtype}, and must be numbers of classes here: labels.long()."
+        return f"Labels are of {labels.dtype}, and must be numbers of classes: labels.long()."
     if labels.numel() != len(logits):
-        return f"Labels have the shape {list(labels.shape)}, and must be {len(logits)}: one for each row of the logits."
+        return f"Labels have the shape {list(labels.shape)}, and must be {len(logits)}, one for each row of the logits."
     counted = labels[labels != IGNORED]
-    classes = f"Labels are 0 to {logits.shape[-1] - 1}, or {IGNORED} for none"
-    return f"{classes}; {counted.min()} to {counted.max()} came." if beyond else ""
+    if not beyond:
+        return ""
+    return (
+        f"Labels are {counted.min()} to {counted.max()}, and must be 0 to {logits.shape[-1] - 1}, or {IGNORED} where there is "
+        "no label."
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------- classes
@@ -241,7 +245,7 @@ def _classifier_dropout(config: BertConfig) -> float:
 
 
 class BertForPreTraining(BertWithHead):
-    """BERT as it was pretrained: masked words, and the next sentence."""
+    """BERT with a masked-language-modelling head and a next-sentence head, as in pretraining."""
 
     _head = "ForPreTraining"
 
@@ -271,9 +275,9 @@ class BertForPreTraining(BertWithHead):
         return_dict: bool | None = None,
         lengths: Lengths = None,
     ) -> BertForPreTrainingOutput | tuple[Any, ...]:
-        """labels: [B, L], the word of each masked token and -100 elsewhere. next_sentence_label: [B], 0 it follows, 1 not.
+        """labels: [B, L], the word of each masked token, -100 elsewhere. next_sentence_label: [B], 0 if it follows, else 1.
 
-        The loss is the sum of both, where both labels are given. The other arguments are those of BertModel.
+        There is a loss, the sum of both, if both labels are given. The other arguments are those of BertModel.
         """
         inputs = arrange(
             input_ids,
@@ -296,7 +300,7 @@ class BertForPreTraining(BertWithHead):
 
 
 class BertForMaskedLM(BertWithHead):
-    """BERT that tells masked words."""
+    """BERT with a masked-language-modelling head."""
 
     _head = "ForMaskedLM"
 
@@ -326,7 +330,7 @@ class BertForMaskedLM(BertWithHead):
         return_dict: bool | None = None,
         lengths: Lengths = None,
     ) -> MaskedLMOutput | tuple[Any, ...]:
-        """labels: [B, L], the word of each masked token and -100 elsewhere. The other arguments are those of BertModel.
+        """labels: [B, L], the word of each masked token, -100 elsewhere. The other arguments are those of BertModel.
 
         With labels, the vocabulary is scored at labelled tokens only; `logits` of all tokens are computed when they are read.
         """
@@ -339,7 +343,7 @@ class BertForMaskedLM(BertWithHead):
             lengths,
             labels=labels,
             causal=self.config.is_decoder,
-            past=None if encoder_hidden_states is None else 0,  # cross-attention takes a rectangle
+            past=None if encoder_hidden_states is None else 0,  # cross-attention requires a rectangle
         )
         return self._answer(
             inputs,
@@ -354,7 +358,7 @@ class BertForMaskedLM(BertWithHead):
 
 
 class BertLMHeadModel(BertWithHead):
-    """BERT as a decoder, that tells the next word. Its configuration says is_decoder=True."""
+    """BERT as a decoder with a language-modelling head, for configurations with is_decoder=True."""
 
     _head = "LMHeadModel"
 
@@ -363,7 +367,7 @@ class BertLMHeadModel(BertWithHead):
         config = self.config
         if not config.is_decoder:
             logger.warning(
-                "BertLMHeadModel of a configuration without is_decoder=True: every token sees those after it."
+                "BertLMHeadModel without is_decoder=True in its configuration: each token attends to those after it, too."
             )
         self.bert = BertModel(config, add_pooling_layer=False)
         self.cls = BertWordsHead(config)
@@ -390,9 +394,9 @@ class BertLMHeadModel(BertWithHead):
         return_dict: bool | None = None,
         lengths: Lengths = None,
     ) -> CausalLMOutputWithCrossAttentions | tuple[Any, ...]:
-        """labels: [B, L], the words themselves, -100 where there is no loss: each is told from the tokens before it.
+        """labels: [B, L], the words themselves, -100 where there is no loss. Each is predicted from the tokens before it.
 
-        The other arguments are those of BertModel. A decoder returns its cache by default, though not in training.
+        The other arguments are those of BertModel. A decoder returns its cache by default, except in training.
         """
         inputs, cache, keeps_cache = self.bert.arrange_steps(
             input_ids,
@@ -427,14 +431,14 @@ class BertLMHeadModel(BertWithHead):
         use_cache: bool = True,
         **others: Any,
     ) -> dict[str, Any]:
-        """The arguments of the next forward: with a cache, of the tokens that it does not hold yet."""
+        """The arguments of the next forward. With a cache, only the tokens that it does not hold."""
         past = past_key_values.get_seq_length() if past_key_values else 0
         given = {"input_ids": input_ids[:, past:], "attention_mask": attention_mask, "past_key_values": past_key_values}
         return {**given, "use_cache": use_cache, **others}
 
 
 class BertForNextSentencePrediction(BertWithHead):
-    """BERT that tells whether one sentence follows another."""
+    """BERT with a next-sentence head."""
 
     _head = "ForNextSentencePrediction"
 
@@ -462,7 +466,7 @@ class BertForNextSentencePrediction(BertWithHead):
         return_dict: bool | None = None,
         lengths: Lengths = None,
     ) -> NextSentencePredictorOutput | tuple[Any, ...]:
-        """labels: [B], 0 the second sentence follows, 1 it does not. The other arguments are those of BertModel."""
+        """labels: [B], 0 if the second sentence follows the first, else 1. The other arguments are those of BertModel."""
         inputs = arrange(
             input_ids,
             attention_mask,
@@ -477,7 +481,7 @@ class BertForNextSentencePrediction(BertWithHead):
 
 
 class BertForSequenceClassification(BertWithHead):
-    """BERT that puts a text, or a pair of texts, into classes, or gives it numbers."""
+    """BERT with a classification or regression head over a text or a pair of texts."""
 
     _head = "ForSequenceClassification"
 
@@ -493,7 +497,7 @@ class BertForSequenceClassification(BertWithHead):
         return {"logits": self.classifier(self.dropout(pooled))}
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any], layout: Layout) -> Tensor:
-        """The loss of `config.problem_type`, which the first labels decide if the configuration does not."""
+        """The loss of `config.problem_type`. If that is None, the type of the first labels sets it."""
         logits, wanted, kind = outputs["logits"], labels["labels"], self.config.problem_type
         if kind is None:
             several = isinstance(wanted, Tensor) and wanted.is_floating_point()
@@ -528,9 +532,9 @@ class BertForSequenceClassification(BertWithHead):
         return_dict: bool | None = None,
         lengths: Lengths = None,
     ) -> SequenceClassifierOutput | tuple[Any, ...]:
-        """labels: [B] classes, or [B, C] of 0.0 and 1.0 for several at once, or [B] numbers where there is one label.
+        """labels: [B] classes; [B, C] of 0.0 and 1.0 for multi-label classification; or [B] numbers for regression.
 
-        Which it is says `config.problem_type`, or else the first labels do. The other arguments are those of BertModel.
+        `config.problem_type` chooses the loss; if it is None, the first labels do. The other arguments are those of BertModel.
         """
         inputs = arrange(
             input_ids,
@@ -553,8 +557,8 @@ def _fold_choices(
     inputs_embeds: Tensor | None,
     lengths: Lengths,
     causal: bool,
-) -> Inputs:
-    """Each choice as a sequence of its own: [B, choices, L] -> [B * choices, L], arranged."""
+) -> Arranged:
+    """Arrange the choices as separate sequences: [B, choices, L] -> [B * choices, L]."""
     every = [input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds]
     if lengths is not None:
         lengths = torch.as_tensor(lengths)
@@ -566,8 +570,8 @@ def _fold_choices(
         alike = torch.jit.is_tracing() or all(side == sides[0] for side in sides)  # type: ignore[attr-defined]
         if not sides or not alike or any(len(getattr(x, "shape", ())) < 3 for x in every if x is not None):
             raise UsageError(
-                "BertForMultipleChoice takes input_ids and their like as tensors [batch, choices, length], with a batch "
-                f"and choices that are the same for all; these began with {sides}."
+                "BertForMultipleChoice takes input_ids, attention_mask and so on as tensors [batch, choices, length]; the first "
+                f"sides of these are {sides}."
             )
         choices = sides[0][1]
         every = [None if x is None else x.flatten(0, 1) for x in every]
@@ -578,7 +582,7 @@ def _fold_choices(
 
 
 class BertForMultipleChoice(BertWithHead):
-    """BERT that chooses among texts."""
+    """BERT with a multiple-choice head: a score for each of several texts."""
 
     _head = "ForMultipleChoice"
 
@@ -607,10 +611,9 @@ class BertForMultipleChoice(BertWithHead):
         return_dict: bool | None = None,
         lengths: Lengths = None,
     ) -> MultipleChoiceModelOutput | tuple[Any, ...]:
-        """input_ids and their like: [B, choices, L]. labels: [B], the choice that is right.
+        """input_ids, attention_mask and so on: [B, choices, L]. labels: [B], the right choice.
 
-        The other arguments are those of BertModel.
-        lengths: [B, choices], where the tokens of all choices are packed.
+        lengths: [B, choices], of packed tokens. The other arguments are those of BertModel.
         """
         causal = self.config.is_decoder
         inputs = _fold_choices(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, lengths, causal)
@@ -618,7 +621,7 @@ class BertForMultipleChoice(BertWithHead):
 
 
 class BertForTokenClassification(BertWithHead):
-    """BERT that puts every token into a class."""
+    """BERT with a classification head over each token."""
 
     _head = "ForTokenClassification"
 
@@ -647,7 +650,7 @@ class BertForTokenClassification(BertWithHead):
         return_dict: bool | None = None,
         lengths: Lengths = None,
     ) -> TokenClassifierOutput | tuple[Any, ...]:
-        """labels: [B, L] classes, -100 where there is none. The other arguments are those of BertModel."""
+        """labels: [B, L] classes, -100 where there is no label. The other arguments are those of BertModel."""
         inputs = arrange(
             input_ids,
             attention_mask,
@@ -664,7 +667,7 @@ class BertForTokenClassification(BertWithHead):
 
 
 class BertForQuestionAnswering(BertWithHead):
-    """BERT that finds where an answer starts and ends."""
+    """BERT with a question-answering head: scores for the start and the end of an answer."""
 
     _head = "ForQuestionAnswering"
 
@@ -680,7 +683,7 @@ class BertForQuestionAnswering(BertWithHead):
         return {"start_logits": start, "end_logits": end}
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any], layout: Layout) -> Tensor:
-        """The mean of two cross-entropies over the positions of a row, padding included; those beyond the row do not count."""
+        """The mean of two cross-entropies over the positions of a row, padding included. Positions beyond the row are ignored."""
         losses = []
         for logits, positions in zip(outputs.values(), labels.values(), strict=True):
             of_rows = layout.to_grid(logits).float()  # [B, L]
@@ -710,7 +713,7 @@ class BertForQuestionAnswering(BertWithHead):
         return_dict: bool | None = None,
         lengths: Lengths = None,
     ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
-        """start_positions, end_positions: [B], the first and the last token of each answer; beyond the text it is ignored.
+        """start_positions, end_positions: [B], the first and the last token of each answer. Positions beyond the row are ignored.
 
         The other arguments are those of BertModel.
         """

@@ -1,84 +1,39 @@
-"""How a model counts as an instance of transformers' PreTrainedModel, where that is imported.
-
-transformers' Trainer, peft and others ask `isinstance(model, PreTrainedModel)` before they save a model with its configuration
-or look at its embeddings. PreTrainedModel is a plain class, with which none can be registered. Where `type(x)` does not answer,
-isinstance looks at `x.__class__`. That is a twin of the model's class: a class below both that and theirs, which answers all
-other questions as the model's own class does. `type(model)`, its methods and its attributes stay ours, and nothing of
-transformers is imported.
-"""
+"""What a model has so that transformers and peft take it for one of theirs."""
 
 from __future__ import annotations
 
-import copyreg
-import functools
-import inspect
-import sys
 from typing import Any
 
-
-class Twin(type):
-    """The metaclass of the classes below both: each stands for the model's own, but in the eyes of isinstance and issubclass."""
-
-    def __new__(meta, name: str, bases: tuple[type, ...], body: dict[str, Any], **options: Any) -> Any:
-        """A subclass of a twin, as FSDP and parametrizations make one, is a subclass of the class that it stands for."""
-        if any(isinstance(base, Twin) for base in bases):
-            body = {"__module__": sys._getframe(1).f_globals["__name__"], **body}
-            return type(name, tuple(map(own_class, bases)), body, **options)
-        return super().__new__(meta, name, bases, body, **options)
-
-    def __call__(cls, *arguments: Any, **named: Any) -> Any:
-        return own_class(cls)(*arguments, **named)
-
-    def __getattribute__(cls, name: str) -> Any:
-        if name == "__signature__":  # else inspect describes __call__
-            return inspect.signature(own_class(cls))
-        value = getattr(own_class(cls), name)
-        if name == "__new__":  # as in `cls = self.__class__; cls.__new__(cls)`
-            return lambda made, *arguments, **named: value(own_class(made), *arguments, **named)
-        return value
-
-    def __setattr__(cls, name: str, value: Any) -> None:
-        setattr(own_class(cls), name, value)
-
-    def __delattr__(cls, name: str) -> None:
-        delattr(own_class(cls), name)
-
-    def __dir__(cls) -> list[str]:
-        return dir(own_class(cls))
-
-    def __repr__(cls) -> str:
-        return repr(own_class(cls))
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, own_class(cls))
-
-    def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, own_class(cls))
-
-    def __eq__(cls, other: object) -> bool:
-        return own_class(cls) is (own_class(other) if isinstance(other, type) else other)
-
-    def __hash__(cls) -> int:
-        return hash(own_class(cls))
+from bertkit.interop import PassesForTheirs
 
 
-class _Quiet:
-    """Before the two classes: a twin is no subclass that they need to hear of."""
+class PassesForPreTrainedModel(PassesForTheirs):
+    """A model that is an instance of transformers' PreTrainedModel, where that is imported."""
 
-    def __init_subclass__(cls) -> None:
-        pass
+    _theirs = ("transformers.modeling_utils", "PreTrainedModel")
+    accepts_loss_kwargs = False  # losses are means: transformers' Trainer divides those of accumulated steps
 
+    # Methods that they call.
 
-def own_class(cls: type) -> type:
-    """The class that a twin stands for; another class itself."""
-    return type.__getattribute__(cls, "_stands_for") if isinstance(cls, Twin) else cls
+    @classmethod
+    def is_remote_code(cls) -> bool:
+        """False: a model has no code in its files."""
+        return False
 
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """True: the class is not one of transformers, whose renamings of weights do not apply."""
+        return True
 
-@functools.cache
-def twin(own: Any, theirs: Any) -> type:
-    """The class below a model's own and theirs."""
-    plain = type(own) is type
-    meta = Twin if plain else type("Twin", (Twin, type(own)), {})
-    copyreg.pickle(meta, lambda twin: (own_class, (own_class(twin),)))
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """Empty: `tie_weights` ties the parameters."""
+        return {}
 
-    return meta(own.__name__, (_Quiet, own, theirs), {"_stands_for": own})
+    def _initialize_weights(self, module: Any, is_remote_code: bool = False) -> None:
+        """Do nothing. As a part of a model of transformers, our weights are initialized already."""
+
+    def _can_set_attn_implementation(self) -> bool:
+        return False
+
+    def _can_set_experts_implementation(self) -> bool:
+        return False

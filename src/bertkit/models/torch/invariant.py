@@ -1,4 +1,4 @@
-"""The same numbers for the same sentence, whatever is beside it in the batch."""
+"""Batch invariance: the same bits for a sequence in any batch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
-from bertkit.models.torch.packing import ALONE
+from bertkit.models.torch.packing import BATCH_INVARIANT
 
 PRODUCT = "mkldnn._linear_pointwise.default"
-"""A product with a weight that an engine has prepared, as torch calls the operation."""
+"""The name of torch's operation for a product with a prepared weight."""
 
 _ROWS = 64
 
 
 class batch_invariant(TorchFunctionMode):  # noqa: N801 - used like a function
-    """Within it a forward gives bit-equal outputs for a sentence, alone or in any batch, with any padding.
+    """A context in which a forward returns bit-equal outputs for a sequence, in any batch and with any padding.
 
-    A product of other sizes is summed in another order, so the rest of a batch shows in the last bits of a sentence. Here every
-    product with a weight is done in blocks of 64 rows, the last one filled up with zeros, and every sequence attends by itself.
-    What does not let it is refused. Attention weights that are asked for, and losses, are those of the batch.
+    Matrix products of other sizes add in another order, so the rest of a batch changes the last bits of a sequence. Here products
+    with a weight use blocks of 64 rows, the last one padded with zeros, and each sequence attends separately. Inputs that do not
+    allow this raise UsageError. Returned attention weights and losses are not batch invariant.
 
     >>> with batch_invariant():
     ...     torch.nn.Linear(8, 2)(torch.zeros(3, 8)).shape
@@ -30,11 +30,11 @@ class batch_invariant(TorchFunctionMode):  # noqa: N801 - used like a function
     """
 
     def __enter__(self) -> batch_invariant:
-        self.before = ALONE.set(True)
+        self.before = BATCH_INVARIANT.set(True)
         return super().__enter__()
 
     def __exit__(self, *raised: Any) -> None:
-        ALONE.reset(self.before)
+        BATCH_INVARIANT.reset(self.before)
         super().__exit__(*raised)
 
     def __torch_function__(
@@ -44,7 +44,7 @@ class batch_invariant(TorchFunctionMode):  # noqa: N801 - used like a function
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Blocks for products with a weight; anything else as it is."""
+        """Compute products with a weight in blocks, other functions unchanged."""
         if function is not F.linear and str(function) != PRODUCT:
             return function(*args, **(kwargs or {}))
         x, *weights = args

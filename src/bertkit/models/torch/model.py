@@ -1,9 +1,9 @@
-"""BERT: embeddings, layers, pooler, and BertModel around them. Read from top to bottom, small parts to large.
+"""BERT: embeddings, layers, pooler and BertModel, from small parts to large.
 
-Modules are nested and called as the names of the parameters say (bert.encoder.layer.3.attention.self.query.weight). Within the
-layers x is [T, H], packed, where the batch has padding, and [B, L, H] where it has none: see packing.py. Comments say [T, H].
+Modules are nested as the names of the parameters say (bert.encoder.layer.3.attention.self.query.weight). Within the layers, x is
+[T, H], packed, if the batch has padding, and [B, L, H] if it has none: see packing.py. Comments write [T, H] for both.
 
-    T tokens   H hidden   I intermediate   A heads   D width of a head   B batch   L length   S positions that are looked at
+    T tokens   H hidden   I intermediate   A heads   D width of a head   B batch   L length   S positions that are attended to
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.models.torch.cache import Cache, LayerCache, cache_of, joined
 from bertkit.models.torch.packing import (
-    ALONE,
+    BATCH_INVARIANT,
+    Arranged,
     Attend,
-    Inputs,
     Layout,
     Packed,
     Rectangle,
@@ -54,7 +54,7 @@ ACTIVATION: dict[str, Callable[[], nn.Module]] = {
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """nn.Linear without memory, and without the numbers that its constructor would draw: see BertPreTrainedModel.post_init."""
+    """nn.Linear on the meta device, without the initial values that its constructor would draw: post_init draws them."""
     layer = nn.Linear.__new__(nn.Linear)
     nn.Module.__init__(layer)
     layer.in_features, layer.out_features = inputs, outputs
@@ -64,7 +64,7 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 class States(NamedTuple):
-    """What BertModel gives to a head: last states [T, H], or [K, H] of the tokens that it takes, and pooled vectors [B, H]."""
+    """What BertModel returns to a head: last states [T, H], or [K, H] of the wanted tokens, and pooled vectors [B, H]."""
 
     last_hidden_state: Tensor
     pooler_output: Tensor | None
@@ -75,32 +75,32 @@ class States(NamedTuple):
 
 
 @dataclass
-class Look:
-    """How the tokens of a layer look at each other, and what is asked of the layer besides its states."""
+class LayerCall:
+    """How the tokens of a layer attend, and what the layer returns besides its states."""
 
     layout: Layout
     attend: Attend
     factors: Tensor | None = None  # [A], for the result of each head
-    weighs: bool = False  # whether the attention weights are returned
+    returns_weights: bool = False  # of attention
     past: LayerCache = ()
-    kept: list[Tensor] | None = None  # takes keys and values for the next step; None: they are not kept
+    kept: list[Tensor] | None = None  # collects keys and values for the next step; None: they are not kept
     encoder_states: Tensor | None = None  # [B, S, H]
-    cross: Rectangle | None = None  # how tokens look at them
+    cross: Rectangle | None = None  # how tokens attend to them
     wanted: Tensor | None = None  # [K], the tokens whose states are used; None: all
-    alone: bool = False  # whether each sequence attends by itself, weights or not: see batch_invariant
+    invariant: bool = False  # see batch_invariant
 
 
 @dataclass
-class Run:
-    """What a forward has besides its tokens."""
+class EncoderCall:
+    """The calls of all layers, and what the encoder returns besides its last states."""
 
-    looks: Sequence[Look]  # of each layer
+    layers: Sequence[LayerCall]
     layout: Layout
     keeps_states: bool  # whether the states after each layer are returned
     wanted: Tensor | None = None  # [K], the tokens whose last states are used; None: all
 
 
-def look_of(
+def layer_call(
     config: BertConfig,
     x: Tensor,
     mask: Tensor | None,
@@ -108,15 +108,15 @@ def look_of(
     encoder_states: Tensor | None,
     encoder_mask: Tensor | None,
     past_key_values: object,
-    weighs: bool | None,
-) -> Look:
-    """For a part of BertModel that is called by itself: on states [B, L, H], with masks of four sides as the model makes them."""
+    returns_weights: bool | None,
+) -> LayerCall:
+    """The call of a part that is called directly, on states [B, L, H] and masks of four sides, as BertModel would make them."""
     if x.dim() != 3:
         raise UsageError(f"The states are {list(x.shape)}, and must be [batch, length, {config.hidden_size}].")
     if past_key_values is not None:
-        raise UsageError("past_key_values are for the whole: give them to the model, or to its encoder.")
+        raise UsageError("A part of the model takes no past_key_values: pass them to the model, or to its encoder.")
     if encoder_states is not None and not config.add_cross_attention:
-        raise UsageError("encoder_hidden_states need BertConfig(is_decoder=True, add_cross_attention=True).")
+        raise UsageError("encoder_hidden_states require BertConfig(is_decoder=True, add_cross_attention=True).")
     if head_mask is not None and head_mask.numel() != config.num_attention_heads:
         heads = config.num_attention_heads
         raise UsageError(f"head_mask is {list(head_mask.shape)}, and must be [{heads}] or [1, {heads}, 1, 1].")
@@ -128,15 +128,15 @@ def look_of(
     biased = config.position_embedding_type != "absolute"
     attend = fastest(layout, cross, True, x.device.type, x.dtype, 0.0, biased)
     factors = None if head_mask is None else head_mask.flatten()
-    return Look(layout, attend, factors, bool(weighs), encoder_states=encoder_states, cross=cross)
+    return LayerCall(layout, attend, factors, bool(returns_weights), encoder_states=encoder_states, cross=cross)
 
 
 def _extended(x: Tensor, mask: Tensor) -> Rectangle:
-    """How states x look, by a mask [B or 1, 1, L or 1, S] that is added to scores, or says True where they may look."""
+    """The layout of states x with a mask [B or 1, 1, L or 1, S], added to the scores or True where a position may attend."""
     if not isinstance(mask, Tensor) or mask.dim() != 4:
-        came = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        given = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
         raise UsageError(
-            f"A part of the model takes masks [batch, 1, 1 or length, length], not {came}: for a mask [batch, length] "
+            f"A part of the model takes masks [batch, 1, 1 or length, length], not {given}: for a mask [batch, length] "
             "write mask[:, None, None].bool()."
         )
     grid = (x.shape[0], x.shape[1])
@@ -148,7 +148,7 @@ def _extended(x: Tensor, mask: Tensor) -> Rectangle:
 
 
 class BertEmbeddings(nn.Module):
-    """Words, token types and positions, summed and normed."""
+    """The sum of word, token type and position embeddings, normalized."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -176,8 +176,7 @@ class BertEmbeddings(nn.Module):
         types = self.token_type_embeddings
         if inputs_embeds.shape[-1] != types.weight.shape[-1]:
             raise UsageError(
-                f"inputs_embeds are {inputs_embeds.shape[-1]} wide, and must be [batch, length, {types.weight.shape[-1]}], as "
-                "hidden_size is."
+                f"The last side of inputs_embeds is {inputs_embeds.shape[-1]}, and must be hidden_size, {types.weight.shape[-1]}."
             )
         x = inputs_embeds + (types.weight[0] if token_type_ids is None else types(token_type_ids))
         if self.absolute:
@@ -192,7 +191,7 @@ class BertEmbeddings(nn.Module):
 
 
 class BertSelfAttention(nn.Module):
-    """Every token looks at the tokens of its sequence, or at the states of an encoder."""
+    """Each token attends to the tokens of its sequence, or to the states of an encoder."""
 
     def __init__(self, config: BertConfig, layer: int, cross: bool = False) -> None:
         super().__init__()
@@ -215,74 +214,78 @@ class BertSelfAttention(nn.Module):
     def forward(
         self,
         hidden_states: Tensor,
-        attention_mask: Tensor | Look | None = None,
+        attention_mask: Tensor | LayerCall | None = None,
         head_mask: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         past_key_values: object = None,
         output_attentions: bool | None = False,
     ) -> tuple[Tensor, Weights | None]:
-        """[T, H] -> [T, A * D], and the weights where they are asked for. Layers give a Look as attention_mask."""
-        look = attention_mask
-        if not isinstance(look, Look):
-            look = self.look(hidden_states, look, head_mask, encoder_hidden_states, past_key_values, output_attentions)
-        layout = look.cross if self.cross else look.layout
+        """[T, H] -> [T, A * D], and the weights if they are asked for. Layers pass a LayerCall as attention_mask."""
+        call = attention_mask
+        if not isinstance(call, LayerCall):
+            call = self.direct_call(
+                hidden_states, call, head_mask, encoder_hidden_states, past_key_values, output_attentions
+            )
+        layout = call.cross if self.cross else call.layout
         if layout is None:
-            raise UsageError("crossattention looks at the states of an encoder: give it encoder_hidden_states.")
+            raise UsageError("crossattention attends to the states of an encoder: pass encoder_hidden_states.")
         heads = (-1, self.head_size)
         q = self.query(hidden_states).unflatten(-1, heads)
-        if self.cross or look.past or look.kept is not None:
-            k, v = self.keys_and_values(hidden_states, look)
+        if self.cross or call.past or call.kept is not None:
+            k, v = self.keys_and_values(hidden_states, call)
         else:
             k, v = self.key(hidden_states).unflatten(-1, heads), self.value(hidden_states).unflatten(-1, heads)
         bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k, layout)
         dropout = self.attention_dropout if self.training else 0.0
-        factors = None if look.factors is None else look.factors.to(q.dtype)[self.heads][:, None, None]  # [A, 1, 1]
+        factors = None if call.factors is None else call.factors.to(q.dtype)[self.heads][:, None, None]  # [A, 1, 1]
         returned = None
-        if look.weighs:
+        if call.returns_weights:
             weights = F.dropout(attention_weights(q, k, layout, bias), dropout, training=dropout > 0)
             returned, weights = layout.returned_weights(weights if factors is None else weights * factors)
-        if look.weighs and not look.alone:
+        if call.returns_weights and not call.invariant:
             return weighed(weights, v, layout).flatten(-2), returned
-        context = look.attend(q, k, v, layout, bias, dropout)
+        context = call.attend(q, k, v, layout, bias, dropout)
         return (context if factors is None else context * factors[:, 0]).flatten(-2), returned
 
-    def look(
+    def direct_call(
         self,
         x: Tensor,
         mask: Tensor | None,
         head_mask: Tensor | None,
         encoder_states: Tensor | None,
         past_key_values: object,
-        weighs: bool | None,
-    ) -> Look:
-        """For a call by itself. The mask is of what is looked at: the tokens, or in cross-attention the encoder's states."""
+        returns_weights: bool | None,
+    ) -> LayerCall:
+        """The LayerCall of a direct call. In cross-attention, the mask is that of the encoder's states."""
         if encoder_states is not None and not self.cross:
-            raise UsageError("attention looks at its own tokens: give encoder_hidden_states to crossattention.")
+            raise UsageError("attention takes no encoder_hidden_states: pass them to crossattention.")
         masks = (None, mask) if self.cross else (mask, None)
-        return look_of(self.config, x, masks[0], head_mask, encoder_states, masks[1], past_key_values, weighs)
+        return layer_call(
+            self.config, x, masks[0], head_mask, encoder_states, masks[1], past_key_values, returns_weights
+        )
 
-    def keys_and_values(self, x: Tensor, look: Look) -> tuple[Tensor, Tensor]:
-        """[B, S, A, D] each: of the tokens, with those in the cache before them, or of the encoder's states."""
+    def keys_and_values(self, x: Tensor, call: LayerCall) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, S, A, D]: of the cache and the tokens, or of the encoder's states."""
         heads = (-1, self.head_size)
-        past = look.past[2 * self.cross :]
+        past = call.past[2 * self.cross :]
         if self.cross and past:  # the encoder's states stay the same from step to step
             k, v = past[0].transpose(1, 2), past[1].transpose(1, 2)
         else:
-            source = look.encoder_states if self.cross else x
+            source = call.encoder_states if self.cross else x
             assert source is not None
             k, v = self.key(source).unflatten(-1, heads), self.value(source).unflatten(-1, heads)
             if past:
                 k, v = joined(past[0], k), joined(past[1], v)
-        if look.kept is not None:
-            look.kept += (k.transpose(1, 2), v.transpose(1, 2))
+        if call.kept is not None:
+            call.kept += (k.transpose(1, 2), v.transpose(1, 2))
         return k, v
 
     def distance_bias(self, q: Tensor, k: Tensor, layout: Layout) -> Tensor:
-        """[B, A, L, S], what the distance of two tokens adds to their score."""
+        """What the distance of two tokens adds to their score, [B, A, L, S]."""
         q, k = layout.to_grid(q), layout.to_grid(k)
         length, source = q.shape[1], k.shape[1]
-        asks = torch.arange(source - length, source, device=q.device)
-        distance = asks[:, None] - torch.arange(source, device=q.device)
+        places = torch.arange(source - length, source, device=q.device)
+        distance = places[:, None] - torch.arange(source, device=q.device)
         embedded = self.distance_embedding(distance + self.distance_embedding.num_embeddings // 2)  # [L, S, D]
         bias = torch.einsum("blad,lsd->bals", q, embedded)
         if self.position_embedding_type == "relative_key_query":
@@ -291,7 +294,7 @@ class BertSelfAttention(nn.Module):
 
 
 class BertResidual(nn.Module):
-    """The end of either half of a layer: a dense part, added to what went into the half, and normed."""
+    """The end of each half of a layer: a dense layer, a residual connection and a norm."""
 
     def __init__(self, inputs: int, config: BertConfig) -> None:
         super().__init__()
@@ -305,7 +308,7 @@ class BertResidual(nn.Module):
 
 
 class BertAttention(nn.Module):
-    """The first half of a layer."""
+    """The first half of a layer: attention and its output."""
 
     def __init__(self, config: BertConfig, layer: int, cross: bool = False) -> None:
         super().__init__()
@@ -315,28 +318,28 @@ class BertAttention(nn.Module):
     def forward(
         self,
         hidden_states: Tensor,
-        attention_mask: Tensor | Look | None = None,
+        attention_mask: Tensor | LayerCall | None = None,
         head_mask: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         past_key_values: object = None,
         output_attentions: bool | None = False,
     ) -> tuple[Tensor, Weights | None]:
-        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted; and the weights. Layers give a Look as attention_mask."""
-        look, x = attention_mask, hidden_states
-        if not isinstance(look, Look):
-            look = self.self.look(x, look, head_mask, encoder_hidden_states, past_key_values, output_attentions)
-        context, weights = self.self(x, look)
-        if look.wanted is not None:
-            context, x = context.flatten(0, -2)[look.wanted], x.flatten(0, -2)[look.wanted]
+        """[T, H] -> [T, H], or [K, H] of the wanted tokens; and the weights. Layers pass a LayerCall as attention_mask."""
+        call, x = attention_mask, hidden_states
+        if not isinstance(call, LayerCall):
+            call = self.self.direct_call(x, call, head_mask, encoder_hidden_states, past_key_values, output_attentions)
+        context, weights = self.self(x, call)
+        if call.wanted is not None:
+            context, x = context.flatten(0, -2)[call.wanted], x.flatten(0, -2)[call.wanted]
         return self.output(context, x), weights
 
 
 CACHED = 2048
-"""Tokens whose wide states stay in a processor's cache. It counts for batches of twice as many and more."""
+"""Tokens whose intermediate states fit into a processor's cache. Larger batches are computed in parts of about this size."""
 
 
 class BertLayer(nn.Module):
-    """Attention, in a decoder with an encoder attention to that, and a feed-forward part."""
+    """Attention, in a decoder with an encoder also cross-attention, and a feed-forward part."""
 
     def __init__(self, config: BertConfig, layer: int) -> None:
         super().__init__()
@@ -351,29 +354,29 @@ class BertLayer(nn.Module):
     def forward(
         self,
         hidden_states: Tensor,
-        attention_mask: Tensor | Look | None = None,
+        attention_mask: Tensor | LayerCall | None = None,
         head_mask: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         past_key_values: object = None,
         output_attentions: bool | None = False,
     ) -> tuple[Any, ...]:
-        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted; and the weights of each attention, or None.
+        """[T, H] -> [T, H], or [K, H] of the wanted tokens; and the weights of each attention, or None.
 
-        The encoder gives a Look as attention_mask.
+        The encoder passes a LayerCall as attention_mask.
         """
-        look = attention_mask
-        if not isinstance(look, Look):
+        call = attention_mask
+        if not isinstance(call, LayerCall):
             encoder = (encoder_hidden_states, encoder_attention_mask)
             config = self.attention.self.config
-            look = look_of(config, hidden_states, look, head_mask, *encoder, past_key_values, output_attentions)
-        x, *weights = self.attention(hidden_states, look)
-        if look.cross is not None:
-            x, of_encoder = self.crossattention(x, look)
+            call = layer_call(config, hidden_states, call, head_mask, *encoder, past_key_values, output_attentions)
+        x, *weights = self.attention(hidden_states, call)
+        if call.cross is not None:
+            x, of_encoder = self.crossattention(x, call)
             weights.append(of_encoder)
-        followed = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        recorded = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
         size, tokens = self.chunk, x.numel() // x.shape[-1]
-        if not (size or followed) and x.device.type == "cpu":
+        if not (size or recorded) and x.device.type == "cpu":
             size = math.ceil(tokens / max(1, tokens // CACHED))
         if not 0 < size < tokens:
             return (self.output(self.intermediate(x), x), *weights)
@@ -388,12 +391,12 @@ class BertEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.layer = nn.ModuleList([BertLayer(config, i) for i in range(config.num_hidden_layers)])
-        self.computed_again = 0  # every how many layers gradient checkpointing takes one; 0: none
+        self.computed_again = 0  # gradient checkpointing takes every n-th layer; 0: none
 
     def forward(
         self,
         hidden_states: Tensor,
-        attention_mask: Tensor | Run | None = None,
+        attention_mask: Tensor | EncoderCall | None = None,
         head_mask: Tensor | Sequence[Tensor | None] | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
@@ -403,38 +406,38 @@ class BertEncoder(nn.Module):
         output_hidden_states: bool | None = False,
         return_dict: bool | None = True,
     ) -> States | BaseModelOutputWithPastAndCrossAttentions | tuple[object, ...]:
-        """[T, H] -> [T, H], or [K, H] of the tokens that are wanted: most of the last layer is for them alone.
+        """[T, H] -> [T, H], or [K, H] of the wanted tokens: most of the last layer is computed for them only.
 
-        BertModel gives a Run as attention_mask, and takes States. Called by itself it takes states [B, L, H] and masks of four
-        sides, and returns an output of its own.
+        BertModel passes an EncoderCall as attention_mask and gets States. A direct call takes states [B, L, H] and masks of four
+        sides, and returns an output object.
         """
         run, x = attention_mask, hidden_states
-        if not isinstance(run, Run):
+        if not isinstance(run, EncoderCall):
             encoder = (encoder_hidden_states, encoder_attention_mask)
-            look = look_of(self.config, x, run, None, *encoder, None, output_attentions)
-            run = self._run(look, head_mask, past_key_values, use_cache, output_hidden_states)
+            call = layer_call(self.config, x, run, None, *encoder, None, output_attentions)
+            run = self._encoder_call(call, head_mask, past_key_values, use_cache, output_hidden_states)
         states, weights, of_encoder = [], [], []
-        for i, (layer, look) in enumerate(zip(self.layer, run.looks, strict=True)):
+        for i, (layer, call) in enumerate(zip(self.layer, run.layers, strict=True)):
             if run.keeps_states:
                 whole, x = run.layout.returned(x)
                 states.append(whole)
             again = self.training and self.computed_again and i % self.computed_again == 0
-            x, *found = checkpoint(layer, x, look, use_reentrant=False) if again else layer(x, look)
+            x, *found = checkpoint(layer, x, call, use_reentrant=False) if again else layer(x, call)
             weights.append(found[0])
             of_encoder += found[1:]
         if run.keeps_states:
             whole, x = run.layout.returned(x)
             states.append(whole)
-        if run.wanted is not None and run.looks[-1].wanted is None:
+        if run.wanted is not None and run.layers[-1].wanted is None:
             x = x.flatten(0, -2)[run.wanted]
-        weighs = any(look.weighs for look in run.looks)
+        returns_weights = any(call.returns_weights for call in run.layers)
         every = States(
             x,
             None,
-            None if run.looks[0].kept is None else cache_of([tuple(look.kept or ()) for look in run.looks]),
+            None if run.layers[0].kept is None else cache_of([tuple(call.kept or ()) for call in run.layers]),
             tuple(states) if run.keeps_states else None,
-            tuple(weights) if weighs else None,
-            tuple(of_encoder) if weighs and of_encoder else None,
+            tuple(weights) if returns_weights else None,
+            tuple(of_encoder) if returns_weights and of_encoder else None,
         )
         if run is attention_mask:
             return every
@@ -443,40 +446,40 @@ class BertEncoder(nn.Module):
         output = BaseModelOutputWithPastAndCrossAttentions(named)
         return output if return_dict else output.to_tuple()
 
-    def _run(
+    def _encoder_call(
         self,
-        look: Look,
+        call: LayerCall,
         head_mask: Tensor | Sequence[Tensor | None] | None,
         past_key_values: Sequence[LayerCache] | None,
         use_cache: bool | None,
         keeps_states: bool | None,
-    ) -> Run:
-        """For a call by itself. head_mask: [1, A, 1, 1] of each layer, or None."""
+    ) -> EncoderCall:
+        """The EncoderCall of a direct call. head_mask: [1, A, 1, 1] of each layer, or None."""
         layers = len(self.layer)
         masks = [None] * layers if head_mask is None else head_mask
         if len(masks) != layers:
-            raise UsageError(f"head_mask is of {len(masks)} layers, and there are {layers}.")
-        looks = [
+            raise UsageError(f"head_mask has {len(masks)} layers, and the model has {layers}.")
+        calls = [
             replace(
-                look,
+                call,
                 factors=None if mask is None else mask.flatten(),
                 past=past_key_values[i] if past_key_values else (),
                 kept=[] if use_cache and self.config.is_decoder else None,
             )
             for i, mask in enumerate(masks)
         ]
-        return Run(looks, look.layout, bool(keeps_states))
+        return EncoderCall(calls, call.layout, bool(keeps_states))
 
 
 class BertPooler(nn.Module):
-    """The first token of a sequence, [CLS], stands for the whole."""
+    """A dense layer and tanh over the first token of each sequence, [CLS]."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """First tokens [B, H], or states [B, L, H] whose first tokens are taken, -> [B, H]."""
+        """First tokens [B, H], or states [B, L, H] with all tokens, -> [B, H]."""
         first = hidden_states[:, 0] if hidden_states.dim() == 3 else hidden_states
         return torch.tanh(self.dense(first))
 
@@ -485,7 +488,7 @@ class BertPooler(nn.Module):
 
 
 class BertModel(BertPreTrainedModel):
-    """BERT without a head: the states of all tokens, and the pooled first one.
+    """BERT without a head: the states of all tokens, and the pooled first token.
 
     >>> import torch
     >>> from bertkit import BertConfig, BertModel
@@ -507,7 +510,7 @@ class BertModel(BertPreTrainedModel):
 
     def forward(
         self,
-        input_ids: Tensor | Inputs | None = None,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
@@ -521,25 +524,23 @@ class BertModel(BertPreTrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         lengths: Sequence[int] | Tensor | None = None,
+        arranged: Arranged | None = None,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions | States | tuple[object, ...]:
-        """The states of the tokens. Those of padding are zero.
+        """Compute the states of the tokens. Those of padding are zero.
 
         input_ids, token_type_ids, position_ids: [B, L]. inputs_embeds: [B, L, H] in place of input_ids.
-        attention_mask: [B, L], 1 at real tokens and 0 at padding, wherever that is; or [B, L, L] or [B, 1, L, L], for each
-        position where it may look; or either as it is added to scores, 0 and torch.finfo(dtype).min.
+        attention_mask: [B, L], 1 at real tokens and 0 at padding, on any side; or [B, L, L] or [B, 1, L, L], 1 where a position
+        may attend to another; or either as it is added to scores, 0 and torch.finfo(dtype).min.
         head_mask: [A] or [layers, A], a factor for the result of each head.
         encoder_hidden_states [B, S, H], encoder_attention_mask [B, S], or [B, L, S] for each position: for a decoder with
         cross-attention.
         past_key_values, use_cache: what a decoder computed before, and whether it returns it.
-        output_attentions: True, or the numbers of the layers whose attention weights are wanted, -1 the last.
-        lengths: of the sequences, where the tokens are packed: input_ids [T] then, and states come back as [T, H].
-
-        Heads give Inputs, which are arranged already, as input_ids, and take States.
+        output_attentions: True, or the numbers of the layers whose attention weights are returned, -1 for the last.
+        lengths: of the sequences of packed tokens. input_ids are [T] then, and so are the states, [T, H].
+        arranged: for the heads, in place of the tokens: they get States.
         """
-        config = self.config
-        if isinstance(input_ids, Inputs):
-            inputs, cache, keeps_cache = input_ids, past_key_values, bool(use_cache)
-        else:
+        config, inputs, cache, keeps_cache = self.config, arranged, past_key_values, bool(use_cache)
+        if inputs is None:
             inputs, cache, keeps_cache = self.arrange_steps(
                 input_ids,
                 attention_mask,
@@ -554,13 +555,13 @@ class BertModel(BertPreTrainedModel):
         layout = inputs.layout
         try:
             x = self.embeddings(inputs.input_ids, inputs.token_type_ids, inputs.position_ids, inputs.inputs_embeds)
-        except IndexError as error:  # on a GPU it is a failed assertion of the device
-            sentences = self._beyond(inputs)
-            if not sentences:  # a hook's own
+        except IndexError as error:  # on a GPU it is a device-side assertion
+            sentences = self._out_of_range(inputs)
+            if not sentences:  # raised by a hook
                 raise
             raise UsageError(sentences) from error
         x = layout.pack(x)
-        run = self._run(
+        run = self._encoder_call(
             inputs,
             x,
             head_mask,
@@ -573,7 +574,7 @@ class BertModel(BertPreTrainedModel):
         )
         states = self.encoder(x, run)
         x, kept, first = states.last_hidden_state, inputs.wanted, None
-        if inputs is not input_ids:  # the pooled vectors are made of the states that are returned
+        if arranged is None:  # the pooled vectors are made of the states that are returned
             x = states.hidden_states[-1] if run.keeps_states else layout.unpack(x)
             first = None if self.pooler is None else x.flatten(0, len(layout.outer) - 1)[layout.begins]
         elif kept is not None:
@@ -581,9 +582,9 @@ class BertModel(BertPreTrainedModel):
         elif self.pooler is not None:
             first = x.flatten(0, -2)[layout.firsts]
         pooled = None if self.pooler is None else self.pooler(first)
-        pooled = layout.unpack_rows(pooled) if pooled is not None and layout.hollow else pooled
+        pooled = layout.unpack_rows(pooled) if pooled is not None and layout.has_empty else pooled
         states = states._replace(last_hidden_state=x, pooler_output=pooled)
-        if inputs is input_ids:
+        if arranged is not None:
             return states
         output = BaseModelOutputWithPoolingAndCrossAttentions(states._asdict())
         named = config.return_dict and not config.torchscript if return_dict is None else return_dict
@@ -604,17 +605,17 @@ class BertModel(BertPreTrainedModel):
         use_cache: bool | None,
         encoder_states: Tensor | None,
         labels: Tensor | None = None,
-    ) -> tuple[Inputs, Cache | None, bool]:
-        """The tokens in their layout, the cache before them, and whether to return one: decoders do, where no loss is asked for.
+    ) -> tuple[Arranged, Cache | None, bool]:
+        """The arranged tokens, the cache before them, and whether to return a cache: decoders do unless there are labels.
 
-        labels: the words themselves, each of which is told from the tokens before it.
+        labels: the words themselves, each of which is predicted from the tokens before it.
         """
         config = self.config
         if use_cache is None:
             use_cache = config.use_cache and not self.training and lengths is None and labels is None
         keeps_cache = use_cache and config.is_decoder
         if lengths is not None and (keeps_cache or past_key_values is not None):
-            raise UsageError("A cache is of a rectangle: leave out lengths, and give attention_mask for padding.")
+            raise UsageError("A cache requires padded input: leave out lengths, and pass attention_mask.")
         cache = None if past_key_values is None else Cache(past_key_values)
         steps = cache is not None or keeps_cache or encoder_states is not None
         inputs = arrange(
@@ -631,9 +632,9 @@ class BertModel(BertPreTrainedModel):
         )
         return inputs, cache, keeps_cache
 
-    def _run(
+    def _encoder_call(
         self,
-        inputs: Inputs,
+        inputs: Arranged,
         x: Tensor,
         head_mask: Tensor | None,
         cache: Sequence[LayerCache] | None,
@@ -642,7 +643,7 @@ class BertModel(BertPreTrainedModel):
         keeps_states: bool,
         encoder_states: Tensor | None,
         encoder_mask: Tensor | None,
-    ) -> Run:
+    ) -> EncoderCall:
         config, layers, layout = self.config, len(self.encoder.layer), inputs.layout
         asked = config.output_attentions if output_attentions is None else output_attentions
         try:
@@ -653,13 +654,14 @@ class BertModel(BertPreTrainedModel):
             ) from error
         if not weights_of <= set(range(-layers, layers)):
             raise UsageError(
-                f"output_attentions={asked!r} asks for a layer that is not there: they are 0 to {layers - 1}, or -1 for the "
-                "last."
+                f"output_attentions={asked!r} has an unknown layer: they are 0 to {layers - 1}, or -1 for the last."
             )
         shape = (layers, config.num_attention_heads)
         if head_mask is not None and tuple(getattr(head_mask, "shape", ())) not in (shape, shape[1:]):
-            came = f"the shape {list(head_mask.shape)}" if isinstance(head_mask, Tensor) else repr(head_mask)
-            raise UsageError(f"head_mask has {came:.80}, and needs {list(shape[1:])} or {list(shape)}, in a tensor.")
+            given = (
+                f"has the shape {list(head_mask.shape)}" if isinstance(head_mask, Tensor) else f"is {head_mask!r:.80}"
+            )
+            raise UsageError(f"head_mask {given}, and must be a tensor {list(shape[1:])} or {list(shape)}.")
         cross = None if encoder_states is None else self._cross(layout, encoder_states, encoder_mask)
         kind = x.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
@@ -667,11 +669,11 @@ class BertModel(BertPreTrainedModel):
         biased = config.position_embedding_type != "absolute"
         attend = fastest(layout, cross, config._attn_implementation_internal != "eager", kind, dtype, dropout, biased)
         wanted = inputs.wanted
-        if wanted is not None and self.pooler is not None:  # the pooler takes the first of each row besides
+        if wanted is not None and self.pooler is not None:  # the pooler takes the first token of each row
             wanted = torch.cat([wanted, layout.firsts])
         factors = None if head_mask is None else head_mask.expand(layers, -1)
-        looks = [
-            Look(
+        calls = [
+            LayerCall(
                 layout,
                 attend,
                 None if factors is None else factors[i],
@@ -681,14 +683,14 @@ class BertModel(BertPreTrainedModel):
                 encoder_states,
                 cross,
                 wanted if i == layers - 1 and not keeps_states and cross is None else None,
-                not torch.compiler.is_compiling() and ALONE.get(),
+                not torch.compiler.is_compiling() and BATCH_INVARIANT.get(),
             )
             for i in range(layers)
         ]
-        return Run(looks, layout, keeps_states, wanted)
+        return EncoderCall(calls, layout, keeps_states, wanted)
 
-    def _beyond(self, inputs: Inputs) -> str:
-        """What is said of an id, a token type or a position that the model does not have."""
+    def _out_of_range(self, inputs: Arranged) -> str:
+        """Error text for ids, token types or positions that the model does not have. Empty if all are valid."""
         config, sentences = self.config, []
         for ids, size, sentence in (
             (
@@ -709,26 +711,24 @@ class BertModel(BertPreTrainedModel):
         ):
             if ids is not None and len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= size):
                 sentences.append(
-                    f"{int(ids.max()) if int(ids.min()) >= 0 else int(ids.min())} is none of the {size} {sentence}."
+                    f"{int(ids.max()) if int(ids.min()) >= 0 else int(ids.min())} is not one of the {size} {sentence}."
                 )
         return " ".join(sentences)
 
     def _cross(self, layout: Layout, states: Tensor, mask: Tensor | None) -> Rectangle:
-        """How the tokens of a decoder look at an encoder's states, [B, S, H]. mask: [B, S], [B, L, S] or [B, 1, 1 or L, S]."""
+        """How the tokens of a decoder attend to an encoder's states [B, S, H]. mask: [B, S], [B, L, S] or [B, 1, 1 or L, S]."""
         if not self.config.add_cross_attention:
             raise UsageError(
-                "encoder_hidden_states are for a decoder: make the model with BertConfig(is_decoder=True, "
+                "encoder_hidden_states require a decoder: make the model with BertConfig(is_decoder=True, "
                 "add_cross_attention=True)."
             )
         if isinstance(layout, Packed):
-            raise UsageError(
-                "Cross-attention takes a rectangle: leave out lengths, and give attention_mask for padding."
-            )
+            raise UsageError("Cross-attention requires padded input: leave out lengths, and pass attention_mask.")
         wanted = (layout.grid[0], self.config.hidden_size)
         if not isinstance(states, Tensor) or states.dim() != 3 or (states.shape[0], states.shape[2]) != wanted:
-            came = list(states.shape) if isinstance(states, Tensor) else type(states).__name__
+            given = list(states.shape) if isinstance(states, Tensor) else type(states).__name__
             raise UsageError(
-                f"encoder_hidden_states are {came}, and must be a tensor [{wanted[0]}, length, {wanted[1]}]."
+                f"encoder_hidden_states are {given}, and must be a tensor [{wanted[0]}, length, {wanted[1]}]."
             )
         if mask is None:
             return Rectangle(layout.grid, layout.device, layout.real)
@@ -736,10 +736,10 @@ class BertModel(BertPreTrainedModel):
         of_pairs = (rows, layout.grid[1], source)
         shapes = ((rows, source), of_pairs, (rows, 1, 1, source), (rows, 1, *of_pairs[1:]))
         if not isinstance(mask, Tensor) or tuple(mask.shape) not in shapes:
-            came = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            given = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
             raise UsageError(
-                f"encoder_attention_mask is {came}, and must be a tensor {[rows, source]}, as its states are, or "
-                f"{list(of_pairs)} to say for each position where it may look."
+                f"encoder_attention_mask is {given}, and must be a tensor {[rows, source]}, or {list(of_pairs)} with a row for "
+                "each position."
             )
         real = layout.real
         if real is None:

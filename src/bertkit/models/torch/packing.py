@@ -3,12 +3,12 @@
 Inside the layers a batch is laid out in one of two ways:
 
     Packed      [T, H]      the real tokens alone, one sequence after the other, the longest sequence first
-    Rectangle   [B, L, H]   every position: full batches, caches, and compilers, which want shapes that depend on no numbers
+    Rectangle   [B, L, H]   every position: full batches, caches, and compilers, which need shapes that no values decide
 
     a b c .           a b c d e f g       (Packed: lengths 4 and 3; the second row comes first)
     d e f g    ->     d e f g a b c
 
-    T tokens   B rows of the batch   L positions of a row   S positions that are looked at   A heads   D width of a head
+    T tokens   B rows of the batch   L positions of a row   S positions that are attended to   A heads   D width of a head
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that everybody uses
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from bertkit.errors import UsageError
@@ -46,7 +46,7 @@ class Packed:
     lengths: of the sequences that have tokens, the longest first.
     rows: [number of lengths], the row of the batch that each is.
     firsts: [number of lengths], where the first token of each lies here, in the order of the batch.
-    hollow: whether some rows of the batch have no tokens.
+    has_empty: whether some rows of the batch have no tokens.
     """
 
     outer: tuple[int, ...]
@@ -56,25 +56,25 @@ class Packed:
     lengths: list[int]
     rows: Tensor
     firsts: Tensor
-    hollow: bool
+    has_empty: bool
     causal: bool = False
-    blind: ClassVar[bool] = False  # a real token sees itself
+    isolated: ClassVar[bool] = False  # a real token sees itself
 
     @staticmethod
     def from_mask(mask: Tensor, causal: bool = False) -> Packed:
-        """Of a rectangle. mask: [B, L], True at real tokens, which may lie anywhere in their row."""
+        """From a rectangle. mask: [B, L], True at real tokens, which may be anywhere in their row."""
         lengths, rows = mask.sum(1).sort(descending=True, stable=True)
         row, column = mask[rows].nonzero(as_tuple=True)
         cells = rows[row] * mask.shape[1] + column
         lengths = lengths[lengths > 0]
         shape = (mask.shape[0], mask.shape[1])
-        rows, hollow = rows[: len(lengths)], len(lengths) < len(rows)
+        rows, has_empty = rows[: len(lengths)], len(lengths) < len(rows)
         firsts = (lengths.cumsum(0) - lengths)[rows.argsort()]
-        return Packed(shape, shape, cells, cells, lengths.tolist(), rows, firsts, hollow, causal)
+        return Packed(shape, shape, cells, cells, lengths.tolist(), rows, firsts, has_empty, causal)
 
     @staticmethod
     def from_lengths(lengths: Sequence[int], device: torch.device, causal: bool = False) -> Packed:
-        """Of tensors that are packed already. lengths: of each sequence, in the caller's order."""
+        """From tensors that are packed already. lengths: of each sequence, in the caller's order."""
         order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
         there = [lengths[i] for i in order if lengths[i]]
         rows = torch.tensor(order[: len(there)], dtype=torch.long, device=device)
@@ -87,8 +87,8 @@ class Packed:
         sorted_already = there == list(lengths)
         places = None if sorted_already else starts[rows].repeat_interleave(sizes) + column
         cells = rows.repeat_interleave(sizes) * grid[1] + column
-        firsts, hollow = begins[rows.argsort()], len(there) < len(lengths)
-        return Packed((len(here),), grid, cells, places, there, rows, firsts, hollow, causal)
+        firsts, has_empty = begins[rows.argsort()], len(there) < len(lengths)
+        return Packed((len(here),), grid, cells, places, there, rows, firsts, has_empty, causal)
 
     @property
     def begins(self) -> Tensor:
@@ -103,7 +103,7 @@ class Packed:
 
     @cached_property
     def mask(self) -> Tensor:
-        """[B, 1, 1 or L, L], True where a position of the grid may look."""
+        """[B, 1, 1 or L, L], True where a position of the grid may attend."""
         real = torch.zeros(math.prod(self.grid), dtype=torch.bool, device=self.cells.device)
         real[self.cells] = True
         real = real.view(self.grid)
@@ -125,7 +125,7 @@ class Packed:
         return x.view(*self.outer, *x.shape[1:])
 
     def returned(self, x: Tensor, padding: float = 0) -> tuple[Tensor, Tensor]:
-        """What the caller gets for x, and the x that leads on from there: gradients reach what the caller has."""
+        """The x that the caller gets, and the x to go on with. With gradients, the second is made from the first."""
         whole = self.unpack(x, padding)
         return whole, self.pack(whole) if torch.is_grad_enabled() else x
 
@@ -143,7 +143,7 @@ class Packed:
         return x.flatten(0, 1)[self.cells]
 
     def returned_weights(self, grid: Tensor) -> tuple[Weights, Tensor]:
-        """Attention weights [B, A, L, L] as the caller gets them, zeros at padding, and the grid that leads on from there.
+        """Attention weights [B, A, L, L] as they are returned, zeros at padding, and the grid to go on with.
 
         Where the caller's tokens are packed, they are [A, l, l] of each sequence.
         """
@@ -165,8 +165,8 @@ class Rectangle:
 
     grid: (B, L).
     real: [B, L], True at real tokens; None: all are.
-    mask: [B or 1, 1, L or 1, S], True where a position may look; None: everywhere, or with `causal` at those before.
-    blind: whether gradients are computed and some position sees nobody, that is, all alike.
+    mask: [B or 1, 1, L or 1, S], True where a position may attend; None: everywhere, or with `causal` to those before it.
+    isolated: whether gradients are computed and some position may attend to none, which gives all the same weight.
     """
 
     grid: tuple[int, int]
@@ -175,7 +175,7 @@ class Rectangle:
     mask: Tensor | None = None
     causal: bool = False
     past: int = 0  # positions before the first, which a cache holds
-    blind: bool = False
+    isolated: bool = False
 
     @staticmethod
     def masked(
@@ -186,13 +186,13 @@ class Rectangle:
         past: int = 0,
         ask: bool = False,
     ) -> Rectangle:
-        """With a boolean mask: [B, past + L] of real tokens, or [B, L, L] or [B, 1, L or 1, S] where each position may look.
+        """With a boolean mask: [B, past + L] of real tokens, or [B, L, L] or [B, 1, L or 1, S] where each position may attend.
 
         A decoder (causal) takes a mask of pairs as it is.
-        ask: the values of the mask may be read in any case, as a GPU has been waited for already.
+        ask: read the values of the mask on every device. A GPU has been waited for already.
 
-        Fused attention has no right gradient for a position that sees nobody. Where that can be asked for, attention is written
-        out then; where it cannot, such a position sees everybody.
+        Fused attention has a wrong gradient for a position that may attend to none. If the values can be read, such a batch uses
+        eager attention. If not, such a position attends to all.
         """
         (rows, length), given = grid, list(mask.shape)
         if given == [rows, past + length]:
@@ -202,16 +202,16 @@ class Rectangle:
         if real is None and (past or tuple(mask.shape) not in ((rows, 1, length, length), (rows, 1, 1, length))):
             raise UsageError(
                 f"attention_mask has the shape {given}, and needs [batch, length] = {[rows, past + length]}, "
-                f"or {[rows, length, length]} to say for each position where it may look."
+                f"or {[rows, length, length]} to say for each position where it may attend."
             )
-        blind = False
+        isolated = False
         if torch.is_grad_enabled() and not torch.jit.is_tracing():  # type: ignore[attr-defined]
             sees = mask.any(-1, keepdim=True)
             if ask or (mask.device.type == "cpu" and not torch.compiler.is_compiling()):
-                blind = not bool(sees.all())
+                isolated = not bool(sees.all())
             else:
                 mask = mask | ~sees
-        return Rectangle(grid, mask.device, real, mask, past=past, blind=blind)
+        return Rectangle(grid, mask.device, real, mask, past=past, isolated=isolated)
 
     @property
     def outer(self) -> tuple[int, int]:
@@ -227,7 +227,7 @@ class Rectangle:
         return x if self.real is None else x.masked_fill(~self.real.view(*self.grid, *[1] * (x.dim() - 2)), padding)
 
     def returned(self, x: Tensor, padding: float = 0) -> tuple[Tensor, Tensor]:
-        """What the caller gets for x, and the x that leads on from there: gradients reach what the caller has."""
+        """The x that the caller gets, and the x to go on with. With gradients, the second is made from the first."""
         whole = self.unpack(x, padding)
         if self.real is None or not torch.is_grad_enabled():
             return whole, x
@@ -242,7 +242,7 @@ class Rectangle:
     begins = firsts
 
     @property
-    def hollow(self) -> bool:
+    def has_empty(self) -> bool:
         """Whether some rows may have no tokens."""
         return self.real is not None
 
@@ -253,7 +253,7 @@ class Rectangle:
     to_grid = from_grid = pack
 
     def returned_weights(self, grid: Tensor) -> tuple[Weights, Tensor]:
-        """Attention weights [B, A, L, S] as the caller gets them, zeros at padding, and the grid that leads on from there."""
+        """Attention weights [B, A, L, S] as they are returned, zeros at padding, and the grid to go on with."""
         if self.real is None:
             return grid, grid
         real = self.real[:, None, :, None]
@@ -268,27 +268,27 @@ Layout: TypeAlias = Packed | Rectangle
 
 
 def visible(real: Tensor, length: int) -> Tensor:
-    """Where the last `length` positions of a rectangle may look, at those before them: [B, S] -> [B, 1, length, S]."""
+    """Causal mask for the last `length` positions: each attends to itself and those before it. [B, S] -> [B, 1, length, S]."""
     before = torch.ones(length, real.shape[1], dtype=torch.bool, device=real.device)
     return real[:, None, None] & before.tril(real.shape[1] - length)
 
 
-# How tokens attend. q, k, v: [T, A, D] or [B, L, A, D], as the layout says; k and v [B, S, A, D] where more is looked at than is
-# asked. bias: [B, A, L, S] that is added to the scores. The result is like q.
+# Kinds of attention. q, k, v: [T, A, D] or [B, L, A, D], as the layout says. With a cache or an encoder, k and v are
+# [B, S, A, D]. bias: [B, A, L, S], added to the scores. The result has the shape of q.
 
 Attend: TypeAlias = Callable[[Tensor, Tensor, Tensor, Layout, Tensor | None, float], Tensor]
 
 
-ALONE: ContextVar[bool] = ContextVar("alone", default=False)
-"""Whether every sequence has to attend by itself: see batch_invariant."""
+BATCH_INVARIANT: ContextVar[bool] = ContextVar("batch_invariant", default=False)
+"""Whether the numbers of a sequence must not depend on the rest of the batch: see batch_invariant."""
 
 
 def fastest(
     layout: Layout, cross: Rectangle | None, fused: bool, device: str, dtype: torch.dtype, dropout: float, biased: bool
 ) -> Attend:
-    """The kind of attention for a batch. This is the one place that chooses."""
-    if not torch.compiler.is_compiling() and ALONE.get():
-        return alone(layout, cross, fused, biased)
+    """Choose the kind of attention for a batch. No other place does."""
+    if not torch.compiler.is_compiling() and BATCH_INVARIANT.get():
+        return invariant(layout, cross, fused, biased)
     if not fused:
         return eager
     if biased or isinstance(layout, Rectangle):
@@ -300,13 +300,13 @@ def fastest(
     return padded
 
 
-def alone(layout: Layout, cross: Rectangle | None, fused: bool, biased: bool) -> Attend:
-    """The kind whose numbers for a sequence do not depend on what else is in the batch."""
+def invariant(layout: Layout, cross: Rectangle | None, fused: bool, biased: bool) -> Attend:
+    """Choose a kind whose numbers for a sequence do not depend on the rest of the batch."""
     if biased or any(isinstance(one, Rectangle) and one.mask is not None for one in (layout, cross)):
         raise UsageError(
-            "Within batch_invariant() every sequence attends by itself, which relative positions, masks of pairs or of an "
-            "encoder, caches of padded batches, and labels or answers in padding do not let it: leave padding out with "
-            "lengths=..., say use_cache=False, or leave batch_invariant()."
+            "batch_invariant() does not support relative positions, masks of pairs or of an encoder, caches of padded batches, "
+            "and labels or answers in padding: leave padding out with lengths=..., pass use_cache=False, or leave "
+            "batch_invariant()."
         )
     if isinstance(layout, Rectangle):
         return padded if fused else eager
@@ -329,7 +329,7 @@ def by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | No
 
 
 def flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
-    """One call for all, by the kernel for sequences of many lengths that recent GPUs have for 16 bits."""
+    """One call for all, by the kernel for sequences of different lengths that recent GPUs have for 16 bits."""
     assert isinstance(layout, Packed)
     if not layout.lengths:
         return q
@@ -342,7 +342,7 @@ def flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, 
 
 def padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
     """One call for the whole grid, with a mask where there is padding."""
-    if layout.blind:
+    if layout.isolated:
         return eager(q, k, v, layout, bias, dropout)
     q, k, v = layout.to_grid(q).transpose(1, 2), layout.to_grid(k).transpose(1, 2), layout.to_grid(v).transpose(1, 2)
     mask = layout.mask
@@ -358,18 +358,18 @@ def padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None,
 
 
 def eager(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
-    """Attention as it is written in the paper, in memory of the length squared."""
+    """Attention as in the paper. Its memory grows with the square of the length."""
     weights = F.dropout(attention_weights(q, k, layout, bias), dropout, training=dropout > 0)
     return weighed(weights, v, layout)
 
 
 def weighed(weights: Tensor, v: Tensor, layout: Layout) -> Tensor:
-    """What attention makes of its weights [B, A, L, S]: a result like q."""
+    """Values weighted by attention weights [B, A, L, S]. The result has the shape of q."""
     return layout.from_grid((weights @ layout.to_grid(v).transpose(1, 2)).transpose(1, 2))
 
 
 def eager_by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, dropout: float) -> Tensor:
-    """As it is written in the paper, the sequences of each length for themselves."""
+    """Eager attention, one call for all sequences of one length."""
     assert isinstance(layout, Packed)
     contexts, start = [q[:0]], 0
     for length, same in itertools.groupby(layout.lengths):
@@ -382,23 +382,23 @@ def eager_by_length(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tenso
 
 
 def attention_weights(q: Tensor, k: Tensor, layout: Layout, bias: Tensor | None) -> Tensor:
-    """[B, A, L, S], how much each position looks at each."""
+    """[B, A, L, S], how much each position attends to each."""
     q, k = layout.to_grid(q).transpose(1, 2), layout.to_grid(k).transpose(1, 2)
     scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
     mask = before(q, k) if layout.mask is None and layout.causal else layout.mask
-    if mask is not None:  # added, not put in place of the scores, as gradients flow where all are hidden
+    if mask is not None:  # added, not written over the scores: gradients flow where all are hidden
         bias = torch.where(mask, q.new_zeros(()) if bias is None else bias, torch.finfo(q.dtype).min / 2)
     scores = scores if bias is None else scores + bias
     return scores.softmax(-1, dtype=torch.float32).to(q.dtype)
 
 
 def before(q: Tensor, k: Tensor) -> Tensor:
-    """The mask of a decoder without padding [1, 1, L, S]. q: [B, A, L, D], k: [B, A, S, D]."""
+    """The causal mask of a batch without padding [1, 1, L, S]. q: [B, A, L, D], k: [B, A, S, D]."""
     return visible(torch.ones(1, k.shape[2], dtype=torch.bool, device=q.device), q.shape[2])
 
 
 @dataclass
-class Inputs:
+class Arranged:
     """The tokens of a batch as the caller gave them, and how they lie within the layers.
 
     labels: in their layout, [T] or [B, L].
@@ -430,70 +430,33 @@ def arrange(
     past: int | None = None,
     padding_too: bool = False,
     pooled_only: bool = False,
-) -> Inputs:
+) -> Arranged:
     """Choose the layout of a batch, and bring its tokens and their labels there.
 
-    shifted: labels are the words themselves, and each is told from the token before it.
-    past: positions that a cache holds before these, 0 for a cache that is to be begun; None: no cache.
-    padding_too: compute the padding, as somebody looks at it. A label on padding does so too: it should be -100.
+    shifted: labels are the words themselves, and each is predicted from the token before it.
+    past: positions that a cache holds before these, 0 for a cache that begins here; None: no cache.
+    padding_too: compute the padding, as its outputs count. A label on padding makes them count too: it should be -100.
     pooled_only: the head takes the pooled vectors alone, and no last states of tokens.
     """
     ids = {"input_ids": input_ids, "token_type_ids": token_type_ids, "position_ids": position_ids}
-    others = {"attention_mask": attention_mask, "inputs_embeds": inputs_embeds, "labels": labels}
-    for name, tensor in (*ids.items(), *others.items()):
-        if not (tensor is None or (isinstance(tensor, Tensor) and (name in others or tensor.dtype in _OF_IDS))):
-            raise UsageError(_mistyped(name, tensor))
-    given = input_ids if inputs_embeds is None else inputs_embeds
-    if given is None or (input_ids is not None and inputs_embeds is not None):
-        raise UsageError("A forward takes input_ids or inputs_embeds: give one of the two.")
-    sides = tuple(given.shape if inputs_embeds is None else given.shape[:-1])
-    if lengths is None and len(sides) != 2:
-        raise UsageError(
-            f"input_ids have the shape [batch, length], not {list(sides)}: add a side with input_ids[None], or give lengths "
-            "with tokens that are packed."
-        )
-    if 0 in sides and lengths is None and not torch.compiler.is_compiling():
-        raise UsageError(f"A batch of {list(sides)} has no tokens: give at least one row, of one token or more.")
-    for name, tensor in (("token_type_ids", token_type_ids), ("position_ids", position_ids), ("labels", labels)):
-        if tensor is None or tensor.shape == sides:
-            continue
-        if name == "labels" or tensor.shape not in (sides[1:], (1, *sides[1:])):  # ids may be those of all rows
-            raise UsageError(f"{name} have the shape {list(tensor.shape)}, and need that of the tokens, {list(sides)}.")
-    fixed = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]  # values are not read
-    if attention_mask is not None and (
-        attention_mask.is_floating_point()
-        or attention_mask.dim() == 4
-        or (
-            attention_mask.dtype != torch.bool
-            and not (fixed or attention_mask.device.type != "cpu")
-            and bool((attention_mask >> 1).any())  # which is of neither 0 nor 1
-        )
-    ):
-        attention_mask = plain_mask(attention_mask, causal)
-    packed = None if lengths is None else _packed_already(sides, attention_mask, lengths, given.device, causal)
+    sides = _checked(ids, {"attention_mask": attention_mask, "inputs_embeds": inputs_embeds, "labels": labels}, lengths)
+    device = (input_ids if inputs_embeds is None else inputs_embeds).device  # type: ignore[union-attr]
+    counts = None if lengths is None else counted(lengths)
     if labels is not None and shifted:
         labels = F.pad(labels[..., 1:], (0, 1), value=IGNORED)
-        if packed is not None:
-            labels = _without_lasts(labels, lengths)
-    layout: Layout
-    if packed is not None:
-        layout = packed
+        labels = labels if counts is None else _without_lasts(labels, counts)
+    if counts is not None:
+        layout: Layout = _packed_already(sides, attention_mask, counts, device, causal)
     elif attention_mask is None:
-        layout = Rectangle((sides[0], sides[1]), given.device, causal=causal, past=past or 0)
-    elif past is not None or padding_too or fixed or attention_mask.shape != sides:
-        layout = Rectangle.masked((sides[0], sides[1]), attention_mask != 0, causal=causal, past=past or 0)
-    elif labels is not None and bool(((labels != IGNORED) & (attention_mask == 0)).any()):
-        layout = Rectangle.masked((sides[0], sides[1]), attention_mask != 0, causal=causal, ask=True)
-    elif bool(attention_mask.all()):
-        layout = Rectangle((sides[0], sides[1]), given.device, causal=causal)
+        layout = Rectangle((sides[0], sides[1]), device, causal=causal, past=past or 0)
     else:
-        layout = Packed.from_mask(attention_mask != 0, causal)
+        layout = _of_mask((sides[0], sides[1]), attention_mask, labels, causal, past, padding_too)
     if position_ids is None:
-        position_ids = torch.arange(past or 0, (past or 0) + sides[-1], device=given.device)
-        if packed is not None:  # the place of each token in its sequence
-            sizes = torch.tensor(counted(lengths), device=given.device, dtype=torch.int64)  # type: ignore[arg-type]
+        position_ids = torch.arange(past or 0, (past or 0) + sides[-1], device=device)
+        if counts is not None:  # the place of each token in its sequence
+            sizes = torch.tensor(counts, device=device, dtype=torch.int64)
             position_ids = position_ids - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
-    return Inputs(
+    return Arranged(
         layout,
         input_ids,
         token_type_ids,
@@ -507,18 +470,63 @@ def arrange(
 _OF_IDS = (torch.int64, torch.int32)
 
 
+def _checked(
+    ids: Mapping[str, Tensor | None], others: Mapping[str, Tensor | None], lengths: Sequence[int] | Tensor | None
+) -> tuple[int, ...]:
+    """The sides of the tokens, (B, L) or where they are packed (T,) or (1, T), after all types and shapes are checked."""
+    for name, tensor in (*ids.items(), *others.items()):
+        if not (tensor is None or (isinstance(tensor, Tensor) and (name in others or tensor.dtype in _OF_IDS))):
+            raise UsageError(_mistyped(name, tensor))
+    embeds = others["inputs_embeds"]
+    given = ids["input_ids"] if embeds is None else embeds
+    if given is None or (ids["input_ids"] is not None and embeds is not None):
+        raise UsageError("A forward takes input_ids or inputs_embeds: give one of the two.")
+    sides = tuple(given.shape if embeds is None else given.shape[:-1])
+    if lengths is None and len(sides) != 2:
+        raise UsageError(
+            f"input_ids have the shape [batch, length], not {list(sides)}: add a side with input_ids[None], or give lengths "
+            "with tokens that are packed."
+        )
+    if 0 in sides and lengths is None and not torch.compiler.is_compiling():
+        raise UsageError(f"A batch of {list(sides)} has no tokens: give at least one row, of one token or more.")
+    every_row = (sides[1:], (1, *sides[1:]))  # ids may be those of all rows
+    for name in ("token_type_ids", "position_ids", "labels"):
+        tensor = {**ids, **others}[name]
+        if tensor is not None and tensor.shape != sides and (name == "labels" or tensor.shape not in every_row):
+            raise UsageError(f"{name} have the shape {list(tensor.shape)}, and need that of the tokens, {list(sides)}.")
+    return sides
+
+
+def _of_mask(
+    grid: tuple[int, int], mask: Tensor, labels: Tensor | None, causal: bool, past: int | None, padding_too: bool
+) -> Layout:
+    """The layout of a rectangle of tokens with a mask: without its padding where nothing asks for that."""
+    fixed = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]  # values are not read
+    readable = not fixed and mask.device.type == "cpu"
+    unusual = mask.is_floating_point() or mask.dim() == 4
+    if unusual or (readable and mask.dtype != torch.bool and bool((mask >> 1).any())):  # numbers beside 0 and 1
+        mask = plain_mask(mask, causal)
+    if past is not None or padding_too or fixed or tuple(mask.shape) != grid:
+        return Rectangle.masked(grid, mask != 0, causal=causal, past=past or 0)
+    if labels is not None and bool(((labels != IGNORED) & (mask == 0)).any()):
+        return Rectangle.masked(grid, mask != 0, causal=causal, ask=True)
+    if bool(mask.all()):
+        return Rectangle(grid, mask.device, causal=causal)
+    return Packed.from_mask(mask != 0, causal)
+
+
 def _mistyped(name: str, given: object) -> str:
-    """What is said of input that is no tensor, or one of other numbers than ids."""
+    """Error text for an input that is not a tensor, or not of whole numbers."""
     if isinstance(given, Tensor):
         return f"{name} are of {given.dtype}, and must be of whole numbers: {name}.long()."
-    return f"{name} came as {type(given).__name__}, and must be a tensor: torch.tensor({name})."
+    return f"{name} is a {type(given).__name__}, and must be a tensor: torch.tensor({name})."
 
 
 def plain_mask(mask: Tensor, causal: bool = False, name: str = "attention_mask") -> Tensor:
-    """A mask as others hand it on, as what it means here. [B, 1, 1, L] is [B, L], though not to a decoder, which would hide more.
+    """A mask of any kind as a mask of 1 and 0. [B, 1, 1, L] becomes [B, L], unless `causal`: a decoder takes it as it is.
 
-    Numbers may be 1 and 0, or what is added to scores: 0, and far less where nobody looks. Zeros alone hide nothing in four sides
-    and everything in fewer. Where values may be read, other numbers are refused.
+    The numbers are 1 and 0, or those that are added to scores: 0, and below -1000 where a position is hidden. A mask of zeros
+    alone hides nothing if it has four sides, and everything if it has fewer. Other numbers raise UsageError on a CPU.
     """
     if mask.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing():  # type: ignore[attr-defined]
         hides = (mask <= -1000) & mask.is_floating_point()
@@ -535,10 +543,9 @@ def plain_mask(mask: Tensor, causal: bool = False, name: str = "attention_mask")
     return mask[:, 0, 0] if mask.dim() == 4 and mask.shape[1:3] == (1, 1) and not causal else mask
 
 
-def _without_lasts(labels: Tensor, lengths: Sequence[int] | Tensor | None) -> Tensor:
+def _without_lasts(labels: Tensor, counts: Sequence[int]) -> Tensor:
     """Packed labels [T] or [1, T], with -100 at the last token of each sequence."""
-    assert lengths is not None
-    lasts = torch.tensor(counted(lengths), device=labels.device).cumsum(0) - 1
+    lasts = torch.tensor(counts, device=labels.device).cumsum(0) - 1
     return labels.index_fill(-1, lasts[lasts >= 0], IGNORED)
 
 
@@ -547,22 +554,24 @@ def counted(lengths: Sequence[int] | Tensor) -> list[int]:
     try:
         return [operator.index(n) for n in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
     except TypeError as error:
-        raise UsageError(f"lengths are {lengths!r:.80}, and must be whole numbers, one a sequence: [3, 5].") from error
+        raise UsageError(
+            f"lengths are {lengths!r:.80}, and must be whole numbers, one for each sequence: [3, 5]."
+        ) from error
 
 
 def _packed_already(
     sides: tuple[int, ...],
     attention_mask: Tensor | None,
-    lengths: Sequence[int] | Tensor,
+    counts: list[int],
     device: torch.device,
     causal: bool,
 ) -> Packed:
-    counts = counted(lengths)
+    """The layout of tokens that the caller packed."""
     if attention_mask is not None:
         raise UsageError("Packed input has no padding to mask: leave out attention_mask, or lengths.")
     if sides not in ((sum(counts),), (1, sum(counts))) or min(counts, default=0) < 0:
         raise UsageError(
-            f"lengths go with one row of tokens and sum to its size: input_ids of shape [{sum(counts)}] for these "
-            f"{len(counts)} lengths, not {list(sides)}."
+            f"lengths must sum to the number of packed tokens: with these {len(counts)} lengths, input_ids have the shape "
+            f"[{sum(counts)}], not {list(sides)}."
         )
     return replace(Packed.from_lengths(counts, device, causal), outer=sides)

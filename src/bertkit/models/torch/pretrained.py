@@ -1,76 +1,36 @@
-"""What the nine classes share: where their weights come from and go to, and what can be done to a model as a whole."""
+"""The base of the nine classes: loading, saving, embeddings, pruning, gradient checkpointing."""
 
 from __future__ import annotations
 
 import copy
-import copyreg
 import inspect
 import itertools
-import logging
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from bertkit.arguments import without_defaults
-from bertkit.checkpoint.files import Tensors
-from bertkit.checkpoint.load import LoadReport, check_sizes, load_checkpoint
 from bertkit.checkpoint.save import byte_count, save_checkpoint, save_safetensors
-from bertkit.checkpoint.source import Source, open_source
+from bertkit.checkpoint.source import open_source
 from bertkit.config import ATTENTION, BertConfig
-from bertkit.errors import LoadError, UsageError, did_you_mean
+from bertkit.errors import UsageError, did_you_mean
 from bertkit.hub import locate
-from bertkit.models.torch import surgery
-from bertkit.models.torch.interop import own_class, twin
-from bertkit.parameters import TABLE, Parameter, expand
-
-logger = logging.getLogger("bertkit")
-
-_FROM_FILES = ContextVar("from_files", default=False)
-"""Whether a model is being built whose numbers come from files, so that none need to be drawn."""
-
-_ALIASES = {row.alias: row.name for row in TABLE if row.alias}
+from bertkit.models.torch import loading, surgery
+from bertkit.models.torch.arrays import array_of, dtype_of
+from bertkit.models.torch.interop import PassesForPreTrainedModel
 
 
-_CLASS: Any = object.__dict__["__class__"]
-
-
-class _PassesForTheirs:
-    """A model's `__class__`, which is also below transformers' PreTrainedModel where that is imported: see interop.py."""
-
-    def _own_or_twin(self) -> type:
-        own: Any = type(self)
-        module = sys.modules.get("transformers.modeling_utils")
-        theirs = getattr(module, "PreTrainedModel", None)
-        return own if theirs is None or theirs in own.__mro__ else twin(own, theirs)
-
-    def _become(self, cls: type) -> None:
-        _CLASS.__set__(self, own_class(cls))
-
-    __class__ = property(_own_or_twin, _become)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """As of any object, but for copyreg.__newobj__, of which pickle wants that the type is `__class__`."""
-        made = super().__reduce_ex__(protocol)
-        if isinstance(made, tuple) and made[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
-            return (copyreg._reconstructor, (type(self), object, None), *made[2:])  # type: ignore[attr-defined]
-        return made
-
-
-class BertPreTrainedModel(_PassesForTheirs, nn.Module):
+class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
-    The nine classes set `_head`, the class suffix in the table of heads. Their modules are those of the parameter table, which
-    gives them names, initial values and a place in every kind of checkpoint. A subclass of your own has a `bert`, and more:
+    The nine classes set `_head`, the class suffix in the table of heads. The parameter table gives their parameters names,
+    initial values and names in each kind of checkpoint. Your own subclass has a `bert` and further modules:
 
     >>> from bertkit import BertModel
     >>> class Tagger(BertPreTrainedModel):
@@ -101,19 +61,21 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         self.num_labels = len(self.config.id2label)
 
     def post_init(self) -> None:
-        """Tie what is shared, and draw the parameters, which have no memory yet. The last line of a subclass's __init__."""
+        """Tie shared parameters and initialize the others. Call it at the end of a subclass's __init__."""
         self.tie_weights()
-        self.register_load_state_dict_pre_hook(_with_aliases)
-        self.register_load_state_dict_post_hook(_tie_again)
+        self.register_load_state_dict_pre_hook(loading.with_aliases)
+        self.register_load_state_dict_post_hook(loading.tie_again)
         if getattr(self.config, "gradient_checkpointing", False):
             self.gradient_checkpointing_enable()
         device = torch.get_default_device()
-        if device.type != "meta" and not _FROM_FILES.get():
-            self._take({}, torch.get_default_dtype(), device)
+        if device.type != "meta" and not loading.FROM_FILES.get():
+            loading.take(self, {}, torch.get_default_dtype(), device)
+            if "_head" not in vars(type(self)):
+                loading.initialize_own(self, loading.own_parts(self))
 
     init_weights = post_init
 
-    # Weights from files and to files.
+    # Loading and saving.
 
     @classmethod
     def from_config(
@@ -125,14 +87,14 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         torch_dtype: str | torch.dtype | None = None,
         trust_remote_code: bool = False,
     ) -> Any:
-        """A model with random weights. No code is ever run, whatever trust_remote_code says."""
+        """A model with random weights. trust_remote_code has no effect: no code of a model is ever run."""
         dtype = dtype if torch_dtype is None else torch_dtype
         model = cls(copy.deepcopy(config))
         if attn_implementation:
             model.set_attn_implementation(attn_implementation)
         if dtype is not None:
-            model.to(dtype_named(dtype))
-            model.config.dtype = str(dtype_named(dtype)).removeprefix("torch.")
+            model.to(dtype_of(dtype))
+            model.config.dtype = str(dtype_of(dtype)).removeprefix("torch.")
         return model
 
     _from_config = from_config
@@ -171,21 +133,19 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
     ) -> Any:
         """A trained model, in evaluation mode.
 
-        pretrained_model_name_or_path: a directory, a file, a Hub id or a built-in model, whose files may be of any format (see
-        `load_checkpoint`).
-        dtype (torch_dtype): of the parameters; float32 when left out; "auto" takes that of the files.
-        device_map: "auto" (a GPU where there is one), "cpu", 0, "cuda:0", a device, or {"": one of these}.
+        pretrained_model_name_or_path: a folder, a file, a Hub id or a built-in model, in any format that `load_checkpoint` reads.
+        dtype (torch_dtype): type of the parameters, default float32; "auto" takes the type of the file.
+        device_map: "auto" (a GPU if there is one), "cpu", 0, "cuda:0", a device, or {"": one of these}.
         attn_implementation: "sdpa" (fused, the default) or "eager".
-        output_loading_info: return (model, what was missing, unexpected or of another shape).
-        state_dict: weights to take in place of the files. The name may then be None, where config is a configuration.
+        output_loading_info: return (model, names that were missing, unexpected or of another shape).
+        state_dict: weights to use in place of the file. The name may then be None if config is a configuration.
         overrides: fields of the configuration, such as num_labels=3.
 
-        The parameters are the mapped file itself, where its type is the one asked for: nothing is copied, and nothing is drawn
-        that the file has. trust_remote_code, weights_only, low_cpu_mem_usage, max_memory and offload_folder change nothing: no
-        code is ever run, memory is always spared, and a model lies on one device. What other options of transformers say by
-        default is no error either.
+        The parameters are views of the mapped file if its type is the requested one: nothing is copied. trust_remote_code,
+        weights_only, low_cpu_mem_usage, max_memory and offload_folder have no effect: no code of a model is ever run, memory is
+        always saved, and a model is on one device. Other options of transformers are accepted with their default values.
 
-        Such as BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16").
+        For example BertForMaskedLM.from_pretrained("google-bert/bert-base-uncased", dtype="bfloat16").
         """
         name: Any = pretrained_model_name_or_path
         place: Any = None
@@ -194,7 +154,7 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
             overrides, older_token = without_defaults(wishes)
             token = older_token if token is None else token
         if name is None or isinstance(name, nn.Module):
-            _check_without_name(name, cls.__name__, config, state_dict)
+            loading.check_without_name(name, cls.__name__, config, state_dict)
         else:
             place = locate(
                 name,
@@ -216,111 +176,16 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
-        source = _of_state_dict(state_dict) if state_dict is not None else open_source(place, formats, variant)
-        device = torch.device("cpu") if device_map is None else _device(device_map)
-        optional = ("bert.pooler.",) if cls._head == "Model" and own.get("add_pooling_layer") is False else ()
-        read = partial(
-            load_checkpoint,
-            source,
-            cls._head or "Model",
-            config=config,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-            optional=optional,
-        )
-        nine = "_head" in vars(
-            cls
-        )  # the table has all that they have, so that files are compared before modules are made
-        if nine:
-            tensors, report = read()
-        else:
-            check_sizes(source, config)
-        from_files = _FROM_FILES.set(cls._head is not None)
-        try:
-            model = cls(config, **own)
-        finally:
-            _FROM_FILES.reset(from_files)
-        parts = {} if nine else model._own()
-        whole = cls._head is None or bool(parts)  # what is beside the table is looked for too
-        if not nine:
-            tensors, report = read(strict=not whole)
-        model._take(tensors, dtype if torch_dtype is None else torch_dtype, device)
-        if optional:
-            report = replace(report, fresh=tuple(name for name in report.fresh if not name.startswith(optional)))
-        if whole:
-            report = model._take_own(parts, source.tensors, report, ignore_mismatched_sizes)
+        source = loading.of_state_dict(state_dict) if state_dict is not None else open_source(place, formats, variant)
+        device = torch.device("cpu") if device_map is None else loading.device_of(device_map)
+        kind = dtype if torch_dtype is None else torch_dtype
+        model, report = loading.load(cls, source, config, own, kind, device, ignore_mismatched_sizes)
         model.eval()
         return (model, report.loading_info()) if output_loading_info else model
 
-    @classmethod
-    def _of_tensors(
-        cls, config: BertConfig, tensors: Tensors, dtype: str | torch.dtype, device: torch.device, **own: Any
-    ) -> Any:
-        """A model in evaluation mode, whose parameters are these arrays. own: further arguments of the class."""
-        from_files = _FROM_FILES.set(True)
-        try:
-            model = cls(config, **own)
-        finally:
-            _FROM_FILES.reset(from_files)
-        model._take(tensors, dtype, device)
-        return model.eval()
-
-    def _take(self, tensors: Tensors, dtype: str | torch.dtype | None, device: torch.device) -> None:
-        """Make the arrays the parameters; draw those that are not among them and have no memory yet."""
-        if dtype == "auto":
-            kind = tensor_of(next(iter(tensors.values()))).dtype
-        else:
-            kind = torch.float32 if dtype is None else dtype_named(dtype)
-        here = dict(self.named_parameters(remove_duplicate=False))
-        places: dict[int, list[tuple[nn.Module, str]]] = {}  # of a parameter: a shared one has several
-        for module in self.modules():
-            for leaf, old in module.named_parameters(recurse=False):
-                places.setdefault(id(old), []).append((module, leaf))
-        fresh = []
-        for path, parameter in self._table().items():
-            old = here[path]
-            if parameter.name in tensors:
-                tensor = tensor_of(tensors[parameter.name]).to(device, kind)
-            elif not old.is_meta:
-                continue
-            else:
-                tensor = torch.empty(parameter.shape, dtype=kind, device=device)
-                fresh.append(path)
-            new = nn.Parameter(tensor)
-            for module, leaf in places[id(old)]:
-                setattr(module, leaf, new)
-        if tensors:
-            self.config.dtype = str(kind).removeprefix("torch.")
-            self.to(device, kind)  # what is not in the table: a subclass may have parts of its own
-        if fresh:
-            self.initialize(fresh)
-
-    def _take_own(
-        self, parts: Mapping[str, Tensor], given: Tensors, report: LoadReport, ignore_mismatched_sizes: bool
-    ) -> LoadReport:
-        """For a subclass of the user's: fill its own parts with what the file has by their names, and say what it has not."""
-        named = {parameter.name for parameter in self._table(self._head or "Model").values()}
-        loaded = [path for path in parts if path in given and given[path].shape == parts[path].shape]
-        fresh = [path for path in parts if path not in loaded]
-        other = [(path, given[path].shape, tuple(parts[path].shape)) for path in fresh if path in given]
-        report = replace(
-            report,
-            missing=tuple(name for name in report.missing if name in named),
-            unexpected=tuple(name for name in report.unexpected if name not in parts),
-            left_out=tuple(name for name in report.left_out if name not in parts),
-            mismatched=report.mismatched if ignore_mismatched_sizes else (*report.mismatched, *other),
-            fresh=(*(name for name in report.fresh if name in named), *fresh),
-        )
-        if report.missing or report.mismatched or (report.unexpected and self._head):
-            raise LoadError(str(report))
-        self.load_state_dict({path: tensor_of(given[path]) for path in loaded}, strict=False)
-        if fresh:
-            made = f"as {type(self).__name__} made them, to be trained before use"
-            logger.warning("%s has no %s: they are %s.", report.source, ", ".join(fresh), made)
-        return report
-
     def initialize(self, paths: Sequence[str]) -> None:
-        """Draw the parameters of these paths: matrices normal around zero, norms one, biases and the padding token's row zero."""
-        table = self._table()
+        """Initialize the parameters of these paths: matrices normal, norms one, biases and the padding token's row zero."""
+        table = loading.table_of(self)
         with torch.no_grad():
             for path in paths:
                 parameter, tensor = table[path], self.get_parameter(path)
@@ -330,44 +195,30 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
                     tensor.normal_(0, self.config.initializer_range)
                 if path.endswith("word_embeddings.weight") and self.config.pad_token_id is not None:
                     tensor[self.config.pad_token_id] = 0
+        if type(self)._init_weights is not BertPreTrainedModel._init_weights:
+            loading.initialize_own(self, paths)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw the parameters of one module anew: `layer.apply(model._init_weights)`."""
+        """Initialize the parameters of one module: `layer.apply(model._init_weights)`. Subclasses may override it."""
         with torch.no_grad():
-            if isinstance(module, (nn.Linear, nn.Embedding)):
-                module.weight.normal_(0, self.config.initializer_range)
-            if isinstance(module, nn.LayerNorm):
-                module.weight.fill_(1)
-            if isinstance(module, (nn.Linear, nn.LayerNorm)) and module.bias is not None:
-                module.bias.zero_()
+            for name, parameter in module.named_parameters(recurse=False):
+                if isinstance(module, (nn.LayerNorm, nn.GroupNorm, _BatchNorm)):
+                    parameter.fill_(name == "weight")
+                elif isinstance(module, nn.LSTM) and "weight" in name:
+                    nn.init.xavier_uniform_(parameter)
+                elif isinstance(module, (nn.Linear, nn.Embedding, _ConvNd)) and name == "weight":
+                    parameter.normal_(0, self.config.initializer_range)
+                elif isinstance(module, (nn.Linear, _ConvNd, nn.LSTM)):
+                    parameter.zero_()
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx] = 0
-
-    def _table(self, head: str | None = None) -> dict[str, Parameter]:
-        """The path of each parameter of the table, or of a class in it, that this model has."""
-        here = {name for name, _ in self.named_parameters(remove_duplicate=False)}
-        table = {}
-        for name, parameter in expand(self.config, head or self._head).items():
-            path = name if name in here else name.removeprefix("bert.")
-            if path in here:
-                table[path] = parameter
-        return table
-
-    def _own(self) -> dict[str, Tensor]:
-        """What a subclass of the user's has besides: its parameters and the buffers that are saved, by their path."""
-        table = self._table(self._head or "Model")
-        here = dict(self.named_parameters(remove_duplicate=False))
-        known = {id(here[path]) for path in table}  # by whatever other names
-        tensors = itertools.chain(self.named_parameters(), self.named_buffers())
-        own = {path: tensor for path, tensor in tensors if path not in table and id(tensor) not in known}
-        return {path: own[path] for path in self.state_dict() if path in own} if own else {}
 
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
-        *,
         is_main_process: bool = True,
         state_dict: Mapping[str, Tensor] | None = None,
+        *,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
         variant: str | None = None,
@@ -377,17 +228,16 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         save_peft_format: bool = True,
         repo_id: str | None = None,
     ) -> None:
-        """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
+        """Write `config.json` and `model.safetensors` into a folder, which is created if it does not exist.
 
-        state_dict: the weights to write in place of the model's own, by the names that `state_dict()` gives.
-        max_shard_size: "5GB"; above it the weights are split into several files with an index.
-        push_to_hub, repo_id, token: also push the model to a repository of the Hub, by default of the directory's name.
-        save_function and save_peft_format change nothing: files are written by us, whole or not at all.
-        Other formats: `bertkit.convert`.
+        state_dict: weights to write in place of the model's, by the names of `state_dict()`.
+        max_shard_size: larger weights are split into several files with an index.
+        push_to_hub, repo_id, token: also push the model to a repository of the Hub, by default with the name of the folder.
+        save_function and save_peft_format have no effect. For other formats see `bertkit.convert`.
         """
         if not safe_serialization:
             raise UsageError(
-                "safe_serialization=False would write a pickle; save as safetensors, or use bertkit.convert."
+                "safe_serialization=False would write a pickle, which is unsafe to load: leave it out, or use bertkit.convert."
             )
         if not is_main_process:
             return
@@ -396,16 +246,16 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         given = self.state_dict() if state_dict is None else state_dict
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
-        own = self._own()
+        own = loading.own_parts(self)
         without_pooler = self._head == "Model" and getattr(self, "pooler", None) is None
         if own or self._head is None or without_pooler:
             config.architectures = [type(self).__name__]
             config.save_pretrained(save_directory)
-            paths = (*self._table(self._head or "Model"), *own)
+            paths = (*loading.table_of(self, self._head or "Model"), *own)
             tensors = {path: array_of(given[path]) for path in paths}
             save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
             return
-        tensors = {parameter.name: array_of(given[path]) for path, parameter in self._table().items()}
+        tensors = {parameter.name: array_of(given[path]) for path, parameter in loading.table_of(self).items()}
         save_checkpoint(save_directory, tensors, config, self._head, max_shard_size=max_shard_size, variant=variant)
 
     def push_to_hub(
@@ -420,10 +270,10 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         create_pr: bool = False,
         max_shard_size: int | str = "5GB",
     ) -> Any:
-        """Commit what `save_pretrained` writes to a repository of the Hub, which is made where there is none.
+        """Commit the files of `save_pretrained` to a repository of the Hub, which is created if it does not exist.
 
-        repo_id: "name" or "organization/name". private: of a new repository. revision: a branch of it.
-        create_pr: open a pull request with the commit instead. Returns huggingface_hub's CommitInfo.
+        repo_id: "name" or "organization/name". private: whether a new repository is private. revision: a branch.
+        create_pr: open a pull request with the commit. Returns huggingface_hub's CommitInfo.
         """
         from bertkit.hub.upload import push
 
@@ -439,7 +289,7 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         )
 
     def tie_weights(self) -> None:
-        """Make one parameter of those that the configuration says are one."""
+        """Share the parameters that the configuration ties: the vocabulary projection with the word embedding."""
         predictions = getattr(getattr(self, "cls", None), "predictions", None)
         if predictions is None:
             return
@@ -447,34 +297,34 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
             predictions.decoder.weight = getattr(self, self.base_model_prefix).embeddings.word_embeddings.weight
         predictions.decoder.bias = predictions.bias
 
-    # The model as a whole.
+    # Properties.
 
     @property
     def base_model(self) -> Any:
-        """The BertModel inside, or the model itself where it is one."""
+        """The BertModel of the class, or the model itself if it is one."""
         return getattr(self, self.base_model_prefix, self)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the parameters."""
+        """Type of the parameters."""
         return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Of the parameters."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
     @property
     def attn_implementation(self) -> str:
-        """How attention is computed: "sdpa" or "eager"."""
+        """The attention implementation: "sdpa" or "eager"."""
         return self.config._attn_implementation or "sdpa"
 
     def set_attn_implementation(self, attn_implementation: str) -> None:
-        """Compute attention in another way from now on, as `config._attn_implementation` then says."""
+        """Set the attention implementation, "sdpa" or "eager", also in the configuration."""
         self.config._attn_implementation = _attention(attn_implementation)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """How many numbers the model has."""
+        """The number of parameters, as single numbers."""
         tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
         left_out = set(map(id, tables)) if exclude_embeddings else set()
         return sum(
@@ -485,11 +335,11 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
 
     @classmethod
     def can_generate(cls) -> bool:
-        """Whether the class has a method `generate`."""
+        """Whether the class has a `generate` method."""
         return hasattr(cls, "generate")
 
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
-        """The bytes of the parameters, and of the buffers unless return_buffers is False."""
+        """Bytes of the parameters, and of the buffers unless return_buffers is False."""
         tensors = itertools.chain(self.parameters(), self.buffers() if return_buffers else ())
         return sum(tensor.nelement() * tensor.element_size() for tensor in tensors)
 
@@ -500,10 +350,15 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """A mask of 1 and 0 as it is added to scores: 0 where a position may look, else the lowest number of the type.
+        """A mask of 1 and 0 as it is added to scores: 0 where a position may attend, else the lowest number of the type.
 
-        [B, L] -> [B, 1, 1, L], in a decoder [B, 1, L, L], which sees only what came before; [B, L, L] -> [B, 1, L, L].
+        [B, L] -> [B, 1, 1, L], in a decoder [B, 1, L, L] with a causal mask; [B, L, L] -> [B, 1, L, L].
         """
+        if attention_mask.dim() not in (2, 3):
+            shape = list(attention_mask.shape)
+            raise UsageError(
+                f"attention_mask is {shape}, and must be [batch, length] or [batch, length, length] of 1 and 0."
+            )
         dtype = self.dtype if dtype is None else dtype
         mask = attention_mask[:, None] if attention_mask.dim() == 3 else attention_mask[:, None, None]
         if attention_mask.dim() == 2 and self.config.is_decoder:
@@ -517,9 +372,9 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         embedding: nn.Embedding = self.base_model.embeddings.word_embeddings
         return embedding
 
-    def set_input_embeddings(self, embedding: nn.Embedding) -> None:
-        """Take another word embedding."""
-        self.base_model.embeddings.word_embeddings = embedding
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word embedding."""
+        self.base_model.embeddings.word_embeddings = value
         self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Linear | None:
@@ -527,8 +382,9 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         predictions = getattr(getattr(self, "cls", None), "predictions", None)
         return getattr(predictions, "decoder", None)
 
-    def set_output_embeddings(self, decoder: nn.Linear) -> None:
-        """Take another vocabulary projection, with its bias or one of zeros. The configuration then says whether it is tied."""
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the vocabulary projection; a missing bias is zeros. Sets `config.tie_word_embeddings`."""
+        decoder = new_embeddings
         if decoder.bias is None:
             decoder.bias = nn.Parameter(decoder.weight.new_zeros(decoder.out_features))
         predictions = self.get_submodule("cls.predictions")
@@ -538,23 +394,23 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Embedding:
-        """Give the vocabulary another size: after `tokenizer.add_tokens(...)`, to `len(tokenizer)`. The first rows stay.
+        """Change the size of the vocabulary, for example to `len(tokenizer)` after `tokenizer.add_tokens(...)`.
 
-        pad_to_multiple_of: round the size up; products are faster with a multiple of 8 or 64.
-        mean_resizing: new rows begin at the mean of the old ones, else at random.
-        The vocabulary projection, its bias and `config.vocab_size` follow.
+        pad_to_multiple_of: round the size up; matrix products are faster with a multiple of 8 or 64.
+        mean_resizing: initialize new rows with the mean of the old ones, else at random.
+        The first rows are kept. The vocabulary projection, its bias and `config.vocab_size` change, too.
         """
         return surgery.resize_vocabulary(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
 
     def prune_heads(self, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
-        """Remove attention heads for good: {layer: [heads]}, numbered as in the whole model."""
+        """Remove attention heads: {layer: [heads]}, numbered as in the model before any pruning."""
         surgery.prune_heads(self, heads_to_prune)
 
     supports_gradient_checkpointing = True
 
     @property
     def is_gradient_checkpointing(self) -> bool:
-        """Whether layers are computed again in the backward pass, rather than kept."""
+        """Whether the backward pass recomputes layers."""
         return bool(self.base_model.encoder.computed_again)
 
     def gradient_checkpointing_enable(
@@ -563,25 +419,25 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         every_n_layers: int = 1,
         offload: bool = False,
     ) -> None:
-        """Compute layers, or every n-th, again in the backward pass: less memory for up to a third more work.
+        """Recompute layers, or every n-th, in the backward pass: less memory for up to a third more time.
 
-        gradient_checkpointing_kwargs: changes nothing; there is one kind of checkpointing, that which works everywhere.
+        gradient_checkpointing_kwargs has no effect: checkpointing is always non-reentrant.
         """
         if offload:
-            raise UsageError("offload=True is not for BERT, whose layers fit: leave it out.")
+            raise UsageError("offload=True is not supported: leave it out.")
         if not isinstance(every_n_layers, int) or every_n_layers < 1:
             raise UsageError(
-                f"every_n_layers is {every_n_layers!r}, and must be 1 for all layers, 2 for every other, ..."
+                f"every_n_layers is {every_n_layers!r}, and must be 1 for all layers, 2 for every second layer, and so on."
             )
         self.base_model.encoder.computed_again = every_n_layers
 
     def gradient_checkpointing_disable(self) -> None:
-        """Keep what layers computed for the backward pass."""
+        """Keep activations for the backward pass again."""
         self.base_model.encoder.computed_again = 0
 
     @property
     def is_activation_checkpointing(self) -> bool:
-        """The name that transformers 5 has for `is_gradient_checkpointing`."""
+        """The same as `is_gradient_checkpointing`, by the name of transformers 5."""
         return self.is_gradient_checkpointing
 
     def activation_checkpointing_enable(
@@ -590,15 +446,15 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         every_n_layers: int = 1,
         offload: bool = False,
     ) -> None:
-        """The name that transformers 5 has for `gradient_checkpointing_enable`."""
+        """The same as `gradient_checkpointing_enable`, by the name of transformers 5."""
         self.gradient_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
 
     def activation_checkpointing_disable(self) -> None:
-        """The name that transformers 5 has for `gradient_checkpointing_disable`."""
+        """The same as `gradient_checkpointing_disable`, by the name of transformers 5."""
         self.gradient_checkpointing_disable()
 
     def enable_input_require_grads(self) -> None:
-        """Let gradients flow through frozen embeddings, which adapters with checkpointing need."""
+        """Make the outputs of frozen embeddings require gradients, which adapters with gradient checkpointing need."""
         self.disable_input_require_grads()
         self._require_grads_hook = self.get_input_embeddings().register_forward_hook(_require_grad)
 
@@ -608,147 +464,14 @@ class BertPreTrainedModel(_PassesForTheirs, nn.Module):
         if hook is not None:
             hook.remove()
 
-    # What transformers and peft ask a model of that class for.
-
-    @classmethod
-    def is_remote_code(cls) -> bool:
-        """No code comes with a model's files."""
-        return False
-
-    @classmethod
-    def is_custom_code(cls) -> bool:
-        """The class is not one of transformers' own: none of its renamings of weights apply."""
-        return True
-
-    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        """The second name of each tied parameter, and the first: a model ties its own."""
-        return {}
-
-    def _initialize_weights(self, module: Any, is_remote_code: bool = False) -> None:
-        """Part of a model of transformers, whose parts draw their weights when all of it is made: ours are drawn already."""
-
-    def _can_set_attn_implementation(self) -> bool:
-        return False
-
-    def _can_set_experts_implementation(self) -> bool:
-        return False
-
-
-def _check_without_name(name: Any, ours: str, config: object, state_dict: object) -> None:
-    """Where from_pretrained has no name: the weights and the configuration have to be given."""
-    if isinstance(name, nn.Module):
-        kind = type(name)
-        raise UsageError(
-            f"{ours}.from_pretrained takes a name or a directory, and received a {kind.__name__} of {kind.__module__}. Its "
-            f"weights: {ours}.from_pretrained(None, config=model.config, state_dict=model.state_dict())."
-        )
-    if state_dict is None or config is None:
-        raise UsageError(
-            f"{ours}.from_pretrained(None) needs config and state_dict: give both, or the name of a model."
-        )
-
-
-def _of_state_dict(state_dict: Mapping[str, Tensor]) -> Source:
-    """A state dict as a file would have it; the model's parameters are copies."""
-    tensors = {name: array_of(tensor.detach().clone()) for name, tensor in state_dict.items()}
-    return Source(Path("state_dict"), "safetensors", "huggingface", tensors)
-
 
 def _attention(name: str) -> str:
     if name not in ATTENTION:
-        raise UsageError(f"attn_implementation is {name!r}, and must be sdpa or eager.{did_you_mean(name, ATTENTION)}")
-    return name
-
-
-def _device(device_map: str | int | torch.device | Mapping[str, Any]) -> torch.device:
-    """The one device of a model: it is small enough for one."""
-    if isinstance(device_map, Mapping):
-        if len(set(map(str, device_map.values()))) != 1:
-            raise UsageError(
-                f"device_map is {dict(device_map)!r}, and names one device here, such as 'auto', 'cpu' or 0."
-            )
-        device_map = next(iter(device_map.values()))
-    if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
-        device_map = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(device_map)  # type: ignore[arg-type]  # a number is that of a GPU
-        torch.empty(0, device=device)
-        return device
-    except (AssertionError, ImportError, RuntimeError) as error:
         raise UsageError(
-            f"device_map is {device_map!r}, and must be 'auto', 'cpu', 0, 'cuda:0' or the like: {error}"
-        ) from error
-
-
-def _with_aliases(module: BertPreTrainedModel, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Before a state dict is loaded: tell each tied parameter by both of its names, whichever it has.
-
-    transformers 5 keeps two biases where the vocabulary projection is not tied, and adds the one with the second name.
-    """
-    module.tie_weights()  # which `to_empty` undoes
-    here = dict(module.named_parameters(remove_duplicate=False))
-    for alias, name in _ALIASES.items():
-        if alias in here and here[alias] is here[name]:
-            first, second = (name, alias) if module.config.tie_word_embeddings else (alias, name)
-            known = state_dict.get(prefix + first, state_dict.get(prefix + second))
-            if known is not None:
-                state_dict[prefix + name] = state_dict[prefix + alias] = known
-
-
-def _tie_again(module: BertPreTrainedModel, _: Any) -> None:
-    """After a state dict was loaded, perhaps with assign=True."""
-    module.tie_weights()
+            f"attn_implementation is {name!r}, and must be 'sdpa' or 'eager'.{did_you_mean(name, ATTENTION)}"
+        )
+    return name
 
 
 def _require_grad(module: nn.Module, given: Any, output: Tensor) -> None:
     output.requires_grad_(True)
-
-
-# NumPy arrays as tensors on the same memory, and back.
-
-FLOATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
-_SHORT = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
-
-
-def dtype_named(dtype: str | torch.dtype) -> torch.dtype:
-    """A type of floating-point number, by its name or itself.
-
-    >>> dtype_named("bf16")
-    torch.bfloat16
-    """
-    name = str(dtype).removeprefix("torch.")
-    name = _SHORT.get(name, name)
-    if name not in FLOATS:
-        raise UsageError(
-            f"dtype is {dtype!r}, and must be one of {', '.join(FLOATS)} or auto.{did_you_mean(name, FLOATS)}"
-        )
-    return FLOATS[name]
-
-
-def tensor_of(array: NDArray[np.generic]) -> Tensor:
-    """A tensor on the memory of an array, writable: a mapped file is private, and training changes pages of its own.
-
-    Only what torch cannot take is copied: transposed, unaligned, or of the other byte order.
-    """
-    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
-        array = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).copy()
-    if not array.flags.writeable:
-        try:
-            array = array.view()
-            array.flags.writeable = True
-        except ValueError:
-            array = array.copy()
-    if array.dtype.kind != "f" and array.dtype.name == "bfloat16":  # which NumPy knows by ml_dtypes alone
-        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
-
-
-def array_of(tensor: Tensor) -> NDArray[np.generic]:
-    """An array with the numbers of a tensor; on the same memory where that is possible."""
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        import ml_dtypes
-
-        array: NDArray[np.generic] = tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
-        return array
-    return tensor.numpy()

@@ -1,4 +1,4 @@
-"""What changes the shape of a model: another vocabulary, fewer heads."""
+"""Changing the shape of a model: vocabulary and attention heads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resize_vocabulary(model: Any, size: int | None, multiple: int | None, at_mea
         size = -(-size // multiple) * multiple
     if size <= (model.config.pad_token_id or 0):
         raise UsageError(
-            f"A vocabulary of {size} tokens has no place for the padding token {model.config.pad_token_id}."
+            f"A vocabulary of {size} tokens does not contain the padding token {model.config.pad_token_id}."
         )
     if size == old.num_embeddings:
         return old
@@ -43,26 +43,30 @@ def resize_vocabulary(model: Any, size: int | None, multiple: int | None, at_mea
 
 
 def prune_heads(model: Any, heads_to_prune: Mapping[int, Sequence[int]]) -> None:
-    """See BertPreTrainedModel.prune_heads. All is checked before anything is cut."""
+    """See BertPreTrainedModel.prune_heads. All arguments are checked before a layer changes."""
     layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
     try:
         asked = {index(layer): {index(head) for head in of_layer} for layer, of_layer in heads_to_prune.items()}
     except (AttributeError, TypeError) as error:
-        raise UsageError(f"{heads_to_prune!r:.80} is not {{layer: [heads]}}, such as {{0: [1, 3]}}.") from error
+        raise UsageError(
+            f"heads_to_prune is {heads_to_prune!r:.80}, and must be {{layer: [heads]}}: {{0: [1, 3]}}."
+        ) from error
     pruned = dict(model.config.pruned_heads)
     for layer, of_layer in asked.items():
         if layer not in range(layers) or not of_layer <= set(range(heads)):
-            raise UsageError(f"{{{layer}: {sorted(of_layer)}}}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}.")
+            raise UsageError(
+                f"heads_to_prune has {{{layer}: {sorted(of_layer)}}}, and layers are 0 to {layers - 1}, heads 0 to {heads - 1}."
+            )
         pruned[layer] = sorted({*pruned.get(layer, []), *of_layer})
         if len(pruned[layer]) == heads:
-            raise UsageError(f"Layer {layer} would lose all its {heads} heads: leave it one.")
+            raise UsageError(f"heads_to_prune removes all {heads} heads of layer {layer}: keep at least one.")
     for layer in asked:
         _without(model.base_model.encoder.layer[layer].attention, pruned[layer])
     model.config.pruned_heads = pruned
 
 
 def _without(attention: Any, heads: Sequence[int]) -> None:
-    """Cut these heads, numbered as in the whole model, out of a BertAttention that may have lost some before."""
+    """Remove heads from a BertAttention. They are numbered as in the model before any pruning."""
     part = attention.self
     kept_heads = [i for i, head in enumerate(part.heads) if head not in heads]
     kept = torch.arange(len(part.heads) * part.head_size).view(len(part.heads), -1)[kept_heads].flatten()
@@ -73,7 +77,7 @@ def _without(attention: Any, heads: Sequence[int]) -> None:
 
 
 def _keep(dense: nn.Linear, kept: Tensor, side: int) -> None:
-    """Leave the outputs (side 0) or inputs (side 1) of a dense layer that `kept` lists."""
+    """Keep only some outputs (side 0) or inputs (side 1) of a dense layer."""
     kept = kept.to(dense.weight.device)
     dense.weight = nn.Parameter(dense.weight.detach().index_select(side, kept), dense.weight.requires_grad)
     if side == 0:
@@ -82,7 +86,7 @@ def _keep(dense: nn.Linear, kept: Tensor, side: int) -> None:
 
 
 def _resized(old: Tensor, size: int, scale: float | None) -> nn.Parameter:
-    """The first rows of a parameter, and new ones: normal with this deviation, or at the mean of the old ones."""
+    """The first rows of a parameter and new ones: normal with a standard deviation, or with None the mean of the old ones."""
     new = old.new_empty(size, *old.shape[1:])
     kept = min(size, len(old))
     with torch.no_grad():

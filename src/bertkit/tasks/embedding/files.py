@@ -9,22 +9,27 @@ config_sentence_transformers.json   prompts and similarity
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bertkit.checkpoint.save import save_safetensors
 from bertkit.checkpoint.source import open_source
 from bertkit.config import FILES
-from bertkit.errors import ConfigError, Setting, did_you_mean
+from bertkit.errors import ConfigError, Setting, did_you_mean, printable
 from bertkit.hub import Place
-from bertkit.hub.place import parse_object, read_text, shown
+from bertkit.hub.disk import whole_file
+from bertkit.hub.place import parse_object, read_text
 from bertkit.tasks.embedding.recipe import ACTIVATIONS, MODES, Dense, Normalize, Pooling, Recipe
 
 _MOST_BYTES = 2**20
 MODULES, _SETTINGS = "modules.json", "config_sentence_transformers.json"
 _READING = "sentence_bert_config.json"
 _LAYER = ("safetensors", "bin")
+_MOST_LAYER = 2**40  # bytes of the one file of a dense layer
 KINDS = ("Transformer", "Pooling", "Dense", "Normalize")
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -74,6 +79,29 @@ def read_recipe(place: Place) -> Recipe:
     )
 
 
+def write_recipe(place: Place, folder: Path) -> None:
+    """Write the files of a place that make its recipe into the folder of a saved model. There are none without modules.json."""
+    if MODULES not in place.files:
+        return
+    reader, *steps = _modules(place)
+    listed = json.loads(read_text(place.fetch(MODULES), _MOST_BYTES, ConfigError))
+    written = {MODULES: json.dumps([{**listed[0], "path": ""}, *listed[1:]], indent=2).encode()}
+    for step in filter(lambda step: step.folder, steps):
+        inner = place.below(step.folder)
+        if FILES[0] in inner.files:
+            written[f"{step.folder}/{FILES[0]}"] = inner.get(FILES[0]).read_bytes()
+        if step.kind == "Dense":
+            (folder / step.folder).mkdir(parents=True, exist_ok=True)
+            save_safetensors(folder / step.folder, open_source(inner, _LAYER).tensors, _MOST_LAYER)
+    for source, name in ((place, _SETTINGS), (_below(place, reader.folder), _READING)):
+        if name in source.files:
+            written[name] = source.get(name).read_bytes()
+    for name, content in written.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / name) as file:
+            file.write(content)
+
+
 def _below(place: Place, folder: str) -> Place:
     return place.below(folder) if folder else place
 
@@ -105,13 +133,13 @@ def _module(given: dict[str, Any], where: str) -> Module:
     room, _, kind = name.rpartition(".")
     if room.partition(".")[0] != "sentence_transformers" or kind not in KINDS:
         raise ConfigError(
-            f"{where} has the module {shown(name, 100)}, which is unknown; {', '.join(KINDS)} are known. For vectors of the BERT "
-            "alone type ",
+            f"{where} has the module {printable(name, 100)}, which is unknown; {', '.join(KINDS)} are known. For vectors of the "
+            "BERT alone type ",
             Setting("pooling", "mean"),
             ".",
         )
     if given.get("kwargs"):
-        raise ConfigError(f"{where} passes {shown(given['kwargs'], 100)} to {kind}, which is not supported.")
+        raise ConfigError(f"{where} passes {printable(given['kwargs'], 100)} to {kind}, which is not supported.")
     return Module(kind, folder)
 
 
@@ -120,7 +148,9 @@ def _reading(place: Place) -> dict[str, Any]:
     found = _object(place, _READING)
     for name in ("tokenizer_args", "processor_kwargs", "config_args", "config_kwargs", "processing_kwargs"):
         if found.get(name):
-            raise ConfigError(f"{_READING} of {place.where} has {name} {shown(found[name], 100)}: it is not supported.")
+            raise ConfigError(
+                f"{_READING} of {place.where} has {name} {printable(found[name], 100)}: it is not supported."
+            )
     return found
 
 
@@ -133,7 +163,7 @@ def _pooling(place: Place) -> Pooling:
     modes = [given] if isinstance(given, str) else given
     if not isinstance(modes, list) or not modes:
         raise ConfigError(
-            f"pooling_mode of {where} is {shown(given, 100)}: one or several of {', '.join(MODES)} are known."
+            f"pooling_mode of {where} is {printable(given, 100)}: one or several of {', '.join(MODES)} are known."
         )
     unknown = [name for name in found if name.startswith("pooling_mode_") and name not in _OLDER and found[name]]
     for mode in [*modes, *unknown]:
@@ -169,7 +199,7 @@ def _prompts(settings: dict[str, Any], place: Place) -> dict[str, str]:
     found = settings.get("prompts") or {}
     if not isinstance(found, dict) or not all(isinstance(text, str | None) for text in found.values()):
         raise ConfigError(
-            f"prompts in {_SETTINGS} of {place.where} are {shown(found, 100)}: texts by name are accepted."
+            f"prompts in {_SETTINGS} of {place.where} are {printable(found, 100)}: texts by name are accepted."
         )
     return {name: text or "" for name, text in found.items()}
 
@@ -189,14 +219,14 @@ def _object(place: Place, name: str, needed: bool = False) -> dict[str, Any]:
 def _flag(found: dict[str, Any], name: str, default: bool, where: str) -> bool:
     value = found.get(name, default)
     if not isinstance(value, bool):
-        raise ConfigError(f"{name} of {where} is {shown(value, 100)}: true or false is expected.")
+        raise ConfigError(f"{name} of {where} is {printable(value, 100)}: true or false is expected.")
     return value
 
 
 def _count(found: dict[str, Any], name: str, where: str) -> int | None:
     value = found.get(name)
     if value is not None and (type(value) is not int or value < 1):
-        raise ConfigError(f"{name} of {where} is {shown(value, 100)}: a whole number from 1 on is expected.")
+        raise ConfigError(f"{name} of {where} is {printable(value, 100)}: a whole number from 1 on is expected.")
     return value
 
 
@@ -204,6 +234,6 @@ def _known(value: Any, known: Sequence[str], name: str, where: str) -> str:
     if not isinstance(value, str) or value not in known:
         near = did_you_mean(value, known) if isinstance(value, str) else ""
         raise ConfigError(
-            f"{name} of {where} is {shown(value, 100)!r}: {', '.join(known) or 'nothing'} is known.{near}"
+            f"{name} of {where} is {printable(value, 100)!r}: {', '.join(known) or 'nothing'} is known.{near}"
         )
     return value

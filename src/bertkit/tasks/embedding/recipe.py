@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bertkit.data.batches import Array
 from bertkit.errors import UsageError
 from bertkit.tasks.numbers import sigmoid
+from bertkit.tensors import Array
 
 
 def _weighted(states: Array, first: int) -> Array:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bertkit.errors import UsageError
+from bertkit.errors import Setting, UsageError
 from bertkit.tensors import tensor_kind, to_tensor
 from bertkit.text.call.cutting import Ints
 from bertkit.text.call.encoder import Encoder
@@ -165,8 +165,11 @@ def _overflowing(call: Call, layout: Layout, form: _Form) -> dict[str, Any]:
     """What was cut off, as the slow tokenizer returns it."""
     if call.second is not None and call.shape.truncation == "longest_first":
         raise UsageError(
-            'What is cut off both texts of a pair does not make one list: type truncation="only_first" or '
-            '"only_second", or use BertTokenizerFast, which returns further rows.'
+            "What is cut off both texts of a pair does not make one list: type ",
+            Setting("truncation", "only_first"),
+            " or ",
+            Setting("truncation", "only_second"),
+            ", or use BertTokenizerFast, which returns further rows.",
         )
     from_second = call.shape.truncation == "only_second" and call.second is not None
     pieces, spans = (call.second, layout.rows.second) if from_second else (call.first, layout.rows.first)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described
 
 Words: TypeAlias = "list[str] | tuple[str, ...]"
 TextInput: TypeAlias = "str | Sequence[str] | Sequence[Sequence[str]] | Sequence[Sequence[Sequence[str]]]"
@@ -46,7 +46,7 @@ def read(text: Any, pair: Any, split: bool) -> Given:
     if not _is_batch(text, split):
         return _text_only(read_one(text, pair, split))
     if pair is not None and (not isinstance(pair, (list, tuple)) or len(pair) != len(text)):
-        received = f"{len(pair)} of them" if isinstance(pair, (list, tuple)) else _shown(pair)
+        received = f"{len(pair)} of them" if isinstance(pair, (list, tuple)) else described(pair)
         raise UsageError(
             f"A batch of {len(text)} texts needs {len(text)} second texts, and text_pair is {received}: type "
             "tokenizer([text, ...], [second, ...])."
@@ -65,13 +65,13 @@ def read_batch(batch: object, split: bool) -> Given:
     """A batch of inputs, or of pairs of them."""
     batch = _listed(batch)
     if not isinstance(batch, (list, tuple)):
-        raise UsageError(f"A batch is a list of texts, not {_shown(batch)}: type [text, ...].")
+        raise UsageError(f"A batch is a list of texts, not {described(batch)}: type [text, ...].")
     first: Sequence[Any] = batch
     second: Sequence[Any] | None = None
     if len(batch) and _is_pair(batch[0], split):
         odd = next((item for item in batch if not (type(item) in _TYPES and len(item) == 2)), None)
         if odd is not None:
-            raise UsageError(f"A batch of pairs has {_shown(odd)} where a pair is due: type [(text, second), ...].")
+            raise UsageError(f"A batch of pairs has {described(odd)} where a pair is due: type [(text, second), ...].")
         first, second = [item[0] for item in batch], [item[1] for item in batch]
     kind: Kind = _kind(first[0], split) if len(first) else "words" if split else "texts"
     return _checked(Given(first, second, kind, batched=True))
@@ -140,20 +140,20 @@ def _wrong_text(index: int, item: object, batched: bool) -> str:
         right = "tokenizer(text.decode())"
     if item is None:
         right += ", and leave out what is None"
-    return f"{where} is {_shown(item)}, and a text is a string: type {right}."
+    return f"{where} is {described(item)}, and a text is a string: type {right}."
 
 
 def _check_words(batch: Sequence[Any]) -> None:
     for index, words in enumerate(batch):
         if not isinstance(words, (list, tuple)):
             raise UsageError(
-                f"Number {index} is {_shown(words)}, and with is_split_into_words=True a text is a list of words: type "
+                f"Number {index} is {described(words)}, and with is_split_into_words=True a text is a list of words: type "
                 'tokenizer(["a", "text"], is_split_into_words=True), or leave is_split_into_words out.'
             )
         odd = [word for word in words if not isinstance(word, str)]
         if odd:
             raise UsageError(
-                f"Number {index} has {_shown(odd[0])} among its words, and a word is a string: type "
+                f"Number {index} has {described(odd[0])} among its words, and a word is a string: type "
                 'tokenizer([["a", "text"], ["another"]], is_split_into_words=True).'
             )
 
@@ -163,15 +163,10 @@ def _check_ids(batch: Sequence[Any]) -> None:
         whole = isinstance(ids, (list, tuple)) and all(isinstance(item, (str, int)) for item in ids)
         if not whole or len({isinstance(item, str) for item in ids}) > 1 or not all(map(_is_token, ids)):
             raise UsageError(
-                f"Number {index} is {_shown(ids)}, which is no list of ids or of tokens: type a string, [101, 2023], or "
+                f"Number {index} is {described(ids)}, which is no list of ids or of tokens: type a string, [101, 2023], or "
                 '["a", "text"] with is_split_into_words=True.'
             )
 
 
 def _is_token(item: str | int) -> bool:
     return isinstance(item, str) or 0 <= item < 2**31
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

@@ -173,8 +173,14 @@ class Layout:
         """A flat column as [R, width]; an error where the rows differ in width."""
         if self.width is None:
             raise UsageError(
-                f"The rows have from {self.widths.min()} to {self.widths.max()} tokens, and a tensor needs rows of one "
-                'length: type padding=True for the longest of them, padding="max_length", and truncation=True to cut.'
+                f"The rows have from {self.widths.min()} to {self.widths.max()} tokens, and a tensor needs rows of one length: "
+                "type ",
+                Setting("padding", True),
+                " for the longest of them, ",
+                Setting("padding", "max_length"),
+                ", and ",
+                Setting("truncation", True),
+                " to cut.",
             )
         return column.reshape(len(self.widths), self.width)
 

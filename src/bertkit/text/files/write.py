@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from bertkit.disk import whole_file
 from bertkit.errors import UsageError
+from bertkit.hub.disk import whole_file
 from bertkit.text.files import settings
 from bertkit.text.files.compose import compose
 from bertkit.text.files.description import TokenizerFiles

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bertkit.errors import UsageError
+from bertkit.errors import Setting, UsageError, received
 from bertkit.text.wordpiece.canonical import Canonical
 from bertkit.text.wordpiece.translation import Memo
 from bertkit.text.wordpiece.unicode import Compat, tables
@@ -24,6 +24,13 @@ from bertkit.text.wordpiece.unicode import Compat, tables
 Span = tuple[int, int]
 
 _COMPATS = ("fast", "slow", "google")
+_SWITCHES = {
+    "lowercase": "do_lower_case",
+    "strip_accents": "strip_accents",
+    "chinese": "tokenize_chinese_chars",
+    "clean": "clean_text",
+}
+"""Fields of `Rules` by the names that users type."""
 
 # A Chinese character, for BERT, is one of these blocks. Japanese kana and Korean Hangul are not: they are written in words.
 _CHINESE = [range(0x3400, 0x4DC0), range(0x4E00, 0xA000), range(0xF900, 0xFB00), range(0x20000, 0x2A6E0)]
@@ -44,12 +51,15 @@ class Rules:
 
     def __post_init__(self) -> None:
         if self.compat not in _COMPATS:
-            raise UsageError(f'compat={self.compat!r} is not known: type one of "fast", "slow" and "google".')
-        for name in ("lowercase", "strip_accents", "chinese", "clean"):
-            value = getattr(self, name)
+            fast, slow, google = (Setting("compat", name) for name in _COMPATS)
+            raise UsageError(
+                received("compat", self.compat), " is unknown: type ", fast, ", ", slow, " or ", google, "."
+            )
+        for field, name in _SWITCHES.items():
+            value = getattr(self, field)
             if not isinstance(value, bool) and not (name == "strip_accents" and value is None):
                 accepted = "True, False or None" if name == "strip_accents" else "True or False"
-                raise UsageError(f"{name}={value!r} is not understood: type {accepted}.")
+                raise UsageError(received(name, value), f" is invalid: {accepted} is expected.")
 
     @property
     def strips(self) -> bool:

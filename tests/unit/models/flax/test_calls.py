@@ -27,7 +27,7 @@ MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 
 @functools.cache
 def model(name: str, **given: Any) -> Any:
-    """A class with the weights of tests/tiny.py, smaller."""
+    """A class with the weights of tests/support/tiny.py, smaller."""
     config = tiny.config(**(NO_DROPOUT | given))
     head = name.replace("ForCausalLM", "LMHeadModel")
     own = getattr(bertkit, f"FlaxBert{name}")(config, _do_init=False)

@@ -1,4 +1,4 @@
-"""Answers of transformers 4.57.6's own TensorFlow classes, as tests/oracles/keras4.py recorded them."""
+"""Answers of transformers 4.57.6's own TensorFlow classes, as tests/oracles/keras_transformers4.py recorded them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CALLS: tuple[dict[str, Any], ...] = (
 
 @functools.cache
 def recorded() -> Any:
-    path = Path(__file__).parents[3] / "data" / "keras4.json.xz"
+    path = Path(__file__).parents[3] / "data" / "keras_transformers4.json.xz"
     return json.loads(lzma.decompress(path.read_bytes()))
 
 

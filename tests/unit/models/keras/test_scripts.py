@@ -1,4 +1,4 @@
-"""What scripts for the TensorFlow classes import beside them, and the scripts themselves, as short as they can be."""
+"""What scripts for the TensorFlow classes import beside them, on words of our own. On real data: test_real_data.py."""
 
 from __future__ import annotations
 
@@ -97,21 +97,6 @@ def test_text_classification(place: Path, tmp_path: Path) -> None:
     assert [f"LABEL_{i}" for i in logits.argmax(1)] == [a["label"] for a in answers[1]]
 
 
-def test_ner(place: Path) -> None:
-    """run_ner, and the post on German names: labels of words, -100 on the other pieces, a compiled loss."""
-    tokenizer = bertkit.BertTokenizerFast.from_pretrained(place)
-    encoded = tokenizer([text.split() for text in TEXTS], is_split_into_words=True, padding=True, return_tensors="np")
-    labels = np.full(encoded["input_ids"].shape, -100)
-    for row in range(len(TEXTS)):
-        for column, word in enumerate(encoded.word_ids(row)):
-            labels[row, column] = -100 if word is None else encoded["input_ids"][row, column] % 3
-    model = bertkit.TFBertForTokenClassification.from_pretrained(place, num_labels=3)
-    learns(model, tf.data.Dataset.from_tensor_slices((dict(encoded), labels)).shuffle(8).batch(4))
-    ignoring = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-100)
-    model.compile(keras.optimizers.Adam(1e-3), loss=ignoring)
-    model.fit(dict(encoded), labels, verbose=0)
-
-
 def test_masked_words(place: Path) -> None:
     """run_mlm: labels among the inputs, the vocabulary grown before."""
     tokenizer = bertkit.AutoTokenizer.from_pretrained(place)
@@ -124,22 +109,8 @@ def test_masked_words(place: Path) -> None:
     learns(model, tf.data.Dataset.from_tensor_slices(inputs).batch(4), jit_compile=True)
 
 
-def test_questions_and_choices(place: Path) -> None:
-    """run_qa and run_swag."""
-    tokenizer = bertkit.AutoTokenizer.from_pretrained(place)
-    inputs = dict(tokenizer(["who"] * 8, TEXTS, padding=True, return_tensors="np"))
-    ends = inputs["attention_mask"].sum(1) - 2
-    model = bertkit.TFAutoModelForQuestionAnswering.from_pretrained(place)
-    learns(
-        model, tf.data.Dataset.from_tensor_slices({**inputs, "start_positions": ends, "end_positions": ends}).batch(4)
-    )
-    folded = {name: array.reshape(4, 2, -1) for name, array in inputs.items()}
-    model = bertkit.TFAutoModelForMultipleChoice.from_pretrained(place)
-    learns(model, tf.data.Dataset.from_tensor_slices((folded, np.array([0, 0, 0, 0]))).batch(2))
-
-
 def test_texts_in_labels_out(place: Path, tmp_path: Path) -> None:
-    """A graph in files that takes texts: moved, its source deleted, asked by TensorFlow and TensorFlow Text alone."""
+    """A graph in files that takes texts: moved, all that it was made of deleted, asked by TensorFlow and its Text alone."""
     tokenizer = bertkit.TFBertTokenizer.from_pretrained(place)
     model = bertkit.TFBertForSequenceClassification.from_pretrained(place, id2label={0: "bad", 1: "good"})
 
@@ -159,6 +130,9 @@ def test_texts_in_labels_out(place: Path, tmp_path: Path) -> None:
     tf.saved_model.save(service, folder / "graph", signatures=service.serve)
     shutil.move(folder / "graph", tmp_path / "moved")
     shutil.rmtree(folder)
+    for path in place.iterdir():
+        if path.is_file():  # the vocabulary and the weights
+            path.unlink()
     script = """
 import json, sys, tensorflow as tf, tensorflow_text
 served = tf.saved_model.load(sys.argv[1])
@@ -217,69 +191,6 @@ def test_what_cannot_be() -> None:
     ):
         with pytest.raises(UsageError, match=sentence):
             call()
-
-
-# Pipelines.
-
-TASKS = {
-    "feature-extraction": ("Model", {"pooling": "mean"}),
-    "fill-mask": ("ForMaskedLM", {}),
-    "sentence-scoring": ("ForMaskedLM", {}),
-    "text-classification": ("ForSequenceClassification", {}),
-    "token-classification": ("ForTokenClassification", {}),
-    "next-sentence-prediction": ("ForNextSentencePrediction", {}),
-}
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_pipelines_answer_as_those_of_torch(task: str, jit_compile: bool, place: Path) -> None:
-    """Without XLA one graph takes all lengths; with XLA lengths and numbers of rows are rounded up."""
-    from bertkit.engines.keras import KerasEngine, model_class
-    from bertkit.engines.torch import TorchEngine, model_of
-
-    head, options = TASKS[task]
-    config = tiny.config(vocab_size=len(WORDS), max_position_embeddings=16)
-    weights = tiny.weights(config, head)
-    engine = KerasEngine(model_class(head)._of_tensors(config, weights), jit_compile=jit_compile)
-    tokenizer = bertkit.BertTokenizerFast.from_pretrained(place)
-    texts: list[Any] = [f"{text} [MASK]" for text in TEXTS] if task == "fill-mask" else TEXTS
-    if task == "next-sentence-prediction":
-        texts = [{"text": a, "text_pair": b} for a, b in zip(TEXTS, TEXTS[::-1], strict=True)]
-    theirs = TorchEngine(model_of(weights, config, head, torch.float32))
-    answers = [
-        bertkit.pipeline(task, one, tokenizer=tokenizer, batch_size=size)(texts, **options)
-        for one, size in ((engine, 3), (theirs, None))
-    ]
-    compare(*answers)
-    assert engine.graphs <= (3 if jit_compile else 1)
-
-
-def compare(a: Any, b: Any) -> None:
-    """Two answers, numbers nearly."""
-    assert type(a) is type(b)
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        a, b = list(a.values()), list(b.values())
-    if isinstance(a, (list, tuple)):
-        for x, y in zip(a, b, strict=True):
-            compare(x, y)
-    elif isinstance(a, float):
-        assert a == pytest.approx(b, abs=1e-4, rel=1e-4)
-    else:
-        assert a == b
-
-
-def test_the_engine_by_its_name(place: Path) -> None:
-    pipe = bertkit.pipeline("fill-mask", place, engine="keras")
-    assert type(pipe.engine).__name__ == "KerasEngine" and pipe.precision == "fp32"
-    assert bertkit.pipeline("fill-mask", place, engine="keras", precision="bf16").precision == "bf16"
-    with pytest.raises(UsageError, match="TensorFlow sees none here"):
-        bertkit.pipeline("fill-mask", place, engine="keras", device="cuda:7")
-    model = bertkit.TFBertForMaskedLM.from_pretrained(place)
-    tokenizer = bertkit.BertTokenizerFast.from_pretrained(place)
-    found = bertkit.pipeline("fill-mask", model, tokenizer=tokenizer)("a [MASK] film")
-    compare(found, bertkit.pipeline("fill-mask", place, engine="torch", precision="fp32")("a [MASK] film"))
 
 
 def test_real_weights() -> None:

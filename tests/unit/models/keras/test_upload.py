@@ -67,7 +67,9 @@ def test_uploads_after_an_epoch_and_at_the_end(tmp_path: Path) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "NO_PROXY": "127.0.0.1"}
-        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[3]), environment.get("PYTHONPATH", "")])
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(Path(__file__).parents[3] / "support"), environment.get("PYTHONPATH", "")]
+        )
         command = [sys.executable, "-c", SCRIPT, tmp_path / "tuned"]
         subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=300)
     finally:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import mask_cases
 import pytest
 import torch
 from torch_models import CLASSES, batch, furthest, ours, theirs
 
+import bertkit
 from bertkit.errors import UsageError
 
 TOLERANCE = 1e-5
@@ -83,3 +88,10 @@ def test_a_decoder_of_any_class_sees_what_is_before(name: str, padded: bool) -> 
         if mine.shape[:2] == real.shape:
             mine, other = mine[real], other[real]
         assert furthest(mine, other) < TOLERANCE, key
+
+
+def test_extended_masks_as_transformers_4_made_them() -> None:
+    recorded = json.loads((Path(__file__).parents[3] / "data" / "masks4.json").read_text(encoding="utf-8"))
+    assert mask_cases.answers(bertkit) == recorded and len(recorded) == 6
+    with pytest.raises(UsageError, match=r"attention_mask is \[2, 1, 1, 3\], and must be \[batch, length\]"):
+        ours("BertModel").get_extended_attention_mask(torch.ones(2, 1, 1, 3), (2, 3))

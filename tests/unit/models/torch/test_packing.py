@@ -209,7 +209,7 @@ def test_what_would_give_other_bits_is_refused() -> None:
         call()
         with (
             batch_invariant(),
-            pytest.raises(UsageError, match=r"leave padding out with lengths=..., say use_cache=False"),
+            pytest.raises(UsageError, match=r"leave padding out with lengths=..., pass use_cache=False"),
         ):
             call()
 
@@ -268,13 +268,13 @@ def test_wrong_input_is_refused_with_a_sentence() -> None:
         (lambda: model(ids, mask, lengths=LENGTHS), "leave out attention_mask"),
         (lambda: model(ids[0], lengths=[3, 3]), r"shape \[6\]"),
         (lambda: model(ids, output_attentions=[7]), "0 to 2"),
-        (lambda: model(ids + 50), "none of the 50 words.*resize_token_embeddings"),
-        (lambda: model(ids, token_type_ids=ids), "none of the 2 token types"),
+        (lambda: model(ids + 50), "not one of the 50 words.*resize_token_embeddings"),
+        (lambda: model(ids, token_type_ids=ids), "not one of the 2 token types"),
         (
             lambda: model(ids.repeat(1, 3)),
-            r"50 is none of the 40 positions: shorten the text, tokenizer\(..., truncation=True\)",
+            r"50 is not one of the 40 positions: shorten the text, tokenizer\(..., truncation=True\)",
         ),
-        (lambda: model(ids, head_mask=torch.ones(3)), r"needs \[4\] or \[3, 4\]"),
+        (lambda: model(ids, head_mask=torch.ones(3)), r"must be a tensor \[4\] or \[3, 4\]"),
         (lambda: model(ids, encoder_hidden_states=torch.zeros(5, 3, 32)), "add_cross_attention=True"),
     ]:
         with pytest.raises(UsageError, match=sentence):
@@ -304,23 +304,23 @@ def test_input_of_another_kind_or_shape_is_refused() -> None:
     ids, mask = batch()
     flat, states = ids.flatten(), torch.zeros(5, 3, 32)
     for call, sentence in [
-        (lambda: model(ids.tolist()), r"input_ids came as list, .*torch.tensor\(input_ids\)"),
-        (lambda: model(ids.numpy()), "input_ids came as ndarray"),
+        (lambda: model(ids.tolist()), r"input_ids is a list, .*torch.tensor\(input_ids\)"),
+        (lambda: model(ids.numpy()), "input_ids is a ndarray"),
         (lambda: model(ids.float()), r"input_ids are of torch.float32, .*input_ids.long\(\)"),
-        (lambda: model(ids, mask.tolist()), "attention_mask came as list"),
+        (lambda: model(ids, mask.tolist()), "attention_mask is a list"),
         (lambda: model(ids, token_type_ids=torch.zeros(5, 17)), "token_type_ids are of torch.float32"),
         (lambda: model(ids, mask, token_type_ids=ids[:, :8]), r"token_type_ids have the shape \[5, 8\]"),
         (lambda: model(ids, mask, position_ids=torch.zeros(2, 17).long()), r"position_ids have the shape \[2, 17\]"),
-        (lambda: model(inputs_embeds=torch.zeros(5, 17, 1)), r"inputs_embeds are 1 wide.*\[batch, length, 32\]"),
+        (lambda: model(inputs_embeds=torch.zeros(5, 17, 1)), r"inputs_embeds is 1, and must be hidden_size, 32"),
         (lambda: model(ids[:0]), r"\[0, 17\] has no tokens"),
         (lambda: model(ids[:, :0], mask[:, :0]), r"\[5, 0\] has no tokens"),
         (lambda: model(ids, output_attentions=1), "True, False, or numbers of layers"),
-        (lambda: model(ids, head_mask=[1, 1, 1, 1]), r"head_mask has \[1, 1, 1, 1\]"),
-        (lambda: model(flat, lengths=85), "whole numbers, one a sequence"),
-        (lambda: model(flat, lengths=[42.5, 42.5]), "whole numbers, one a sequence"),
-        (lambda: model(flat, lengths=torch.tensor([[80, 5]])), "whole numbers, one a sequence"),
-        (lambda: decoder(flat, lengths=[80, 5], use_cache=True), "A cache is of a rectangle"),
-        (lambda: decoder(flat, lengths=[85], past_key_values=()), "A cache is of a rectangle"),
+        (lambda: model(ids, head_mask=[1, 1, 1, 1]), r"head_mask is \[1, 1, 1, 1\]"),
+        (lambda: model(flat, lengths=85), "whole numbers, one for each sequence"),
+        (lambda: model(flat, lengths=[42.5, 42.5]), "whole numbers, one for each sequence"),
+        (lambda: model(flat, lengths=torch.tensor([[80, 5]])), "whole numbers, one for each sequence"),
+        (lambda: decoder(flat, lengths=[80, 5], use_cache=True), "A cache requires padded input"),
+        (lambda: decoder(flat, lengths=[85], past_key_values=()), "A cache requires padded input"),
         (
             lambda: decoder(ids, encoder_hidden_states=states[:2]),
             r"are \[2, 3, 32\], and must be a tensor \[5, length, 32\]",
@@ -343,13 +343,13 @@ def test_labels_that_are_none_are_refused() -> None:
     for call, sentence in [
         (
             lambda: words(ids, mask, labels=ids.masked_fill(mask == 0, -100) + 12 * mask),
-            r"0 to 49, or -100 for none; 1\d to 5\d came",
+            r"1\d to 5\d, and must be 0 to 49, or -100",
         ),
         (lambda: words(ids, labels=ids.float()), r"of torch.float32.*labels.long\(\)"),
-        (lambda: words(ids, labels=ids.tolist()), "labels came as list"),
-        (lambda: rows(ids, labels=torch.tensor([0, 1, 3, 0, 0])), "0 to 2, or -100 for none; 0 to 3 came"),
+        (lambda: words(ids, labels=ids.tolist()), "labels is a list"),
+        (lambda: rows(ids, labels=torch.tensor([0, 1, 3, 0, 0])), "0 to 3, and must be 0 to 2, or -100"),
         (lambda: rows(ids, labels=torch.tensor([0, 1])), r"have the shape \[2\], and must be 5"),
-        (lambda: rows(ids, labels=[0, 1, 2, 0, 1]), "Labels came as list"),
+        (lambda: rows(ids, labels=[0, 1, 2, 0, 1]), "Labels are a list"),
         (lambda: rows(ids, labels=torch.zeros(5)), r"must be a tensor \[5, 3\]"),
         (lambda: several(ids, labels=torch.zeros(5)), r"must be a tensor \[5, 3\]"),
         (lambda: numbers(ids[:3], labels=torch.zeros(3)), r"must be a tensor \[3, 3\]"),
@@ -358,7 +358,7 @@ def test_labels_that_are_none_are_refused() -> None:
         (lambda: choices(ids), r"tensors \[batch, choices, length\]"),
         (lambda: choices(ids[None], mask), r"tensors \[batch, choices, length\]"),
         (lambda: choices(ids.flatten(), lengths=[80, 5]), r"such as \[\[3, 5\]\]"),
-        (lambda: choices(ids[None], labels=torch.tensor([5])), "0 to 4, or -100 for none; 5 to 5 came"),
+        (lambda: choices(ids[None], labels=torch.tensor([5])), "5 to 5, and must be 0 to 4, or -100"),
     ]:
         with pytest.raises(UsageError, match=sentence):
             call()
@@ -371,11 +371,11 @@ def test_who_sees_nobody_is_told_where_that_can_be_asked(compiling: bool, monkey
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
     mask = torch.tensor([[[[True, False]]], [[[False, False]]]])
     layout = Rectangle.masked((2, 2), mask)
-    assert layout.blind != compiling
+    assert layout.isolated != compiling
     assert layout.mask.tolist() == [[[[True, False]]], [[[compiling, compiling]]]]
     with torch.no_grad():
         layout = Rectangle.masked((2, 2), mask)
-    assert not layout.blind and layout.mask is mask
+    assert not layout.isolated and layout.mask is mask
 
 
 def test_a_packed_batch_of_no_tokens_needs_no_kernel() -> None:

@@ -114,11 +114,11 @@ def test_what_a_part_cannot_take_is_refused() -> None:
         (lambda: layer(x, mask), r"not \[5, 17\].*mask\[:, None, None\].bool\(\)"),
         (lambda: layer(x[0]), r"\[17, 32\], and must be \[batch, length, 32\]"),
         (lambda: layer(x, None, torch.ones(3)), r"must be \[4\] or \[1, 4, 1, 1\]"),
-        (lambda: encoder(x, None, torch.ones(2, 1, 4, 1, 1)), "of 2 layers, and there are 3"),
-        (lambda: layer(x, past_key_values=()), "give them to the model, or to its encoder"),
+        (lambda: encoder(x, None, torch.ones(2, 1, 4, 1, 1)), "has 2 layers, and the model has 3"),
+        (lambda: layer(x, past_key_values=()), "pass them to the model, or to its encoder"),
         (lambda: layer(x, None, None, x), "add_cross_attention=True"),
-        (lambda: layer.attention(x, None, None, x), "give encoder_hidden_states to crossattention"),
-        (lambda: crossed.crossattention(x), "give it encoder_hidden_states"),
+        (lambda: layer.attention(x, None, None, x), "pass them to crossattention"),
+        (lambda: crossed.crossattention(x), "pass encoder_hidden_states"),
     ):
         with pytest.raises(UsageError, match=sentence):
             call()
@@ -163,6 +163,37 @@ def test_integrated_gradients_of_embeddings(where: str) -> None:
     assert got.shape == (5, 17, 32)
     real = mask.bool()
     assert furthest(got[real], expected[real]) < TOLERANCE
+
+
+@pytest.mark.filterwarnings("ignore")  # those of Captum
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("where", ["embeddings", "embeddings.word_embeddings"])
+def test_integrated_gradients_of_captum(where: str, padded: bool) -> None:
+    reason = "Captum is not installed: pip install captum"
+    captum = pytest.importorskip("captum.attr", reason=reason, exc_type=ImportError)
+    ids, mask = batch()
+    mask = mask if padded else torch.ones_like(mask)
+    found = []
+    for model in (ours("BertForSequenceClassification"), theirs("BertForSequenceClassification")):
+
+        def scores(ids: torch.Tensor, mask: torch.Tensor, model: nn.Module = model) -> torch.Tensor:
+            return model(ids, attention_mask=mask).logits
+
+        explainer = captum.LayerIntegratedGradients(scores, model.bert.get_submodule(where))
+        found.append(
+            explainer.attribute(
+                ids,
+                baselines=torch.zeros_like(ids),
+                additional_forward_args=(mask,),
+                target=1,
+                n_steps=8,
+                internal_batch_size=4,
+                return_convergence_delta=True,
+            )
+        )
+    for got, expected in zip(*found, strict=True):
+        assert furthest(got, expected) < TOLERANCE
+    assert found[0][0].shape == (5, 17, 32) and found[0][0].abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("padded", [True, False])

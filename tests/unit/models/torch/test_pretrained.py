@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,11 +120,11 @@ def test_options_of_from_pretrained(tmp_path: Path) -> None:
         ({"device_map": "cuda:99"}, "device_map is 'cuda:99', and must be 'auto', 'cpu'"),
         ({"device_map": "mps:99"}, "device_map is 'mps:99'"),
         ({"dtype": "float31"}, "Did you mean"),
-        ({"attn_implementation": "spda"}, "must be sdpa or eager"),
+        ({"attn_implementation": "spda"}, "must be 'sdpa' or 'eager'"),
     ]:
         with pytest.raises(UsageError, match=sentence):
             BertModel.from_pretrained(tmp_path, **wrong)
-    with pytest.raises(UsageError, match=r"write BertModel.from_pretrained\(name\)"):
+    with pytest.raises(UsageError, match=r"type BertModel.from_pretrained\(name\)"):
         BertModel("bert-base-uncased")
     with pytest.raises(UsageError, match="pickle"):
         ours("BertModel").save_pretrained(tmp_path, safe_serialization=False)
@@ -149,9 +150,7 @@ def test_calls_as_they_are_written_for_transformers(tmp_path: Path) -> None:
         transformers.BertConfig(**settings("BertModel"), attn_implementation="eager")
     )
     assert tagger.config is tagger.bert.config and tagger.attn_implementation == "eager"
-    with pytest.raises(
-        UsageError, match=r"received a BertModel of transformers\..*state_dict=model.state_dict\(\)\)\.$"
-    ):
+    with pytest.raises(UsageError, match=r"not a BertModel of transformers\..*state_dict=model.state_dict\(\)\)\.$"):
         BertModel.from_pretrained(theirs("BertModel"))
     with pytest.raises(ConfigError, match="roberta"):
         BertModel(transformers.RobertaConfig())
@@ -265,7 +264,7 @@ def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogC
     ours("BertForSequenceClassification").save_pretrained(tmp_path / "plain")
     with caplog.at_level(logging.WARNING):
         _, info = Gated.from_pretrained(tmp_path / "plain", output_loading_info=True)
-    assert "has no gate.weight, gate.bias: they are as Gated made them" in caplog.text
+    assert "has no gate.weight, gate.bias: they are initialized by Gated._init_weights" in caplog.text
     assert info["missing_keys"] == ["gate.weight", "gate.bias"]
     tagger = Tagger(BertConfig(**settings("BertModel")))
     tagger.save_pretrained(tmp_path / "tagger")
@@ -282,6 +281,74 @@ def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogC
     Gated(ours("BertForSequenceClassification").config).save_pretrained(tmp_path / "gated")
     with pytest.raises(LoadError, match="unexpected: gate"):
         BertForSequenceClassification.from_pretrained(tmp_path / "gated")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: torch.nn.Linear(5, 3),
+        lambda: torch.nn.Linear(5, 3, bias=False),
+        lambda: torch.nn.Embedding(5, 3, padding_idx=2),
+        lambda: torch.nn.Conv1d(4, 3, 2),
+        lambda: torch.nn.ConvTranspose2d(4, 3, 2, bias=False),
+        lambda: torch.nn.LSTM(4, 3, bidirectional=True),
+        lambda: torch.nn.LayerNorm(4),
+        lambda: torch.nn.BatchNorm1d(4),
+        lambda: torch.nn.LayerNorm(4, elementwise_affine=False),
+        lambda: torch.nn.PReLU(),
+    ],
+)
+def test_init_weights_beside_transformers(made: Callable[[], torch.nn.Module]) -> None:
+    drawn = []
+    for model in (ours("BertModel"), theirs("BertModel")):
+        module = made()
+        torch.nn.utils.vector_to_parameters(
+            torch.full((sum(p.numel() for p in module.parameters()),), 0.25), module.parameters()
+        )
+        torch.manual_seed(1)
+        model._init_weights(module)
+        drawn.append(module.state_dict())
+    assert drawn[0].keys() == drawn[1].keys()
+    assert all(torch.equal(value, drawn[1][name]) for name, value in drawn[0].items())
+
+
+class Stacked(BertPreTrainedModel):
+    """Another model inside, by a name of its own, and parts that are drawn when all of it is."""
+
+    def __init__(self, config: BertConfig, encoder: BertModel) -> None:
+        super().__init__(config)
+        self.encoder = encoder
+        self.scorer = torch.nn.Linear(config.hidden_size, 400)
+        self.post_init()
+
+
+class Halved(BertForSequenceClassification):
+    """One of the nine that draws its head, and what is of its own, in another way."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.gate = torch.nn.Linear(4, 4)
+        self.post_init()
+
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        if isinstance(module, torch.nn.Linear):
+            module.weight.data.fill_(0.5)
+
+
+def test_own_parts_are_drawn_by_init_weights(tmp_path: Path) -> None:
+    inner = ours("BertModel")
+    state = {name: value.clone() for name, value in inner.state_dict().items()}
+    model = Stacked(inner.config, inner)
+    assert model.scorer.weight.std().item() == pytest.approx(inner.config.initializer_range, rel=0.1)
+    assert model.scorer.bias.count_nonzero() == 0
+    assert all(torch.equal(value, state[name]) for name, value in inner.state_dict().items())
+    ours("BertModel").save_pretrained(tmp_path)
+    for halved in (Halved(inner.config), Halved.from_pretrained(tmp_path)):
+        assert halved.classifier.weight.eq(0.5).all() and halved.gate.weight.eq(0.5).all()
+        assert halved.bert.pooler.dense.weight.ne(0.5).any()
+    halved.gate.weight.data.fill_(2)
+    halved.save_pretrained(tmp_path / "own")
+    assert Halved.from_pretrained(tmp_path / "own").gate.weight.eq(2).all()
 
 
 # State dicts, copies, ties.
@@ -386,7 +453,7 @@ def test_resizing_the_vocabulary(tied: bool) -> None:
     assert 0 < model.get_input_embeddings().weight[56:].std() < 0.1
     model.resize_token_embeddings(50)
     assert furthest(model(ids, mask).logits, before) < 1e-6
-    with pytest.raises(UsageError, match="no place for the padding token"):
+    with pytest.raises(UsageError, match="does not contain the padding token"):
         model.resize_token_embeddings(0)
     for wrong in ({"new_num_tokens": 3.5}, {"new_num_tokens": "60"}, {"pad_to_multiple_of": -8}):
         with pytest.raises(UsageError, match="must be a whole number"):
@@ -650,7 +717,7 @@ def test_a_state_dict_in_place_of_files(name: str) -> None:
     for key, parameter in their.named_parameters():
         assert torch.equal(model.get_parameter(key), parameter)
         assert model.get_parameter(key).data_ptr() != parameter.data_ptr()
-    with pytest.raises(UsageError, match="needs config and state_dict"):
+    with pytest.raises(UsageError, match="requires config and state_dict"):
         getattr(bertkit, name).from_pretrained(None, config=their.config)
 
 
@@ -725,9 +792,9 @@ def test_the_configuration_is_honoured(tmp_path: Path) -> None:
     assert len(seen) == 2 * len(model.bert.encoder.layer)
     config._attn_implementation = "sdpa"
     assert model.attn_implementation == "sdpa" and model.bert.attn_implementation == "sdpa"
-    with pytest.raises(ConfigError, match="must be sdpa or eager"):
+    with pytest.raises(ConfigError, match="must be 'sdpa' or 'eager'"):
         config._attn_implementation = "spda"
-    with pytest.raises(ConfigError, match="must be sdpa or eager"):
+    with pytest.raises(ConfigError, match="must be 'sdpa' or 'eager'"):
         BertConfig(attn_implementation="flash")
     model.save_pretrained(tmp_path)
     assert "_attn_implementation" not in (tmp_path / "config.json").read_text()
@@ -737,7 +804,7 @@ def test_the_configuration_is_honoured(tmp_path: Path) -> None:
     assert isinstance(pairs(ids, mask), tuple) and isinstance(pairs.bert(ids, mask), tuple)
     assert not isinstance(pairs(ids, mask, return_dict=True), tuple)
     config.pruned_heads = {-1: [0]}
-    with pytest.raises(ConfigError, match=r"names \[0\] of layer -1"):
+    with pytest.raises(ConfigError, match=r"has \[0\] for layer -1"):
         BertForMaskedLM(config)
     config.pruned_heads = {"1": (2, 0)}
     assert BertForMaskedLM(config).bert.encoder.layer[1].attention.self.query.out_features == 16

@@ -248,8 +248,72 @@ assert isinstance(model, PreTrainedModel)
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+@pytest.mark.parametrize("name", ["BertForSequenceClassification", "BertForMaskedLM"])
+def test_steps_of_several_batches_are_means(name: str, tmp_path: Path) -> None:
+    """With gradient_accumulation_steps, transformers adds up the means of BERT's batches: ours is their mean."""
+    logged = {}
+    for library in (bertkit, transformers):
+        model = getattr(library, name)(library.BertConfig(**settings(name)))
+        model.load_state_dict(theirs(name).state_dict())
+        more = {"gradient_accumulation_steps": 2, "num_train_epochs": 1, "logging_steps": 1, "max_grad_norm": 1e9}
+        of_eight = {**more, "per_device_train_batch_size": 4, "save_strategy": "no", "eval_strategy": "no"}
+        given = arguments(tmp_path, **of_eight, load_best_model_at_end=False)
+        trainer = transformers.Trainer(model, given, train_dataset=Examples(name == "BertForMaskedLM"))
+        trainer.train()
+        logged[library.__name__] = next(row["loss"] for row in trainer.state.log_history if "loss" in row)
+    assert logged["transformers"] == pytest.approx(2 * logged["bertkit"], rel=1e-5)
+
+
+class Passing(BertForSequenceClassification):
+    """A forward that passes on what it is given, as many are written."""
+
+    def forward(self, labels: Any = None, **given: Any) -> Any:
+        output = super().forward(**given)
+        output["loss"] = torch.nn.functional.cross_entropy(output.logits, labels)
+        return output
+
+
+def test_a_forward_that_passes_arguments_on(tmp_path: Path) -> None:
+    model = Passing(BertConfig(**settings("BertForSequenceClassification")))
+    more = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False}
+    trainer = transformers.Trainer(
+        model, arguments(tmp_path, max_steps=2, remove_unused_columns=False, **more), train_dataset=Examples(False)
+    )
+    assert trainer.train().training_loss > 0
+
+
+# Tokenizers.
+
+
+@pytest.mark.parametrize("kind", [bertkit.BertTokenizer, bertkit.BertTokenizerFast])
+def test_a_tokenizer_passes_for_theirs_and_its_class_stays(kind: Any, tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(str, range(9))]
+    tokenizer = kind(words)
+    assert isinstance(tokenizer, transformers.PreTrainedTokenizerBase) and isinstance(tokenizer, kind)
+    assert isinstance(tokenizer, bertkit.PreTrainedTokenizerBase)
+    assert not isinstance(tokenizer, transformers.BertTokenizerFast)
+    copies = [copy.copy(tokenizer), copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))]
+    assert [type(one) for one in copies] == [kind] * 3
+    assert [one("1 2") for one in copies] == [tokenizer("1 2")] * 3
+    rows = [{**tokenizer(" ".join("12345678"[: 1 + i % 8])), "label": i % 2} for i in range(8)]
+    model = BertForSequenceClassification(BertConfig(**settings("BertForSequenceClassification")))
+    more = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False, "max_steps": 1}
+    trainer = transformers.Trainer(model, arguments(tmp_path, **more), train_dataset=rows, processing_class=tokenizer)
+    assert type(trainer.data_collator) is transformers.DataCollatorWithPadding
+    assert trainer.train().training_loss > 0
+
+
 def test_the_trainer_by_our_name() -> None:
-    assert bertkit.Trainer is transformers.Trainer and bertkit.TrainingArguments is transformers.TrainingArguments
+    from bertkit.training import _THEIRS
+
+    assert len(_THEIRS) == 18
+    assert all(getattr(bertkit, name) is getattr(transformers, name) for name in _THEIRS)
+    with pytest.raises(ImportError, match="bertkit has no AdamW: type from torch.optim import AdamW"):
+        from bertkit import AdamW  # noqa: F401
+    assert bertkit.PretrainedConfig is bertkit.PreTrainedConfig is BertConfig
+    assert bertkit.PreTrainedModel is bertkit.BertPreTrainedModel
+    assert bertkit.PreTrainedTokenizer is bertkit.BertTokenizer
+    assert bertkit.PreTrainedTokenizerFast is bertkit.BertTokenizerFast
     script = """
 import sys
 sys.modules["transformers"] = None  # as where it is not installed
@@ -262,56 +326,6 @@ else:
     raise AssertionError
 """
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-# What their models and configurations have, and ours do not.
-
-TRANSFORMERS_OWN = {
-    # Adapters by transformers itself: peft.get_peft_model and PeftModel.from_pretrained do the same for any model.
-    "active_adapters", "add_adapter", "delete_adapter", "disable_adapters", "enable_adapters", "enable_peft_hotswap",
-    "get_adapter_state_dict", "load_adapter", "set_adapter",
-    # Several devices, compiled kernels and quantizers.
-    "barrier_after_gathered_checkpoint_save", "dequantize", "ep_plan", "fsdp_plan", "fsdp_size",
-    "gather_sharded_state_dict_for_save", "get_compiled_call", "init_parallel_plans", "is_backend_compatible",
-    "is_distributed_loading_by_transformers", "kernel_config", "maybe_distribute_model", "pp_plan", "prepare_distribute_model",
-    "save_distributed_checkpoint", "set_use_kernels", "should_save_on_this_rank", "supports_context_parallel",
-    "supports_pp_plan", "supports_tp_plan", "tp_plan", "tp_size", "use_kernels",
-    # Mixtures of experts, other inputs than text, encoders with decoders, positions that BERT does not resize.
-    "get_correct_experts_implementation", "get_experts_implementation", "set_experts_implementation", "input_modalities",
-    "get_decoder", "get_encoder", "set_decoder", "set_encoder", "get_position_embeddings", "resize_position_embeddings",
-    # Remote code, model cards, and what its own loading is made of.
-    "register_for_auto_class", "add_model_tags", "model_tags", "all_tied_weights_keys", "can_record_outputs", "dummy_inputs",
-    "generation_config_class", "gradient_checkpointing",
-    "get_correct_attn_implementation", "get_init_context", "get_parameter_or_buffer",
-    "initialize_weights", "loss_function", "loss_type", "mark_tied_weights_as_initialized", "named_non_persistent_buffers",
-    "retrieve_modules_from_names", "warn_if_padding_and_no_attention_mask",
-}  # fmt: skip
-CONFIGURATION_OWN = {
-    # Layers that differ from each other, rotary positions, several parts and devices, remote code, its own machinery.
-    "allow_global_per_layer_attribute_access", "attribute_map", "base_config_key", "base_model_ep_plan", "base_model_fsdp_plan",
-    "base_model_pp_plan", "base_model_tp_plan", "convert_rope_params_to_dict", "default_config_fields", "default_rope_type",
-    "default_theta", "dict_dtype_to_str", "extra_config_files", "extra_files", "get_mtp_config",
-    "ignore_keys_at_rope_validation", "is_custom_code", "is_heterogeneous", "is_remote_code", "nested_rope_parameter_keys",
-    "per_layer_attributes", "per_layer_config", "register_for_auto_class", "rope_scaling", "serialize_explicit_per_layer_config",
-    "standardize_rope_params", "sub_configs", "sub_configs_defaults", "transformers_version", "validate_architecture",
-    "validate_layer_type", "validate_output_attentions", "validate_rope", "validate_token_ids",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM", "BertForSequenceClassification"])
-def test_public_names_of_models(name: str) -> None:
-    absent = {attribute for attribute in dir(theirs(name)) if attribute[0] != "_"} - {*dir(ours(name))}
-    assert absent - TRANSFORMERS_OWN == set()
-    for method in ("from_pretrained", "save_pretrained", "push_to_hub", "resize_token_embeddings", "num_parameters"):
-        their, our = (inspect.signature(getattr(model, method)).parameters for model in (theirs(name), ours(name)))
-        left_out = {"fusion_config", "disable_mmap", "model_args", "args", "kwargs", "tags"}  # see arguments.py
-        left_out |= {"save_original_format", "distributed_checkpoint"}
-        assert their.keys() - our.keys() <= left_out, method
-
-
-def test_public_names_of_configurations() -> None:
-    absent = {name for name in dir(transformers.BertConfig()) if name[0] != "_"} - {*dir(BertConfig())}
-    assert absent - CONFIGURATION_OWN == set()
 
 
 def test_values_of_names_that_others_ask_for() -> None:
@@ -330,13 +344,6 @@ def test_values_of_names_that_others_ask_for() -> None:
     assert our.get_memory_footprint(return_buffers=False) == their.get_memory_footprint(return_buffers=False)
     layer = copy.deepcopy(our).bert.encoder.layer[2].apply(our._init_weights)
     assert 0.01 < layer.output.dense.weight.std() < 0.03 and layer.output.LayerNorm.weight.eq(1).all()
-    mask = torch.tensor([[1, 1, 0]])
-    least = torch.finfo(torch.float32).min
-    assert our.get_extended_attention_mask(mask, (1, 3)).tolist() == [[[[0, 0, least]]]]
-    decoder = ours("BertLMHeadModel")
-    expected = [[[[0, least, least], [0, 0, least], [0, 0, least]]]]
-    assert decoder.get_extended_attention_mask(mask, (1, 3)).tolist() == expected
-    assert decoder.get_extended_attention_mask(mask[:, None].expand(1, 3, 3), (1, 3)).shape == (1, 1, 3, 3)
 
 
 class Around(transformers.BertPreTrainedModel):

@@ -1,0 +1,57 @@
+"""docs/speed.svg: how many times as fast as transformers, out of the figures of the other benchmarks.
+
+python benchmarks/attention.py --only mix --json mix.json
+python benchmarks/picture.py mix.json "AMD EPYC, 2 cores" > docs/speed.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from html import escape
+from pathlib import Path
+
+WIDTH, BAR, LEFT = 760, 22, 290
+
+
+def bars(mix: dict[str, dict[str, dict[str, float]]]) -> list[tuple[str, float]]:
+    """The lines of a mix, each with how many times as fast bertkit is, called as transformers is."""
+    return [(title.rpartition(":")[0], found["bertkit sdpa"]["faster"]) for title, found in mix.items()]
+
+
+def drawing(rows: list[tuple[str, float]], machine: str) -> str:
+    """The rows as an SVG picture. A line marks the speed of transformers."""
+    longest = max(value for _, value in rows)
+    scale = (WIDTH - LEFT - 60) / longest
+    height = 62 + len(rows) * (BAR + 12)
+    mark = LEFT + scale
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="14">',
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<text x="14" y="26" font-size="15" fill="#222222">Times as fast as transformers 5 ({escape(machine)})</text>',
+    ]
+    for number, (title, value) in enumerate(rows):
+        y = 44 + number * (BAR + 12)
+        lines += [
+            f'<text x="{LEFT - 10}" y="{y + 16}" text-anchor="end" fill="#222222">{escape(title)}</text>',
+            f'<rect x="{LEFT}" y="{y}" width="{value * scale:.1f}" height="{BAR}" rx="2" fill="#3182bd"/>',
+            f'<text x="{LEFT + value * scale + 8:.1f}" y="{y + 16}" fill="#222222">{value:.1f}</text>',
+        ]
+    lines += [
+        f'<line x1="{mark:.1f}" y1="38" x2="{mark:.1f}" y2="{height - 14}" stroke="#d95f0e" stroke-width="1.5"/>',
+        "</svg>",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Read the figures, and print the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mix", type=Path, help="what attention.py wrote with --json")
+    parser.add_argument("machine", help="the processor")
+    options = parser.parse_args()
+    print(drawing(bars(json.loads(options.mix.read_text(encoding="utf-8"))["mix"]), options.machine))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""Damaged checkpoints by the hundred thousand: a clear error or the tensors, and nothing else, quickly and in little memory.
+
+    python tests/support/fuzz_checkpoints.py [--files 100000] [--seed 0]
+
+A small sound file of each kind, the configuration among them, is changed at random: bits turned, bytes replaced by extreme
+numbers, pieces cut off, doubled, moved or taken from another file. `load_checkpoint` must then return or raise a
+CheckpointError, or a ConfigError where that file is damaged, in under two seconds, with at most 200 MB of memory for the
+whole process beyond its start. Everything follows from the seed.
+
+So are the files of a tokenizer, plain ones and one with other sections: they encode and decode a text, or raise a TokenizerError.
+And so is what an interrupted run leaves: it goes on to the rows of an undisturbed run, or is refused with a sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import resource
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import tiny
+import torch
+
+from bertkit import BertTokenizerFast, inspect, load_checkpoint, save_checkpoint
+from bertkit.checkpoint.files import Tensors
+from bertkit.cli.partial import Partial
+from bertkit.config import BertConfig
+from bertkit.errors import BertkitError
+
+EXTREMES = [b"\xff" * 8, b"\0" * 8, b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\xff" * 7 + b"\x7f", b"\x01", b"9999999999"]
+HEAD = "ForMaskedLM"
+CONFIGURATION = "configuration"
+TOKENIZER, OTHER_TOKENIZER, PART = "tokenizer", "other tokenizer", "part file"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh", *(f"##{letter}" for letter in "abcdefgh")]
+ROWS = [f"row {number}" for number in range(24)]
+RESULTS = [f'[{{"row": {number}}}]\n'.encode() for number in range(24)]
+MEMORY = 200 * 2**20
+SECONDS = 2.0
+
+
+def sound_files(folder: Path) -> tuple[BertConfig, dict[str, list[Path]]]:
+    """Format -> the files that are to be damaged, each in a folder of its own."""
+    config = tiny.config(vocab_size=5, max_position_embeddings=3, num_hidden_layers=1)
+    weights: Tensors = tiny.weights(config, HEAD)
+    found = {}
+    for to in ("safetensors", "google", "h5", "msgpack"):
+        written = save_checkpoint(folder / to, weights, config, HEAD, to=to)  # type: ignore[arg-type]
+        found[to] = [path for path in written if path.suffix != ".json"]
+    for name, zipped in (("bin", True), ("legacy bin", False)):
+        (folder / name).mkdir()
+        path = folder / name / "pytorch_model.bin"
+        state = {key: torch.from_numpy(array) for key, array in weights.items()}
+        torch.save(state, path, _use_new_zipfile_serialization=zipped)
+        found[name] = [path]
+    found[CONFIGURATION] = [folder / "h5" / "config.json"]
+    return config, found | other_files(folder)
+
+
+def other_files(folder: Path) -> dict[str, list[Path]]:
+    """The files of two tokenizers, and what an interrupted run leaves."""
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    tokenizer = BertTokenizerFast(folder / "vocab.txt")
+    tokenizer.add_tokens(["<x>", "<y>"])
+    found = {}
+    for name in (TOKENIZER, OTHER_TOKENIZER):
+        tokenizer.save_pretrained(folder / name)
+        found[name] = sorted((folder / name).iterdir())
+    path = folder / OTHER_TOKENIZER / "tokenizer.json"
+    steps = [
+        {"type": "NFKD"},
+        {"type": "Replace", "pattern": {"String": "aa"}, "content": "bbbb"},
+        {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": "c"},
+        {"type": "Lowercase"},
+    ]
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"normalizer": {"type": "Sequence", "normalizers": steps}})
+    )
+    (folder / PART).mkdir()
+    run = Partial(str(folder / PART / "out.jsonl"), "", {"task": "rows"})
+    with run:
+        run.start({})
+        rows = run.watched(ROWS)
+        for start in range(0, 16, 4):
+            for _ in range(4):
+                next(rows)
+            run.add(RESULTS[start : start + 4])
+    return {**found, PART: [run.path]}
+
+
+def go_on(path: Path) -> None:
+    """Go on with what is left of a run; the output is that of an undisturbed one."""
+    run = Partial(str(path.with_suffix("")), "", {"task": "rows"}, resume=True)
+    try:
+        with run:
+            run.start({})
+            done = run.done
+            for number, _ in enumerate(run.watched(ROWS)):
+                if number >= done:
+                    run.add([RESULTS[number]])
+            run.finish()
+        assert Path(run.output).read_bytes() == b"".join(RESULTS)
+    finally:
+        Path(run.output).unlink(missing_ok=True)
+
+
+def use_any(name: str, path: Path, config: BertConfig) -> None:
+    """Use the damaged file of a kind."""
+    if name == PART:
+        go_on(path)
+    elif name in (TOKENIZER, OTHER_TOKENIZER):
+        tokenizer = BertTokenizerFast.from_pretrained(path.parent)
+        tokenizer.decode(tokenizer(["abc aaaaa <x>", "d" * 30], max_length=40, truncation=True)["input_ids"][0])
+    else:
+        use(path.parent, None if name == CONFIGURATION else config)
+
+
+def use(folder: Path, config: BertConfig | None) -> None:
+    """Read the tensors; without a configuration, what is in the folder says how."""
+    if config is None:
+        str(inspect(folder))
+    tensors, _ = load_checkpoint(folder, HEAD, config=config, strict=False)
+    sum(float(np.nansum(np.abs(array[..., :1].astype(np.float32)))) for array in tensors.values())
+
+
+def damaged(sound: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    """A file with one to four things wrong. Half of the damage is to its first and last 4 KB, where its index is."""
+    content = bytearray(sound)
+    for _ in range(rng.integers(1, 5)):
+        edge = rng.choice([0, max(0, len(content) - 4096)])
+        near = bool(rng.integers(2))
+        at = int(rng.integers(edge, min(len(content), edge + 4096)) if near else rng.integers(len(content)))
+        size = int(rng.integers(1, 64))
+        match rng.integers(8):
+            case 0:
+                content[at] ^= 1 << int(rng.integers(8))
+            case 1:
+                content[at] = int(rng.integers(256))
+            case 2:
+                extreme = EXTREMES[rng.integers(len(EXTREMES))]
+                content[at : at + len(extreme)] = extreme
+            case 3:
+                content[at:] = b""
+            case 4:
+                content[at : at + size] = b""
+            case 5:
+                content[at:at] = content[at : at + size]
+            case 6:
+                source = int(rng.integers(len(content)))
+                content[at : at + size] = content[source : source + size]
+            case _:
+                source = int(rng.integers(len(other)))
+                content[at : at + size] = other[source : source + size]
+        if not content:
+            break
+    return bytes(content)
+
+
+def main() -> None:
+    """Run, and print how each format fared."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = np.random.default_rng(options.seed)
+    outcomes: Counter[tuple[str, str]] = Counter()
+    slowest = 0.0
+    with tempfile.TemporaryDirectory() as temporary:
+        config, formats = sound_files(Path(temporary))
+        contents = {path: path.read_bytes() for paths in formats.values() for path in paths}
+        others = list(contents.values())
+        start_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        names = list(formats)
+        for number in range(options.files):
+            name = names[number % len(names)]
+            path = formats[name][rng.integers(len(formats[name]))]
+            path.write_bytes(damaged(contents[path], others[rng.integers(len(others))], rng))
+            start = time.perf_counter()
+            try:
+                use_any(name, path, config)
+                outcome = "read"
+            except BertkitError as error:
+                outcome = type(error).__name__ if len(str(error)) < 4000 else "too long an error"
+            outcomes[name, outcome] += 1
+            slowest = max(slowest, time.perf_counter() - start)
+            assert slowest < SECONDS, (name, number, slowest)
+            path.write_bytes(contents[path])
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start_memory) * 1024
+    for (name, outcome), count in sorted(outcomes.items()):
+        print(f"{name:<17}{outcome:<18}{count:>8,}")
+    print(
+        f"{options.files:,} files, seed {options.seed}; slowest {slowest * 1e3:.0f} ms, memory grew by {grown / 2**20:.0f} MB"
+    )
+    assert grown < MEMORY
+    assert not any(outcome == "too long an error" for _, outcome in outcomes)
+
+
+if __name__ == "__main__":
+    np.seterr(all="ignore")
+    logging.getLogger("bertkit").setLevel(logging.ERROR)
+    main()

@@ -1,0 +1,171 @@
+"""The engine of the TensorFlow classes answers as the one without a framework, by few graphs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from conformance.keras_backend import tensorflow
+from pipeline_cases import MODELS, SENTENCES, config, weights
+from pipeline_models import engine, folder, ours, tokenizer
+
+import bertkit
+from bertkit.cli import main
+from bertkit.config import BertConfig
+from bertkit.data.batches import Row, Target, by_length, pack
+from bertkit.errors import UsageError
+from bertkit.heads import HEADS, Ask
+from bertkit.tasks import TASKS, task_class
+
+tensorflow()
+from bertkit.engines.keras import KerasEngine, model_class  # noqa: E402
+
+MASKED = ["The [MASK] was cold.", "A heavy [MASK] closed the [MASK] for three days and cut off the island."]
+PAIRS = [{"text": a, "text_pair": b} for a, b in zip(SENTENCES[:3], SENTENCES[3:6], strict=True)]
+CALLS: dict[str, tuple[str, Any, dict[str, Any]]] = {
+    "fill-mask": ("masked", MASKED, {}),
+    "text-classification": ("tags", PAIRS, {"top_k": None}),
+    "token-classification": ("names", SENTENCES[:4], {"aggregation_strategy": "simple"}),
+    "question-answering": (
+        "answers",
+        [{"question": "Who moved?", "context": " ".join(SENTENCES[:12])}, {"question": "What?", "context": "A storm."}],
+        {"top_k": 3, "handle_impossible_answer": True},
+    ),
+    "zero-shot-classification": ("follows", SENTENCES[:2], {"candidate_labels": ["travel", "food", "law"]}),
+    "multiple-choice": (
+        "choices",
+        [
+            {"text": "Rain is", "choices": ["expected.", "a dog.", "the soup."]},
+            {"text": "It", "choices": ["is", "was"]},
+        ],
+        {},
+    ),
+    "next-sentence-prediction": ("order", PAIRS, {"top_k": None}),
+    "feature-extraction": ("plain", SENTENCES[:3], {"pooling": "mean", "layers": [-1, 1], "normalize": True}),
+    "sentence-similarity": ("plain", {"source_sentence": SENTENCES[0], "sentences": SENTENCES[1:4]}, {}),
+    "sentence-scoring": ("masked", SENTENCES[:2], {"tokens": True}),
+    "pretraining": ("joint", {"text": MASKED[0], "text_pair": "The waiter was [MASK]."}, {}),
+}
+
+
+def rows(lengths: list[int], places: bool = False) -> list[Row]:
+    rng = np.random.default_rng(0)
+    found = [Row(rng.integers(5, 200, length), rng.integers(0, 2, length)) for length in lengths]
+    if not places:
+        return found
+    words = {"labels": Target(np.array([7]), "place")}
+    return [Row(row.input_ids, row.token_type_ids, np.array([len(row) - 1]), words) for row in found]
+
+
+def xla(name: str) -> KerasEngine:
+    head = MODELS[name][0]
+    return KerasEngine(model_class(head)._of_tensors(config(name), weights(name)), jit_compile=True)
+
+
+def alike(found: Any, wanted: Any) -> None:
+    assert type(found) is type(wanted)
+    if isinstance(wanted, dict):
+        assert found.keys() == wanted.keys()
+        found, wanted = list(found.values()), list(wanted.values())
+    if isinstance(wanted, list):
+        for one, other in zip(found, wanted, strict=True):
+            alike(one, other)
+    elif isinstance(wanted, float):
+        assert found == pytest.approx(wanted, abs=1e-5, rel=1e-5)
+    else:
+        assert found == wanted
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_pipelines_answer_as_without_a_framework(task: str) -> None:
+    name, given, options = CALLS[task]
+    alike(ours(task, name, "keras")(given, **options), ours(task, name)(given, **options))
+    assert engine(name, task_class(task).head, "keras").graphs <= 2  # such as words, and their chances
+
+
+@pytest.mark.parametrize("task", ["fill-mask", "question-answering", "multiple-choice"])
+def test_pipelines_with_xla(task: str) -> None:
+    """Rows are padded to one of ten lengths, and batches and places to powers of two."""
+    name, given, options = CALLS[task]
+    own = bertkit.pipeline(task, xla(name), tokenizer=tokenizer(), batch_size=3)
+    alike(own(given, **options), ours(task, name)(given, **options))
+
+
+def test_all_that_an_engine_can_be_asked() -> None:
+    """Outputs, states of layers, pooled vectors, and chances of words, of every class."""
+    for name in ("masked", "plain", "joint", "decoder"):
+        head = MODELS[name][0]
+        outputs = tuple(HEADS[head].outputs) if head != "Model" else ("last_hidden_state",)
+        pooled = any(part == "bert.pooler." for part in HEADS[head].parts)
+        words = "bert.pooler." not in HEADS[head].parts
+        ask = Ask(outputs, layers=(0, 1, 2), pooled=pooled, log_probs=words)
+        batch = pack(rows([5, 64, 1, 17, 30], places=head != "Model"))
+        found, wanted = (engine(name, head, kind).run(batch, ask) for kind in ("keras", "numpy"))
+        assert found.keys() == wanted.keys() == ask.grains(head).keys()
+        for key, array in found.items():
+            assert array.dtype == np.float32
+            np.testing.assert_allclose(array, wanted[key], rtol=1e-5, atol=1e-5, err_msg=f"{name} {key}")
+
+
+def small() -> Any:
+    return bertkit.TFBertForSequenceClassification(
+        BertConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4)
+    )
+
+
+def day(own: KerasEngine, most: int) -> None:
+    """Every length to `most`, in batches of random numbers of rows, as the pipelines make them."""
+    rng = np.random.default_rng(0)
+    lengths = rng.permutation(np.arange(1, most + 1))
+    while len(lengths):
+        some, lengths = np.split(lengths, [int(rng.integers(1, 65))])
+        texts = [Row(np.ones(length, int), np.zeros(length, int)) for length in some]
+        for numbers in by_length(texts, own.limits):
+            own.run(pack([texts[number] for number in numbers]), Ask(("logits",)))
+
+
+def test_a_day_of_lengths_makes_one_graph() -> None:
+    own = KerasEngine(small())
+    day(own, 512)
+    assert own.graphs == 1
+
+
+def test_a_day_of_lengths_makes_a_bounded_number_of_graphs_with_xla() -> None:
+    """Every length and every number of rows: so many shapes and no more."""
+    own = KerasEngine(small(), jit_compile=True)
+    shapes = set()
+    for length in range(1, 513):
+        bucket = next(one for one in own.limits.buckets if one >= length)
+        shapes |= {(own._padded(count), bucket) for count in range(1, own.limits.tokens // bucket + 1)}
+    assert len(shapes) == 65
+    day(own, 40)
+    before = own.graphs
+    day(own, 40)
+    assert before == own.graphs <= len({shape for shape in shapes if shape[1] <= 48})
+
+
+def test_a_framework_or_a_model_chooses_the_engine() -> None:
+    name, given, options = CALLS["text-classification"]
+    model = bertkit.TFBertForSequenceClassification.from_pretrained(folder(name))
+    wanted = ours("text-classification", name)(given, **options)
+    for where, own in ((model, {}), (folder(name), {"framework": "tf"}), (folder(name), {"engine": "keras"})):
+        pipe = bertkit.pipeline("text-classification", where, tokenizer=tokenizer(), **own)
+        assert isinstance(pipe.engine, KerasEngine) and pipe.precision == "fp32"
+        alike(pipe(given, **options), wanted)
+    with pytest.raises(UsageError, match=r"framework='tf'.* contradicts engine='torch'"):
+        bertkit.pipeline("text-classification", folder(name), framework="tf", engine="torch")
+    half = bertkit.pipeline("text-classification", folder(name), engine="keras", precision="bf16")
+    assert half.precision == "bf16"
+    for options in ({"device": "cuda:7"}, {"device": 3}):
+        with pytest.raises(UsageError, match="TensorFlow sees none here"):
+            bertkit.pipeline("text-classification", folder(name), engine="keras", **options)
+
+
+def test_the_command_line(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    found = []
+    for kind in ("keras", "numpy"):
+        assert main(["fill-mask", MASKED[0], "--model", str(folder("masked")), "--engine", kind, "--json"]) == 0
+        found.append(json.loads(capsysbinary.readouterr().out))
+    alike(*found)
