@@ -124,6 +124,52 @@ def _of_keras(model: Any, logits: Callable[[Any], Any], inputs: Any, labels: Any
     }
 
 
+# ------------------------------------------------------------------------------------------------------------------------ Flax
+
+
+def flax_ours(task: Task) -> Ways:
+    """Our class, compiled by `jax.jit`."""
+    import bertkit
+
+    return _of_flax(bertkit.FlaxBertForSequenceClassification(bertkit.BertConfig(**task.sizes)), task)
+
+
+def flax_transformers(task: Task) -> Ways:
+    """The same class of transformers 4.57.6."""
+    import transformers
+
+    return _of_flax(transformers.FlaxBertForSequenceClassification(transformers.BertConfig(**task.sizes)), task)
+
+
+def _of_flax(model: Any, task: Task) -> Ways:
+    """As scripts do it: a key that is split at every step, and a state whose memory the step takes."""
+    import jax
+    import optax
+
+    inputs, labels = task.batch()
+    adam = optax.adam(1e-5)
+    forward = jax.jit(lambda params, inputs: model(**inputs, params=params).logits)
+
+    def step(params: Any, kept: Any, rng: Any, inputs: Any, labels: Any) -> tuple[Any, Any, Any]:
+        rng, own = jax.random.split(rng)
+
+        def loss(params: Any) -> Any:
+            logits = model(**inputs, params=params, dropout_rng=own, train=True).logits
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        updates, kept = adam.update(jax.grad(loss)(params), kept)
+        return optax.apply_updates(params, updates), kept, rng
+
+    compiled, params = jax.jit(step, donate_argnums=(0, 1, 2)), model.params
+    state = [jax.tree.map(jax.numpy.copy, params), adam.init(params), jax.random.PRNGKey(0)]
+
+    def training() -> None:
+        state[:] = compiled(*state, inputs, labels)
+        jax.block_until_ready(state)
+
+    return {"inference": lambda: np.asarray(forward(params, inputs)), "training": training}
+
+
 # ------------------------------------------------------------------------------------------------------------------- contenders
 
 KERAS_2 = {"TF_USE_LEGACY_KERAS": "1"}
@@ -133,6 +179,8 @@ CONTENDERS = {
     "transformers 4.57.6 tf": Contender("tf", tf_transformers, "transformers4", KERAS_2),
     "keras-hub": Contender("tf", lambda task: tf_keras_hub(task, xla=False), "keras_hub"),
     "keras-hub, XLA": Contender("tf", tf_keras_hub, "keras_hub"),
+    "bertkit flax": Contender("flax", flax_ours),
+    "transformers 4.57.6 flax": Contender("flax", flax_transformers, "transformers4"),
 }
 """The first of a framework is what the others are compared with."""
 

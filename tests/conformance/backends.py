@@ -150,18 +150,19 @@ def flax_answers(case: Case, compiled: bool) -> Arrays:
     model, params = flax_model(case)
     inputs = {name: array for name, array in case.inputs.items() if name not in TASKS}
 
-    def outputs_of(params: Any) -> Any:
-        return model(**inputs, params=params, output_hidden_states=True, output_attentions=not compiled)
+    def outputs_of(params: Any, train: bool = False) -> Any:
+        return model(**inputs, params=params, train=train, output_hidden_states=True, output_attentions=not compiled)
 
     def scalar(params: Any) -> Any:
-        outputs = outputs_of(params)
+        outputs = outputs_of(params, train=True)
         loss = flax_loss(case, outputs)
-        return flax_objective(case, outputs) if loss is None else loss, (outputs, loss)
+        seen = outputs if case.real.all() else outputs_of(params)
+        return flax_objective(case, outputs) if loss is None else loss, (seen, loss)
 
     step = jax.value_and_grad(scalar, has_aux=True)
     (_, (outputs, loss)), gradients = (jax.jit(step) if compiled else step)(params)
     found = flat(outputs) | ({} if loss is None else {"loss": np.asarray(loss)})
-    if case.differentiable and (case.head != "ForQuestionAnswering" or case.real.all()):  # theirs scores padding too
+    if case.differentiable:
         found |= {
             f"gradient/{name}": projections(name, array) for name, array in named(gradients, model._paths()).items()
         }
@@ -244,10 +245,8 @@ COMPILED = {*(f"{head}/padded" for head in HEADS), "Model/relative_key", "LMHead
 
 def takes(backend: str, case: Case) -> bool:
     """Whether a backend is asked a case at all."""
-    if backend.startswith("flax"):
-        # Scripts compute the loss of what comes out, which is zero at padding: labels are -100 there.
-        at_padding = "labels on padding" in case.name or case.name == "LMHeadModel/left padding"
-        return not at_padding and (backend == "flax" or case.name in COMPILED)
+    if backend == "flax-jit":
+        return case.name in COMPILED
     if backend.startswith("keras-"):
         return keras_backend.takes(backend.removeprefix("keras-"), case)
     return backend != "torch-packed" or packable(case)
@@ -267,8 +266,7 @@ BACKENDS: dict[str, Answer] = {
 MAY_LACK = {
     "reference": ("gradient", "cached"),
     "torch-packed": ("gradient", "cached", "attentions"),
-    "flax": ("gradient",),
-    "flax-jit": ("gradient", "attentions", "cross_attentions"),
+    "flax-jit": ("attentions", "cross_attentions"),
 }
 """Answers that are compared only where a backend gives them. All others have to be there."""
 

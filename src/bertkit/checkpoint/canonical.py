@@ -124,8 +124,8 @@ def _unwrap(name: str, prefix: str) -> str | None:
 
 
 def _unwrap_flax(name: str, prefix: str) -> str | None:
-    """Without the `params` of a training state, of which nothing else is wanted."""
-    own = name.removeprefix("params/")
+    """Without the `params` of a training state, of which nothing else is wanted. In safetensors files dots part the names."""
+    own, prefix = name.replace(".", "/").removeprefix("params/"), prefix.replace(".", "/")
     return own.removeprefix(prefix) if own.startswith(prefix) and not name.startswith(("opt_state/", "step")) else None
 
 

@@ -94,8 +94,16 @@ def open_source(place: Place, formats: Sequence[str] | None = None, variant: str
     if format == "google":
         _fetch_data(place, path)
     tensors = _read_shards(place, path, format) if path.suffix == ".json" else _READ[format](path)
-    naming = "google2" if format == "google" and google2.is_google2(tensors) else _NAMING[format]
-    return Source(path, format, naming, tensors)
+    return Source(path, format, _naming_of(format, tensors), tensors)
+
+
+def _naming_of(format: str, tensors: Tensors) -> Naming:
+    """The names of a format, or of the framework that wrote the file where the format is used by several."""
+    if format == "google" and google2.is_google2(tensors):
+        return "google2"
+    if format == "safetensors" and any(name.endswith("word_embeddings.embedding") for name in tensors):
+        return "flax"
+    return _NAMING[format]
 
 
 def _format_of_index(path: Path) -> str:

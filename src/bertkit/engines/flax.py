@@ -2,7 +2,8 @@
 
     lengths   16, 32, 64, ... to the most positions       rows   1, 2, 4, ... to 4,096 tokens       places   16, 32, 64, ...
 
-For 512 positions that is at most 39 compilations of the layers and 9 of a head, however many lengths there are in a day.
+For 512 positions that is at most 39 compilations of the layers and 9 of a head, however many lengths there are in a day; where
+words are predicted, up to 45 more of what takes their places out, which is quick to compile.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class FlaxEngine:
         self.limits = Limits(buckets=lengths_to(self.config.max_position_embeddings))
         self._body: Any = jax.jit(partial(_body, self.config, self.head, Mode(model.dtype)), static_argnames="layers")
         self._top: Any = jax.jit(partial(_top, model), static_argnames="names")
+        self._taken: Any = jax.jit(partial(_taken))
 
     @classmethod
     def open(
@@ -76,7 +78,7 @@ class FlaxEngine:
     @property
     def compilations(self) -> int:
         """How many shapes there have been so far."""
-        return int(self._body._cache_size() + self._top._cache_size())
+        return int(sum(compiled._cache_size() for compiled in (self._body, self._taken, self._top)))
 
     def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
         """The arrays that are asked for, float32. Rows, lengths and places are rounded up, and cut again."""
@@ -88,27 +90,43 @@ class FlaxEngine:
         real = np.arange(length) < np.pad(batch.lengths, (0, rows - count))[:, None]  # [N, L]
         ids, types = (_grid(values, real) for values in (batch.input_ids, batch.token_type_ids))
         states, pooled, inner = self._body(self._params, ids, types, real, layers=ask.layers)
-        cells = _cells(batch, {grains[name] for name in names}, real)
-        words = batch.targets["labels"].values if ask.log_probs else np.zeros(0, np.int64)
-        found = self._top(self._params, _taken(states, _longer(cells)), pooled, _longer(words), names=names)
-        sizes = {"row": count, "token": len(cells), "place": len(cells)}
-        arrays = {name: np.asarray(x, np.float32)[: sizes[grains[name]]] for name, x in found.items()}
+        tokens = np.flatnonzero(real)  # cells of the grid
+        places = tokens if batch.positions is None else tokens[batch.positions]
+        kept: dict[str, Any] = {"row": slice(count), "token": tokens, "place": slice(len(places))}
+        arrays = {
+            name: np.asarray(x, np.float32)[kept[grains[name]]]
+            for name, x in self._made(names, {grains[name] for name in names}, states, pooled, places, batch).items()
+        }
         if ask.layers:
             arrays["hidden_states"] = np.asarray(inner, np.float32)[real]
         if ask.pooled:
             arrays["pooler_output"] = np.asarray(pooled, np.float32)[:count]
         return arrays
 
+    def _made(
+        self, names: tuple[str, ...], grains: set[Any], states: Any, pooled: Any, places: Array, batch: Batch
+    ) -> dict[str, Any]:
+        """The outputs of the head, of all cells of the grid or of the places. What no output is made of has one shape."""
+        if not names:
+            return {}
+        none = np.zeros((1, self.config.hidden_size), np.float32)
+        x = self._taken(states, _longer(places)) if "place" in grains else states if "token" in grains else none
+        words = batch.targets["labels"].values if "log_probs" in names else places[:0]
+        found: dict[str, Any] = self._top(
+            self._params, x, pooled if "row" in grains else none, _longer(words), names=names
+        )
+        return found
+
 
 def _body(
     config: BertConfig, head: str, mode: Mode, params: Any, ids: Any, types: Any, real: Any, layers: tuple[int, ...]
 ) -> tuple[Any, Any, Any]:
-    """States [N, L, H], pooled vectors [N, H] and those of inner layers [N, L, K, H]."""
+    """States [N * L, H], pooled vectors [N, H] and states of inner layers [N, L, K, H]."""
     inputs = Inputs(input_ids=ids, token_type_ids=types, attention_mask=real)
     mode = Mode(mode.dtype, states=bool(layers))
     states = bert(config, params if head == "Model" else params["bert"], inputs, mode)
     inner = jnp.stack([states.hidden_states[layer] for layer in layers], axis=2) if states.hidden_states else None
-    return states.last_hidden_state, states.pooler_output, inner
+    return states.last_hidden_state.reshape(-1, config.hidden_size), states.pooler_output, inner
 
 
 def _top(
@@ -122,17 +140,8 @@ def _top(
     return {name: made[name] for name in names}
 
 
-@jax.jit
 def _taken(states: Any, cells: Any) -> Any:
-    return states.reshape(-1, states.shape[-1])[cells]
-
-
-def _cells(batch: Batch, grains: set[Any], real: Array) -> Array:
-    """The cells of the grid that outputs are made of: all tokens, the places, or none where only rows have outputs."""
-    cells = np.flatnonzero(real)
-    if "token" in grains or ("place" in grains and batch.positions is None):
-        return cells
-    return cells[batch.positions] if "place" in grains else cells[:0]
+    return states[cells]
 
 
 def _longer(numbers: Array) -> Array:

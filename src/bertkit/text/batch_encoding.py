@@ -89,7 +89,7 @@ class BatchEncoding(_Dict):
     def __getattr__(self, name: str) -> Any:
         if name not in ("data", "_rows") and name in self.data:
             return self.data[name]
-        raise AttributeError(f"There is no column or method {name!r}.")
+        raise AttributeError(f"Unknown column or method {name!r}.")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"data": self.data, "encodings": self.encodings, "n_sequences": self.n_sequences}
@@ -193,7 +193,7 @@ class BatchEncoding(_Dict):
                 "of prepare_for_model, pad or lists of ids."
             )
         if not -len(rows) <= index < len(rows):
-            raise UsageError(f"There is no row {index}: the batch has {len(rows)}.")
+            raise UsageError(f"Unknown row {index}: the batch has {len(rows)} rows.")
         return rows[index]
 
     def _at(self, first: int, second: int | None) -> tuple[Encoding, int]:

@@ -842,7 +842,9 @@ class BertTokenizer(_Tokenizer):
         """The first step, text -> words, as an object. Raises AttributeError with `do_basic_tokenize=False`."""
         files = self._files
         if not files.do_basic_tokenize:
-            raise AttributeError("There is no basic_tokenizer with do_basic_tokenize=False.")
+            raise AttributeError(
+                "basic_tokenizer does not exist with do_basic_tokenize=False: use wordpiece_tokenizer."
+            )
         rules = files.rules
         return BasicTokenizer(
             rules.lowercase, files.never_split or None, rules.chinese, rules.strip_accents, compat=rules.compat

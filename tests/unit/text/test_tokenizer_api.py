@@ -368,7 +368,7 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "words of ids": (lambda t: t.encode_plus([5, 6]).word_ids(), "were not made from text"),
     "ids below 0": (lambda t: t.prepare_for_model([5, -1]), "not a list of ids"),
     "ids beyond all": (lambda t: t.encode([2**40]), "not a list of ids"),
-    "an unknown row": (lambda t: t("a").tokens(3), "There is no row 3"),
+    "an unknown row": (lambda t: t("a").tokens(3), "Unknown row 3"),
     "batch for decode": (lambda t: t.decode([[5, 6]]), "tokenizer.batch_decode"),
     "text for decode": (lambda t: t.decode("a"), "is not a list of ids"),
     "text for prepare_for_model": (lambda t: t.prepare_for_model("a"), "convert_tokens_to_ids"),

@@ -42,6 +42,7 @@ class Mode:
     attentions: frozenset[int] = frozenset()  # the layers whose attention weights are wanted
     states: bool = False  # whether the states of all layers are
     again: bool = False  # whether the backward pass computes layers again rather than to keep them
+    train: bool = False  # whether padding is put out as it was computed, for a loss that looks at it
 
 
 class Around(NamedTuple):
@@ -208,7 +209,7 @@ def pooler(p: Tree, first: Array) -> Array:
 
 
 def bert(config: BertConfig, p: Tree, inputs: Inputs, mode: Mode, rng: Any = None) -> States:
-    """BERT without a head. Its states of padding are what they are: `layout.returned` makes zeros of them."""
+    """BERT without a head. Its states of padding are what they are: `layout.returned` makes zeros of them, but for training."""
     caches, start, room = None, None, 0
     if inputs.cache is not None:
         caches = inputs.cache["encoder"]
@@ -225,6 +226,7 @@ def bert(config: BertConfig, p: Tree, inputs: Inputs, mode: Mode, rng: Any = Non
     x = embeddings(config, p["embeddings"], inputs, layout, mode.dtype, key_of(rng, config.num_hidden_layers))
     states, seen = encoder(config, p["encoder"], x, around, mode, caches, rng)
     pooled = layout.returned_rows(pooler(p["pooler"], layout.firsts(states[-1]))) if "pooler" in p else None
+    layout = layout._replace(real=None) if mode.train else layout
     return States(
         states[-1],
         pooled,

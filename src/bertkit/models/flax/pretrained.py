@@ -67,7 +67,7 @@ class Module:
         answer = model._answer(
             variables["params"],
             model._inputs(given),
-            model._mode(output_attentions, output_hidden_states),
+            model._mode(output_attentions, output_hidden_states, not deterministic),
             model._key((rngs or {}).get("dropout"), not deterministic),
         )
         cache = answer.pop("past_key_values", None)
@@ -153,6 +153,8 @@ class FlaxBertPreTrainedModel:
     ) -> Any:
         """The outputs of the class. Those of padding are zero; start and end logits of padding are the lowest number.
 
+        With train=True padding comes out as it was computed: a loss is what it is with transformers, whatever labels padding has.
+
         input_ids, token_type_ids, position_ids: [batch, length], or [batch, choices, length] for multiple choice.
         attention_mask: [batch, length], 1 at real tokens and 0 at padding; or [batch, length, length], for each where it looks.
         head_mask: [heads] or [layers, heads], a factor for the result of each head.
@@ -183,6 +185,7 @@ class FlaxBertPreTrainedModel:
             self._mode(
                 config.output_attentions if output_attentions is None else output_attentions,
                 config.output_hidden_states if output_hidden_states is None else output_hidden_states,
+                train,
             ),
             self._key(dropout_rng, train),
         )
@@ -309,7 +312,7 @@ class FlaxBertPreTrainedModel:
                 f"init_cache({batch}, {int(index) + length}) or more."
             )
 
-    def _mode(self, attentions: bool | Sequence[int], states: bool) -> Mode:
+    def _mode(self, attentions: bool | Sequence[int], states: bool, train: bool = False) -> Mode:
         layers = self.config.num_hidden_layers
         if isinstance(attentions, (bool, type(None))):
             attentions = range(layers if attentions else 0)
@@ -318,7 +321,7 @@ class FlaxBertPreTrainedModel:
             raise UsageError(
                 f"output_attentions is {attentions!r}, and must be True, False, or numbers of layers from 0 to {layers - 1}."
             )
-        return Mode(self.dtype, frozenset(wanted), bool(states), self._again)
+        return Mode(self.dtype, frozenset(wanted), bool(states), self._again, bool(train))
 
     def _key(self, rng: Any, train: bool) -> Any:
         """The key for dropout; None where nothing is dropped."""

@@ -117,7 +117,7 @@ def _is_plain_model(model: Any, names: Mapping[str, Any]) -> TypeGuard[dict[str,
 
 
 def _is_plain_normalizer(normalizer: Any) -> bool:
-    """Whether the normalizer has no settings besides those that tokenizer_config.json overrides."""
+    """Whether the normalizer has only settings that tokenizer_config.json overrides."""
     if not isinstance(normalizer, dict) or normalizer.get("strip_accents") not in (True, False, None):
         return False
     flags = (normalizer.get("lowercase"), normalizer.get("handle_chinese_chars"))

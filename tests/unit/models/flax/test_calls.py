@@ -76,6 +76,7 @@ def test_jit_vmap_and_checkpointing_change_nothing() -> None:
         return jnp.square(own(IDS, MASK, params=params).logits).sum()
 
     value, gradients = jax.value_and_grad(loss)(own.params)
+    close(jax.jit(jax.grad(jax.checkpoint(loss)))(own.params), gradients, atol=1e-4)
     again = bertkit.FlaxBertForTokenClassification(own.config, _do_init=False, gradient_checkpointing=True)
     own.enable_gradient_checkpointing()
     assert own._mode(False, False) == again._mode(False, False) != model("ForMaskedLM")._mode(False, False)
@@ -125,8 +126,13 @@ def test_dropout_needs_a_key_and_repeats_by_it() -> None:
 def test_dropout_drops_as_often_as_it_says_and_keeps_the_mean() -> None:
     from bertkit.models.flax.attention import dropout
 
-    x = dropout(jnp.ones((400, 400)), 0.25, jax.random.PRNGKey(1))
-    assert abs((x == 0).mean() - 0.25) < 0.01 and abs(x.mean() - 1) < 0.01
+    for shape, rate in (((400, 400), 0.25), ((3, 401, 133), 0.1)):
+        x = dropout(jnp.ones(shape), rate, jax.random.PRNGKey(1))
+        assert abs((x == 0).mean() - rate) < 0.005 and abs(x.mean() - 1) < 0.005
+        even, odd = x[..., 0::2] == 0, x[..., 1::2] == 0  # which share a word of random bits
+        both = (even[..., : odd.shape[-1]] & odd).mean()
+        assert x.shape == shape and abs(both - rate**2) < 0.005
+    assert not dropout(jnp.ones((3, 5)), 1.0, jax.random.PRNGKey(1)).any()
 
 
 def test_bfloat16_computes_in_bfloat16_from_parameters_of_any_type() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from conformance.keras_backend import tensorflow
 from flax.core import freeze
+from flax.serialization import msgpack_restore
+from flax.traverse_util import flatten_dict
+from safetensors.numpy import save_file
 
 import bertkit
 from bertkit.errors import LoadError, UsageError
@@ -56,6 +61,36 @@ def test_from_files_to_files_and_read_by_torch(tmp_path: Path, head: str) -> Non
             np.testing.assert_allclose(theirs(torch.from_numpy(ids))[0].numpy(), wanted, atol=1e-5, rtol=1e-5)
     again = getattr(bertkit, name).from_pretrained(tmp_path / "msgpack")
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), again.params, model.params))
+
+
+@pytest.mark.parametrize("case", [*HEADS, "LMHeadModel-cross"])
+def test_safetensors_of_transformers_own_flax_classes(tmp_path: Path, transformers4: Path, case: str) -> None:
+    """With safe_serialization=True they write their tree, a dot between the names of a path: [in, out] kernels and all."""
+    head, there = case.partition("-")[0], transformers4 / case
+    tree = msgpack_restore((there / "flax_model.msgpack").read_bytes())
+    save_file(flatten_dict(tree, sep="."), tmp_path / "model.safetensors", metadata={"format": "flax"})
+    shutil.copy(there / "config.json", tmp_path)
+    wanted, _ = bertkit.load_checkpoint(there / "pytorch_model.bin", head)
+    found, report = bertkit.load_checkpoint(tmp_path, head)
+    assert report.exact and not report.fresh and found.keys() == wanted.keys()
+    assert all(np.array_equal(found[name], array) for name, array in wanted.items())
+    assert bertkit.load_checkpoint(tmp_path)[1].head == head
+
+
+def test_safetensors_of_transformers_own_flax_classes_in_all_frameworks(tmp_path: Path, transformers4: Path) -> None:
+    tensorflow()
+    there = transformers4 / "ForMaskedLM"
+    tree = {"params": msgpack_restore((there / "flax_model.msgpack").read_bytes())}
+    save_file(flatten_dict(tree, sep="."), tmp_path / "model.safetensors")
+    shutil.copy(there / "config.json", tmp_path)
+    wanted = bertkit.FlaxBertForMaskedLM.from_pretrained(there)(IDS).logits
+    np.testing.assert_array_equal(bertkit.FlaxBertForMaskedLM.from_pretrained(tmp_path)(IDS).logits, wanted)
+    with torch.no_grad():
+        logits = bertkit.BertForMaskedLM.from_pretrained(tmp_path)(torch.from_numpy(IDS)).logits.numpy()
+    np.testing.assert_allclose(logits, wanted, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(
+        bertkit.TFBertForMaskedLM.from_pretrained(tmp_path)(IDS).logits, wanted, atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("more", [{"tie_word_embeddings": False}, {"position_embedding_type": "relative_key"}])

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import sys
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +15,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pipeline_cases
 import pytest
 import tiny
 import torch
+from conformance.keras_backend import tensorflow
 from flax import jax_utils, struct
 from flax.training import common_utils, train_state
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
-from pipeline_models import folder
+from pipeline_models import tokenizer
 
 import bertkit
 from bertkit.models.flax.tree import named
 
+DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[5] / "shared" / "data"))
 RECIPE = Path(__file__).parents[4] / "recipes" / "flax_train.py"
 DROPOUT = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}
 NONE = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -121,74 +129,135 @@ FLOWS: dict[str, tuple[str, dict[str, Any], Any]] = {
 }
 
 
+def logits_of(outputs: Any) -> Any:
+    """Those of a class, or the two of a span."""
+    return (outputs.start_logits, outputs.end_logits) if "start_logits" in outputs else outputs.logits
+
+
+def step_of(state: Any, batch: Any, dropout_rng: Any, axis: str | None = None) -> Any:
+    """A script's step: a key for it and one for the next, a loss with dropout, gradients, their mean over devices."""
+    dropout_rng, new_dropout_rng = jax.random.split(dropout_rng)
+    inputs = dict(batch)
+    targets = inputs.pop("labels")
+
+    def loss_fn(params: Any) -> Any:
+        outputs = state.apply_fn(**inputs, params=params, dropout_rng=dropout_rng, train=True)
+        return state.loss_fn(logits_of(outputs), targets)
+
+    loss, grad = jax.value_and_grad(loss_fn)(state.params)
+    loss, grad = (loss, grad) if axis is None else jax.lax.pmean((loss, grad), axis)
+    return state.apply_gradients(grads=grad), loss, new_dropout_rng
+
+
+def in_other_frameworks(path: Path, head: str, wanted: Any, ids: np.ndarray, mask: np.ndarray) -> None:
+    """The PyTorch and the TensorFlow class read what the Flax class saved, and predict the same."""
+    tensorflow()
+    with torch.no_grad():
+        theirs = getattr(bertkit, f"Bert{head}").from_pretrained(path)(torch.from_numpy(ids), torch.from_numpy(mask))
+    keras = getattr(bertkit, f"TFBert{head}").from_pretrained(path)(ids, attention_mask=mask)
+    for outputs in (theirs, keras):
+        pairs = (jax.tree.leaves(logits_of(some)) for some in (wanted, outputs))
+        for one, other in zip(*(map(np.asarray, leaves) for leaves in pairs), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5, rtol=1e-5)
+            np.testing.assert_array_equal(np.argmax(one, -1), np.argmax(other, -1))
+
+
 @pytest.mark.parametrize("flow", FLOWS)
-def test_a_script_trains_saves_and_is_read_by_torch(tmp_path: Path, flow: str) -> None:
-    """TrainState, a jitted step, a key that is split at every step; then the same predictions in PyTorch."""
+def test_a_script_trains_saves_and_is_read_by_torch_and_tensorflow(tmp_path: Path, flow: str) -> None:
+    """TrainState, a jitted step, a key that is split at every step; then the same predictions in the other frameworks."""
     head, more, labels = FLOWS[flow]
-    model = saved(tmp_path / "one", head, num_hidden_layers=1, **DROPOUT, **more)
+    saved(tmp_path / "one", head, num_hidden_layers=1, **DROPOUT, **more)
+    model = getattr(bertkit, f"FlaxAutoModel{head}").from_pretrained(tmp_path / "one", seed=0, dtype=jnp.float32)
     loss_fn = span if flow == "qa" else cross_entropy
     state = TrainState.create(apply_fn=model.__call__, params=model.params, tx=optax.adamw(1e-2), loss_fn=loss_fn)
-
-    @jax.jit
-    def train_step(state: Any, batch: Any, dropout_rng: Any) -> Any:
-        dropout_rng, new_dropout_rng = jax.random.split(dropout_rng)
-        targets = batch.pop("labels")
-
-        def loss_fn(params: Any) -> Any:
-            outputs = state.apply_fn(**batch, params=params, dropout_rng=dropout_rng, train=True)
-            logits = (outputs.start_logits, outputs.end_logits) if flow == "qa" else outputs[0]
-            return state.loss_fn(logits, targets)
-
-        loss, grad = jax.value_and_grad(loss_fn)(state.params)
-        return state.apply_gradients(grads=grad), loss, new_dropout_rng
-
-    def without_dropout(params: Any) -> float:
-        outputs = model(IDS, MASK, params=params)
-        logits = (outputs.start_logits, outputs.end_logits) if flow == "qa" else outputs[0]
-        return float(loss_fn(logits, labels))
-
-    rng, before = jax.random.PRNGKey(0), without_dropout(state.params)
-    for _ in range(30):
+    train_step = jax.jit(step_of, donate_argnums=(0,))
+    eval_step = jax.jit(lambda params: loss_fn(logits_of(model(IDS, MASK, params=params)), labels))
+    state, rng = jax.tree.map(jnp.copy, state), jax.random.PRNGKey(0)  # the step takes its memory
+    before = eval_step(state.params)
+    for _ in range(20):
         batch = {"input_ids": IDS, "attention_mask": MASK, "labels": labels}
         state, _, rng = train_step(state, batch, rng)
-    assert without_dropout(state.params) < before - 0.05
-    model.params = state.params
+    assert eval_step(state.params) < before - 0.05
     model.save_pretrained(tmp_path / "two", params=jax.device_get(state.params))
-    theirs = getattr(bertkit, f"Bert{head}").from_pretrained(tmp_path / "two")
-    with torch.no_grad():
-        wanted = theirs(torch.from_numpy(IDS), torch.from_numpy(MASK))[0].numpy()
-    found = np.asarray(model(IDS, MASK)[0])
-    real = MASK.astype(bool) if flow != "glue" else np.ones(len(IDS), bool)
-    np.testing.assert_allclose(found[real], wanted[real], atol=1e-5, rtol=1e-5)
-    np.testing.assert_array_equal(
-        found.argmax(-1)[real[: len(found)]] if flow != "qa" else 0, wanted.argmax(-1)[real] if flow != "qa" else 0
-    )
+    in_other_frameworks(tmp_path / "two", head, model(IDS, MASK, params=state.params), IDS, MASK)
 
 
-def test_pmap_with_shard_and_replicate(tmp_path: Path) -> None:
+def decay_mask_fn(params: Any) -> Any:
+    """The parameters that decay, as scripts choose them by their names."""
+    flat = flatten_dict(params)
+    return unflatten_dict({path: path[-1] != "bias" and "layernorm" not in path[-2].lower() for path in flat})
+
+
+def test_run_flax_glue_with_pmap(tmp_path: Path) -> None:
     """The way before meshes: a copy of the state on each device, a part of the batch for each, the mean of gradients."""
-    model = saved(tmp_path, "ForSequenceClassification", num_hidden_layers=1)
-    labels = IDS[:, 1] % 3
-    state = train_state.TrainState.create(apply_fn=model.__call__, params=model.params, tx=optax.sgd(0.1))
+    model = saved(tmp_path / "one", "ForSequenceClassification", num_hidden_layers=1)
+    assert decay_mask_fn(model.params) == model.decay_mask()
+    learning_rate_fn = optax.join_schedules([optax.linear_schedule(0, 1e-2, 2), optax.linear_schedule(1e-2, 0, 8)], [2])
+    tx = optax.adamw(learning_rate_fn, b1=0.9, b2=0.999, eps=1e-6, weight_decay=0.1, mask=decay_mask_fn)
+    own = TrainState.create(apply_fn=model.__call__, params=model.params, tx=tx, loss_fn=cross_entropy)
+    p_train_step = jax.pmap(partial(step_of, axis="batch"), axis_name="batch", donate_argnums=(0,))
+    p_eval_step = jax.pmap(lambda state, batch: state.apply_fn(**batch, params=state.params, train=False)[0].argmax(-1))
+    batch = {"input_ids": IDS, "attention_mask": MASK, "labels": IDS[:, 1] % 3}
+    many, keys = jax_utils.replicate(own), common_utils.shard_prng_key(jax.random.PRNGKey(0))
+    one, key, step = own, jax.random.PRNGKey(0), jax.jit(step_of)
+    for _ in range(3):
+        many, found, keys = p_train_step(many, common_utils.shard(batch), keys)
+        one, wanted, key = step(one, batch, key)
+        np.testing.assert_allclose(jax_utils.unreplicate(found), wanted, atol=1e-5)
+    inputs = {name: batch[name][:6] for name in ("input_ids", "attention_mask")}  # six rows on eight devices
+    predictions = jax_utils.pad_shard_unpad(p_eval_step)(many, inputs, min_device_batch=1)
+    np.testing.assert_array_equal(predictions, model(**inputs, params=one.params).logits.argmax(-1))
+    model.save_pretrained(tmp_path / "two", params=jax.device_get(jax_utils.unreplicate(many.params)))
+    read = bertkit.FlaxBertForSequenceClassification.from_pretrained(tmp_path / "two")
+    np.testing.assert_array_equal(read(**inputs).logits.argmax(-1), predictions)
 
-    def gradients(state: Any, batch: Any) -> Any:
-        def loss_fn(params: Any) -> Any:
-            return cross_entropy(
-                state.apply_fn(batch["ids"], batch["mask"], params=params, train=True).logits, batch["y"]
-            )
 
-        return jax.grad(loss_fn)(state.params)
+def tweets(count: int) -> tuple[list[list[str]], list[list[str]]]:
+    """Words, and the entities that they are of."""
+    path = DATA / "wnut17" / "wnut17train.conll"
+    if not path.exists():
+        pytest.skip(f"there is no {path}: set BERTKIT_DATA to the folder of the data")
+    blocks = re.split(r"\n\s*\n", path.read_text(encoding="utf-8"))[:count]
+    pairs = [[line.split() for line in block.splitlines() if len(line.split()) == 2] for block in blocks]
+    return [[word for word, _ in block] for block in pairs], [[name for _, name in block] for block in pairs]
 
-    def step(state: Any, batch: Any) -> Any:
-        return state.apply_gradients(grads=jax.lax.pmean(gradients(state, batch), "batch"))
 
-    batch = {"ids": IDS, "mask": MASK, "y": labels}
-    many = jax.pmap(step, axis_name="batch")(jax_utils.replicate(state), common_utils.shard(batch))
-    one = jax.jit(lambda state, batch: state.apply_gradients(grads=gradients(state, batch)))(state, batch)
-    for found, wanted in zip(
-        jax.tree.leaves(jax_utils.unreplicate(many).params), jax.tree.leaves(one.params), strict=True
-    ):
-        np.testing.assert_allclose(found, wanted, atol=1e-5)
+def test_run_flax_ner_on_tweets(tmp_path: Path) -> None:
+    """From words of WNUT-17 to entities by pipelines: a label at the first piece of each word, -100 elsewhere."""
+    words, entities = tweets(64)
+    names = sorted({name for row in entities for name in row})
+    fast = tokenizer()
+    batch = fast(
+        words, is_split_into_words=True, truncation=True, max_length=32, padding="max_length", return_tensors="np"
+    )
+    labels = np.full(batch["input_ids"].shape, -100)
+    for row, own in enumerate(entities):
+        for place, word in enumerate(places := batch.word_ids(row)):
+            if word is not None and word != places[place - 1]:
+                labels[row, place] = names.index(own[word])
+    config = bertkit.BertConfig(
+        vocab_size=len(fast), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)},
+    )  # fmt: skip
+    model = bertkit.FlaxAutoModelForTokenClassification.from_config(config, seed=0)
+    state = TrainState.create(apply_fn=model.__call__, params=model.params, tx=optax.adamw(1e-2), loss_fn=cross_entropy)
+    train_step, rng, losses = jax.jit(step_of), jax.random.PRNGKey(0), []
+    for step in range(24):
+        rows = np.arange(16) + step % 4 * 16
+        inputs = {name: batch[name][rows] for name in ("input_ids", "attention_mask")}
+        state, loss, rng = train_step(state, {**inputs, "labels": labels[rows]}, rng)
+        losses.append(float(loss))
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) / 2
+    model.save_pretrained(tmp_path, params=jax.device_get(state.params))
+    fast.save_pretrained(tmp_path)
+    outputs = model(**inputs, params=state.params)
+    in_other_frameworks(tmp_path, "ForTokenClassification", outputs, *inputs.values())
+    texts = [" ".join(row) for row in words[:4]]
+    found, wanted = (
+        bertkit.pipeline("ner", tmp_path, framework=name, ignore_labels=[])(texts) for name in ("flax", "pt")
+    )
+    for one, other in zip(chain(*found), chain(*wanted), strict=True):
+        assert {**one, "score": 0} == {**other, "score": 0} and abs(one["score"] - other["score"]) < 1e-5
 
 
 # Meshes.
@@ -228,7 +297,18 @@ def test_packed_rows(recipe: Any) -> None:
     assert rows["segment_ids"].tolist() == [[1, 1, 1, 2, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
 
 
+def one_layer(path: Path) -> Path:
+    """The first layer of a tiny model, and its tokenizer."""
+    config = pipeline_cases.config("masked")
+    config.num_hidden_layers = 1
+    weights = {name: array for name, array in pipeline_cases.weights("masked").items() if ".layer.1." not in name}
+    bertkit.save_checkpoint(path, weights, config, "ForMaskedLM")
+    tokenizer().save_pretrained(path)
+    return path
+
+
 def test_the_recipe_from_files_to_files(tmp_path: Path, recipe: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(one_layer(tmp_path / "model"))
     lines = [
         "sentence\tlabel",
         *(f"{'What a wonderful evening' if i % 2 else 'The soup was cold'}\t{i % 2}" for i in range(16)),
@@ -237,14 +317,12 @@ def test_the_recipe_from_files_to_files(tmp_path: Path, recipe: Any, capsys: pyt
     (tmp_path / "texts.txt").write_text("\n".join(line.partition("\t")[0] for line in lines))
     shape = ["--rows", "8", "--length", "16", "--rate", "5e-3", "--model-axis", "2"]
     files = [str(tmp_path / "train.tsv")] * 2
-    recipe.main(
-        ["classify", *files, "--model", str(folder("masked")), "--out", str(tmp_path / "out"), "--epochs", "6", *shape]
-    )
+    recipe.main(["classify", *files, "--model", model, "--out", str(tmp_path / "out"), "--epochs", "6", *shape])
     assert "right: 16 of 16" in capsys.readouterr().out
     answer = bertkit.pipeline("text-classification", tmp_path / "out")("What a wonderful evening")
     assert answer[0]["label"] == "LABEL_1"
     recipe.main(
-        ["pretrain", str(tmp_path / "texts.txt"), "--model", str(folder("masked")), "--out", str(tmp_path / "more"),
+        ["pretrain", str(tmp_path / "texts.txt"), "--model", model, "--out", str(tmp_path / "more"),
          "--epochs", "2", "--rows", "4", "--length", "32", "--model-axis", "2"]
     )  # fmt: skip
     first, second = (float(line.rpartition(" ")[2]) for line in capsys.readouterr().out.splitlines())
