@@ -212,8 +212,8 @@ def device_of(device_map: str | int | torch.device | Mapping[str, Any]) -> torch
 # Hooks of load_state_dict.
 
 
-def with_aliases(module: Any, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Hook before a state dict is loaded: add each tied parameter under both of its names.
+def with_aliases(module: Any, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """Hook before a state dict is loaded: add each tied parameter under both of its names. Different values are an error.
 
     Without tied weights, transformers 5 saves two biases, and uses the one with the second name.
     """
@@ -221,10 +221,27 @@ def with_aliases(module: Any, state_dict: dict[str, Any], prefix: str, *_: Any) 
     here = dict(module.named_parameters(remove_duplicate=False))
     for alias, name in _ALIASES.items():
         if alias in here and here[alias] is here[name]:
-            first, second = (name, alias) if module.config.tie_word_embeddings else (alias, name)
+            tied = module.config.tie_word_embeddings
+            first, second = (name, alias) if tied else (alias, name)
             known = state_dict.get(prefix + first, state_dict.get(prefix + second))
+            other = state_dict.get(prefix + second, known)
+            if tied and _differ(known, other):
+                errors: list[str] = rest[-1]
+                errors.append(
+                    f"{prefix + alias} and {prefix + name} are tied, but their values differ: delete one of them from the "
+                    "state dict, or make the model with BertConfig(tie_word_embeddings=False)."
+                )
             if known is not None:
                 state_dict[prefix + name] = state_dict[prefix + alias] = known
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two tensors of a state dict differ. Sharded ones and those without data are not compared."""
+    if one is other or not {type(one), type(other)} <= {Tensor, nn.Parameter} or one.is_meta or other.is_meta:
+        return False
+    if one.shape != other.shape or one.data_ptr() == other.data_ptr():
+        return one.shape != other.shape
+    return not torch.equal(one.detach().nan_to_num(), other.detach().to(one).nan_to_num())
 
 
 def tie_again(module: Any, _: Any) -> None:

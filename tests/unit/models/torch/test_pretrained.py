@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 import transformers
 from torch import nn
@@ -16,7 +17,15 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch_models import CLASSES, batch, furthest, ours, settings, theirs
 
 import bertkit
-from bertkit import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertLMHeadModel, BertModel, convert
+from bertkit import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertLMHeadModel,
+    BertModel,
+    convert,
+)
 from bertkit.errors import ConfigError, LoadError, UsageError
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 
@@ -406,6 +415,26 @@ def test_the_second_bias_of_an_untied_projection_counts(tmp_path: Path) -> None:
     their.save_pretrained(tmp_path)
     for model in (our.eval(), BertForMaskedLM.from_pretrained(tmp_path, state_dict=their.state_dict())):
         assert furthest(model(ids).logits, their(ids).logits) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"])
+def test_tied_tensors_with_different_values_are_an_error(tmp_path: Path, name: str) -> None:
+    """With load_state_dict, transformers loads one of them; with from_pretrained both, untied, after a warning."""
+    weights = {key: tensor.clone() for key, tensor in theirs("BertForMaskedLM").state_dict().items()}
+    weights[name] = weights[name] + 1
+    with pytest.raises(RuntimeError, match=rf"{name} and .* are tied, but their values differ"):
+        ours("BertForMaskedLM").load_state_dict(weights)
+    theirs("BertForMaskedLM").save_pretrained(tmp_path)
+    safetensors.torch.save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(LoadError, match=f"{name} and .*values differ: to load both, type tie_word_embeddings=False"):
+        BertForMaskedLM.from_pretrained(tmp_path)
+    BertForTokenClassification.from_pretrained(tmp_path)  # which has no such tensors
+    ids = batch()[0]
+    ours_, theirs_ = (
+        library.BertForMaskedLM.from_pretrained(tmp_path, tie_word_embeddings=False)(ids)
+        for library in (bertkit, transformers)
+    )
+    assert furthest(ours_.logits, theirs_.logits) < 1e-5
 
 
 def test_fresh_weights_follow_the_table() -> None:
