@@ -94,6 +94,7 @@ class Recipe:
     prompts: Mapping[str, str] = field(default_factory=dict)  # what stands before a text, by name
     default_prompt: str = ""
     similarity: str = "cosine"
+    width: int | None = None  # how many numbers of a vector are kept, from its start; None: all
     described: bool = False  # by files
 
 
