@@ -386,6 +386,33 @@ def test_state_dicts_go_both_ways() -> None:
     nested.load_state_dict(nested.state_dict())
 
 
+def test_one_name_of_a_tied_parameter_is_reported_as_missing(tmp_path: Path) -> None:
+    """With strict=False, as in transformers: load_model of safetensors, and so load_state of accelerate, rely on it."""
+    found = []
+    for model in (ours("BertForMaskedLM"), copy.deepcopy(theirs("BertForMaskedLM"))):
+        safetensors.torch.save_model(model, str(tmp_path / "one.safetensors"))
+        for wrapped in (model, torch.nn.ModuleDict({"a": model})):
+            safetensors.torch.save_model(wrapped, str(tmp_path / "wrapped.safetensors"))
+            safetensors.torch.load_model(wrapped, str(tmp_path / "wrapped.safetensors"))
+        one = safetensors.torch.load_file(tmp_path / "one.safetensors")
+        for name in ("bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"):
+            half = {key: one.get(key, torch.ones(50, 32)) for key in (name, "cls.predictions.bias")}
+            found.append(
+                (sorted(model.load_state_dict(half, strict=False).missing_keys), model.state_dict()[name].sum())
+            )
+    assert found[:2] == found[2:]
+
+
+@pytest.mark.parametrize("name", ["bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"])
+def test_one_name_is_assigned_to_both(name: str) -> None:
+    model = ours("BertForMaskedLM")
+    state = {key: tensor for key, tensor in model.state_dict().items() if "decoder" not in key}
+    state[name] = 2 * state.pop("bert.embeddings.word_embeddings.weight")
+    model.load_state_dict(state, assign=True)
+    assert torch.equal(model.get_input_embeddings().weight, state[name])
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
 @pytest.mark.parametrize("way", ["copy", "pickle"])
 def test_copies_are_tied_too(way: str) -> None:
     model = ours("BertForMaskedLM")
