@@ -175,10 +175,7 @@ def fit(
 ) -> tuple[Tensors, LoadReport]:
     """The tensors that a class needs, out of those that a file has."""
     wanted = expand(config, head)
-    tied = config.tie_word_embeddings
-    if tied and "cls.predictions.bias" in wanted:
-        _check_tied(found, source)
-    given = _without_aliases(found.tensors, wanted, tied)
+    given = _without_aliases(found, wanted, config.tie_word_embeddings, source)
     absent = [name for name in wanted if name not in given]
     there = {_group(name) for name in wanted if name in given}
     fresh_parts = {_group(name) for name in absent} - there - {""}
@@ -207,18 +204,26 @@ def fit(
     return tensors, report
 
 
-def _check_tied(found: Canonical, source: str) -> None:
-    """Raise LoadError if a tied tensor has two names in the file, with different values."""
+def _without_aliases(found: Canonical, wanted: dict[str, Parameter], tied: bool, source: str) -> Tensors:
+    """Without the second names of tied tensors; where only the second name is there, it becomes the first.
+
+    transformers 5 keeps two biases in a model whose vocabulary projection is not tied, and adds the one with the second name.
+    The projection itself is then a matrix of its own, of a head that a class has or leaves out.
+    """
+    given = dict(found.tensors)
     for row in TABLE:
-        first, second = found.tensors.get(row.name), found.tensors.get(row.alias)
-        if first is None or second is None or first is second or _same(first, second):
-            continue
-        raise LoadError(
-            f"{found.original[row.alias]} and {found.original[row.name]} of {source} are tied by the configuration, but their "
-            "values differ: to load both, type ",
-            Setting("tie_word_embeddings", False),
-            ", or delete one of them from the file.",
-        )
+        if row.alias and row.alias in given and row.alias not in wanted and (tied or row.alias != UNTIED.name):
+            array = given.pop(row.alias)
+            first = given.get(row.name, array)
+            if tied and "cls.predictions.bias" in wanted and first is not array and not _same(first, array):
+                raise LoadError(
+                    f"{found.original[row.alias]} and {found.original[row.name]} of {source} are tied by the configuration, "
+                    "but their values differ: to load both, type ",
+                    Setting("tie_word_embeddings", False),
+                    ", or delete one of them from the file.",
+                )
+            given[row.name] = first if tied else array
+    return given
 
 
 def _same(first: Array, second: Array) -> bool:
@@ -227,20 +232,6 @@ def _same(first: Array, second: Array) -> bool:
         return False
     bits = f"u{first.dtype.itemsize}"
     return np.array_equal(first.view(bits), second.view(bits))
-
-
-def _without_aliases(given: Tensors, wanted: dict[str, Parameter], tied: bool) -> Tensors:
-    """Without the second names of tied tensors; where only the second name is there, it becomes the first.
-
-    transformers 5 keeps two biases in a model whose vocabulary projection is not tied, and adds the one with the second name.
-    The projection itself is then a matrix of its own, of a head that a class has or leaves out.
-    """
-    given = dict(given)
-    for row in TABLE:
-        if row.alias and row.alias in given and row.alias not in wanted and (tied or row.alias != UNTIED.name):
-            array = given.pop(row.alias)
-            given[row.name] = given.get(row.name, array) if tied else array
-    return given
 
 
 def head_for(config: BertConfig, given: Iterable[str]) -> str:
