@@ -1,15 +1,14 @@
-"""Time and memory of a forward and of a training step, beside transformers, on full batches and on texts of real lengths.
+"""Time and memory of a forward and of a training step, compared with transformers, on full batches and realistic lengths.
 
     python benchmarks/attention.py [--size base] [--device cpu] [--dtype float32] [--rounds 3] [--seconds 30] [--texts 128]
                                    [--only mix|table] [--passes inference training] [--json FILE] [--png FILE]
 
-The table is that of BERT's documentation page: batches of 1 to 16 texts of 128, 256 and 512 tokens; once full, once of real
-lengths (lognormal, median 40, 95th percentile 200) padded to the longest. The mix is a stream of texts of real lengths in batches
-of 32 as they come (in training of 16). Every contestant is a process of its own, and they take turns, forwards and backwards,
-for so many rounds and at least so many seconds. A time is the median of the rounds, and a ratio the median of the ratios of each
-round, with the interval that holds it at 95 percent, told by drawing from the rounds. Memory is the peak of a step, weights,
-gradients and optimizer included, without what the imports took; "nan" stands for a contestant that the system killed for want of
-it.
+The table has the batches of BERT's page in the documentation of transformers: 1 to 16 texts of 128, 256 and 512 tokens, full and
+with realistic lengths (lognormal, median 40, 95th percentile 200) padded to the longest. The mix is a stream of texts of such
+lengths in batches of 32, in training of 16. Each contestant is a separate process. They run in turns, in alternating order, for
+at least the given rounds and seconds. A time is the median of the rounds. A ratio is the median of the ratios of each round, with
+a 95 percent bootstrap interval. Memory is the peak of a step with weights, gradients and optimizer, without the memory of the
+imports; "nan" means that the system killed the contestant for lack of memory.
 
     transformers eager, sdpa    BertModel, or in training BertForMaskedLM with AdamW (fused), of transformers
     bertkit eager, sdpa         the same classes of bertkit, called in the same way
@@ -32,14 +31,14 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where a file's name hides the package tokenizers
+    sys.path.pop(0)  # this folder, whose tokenizers.py hides the package of that name
 
 CONTESTANTS = ("transformers eager", "transformers sdpa", "bertkit eager", "bertkit sdpa", "bertkit packed")
 BATCHES, LENGTHS = (1, 2, 4, 8, 16), (128, 256, 512)
 
 
 def real_lengths(count: int, longest: int, seed: int) -> list[int]:
-    """Lengths as texts have them: lognormal, median 40, 95th percentile 200, cut."""
+    """Realistic lengths of texts: lognormal, median 40, 95th percentile 200, limited to `longest`."""
     rng = random.Random(seed)
     return [min(longest, max(3, round(math.exp(rng.gauss(math.log(40), math.log(5) / 1.645))))) for _ in range(count)]
 
@@ -48,7 +47,7 @@ def real_lengths(count: int, longest: int, seed: int) -> list[int]:
 
 
 def resident(field: str) -> int:
-    """A size of this process in bytes: VmRSS, or VmHWM for its peak."""
+    """The memory of this process in bytes: VmRSS, or VmHWM for its peak."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024
@@ -56,7 +55,7 @@ def resident(field: str) -> int:
 
 
 class Contestant:
-    """One library with one kind of attention, in a process of its own."""
+    """One library with one kind of attention, in a separate process."""
 
     def __init__(self, name: str, size: str, device: str, dtype: str) -> None:
         import torch
@@ -123,7 +122,7 @@ class Contestant:
             self.torch.cuda.synchronize()
         else:
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
         start = time.perf_counter()
         for batch in made:
             self.step(batch, training)
@@ -135,7 +134,7 @@ class Contestant:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Do what the lines of standard input ask for."""
+    """Run the jobs on stdin, one JSON line each."""
     contestant = Contestant(options.serve, options.size, options.device, options.dtype)
     print("ready", flush=True)
     for line in sys.stdin:
@@ -146,7 +145,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 class Process:
-    """A contestant, from outside."""
+    """The process of a contestant, as the referee sees it."""
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
         self.command = [sys.executable, __file__, "--serve", name]
@@ -154,13 +153,13 @@ class Process:
         self.start()
 
     def start(self) -> None:
-        """Make it ready to run."""
+        """Start the process."""
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
         assert self.process.stdout.readline() == "ready\n", self.command
 
     def run(self, batches: list[list[int]], training: bool) -> dict[str, float]:
-        """Seconds and peak bytes; not numbers where it was killed, as who wants more memory than there is, and begins anew."""
+        """Seconds and peak bytes. If the process was killed for lack of memory, both are NaN, and it is started again."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps({"batches": batches, "training": training}) + "\n")
@@ -176,7 +175,7 @@ class Process:
         return answer
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         assert self.process.stdin
         self.process.stdin.close()
         self.process.wait()
@@ -185,7 +184,7 @@ class Process:
 def compare(
     processes: dict[str, Process], batches: list[list[int]], training: bool, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """The median seconds, speed in times of transformers' sdpa and peak of each contestant, after one round to warm up."""
+    """For each contestant the median seconds, the speed relative to transformers sdpa and the peak, after a round to warm up."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in processes}
     order = list(processes)
     for name in order:
@@ -212,13 +211,13 @@ def compare(
 
 
 def interval(one: dict[str, Any]) -> str:
-    """Where the median of the ratios lies."""
+    """The interval of the median ratio, as text."""
     low, high = one["interval"]
     return f"{low:.2f} - {high:.2f}"
 
 
 def mix(processes: dict[str, Process], options: argparse.Namespace) -> dict[str, Any]:
-    """The stream of texts of real lengths, and the same number of full batches."""
+    """Measure the stream of texts with realistic lengths, and the same number of full batches."""
     figures = {}
     lengths = real_lengths(options.texts, 512, 1)
     streams = {
@@ -248,7 +247,7 @@ def mix(processes: dict[str, Process], options: argparse.Namespace) -> dict[str,
 
 
 def table(processes: dict[str, Process], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every batch and length, training and inference, full and of real lengths."""
+    """Measure every batch size and length, training and inference, full and with realistic lengths."""
     rows = []
     for training in options.passes:
         for real in (False, True):
@@ -269,7 +268,7 @@ def table(processes: dict[str, Process], options: argparse.Namespace) -> list[di
 
 
 def picture(rows: list[dict[str, Any]], path: str, title: str) -> None:
-    """The table as bars: how many times as fast as transformers' sdpa each is."""
+    """Draw the table as bars: the speed of each contestant relative to transformers sdpa."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -300,22 +299,24 @@ def picture(rows: list[dict[str, Any]], path: str, title: str) -> None:
 
 
 def main() -> None:
-    """Run, and print."""
+    """Run the benchmark, and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="base")
     parser.add_argument("--device", default="cpu", help="cpu, cuda")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=30, help="at least, for each line")
-    parser.add_argument("--texts", type=int, default=128, help="of the mix")
+    parser.add_argument("--seconds", type=float, default=30, help="minimum for each line of the table")
+    parser.add_argument("--texts", type=int, default=128, help="number of texts in the mix")
     parser.add_argument(
-        "--contestants", default=",".join(CONTESTANTS), help="some of them, by commas; transformers sdpa is needed"
+        "--contestants",
+        default=",".join(CONTESTANTS),
+        help="which to run, separated by commas; transformers sdpa is required",
     )
     parser.add_argument("--only", choices=["mix", "table"])
     passes = ("inference", "training")
     parser.add_argument("--passes", nargs="+", choices=passes, default=passes)
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
-    parser.add_argument("--png", metavar="FILE", help="draw the table there")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument("--png", metavar="FILE", help="draw the table to this file")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

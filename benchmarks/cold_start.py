@@ -1,9 +1,9 @@
-"""`bertkit fill-mask "..."` from the shell's point of view, beside the same through transformers.
+"""The time of the whole process of `bertkit fill-mask "..."`, compared with the same task in transformers.
 
     python benchmarks/cold_start.py [--size base] [--rounds 5] [--json FILE]
 
-Both are new processes, in turns, on the same weights of the given size in one folder, which lie in the file cache. A figure is
-the median of the rounds, in seconds of wall time and of processor time.
+Both are new processes, in turns, with the same weights of the given size, which are in the page cache. A figure is the median of
+the rounds, in seconds of wall time and of CPU time.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def main() -> None:
     }
     for name, own in figures.items():
         share = own["wall"] / figures["transformers"]["wall"]
-        print(f"{name:<14}{own['wall']:6.2f} s wall{own['processor']:8.2f} s processor{share:8.2f} of transformers")
+        print(f"{name:<14}{own['wall']:6.2f} s wall{own['processor']:8.2f} s CPU{share:8.2f} of transformers")
     if given.json:
         given.json.write_text(json.dumps(figures, indent=2))
 
 
 def make(folder: Path, size: str) -> None:
-    """A model of a size, with random weights and a tokenizer of English."""
+    """Save a model of the size with random weights, and an English tokenizer."""
     config, rng = bertkit.BertConfig.named(size), np.random.default_rng(0)
     weights = {name: initial(one, config, rng).astype("f4") for name, one in expand(config, "ForMaskedLM").items()}
     bertkit.save_checkpoint(folder, weights, config, "ForMaskedLM")
@@ -73,7 +73,7 @@ def make(folder: Path, size: str) -> None:
 
 
 def seconds(words: list[str]) -> tuple[float, float]:
-    """The wall time and the processor time of a command."""
+    """The wall time and the CPU time of a command."""
     before, began = os.times(), time.perf_counter()
     subprocess.run(words, check=True, capture_output=True)
     wall, after = time.perf_counter() - began, os.times()

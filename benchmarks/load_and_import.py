@@ -1,14 +1,14 @@
-"""Import time, and time and memory to read a bert-base from each kind of file, beside transformers, in one run.
+"""Import time, and time and memory to load a bert-base from each kind of file, compared with transformers.
 
     python benchmarks/load_and_import.py [--rounds 5] [--size base] [--transformers4 PYTHON] [--json FILE]
 
-Every measurement is a process of its own, ours and theirs in turn, with the files in the page cache. "ready" is the time
-until every number has been looked at once, so that a mapped file cannot hide the reading; "memory" is the peak above
-what the imports took, as a multiple of the weights. Theirs is their shortest way to the same weights: from_pretrained of
-BertForPreTraining; beside it stand our arrays and our PyTorch class. A ratio is to the latter where there is one, and the median
-of the ratios of each round, since a machine may change its speed between rounds.
-`--transformers4` names the Python of an environment with transformers 4.57.6 and TensorFlow
-(tests/oracles/transformers4.py says how to make one), the only one that still reads Google's checkpoints.
+Each measurement is a separate process. Both libraries run in turns, with the files in the page cache. "ready" is the time until
+every number has been read once, as a memory-mapped file is opened without reading it. "memory" is the peak without the memory of
+the imports, as a multiple of the weights. transformers loads by BertForPreTraining.from_pretrained, bertkit as arrays and as its
+PyTorch class. A ratio is relative to the PyTorch class of bertkit if it was measured. It is the median of the ratios of each
+round, as the speed of a machine may change between rounds.
+`--transformers4` is the Python of an environment with transformers 4.57.6 and TensorFlow, which still reads Google's checkpoints
+(tests/oracles/transformers4.py describes how to make it).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ print(json.dumps({{"opened": opened, "ready": ready, "memory": peak - before, "s
 
 
 def ours(place: str) -> str:
-    """A script that loads by bertkit."""
+    """A script that loads arrays with bertkit."""
     return LOAD.format(
         imports="import numpy as np, bertkit; bertkit.load_checkpoint, bertkit.locate",
         load=f"arrays = list(bertkit.load_checkpoint({place!r})[0].values())",
@@ -77,8 +77,8 @@ def model(library: str, place: str) -> str:
     )
 
 
-# In 4.57.6 the PyTorch classes cannot read these three (from_tf and from_flax leave the model on the meta device), so
-# each is read by the class that it was written by, and Google's by the function of their converter.
+# In 4.57.6 the PyTorch classes cannot read these three (from_tf and from_flax leave the model on the meta device). Each is
+# therefore read by the class that wrote it, and Google's checkpoint by the function of transformers' converter.
 THEIRS_OF_VERSION_4 = {
     "google": (
         "from transformers.models.bert.modeling_bert import BertConfig, BertForPreTraining, load_tf_weights_in_bert",
@@ -100,15 +100,15 @@ arrays = [array.detach() for array in model.parameters()]
 
 
 def theirs_of_version_4(kind: str, place: str) -> str:
-    """A script that loads by transformers 4.57.6 what version 5 does not read any more."""
+    """A script that loads, with transformers 4.57.6, a file that version 5 cannot read."""
     imports, load = THEIRS_OF_VERSION_4[kind]
     return LOAD.format(imports=imports, load=load.format(place=place))
 
 
 def run(python: str, script: str) -> dict[str, float]:
-    """What a script printed on its last line, run by a Python of its own."""
+    """Run a script in a new process of a Python. Returns the JSON of its last line."""
     environment = os.environ | {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_OFFLINE": "1"}
-    elsewhere = Path(__file__).parents[1]  # than here, where a file is called as a package is
+    elsewhere = Path(__file__).parents[1]  # not this folder, whose tokenizers.py hides the package of that name
     result = subprocess.run(
         [python, "-c", script], capture_output=True, text=True, env=environment, cwd=elsewhere, check=False, timeout=300
     )
@@ -122,7 +122,7 @@ Runs = dict[str, list[dict[str, float]]]
 
 
 def interleaved(rounds: int, scripts: dict[str, tuple[str, str]]) -> Runs:
-    """The numbers of each script in each round, all scripts taking turns; the first round warms the page cache."""
+    """The numbers of each script in each round. The scripts run in turns, and the first round warms the page cache."""
     found: Runs = {name: [] for name in scripts}
     for round_ in range(rounds + 1):
         for name, (python, script) in scripts.items():
@@ -133,17 +133,17 @@ def interleaved(rounds: int, scripts: dict[str, tuple[str, str]]) -> Runs:
 
 
 def median(runs: list[dict[str, float]], key: str) -> float:
-    """Of a number over the rounds."""
+    """The median of a number over the rounds."""
     return statistics.median(numbers[key] for numbers in runs)
 
 
 def ratio(runs: list[dict[str, float]], base: list[dict[str, float]], key: str) -> float:
-    """The median of the ratios within each round: the machine may change its speed between rounds."""
+    """The median of the ratios within each round, as the speed of the machine may change between rounds."""
     return statistics.median(a[key] / b[key] for a, b in zip(runs, base, strict=True))
 
 
 def make_files(folder: Path, size: str) -> int:
-    """The same random weights in each kind of file; returns their bytes."""
+    """Write the same random weights to each kind of file. Returns their size in bytes."""
     import numpy as np
     import torch
 
@@ -166,12 +166,12 @@ def make_files(folder: Path, size: str) -> int:
 
 
 def main() -> None:
-    """Run, and print two tables."""
+    """Run the benchmark, and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", default="base", help="a published size: tiny ... large")
     parser.add_argument("--transformers4", metavar="PYTHON", help="Python of an environment with transformers 4.57.6")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     options = parser.parse_args()
     here, four = sys.executable, options.transformers4
 
@@ -219,7 +219,7 @@ def main() -> None:
         )
     if not four:
         print(
-            "Google's, Keras's and Flax's files have no peer without --transformers4: transformers 5 does not read them."
+            "transformers 5 does not read Google's, Keras's and Flax's files: pass --transformers4 to compare with version 4."
         )
     if options.json:
         Path(options.json).write_text(json.dumps(figures, indent=2), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""docs/speed.svg: how many times as fast as transformers, out of the figures of the other benchmarks.
+"""Draws docs/speed.svg: the speed relative to transformers, from the figures of benchmarks/attention.py.
 
 python benchmarks/attention.py --only mix --json mix.json
 python benchmarks/picture.py mix.json "AMD EPYC, 2 cores" > docs/speed.svg
@@ -15,7 +15,7 @@ WIDTH, BAR, LEFT = 760, 22, 290
 
 
 def bars(mix: dict[str, dict[str, dict[str, float]]]) -> list[tuple[str, float]]:
-    """The lines of a mix, each with how many times as fast bertkit is, called as transformers is."""
+    """The lines of a mix, with the speed of bertkit relative to transformers, both called in the same way."""
     return [(title.rpartition(":")[0], found["bertkit sdpa"]["faster"]) for title, found in mix.items()]
 
 
@@ -47,8 +47,8 @@ def drawing(rows: list[tuple[str, float]], machine: str) -> str:
 def main() -> None:
     """Read the figures, and print the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mix", type=Path, help="what attention.py wrote with --json")
-    parser.add_argument("machine", help="the processor")
+    parser.add_argument("mix", type=Path, help="file that attention.py wrote with --json")
+    parser.add_argument("machine", help="name of the CPU")
     options = parser.parse_args()
     print(drawing(bars(json.loads(options.mix.read_text(encoding="utf-8"))["mix"]), options.machine))
 

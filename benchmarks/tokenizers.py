@@ -1,10 +1,10 @@
-"""Tokenizing, beside transformers' fast tokenizer, the binding below it, transformers' slow one and TensorFlow Text, in one run.
+"""The speed of tokenizing, compared with transformers' fast and slow tokenizers, the `tokenizers` library and TensorFlow Text.
 
     python benchmarks/tokenizers.py [--rounds 5] [--sentences 50000] [--transformers4 PYTHON] [--json FILE]
 
-Real sentences: English Wikipedia and Korean film reviews from the data folder (BERTKIT_DATA, or ../shared/data), Chinese made
-of the clauses of the Universal Declaration over and over in another order. All take turns in one process, and a figure is the
-median. Threads: ours has one, and so has the binding unless --threads says 2.
+The texts are English Wikipedia, Korean film reviews, and Chinese clauses of the Universal Declaration of Human Rights in random
+order, from the data folder (BERTKIT_DATA, or ../shared/data). All run in turns in one process, and a figure is the median.
+bertkit uses one thread, and so does the `tokenizers` library unless --threads is passed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where the file's own name hides the package tokenizers
+    sys.path.pop(0)  # this folder, where this file hides the package of the same name
 
 DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -48,7 +48,7 @@ def korean(count: int) -> list[str]:
 
 
 def chinese(count: int) -> list[str]:
-    """Sentences of the Universal Declaration, each a random handful of its clauses."""
+    """Sentences made of random clauses of the Universal Declaration of Human Rights."""
     with zipfile.ZipFile(DATA / "udhr" / "udhr2.zip") as archive:
         name = next(name for name in archive.namelist() if re.search(r"(^|/|_)(chn|cmn_hans|cmn)\.txt$", name))
         text = archive.read(name).decode("utf-8")
@@ -58,14 +58,14 @@ def chinese(count: int) -> list[str]:
 
 
 def new_words(count: int) -> list[str]:
-    """Texts in which no word comes twice: of random syllables."""
+    """Texts of words that never repeat, made of random syllables."""
     rng = random.Random(0)
     syllables = [a + b for a in "bcdfghklmnprstvw" for b in ("a", "e", "i", "o", "u", "an", "er", "is")]
     return [" ".join("".join(rng.choices(syllables, k=4)) for _ in range(20)) for _ in range(count)]
 
 
 def median_seconds(rounds: int, jobs: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """The median of each job's time, all taking turns after one round to warm up."""
+    """The median time of each job. The jobs run in turns, after a round to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for round_ in range(rounds + 1):
         for name, job in jobs.items():
@@ -77,7 +77,7 @@ def median_seconds(rounds: int, jobs: dict[str, Callable[[], Any]]) -> dict[str,
 
 
 def report(title: str, tokens: int, seconds: dict[str, float], target: dict[str, float]) -> dict[str, Any]:
-    """Print a table of tokens per second, and how many times slower each peer is than the first row."""
+    """Print tokens per second, and how many times slower each peer is than the first row."""
     ours = next(iter(seconds.values()))
     print(f"\n{title}: {tokens:,} tokens")
     for name, time_ in seconds.items():
@@ -110,9 +110,9 @@ print(time.perf_counter() - start)
 
 
 def seconds_elsewhere(python: str, script: str, texts: list[str], vocabulary: Path) -> float | None:
-    """Seconds that a script in another environment measured, or None, after a line, where it cannot run there."""
+    """The seconds that a script measured in another environment. If it fails there, prints a message and returns None."""
     command = [python, "-c", script, str(vocabulary)]
-    elsewhere = Path(__file__).parents[1]  # than here, where this file is called as a package is
+    elsewhere = Path(__file__).parents[1]  # not this folder, where this file hides the package of the same name
     result = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, cwd=elsewhere)
     if result.returncode:
         print(f"{python} could not run a peer: {result.stderr.strip().splitlines()[-1]}")
@@ -130,7 +130,7 @@ def calls(
     version4: str | None,
     vocabulary: Path,
 ) -> dict[str, Any]:
-    """Whole batches as padded arrays."""
+    """Compare whole batches as padded arrays."""
     title = f"{language}, {len(texts):,} texts, tokenizer(texts, padding=True, return_tensors='np')"
     jobs = {
         "bertkit": lambda: ours(texts, padding=True, return_tensors="np"),
@@ -148,7 +148,7 @@ def calls(
 
 
 def engines(rounds: int, texts: list[str], ours: Any, theirs: Any, vocabulary: Path) -> dict[str, Any]:
-    """Ids and offsets without the columns around them, one short sentence, and words that never came before."""
+    """Compare packed ids and offsets, one short sentence, and words that the cache does not have."""
     import bertkit
 
     backend = theirs.backend_tokenizer
@@ -198,13 +198,13 @@ def engines(rounds: int, texts: list[str], ours: Any, theirs: Any, vocabulary: P
 
 
 def main() -> None:
-    """Run, and print."""
+    """Run the benchmark, and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sentences", type=int, default=50_000)
-    parser.add_argument("--threads", type=int, default=1, help="of the binding")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the `tokenizers` library")
     parser.add_argument("--transformers4", metavar="PYTHON", help="Python of an environment with transformers 4.57.6")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     options = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = str(options.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if options.threads > 1 else "false"

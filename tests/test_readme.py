@@ -1,4 +1,4 @@
-"""What the README and the documentation say is so. CI runs the README's two commands themselves."""
+"""The examples and file lists of the README and the documentation. CI runs the two commands of the README."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_its_python_runs() -> None:
 def test_the_example_of_fine_tuning_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The script as it is, up to the labels of what it learned from."""
+    """The script of the page predicts the labels of its training texts."""
     monkeypatch.chdir(tmp_path)
     (script,) = blocks("python", "docs/fine_tuning.md")
     exec(compile(script, "fine_tuning.md", "exec"), {})
@@ -57,8 +57,8 @@ def test_the_examples_of_the_documentation_run() -> None:
         assert doctest.testfile(str(page), module_relative=False, encoding="utf-8").failed == 0
 
 
-def test_the_tree_is_the_tree() -> None:
-    """Each file of the package has its line, and each line its file or folder."""
+def test_the_list_of_files_is_complete() -> None:
+    """Each file of the package has a line, and each line a file or folder."""
     folders: list[str] = []
     listed = set()
     for line in blocks("text", "docs/architecture.md")[0].splitlines():
@@ -76,7 +76,7 @@ def test_the_tree_is_the_tree() -> None:
 
 
 def _leaves(listed: set[str]) -> set[str]:
-    """What is listed without anything below it."""
+    """The listed names without entries below them."""
     return {name for name in listed if not any(other != name and other.startswith(name) for other in listed)}
 
 

@@ -1,6 +1,6 @@
-"""BERT, whole.
+"""BERT: models, tokenizers, pipelines, checkpoints and metrics.
 
-Public names are imported when they are first asked for, so that `import bertkit` costs nothing and needs no framework.
+Public names are imported on first use, so that `import bertkit` is fast and needs no framework.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_HOMES = {  # name -> its module
     "AdamWeightDecay": "models.keras.optimization",
     "AddedToken": "text.vocabulary",
     "AutoConfig": "config",
@@ -276,9 +276,9 @@ _ALIASES = {
     "PreTrainedTokenizerFast": "BertTokenizerFast",
     "PretrainedConfig": "BertConfig",
 }
-"""transformers' base classes, for annotations, isinstance and subclasses: there is one kind of model here."""
-_ROOMS = ("logging", "metrics")  # with public names of their own
-__all__ = sorted([*_HOMES, *_ALIASES, *_ROOMS])
+"""Base classes of transformers -> the classes of bertkit, for annotations, isinstance and subclasses."""
+_MODULES = ("logging", "metrics")
+__all__ = sorted([*_HOMES, *_ALIASES, *_MODULES])
 
 
 def __getattr__(name: str) -> object:
@@ -290,7 +290,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'bertkit' has no attribute {name!r}")
     from importlib import import_module
 
-    if name in _ROOMS:
+    if name in _MODULES:
         return import_module(f"bertkit.{name}")
     own = _ALIASES.get(name, name)
     value = globals()[name] = getattr(import_module(f"bertkit.{_HOMES[own]}"), own)

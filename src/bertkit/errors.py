@@ -5,17 +5,17 @@
     ├── UsageError            (ValueError)   an invalid argument
     │   └── OptionError                      an option that is invalid for every example of a call
     ├── TokenizerError        (ValueError)   an invalid file of a tokenizer
-    ├── HubError              (OSError)      a name that leads to no file
+    ├── HubError              (OSError)      a model or file that cannot be found or downloaded
     ├── DataError             (ValueError)   texts or examples that cannot be read
     ├── MissingExtraError     (ImportError)  an optional dependency that is not installed
     ├── UnavailableError      (ImportError)  a name of transformers that bertkit does not have
     └── CheckpointError       (ValueError)
-        ├── FileFormatError                  a file that is damaged, or of no format that we read
-        │   └── UnsafeFileError              a file that asks for more than tensors: code, other paths, endless memory
-        └── LoadError                        sound tensors that are not those of the model
+        ├── FileFormatError                  a file that is damaged, or of an unknown format
+        │   └── UnsafeFileError              a file that would run code, use other paths or fill the memory
+        └── LoadError                        valid tensors that do not fit the model
 
-Each also is the built-in exception that users of other libraries catch in the same place. A message says what was received,
-what is accepted and what to type instead, in one sentence or two.
+Each is also a built-in exception, which code for other libraries catches in the same place. A message has one or two sentences:
+what was received, what is accepted and what to type instead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LONGEST_MESSAGE = 3_000
 
 @dataclass(frozen=True)
 class Setting:
-    """An option and its value in the text of an error. Each front end spells it as its users type it.
+    """An option and its value in the text of an error. Python and the command line format it as their users type it.
 
     >>> str(Setting("on_long", "window")), str(Setting("max_length", 64)), str(Setting("labels", ["a", "b"]))
     ('on_long="window"', 'max_length=64', 'labels=["a", "b"]')
@@ -39,15 +39,15 @@ class Setting:
 
     name: str
     value: object
-    shown: str | None = None  # the value as Python code, where it is not the usual one
+    shown: str | None = None  # the value as Python code, if not as `_in_python` formats it
 
     def __str__(self) -> str:
-        """As an argument in Python."""
+        """The option as an argument in Python."""
         return f"{self.name}={_in_python(self.value) if self.shown is None else self.shown}"
 
 
 def received(name: str, value: object) -> Setting:
-    """An option as a call has it, its value as Python prints it.
+    """The option that was passed, with the repr of its value.
 
     >>> str(received("merge", "median"))
     "merge='median'"
@@ -56,14 +56,14 @@ def received(name: str, value: object) -> Setting:
 
 
 def _in_python(value: object) -> str:
-    """A value as the documentation writes it: texts in double quotes."""
+    """A value as Python code, with strings in double quotes."""
     if isinstance(value, list):
         return f"[{', '.join(map(_in_python, value))}]"
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def worded(parts: Iterable[object], spell: Callable[[Setting], str] = str) -> str:
-    """A message of several parts, with each setting as `spell` writes it.
+    """Join the parts of a message. `spell` formats the settings among them.
 
     >>> worded(["Type ", Setting("top_k", 3), "."])
     'Type top_k=3.'
@@ -72,18 +72,18 @@ def worded(parts: Iterable[object], spell: Callable[[Setting], str] = str) -> st
 
 
 def _printable(text: str) -> str:
-    r"""A message of bounded length without sequences for the terminal: it may repeat what a file says.
+    r"""Shorten a long message, and escape control characters, as a message may repeat the contents of a file.
 
     >>> print(_printable("red: \x1b[31m"))
     red: \x1b[31m
     """
     if len(text) > LONGEST_MESSAGE:
-        text = f"{text[: LONGEST_MESSAGE // 2]} [...] {text[-LONGEST_MESSAGE // 2 :]}"  # what to do stands at the end
+        text = f"{text[: LONGEST_MESSAGE // 2]} [...] {text[-LONGEST_MESSAGE // 2 :]}"  # the end says what to do
     return "\n".join(map(_escaped, text.split("\n")))
 
 
 def printable(text: object, most: int = 200) -> str:
-    r"""A text from elsewhere as a message repeats it: one line of bounded length, without sequences for the terminal.
+    r"""Shorten a text to repeat in a message, and escape its line ends and control characters.
 
     >>> print(printable("red: \x1b[31m", 9))
     red: \x1b[31...
@@ -99,7 +99,7 @@ def _escaped(line: str) -> str:
 
 
 def described(value: object) -> str:
-    """A value and its type as an error shows them.
+    """A value, shortened, and its type, for a message.
 
     >>> described([1, 2])
     '[1, 2] (list)'
@@ -109,9 +109,9 @@ def described(value: object) -> str:
 
 
 class BertkitError(Exception):
-    """The root: ``except BertkitError`` catches all that bertkit raises on purpose.
+    """The base class: ``except BertkitError`` catches all errors that bertkit raises on purpose.
 
-    A message may have several parts. Those that are a `Setting` are advice as data: `worded` spells them for a front end.
+    A message may have several parts. A part that is a `Setting` is formatted for Python by `str`, and otherwise by `worded`.
 
     >>> error = UsageError("The text is too long: type ", Setting("on_long", "window"), ".")
     >>> str(error)
@@ -128,7 +128,7 @@ class BertkitError(Exception):
         return worded(self.parts)
 
     def worded(self, spell: Callable[[Setting], str]) -> str:
-        """The message, with each setting as `spell` writes it."""
+        """The message. `spell` formats the settings in it."""
         return worded(self.parts, spell)
 
 
@@ -141,7 +141,7 @@ class UsageError(BertkitError, ValueError):
 
 
 class OptionError(UsageError):
-    """An option that is invalid for every example of a call. It is raised even where a call returns the errors of examples."""
+    """An option that is invalid for every example of a call. It is raised also with `errors="return"`."""
 
 
 class TokenizerError(BertkitError, ValueError):
@@ -149,7 +149,7 @@ class TokenizerError(BertkitError, ValueError):
 
 
 class HubError(BertkitError, OSError):
-    """A name that leads to no file."""
+    """A model or file that cannot be found or downloaded."""
 
 
 class DataError(BertkitError, ValueError):
@@ -173,19 +173,19 @@ class CheckpointError(BertkitError, ValueError):
 
 
 class FileFormatError(CheckpointError):
-    """A file that is damaged, or of no format that we read."""
+    """A file that is damaged, or of an unknown format."""
 
 
 class UnsafeFileError(FileFormatError):
-    """A file that asks for more than tensors: code, other paths, endless memory."""
+    """A file that would run code, use other paths or fill the memory."""
 
 
 class LoadError(CheckpointError):
-    """Sound tensors that are not those of the model."""
+    """Valid tensors that do not fit the model."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'hidden_size'?"` for a near miss, the empty string when nothing is near.
+    """A question such as `" Did you mean 'hidden_size'?"`, or an empty string if no known word is similar.
 
     >>> did_you_mean("hiden_size", ["hidden_size", "vocab_size"])
     " Did you mean 'hidden_size'?"
@@ -201,4 +201,4 @@ def one_of(name: str, value: object, known: Sequence[object]) -> None:
     """
     if value not in known or isinstance(value, bool):
         near = did_you_mean(value, [word for word in known if isinstance(word, str)]) if isinstance(value, str) else ""
-        raise UsageError(received(name, value), f" is invalid. Accepted: {', '.join(map(repr, known))}.{near}")
+        raise UsageError(received(name, value), f" is invalid: choose one of {', '.join(map(repr, known))}.{near}")

@@ -1,8 +1,8 @@
 """The table of heads: the nine classes of BERT, each described once.
 
-A row says which parts a class adds to the embeddings and layers, what it returns, which labels it takes and what it is used for.
-Loading, the reference, the engines and the classes of each framework all read this table. A new head is one row here, a class
-with two methods in each framework, and a function in `reference/`.
+A row has the parts that a class adds to the embeddings and layers, its outputs, its labels and its tasks. Loading, the
+reference, the engines and the classes of each framework all read this table. A new head needs one row here, a class with two
+methods in each framework, and a function in `reference/`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from bertkit import outputs
 from bertkit.errors import Setting, UsageError, did_you_mean
 
 Grain = Literal["row", "token", "place", "group"]
-"""What an array has one entry for: a row, a token, a place where the words are predicted, or a group of rows."""
+"""What an array has one entry for: a row, a token, a position at which words are predicted, or a group of rows (choices)."""
 
 IGNORED = -100
-"""The label of what has none."""
+"""The label of positions that do not count in the loss."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """One array that a head makes. `part` holds the parameters of its last step: outputs of the same part mean the same.
+    """One array that a head computes. `part` has the parameters of its last layer: outputs of the same part mean the same.
 
-    `padding` is what the output holds at padding. Zero is no answer where all positions of a row compete, as they do for the
-    start and the end of an answer: -inf stands for the lowest number of the output's type.
+    `padding` is the output's value at padding. Where all positions of a row compete, as for the start and end of an answer, it
+    is -inf, which means the lowest number of the output's type.
     """
 
     grain: Grain
@@ -37,14 +37,14 @@ class Output:
 
 @dataclass(frozen=True)
 class Head:
-    """One class."""
+    """One class of BERT."""
 
-    parts: tuple[str, ...]  # what it adds to the embeddings and layers
+    parts: tuple[str, ...]  # prefixes of the parameters that it adds to the embeddings and layers
     output: type[outputs.ModelOutput]
     outputs: Mapping[str, Output]
     labels: Mapping[str, Grain]  # the label arguments of a forward, in the order of the outputs that they belong to
-    tasks: tuple[str, ...]  # the first is the main one
-    classes: int | None = None  # of its classifier; None: as many as the configuration has labels
+    tasks: tuple[str, ...]  # the first one is the default task
+    classes: int | None = None  # outputs of its classifier; None: one for each label of the configuration
 
 
 POOLER, WORDS, NEXT, CLASSIFIER, ANSWERS = (
@@ -121,11 +121,11 @@ HEADS: dict[str, Head] = {
         ("question-answering",),
     ),
 }
-"""Class suffix -> its row."""
+"""Class suffix -> head. The class name is "Bert" and the suffix."""
 
 
 PARTS = tuple(dict.fromkeys(part for head in HEADS.values() for part in head.parts))
-"""What one class has and another leaves out."""
+"""The parts that not all classes have."""
 
 
 def head_of(architecture: str) -> str:
@@ -138,7 +138,7 @@ def head_of(architecture: str) -> str:
     head = "LMHeadModel" if head == "ForCausalLM" else head
     if head not in HEADS:
         raise UsageError(
-            f"{architecture!r} is no class of BERT; they are {', '.join('Bert' + known for known in HEADS)}."
+            f"{architecture!r} is not a class of BERT: choose one of {', '.join('Bert' + known for known in HEADS)}."
             f"{did_you_mean('Bert' + head, ['Bert' + known for known in HEADS])}"
         )
     return head
@@ -154,7 +154,7 @@ def tasks_of(head: str) -> list[str]:
 
 
 def counterparts(head: str, other: str, names: Iterable[str]) -> dict[str, str]:
-    """Outputs of one class -> the outputs of another class that are made by the same part.
+    """Outputs of one class -> the outputs of another class that are computed by the same part.
 
     >>> counterparts("ForMaskedLM", "ForPreTraining", ["logits"])
     {'logits': 'prediction_logits'}
@@ -165,19 +165,21 @@ def counterparts(head: str, other: str, names: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Ask:
-    """What an engine is asked for.
+    """The outputs that are requested from an engine.
 
     >>> Ask(("logits",), layers=(12,)).grains("ForMaskedLM")
     {'logits': 'place', 'hidden_states': 'token'}
     """
 
-    outputs: tuple[str, ...] = ()  # of the head, by their names in HEADS
-    layers: tuple[int, ...] = ()  # whose hidden states [T, layers, H]: 1 is the first layer, 0 the embeddings
-    pooled: bool = False  # the vector [N, H] that the pooler makes of each row
-    log_probs: bool = False  # [M], of the words in the targets, instead of logits for the whole vocabulary
+    outputs: tuple[str, ...] = ()  # outputs of the head, by their names in HEADS
+    layers: tuple[
+        int, ...
+    ] = ()  # layers to return hidden states of, [T, layers, H]: 0 is the embeddings, 1 the first layer
+    pooled: bool = False  # the pooler's output for each row, [N, H]
+    log_probs: bool = False  # log-probabilities of the target words, [M], instead of logits for the whole vocabulary
 
     def grains(self, head: str) -> dict[str, Grain]:
-        """The arrays that answer it, and what each has one entry for."""
+        """The names of the arrays to return, and what each has one entry for."""
         found = {name: HEADS[head].outputs[name].grain for name in self.outputs}
         further: dict[str, tuple[object, Grain]] = {
             "hidden_states": (self.layers, "token"),
@@ -187,14 +189,14 @@ class Ask:
         return found | {name: grain for name, (wanted, grain) in further.items() if wanted}
 
     def check(self, head: str, pooler: bool, labels: bool) -> None:
-        """Raises UsageError for what a class cannot answer, without a pooler, or for a batch without labels at its places."""
+        """Raises UsageError for an output that the class does not have, a missing pooler, or a batch without labels."""
         if self.pooled and not pooler:
             advice = Setting("pooling", "mean")
             raise UsageError(
-                "pooling needs a pooler, and this model has no pooler: type ", advice, ", or load one that has."
+                "pooling needs a pooler, and this model has no pooler: type ", advice, ", or load a model with one."
             )
         if self.log_probs and not labels:
-            raise UsageError("log_probs need positions in each row, and the words there as the target named labels.")
+            raise UsageError('log_probs needs positions in each row, and the words there as the target "labels".')
         for name in self.outputs:
             if name not in HEADS[head].outputs:
-                raise UsageError(f"Bert{head} has no output {name!r}; it has {', '.join(HEADS[head].outputs)}.")
+                raise UsageError(f"Bert{head} has no output {name!r}: choose {', '.join(HEADS[head].outputs)}.")

@@ -1,4 +1,4 @@
-"""The output classes under transformers' path."""
+"""The output classes under the path of transformers."""
 
 from __future__ import annotations
 

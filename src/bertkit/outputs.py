@@ -1,9 +1,9 @@
-"""What a forward returns: values by attribute, by key, or by position.
+"""The outputs of a forward, with values by attribute, by key, or by position.
 
     outputs.logits    outputs["logits"]    outputs[0]    loss, logits = outputs.to_tuple()
 
-A value that a call did not produce is None as an attribute, and neither a key nor a position. The frameworks share the classes:
-an array here is a tensor of whichever it was.
+A value that a call did not compute is None as an attribute, and has no key and no position. All frameworks use these classes,
+each with its own type of tensor.
 
     B batch   L length   H hidden   V vocabulary   C labels   A attention heads
 """
@@ -16,16 +16,16 @@ from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
-class Later:
-    """A value that is computed when somebody reads it."""
+class Lazy:
+    """A value that is computed when it is first read."""
 
     compute: Callable[[], Any]
 
 
 class ModelOutput(dict[str, Any]):
-    """The base: a dict of what there is, in the order of the class's annotations.
+    """The base class: a dict of the values that are not None, in the order of the class's annotations.
 
-    >>> output = MaskedLMOutput(loss=1.5, logits=Later(lambda: [[0.5]]))
+    >>> output = MaskedLMOutput(loss=1.5, logits=Lazy(lambda: [[0.5]]))
     >>> output.loss, output["logits"], output[1], output.hidden_states
     (1.5, [[0.5]], [[0.5]], None)
     >>> list(output)
@@ -36,8 +36,8 @@ class ModelOutput(dict[str, Any]):
 
     def __init_subclass__(cls) -> None:
         cls.names = tuple(cls.__annotations__)
-        dataclass(init=False, repr=False, eq=False)(cls)  # as which FSDP and others copy outputs, and keep their class
-        cls.to_tuple = cls.to_tuple  # type: ignore[method-assign]  # a method of its own, or torch.jit.trace sees no dict
+        dataclass(init=False, repr=False, eq=False)(cls)  # FSDP and others copy dataclasses without losing their class
+        cls.to_tuple = cls.to_tuple  # type: ignore[method-assign]  # torch.jit.trace needs it in each class
 
     def __init__(self, values: Mapping[str, Any] | None = None, **named: Any) -> None:
         given = {**dict(values or {}), **named}
@@ -63,33 +63,33 @@ class ModelOutput(dict[str, Any]):
         if not isinstance(key, str):
             return self.to_tuple()[key]
         value = super().__getitem__(key)
-        if isinstance(value, Later):
+        if isinstance(value, Lazy):
             value = value.compute()
             super().__setitem__(key, value)
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key, or `default` where the call did not produce it."""
-        return self[key] if key in self else default  # noqa: SIM401 - which would call itself
+        """The value of a key, or `default` if the output does not have it."""
+        return self[key] if key in self else default  # noqa: SIM401 - its advice, self.get, is this method
 
-    # A dict is copied without a look at __getitem__ unless it has an iterator of its own.
+    # Without this method, dict(output) would not call __getitem__, which computes lazy values.
     def __iter__(self) -> Iterator[str]:
         return super().__iter__()
 
     def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
-        """The pairs of what there is."""
+        """The keys with their values."""
         return ItemsView(self)
 
     def values(self) -> ValuesView[Any]:  # type: ignore[override]
-        """What there is."""
+        """The values, in the order of the keys."""
         return ValuesView(self)
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """What there is, in order."""
+        """The values as a tuple, in the order of the keys."""
         return tuple(self[name] for name in self.names if name in self)
 
     def unread(self) -> dict[str, Any]:
-        """The pairs as they lie here, those that nobody has read yet included."""
+        """The keys with their values, without computing those that are `Lazy`."""
         return {name: dict.__getitem__(self, name) for name in dict.keys(self)}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -97,18 +97,18 @@ class ModelOutput(dict[str, Any]):
 
 
 class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
-    """Of BertModel."""
+    """The output of BertModel."""
 
     last_hidden_state: Any  # [B, L, H]
     pooler_output: Any  # [B, H]
     past_key_values: Any  # Cache
-    hidden_states: Any  # of the embeddings and of each layer: [B, L, H]
+    hidden_states: Any  # after the embeddings and after each layer: [B, L, H]
     attentions: Any  # of each layer: [B, A, L, L]
     cross_attentions: Any  # of each layer: [B, A, L, length of the encoder]
 
 
 class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
-    """Of the encoder of BertModel, where it is called by itself."""
+    """The output of BertModel's encoder, if it is called directly."""
 
     last_hidden_state: Any  # [B, L, H]
     past_key_values: Any  # Cache
@@ -118,17 +118,17 @@ class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
 
 
 class BertForPreTrainingOutput(ModelOutput):
-    """Of BertForPreTraining."""
+    """The output of BertForPreTraining."""
 
     loss: Any
     prediction_logits: Any  # [B, L, V]
-    seq_relationship_logits: Any  # [B, 2]: 0 the second sentence follows, 1 it does not
+    seq_relationship_logits: Any  # [B, 2]: 0 for a second sentence that follows the first, 1 for another
     hidden_states: Any
     attentions: Any
 
 
 class MaskedLMOutput(ModelOutput):
-    """Of BertForMaskedLM."""
+    """The output of BertForMaskedLM."""
 
     loss: Any
     logits: Any  # [B, L, V]
@@ -137,7 +137,7 @@ class MaskedLMOutput(ModelOutput):
 
 
 class CausalLMOutputWithCrossAttentions(ModelOutput):
-    """Of BertLMHeadModel."""
+    """The output of BertLMHeadModel."""
 
     loss: Any
     logits: Any  # [B, L, V]
@@ -148,7 +148,7 @@ class CausalLMOutputWithCrossAttentions(ModelOutput):
 
 
 class NextSentencePredictorOutput(ModelOutput):
-    """Of BertForNextSentencePrediction."""
+    """The output of BertForNextSentencePrediction."""
 
     loss: Any
     logits: Any  # [B, 2]
@@ -157,7 +157,7 @@ class NextSentencePredictorOutput(ModelOutput):
 
 
 class SequenceClassifierOutput(ModelOutput):
-    """Of BertForSequenceClassification."""
+    """The output of BertForSequenceClassification."""
 
     loss: Any
     logits: Any  # [B, C]
@@ -166,7 +166,7 @@ class SequenceClassifierOutput(ModelOutput):
 
 
 class MultipleChoiceModelOutput(ModelOutput):
-    """Of BertForMultipleChoice."""
+    """The output of BertForMultipleChoice."""
 
     loss: Any
     logits: Any  # [B, choices]
@@ -175,7 +175,7 @@ class MultipleChoiceModelOutput(ModelOutput):
 
 
 class TokenClassifierOutput(ModelOutput):
-    """Of BertForTokenClassification."""
+    """The output of BertForTokenClassification."""
 
     loss: Any
     logits: Any  # [B, L, C]
@@ -184,7 +184,7 @@ class TokenClassifierOutput(ModelOutput):
 
 
 class QuestionAnsweringModelOutput(ModelOutput):
-    """Of BertForQuestionAnswering."""
+    """The output of BertForQuestionAnswering."""
 
     loss: Any
     start_logits: Any  # [B, L]
@@ -205,4 +205,4 @@ OUTPUTS: tuple[type[ModelOutput], ...] = (
     TokenClassifierOutput,
     QuestionAnsweringModelOutput,
 )
-"""All of them, for the frameworks that want their outputs registered."""
+"""All output classes, for frameworks that must register them."""

@@ -1,4 +1,4 @@
-"""Names of options that other pipelines and tokenizers have, and what a call reads, task by task."""
+"""Options under the names of transformers' pipelines and tokenizers, and the arguments of a call, for each task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LABELS = {"zero-shot-classification": {"candidate_labels": ["a"]}}
 
 
 class Strategy(Enum):
-    """As transformers passes it."""
+    """An enumeration like that of transformers."""
 
     SIMPLE = "simple"
 
@@ -28,7 +28,7 @@ def test_options_of_every_task(task: str) -> None:
     assert options_of(task, {**given, "stride": 3}).overlap == options_of(task, {**given, "doc_stride": 3}).overlap == 3
     with pytest.raises(UsageError, match=f"{task} has no option 'overlapp'. Did you mean 'overlap'"):
         options_of(task, {**given, "overlapp": 3})
-    with pytest.raises(UsageError, match="overlap came twice"):
+    with pytest.raises(UsageError, match="overlap was passed twice, also under its other name"):
         options_of(task, {**given, "doc_stride": 3, "overlap": 3})
 
 
@@ -57,11 +57,11 @@ def test_other_names(task: str, given: dict[str, Any], own: dict[str, Any]) -> N
     assert options_of(task, given) == task_class(task).options(own)
 
 
-def test_tasks_know_their_own_names_alone() -> None:
+def test_tasks_accept_only_the_names_of_bertkit() -> None:
     for name in ("stride", "truncation", "padding"):
         with pytest.raises(UsageError, match=f"has no option {name!r}"):
             task_class("text-classification").options({name: 1})
-    with pytest.raises(UsageError, match="tokenizer_kwargs=3 is no dictionary"):
+    with pytest.raises(UsageError, match="tokenizer_kwargs=3 is not a dictionary"):
         options_of("fill-mask", {"tokenizer_kwargs": 3})
 
 

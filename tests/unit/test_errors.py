@@ -1,4 +1,4 @@
-"""The exception tree is the one that its docstring draws, and each error is also the built-in one that users catch."""
+"""The exceptions are those in the tree of the module's docstring, with the same built-in base classes."""
 
 from __future__ import annotations
 

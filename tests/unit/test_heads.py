@@ -1,4 +1,4 @@
-"""The table of heads: what is derived from it, and that a new head is one row, one class and one function."""
+"""The table of heads: values derived from it, and a new head made of one row, one class and one function."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bertkit.models.torch.model import BertModel, linear
 from bertkit.tasks import TASKS, task_class
 
 
-def test_the_table_is_whole() -> None:
+def test_the_table_is_complete() -> None:
     for suffix, head in HEADS.items():
         assert set(head.outputs) <= set(head.output.names)
         assert len(head.labels) in (0, len(head.outputs)), suffix
@@ -47,11 +47,11 @@ def test_outputs_of_the_same_part_are_counterparts() -> None:
     }
 
 
-# A head that is not BERT's: whether each token is inside something. It has the parameters of a classifier of tokens.
+# A new head for the tests, with the parameters of a token classifier.
 
 
 class BertForInside(torch_heads.BertWithHead):
-    """A logit for each class of a token, and how sure it is."""
+    """BERT with a token classifier whose logits are doubled."""
 
     _head = "ForInside"
 
@@ -80,7 +80,7 @@ class BertForInside(torch_heads.BertWithHead):
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The head, registered: one row, one class, one function."""
+    """Register the head: one row, one class, one function."""
     row = Head(
         (CLASSIFIER,),
         outputs.TokenClassifierOutput,

@@ -1,4 +1,4 @@
-"""The table against the names and shapes of every library that BERT's weights come from."""
+"""The table of parameters, compared with the names and shapes of each library that saves BERT."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_names_and_shapes_are_those_of_transformers(head: str, given: dict[str, 
     theirs = {name: tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=True)}
     if head == "Model":
         theirs = {f"bert.{name}": shape for name, shape in theirs.items()}
-    theirs.pop("cls.predictions.decoder.bias", None)  # a second one that they make when the projection is not tied
+    theirs.pop("cls.predictions.decoder.bias", None)  # transformers has a second bias if the projection is not tied
     assert {name: p.shape for name, p in expand(config, head).items()} == theirs
 
 
@@ -124,7 +124,7 @@ def test_legacy_names() -> None:
     assert "cls.seq_relationship.bias" in legacy
 
 
-def test_rows_without_a_place_have_no_name() -> None:
+def test_parameters_that_a_layout_lacks_have_no_name() -> None:
     distance = next(row for row in TABLE if "distance_embedding" in row.name)
     for layout in ("google", "google2", "keras"):
         assert spelling(distance, layout) == spelling(UNTIED, layout) == ""
@@ -137,7 +137,7 @@ def test_weight_decay_is_for_matrices() -> None:
     assert len(kept) == sum(row.name.endswith("bias") or row.name.endswith("LayerNorm.weight") for row in TABLE)
 
 
-def test_a_fresh_model_begins_as_bert_does() -> None:
+def test_initial_values_are_those_of_bert() -> None:
     config = BertConfig.named("tiny", pad_token_id=3)
     rng = np.random.default_rng(0)
     fresh = {name: initial(parameter, config, rng) for name, parameter in expand(config, "ForPreTraining").items()}

@@ -1,4 +1,4 @@
-"""Calls leave the pickles of tokenizers and models as they are: the cache of `datasets.map` compares them."""
+"""Calls do not change the pickles of tokenizers and models, which the cache of `datasets.map` compares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import bertkit
 
 
 @pytest.mark.parametrize("name", ["BertTokenizer", "BertTokenizerFast"])
-def test_of_a_tokenizer(name: str) -> None:
+def test_pickle_of_a_tokenizer(name: str) -> None:
     tokenizer = getattr(bertkit, name).from_pretrained(folder("masked"))
     before = pickle.dumps(tokenizer)
     tokenizer(["The river of it.", "Dvořák [MASK]"], padding=True, truncation=True, return_tensors="np")
@@ -23,7 +23,7 @@ def test_of_a_tokenizer(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM", "BertForSequenceClassification"])
-def test_of_a_model(name: str) -> None:
+def test_pickle_of_a_model(name: str) -> None:
     model = getattr(bertkit, name).from_pretrained(folder("masked"))
     before = pickle.dumps(model)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Every class that has what a task reads can do it, under whatever name the class returns it."""
+"""A class with the output that a task needs can do the task, even if the output has another name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MASKED = ["The [MASK] of it.", "A heavy [MASK] closed the [MASK] for three days.
 
 
 def weights(head: str, shape: BertConfig) -> dict[str, np.ndarray]:
-    """By the names of the parameters, so that classes share what both have."""
+    """Weights that depend only on a parameter's name, so that classes have the same values for shared parameters."""
     found = {}
     for name, parameter in expand(shape, head).items():
         normal = tiny.numbers(name, parameter.shape)
@@ -33,7 +33,7 @@ def weights(head: str, shape: BertConfig) -> dict[str, np.ndarray]:
 
 
 def of_class(task: str, head: str, kind: str, **settings: Any) -> Pipeline:
-    """A pipeline on a model of PyTorch, or on the engine of NumPy."""
+    """A pipeline on a PyTorch model, or on the NumPy engine."""
     shape = BertConfig.from_dict(config("masked").to_dict(), **settings)
     tensors = weights(head, shape)
     model: Any = NumpyEngine.open(tensors, shape, head)
@@ -43,7 +43,7 @@ def of_class(task: str, head: str, kind: str, **settings: Any) -> Pipeline:
 
 
 def alike(first: Any, second: Any) -> bool:
-    """The same but for rounding."""
+    """Whether two answers are equal except for rounding."""
     if isinstance(first, float):
         return math.isclose(first, second, abs_tol=1e-5)
     if isinstance(first, dict):
@@ -55,7 +55,7 @@ def alike(first: Any, second: Any) -> bool:
 
 @pytest.mark.parametrize("kind", ["torch", "numpy"])
 @pytest.mark.parametrize("head", ["ForPreTraining", "LMHeadModel"])
-def test_words_of_every_class_that_scores_them(head: str, kind: str) -> None:
+def test_every_class_with_logits_of_words_fills_masks(head: str, kind: str) -> None:
     for task, examples in (("fill-mask", MASKED), ("sentence-scoring", SENTENCES[:3])):
         assert alike(of_class(task, head, kind)(examples), of_class(task, "ForMaskedLM", kind)(examples))
     joint = of_class("fill-mask", head, kind)(MASKED[1], joint=True)
@@ -98,7 +98,7 @@ def test_a_decoder_scores_from_left_to_right(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["torch", "numpy"])
-def test_a_class_without_a_pooler_says_so(kind: str) -> None:
+def test_a_class_without_a_pooler_is_an_error(kind: str) -> None:
     embed = of_class("feature-extraction", "ForMaskedLM", kind)
     assert len(embed(SENTENCES[0], pooling="mean")) == 16
     with pytest.raises(UsageError, match='this model has no pooler: type pooling="mean"'):
@@ -123,7 +123,7 @@ def test_an_object_runs_on_its_own_engine() -> None:
         (NumpyEngine.open(tensors, shape, "ForMaskedLM"), {"dtype": "float16"}),
         (NumpyEngine.open(tensors, shape, "ForMaskedLM"), {"device": "cpu"}),
     ):
-        with pytest.raises(UsageError, match="is for a model opened by its name"):
+        with pytest.raises(UsageError, match="needs a model that is passed by name"):
             pipeline("fill-mask", model, tokenizer=tokenizer(), **options)
 
 

@@ -1,4 +1,4 @@
-"""A pipeline of a Hub id: one question to the Hub, one commit for configuration, tokenizer and weights."""
+"""A pipeline of a Hub id: one request for the commit, which configuration, tokenizer and weights share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
-def test_the_hub_is_asked_once(server: HubServer, tmp_path: Path, engine: str) -> None:
+def test_the_commit_is_requested_once(server: HubServer, tmp_path: Path, engine: str) -> None:
     server.add(NAME, {path.name: path.read_bytes() for path in folder("masked").iterdir()})
     fill = pipeline("fill-mask", NAME, cache_dir=tmp_path, engine=engine, precision="fp32")
     asked = [request for request in server.requests if "/api/models/" in request]
@@ -40,7 +40,7 @@ def test_the_hub_is_asked_once(server: HubServer, tmp_path: Path, engine: str) -
 
 
 def test_all_files_are_of_one_commit(server: HubServer, tmp_path: Path) -> None:
-    """Each is asked for by the hash that the one answer gave: what is pushed meanwhile is not mixed in."""
+    """All are requested by the hash of that commit, so that files of a later commit are not mixed in."""
     server.add(NAME, {path.name: path.read_bytes() for path in folder("masked").iterdir()})
     pipeline("fill-mask", NAME, cache_dir=tmp_path, engine="numpy")
     resolved = {request.split("/resolve/")[1].split("/")[0] for request in server.requests if "/resolve/" in request}

@@ -1,4 +1,4 @@
-"""Pipelines as scripts for transformers make them: classes, devices, arguments, and objects of that library."""
+"""Pipelines in scripts for transformers: its classes, devices, arguments, models and tokenizers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def alike(first: Any, second: Any) -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_classes_of_pipelines(name: str) -> None:
-    """Made of a model and a tokenizer, the same answers as the same line of transformers."""
+    """They are made of a model and a tokenizer, and answer as those of transformers."""
     task, model, args, options = CLASSES[name]
     theirs = getattr(transformers, name)(model=model_of(transformers, model), tokenizer=their_tokenizer(model))
     ours = getattr(bertkit, name)(model=model_of(bertkit, model), tokenizer=pipeline_models.tokenizer())
@@ -97,7 +97,7 @@ def test_classes_that_do_not_fit() -> None:
         pipeline("text-classification", model, pipeline_class=bertkit.FillMaskPipeline)
     with pytest.raises(UsageError, match="type bertkit.TextClassificationPipeline"):
         pipeline("text-classification", model, pipeline_class=transformers.TextClassificationPipeline)
-    with pytest.raises(UsageError, match="Own has its own postprocess, which no pipeline of bertkit calls"):
+    with pytest.raises(UsageError, match="Own overrides postprocess, which pipelines of bertkit never call"):
 
         class Own(bertkit.TextClassificationPipeline):
             def postprocess(self, outputs: Any) -> Any:
@@ -110,7 +110,7 @@ def test_classes_that_do_not_fit() -> None:
 
 
 def test_attention_and_types_of_a_model(tmp_path: Path) -> None:
-    """`model_kwargs` are honoured by engine and model, or refused."""
+    """`model_kwargs` change engine and model, or are refused."""
     call = ("text-classification", folder("five"))
     plain = pipeline(*call, dtype="float32")(SENTENCES)
     for name in ("eager", "sdpa"):
@@ -127,7 +127,7 @@ def test_attention_and_types_of_a_model(tmp_path: Path) -> None:
         ({"engine": "numpy", "model_kwargs": {"attn_implementation": "sdpa"}}, 'type engine="torch"'),
         ({"model_kwargs": {"attn_implementation": "flash"}}, "attn_implementation"),
         ({"model_kwargs": {"load_in_8bit": True}}, "load_in_8bit"),
-        ({"model_kwargs": {"trust_remote_code": True}}, "never runs code"),
+        ({"model_kwargs": {"trust_remote_code": True}}, "never runs the code"),
         ({"device_map": {"bert": 0, "classifier": "cpu"}}, "several devices"),
         ({"binary_output": True}, "binary_output"),
     ]
@@ -136,7 +136,7 @@ def test_attention_and_types_of_a_model(tmp_path: Path) -> None:
             pipeline(*call, **options)
     model = model_of(bertkit, "five")
     for options in ({"dtype": "bfloat16"}, {"model_kwargs": eager}, {"config": folder("five")}):
-        with pytest.raises(UsageError, match="is for a model that is opened by its name|cannot change a model"):
+        with pytest.raises(UsageError, match="needs? a model that is passed by name|cannot change a model"):
             pipeline("text-classification", model, tokenizer=pipeline_models.tokenizer(), **options)
     pipeline("text-classification", model, tokenizer=pipeline_models.tokenizer(), dtype=torch.float32, device=-1)
 
@@ -155,9 +155,9 @@ def test_arguments_that_say_the_default() -> None:
     assert ner(SENTENCES[0], aggregation_strategy=None, stride=None) == ner(SENTENCES[0])
 
 
-@pytest.mark.skipif(not NO_GPU, reason="of machines without a GPU")
+@pytest.mark.skipif(not NO_GPU, reason="for machines without a GPU")
 @pytest.mark.parametrize("device", [0, "cuda", "cuda:0", "mps", torch.device("cuda:0")])
-def test_without_a_gpu_one_warning_and_the_processor(device: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_gpu_one_warning_and_the_cpu(device: Any, caplog: pytest.LogCaptureFixture) -> None:
     pipe = pipeline("fill-mask", model=folder("masked"), device=device)
     pipe(["The [MASK] of it."] * 3)
     assert pipe.device == torch.device("cpu")
@@ -166,13 +166,13 @@ def test_without_a_gpu_one_warning_and_the_processor(device: Any, caplog: pytest
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
 
 
-@pytest.mark.skipif(not NO_GPU, reason="of machines without a GPU")
+@pytest.mark.skipif(not NO_GPU, reason="for machines without a GPU")
 @pytest.mark.parametrize("device", ["0", "cuda:0", "mps"])
 def test_a_command_without_a_gpu(device: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """As the page of BERT types it."""
+    """The command in the documentation of BERT in transformers."""
     assert main(["fill-mask", "The [MASK] of it.", "--model", str(folder("masked")), "--device", device]) == 0
     said = capsys.readouterr()
-    assert said.err.count("the processor computes") == 1 and "Traceback" not in said.err
+    assert said.err.count("using the CPU") == 1 and "Traceback" not in said.err
     assert said.out.count("\n") == 1
 
 
@@ -187,13 +187,13 @@ from bertkit import pipeline
 print(pipeline("fill-mask", {str(folder("masked"))!r}, device=0)("The [MASK] of it.")[0]["token"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.count("is not installed: the processor computes") == 1
+    assert done.stderr.count("is not installed: using the CPU") == 1
     assert int(done.stdout) == pipeline("fill-mask", folder("masked"), engine="numpy")("The [MASK] of it.")[0]["token"]
 
 
 @pytest.mark.parametrize("name", ["masked", "five", "names", "answers", "plain", "order", "joint"])
 def test_a_model_of_transformers(name: str) -> None:
-    """Its tensors are taken over, whatever the class; its tokenizer through its files."""
+    """The pipeline shares its tensors, and reads the files that its tokenizer saves."""
     task = pipeline(model=folder(name), engine="numpy").task
     example = {"answers": ANSWERS[2][0], "order": {"text": "a", "text_pair": "b"}}.get(name, "The [MASK] of it.")
     theirs = model_of(transformers, name)
@@ -205,7 +205,7 @@ def test_a_model_of_transformers(name: str) -> None:
 
 
 def test_a_tokenizer_of_transformers() -> None:
-    """Saved and read again, with what was added to it; a name and its options as a pair."""
+    """Its added tokens are kept. `tokenizer=` may also be a tuple of a name and options."""
     theirs = transformers.AutoTokenizer.from_pretrained(folder("plain"), do_lower_case=False)
     theirs.add_special_tokens({"additional_special_tokens": ["the"]})
     pipe = pipeline("feature-extraction", folder("plain"), engine="numpy", tokenizer=theirs)
@@ -226,7 +226,7 @@ def test_a_tokenizer_of_transformers() -> None:
         ({"tokenizer": object()}, "^tokenizer is a object: "),
         (
             {"model": transformers.GPT2Model(transformers.GPT2Config(n_layer=1, n_embd=4, n_head=1, vocab_size=9))},
-            "^model is a GPT2Model, which is no BERT",
+            "^model is a GPT2Model, which is not a BERT",
         ),
     ],
     ids=str,
@@ -238,9 +238,9 @@ def test_objects_that_are_refused_in_one_line(given: dict[str, Any], match: str)
 
 
 def test_a_model_object_without_a_tokenizer() -> None:
-    """As in transformers the files that it was read from count, where they are here."""
+    """As in transformers, the tokenizer is read from the files of the model, if they are on this disk or in the cache."""
     model = bertkit.BertForMaskedLM(config("masked")).eval()
-    with pytest.raises(UsageError, match="no tokenizer was given: type tokenizer="):
+    with pytest.raises(UsageError, match="no tokenizer was passed: type tokenizer="):
         pipeline("fill-mask", model=model)
     expected = pipeline("fill-mask", folder("masked"))("The [MASK].")
     alike(
@@ -249,12 +249,12 @@ def test_a_model_object_without_a_tokenizer() -> None:
     theirs = transformers.BertForMaskedLM.from_pretrained(folder("masked"))
     alike(pipeline("fill-mask", model=theirs)("The [MASK]."), expected)
     theirs.config._name_or_path = "nobody/this-is-not-in-the-cache"
-    with pytest.raises(UsageError, match="no tokenizer was given"):
+    with pytest.raises(UsageError, match="no tokenizer was passed"):
         pipeline("fill-mask", model=theirs)
 
 
 def test_saving(tmp_path: Path) -> None:
-    """What a pipeline saves, both libraries open."""
+    """Both libraries can open what a pipeline saves."""
     for engine in ("numpy", "torch"):
         pipe = pipeline("text-classification", folder("five"), engine=engine, dtype="float32")
         pipe.save_pretrained(tmp_path / engine)
@@ -263,7 +263,7 @@ def test_saving(tmp_path: Path) -> None:
         alike(transformers.pipeline("text-classification", str(tmp_path / engine))(SENTENCES), pipe(SENTENCES))
 
 
-def test_views_of_data_sets() -> None:
+def test_columns_of_datasets() -> None:
     rows = [{"text": text, "other": text[:5]} for text in SENTENCES[:5]]
     pipe = pipeline("text-classification", folder("five"), engine="numpy")
     expected = pipe([row["text"] for row in rows])

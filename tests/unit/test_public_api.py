@@ -1,4 +1,4 @@
-"""What is public stays: a name, a method or an argument is only ever added."""
+"""The public API only grows: no name, method or argument is removed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RENAMED = {
     "set_input_embeddings": {"embedding": "value"},
     "set_output_embeddings": {"decoder": "new_embeddings"},
 }
-"""Method -> arguments that have the name of transformers' now."""
+"""Method -> arguments that were renamed as in transformers."""
 
 
 OWNERS: dict[str, list[str]] = {}
@@ -38,15 +38,15 @@ for _name in RECORDED:
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-def test_what_was_public_is_public(owner: str) -> None:
+def test_recorded_names_still_exist(owner: str) -> None:
     assert [problem for name in OWNERS[owner] if (problem := _problem(name))] == []
 
 
 def _problem(name: str) -> str:
-    """How a name differs from the recorded one; empty if it does not."""
+    """How a name differs from the recorded one, or an empty string."""
     owner, _, member = name.rpartition(".")
-    if name not in HERE:  # it may be of a base class, such as nn.Module
-        return "" if owner and hasattr(getattr(bertkit, owner), member) else f"{name} is gone"
+    if name not in HERE:  # it may be inherited, for example from nn.Module
+        return "" if owner and hasattr(getattr(bertkit, owner), member) else f"{name} is missing"
     renamed = RENAMED.get(name, RENAMED.get(member, {}))
     recorded, here = [renamed.get(parameter, parameter) for parameter in RECORDED[name]], HERE[name]
     if [parameter for parameter in here if parameter in recorded] != recorded:

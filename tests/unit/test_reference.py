@@ -1,4 +1,4 @@
-"""The reference where it answers by itself. That it answers as transformers does, tests/conformance says."""
+"""The reference implementation. tests/conformance compares it with transformers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_exact_gelu_is_exact_in_float32() -> None:
     assert np.abs(activate("gelu", wide) - exact).max() < 7e-8
 
 
-def test_every_activation_is_there_and_as_it_is_defined() -> None:
+def test_every_activation_has_its_definition() -> None:
     x = np.linspace(-8, 8, 1001)
     near = 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     defined = {"gelu_new": near, "gelu_pytorch_tanh": near, "relu": x * (x > 0), "tanh": np.tanh(x)}
@@ -72,13 +72,13 @@ def test_padding_changes_nothing() -> None:
         np.testing.assert_allclose(padded["pooler_output"][0], alone["pooler_output"][0], atol=1e-5)
 
 
-def test_a_decoder_looks_back_only() -> None:
+def test_a_decoder_attends_only_to_earlier_tokens() -> None:
     config, p = small(is_decoder=True, position_embedding_type="relative_key_query")
     whole, part = forward(config, p, input_ids=IDS), forward(config, p, input_ids=IDS[:, :2])
     np.testing.assert_allclose(whole["last_hidden_state"][:, :2], part["last_hidden_state"], atol=1e-5)
 
 
-def test_a_pruned_head_is_one_that_counts_nothing(tmp_path: Path) -> None:
+def test_a_pruned_head_equals_a_masked_head(tmp_path: Path) -> None:
     whole, p = small()
     config = tiny.config(pruned_heads={1: [0]})
     assert kept_heads(config, 1) == [1]
@@ -96,7 +96,7 @@ def test_a_pruned_head_is_one_that_counts_nothing(tmp_path: Path) -> None:
     assert [x.shape[1] for x in outputs["attentions"]] == [2, 1]
 
 
-def test_head_mask_counts_heads_as_before_pruning() -> None:
+def test_head_mask_uses_the_numbers_of_heads_before_pruning() -> None:
     config = tiny.config(pruned_heads={1: [0]})
     p = tiny.weights(config, "Model")
     outputs = forward(config, p, input_ids=IDS, head_mask=[[1, 1], [1, 0]])
@@ -111,7 +111,7 @@ def test_float64_stays_float64() -> None:
     np.testing.assert_allclose(wide["last_hidden_state"], narrow["last_hidden_state"], atol=1e-5)
 
 
-def test_parameters_and_inputs_stay_as_they_are() -> None:
+def test_parameters_and_inputs_are_not_changed() -> None:
     config, p = small()
     before = {name: array.copy() for name, array in p.items()}
     embeds = tiny.numbers("embeds", (2, 4, 8))
@@ -136,7 +136,7 @@ def test_parameters_and_inputs_stay_as_they_are() -> None:
         ({"input_ids": IDS, "encoder_hidden_states": np.zeros((2, 3, 8))}, "add_cross_attention=True"),
     ],
 )
-def test_what_cannot_be_is_refused(inputs: dict[str, Any], message: str) -> None:
+def test_invalid_inputs_are_refused(inputs: dict[str, Any], message: str) -> None:
     config, p = small()
     with pytest.raises(UsageError, match=message):
         forward(config, p, **inputs)
@@ -171,11 +171,11 @@ def test_attention_of_large_scores_is_finite() -> None:
     np.testing.assert_allclose(first.sum(-1), 1, rtol=1e-6)
 
 
-def test_positions_without_a_sign_are_taken() -> None:
+def test_unsigned_positions_are_accepted() -> None:
     config = tiny.config()
     p = tiny.weights(config, "ForQuestionAnswering")
     signed, unsigned = (
         forward(config, p, "ForQuestionAnswering", input_ids=IDS, start_positions=at, end_positions=at)["loss"]
-        for at in (np.array([1, 9]), np.array([1, 9], np.uint8))  # the second is behind the last token
+        for at in (np.array([1, 9]), np.array([1, 9], np.uint8))  # the second is after the last token
     )
     assert np.isfinite(signed) and signed == unsigned

@@ -1,4 +1,4 @@
-"""The one loop, with a task and an engine that show what is asked of them: order, batches, errors, counts, chunks."""
+"""The loop of pipelines, with a task and an engine that record their calls: order, batches, errors, counts, chunks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bertkit.tensors import Array
 
 
 class Lengths:
-    """A text -> how many words the model saw in each of its rows. A row takes 8 words; "again" asks for a second forward."""
+    """A text -> the number of words in each of its rows. A row has up to 8 words; "again" needs a second forward."""
 
     name, head = "lengths", "ForMaskedLM"
     reads_all = (Setting("on_long", "window"),)
@@ -55,7 +55,7 @@ def row(length: int) -> Row:
 
 
 class Engine:
-    """Of a larger class than the task's, whose outputs have other names."""
+    """An engine of another class than the task's, whose outputs have other names."""
 
     head = "ForPreTraining"
 
@@ -70,7 +70,7 @@ class Engine:
 
 @dataclass
 class Bar:
-    """What is used of tqdm."""
+    """The part of tqdm that runs use."""
 
     n: int = 0
     initial: int = 0
@@ -120,7 +120,7 @@ def test_answers_are_in_order_and_batches_within_the_limits() -> None:
     assert [len(batch) for batch in with_few_rows.batches] == [2, 2, 2]
 
 
-def test_what_waits_runs_together() -> None:
+def test_submitted_examples_share_batches() -> None:
     engine = Engine()
     job = run(engine)
     first, second = job.submit([text(2), text(5)]), job.submit([text(4)])
@@ -146,7 +146,7 @@ def test_an_answer_may_take_further_rows() -> None:
     assert answers[0].shown(details=False) == [8, 2, 11]
 
 
-def test_wrong_examples() -> None:
+def test_invalid_examples() -> None:
     unread = DataError("Line 3 is not JSON.")
     some = [text(2), 5, unread, text(3)]
     job = run(errors="return")
@@ -170,13 +170,13 @@ def test_wrong_examples() -> None:
     ],
 )
 @pytest.mark.parametrize("errors", ["raise", "return"])
-def test_a_wrong_option_is_raised_once(task: str, kind: str, options: dict[str, Any], errors: str) -> None:
+def test_an_invalid_option_is_raised_once(task: str, kind: str, options: dict[str, Any], errors: str) -> None:
     with pytest.raises(UsageError) as caught:
         ours(task, kind)(["The [MASK] of it.", 3, "a [MASK]"], errors=errors, **options)
     assert "Number" not in str(caught.value)
 
 
-def test_a_wrong_example_is_raised_with_its_number_before_anything_runs() -> None:
+def test_an_invalid_example_is_raised_with_its_number_before_the_engine_runs() -> None:
     engine = Engine()
     with pytest.raises(UsageError, match=r"^5 is not a text"):
         list(run(engine).chunks([5]))
@@ -189,7 +189,7 @@ def test_a_wrong_example_is_raised_with_its_number_before_anything_runs() -> Non
         list(run(engine).chunks(iter([text(1), text(1), text(1), 5]), first=1))
 
 
-def test_what_was_cut_is_counted() -> None:
+def test_texts_that_were_cut_are_counted() -> None:
     job = run()
     list(job.chunks([text(3), text(20), text(9), text(1)]))
     assert (job.report.cut, job.report.left_out) == (2, 13)
@@ -226,7 +226,7 @@ def test_large_answers_make_short_chunks_too() -> None:
 
 
 @pytest.mark.parametrize("done", [0, 1, 511, 512, 513, 1024, 1200, 1299, 1300])
-def test_a_run_that_goes_on_has_the_batches_of_one_that_was_not_interrupted(done: int) -> None:
+def test_a_resumed_run_has_the_batches_of_an_uninterrupted_one(done: int) -> None:
     some = [text(1 + number % 8) for number in range(1300)]
     whole, rest = Engine(Limits(tokens=50)), Engine(Limits(tokens=50))
     expected = [value for _, answers in run(whole).chunks(some) for value in values(answers)]
@@ -249,7 +249,7 @@ def test_a_bar_advances_with_each_answer() -> None:
     assert (bar.n, bar.initial) == (1100, 512)
 
 
-def test_examples_wait_on_where_the_engine_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_can_run_again_after_an_exception_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = ours("fill-mask", "masked")
     run = pipe.run(pipe._own_options)
     submitted = run.submit(["the [MASK]", "a [MASK] of it"])

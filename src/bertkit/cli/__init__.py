@@ -1,7 +1,7 @@
 """The command line: `bertkit COMMAND ...`.
 
-A command is a name and a function whose signature is its options. The function's module is imported when the command is
-called, so that help and mistakes are answered at once.
+Each command is a function whose signature defines its options. Its module is imported only when the command runs, so that
+`bertkit --help` and unknown commands are answered at once.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "fill-mask": ("bertkit.cli.ask:fill_mask", "which words may stand where a text has [MASK]"),
-    "classify": ("bertkit.cli.ask:classify", "the label of a text or of a pair"),
-    "ner": ("bertkit.cli.ask:ner", "names in a text"),
-    "qa": ("bertkit.cli.ask:qa", "the answer to a question in a text"),
-    "embed": ("bertkit.cli.ask:embed", "texts as vectors"),
-    "similarity": ("bertkit.cli.ask:similarity", "how near texts are to a first one"),
-    "nsp": ("bertkit.cli.ask:nsp", "whether a text goes on where another ends"),
-    "choose": ("bertkit.cli.ask:choose", "which of several texts goes best with a first one"),
-    "zero-shot": ("bertkit.cli.ask:zero_shot", "which of your labels a text has"),
-    "score": ("bertkit.cli.ask:score", "how natural a text is"),
-    "run": ("bertkit.cli.run:run", "any of these tasks over a file"),
-    "inspect": ("bertkit.cli.inspect:inspect", "show what a checkpoint holds, what it lacks, what it is for"),
+    "fill-mask": ("bertkit.cli.ask:fill_mask", "predict the words at [MASK] in a text"),
+    "classify": ("bertkit.cli.ask:classify", "predict the label of a text or of a pair of texts"),
+    "ner": ("bertkit.cli.ask:ner", "find names and other entities in a text"),
+    "qa": ("bertkit.cli.ask:qa", "find the answer to a question in a text"),
+    "embed": ("bertkit.cli.ask:embed", "compute vectors (embeddings) of texts"),
+    "similarity": ("bertkit.cli.ask:similarity", "compare a text with other texts"),
+    "nsp": ("bertkit.cli.ask:nsp", "predict whether a second text follows a first one"),
+    "choose": ("bertkit.cli.ask:choose", "choose which of several texts best fits a first one"),
+    "zero-shot": ("bertkit.cli.ask:zero_shot", "classify texts with labels of your choice"),
+    "score": ("bertkit.cli.ask:score", "compute how likely a text is (its perplexity)"),
+    "run": ("bertkit.cli.run:run", "run any of these tasks over a file"),
+    "inspect": ("bertkit.cli.inspect:inspect", "show the contents of a checkpoint and what is missing"),
     "convert": ("bertkit.cli.convert:convert", "write a checkpoint in another format"),
-    "tokenize": ("bertkit.cli.tokenize:tokenize", "show a text's tokens, ids, types and offsets"),
-    "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "learn a vocabulary from files of texts"),
-    "completion": ("bertkit.cli.completion:completion", "print what completes these commands in a shell"),
+    "tokenize": ("bertkit.cli.tokenize:tokenize", "show the tokens of a text with ids, types and offsets"),
+    "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "train a vocabulary on text files"),
+    "completion": ("bertkit.cli.completion:completion", "print a script that completes these commands in a shell"),
 }
-"""Name -> where its function is, and what it does."""
+"""Command -> its function, and its line in the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, 1 when a part of the work failed, 2 when it was asked for wrongly."""
+    """Run one command. Returns the exit code: 0, 1 if some rows failed, 2 after an error, 130 after Ctrl-C."""
     _open_streams()
     from bertkit.errors import BertkitError
 
@@ -50,25 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bertkit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("bertkit: stopped. What was whole before is whole still.", file=sys.stderr)
+        print("bertkit: stopped. No file is left half-written.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+    except BrokenPipeError:  # the reader of stdout has closed it, as `head` does
         _drop_output()
         return 0
-    except OSError as error:  # a folder that cannot be made, a full disk
+    except OSError as error:  # for example a folder that cannot be created, or a full disk
         print(f"bertkit: {error.filename or 'The disk'}: {error.strerror}.", file=sys.stderr)
         _drop_output()
         return 2
 
 
 def _end_at_ctrl_c() -> None:
-    """While Python ends, after all was written, Ctrl-C ends the process as it does before, without a traceback."""
-    with contextlib.suppress(ValueError):  # not the main thread
+    """After the command has finished, let Ctrl-C end the process without a traceback."""
+    with contextlib.suppress(ValueError):  # only the main thread may set handlers
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 
 def _open_streams() -> None:
-    """A stream that is closed takes all, and one that is not UTF-8 what it has no character for, spelled."""
+    """Replace a closed stream by os.devnull, and escape characters that a stream's encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -78,7 +78,7 @@ def _open_streams() -> None:
 
 
 def _drop_output() -> None:
-    """Leave nothing that Python could fail to write when it ends."""
+    """Flush stdout, or redirect it to os.devnull, so that Python's own flush at exit cannot fail."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -98,7 +98,7 @@ def _run(words: list[str]) -> int:
 
     if words[0] not in COMMANDS:
         raise UsageError(
-            f"There is no command {words[0]!r}; there are {', '.join(COMMANDS)}.{did_you_mean(words[0], COMMANDS)}"
+            f"Unknown command {words[0]!r}: choose one of {', '.join(COMMANDS)}.{did_you_mean(words[0], COMMANDS)}"
         )
     module, _, name = COMMANDS[words[0]][0].partition(":")
     from bertkit.cli.signature import call
@@ -111,11 +111,11 @@ def _help() -> str:
     commands = "\n".join(f"  {name:<{width}}{what}" for name, (_, what) in COMMANDS.items())
     return f"""usage: bertkit COMMAND ...
 
-BERT, whole.
+Run BERT models, inspect and convert their checkpoints, train tokenizers.
 
 commands:
 {commands}
 
 options:
-  -h, --help  this page; `bertkit COMMAND --help` shows a command's own
-  --version   the version of bertkit"""
+  -h, --help  show this help; see also `bertkit COMMAND --help`
+  --version   show the version of bertkit"""

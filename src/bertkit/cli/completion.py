@@ -13,20 +13,20 @@ from bertkit.tasks import TASKS
 _FILES = ("--model", "--config", "--tokenizer", "--input", "--output", "--out")
 
 
-def completion(shell: Annotated[Literal["bash", "zsh", "fish"], "for which shell"]) -> None:
-    """Print what completes the commands and their options in a shell.
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], "the shell that runs the script"]) -> None:
+    """Print a script that completes the commands and their options in a shell.
 
-    bash: eval "$(bertkit completion bash)". zsh: the same with zsh, behind compinit. fish: bertkit completion fish | source.
+    bash: eval "$(bertkit completion bash)". zsh: the same with zsh, after compinit. fish: bertkit completion fish | source.
     """
     print({"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]())
 
 
 def _options(command: str) -> list[argparse.Action]:
-    """The options of a command, and its positions with choices."""
+    """The options of a command, and its positional arguments with choices."""
     module, _, name = COMMANDS[command][0].partition(":")
     parser = parser_of(getattr(importlib.import_module(module), name), command)
     for action in parser._actions:
-        if action.dest == "task":  # which also has aliases, and hears of a misspelt one what is near
+        if action.dest == "task":  # the parser knows no choices, as aliases are valid too
             action.choices = list(TASKS)
     return [action for action in parser._actions if action.option_strings or action.choices]
 
@@ -110,7 +110,7 @@ def _fish() -> str:
 
 
 def _plain(text: str) -> str:
-    """Help without what zsh reads as its own."""
+    """Help text without the characters that zsh's _arguments interprets."""
     return "".join(" " if character in "[]:\\" else character for character in text)
 
 

@@ -1,8 +1,8 @@
-"""Records of a file -> examples of a task: which column is what.
+"""Records of a file -> examples of a task. Each task has fields, which are columns of a table or parts of a line:
 
 fill-mask             text                      a line is the text
-text-classification   text, text_pair           with a tab in it the line is a pair
-multiple-choice       text, choices, ...        the last takes all columns that are left
+text-classification   text, text_pair           a line with a tab is a pair
+multiple-choice       text, choices, ...        the last field takes all remaining columns
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _ALSO = {
     "token-classification": ("words", "tokens"),
     "multiple-choice": ("prompt", "question", "context"),
 }
-"""What a record may have in place of the first field."""
+"""Other names that a record may have for the first field."""
 
 
 class AbsentColumnError(DataError):
-    """A record lacks a column."""
+    """A record without a required column."""
 
 
 class Columns:
-    r"""Which columns of a record make an example.
+    r"""The columns of a record that become the fields of an example.
 
     >>> Columns("question-answering", "q,c").example({"id": 7, "q": "Who?", "c": "I."})
     {'question': 'Who?', 'context': 'I.'}
@@ -51,14 +51,14 @@ class Columns:
         self.chosen = None if given is None else self._chosen(given)
 
     def _chosen(self, given: str) -> list[tuple[str, str]]:
-        """`--column` -> (field, column) for each: names in the order of the fields, or field=column."""
+        """The value of `--column` -> (field, column) pairs. It has columns in the order of the fields, or field=column."""
         if given != given.encode(errors="ignore").decode():
             raise UsageError(f"--column {given!r} is not UTF-8: type the name of a column, such as {self.fields[0]}")
         try:
             parts = next(csv.reader([given], skipinitialspace=True), [])
         except csv.Error as error:
             raise UsageError(
-                f"--column {given!r} is no row of CSV ({error}): a name with a comma is quoted."
+                f"--column {given!r} is not valid CSV ({error}): put a name with a comma in double quotes."
             ) from error
         names = [name.strip() for name in parts if name.strip()]
         if not names:
@@ -72,8 +72,8 @@ class Columns:
                 field, column = self._field(number, given), name
             elif field not in self.fields:
                 raise UsageError(
-                    f"{self.task} has no {field!r}; it takes {', '.join(self.fields)}.{did_you_mean(field, self.fields)} "
-                    f"A column with = in its name: --column {self.fields[0]}={name}"
+                    f"{self.task} has no field {field!r}: choose {', '.join(self.fields)}.{did_you_mean(field, self.fields)} "
+                    f"For a column with = in its name, type --column {self.fields[0]}={name}"
                 )
             found.append((field, column))
         return found
@@ -84,15 +84,15 @@ class Columns:
         if self.fields[-1] in _LISTS:
             return self.fields[-1]
         raise UsageError(
-            f"--column {given} names {number + 1} columns or more, and {self.task} takes {', '.join(self.fields)}."
+            f"--column {given} has more columns than {self.task} has fields: choose one for each of {', '.join(self.fields)}."
         )
 
     def check(self, names: Sequence[str]) -> None:
-        """Refuse a table that lacks a column."""
+        """Raises AbsentColumnError if a table lacks a column."""
         self._of_columns(dict.fromkeys(names))
 
     def example(self, record: Any) -> Any:
-        """The example in a record, or the error of it."""
+        """The example in a record, or an error if the record is invalid."""
         if isinstance(record, BertkitError):
             return record
         try:
@@ -118,20 +118,20 @@ class Columns:
 
     def _absent(self, column: str, record: Mapping[str, Any]) -> str:
         return (
-            f"There is no column {column!r}; there are {printable(', '.join(map(str, record)), 1000) or 'none'}: choose with "
-            f"--column.{did_you_mean(column, map(str, record))}"
+            f"There is no column {column!r}. The columns are {printable(', '.join(map(str, record)), 1000) or 'missing'}: "
+            f"choose with --column.{did_you_mean(column, map(str, record))}"
         )
 
     def _of_parts(self, record: str | Sequence[Any]) -> Any:
-        """A line, with tabs between its columns where the task takes several; or a list."""
+        """The example in a list or in a line. A line has tabs between its columns if the task takes several."""
         fields = [field for field, _ in self.chosen] if self.chosen else list(self.fields)
         if len(fields) == 1 and (isinstance(record, str) or self.task == "token-classification"):
-            return record  # of token classification a list of words too
+            return record  # for token classification also a list of words
         parts = record.split("\t") if isinstance(record, str) else list(record)
         if self.fields[-1] in _LISTS:
             fields += [self.fields[-1]] * (len(parts) - len(fields))
         if len(parts) > len(fields):
-            raise DataError(f"The row has {len(parts)} columns, and {self.task} takes {', '.join(fields)}.")
+            raise DataError(f"The row has {len(parts)} columns, but {self.task} takes only {', '.join(fields)}.")
         found: dict[str, Any] = {}
         for field, part in zip(fields, parts, strict=False):
             self._put(found, field, part)
@@ -139,7 +139,7 @@ class Columns:
 
     @staticmethod
     def _put(found: dict[str, Any], field: str, value: Any) -> None:
-        """A field that is a list may have several columns."""
+        """Set a field. A field that is a list collects the values of several columns."""
         if field in _LISTS and field in found:
             found[field] = [*(found[field] if isinstance(found[field], list) else [found[field]]), value]
         else:

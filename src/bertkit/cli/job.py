@@ -1,4 +1,4 @@
-"""What every command of a task does: examples in, answers out, also when rows fail or the run is interrupted."""
+"""The work of each task's command: read examples, run them, write answers, also when rows fail or Ctrl-C interrupts."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 Origin = Literal["given", "typed", "read"]
-"""Where examples are from: the command line, a person at a terminal who waits for each answer, or a file or pipe."""
+"""The source of examples: the command line, a user who types at a terminal and waits for each answer, or a file or pipe."""
 
 
-class Each(NamedTuple):
-    """How a text of the input becomes an example, if the command line has the other part of it."""
+class Combination(NamedTuple):
+    """How each text of the input and one text on the command line make an example."""
 
-    change: Callable[[Any], Any]
-    field: str  # the column of the text
-    beside: str  # the text that the command line has
-    typed: str  # what to type if there is no input
+    combine: Callable[[Any], Any]
+    field: str  # of the input's text
+    fixed: str  # the text on the command line
+    advice: str  # what to type if there is no input
 
 
 def answer(
@@ -41,71 +41,71 @@ def answer(
     shared: Shared,
     options: Mapping[str, Any],
     given: Sequence[Any] = (),
-    each: Each | None = None,
+    combination: Combination | None = None,
 ) -> int:
     """Answer the examples of a command. Returns the exit code.
 
     Args:
-        task: its name.
+        task: name of the task.
         shared: the options that all tasks share.
-        options: those of the task; None is left out.
-        given: the examples of the command line; none: those of the input.
-        each: how a text of the input becomes an example.
+        options: the options of the task. None means the default.
+        given: the examples on the command line. If it is empty, the input is read.
+        combination: how to combine texts of the input with a text on the command line.
     """
     task = shared.check(task)
-    options = shared.of_task() | {name: value for name, value in options.items() if value is not None}
+    options = shared.task_options() | {name: value for name, value in options.items() if value is not None}
     checked = task_class(task).options(options)
     partial, kept = None, Kept(shared.keep)
     if given and kept.names:
-        raise UsageError("--keep takes columns of --input, and the texts are on the command line: leave it out.")
+        raise UsageError("--keep copies columns of --input, but the texts are on the command line: leave --keep out.")
     if shared.output is not None:
-        about = _about(task, shared, options, [*given, each.beside] if each else given)
+        about = _about(task, shared, options, [*given, combination.fixed] if combination else given)
         source = "" if given else shared.input or "-"
         partial = Partial(
             shared.output, source, about, kept=kept.names, resume=shared.resume, overwrite=shared.overwrite
         )
     with _warnings(), partial or nullcontext():
-        origin, examples = _examples(task, shared, given, each, kept)
+        origin, examples = _examples(task, shared, given, combination, kept)
         first = list(islice(examples, 1 if origin == "typed" else PEEKED))
         if not first:
             source = "Standard input" if shared.input in (None, "-") else shared.input
-            how = f" Type {each.typed}, or pipe texts into it." if each else ""
-            raise DataError(f"{source} is empty: there is nothing to answer.{how}")
+            advice = f" Type {combination.advice}, or pipe texts into the command." if combination else ""
+            raise DataError(f"{source} is empty, but at least one text is needed.{advice}")
         if all(isinstance(one, AbsentColumnError) for one in first):
             raise first[0]
         run = shared.open(task, first).run(checked, errors="return")
         examples = chain(first, examples)
         if partial:
             partial.start(_files(shared))
-            examples = partial.watched(examples, kept.at)
+            examples = partial.checked(examples, kept.at)
         return _Job(run, shared, origin, partial, kept).work(examples)
 
 
 def _examples(
-    task: str, shared: Shared, given: Sequence[Any], each: Each | None, kept: Kept
+    task: str, shared: Shared, given: Sequence[Any], combination: Combination | None, kept: Kept
 ) -> tuple[Origin, Iterator[Any]]:
-    """Those of the command line, or those of the input."""
+    """The examples on the command line, or else those of the input, and their source."""
     if given:
         if shared.input is not None:
-            raise UsageError("Texts and --input are both given: leave one of them out.")
+            raise UsageError("Both texts and --input were passed: leave one of them out.")
         return "given", iter(given)
     if shared.input is None and (sys.stdin is None or sys.stdin.isatty()):
-        what = each.typed if each else "a text"
-        raise UsageError(f"{task} has nothing to read: type {what}, --input with a file, or pipe texts into it.")
-    columns = Columns(task, shared.column, each and [each.field])
+        what = combination.advice if combination else "a text"
+        raise UsageError(f"{task} has no input: type {what}, or --input with a file, or pipe texts into the command.")
+    columns = Columns(task, shared.column, combination and [combination.field])
 
     def check(names: Sequence[str]) -> None:
         columns.check(names)
         kept.check(names)
 
-    records = read_records(shared.input or "-", shared.format, check, say)
-    found = map(columns.example, kept.watched(records))
+    records = read_records(shared.input or "-", shared.format, check, print_message)
+    found = map(columns.example, kept.stored(records))
     typed = shared.input == "-" and sys.stdin is not None and sys.stdin.isatty()
-    return "typed" if typed else "read", map(each.change, found) if each else found
+    return "typed" if typed else "read", map(combination.combine, found) if combination else found
 
 
 def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequence[Any]) -> dict[str, Any]:
-    """What two runs have in common if one can go on with the results of the other."""
+    """The settings that must be equal for one run to resume another."""
     from bertkit import __version__
 
     names = (
@@ -135,7 +135,7 @@ def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequenc
 
 
 def _files(shared: Shared) -> dict[str, str]:
-    """What tells the files of the opened model from others."""
+    """The files of the opened model, configuration and tokenizer -> a fingerprint of each."""
     from bertkit.checkpoint.identity import identity
     from bertkit.hub import locate
 
@@ -144,31 +144,31 @@ def _files(shared: Shared) -> dict[str, str]:
         if name := getattr(shared, what):
             revision, subfolder = (shared.revision, shared.subfolder) if what == "model" else ("main", "")
             place = locate(name, revision=revision, subfolder=subfolder, local_files_only=True)
-            found |= {f"{file} of --{what}": told for file, told in identity(place).items()}
+            found |= {f"{file} of --{what}": fingerprint for file, fingerprint in identity(place).items()}
     return found
 
 
 class _Job:
-    """A run, and where its answers go: to a file, to a program in JSON lines, or to a person as a page."""
+    """A run, and the destination of its answers: a file, JSON lines on stdout, or tables on a terminal."""
 
     def __init__(self, run: Run, shared: Shared, origin: Origin, partial: Partial | None, kept: Kept) -> None:
         self.run, self.shared, self.origin, self.partial, self.kept = run, shared, origin, partial, kept
-        self.people = partial is None and not shared.json and not kept.names and sys.stdout.isatty()
+        self.tables = partial is None and not shared.json and not kept.names and sys.stdout.isatty()
         self.failed = partial.failed if partial else Failed()
-        self.shown = 0  # rows of stdout
+        self.printed = 0  # rows written to stdout
 
     def work(self, examples: Iterable[Any]) -> int:
-        """Answer all. Returns the exit code."""
+        """Answer all examples. Returns the exit code."""
         try:
             self._answer(examples)
             if self.partial:
                 self.partial.finish()
         except KeyboardInterrupt:
-            say(self._stopped())
+            print_message(self._stopped())
             return 130
         except Exception:
             if self.partial and self.partial.done:
-                say(self._stopped())
+                print_message(self._stopped())
             raise
         return self._end()
 
@@ -176,7 +176,7 @@ class _Job:
         from bertkit.pipelines.run import LOOK_AHEAD, progress_bar
 
         bar = None
-        if sys.stderr.isatty() and self.origin != "given" and not self.people:
+        if sys.stderr.isatty() and self.origin != "given" and not self.tables:
             bar = progress_bar(count_records(self.shared.input or "-", self.shared.format))
         first = LOOK_AHEAD if self.origin == "given" or self.partial else 1
         most = 1 if self.origin == "typed" else LOOK_AHEAD
@@ -186,7 +186,7 @@ class _Job:
             values = [self._value(row, one) for row, one in enumerate(answers, start=number + 1)]
             if self.origin == "given" and self.failed.count == self.run.report.examples:
                 raise answers[0].value
-            if self.people:
+            if self.tables:
                 self._show(chunk, answers)
             elif self.partial:
                 self.partial.add([line_of(value) for value in values])
@@ -194,10 +194,10 @@ class _Job:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(b"".join(map(line_of, values)))
                 sys.stdout.buffer.flush()
-            self.shown += len(chunk)
+            self.printed += len(chunk)
 
     def _value(self, row: int, answer: Answer) -> Any:
-        """What stands in the results for an answer, with what is kept of the input."""
+        """The answer to a row, or its error, as the results hold it, with the kept columns of the input."""
         kept = self.kept.of(row)
         if not isinstance(answer.value, BertkitError):
             shown = answer.shown(self.shared.details)
@@ -218,35 +218,35 @@ class _Job:
 
     def _stopped(self) -> str:
         if self.partial is None:
-            return f"stopped. {self.shown:,} inputs were answered."
+            return f"stopped. {self.printed:,} inputs were answered."
         if not self.partial.done:
             return "stopped. Nothing was written."
-        return (
-            f"stopped. {self.partial.done:,} results are in {self.partial.path}; type the same with --resume to go on."
-        )
+        count, path = self.partial.done, self.partial.path
+        return f"stopped. {count:,} results are in {path}: run the same command with --resume to continue."
 
     def _end(self) -> int:
-        """Say what was cut, what failed and what was written. Returns the exit code."""
+        """Print which texts were cut, which rows failed and what was written. Returns the exit code."""
         rows, count, listed = self.run.report.examples, self.failed.count, len(self.failed.first)
         if message := self.run.warning():
-            say(worded(message, self.shared.spell))
+            print_message(worded(message, self.shared.spell))
         for row, sentence in self.failed.first:
-            say(f"row {row}: {sentence}")
+            print_message(f"row {row}: {sentence}")
         if count:
-            say(f"{count:,} of {rows:,} rows failed{f', of which the first {listed} are listed' * (count > listed)}.")
+            only = f", of which the first {listed} are listed" * (count > listed)
+            print_message(f"{count:,} of {rows:,} rows failed{only}.")
         if self.partial:
-            say(f"{rows:,} row{'s' * (rows != 1)} written to {self.partial.output}.")
+            print_message(f"{rows:,} row{'s' * (rows != 1)} written to {self.partial.output}.")
         return 1 if count else 0
 
 
-def say(sentence: str) -> None:
-    """Tell the person, not the program that reads our output."""
+def print_message(sentence: str) -> None:
+    """Print a message to stderr, as stdout is for results."""
     print(f"bertkit: {sentence}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _warnings() -> Iterator[None]:
-    """The library's warnings go to stderr, each once, as sentences of the command."""
+    """Print the library's warnings to stderr, each once, in the form of the command's messages."""
     before: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:

@@ -1,6 +1,6 @@
-"""Columns of the input that stand beside the answers: `--keep id,text`.
+"""Columns of the input to copy to the results: `--keep id,text`.
 
-Records are read some hundred before they are answered. What is kept of them waits here, in their order.
+Several hundred records are read before they are answered. Their kept values are stored here, in order.
 """
 
 from __future__ import annotations
@@ -12,44 +12,42 @@ from typing import Any
 
 from bertkit.errors import DataError, UsageError, did_you_mean, printable
 
-_OURS = ("result", "error", "row")
+_RESERVED = ("result", "error", "row")
 
 
 class Kept:
-    """The values of some columns, for records whose answers are not yet written.
+    """The kept columns of the records whose answers are not written yet.
 
     >>> kept = Kept("id")
-    >>> list(kept.watched([{"id": 7, "text": "a"}, {"id": 8, "text": "b"}]))[1]["text"], kept.of(2)
+    >>> list(kept.stored([{"id": 7, "text": "a"}, {"id": 8, "text": "b"}]))[1]["text"], kept.of(2)
     ('b', {'id': 8})
     """
 
     def __init__(self, given: str | None) -> None:
         self.names = [name.strip() for name in (given or "").split(",") if name.strip()]
         if given is not None and not self.names:
-            raise UsageError(f"--keep {given!r} names no column: type --keep id,text, say.")
+            raise UsageError(f"--keep {given!r} names no column: type for example --keep id,text.")
         for name in self.names:
-            if name in _OURS:
-                raise UsageError(f"--keep {name} is not possible, as results have their own {name}: rename the column.")
+            if name in _RESERVED:
+                raise UsageError(f"--keep {name} is invalid, as results have their own {name}: rename the column.")
         self._waiting: deque[dict[str, Any]] = deque()
-        self._first = 1  # the number of the record that has waited longest
+        self._first = 1  # number of the first record in the queue
 
     def check(self, names: Sequence[str]) -> None:
-        """Refuse a table that lacks a column."""
+        """Raises DataError if a table lacks a kept column."""
         for name in self.names:
             if name not in names:
-                there = printable(", ".join(map(str, names)), 1000) or "none"
-                raise DataError(
-                    f"--keep {name}: there is no such column; there are {there}.{did_you_mean(name, names)}"
-                )
+                known = printable(", ".join(map(str, names)), 1000) or "missing"
+                raise DataError(f"--keep {name}: unknown column. The columns are {known}.{did_you_mean(name, names)}")
 
-    def watched(self, records: Iterable[Any]) -> Iterator[Any]:
-        """The records as they are. The first one must have the columns."""
+    def stored(self, records: Iterable[Any]) -> Iterator[Any]:
+        """Yield the records unchanged, and store their kept columns. Raises an error if the first record lacks one."""
         known = not self.names
         for record in records:
             if not known and not isinstance(record, DataError):
                 if not isinstance(record, Mapping):
                     raise UsageError(
-                        "--keep takes columns, and the input is lines of text: leave it out, or pass a table."
+                        "--keep needs columns, but the input is lines of text: leave --keep out, or pass a table."
                     )
                 self.check(list(map(str, record)))
                 known = True
@@ -59,11 +57,11 @@ class Kept:
             yield record
 
     def at(self, row: int) -> dict[str, Any]:
-        """What is kept of a record that still waits, the first of which is number 1."""
+        """The kept columns of a record, by its number. The first record is number 1."""
         return self._waiting[row - self._first] if self.names else {}
 
     def of(self, row: int) -> dict[str, Any]:
-        """The same. The records before it are forgotten."""
+        """The kept columns of a record, after discarding those of the records before it."""
         while self.names and self._first < row:
             self._waiting.popleft()
             self._first += 1
@@ -71,7 +69,7 @@ class Kept:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it; dates and the like as texts."""
+    """A value as JSON can hold it. Dates and similar types become strings."""
     return (
         value if value is None or isinstance(value, (str, int, float)) else json.loads(json.dumps(value, default=str))
     )

@@ -1,4 +1,4 @@
-"""Two examples of each command, for its help. DIR is a folder with a model, or a Hub id."""
+"""Two examples of each command, for its help."""
 
 EXAMPLES: dict[str, tuple[str, str]] = {
     "fill-mask": (
@@ -57,4 +57,4 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     ),
     "completion": ("bash > bertkit.sh", "fish > bertkit.fish"),
 }
-"""Command -> its words, twice."""
+"""Command -> the arguments of its two examples."""

@@ -1,4 +1,4 @@
-"""A page of a terminal: columns that stay straight whatever the script, bars, colours."""
+"""The layout of text in a terminal: columns that are straight in any script, bars, colours."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 class Page(NamedTuple):
-    """How wide a page is, and whether it has colours."""
+    """The width of a terminal, and whether to use colours."""
 
     columns: int = 80
     colours: bool = False
 
     def paint(self, text: str, colour: str) -> str:
-        """A text in a colour, where there are colours."""
+        """A text in a colour, or the text unchanged if the page has no colours."""
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colours and text else text
 
 
 def page_of_stdout() -> Page:
-    """The page that a person at the terminal sees. NO_COLOR and TERM=dumb are honoured."""
+    """The page of the terminal. NO_COLOR, TERM=dumb and an output that is no terminal turn colours off."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
     return Page(shutil.get_terminal_size().columns, not plain)
 
 
 def bar(share: float) -> str:
-    """A share of 1 as a bar.
+    """A number from 0 to 1 as a bar.
 
     >>> bar(0.5), bar(0.0263)
     ('██████████', '▌')
@@ -54,7 +54,7 @@ def bar(share: float) -> str:
 
 
 def straight(rows: Iterable[Sequence[str]], right: Sequence[int] = (), indent: str = "  ") -> list[str]:
-    """Cells as lines, in straight columns; the columns whose numbers are in `right` end alike, all others begin alike.
+    """Rows of cells as lines with straight columns. The columns with a number in `right` are aligned right, others left.
 
     >>> straight([("a", "1.5"), ("한국", "12.5")], right=[1])
     ['  a      1.5', '  한국  12.5']
@@ -73,12 +73,12 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> 
 
 
 def _seen(cell: str) -> int:
-    """The columns of a cell, which may be painted."""
+    """The width of a cell without its colour codes."""
     return width(_PAINT.sub("", cell))
 
 
 def cut(text: str, columns: int) -> str:
-    """As much of a text as so many columns take.
+    """A text, shortened to so many columns.
 
     >>> cut("as long as it is", 10)
     'as long a…'
@@ -93,7 +93,7 @@ def cut(text: str, columns: int) -> str:
 
 
 def shown(text: str) -> str:
-    """Text without what moves the cursor or cannot be seen: controls, lone surrogates, turns of the direction of writing."""
+    """A text in which invisible characters and those that move the cursor are escaped, such as controls and lone surrogates."""
     return "".join(
         character if character.isprintable() or character == _JOINER else repr(character)[1:-1] for character in text
     )
@@ -103,7 +103,7 @@ _JOINER, _EMOJI_STYLE = "\u200d", "\ufe0f"
 _SKIN = range(0x1F3FB, 0x1F400)
 _JAMO_INSIDE = frozenset(
     [*range(0x1160, 0x1200), *range(0xD7B0, 0xD7FC)]
-)  # vowels and finals of Hangul, drawn into the syllable
+)  # Hangul vowels and final consonants, which combine with the letter before them
 
 
 def width(text: str) -> int:
@@ -122,12 +122,12 @@ def width(text: str) -> int:
 
 
 def _columns(character: str, before: str, last: int) -> int:
-    """The columns that a character adds behind the character `before`, which took `last`."""
+    """The columns that a character adds after the character `before`, which took `last` columns."""
     if character == _EMOJI_STYLE:
         return int(last == 1)
     category = unicodedata.category(character)
     if category in ("Mn", "Me", "Cf") or ord(character) in _JAMO_INSIDE:
         return 0
     if (category == "So" and before == _JOINER) or (ord(character) in _SKIN and last == 2):
-        return 0  # one emoji with those before it
+        return 0  # it combines with the characters before it into one emoji
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

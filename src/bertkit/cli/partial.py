@@ -1,14 +1,14 @@
-"""The results of a run that may be interrupted, in a file beside the one that they become.
+"""The results of a run that may be interrupted, in a file beside its output.
 
-    answers.csv.part    {"bertkit": "unfinished results", "process": "4711      ", "since": "..."}    who has it, or had it last
-                        {"task": "fill-mask", ..., "files": {...}}     of which run they are
-                        [{"score": ...}, ...]                          one line of JSON a row, and after each chunk how many
-                        [{"score": ...}, ...]                          rows there are, a digest of their lines, and one of
-                        # 512 9f86d0... 2c26b4...                      the inputs that they answer
+    answers.csv.part    {"bertkit": "unfinished results", "process": "4711      ", "since": "..."}    the process that writes it
+                        {"task": "fill-mask", ..., "files": {...}}     the settings of the run
+                        [{"score": ...}, ...]                          one line of JSON for each row; after each chunk the
+                        [{"score": ...}, ...]                          number of rows so far, a digest of their lines,
+                        # 512 9f86d0... 2c26b4...                      and a digest of their inputs
 
-The process that has the file holds a lock on it, which ends with the process. A chunk is written at once, so that kill -9 loses
-no other than the one that is being written, which is cut off when the run goes on. When all rows are done, the output is made of
-the lines, and appears whole.
+The process that writes the file holds a lock on it, which ends with the process. Each chunk is written in one step, so that
+kill -9 loses only the chunk that is being written; a resumed run removes its remains. After the last row, the output is made
+from the lines, and appears complete.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _logger = logging.getLogger("bertkit")
 
 
 class _Found(NamedTuple):
-    """What an interrupted run has left."""
+    """What an interrupted run left in the file."""
 
-    about: Mapping[str, Any]
-    end: int = 0  # of the last whole chunk
-    inputs: str = ""  # the digest of what was answered
+    about: Mapping[str, Any]  # the settings of the run
+    end: int = 0  # offset of the end of the last complete chunk
+    inputs: str = ""  # digest of the inputs that were answered
 
 
 class Partial:
-    """The results that are written so far. The file is this process's own within `with`."""
+    """The file of the results so far. Within `with`, no other process can write it."""
 
     def __init__(
         self,
@@ -60,43 +60,47 @@ class Partial:
     ) -> None:
         self.output, self.path, self.about = output, Path(f"{output}.part"), dict(about)
         self.resume, self.overwrite = resume, overwrite
-        self.kept = kept  # columns of the input in each line
+        self.kept = kept  # columns of the input that each line has
         self.done = 0
         self.failed = Failed()
         self._found: _Found | None = None
-        self._ours = False  # whether nothing in the file is an earlier run's, so that it goes where nothing is answered
+        self._removable = (
+            False  # whether to remove the file if no row is answered, as it has no results of an earlier run
+        )
         self._lines_so_far, self._inputs = blake2b(digest_size=16), blake2b(digest_size=16)
         _check_apart(source, output)
         _check_apart(source, str(self.path))
         check_output(output)
 
-    # The file, and whose it is.
+    # The file and its lock.
 
     def __enter__(self) -> Partial:
         self._file = self._locked()
         try:
-            self._settle()
+            self._take_over()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._ours and not self.done:
+        if self._removable and not self.done:
             self._remove()
         self._file.close()
 
     def _locked(self) -> BinaryIO:
-        """The file, locked. A run that ends meanwhile removes it, and then there is a new one."""
+        """Open and lock the file. If another run ends and removes it meanwhile, try again with a new file."""
         for _ in range(_TRIES):
             try:
                 file = open_own(self.path, create=True)
             except OSError as error:
                 raise DataError(
-                    f"{self.path} cannot hold results: {error.strerror}. Move it away, or change --output."
+                    f"{self.path} cannot be opened for results: {error.strerror}. Move it away, or change --output."
                 ) from error
             if not lock(file, self.path):
-                sentence = f"{self.output} is being written by another run{_holder(file)}: wait for its end, or change --output."
+                sentence = (
+                    f"{self.output} is being written by another run{_holder(file)}: wait for it, or change --output."
+                )
                 file.close()
                 raise UsageError(sentence)
             if is_at(file, self.path):
@@ -104,43 +108,41 @@ class Partial:
             file.close()
         raise DataError(f"{self.path} is removed again and again by another program: change --output.")
 
-    def _settle(self) -> None:
-        """Refuse what must not be lost or mixed, and take the file over."""
+    def _take_over(self) -> None:
+        """Become the writer of the file. Raises an error if that would lose or mix results."""
         content = self._content()
         first, header = content.readline(1000), content.readline()
-        ours = first.startswith(_FIRST) and len(first) == len(_first_line())
-        begun = ours and header.endswith(b"\n")
-        there = os.path.lexists(self.output)
-        self._ours = not first
-        if there and not (begun and self.resume) and not self.overwrite:
-            whole = " and complete, so that there is nothing to resume" if self.resume else ""
-            raise UsageError(f"{self.output} is there already{whole}: type --overwrite to replace it.")
-        if first and not ours and not self.overwrite:
-            raise DataError(f"{self.path} is not what an interrupted run leaves: move it away, or type --overwrite.")
+        valid = first.startswith(_FIRST) and len(first) == len(_first_line())
+        begun = valid and header.endswith(b"\n")
+        self._removable = not first
+        if os.path.lexists(self.output) and not (begun and self.resume) and not self.overwrite:
+            complete = " and is complete, so that there is nothing to resume" if self.resume else ""
+            raise UsageError(f"{self.output} exists{complete}: type --overwrite to replace it.")
+        if first and not valid and not self.overwrite:
+            raise DataError(f"{self.path} was not written by an interrupted run: move it away, or type --overwrite.")
         if begun and not self.resume and not self.overwrite:
             raise UsageError(
-                f"{self.path} has results of a run that was interrupted: type --resume to go on with it, or --overwrite to begin "
-                "anew."
+                f"{self.path} has results of an interrupted run: type --resume to continue it, or --overwrite to start again."
             )
         if begun and self.resume:
             self._found = self._read(content, self._header(header))
             self._check(self._found.about, self.about)
-        if ours or not first:
+        if valid or not first:
             self._file.seek(0)
             self._write(_first_line())
 
     def _content(self) -> BinaryIO:
-        """The file to be read from its start."""
+        """The file, opened to be read from its start."""
         self._file.seek(0)
         return open(self._file.fileno(), "rb", closefd=False)
 
     def _remove(self) -> None:
-        """Remove the file, unless it is that of another run already."""
+        """Remove the file, unless its path is already the file of another run."""
         if is_at(self._file, self.path):
-            with contextlib.suppress(PermissionError):  # Windows keeps open files
+            with contextlib.suppress(PermissionError):  # Windows cannot remove an open file
                 self.path.unlink(missing_ok=True)
 
-    # What an interrupted run has left.
+    # What an interrupted run left.
 
     def _header(self, line: bytes) -> dict[str, Any]:
         with contextlib.suppress(ValueError, RecursionError):
@@ -150,7 +152,7 @@ class Partial:
         raise DataError(f"{self.path} is damaged in its second line: move it away, or type --overwrite.")
 
     def _read(self, content: BinaryIO, about: Mapping[str, Any]) -> _Found:
-        """Count the rows up to the last chunk that is whole, and find those of them that failed."""
+        """Count the rows up to the last complete chunk, and list those that failed."""
         found = _Found(about, content.tell())
         digest, rows, errors = blake2b(digest_size=16), 0, Failed()
         for line in content:
@@ -164,11 +166,11 @@ class Partial:
             rows += 1
             digest.update(line)
             if is_error(line):
-                errors.add(rows, _sentence(line))
+                errors.add(rows, _error_in(line))
         else:
             return found
         _logger.warning(
-            "%s is damaged after row %s: the rows from there on are answered again.", self.path, f"{self.done:,}"
+            "%s is damaged after row %s: the rows after it are answered again.", self.path, f"{self.done:,}"
         )
         return found
 
@@ -177,8 +179,8 @@ class Partial:
             old, new = before.get(name), now.get(name)
             if old != new and name != "files":
                 raise UsageError(
-                    f"{self.path} is of another run, with {name} {_short(old)}, and now it is {_short(new)}: type "
-                    "the same as then to go on with it, or --overwrite to begin anew."
+                    f"{self.path} belongs to another run: {name} was {_short(old)} and is now {_short(new)}. Pass the earlier "
+                    "value to continue that run, or type --overwrite to start again."
                 )
 
     def _check_files(self, before: Any, now: Mapping[str, str]) -> None:
@@ -186,18 +188,18 @@ class Partial:
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if changed:
             raise UsageError(
-                f"{self.path} is of another run: {', '.join(changed[:4])} changed since. Put back the files of then to go on "
-                "with it, or type --overwrite to begin anew."
+                f"{self.path} belongs to another run: {', '.join(changed[:4])} changed since. Restore the earlier files to "
+                "continue that run, or type --overwrite to start again."
             )
 
     # Rows.
 
     def start(self, files: Mapping[str, str]) -> None:
-        """Begin, or go on, with the files of a model: each with what tells its contents."""
+        """Start the file, or continue it. `files` has a fingerprint of each file of the model."""
         if self._found and self.done:
             self._check_files(self._found.about.get("files"), files)
         remove_unfinished(self.output)
-        self._ours = True
+        self._removable = True
         self._file.seek(0)
         if self._found and self.done:
             self._file.truncate(self._found.end)
@@ -206,29 +208,30 @@ class Partial:
             self._file.truncate()
             self._write(_first_line() + json.dumps({**self.about, "files": files}).encode() + b"\n")
 
-    def watched(
-        self, examples: Iterable[Example], beside: Callable[[int], Any] = lambda row: None
+    def checked(
+        self, examples: Iterable[Example], kept_of: Callable[[int], Any] = lambda row: None
     ) -> Iterator[Example]:
-        """The examples, of which those that were answered before have to be the same, and so what is kept `beside` them."""
+        """Yield the examples. Raises an error if those that were answered before, or their kept columns, have changed."""
         seen = 0
         for example in examples:
             seen += 1
             self._inputs.update(repr(example).encode("utf-8", "backslashreplace") + b"\n")
-            if values := beside(seen):
+            if values := kept_of(seen):
                 self._inputs.update(repr(values).encode("utf-8", "backslashreplace") + b"\n")
             if seen == self.done and self._found and self._inputs.hexdigest() != self._found.inputs:
                 raise UsageError(
-                    f"{self.path} has results of other inputs: the first {self.done:,} rows changed since. Type the same "
-                    "--input as then to go on with it, or --overwrite to begin anew."
+                    f"{self.path} has results of other inputs: the first {self.done:,} rows changed since. Pass the earlier "
+                    "--input to continue that run, or type --overwrite to start again."
                 )
             yield example
         if seen < self.done:
             raise DataError(
-                f"{self.path} has {self.done:,} results, and the input {seen:,} rows: it is of another one."
+                f"{self.path} has {self.done:,} results, but the input has only {seen:,} rows: pass the earlier --input, or "
+                "type --overwrite to start again."
             )
 
     def add(self, lines: Sequence[bytes]) -> None:
-        """Write the results of all examples that were watched and have none yet, now."""
+        """Write the results of a chunk, one for each example that `checked` yielded since the last chunk."""
         text = b"".join(lines)
         self._lines_so_far.update(text)
         rows = self.done + len(lines)
@@ -236,7 +239,7 @@ class Partial:
         size = os.fstat(self._file.fileno()).st_size + len(data)
         try:
             self._write(data)
-        finally:  # Ctrl-C may fall between the last byte and this line
+        finally:  # Ctrl-C may interrupt _write after its last byte
             if os.fstat(self._file.fileno()).st_size == size:
                 self.done = rows
 
@@ -246,13 +249,13 @@ class Partial:
             view = view[self._file.write(view) :]
 
     def finish(self) -> None:
-        """Make the output of the lines."""
+        """Make the output from the lines, and remove the file."""
         write_results(self._lines, self.output, self.kept)
         self._remove()
         self.done = 0
 
     def _lines(self) -> Iterator[bytes]:
-        """The rows, which have to be as many as were written."""
+        """The rows. Raises DataError if their number differs from the number written."""
         content = self._content()
         content.readline()
         content.readline()
@@ -263,19 +266,19 @@ class Partial:
                 yield line
         if rows != self.done:
             raise DataError(
-                f"{self.path} has {rows:,} rows, and {self.done:,} were written: another program changed it. Type --resume "
-                "to go on with what is whole, or --overwrite to begin anew."
+                f"{self.path} has {rows:,} rows, but {self.done:,} were written: another program changed it. Type --resume "
+                "to continue after the undamaged rows, or --overwrite to start again."
             )
 
 
 def _first_line() -> bytes:
-    """Who has the file, always as long."""
+    """The line that names the process that writes the file. Its length is constant, so that it can be overwritten."""
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return _FIRST + f'"process": "{os.getpid():<10}", "since": "{since}"}}\n'.encode()
 
 
 def _holder(file: BinaryIO) -> str:
-    """Who has a file, as far as that can be read."""
+    """The process that writes a file, for a message; an empty string if it cannot be read."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         found = json.loads(file.read(1000).split(b"\n")[0])
         process, since = str(found["process"]).strip(), str(found["since"])
@@ -284,10 +287,10 @@ def _holder(file: BinaryIO) -> str:
     return ""
 
 
-def _sentence(line: bytes) -> str:
+def _error_in(line: bytes) -> str:
     with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError):
         return str(json.loads(line)["error"])
-    return "an error that cannot be read"
+    return "an error message that cannot be read"
 
 
 def _short(value: Any) -> str:
@@ -296,8 +299,8 @@ def _short(value: Any) -> str:
 
 
 def _check_apart(source: str, output: str) -> None:
-    """Refuse a file that is input and output, under any name: writing it would destroy what is still to be read."""
-    with contextlib.suppress(OSError):  # one of them is not there, or standard input is closed
+    """Raises UsageError if input and output are the same file, under any name: writing would destroy unread input."""
+    with contextlib.suppress(OSError):  # one of them does not exist, or stdin is closed
         read = os.fstat(0) if source == "-" else Path(source).stat()
         if os.path.samestat(read, Path(output).stat()):
-            raise UsageError(f"{output} is the input too: choose another --output.")
+            raise UsageError(f"{output} is also the input: choose another --output.")

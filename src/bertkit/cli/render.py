@@ -1,4 +1,4 @@
-"""Answers as people read them: aligned tables with bars, entities in colours, the answer marked in its context."""
+"""Answers as text for a terminal: aligned tables with bars, entities in colours, answers marked in their context."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from bertkit.cli.page import BAR, Page, bar, cut, shown, straight
 
 _AROUND = 100
-"""Characters of a context that are shown on each side of an answer."""
-_OF_ENTITIES = ("cyan", "yellow", "green", "magenta", "blue", "red")
+"""The number of characters of the context to show on each side of an answer."""
+_ENTITY_COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red")
 
 
 def render(task: str, example: Any, answer: Any, page: Page) -> list[str]:
@@ -20,14 +20,14 @@ def render(task: str, example: Any, answer: Any, page: Page) -> list[str]:
     A [MASK].
       plant  0.7500  ███████████████
     """
-    if isinstance(answer, Mapping) and "result" in answer:  # with what was done with the text
-        told = ", ".join(f"{name} {value}" for name, value in answer.items() if name != "result")
-        return [*render(task, example, answer["result"], page), page.paint(f"  {told}", "dim")]
+    if isinstance(answer, Mapping) and "result" in answer:  # the form of --details
+        details = ", ".join(f"{name} {value}" for name, value in answer.items() if name != "result")
+        return [*render(task, example, answer["result"], page), page.paint(f"  {details}", "dim")]
     return _RENDERERS[task](example, answer, page)
 
 
 def _text(example: Any, page: Page) -> str:
-    """The texts of an example in a line."""
+    """The texts of an example in one line."""
     if isinstance(example, Mapping):
         texts = [text for text in example.values() if isinstance(text, str)]
     elif isinstance(example, (list, tuple)):
@@ -38,7 +38,7 @@ def _text(example: Any, page: Page) -> str:
 
 
 def _bars(rows: Sequence[tuple[str, float]], page: Page, widest: float = 1.0) -> list[str]:
-    """Names, scores and bars."""
+    """Aligned lines of names, scores and bars."""
     room = max(page.columns - BAR - 14, 12)
     cells = [
         (cut(name, room), _number(score), page.paint(bar(score / widest if widest else 0.0), "green"))
@@ -67,7 +67,7 @@ def _word(given: Any) -> str:
 
 def _labels(example: Any, answer: Any, page: Page) -> list[str]:
     found = answer if isinstance(answer, list) else [answer]
-    widest = max(1.0, *(one["score"] for one in found))  # a score that is not a share
+    widest = max(1.0, *(one["score"] for one in found))  # scores without softmax may be above 1
     return [_text(example, page), *_bars([(one["label"], one["score"]) for one in found], page, widest)]
 
 
@@ -82,7 +82,7 @@ def _choices(example: Any, answer: Any, page: Page) -> list[str]:
 
 
 def _near(example: Any, answer: Any, page: Page) -> list[str]:
-    """Sentences, the nearest first; what is far away has no bar."""
+    """Lines of sentences, the most similar first. A negative similarity has no bar."""
     if isinstance(example, Mapping):
         source, sentences = example["source_sentence"], example["sentences"]
     else:
@@ -97,10 +97,10 @@ def _near(example: Any, answer: Any, page: Page) -> list[str]:
 
 def _entities(example: Any, answer: Any, page: Page) -> list[str]:
     names = [_kind(one) for one in answer]
-    colours = {name: _OF_ENTITIES[n % len(_OF_ENTITIES)] for n, name in enumerate(sorted(set(names)))}
+    colours = {name: _ENTITY_COLOURS[n % len(_ENTITY_COLOURS)] for n, name in enumerate(sorted(set(names)))}
     lines = [_painted(example, answer, colours, page) if isinstance(example, (str, Mapping)) else _text(example, page)]
     if not answer:
-        return [*lines, page.paint("  nothing was found", "dim")]
+        return [*lines, page.paint("  no entities found", "dim")]
     cells = [
         (page.paint(name, colours[name]), shown(one["word"]), _number(one["score"]), f"{one['start']}-{one['end']}")
         for name, one in zip(names, answer, strict=True)
@@ -135,8 +135,8 @@ def _answers(example: Any, answer: Any, page: Page) -> list[str]:
             continue
         start, end = one["start"], one["end"]
         before = ("…" if start > _AROUND else "") + context[max(start - _AROUND, 0) : start]
-        behind = context[end : end + _AROUND] + ("…" if end + _AROUND < len(context) else "")
-        lines.append(f"  {_number(one['score'])}  {shown(before)}{_marked(context[start:end], page)}{shown(behind)}")
+        after = context[end : end + _AROUND] + ("…" if end + _AROUND < len(context) else "")
+        lines.append(f"  {_number(one['score'])}  {shown(before)}{_marked(context[start:end], page)}{shown(after)}")
     return lines
 
 
@@ -155,9 +155,9 @@ def _vector(example: Any, answer: Any, page: Page) -> list[str]:
 
 def _score(example: Any, answer: Any, page: Page) -> list[str]:
     count = f"{answer['n_tokens']} token" + "s" * (answer["n_tokens"] != 1)
-    told = f"  perplexity {answer['perplexity']:,.2f}, log-likelihood {answer['log_likelihood']:.2f}, {count}"
+    summary = f"  perplexity {answer['perplexity']:,.2f}, log-likelihood {answer['log_likelihood']:.2f}, {count}"
     rows = [(one["token"], math.exp(one["log_prob"])) for one in answer.get("tokens", ())]
-    return [_text(example, page), told, *(_bars(rows, page) if rows else [])]
+    return [_text(example, page), summary, *(_bars(rows, page) if rows else [])]
 
 
 _RENDERERS: dict[str, Callable[[Any, Any, Page], list[str]]] = {

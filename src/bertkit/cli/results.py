@@ -1,6 +1,6 @@
-"""Answers -> lines of JSON, and those -> a file of any format.
+"""Answers -> lines of JSON, and lines of JSON -> a file of any format.
 
-A table has a row for each thing that was found, with the number of its input in the column "row".
+A table has a row for each item of an answer, such as an entity or a label. Its column "row" has the number of the input.
 """
 
 from __future__ import annotations
@@ -24,31 +24,30 @@ from bertkit.errors import DataError, UsageError
 from bertkit.hub.disk import whole_file
 
 Lines = Callable[[], Iterable[bytes]]
-"""Gives the lines of JSON, again and again."""
-
+"""A function that returns the lines of JSON from the first one. It may be called several times."""
 
 _HALF = re.compile("[\ud800-\udfff]")
 
 _LISTED = 100
-"""Failed rows that are listed."""
+"""The most failed rows to list."""
 
 
 @dataclass
 class Failed:
-    """The rows that failed: how many, and the errors of the first of them."""
+    """The number of failed rows, and the row numbers and errors of the first ones."""
 
     count: int = 0
     first: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, row: int, sentence: str) -> None:
-        """One more."""
+        """Count a failed row."""
         self.count += 1
         if self.count <= _LISTED:
             self.first.append((row, sentence))
 
 
 def line_of(answer: Any) -> bytes:
-    r"""An answer as a line of JSON. Infinities and NaN become null, and half a surrogate pair is spelled.
+    r"""An answer as a line of JSON. Infinities and NaN become null, and lone surrogates are escaped.
 
     >>> line_of([0.5, float("inf")])
     b'[0.5, null]\n'
@@ -62,7 +61,7 @@ def line_of(answer: Any) -> bytes:
         text = json.dumps(nulls, ensure_ascii=False)
     try:
         return text.encode() + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair, which no file of text can hold, is spelled
+    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot encode
         return _HALF.sub(lambda half: f"\\\\u{ord(half[0]):x}", text).encode() + b"\n"
 
 
@@ -72,12 +71,12 @@ def is_error(line: bytes) -> bool:
 
 
 def write_results(lines: Lines, name: str, kept: Sequence[str] = ()) -> None:
-    """A file with the results, in the format of its suffix; without one JSON lines. Whole or not at all.
+    """Write the results to a file in the format of its suffix, by default JSON lines. The file appears only when complete.
 
     Args:
         lines: the results.
-        name: of the file.
-        kept: columns of the input that each line has beside its result.
+        name: path of the file.
+        kept: columns of the input that each line has in addition to its result.
     """
     kind, packed = ending(name)
     write = _WRITERS.get(kind, _write_lines)
@@ -92,23 +91,23 @@ def write_results(lines: Lines, name: str, kept: Sequence[str] = ()) -> None:
 
 
 def check_output(name: str) -> None:
-    """Refuse a file that cannot be written, before anything is computed."""
+    """Raises an error if the output cannot be written, before anything is computed."""
     kind, packed = ending(name)
     suffix = Path(name.removesuffix(f".{packed}") if packed else name).suffix
     if suffix and not kind:
         raise UsageError(
-            f"{name} ends with {suffix}, and results are written as .jsonl, .json, .csv, .tsv or .parquet, each also with .gz "
-            "or .xz: change the end of --output. Without one it is JSON lines."
+            f"{name} has the unknown suffix {suffix}: end --output with .jsonl, .json, .csv, .tsv or .parquet, each also "
+            "followed by .gz or .xz, or with no suffix for JSON lines."
         )
     if Path(name).is_dir():
         raise UsageError(f"{name} is a folder: name a file in it with --output.")
     if Path(name).is_symlink():
         raise UsageError(f"{name} is a link: name the file itself with --output.")
     if Path(name).exists() and not Path(name).is_file():
-        raise UsageError(f"{name} is no file: name one with --output.")
+        raise UsageError(f"{name} is not a regular file: name one with --output.")
     folder = Path(name).absolute().parent
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder} for {name}: make it first, or change --output.")
+        raise UsageError(f"There is no folder {folder} for {name}: create it first, or change --output.")
     if kind == "parquet":
         import_pyarrow(f"Writing {name}")
 
@@ -145,7 +144,7 @@ def _write_cells(lines: Lines, file: IO[bytes], delimiter: str) -> None:
 def _cell(value: Any, delimiter: str) -> Any:
     if isinstance(value, (list, dict)):
         return json.dumps(value, ensure_ascii=False)
-    # TSV has no quotes, so that a tab or the end of a line cannot stand in a cell.
+    # TSV has no quotes, so that a cell cannot contain a tab or a line end.
     return " ".join(value.split()) if delimiter == "\t" and isinstance(value, str) else value
 
 
@@ -163,7 +162,7 @@ def _write_parquet(lines: Lines, file: IO[bytes]) -> None:
 
 
 def _fitted(value: Any, kind: type) -> Any:
-    """A value in a column of one type: what is of another is written as JSON."""
+    """A value for a column of one type. Values of other types become JSON in a column of strings."""
     return value if value is None or kind is not str or isinstance(value, str) else json.dumps(value)
 
 
@@ -179,24 +178,24 @@ _TABLES = ("csv", "tsv", "parquet")
 
 
 def _flat(lines: Lines, kept: Sequence[str]) -> Lines:
-    """Lines whose results have what is kept of the input in each of their things, as the rows of a table do.
+    """Lines in which each item of a result has the kept columns of the input, as the rows of a table need.
 
-    A column that results have too is `input_` and its name.
+    A kept column with the name of a result's column is renamed to `input_` and its name.
     """
-    found = {name for line in lines() for thing in _things(_apart(line, kept)[1]) for name in thing}
+    found = {name for line in lines() for item in _items(_without_kept(line, kept)[1]) for name in item}
     names = {name: f"input_{name}" if name in found else name for name in kept}
 
     def flat() -> Iterator[bytes]:
         for line in lines():
-            values, result = _apart(line, kept)
-            beside = {names[name]: value for name, value in values.items()}
-            yield line_of([{**beside, **thing} for thing in _things(result)])
+            values, result = _without_kept(line, kept)
+            columns = {names[name]: value for name, value in values.items()}
+            yield line_of([{**columns, **item} for item in _items(result)])
 
     return flat
 
 
-def _apart(line: bytes, kept: Sequence[str]) -> tuple[dict[str, Any], Any]:
-    """What is kept of the input, and the result alone."""
+def _without_kept(line: bytes, kept: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    """The kept columns of a line, and its result without them."""
     result = json.loads(line)
     values = {name: result.pop(name) for name in kept}
     return values, result["result"] if list(result) == ["result"] else result
@@ -209,14 +208,14 @@ def _rows(lines: Lines) -> Iterator[dict[str, Any]]:
             answer = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f"The results are damaged in row {number}: type --resume to answer it again, or --overwrite to begin anew."
+                f"The results are damaged in row {number}: type --resume to answer it again, or --overwrite to start again."
             ) from error
-        for found in _things(answer):
-            yield {"row": number, **found}
+        for item in _items(answer):
+            yield {"row": number, **item}
 
 
-def _things(answer: Any) -> list[dict[str, Any]]:
-    """What an answer has, one dictionary each; a row of an input without anything stays."""
+def _items(answer: Any) -> list[dict[str, Any]]:
+    """The items of an answer, one dictionary each. An empty answer has one empty item, so that its input keeps a row."""
     if isinstance(answer, dict):
         return [answer]
     if _all(dict, answer):
@@ -227,12 +226,12 @@ def _things(answer: Any) -> list[dict[str, Any]]:
 
 
 def _all(kind: type, answer: Any) -> bool:
-    """Whether an answer is a list of one kind of things, and not an empty one."""
+    """Whether an answer is a list of objects of one type, and not empty."""
     return isinstance(answer, list) and bool(answer) and all(isinstance(one, kind) for one in answer)
 
 
 def _columns(lines: Lines) -> dict[str, type]:
-    """The columns of all rows in the order in which they come, and their types; `object` where they differ."""
+    """The columns of all rows in the order of their first use, and their types; `object` for mixed types."""
     found: dict[str, type] = {"row": int}
     for row in _rows(lines):
         for name, value in row.items():
@@ -249,7 +248,7 @@ def _columns(lines: Lines) -> dict[str, type]:
 
 
 def _kind(value: Any) -> type:
-    """The type of a value; lists are vectors of numbers, and all other lists objects."""
+    """The type of a value: `list` for a list of numbers, `object` for other lists and dictionaries."""
     if isinstance(value, list):
         return list if all(isinstance(one, (int, float)) for one in value) else object
     return object if isinstance(value, dict) else type(value)

@@ -15,20 +15,21 @@ from bertkit.pipelines.calls import calls_of
 def run(
     shared: Shared,
     *,
-    task: Annotated[str, "what to do: fill-mask, ner, question-answering, ..."],
-    option: Annotated[list[str], "an option of the task, such as top_k=3; may be given again"] = [],  # noqa: B006
+    task: Annotated[str, "name of the task: fill-mask, ner, question-answering, ..."],
+    option: Annotated[list[str], "option of the task, such as top_k=3; may be repeated"] = [],  # noqa: B006
 ) -> int:
-    """Run a task over a file, or over what comes in, and write a line of JSON for each input.
+    """Run a task over a file or stdin, and write one line of JSON for each input.
 
-    The input is read as a stream: lines of text, JSON lines, JSON, CSV, TSV or Parquet, and gzip or xz of them. An output appears
-    when it is whole; until then, its results are in a file beside it, with which --resume goes on.
+    The input is read as a stream: lines of text, JSON lines, JSON, CSV, TSV or Parquet, also compressed with gzip or xz.
+    The output file appears when it is complete. Until then, the results are in OUTPUT.part, and --resume continues an
+    interrupted run.
     """
     shared.check(task)
-    return answer(task, shared, calls_of(task).own(dict(map(_named, option))))
+    return answer(task, shared, calls_of(task).own(dict(map(_name_and_value, option))))
 
 
-def _named(word: str) -> tuple[str, Any]:
-    """`top_k=3` -> "top_k", 3; what is neither JSON nor a truth value of Python is a text."""
+def _name_and_value(word: str) -> tuple[str, Any]:
+    """`top_k=3` -> ("top_k", 3). The value is JSON, True or False, or else a string."""
     given, equals, value = word.partition("=")
     name = given.strip().replace("-", "_")
     if not equals or not name:
@@ -36,7 +37,7 @@ def _named(word: str) -> tuple[str, Any]:
     if name in {field.name for field in fields(Shared)} - {*OF_TASKS, "spell"}:
         raise UsageError(f"{name} is an option of the command, not of the task: type --{name.replace('_', '-')}")
     if name == "return_tensors":
-        raise UsageError("return_tensors is for Python, and the command writes numbers: leave it out.")
+        raise UsageError("return_tensors works only in Python: leave it out.")
     try:
         return name, json.loads(value)
     except ValueError:

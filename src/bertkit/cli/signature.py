@@ -1,12 +1,15 @@
-"""A function's signature as the options of a command.
+"""Makes a function's signature the options of a command.
 
     def convert(source: Annotated[str, "what to read"], *, to: Annotated[Literal["a", "b"], "the format"] = "a") -> None: ...
 
-is `bertkit convert SOURCE [--to {a,b}]`: parameters before the `*` are positions, those after it options, and the text of an
-annotation is the help. The docstring is the description. Of the positions, a `list[str]` takes one word or more, and one with a
-default may be left out. Of the options, one without a default must be given, a bool that is False by default is a switch, any
-other bool (`bool | None = None`) a pair of switches, `--accents` and `--no-accents`, and a `list[str]` may come several times.
-A dataclass stands for its fields, so that commands share options; its `spell` is no option: it words the settings in messages.
+becomes `bertkit convert SOURCE [--to {a,b}]`. Parameters before the `*` are positional arguments, those after it are options.
+The text of an annotation is the help, and the docstring is the description.
+
+- A positional argument of type `list[str]` takes one word or more. With a default it is optional.
+- An option without a default is required, and one of type `list[str]` may be repeated. A bool that is False by default is a
+  switch, any other bool (`bool | None = None`) a pair of switches: `--accents` and `--no-accents`.
+- A dataclass adds its fields as options, so that commands can share them. Its field `spell` is no option: it formats the
+  settings in messages.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origi
 from bertkit.errors import BertkitError, Setting, UsageError
 
 Spell = Callable[[Setting], str]
-"""Writes a setting as the users of a front end type it."""
+"""A function that formats a setting as users of the command line, or of Python, type it."""
 
 _SHORTER = {
     "hypothesis_template": "template",
@@ -32,7 +35,7 @@ _SHORTER = {
     "handle_impossible_answer": "impossible",
     "similarity_fn_name": "measure",
 }
-"""Options of tasks that have a shorter name on the command line."""
+"""Options of tasks -> their shorter names on the command line."""
 _Owner = argparse._ActionsContainer
 
 
@@ -41,15 +44,16 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}. Type: {self.prog} --help")
 
     def format_help(self) -> str:
-        """The page, with two examples at its end."""
+        """The help of argparse, followed by the two examples of the command."""
         from bertkit.cli.manual import EXAMPLES
 
         examples = EXAMPLES.get(self.prog.partition(" ")[2], ())
         lines = "".join(_broken(f"  {self.prog} {words}") for words in examples)
-        return super().format_help() + (f"\nexamples:\n{lines}" if lines else "")
+        title = "examples, where DIR is the directory or Hub id of a model" if "DIR" in lines else "examples"
+        return super().format_help() + (f"\n{title}:\n{lines}" if lines else "")
 
     def spell(self, setting: Setting) -> str:
-        """A setting as an option of this command; in Python's words if there is no such option."""
+        """A setting as an option of this command, or as a Python argument if the command has no such option."""
         name, value = _SHORTER.get(setting.name, setting.name), setting.value
         if name == "task":
             return f"bertkit run --task {value}"
@@ -63,7 +67,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _broken(command: str) -> str:
-    """A command as lines of a terminal, broken before an option, that a shell reads as one."""
+    """A command as lines that fit a terminal, broken before options, with a backslash at the end of each but the last."""
     lines = [""]
     for number, part in enumerate(command.split(" --")):
         part = f" --{part}" if number else part
@@ -76,20 +80,20 @@ def _broken(command: str) -> str:
 
 
 def _json(value: object) -> str:
-    """A value of --option: JSON, or a text as it is."""
+    """A value as --option takes it: a string unchanged, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _quoted(word: str) -> str:
-    """A word as a shell takes it."""
+    """A word, in quotes if a shell needs them."""
     quote = "'" if '"' in word else '"'
     return f"{quote}{word}{quote}" if " " in word or '"' in word else word
 
 
 def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> int:
-    """Call a function with the arguments that the words of a command line spell, for the exit code that it returns."""
+    """Parse the words of a command line, and call a function with the result. Returns the exit code."""
     parser = parser_of(function, command)
-    # argparse reads texts before and after options in another way, whose errors name less.
+    # parse_intermixed_args accepts texts both before and after options, but its errors are less precise.
     mixed = any(action.nargs == "*" for action in parser._actions)
     parsed = parser.parse_intermixed_args(words) if mixed else parser.parse_args(words)
     given = {**vars(parsed), "spell": parser.spell}
@@ -110,7 +114,7 @@ def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> in
 
 
 def parser_of(function: Callable[..., object], command: str) -> _Parser:
-    """The parser of a command's options."""
+    """The argument parser of a command."""
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     parser = _Parser(
         prog=f"bertkit {command}",
@@ -123,7 +127,7 @@ def parser_of(function: Callable[..., object], command: str) -> _Parser:
 
 
 def _add_all(parser: _Owner, owner: Callable[..., object]) -> None:
-    """Add the parameters of a function, or the fields of a group."""
+    """Add the parameters of a function, or the fields of a dataclass, to a parser."""
     hints = get_type_hints(owner, include_extras=True)
     for parameter in inspect.signature(owner).parameters.values():
         hint = hints[parameter.name]
@@ -141,7 +145,7 @@ def _add_all(parser: _Owner, owner: Callable[..., object]) -> None:
 
 
 def _plain(kind: Any) -> Any:
-    """`str | None` -> str; all else as it is."""
+    """`str | None` -> str; other types unchanged."""
     if get_origin(kind) in (Union, UnionType):
         return next(part for part in get_args(kind) if part is not NoneType)
     return kind
@@ -167,15 +171,15 @@ def _add_switch(parser: _Owner, flag: str, parameter: inspect.Parameter, text: s
 
 def _add_option(parser: _Owner, flag: str, parameter: inspect.Parameter, kind: Any, text: str) -> None:
     choices = get_args(kind) if get_origin(kind) is Literal else None
-    needed = parameter.default is parameter.empty
-    silent = needed or "(default: " in text or parameter.default in (None, "", [])
+    required = parameter.default is parameter.empty
+    silent = required or "(default: " in text or parameter.default in (None, "", [])
     default = "" if silent else f" (default: {parameter.default})"
     repeated = get_origin(kind) is list
     parser.add_argument(
         flag,
         dest=parameter.name,
-        default=None if needed else list(parameter.default) if repeated else parameter.default,
-        required=needed,
+        default=None if required else list(parameter.default) if repeated else parameter.default,
+        required=required,
         help=text + default,
         choices=choices,
         metavar=None if choices else parameter.name.upper().rstrip("_"),
@@ -185,7 +189,7 @@ def _add_option(parser: _Owner, flag: str, parameter: inspect.Parameter, kind: A
 
 
 def check_utf8(text: str) -> None:
-    """Refuse a text of the command line that is not UTF-8: Python reads its wrong bytes as halves of surrogate pairs."""
+    """Raises UsageError for an argument that is not UTF-8. Python decodes its invalid bytes as lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

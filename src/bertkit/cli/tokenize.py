@@ -12,7 +12,7 @@ from bertkit.data.lines import read_lines
 
 
 class Encoding(Protocol):
-    """What is asked of the encoding of one text or pair: a BatchEncoding."""
+    """The part of BatchEncoding that this command uses, for one text or pair."""
 
     def __getitem__(self, key: str) -> Any: ...
     def tokens(self) -> list[str]: ...
@@ -20,7 +20,7 @@ class Encoding(Protocol):
 
 
 class Row(NamedTuple):
-    """A token: its id, its type, and where it stands in the first (0) or second (1) text; None for a special token."""
+    """A token. start and end are its offsets in the first (sequence 0) or second text (1). Special tokens have sequence None."""
 
     token: str
     id: int
@@ -31,14 +31,14 @@ class Row(NamedTuple):
 
 
 def tokenize(
-    text: Annotated[str, "the text; - (the default) reads texts from stdin, one a line"] = "-",
+    text: Annotated[str, "the text (default: each line of stdin)"] = "-",
     *,
-    model: Annotated[str, "a directory or a Hub id with a tokenizer"],
-    pair: Annotated[str | None, "a second text, for a model that takes two"] = None,
-    format: Annotated[Literal["table", "json", "ids"], "a table for people, JSON lines, or the ids alone"] = "table",
+    model: Annotated[str, "directory or Hub id with a tokenizer"],
+    pair: Annotated[str | None, "second text of a pair"] = None,
+    format: Annotated[Literal["table", "json", "ids"], "a table, JSON lines, or only the ids"] = "table",
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main",
 ) -> None:
-    """Show a text's tokens, with their ids, types (first or second text) and offsets (from and to which character)."""
+    """Show the tokens of a text with their ids, types (0: first text, 1: second) and offsets (start and end character)."""
     for given in (text, pair or ""):
         check_utf8(given)
     tokenizer = _load(model, revision)
@@ -67,7 +67,7 @@ def rows(encoding: Encoding) -> list[Row]:
 
 
 def render(found: Sequence[Row], texts: Sequence[str], format: Literal["table", "json", "ids"]) -> str:
-    """The tokens of `texts` as a page, as one line of JSON, or as ids with blanks between them."""
+    """The tokens of `texts` as a table, as one line of JSON, or as ids separated by spaces."""
     if format == "ids":
         return " ".join(str(row.id) for row in found)
     return _json(found, texts) if format == "json" else table(found, texts)
@@ -85,7 +85,7 @@ def _json(found: Sequence[Row], texts: Sequence[str]) -> str:
 
 
 def table(found: Sequence[Row], texts: Sequence[str]) -> str:
-    """Tokens in columns that stay straight in a terminal, whatever the script.
+    """Tokens in columns that are straight in a terminal, in any script.
 
     >>> print(table([Row("[CLS]", 101, 0, 0, 0, None), Row("日", 1864, 0, 0, 1, 0)], ["日"]))
     token    id  type  offsets  text

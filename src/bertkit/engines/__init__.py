@@ -1,1 +1,1 @@
-"""Engines: a packed batch in, arrays out, as fast as one framework can."""
+"""Engines: each runs packed batches in one framework, and returns arrays."""

@@ -1,9 +1,9 @@
-"""The contract of engines, and how one is found. No framework is named here but by its engine's file.
+"""The protocol of engines, and the table of engines by name. No framework is imported here.
 
-An engine runs one class of BERT over packed batches. It answers an `Ask` with arrays, by name (T tokens, N rows, M places,
-V vocabulary, H width, K layers):
+An engine runs one class of BERT on packed batches. It returns the arrays of an `Ask` by name (T tokens, N rows, M positions at
+which words are predicted, V vocabulary, H width, K layers):
 
-    outputs of the head   of its grain: [T, ...], [N, ...], or [M, V] at `batch.positions`, [T, V] if there are none
+    outputs of the head   [T, ...] or [N, ...]; logits of words [M, V] at `batch.positions`, or [T, V] without positions
     hidden_states         [T, K, H]
     pooler_output         [N, H]
     log_probs             [M]
@@ -34,25 +34,25 @@ class Engine(Protocol):
 
     @property
     def device(self) -> Any:
-        """Where it computes."""
+        """The device of the model."""
 
     @property
     def precision(self) -> str:
-        """The type of its numbers: "fp32", "bf16", "fp16" or "int8"."""
+        """The type of the model's numbers: "fp32", "bf16", "fp16" or "int8"."""
 
     @classmethod
     def open(
         cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> Engine:
-        """The engine for a class. tensors: by the names of the parameter table, all that the class needs."""
+        """The engine for a class. `tensors` has all its parameters, by the names in `parameters.py`."""
 
     def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
-        """The arrays that are asked for, float32."""
+        """Return the requested arrays, as float32."""
 
 
 class _Home(NamedTuple):
-    name: str  # of the class, in the file of the engine's name
-    extra: str | None  # that installs its framework; None: what is missing has an install of its own
+    name: str  # of the class; its module has the name of the engine
+    extra: str | None  # bertkit's extra that installs the framework; None: the missing module is a package to install
 
 
 ENGINES = {
@@ -64,10 +64,10 @@ ENGINES = {
 
 
 def engine_class(name: str) -> Any:
-    """The class of an engine. Its framework is imported now."""
+    """Import and return the class of an engine."""
     if name not in ENGINES:
         known = f'"auto", {", ".join(map(repr, ENGINES))}'
-        raise UsageError(f"engine={name!r} is not an engine; the engines are {known}.{did_you_mean(name, ENGINES)}")
+        raise UsageError(f"Unknown engine {name!r}: choose one of {known}.{did_you_mean(name, ENGINES)}")
     try:
         return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name].name)
     except ModuleNotFoundError as error:
@@ -75,12 +75,12 @@ def engine_class(name: str) -> Any:
 
 
 def words_of(head: str) -> str:
-    """The output of a head that scores words."""
+    """The name of a head's output that has the logits of words."""
     return next(name for name, output in HEADS[head].outputs.items() if output.grain == "place")
 
 
 def log_probs(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float32]:
-    """The log-probability of each label by its row of logits: [M, V], [M] -> [M]."""
+    """The log-probability of each label, from its row of logits: [M, V], [M] -> [M]."""
     top = logits.max(axis=-1, keepdims=True)
     total = np.log(np.exp(logits - top).sum(axis=-1)) + top[:, 0]
     chosen: NDArray[np.float32] = (logits[np.arange(len(labels)), labels] - total).astype(np.float32)

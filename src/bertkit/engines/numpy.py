@@ -1,4 +1,4 @@
-"""The engine without a framework: `reference/` over mapped weights. It answers a few short texts at once."""
+"""The NumPy engine: `reference/` with memory-mapped weights. It starts fast, and is for a few short texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bertkit.tensors import Array
 class NumpyEngine:
     """One class of BERT in NumPy."""
 
-    limits = Limits(tokens=1024, rectangle=True)  # few, as the attention of all layers is kept
+    limits = Limits(tokens=1024, rectangle=True)  # few tokens, as the attention weights of all layers stay in memory
     device, precision = "cpu", "fp32"
 
     def __init__(self, config: BertConfig, head: str, parameters: dict[str, Array]) -> None:
@@ -31,13 +31,13 @@ class NumpyEngine:
         """The engine for a class."""
         own, other = Setting("engine", "numpy"), Setting("engine", "torch")
         if str(device) not in ("None", "cpu", "-1"):
-            raise UsageError(own, " runs on the processor, not on ", received("device", device), ": type ", other, ".")
+            raise UsageError(own, " runs on the CPU, not on ", received("device", device), ": type ", other, ".")
         if precision not in ("auto", "fp32", "float32"):
             raise UsageError(own, f" computes in fp32, not in {precision!r}: type ", other, ".")
         return cls(config, head, {name: np.asarray(x, np.float32) for name, x in tensors.items()})
 
     def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
-        """The arrays that are asked for. The batch is run as one rectangle."""
+        """Return the requested arrays. The batch is padded for the computation."""
         p, row_of_pooler = self.parameters, POOLER + "dense.weight"
         ask.check(self.head, row_of_pooler in p, batch.names_words)
         columns = np.arange(batch.lengths.max(initial=1))

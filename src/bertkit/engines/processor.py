@@ -1,4 +1,4 @@
-"""What this machine's processor is good for."""
+"""The features of this machine's CPU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def multiplies_bf16(cpu_info: Path = CPU_INFO) -> bool:
-    """Whether the processor multiplies bfloat16 several times as fast as float32: with AMX it does.
+    """Whether the CPU multiplies bfloat16 several times as fast as float32, which needs AMX.
 
-    Without AMX it does not: even AVX512-BF16 is slower than float32. ONEDNN_MAX_CPU_ISA caps what is used.
+    Even AVX512-BF16 is slower than float32. ONEDNN_MAX_CPU_ISA limits the instructions that are used.
     """
     cap = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
     if cap.upper() not in ("DEFAULT", "ALL") and "AMX" not in cap.upper():

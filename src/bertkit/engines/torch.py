@@ -1,4 +1,4 @@
-"""The engine of the PyTorch classes: packed batches, on a processor or a GPU, in any precision."""
+"""The PyTorch engine: packed batches, on a CPU or a GPU, in any precision."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NAMES = {dtype: name for name, dtype in _TYPES.items()}
 
 
 class TorchEngine:
-    """One class of BERT in PyTorch, over a model that stays as it is.
+    """One class of BERT in PyTorch. The engine does not change the model.
 
     >>> from bertkit.data.batches import Row, pack
     >>> config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
@@ -44,7 +44,7 @@ class TorchEngine:
 
     def __init__(self, model: Any) -> None:
         if getattr(model, "_head", None) is None:
-            raise UsageError(f"{type(model).__name__} is not one of the nine classes of BERT, so that no task fits it.")
+            raise UsageError(f"{type(model).__name__} is not one of the nine classes of BERT: pass one of these.")
         self.model, self.head, self.config = model, model._head, model.config
         self._runs, self._body = model, model.base_model
 
@@ -52,7 +52,7 @@ class TorchEngine:
     def open(
         cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> TorchEngine:
-        """The engine for a class. On a processor it prepares the dense layers, and keeps no model as it was read."""
+        """The engine for a class. On a CPU it prepares the dense layers, and does not keep the original model."""
         place = device_of(device)
         engine = cls(model_of(tensors, config, head, type_of(precision, place), place))
         if can_prepare(engine.model):
@@ -62,19 +62,19 @@ class TorchEngine:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the model."""
         parameter: torch.nn.Parameter = next(self._runs.parameters())
         return parameter.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of its numbers."""
+        """The type of the model's numbers."""
         parameter: torch.nn.Parameter = next(self._runs.parameters())
         return parameter.dtype
 
     @property
     def precision(self) -> str:
-        """The same, by its short name."""
+        """The short name of `dtype`."""
         return _NAMES[self.dtype]
 
     def to(self, device: object) -> None:
@@ -82,7 +82,7 @@ class TorchEngine:
         self._runs.to(device_of(device))
 
     def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
-        """The arrays that are asked for, as float32 in NumPy."""
+        """Return the requested arrays, as float32 in NumPy."""
         last = self.config.num_hidden_layers
         ask.check(self.head, self._body.pooler is not None, batch.names_words)
         with torch.inference_mode():
@@ -92,7 +92,7 @@ class TorchEngine:
             places = self._places(batch, layout) if "place" in grains.values() else None
             inputs.wanted = layout.firsts[:0] if places is None else places
             if "token" in grains.values() or ("place" in grains.values() and places is None):
-                inputs.wanted = None  # all
+                inputs.wanted = None  # all tokens
             inner = any(layer != last for layer in ask.layers)
             states = self._body(arranged=inputs, output_hidden_states=inner, output_attentions=False)
             x, found = states.last_hidden_state, {}
@@ -102,7 +102,7 @@ class TorchEngine:
             if ask.log_probs:
                 words = self._tensor(batch.targets["labels"].values)[:, None]
                 found["log_probs"] = found[words_of(self.head)].float().log_softmax(-1).gather(1, words)[:, 0]
-            found = {name: y for name, y in found.items() if name in grains}  # not what rows alone have no states for
+            found = {name: y for name, y in found.items() if name in grains}  # without outputs of other grains
             if places is None:
                 found = {name: y if grains[name] == "row" else layout.unpack(y) for name, y in found.items()}
             if ask.layers:
@@ -113,7 +113,7 @@ class TorchEngine:
             return {name: found[name].float().cpu().numpy() for name in grains}
 
     def _places(self, batch: Batch, layout: Layout) -> torch.Tensor | None:
-        """Where the words are predicted [M], in the layout; None: everywhere."""
+        """The positions in the layout at which words are predicted, [M]; None: all tokens."""
         assert isinstance(layout, Packed)
         return None if batch.positions is None else layout.here(self._tensor(batch.positions))
 
@@ -121,8 +121,8 @@ class TorchEngine:
         return torch.from_numpy(np.ascontiguousarray(array, np.int64)).to(self.device)
 
 
-# Dense layers for inference on a processor: weights in the order in which oneDNN multiplies, activations in the same pass.
-# It counts most where a batch is small: reading the weights in their usual order then costs more than the product.
+# Dense layers for inference on a CPU: weights in oneDNN's own layout, activations fused with the product. This matters most
+# for small batches, which would take more time to read weights in the usual layout than to multiply.
 
 _FUSED = {
     "gelu": ("gelu", "none"),
@@ -133,14 +133,14 @@ _FUSED = {
     "swish": ("swish", ""),
     "tanh": ("tanh", ""),
 }
-"""Activation -> its name in oneDNN, and which of its formulas."""
+"""Activation -> its name and the variant of its formula in oneDNN."""
 
 _ROWS = 2048
-"""Tokens that the order is best for. Fewer and more were as fast with it."""
+"""The number of tokens for which the layout is chosen. Other numbers of tokens are as fast with it."""
 
 
 class Prepared(nn.Module):
-    """A dense layer, and an activation after it."""
+    """A dense layer, followed by an activation."""
 
     def __init__(self, dense: nn.Linear, activation: str | None = None) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class Prepared(nn.Module):
 
 
 def can_prepare(model: nn.Module) -> bool:
-    """Whether the processor and the type of the model's numbers allow it."""
+    """Whether the model is on a CPU, and its type of numbers works with `Prepared` layers."""
     weight = next(model.parameters())
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
@@ -165,7 +165,7 @@ def can_prepare(model: nn.Module) -> bool:
 
 
 def prepared(model: Any) -> Any:
-    """A copy of a model for inference, whose layers are prepared. It shares all else with the model, which stays as it is."""
+    """A copy of a model for inference, with `Prepared` layers. It shares all other parameters with the model."""
     twin = _with_own_modules(model)
     for layer in twin.base_model.encoder.layer:
         layer.intermediate = Prepared(layer.intermediate.dense, twin.config.hidden_act)
@@ -181,7 +181,7 @@ def prepared(model: Any) -> Any:
 
 
 def _with_own_modules(module: Any) -> Any:
-    """A module with the same parameters, in which a part can be replaced."""
+    """A copy of a module that shares its parameters, and whose submodules can be replaced."""
     twin = copy.copy(module)
     twin._modules = {name: child and _with_own_modules(child) for name, child in module._modules.items()}
     return twin
@@ -192,8 +192,8 @@ def _with_own_modules(module: Any) -> Any:
 
 def model_class(head: str) -> Any:
     """The PyTorch class of a head."""
-    room = "model" if head == "Model" else "heads"
-    return getattr(import_module(f"bertkit.models.torch.{room}"), "Bert" + head)
+    module = "model" if head == "Model" else "heads"
+    return getattr(import_module(f"bertkit.models.torch.{module}"), "Bert" + head)
 
 
 def model_of(tensors: Tensors, config: BertConfig, head: str, dtype: Any = "auto", device: Any = None) -> Any:
@@ -207,11 +207,11 @@ _AVAILABLE: dict[str, Callable[[], bool]] = {
     "cuda": torch.cuda.is_available,
     "mps": torch.backends.mps.is_available,
 }
-"""Kind of device -> whether PyTorch sees one."""
+"""Type of device -> whether PyTorch finds one."""
 
 
 def model_like(model: Any, config: BertConfig, head: str) -> Any:
-    """A model of our class of a head with the tensors of another model of the same names; it shares them."""
+    """A bertkit model of a head that shares the tensors of another model with the same parameter names."""
     with torch.device("meta"):
         own = model_class(head)(config, **({"add_pooling_layer": model.pooler is not None} if head == "Model" else {}))
     own.load_state_dict(model.state_dict(), assign=True)
@@ -220,9 +220,9 @@ def model_like(model: Any, config: BertConfig, head: str) -> Any:
 
 
 def device_of(given: object) -> torch.device:
-    """A device as pipelines take it: None (a GPU where there is one), -1 (the processor), 0, "cuda:1", "mps", a torch.device.
+    """The device for a pipeline's argument: None (a GPU if possible), -1 (the CPU), 0, "cuda:1", "mps", a torch.device.
 
-    Where there is no GPU of that kind, a warning says so, and the processor is taken.
+    If PyTorch finds no such GPU, it logs a warning and returns the CPU.
     """
     if given is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -234,26 +234,27 @@ def device_of(given: object) -> torch.device:
         device = torch.device(name)  # type: ignore[call-overload]
     except (RuntimeError, TypeError) as error:
         raise UsageError(
-            received("device", given), ' is none: type "cpu", "cuda", "cuda:1", "mps", 0, or -1 for the processor.'
+            received("device", given), ' is invalid: type "cpu", "cuda", "cuda:1", "mps", 0, or -1 for the CPU.'
         ) from error
     if device.type not in _AVAILABLE:
-        raise UsageError(received("device", given), f" is not supported: {', '.join(_AVAILABLE)} are.")
+        raise UsageError(received("device", given), f" is not supported: choose one of {', '.join(_AVAILABLE)}.")
     if not _AVAILABLE[device.type]():
-        _logger.warning("PyTorch sees no GPU for device %s: the processor computes.", given)
+        _logger.warning("PyTorch finds no GPU for device %s: using the CPU.", given)
         return torch.device("cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(
-            received("device", given), f" is not there: PyTorch sees {torch.cuda.device_count()}, from 0 on."
+            received("device", given),
+            f" does not exist: PyTorch finds {torch.cuda.device_count()} GPUs, and the first is number 0.",
         )
     return torch.device(device)
 
 
 def type_of(precision: str, device: torch.device) -> torch.dtype:
-    """The type of numbers. "auto": bf16 where the hardware multiplies it natively, fp32 elsewhere."""
+    """The type of numbers for a precision. "auto" is bf16 if the hardware multiplies it natively, else fp32."""
     if precision == "auto":
         gpu = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
         native = gpu or (device.type == "cpu" and multiplies_bf16())
         precision = "bf16" if native else "fp32"
     if precision not in _TYPES:
-        raise UsageError(f"The engine of PyTorch has no precision {precision!r}: type one of {', '.join(_TYPES)}.")
+        raise UsageError(f"The PyTorch engine has no precision {precision!r}: choose one of auto, {', '.join(_TYPES)}.")
     return _TYPES[precision]

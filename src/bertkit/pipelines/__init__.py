@@ -1,6 +1,6 @@
-"""Pipelines: a task, a tokenizer and an engine, from Python objects to Python objects.
+"""Pipelines: a task, a tokenizer and an engine, which turn examples into answers.
 
-examples -> rows -> batches of similar length, packed -> outputs -> answers, in the order of the examples
+examples -> rows of ids -> packed batches of similar length -> outputs -> answers, in the order of the examples
 """
 
 from bertkit.pipelines.base import Pipeline

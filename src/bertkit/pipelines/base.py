@@ -1,6 +1,6 @@
 """A pipeline: a task with a tokenizer and an engine, called with examples.
 
-A list gives a list. A stream (a generator, a file, a dataset) gives a generator that holds at most some hundred examples.
+A list gives a list. A stream (a generator, a file, a dataset) gives a generator, which holds at most 512 examples in memory.
 """
 
 from __future__ import annotations
@@ -27,23 +27,22 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("bertkit")
 
-
 _STAGES = ("preprocess", "_forward", "forward", "postprocess", "_sanitize_parameters")
-"""Methods of transformers' pipelines that subclasses replace."""
+"""Methods that subclasses of transformers' pipelines override."""
 
 
 class Pipeline:
-    """A task with a tokenizer and an engine. `pipeline` makes one."""
+    """A task with a tokenizer and an engine. The function `pipeline` creates one."""
 
-    of_task: ClassVar[str | None] = None  # the task of a class for one task
-    classes: ClassVar[dict[str, type[Pipeline]]] = {}  # by their tasks
+    of_task: ClassVar[str | None] = None  # the only task of the class; None: any task
+    classes: ClassVar[dict[str, type[Pipeline]]] = {}  # task -> the class for it
 
     def __init_subclass__(cls) -> None:
         for name in _STAGES:
             if name in vars(cls):
                 raise UsageError(
-                    f"{cls.__name__} has its own {name}, which no pipeline of bertkit calls: change the examples before the "
-                    "call and the answers after it."
+                    f"{cls.__name__} overrides {name}, which pipelines of bertkit never call: change the examples before "
+                    "the call and the answers after it."
                 )
         if "of_task" in vars(cls) and cls.of_task is not None:
             Pipeline.classes[cls.of_task] = cls
@@ -58,10 +57,10 @@ class Pipeline:
     ) -> None:
         self._task, self.engine, self._weights = task, engine, weights
         self.batch_size = batch_size
-        self.defaults = MappingProxyType(dict(options or {}))  # read-only, as they are checked once
+        self.defaults = MappingProxyType(dict(options or {}))  # read-only, as they are checked only here
         whole("batch_size", batch_size, least=1, none=True)
         if self.defaults:
-            self._calls.check(self.defaults)  # a misspelt option raises now
+            self._calls.check(self.defaults)
 
     @property
     def task(self) -> str:
@@ -70,40 +69,39 @@ class Pipeline:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What turns texts into rows."""
+        """The tokenizer of the task."""
         return self._task.tokenizer
 
     @property
     def config(self) -> BertConfig:
-        """That of the model."""
+        """The configuration of the model."""
         return self.engine.config
 
     @property
     def device(self) -> Any:
-        """Where the engine computes."""
+        """The device of the engine."""
         return self.engine.device
 
     @property
     def precision(self) -> str:
-        """The type of numbers that the engine computes with: "fp32", "bf16" and so on."""
+        """The type of the engine's numbers: "fp32", "bf16" and so on."""
         return self.engine.precision
 
     @cached_property
     def model(self) -> Any:
-        """The model of PyTorch: that of the engine, or else one that is made of the same weights when it is first read."""
+        """The PyTorch model: that of the engine, or else a new one with the same weights."""
         model = getattr(self.engine, "model", None)
         if model is None and self._weights is None:
-            raise UsageError(f"The {type(self.engine).__name__} of this pipeline has no model of PyTorch.")
+            raise UsageError(f"A {type(self.engine).__name__} has no PyTorch model: pass a model's name to pipeline.")
         return model if self._weights is None or model is not None else self._weights.model()
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write the model and the tokenizer to a folder, from which `pipeline` and `from_pretrained` read them.
+        """Write the model and the tokenizer to a folder, which `pipeline` and `from_pretrained` can open.
 
-        The files of sentence-transformers, where the model has them, are written too.
-
+        If the model has sentence-transformers files, these are written, too.
 
         Args:
-            save_directory: the folder, which is made where there is none.
+            save_directory: the folder, which is created if necessary.
         """
         self.model.save_pretrained(save_directory)
         self.tokenizer.save_pretrained(save_directory)
@@ -122,14 +120,14 @@ class Pipeline:
         num_workers: int | None = None,
         **options: Any,
     ) -> Any:
-        """The answer to one example, the list of answers to a list, or a generator of answers to a stream of examples.
+        """Return the answer to one example, a list of answers to a list, or a generator of answers to a stream.
 
         Args:
-            inputs: what the task takes.
-            batch_size: the most rows that are run at once.
-            errors: "return" puts the error of a wrong example where its answer would be, "raise" stops there.
-            progress: draw a bar: examples, tokens a second, time left.
-            num_workers: accepted and without effect, as in transformers for lists.
+            inputs: the example or examples, in the form that the task takes.
+            batch_size: the maximum number of rows in a batch.
+            errors: "return" returns the error of an invalid example in place of its answer, "raise" raises it.
+            progress: draw a progress bar with examples, tokens per second and time left.
+            num_workers: no effect; accepted as in transformers.
             options: options of the task.
         """
         merged = {**self.defaults, **options}
@@ -142,22 +140,24 @@ class Pipeline:
         return found if run.options.details else self._calls.finish(given, found, options)
 
     def each(self, examples: Sequence[Any], errors: Errors = "raise", **options: Any) -> list[Any]:
-        """An answer for each example. A call may take a list for one example, or give one answer to a list of one; this does not.
+        """Return a list with one answer for each example.
+
+        A call of the pipeline instead may take a list for one example, or return one answer for a list of one.
 
         Args:
-            examples: of the task, one each.
-            errors: as of a call.
+            examples: examples of the task.
+            errors: as in a call.
             options: options of the task.
         """
         return list(_answers(self._run({**self.defaults, **options}, None, errors), examples))
 
     def run(self, options: TaskOptions, batch_size: int | None = None, errors: Errors = "raise") -> Run:
-        """The loop over examples, with checked options: for front ends that want chunks, counts and errors.
+        """A `Run` with checked options, for programs that need chunks, counts and errors.
 
         Args:
-            options: of the task, all of them.
-            batch_size: the most rows that are run at once.
-            errors: as of a call.
+            options: the options of the task.
+            batch_size: the maximum number of rows in a batch.
+            errors: as in a call.
         """
         if errors != "raise":
             one_of("errors", errors, ("raise", "return"))
@@ -170,19 +170,19 @@ class Pipeline:
 
     @cached_property
     def _calls(self) -> Calls:
-        """How the task is called."""
+        """The calling convention of the task."""
         return calls_of(type(self._task))
 
     @cached_property
     def _own_options(self) -> TaskOptions:
-        """Those of a call without options."""
+        """The options of a call without options, checked once."""
         return self._calls.options(self.defaults)
 
 
 def _answers(
     run: Run, examples: Iterable[Any], progress: bool = False, first: int = LOOK_AHEAD
 ) -> Generator[Any, None, None]:
-    """The answers to examples. At the end, a warning about texts that were cut."""
+    """Yield the answers to examples. At the end, log a warning if texts were cut."""
     total = len(examples) if isinstance(examples, Sized) else None
     bar = progress_bar(total) if progress else None
     try:
@@ -201,11 +201,11 @@ def _items(given: Any) -> Iterable[Any]:
         return (given[index] for index in range(len(given)))
     if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray)):
         return given
-    raise UsageError(f"{described(given)} is neither an example nor a list or stream of them.")
+    raise UsageError(f"{described(given)} is invalid: pass an example, or a list or stream of examples.")
 
 
 def _lines(file: Iterable[Any]) -> Iterator[str]:
     for line in file:
         if not isinstance(line, str):
-            raise UsageError('The file is open for bytes, and texts are needed: type open(path, encoding="utf-8").')
+            raise UsageError('The file is open in binary mode, but text is needed: type open(path, encoding="utf-8").')
         yield line.rstrip("\r\n")

@@ -1,6 +1,6 @@
-"""How pipelines are called: the arguments, option names and kinds of answers of transformers' pipelines.
+"""The calling conventions of transformers' pipelines: arguments, names of options, forms of answers.
 
-A task knows its options by its own names, and examples one by one. All else that a call may have is read here.
+A task takes single examples, and options by bertkit's names. The classes here convert calls to these.
 """
 
 from __future__ import annotations
@@ -15,53 +15,53 @@ from bertkit.tasks.base import TaskOptions
 
 ALIASES = {"stride": "overlap", "doc_stride": "overlap"}
 _IDLE = ("padding", "pad_to_multiple_of", "return_tensors", "return_attention_mask", "return_token_type_ids", "verbose")
-"""TaskOptions of a tokenizer without effect, as rows are not padded."""
+"""Options of a tokenizer that have no effect here, as rows are not padded."""
 
 
 class Calls:
-    """The calls of a task."""
+    """The calling convention of a task."""
 
     def __init__(self, task: Any) -> None:
-        self.task = task  # its class
+        self.task = task  # the task's class
 
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """The arguments of a call -> (an example or an iterable of them, whether it is one example).
+        """The arguments of a call -> (an example or an iterable of examples, whether it is one example).
 
-        Arguments by name that are no options are taken out of `given`.
+        Named arguments that contain examples are removed from `given`, so that it has only options.
         """
         name = next((name for name in ("inputs", "text", "texts", "text_inputs") if name in given), None)
         if len(args) + (name is not None) != 1:
             task = self.task
-            raise UsageError(f"{task.name} takes one argument and options: {task.takes}, or a list or stream of them.")
+            raise UsageError(f"{task.name} takes one argument and options: {task.takes}, or a list or stream of these.")
         inputs = args[0] if name is None else given.pop(name)
         return inputs, isinstance(inputs, (str, dict))
 
     def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
-        """What a call returns: made of the answer to its one example, or of the list of answers to its list."""
+        """Convert the answer to one example, or the list of answers to a list, to the result of the call."""
         return answers
 
     def options(self, given: Mapping[str, Any]) -> TaskOptions:
-        """The options of a call, checked."""
+        """Check the options of a call, and return them."""
         options: TaskOptions = self.task.options(self.own(given))
         return options
 
     def check(self, given: Mapping[str, Any]) -> None:
-        """Raises UsageError for a name that no option has."""
+        """Raises UsageError for an unknown option."""
         self.task.check(self.own(given))
 
     def own(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """TaskOptions by the names of the task. None is the default of those that do not take it."""
+        """Options by bertkit's names. None means the default for an option without None among its values."""
         values: dict[str, Any] = {}
         for name, value in self.translate(dict(given)).items():
             own = ALIASES.get(name, name)
             if own in values:
-                raise UsageError(f"{own} came twice, as {name!r} is another name of it: leave one of them out.")
+                raise UsageError(f"{own} was passed twice, also under its other name {name!r}: leave one of them out.")
             values[own] = value
         defaults = {field.name for field in fields(self.task.options_type) if "None" not in str(field.type)}
         return {name: value for name, value in values.items() if value is not None or name not in defaults}
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """TaskOptions of other pipelines and of tokenizers, such as `truncation=True` -> those of the task."""
+        """Convert options of transformers and of tokenizers, such as `truncation=True`, to those of the task."""
         found = {name: value for name, value in given.items() if name not in _IDLE}
         if found.pop("truncation", None) not in (False, None, "do_not_truncate"):
             found.setdefault("on_long", "truncate")
@@ -70,12 +70,12 @@ class Calls:
 
 class _FillMask(Calls):
     def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
-        """A list of one text gives the answer to that text."""
+        """For a list of one text, returns its answer without a list."""
         return answers[0] if isinstance(inputs, list) and len(inputs) == 1 else answers
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`tokenizer_kwargs` are valid too, and top_k=None is the default."""
-        found = {**super().translate(taken_out("tokenizer_kwargs", given)), **given}
+        """Accepts `tokenizer_kwargs`. top_k=None means the default."""
+        found = {**super().translate(pop_options("tokenizer_kwargs", given)), **given}
         if found.get("top_k", 0) is None:
             del found["top_k"]
         return found
@@ -83,25 +83,25 @@ class _FillMask(Calls):
 
 class _TextClassification(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """A text may have its `text_pair` beside it."""
+        """Accepts `text_pair=` beside a text, too."""
         inputs, one = super().read(args, given)
         if isinstance(inputs, str) and "text_pair" in given:
             return {"text": inputs, "text_pair": given.pop("text_pair")}, True
         return inputs, one
 
     def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
-        """One string gives a list, unless `top_k` is among the options of the call, which makes a list already."""
+        """For one string, returns a list of one answer. With `top_k` the answer is a list already."""
         one = isinstance(inputs, str) or "text_pair" in given
         return [answers] if one and "top_k" not in given else answers
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Functions in capitals are valid too."""
-        return _in_small_letters("function_to_apply", super().translate(given))
+        """Accepts `function_to_apply` in upper case, too."""
+        return _lower("function_to_apply", super().translate(given))
 
 
 class _TokenClassification(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """A flat list of words is one text in a list."""
+        """With `is_split_into_words`, reads a flat list of words as a list of one text."""
         inputs, one = super().read(args, given)
         words = given.get("is_split_into_words") and isinstance(inputs, (list, tuple)) and len(inputs) > 0
         if words and all(isinstance(item, str) for item in inputs):
@@ -109,18 +109,18 @@ class _TokenClassification(Calls):
         return inputs, one
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Strategies are valid in capitals, and as the flags `grouped_entities` and `ignore_subwords`. None is the default."""
+        """Accepts a strategy in upper case, and the flags `grouped_entities` and `ignore_subwords` instead of it."""
         strategy = given.get("aggregation_strategy")
         given["aggregation_strategy"] = getattr(strategy, "value", strategy)  # an enumeration of transformers
         grouped, whole = given.pop("grouped_entities", None), given.pop("ignore_subwords", None)
         if grouped is not None or whole is not None:
             given["aggregation_strategy"] = ("first" if whole else "simple") if grouped else "none"
-        return _without_none(_in_small_letters("aggregation_strategy", given))
+        return _without_none(_lower("aggregation_strategy", given))
 
 
 class _QuestionAnswering(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """`question=, context=`, each a text or a list; a dictionary or several; two strings."""
+        """Accepts `question=` and `context=`, each a text or a list; one dictionary or several; or two strings."""
         if not args and "question" in given and "context" in given:
             inputs: Any = _pairs(given.pop("question"), given.pop("context"))
             one = False
@@ -135,7 +135,7 @@ class _QuestionAnswering(Calls):
         return inputs, one or hasattr(inputs, "question_text")
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`topk` is `top_k`, padding has no effect, and None is the default."""
+        """Accepts `topk` for `top_k`, and ignores `padding`. None means the default."""
         found = _without_none({**given, "padding": None})
         if "topk" in found:
             found.setdefault("top_k", found.pop("topk"))
@@ -144,7 +144,7 @@ class _QuestionAnswering(Calls):
 
 class _ZeroShot(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """The labels may be the second argument."""
+        """Accepts the labels as the second argument, too."""
         if len(args) == 2 and "candidate_labels" not in given:
             given["candidate_labels"] = args[1]
             args = args[:1]
@@ -153,7 +153,7 @@ class _ZeroShot(Calls):
         return super().read(args, given)
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`multi_class` is the older name of `multi_label`."""
+        """Accepts `multi_class`, the older name of `multi_label`."""
         found = super().translate(given)
         if "multi_class" in found:
             found.setdefault("multi_label", bool(found.pop("multi_class")))
@@ -162,7 +162,7 @@ class _ZeroShot(Calls):
 
 class _MultipleChoice(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """A dictionary or several, or a text and its `choices=[...]`."""
+        """Accepts one dictionary or several, or a text and `choices=[...]`."""
         if "choices" in given and len(args) == 1 and isinstance(args[0], str):
             return {"text": args[0], "choices": given.pop("choices")}, True
         return super().read(args, given)
@@ -170,7 +170,7 @@ class _MultipleChoice(Calls):
 
 class _TwoTexts(Calls):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """A dictionary, a pair (a tuple), or several of them; two texts."""
+        """Accepts one or several dictionaries or tuples of two texts, or two texts as two arguments."""
         if len(args) == 2 and all(isinstance(text, str) for text in args):
             return args, True
         inputs, one = super().read(args, given)
@@ -179,15 +179,15 @@ class _TwoTexts(Calls):
 
 class _Features(Calls):
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`tokenize_kwargs` are valid too, and `return_tensors` is an option here."""
+        """Accepts `tokenize_kwargs`. `return_tensors` has an effect for this task."""
         tensors = given.pop("return_tensors", None)
-        found = super().translate({**taken_out("tokenize_kwargs", given), **given})
+        found = super().translate({**pop_options("tokenize_kwargs", given), **given})
         return found if tensors is None else {**found, "return_tensors": tensors}
 
 
 class _Similarity(_Features):
     def read(self, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, bool]:
-        """A dictionary or several, or a text and a list of others (or one)."""
+        """Accepts one dictionary or several, or a text and another text or a list of texts."""
         if len(args) == 2 and isinstance(args[0], str):
             others = [args[1]] if isinstance(args[1], str) else args[1]
             return {"source_sentence": args[0], "sentences": others}, True
@@ -208,17 +208,17 @@ _OF_TASKS: dict[str, type[Calls]] = {
     "sentence-similarity": _Similarity,
     "pretraining": _TwoTexts,
 }
-"""Task -> how it is called; the others are called as the base says."""
+"""Task -> its calling convention. Other tasks have that of `Calls`."""
 
 
 def calls_of(task: Any) -> Calls:
-    """The calls of a task, given by its name or its class."""
+    """The calling convention of a task, which is a name or a class."""
     found = task_class(task) if isinstance(task, str) else task
     return _OF_TASKS.get(found.name, Calls)(found)
 
 
 def options_of(task: Any, given: Mapping[str, Any]) -> TaskOptions:
-    """The options of a call, checked. The task is given by its name or its class.
+    """Check the options of a call, and return them. The task is a name or a class.
 
     >>> options_of("ner", {"stride": 3, "aggregation_strategy": "SIMPLE"}).overlap
     3
@@ -226,15 +226,15 @@ def options_of(task: Any, given: Mapping[str, Any]) -> TaskOptions:
     return calls_of(task).options(given)
 
 
-def taken_out(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The options in a dictionary of their own, such as `tokenizer_kwargs`. The dictionary is taken out of `given`."""
+def pop_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Remove a dictionary of options, such as `tokenizer_kwargs`, from `given`, and return it."""
     found = given.pop(name, None)
     if found is not None and not isinstance(found, Mapping):
-        raise UsageError(f"{name}={found!r} is no dictionary of options: leave it out.")
+        raise UsageError(f"{name}={found!r} is not a dictionary of options: pass one, or leave it out.")
     return dict(found or {})
 
 
-def _in_small_letters(name: str, given: dict[str, Any]) -> dict[str, Any]:
+def _lower(name: str, given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(given.get(name), str):
         given[name] = given[name].lower()
     return given
@@ -245,7 +245,7 @@ def _without_none(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(questions: Any, contexts: Any) -> list[dict[str, str]]:
-    """Questions and contexts side by side; one of either goes with all of the others."""
+    """Pairs of questions and contexts. A single question or context is paired with all of the others."""
     count = next((len(texts) for texts in (questions, contexts) if isinstance(texts, (list, tuple))), 1)
     both = [[texts] * count if isinstance(texts, str) else texts for texts in (questions, contexts)]
     if not all(isinstance(texts, (list, tuple)) for texts in both):
@@ -254,6 +254,6 @@ def _pairs(questions: Any, contexts: Any) -> list[dict[str, str]]:
         )
     if len(both[0]) != len(both[1]):
         raise UsageError(
-            f"{len(both[0])} questions came with {len(both[1])} contexts: type one for each, or one text for all."
+            f"{len(both[0])} questions were passed with {len(both[1])} contexts: pass one for each, or one text for all."
         )
     return [{"question": question, "context": context} for question, context in zip(*both, strict=True)]

@@ -31,13 +31,13 @@ class TextClassificationPipeline(_OfTask):
 
 
 class TokenClassificationPipeline(_OfTask):
-    """A text -> names, or what else the model labels words with."""
+    """A text -> its names or other entities."""
 
     of_task = "token-classification"
 
 
 class FillMaskPipeline(_OfTask):
-    """A text with masks -> words for them."""
+    """A text with masks -> words for the masks."""
 
     of_task = "fill-mask"
 

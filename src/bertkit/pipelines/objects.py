@@ -1,4 +1,4 @@
-"""Objects in place of names: models and tokenizers, ours or those of transformers, for a pipeline."""
+"""Opens a pipeline for objects instead of names: models and tokenizers of bertkit or transformers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def engine_of(model: Any, device: Any, dtype: Any) -> Any:
-    """The engine of a model object; None where the model is a name."""
+    """The engine of a model object; None if the model is a name."""
     if hasattr(model, "run"):
         return model
     if isinstance(model, (str, os.PathLike, hub.Place)):
@@ -27,45 +27,45 @@ def engine_of(model: Any, device: Any, dtype: Any) -> Any:
     framework = _framework(model)
     if framework:
         if device is not None or dtype not in (None, "auto"):
-            raise UsageError("device and dtype are for a model that is opened by its name: leave them out.")
+            raise UsageError(
+                "device and dtype need a model that is passed by name, and this is an object: leave them out."
+            )
         return engine_class(framework)(model)
     if not hasattr(model, "base_model_prefix") or not hasattr(model, "state_dict"):
         raise UsageError(
-            f"model is a {type(model).__name__}: a name, a folder, a BERT of bertkit or transformers, or an engine is accepted."
+            f"model is a {type(model).__name__}: pass a name, a folder, a BERT of bertkit or transformers, or an engine."
         )
-    engine = engine_class("torch")(model if getattr(model, "_head", None) else _taken_over(model))
+    engine = engine_class("torch")(model if getattr(model, "_head", None) else _converted(model))
     if device is not None:
         engine.to(device)
     if dtype not in (None, "auto", engine.precision, engine.dtype, str(engine.dtype).removeprefix("torch.")):
         raise UsageError(
             Setting("dtype", str(dtype)),
-            f" is for a model that is opened by its name, and this one has {engine.dtype}: ",
-            "change the model itself, as in model.half(), or leave dtype out.",
+            f" needs a model that is passed by name, and this object has {engine.dtype}: ",
+            "convert the model first, for example with model.half(), or leave dtype out.",
         )
     return engine
 
 
 def _framework(model: Any) -> str | None:
-    """The engine for one of the Flax or TensorFlow classes; None for another object."""
+    """The engine's name for a model of a Flax or TensorFlow class; None for other objects."""
     if not hasattr(model, "base_model_prefix") or not getattr(model, "_head", None):
         return None
     return "flax" if getattr(model, "framework", None) == "flax" else "keras" if hasattr(model, "get_config") else None
 
 
-def _taken_over(model: Any) -> Any:
-    """A model of transformers as the same class of ours, with the same tensors."""
+def _converted(model: Any) -> Any:
+    """A transformers model as a model of the same class of bertkit, with shared tensors."""
     kind = type(model).__name__
     if getattr(model.config, "model_type", None) != "bert":
-        raise UsageError(
-            f"model is a {kind}, which is no BERT: type a name, or a model of bertkit or transformers that is."
-        )
+        raise UsageError(f"model is a {kind}, which is not a BERT: pass a name, or a BERT of bertkit or transformers.")
     return import_module("bertkit.engines.torch").model_like(
         model, BertConfig.from_dict(model.config.to_dict()), head_of(kind)
     )
 
 
 def place_of(model: Any) -> Place | None:
-    """Where a model object was read from, if it says so and that is on this disk or in the cache of the Hub."""
+    """The files that a model object was loaded from; None if they are unknown, or neither on this disk nor in the cache."""
     config = getattr(model, "config", None)
     name = getattr(config, "_name_or_path", "") or getattr(model, "name_or_path", "")
     if not name or not isinstance(name, (str, os.PathLike)):
@@ -77,7 +77,7 @@ def place_of(model: Any) -> Place | None:
 
 
 def own_tokenizer(given: Any) -> Any:
-    """A tokenizer of ours in place of an object of transformers; names, ours and None as they are."""
+    """Convert a tokenizer of transformers to one of bertkit. Names, tokenizers of bertkit and None are returned unchanged."""
     from bertkit.text.tokenizer import BertTokenizerFast
 
     if given is None or isinstance(given, (str, os.PathLike)) or (callable(given) and hasattr(given, "engine")):
@@ -87,16 +87,16 @@ def own_tokenizer(given: Any) -> Any:
     if hasattr(given, "save_pretrained") and hasattr(given, "get_vocab"):
         return _through_files(given)
     what = described(given) if isinstance(given, (int, float, list)) else f"a {type(given).__name__}"
-    raise UsageError(f"tokenizer is {what}: type bertkit.BertTokenizerFast.from_pretrained(...), or a folder.")
+    raise UsageError(f"tokenizer is {what}: pass bertkit.BertTokenizerFast.from_pretrained(...), or a folder.")
 
 
 def _through_files(given: Any) -> Tokenizer:
-    """A tokenizer of transformers as ours, by the files that it saves."""
+    """Convert a tokenizer of transformers by saving it to a temporary folder."""
     from bertkit.text.tokenizer import BertTokenizerFast
 
     with TemporaryDirectory() as folder:
         given.save_pretrained(folder)
         tokenizer = BertTokenizerFast.from_pretrained(folder)
-        len(tokenizer.engine.ids("a"))  # what is read late is read now, while the files are there
+        len(tokenizer.engine.ids("a"))  # reads the files before they are deleted
     tokenizer.name_or_path = str(getattr(given, "name_or_path", ""))
     return tokenizer

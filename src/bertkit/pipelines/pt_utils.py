@@ -1,4 +1,4 @@
-"""Views of data sets for pipelines, under the path that transformers has them."""
+"""Columns of datasets as inputs of pipelines, under the path of transformers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class KeyDataset:
-    """One column of a data set.
+    """One column of a dataset.
 
     >>> list(KeyDataset([{"text": "a", "label": 1}, {"text": "b", "label": 0}], "text"))
     ['a', 'b']
@@ -23,7 +23,7 @@ class KeyDataset:
 
 
 class KeyPairDataset:
-    """Two columns of a data set, as the texts of a pair.
+    """Two columns of a dataset as pairs of texts.
 
     >>> KeyPairDataset([{"q": "Who?", "a": "I."}], "q", "a")[0]
     {'text': 'Who?', 'text_pair': 'I.'}

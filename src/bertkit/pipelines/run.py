@@ -1,11 +1,11 @@
-"""The one loop of all front ends: examples are encoded, batched, run and decoded, and answered in their order.
+"""The loop that pipelines and the command line share: encode examples, run batches, decode outputs to answers, in order.
 
     run = Run(task, engine, options)
     for examples, answers in run.chunks(stream):
         ...
     run.report        # counts of examples and tokens
 
-The examples alone decide where a chunk ends. The same rows then share a batch in every run, and give the same bits.
+Where a chunk ends depends only on the examples. The same rows are therefore in one batch in every run, and give the same bits.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 LOOK_AHEAD = 512
-"""The most examples of a chunk: they are encoded and sorted by length together."""
+"""The most examples of a chunk, which is encoded and sorted by length at once."""
 
-_ROOM, _ROOM_FOR_LARGE = 2**17, 2**13
-"""The characters of a chunk; the second where answers take thousands of times more memory than texts."""
+_CHARACTERS, _CHARACTERS_FOR_LARGE = 2**17, 2**13
+"""The most characters of a chunk. The second number is for answers that take thousands of times more memory than texts."""
 
 Errors = Literal["raise", "return"]
 
 
 def progress_bar(total: int | None) -> tqdm[Any]:
-    """A bar on stderr: examples, tokens a second, time left."""
+    """A progress bar on stderr: examples, tokens per second, time left."""
     from tqdm import tqdm
 
     return tqdm(total=total, unit=" examples", disable=not is_progress_bar_enabled())
 
 
 class Answer(NamedTuple):
-    """The answer to an example, or the error of a wrong one, and what was done with its text."""
+    """The answer to an example, or the error of an invalid one, and how its text was read."""
 
     value: Any
-    reading: Reading | None = None  # None: the example was wrong
+    reading: Reading | None = None  # None: the example is invalid
 
     def shown(self, details: bool) -> Any:
-        """The answer as users get it; with `details` also what was done with the text."""
+        """The answer as a call returns it. With `details`, it also has how the text was read."""
         if self.reading is None or not details:
             return self.value
         reading = self.reading
@@ -64,32 +64,32 @@ class Answer(NamedTuple):
 
 @dataclass
 class Report:
-    """What a run did so far."""
+    """Counts of a run so far."""
 
     examples: int = 0
-    cut: int = 0  # examples that lost a part of their text
-    left_out: int = 0  # tokens of those parts
-    tokens: int = 0  # that the engine ran
+    cut: int = 0  # examples whose texts were cut
+    left_out: int = 0  # tokens that were cut off
+    tokens: int = 0  # tokens that the engine ran
 
 
 @dataclass(eq=False)
 class Pending:
-    """A submitted example: its rows, the outputs of those that ran, and its answer as soon as there is one."""
+    """A submitted example: its rows, the outputs of the rows that ran, and its answer after all rows ran."""
 
     encoded: Encoded
     reading: Reading
-    outputs: dict[int, dict[str, Array]] = field(default_factory=dict)  # by the number of the row
+    outputs: dict[int, dict[str, Array]] = field(default_factory=dict)  # row number -> outputs
     answer: Answer | None = None
 
     def answered(self) -> Answer:
-        """Its answer. Raises RuntimeError if it has no rows, which is a mistake of its task."""
+        """The answer. Raises RuntimeError for an example without rows, which is a bug in its task."""
         if self.answer is None:
-            raise RuntimeError("This example was encoded without rows, and so has no answer.")
+            raise RuntimeError("The task encoded this example without rows, so that it has no answer.")
         return self.answer
 
 
 class Run:
-    """Examples through a task and an engine."""
+    """Runs examples through a task and an engine."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Run:
         self._ask = replace(ask, outputs=tuple(self._names.values()))
         rows = min(filter(None, (batch_size, engine.limits.rows)), default=None)
         self._limits = replace(engine.limits, rows=rows)
-        self._room = _ROOM_FOR_LARGE if task.has_large_answers(options) else _ROOM
+        self._characters = _CHARACTERS_FOR_LARGE if task.has_large_answers(options) else _CHARACTERS
 
     def chunks(
         self,
@@ -120,18 +120,18 @@ class Run:
         done: int = 0,
         bar: tqdm[Any] | None = None,
     ) -> Iterator[tuple[list[Any], list[Answer]]]:
-        """Neighbouring examples with their answers, as a stream that holds one chunk in memory.
+        """Yield chunks of consecutive examples with their answers. Only one chunk is in memory.
 
         Args:
-            examples: a list or a stream. An example that is a BertkitError is a record that cannot be read: a wrong example.
-            first: the most examples of the first chunk. Later chunks grow, so that a stream gives its first answers soon.
+            examples: a list or a stream. A BertkitError among them is an invalid example, such as an unreadable record.
+            first: the most examples of the first chunk. A small one gives the first answers of a stream sooner.
             most: the most examples of a chunk.
-            done: so many answers are left out, as an earlier run has given them.
-            bar: advances with each answer.
+            done: the number of examples that an earlier run has answered. They are not yielded.
+            bar: the progress bar to advance.
         """
         self.bar = bar
         with nullcontext() if bar is None else bar:
-            for chunk in look_ahead(examples, most, first, characters, self._room):
+            for chunk in look_ahead(examples, most, first, characters, self._characters):
                 known = min(max(done - self.report.examples, 0), len(chunk))
                 if known < len(chunk):
                     answers = self.result(self.submit(chunk))
@@ -142,10 +142,10 @@ class Run:
                     bar.n = bar.initial = self.report.examples
 
     def submit(self, examples: Sequence[Any]) -> list[Pending | Answer]:
-        """Encode examples. They run when a result is asked for."""
+        """Encode examples. They run in the next call of `result`."""
         found = self._encoded(examples)
         if self.errors == "raise":
-            self._refuse_wrong(found)
+            self._raise_first_error(found)
         submitted = [Pending(item, item.reading) if isinstance(item, Encoded) else Answer(item) for item in found]
         pending = [one for one in submitted if isinstance(one, Pending)]
         self._waiting += pending
@@ -156,8 +156,8 @@ class Run:
         return submitted
 
     def result(self, submitted: Sequence[Pending | Answer]) -> list[Answer]:
-        """The answers to submitted examples. All that wait run now, and share batches."""
-        while self._waiting:  # where the engine raises, they wait on
+        """The answers to submitted examples. Runs all submitted examples that have not run, in shared batches."""
+        while self._waiting:  # after an exception of the engine, they are still waiting
             for one in self._waiting:
                 one.outputs.clear()
             waiting = [one for one in self._waiting if one.answer is None]
@@ -165,7 +165,7 @@ class Run:
         return [one if isinstance(one, Answer) else one.answered() for one in submitted]
 
     def warning(self) -> tuple[object, ...]:
-        """A message in parts about texts that were cut; empty if none was."""
+        """The parts of a message about texts that were cut; empty if none was cut."""
         report = self.report
         if not report.cut:
             return ()
@@ -174,7 +174,7 @@ class Run:
         return (f"{texts}, and {lost}: type ", *self.task.reads_all, " to read all of them.")
 
     def _encoded(self, examples: Sequence[Any]) -> list[Encoded | BertkitError]:
-        """All examples at once, which is faster; one by one if that fails, to know which are wrong."""
+        """Encode all examples at once, which is faster, or one by one after an error, to find the invalid ones."""
         sound = [example for example in examples if not isinstance(example, BertkitError)]
         try:
             found = iter(self.task.encode(sound, self.options))
@@ -194,8 +194,8 @@ class Run:
         except BertkitError as error:
             return error
 
-    def _refuse_wrong(self, found: Sequence[Encoded | BertkitError]) -> None:
-        """Raise the error of the first wrong example, with its number unless it is the only one so far."""
+    def _raise_first_error(self, found: Sequence[Encoded | BertkitError]) -> None:
+        """Raise the error of the first invalid example, with its number unless the run has only one example so far."""
         for number, item in enumerate(found, start=self.report.examples):
             if isinstance(item, BertkitError):
                 if number or len(found) > 1:
@@ -203,7 +203,7 @@ class Run:
                 raise item
 
     def _complete(self, waiting: Sequence[Pending]) -> Iterator[Pending]:
-        """Run the rows of examples in batches. Each example comes as soon as all its rows ran."""
+        """Run the rows of examples in batches. Yields each example after the last of its rows ran."""
         owners = [(one, number) for one in waiting for number in range(len(one.encoded.rows))]
         rows = [one.encoded.rows[number] for one, number in owners]
         for indices in by_length(rows, self._limits):
@@ -218,7 +218,7 @@ class Run:
                     yield one
 
     def _decode(self, one: Pending) -> bool:
-        """Decode the outputs of an example. Whether that is its answer, or takes further rows."""
+        """Decode the outputs of an example. Returns False if the task needs further rows for the answer."""
         outputs = [one.outputs.pop(number) for number in range(len(one.encoded.rows))]
         value = self.task.decode(one.encoded, outputs, self.options)
         if isinstance(value, Encoded):

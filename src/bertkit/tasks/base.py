@@ -113,7 +113,7 @@ class Task(ABC, Generic[O]):
 
     @classmethod
     def options(cls, given: Mapping[str, Any]) -> O:
-        """TaskOptions by name -> checked options."""
+        """Options by name -> checked options."""
         cls.check(given)
         return cls.options_type(**given)
 
@@ -141,26 +141,24 @@ def together(parts: Sequence[Encoded], memory: Any) -> Encoded:
 
 
 def whole(name: str, value: object, least: int, none: bool = False) -> None:
-    """Raises UsageError if a value is not a whole number from `least` on; with `none`, None is valid too."""
+    """Raises UsageError if a value is not an integer of at least `least`; with `none`, None is valid too."""
     if (value is None and none) or (type(value) is int and value >= least):
         return
     advice = Setting(name, max(least, 1))
-    raise UsageError(received(name, value), f" is no whole number from {least} on: type ", advice, ", say.")
+    raise UsageError(received(name, value), f" is not an integer of at least {least}: type for example ", advice, ".")
 
 
 def flag(name: str, value: object, none: bool = False) -> None:
     """Raises UsageError if a value is neither True nor False; with `none`, None is valid too."""
     if not (isinstance(value, (bool, np.bool_)) or (value is None and none)):
-        raise UsageError(
-            received(name, value), " is neither true nor false: type ", Setting(name, True), ", or leave it out."
-        )
+        raise UsageError(received(name, value), " is not a boolean: type ", Setting(name, True), ", or leave it out.")
 
 
 def listed(name: str, value: object, such_as: str) -> None:
     """Raises UsageError if a value is not a list of words."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
         advice = [value] if isinstance(value, str) else such_as
-        raise UsageError(received(name, value), " is no list: type ", Setting(name, advice), ".")
+        raise UsageError(received(name, value), " is not a list: type ", Setting(name, advice), ".")
 
 
 def text_of(example: Any, task: str) -> str:

@@ -1,4 +1,4 @@
-"""transformers' own tools of training, where it is installed: `from bertkit import Trainer, get_scheduler, set_seed`."""
+"""Training tools of transformers, if it is installed: `from bertkit import Trainer, get_scheduler, set_seed`."""
 
 from __future__ import annotations
 

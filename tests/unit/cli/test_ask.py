@@ -1,4 +1,4 @@
-"""The short commands: the same answers as the pipelines, and one kind sentence for what is wrong."""
+"""The commands for one task each: the answers of the pipelines, and errors of one line."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_command_answers_as_its_pipeline(command: str, engine: str, capsys: py
         assert json.loads(lines[0]) == expected
     assert np.allclose(
         numbers(json.loads(lines[0])), numbers(expected), rtol=1e-5, atol=1e-5
-    )  # a perplexity is hundreds
+    )  # rtol, as perplexities are above 100
 
 
 @pytest.mark.parametrize("command", CASES)
@@ -157,12 +157,14 @@ def refused(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("command", SHORT)
-def test_without_a_model_a_command_names_what_it_needs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_without_model_names_the_class_it_needs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     refused([command], NEEDED[command] + ": type --model", capsys)
 
 
 @pytest.mark.parametrize("command", SHORT)
-def test_what_cannot_be_is_one_sentence(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_inputs_and_models_are_errors_of_one_line(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [command, *OTHER.get(command, [])]
     folder = pipeline_models.folder(MODEL_OF[command])
     (tmp_path / "empty.txt").touch()
@@ -173,7 +175,11 @@ def test_what_cannot_be_is_one_sentence(command: str, tmp_path: Path, capsys: py
     refused([*words, *model], "is empty", capsys)  # stdin of a test
     refused([*words, *model, "--input", str(tmp_path / "no file")], "There is no file", capsys)
     refused([*words, *model, "--input", str(tmp_path)], "is a directory", capsys)
-    refused([*words, *model, "--input", str(tmp_path / "empty.txt")], "empty.txt is empty: there is nothing", capsys)
+    refused(
+        [*words, *model, "--input", str(tmp_path / "empty.txt")],
+        "empty.txt is empty, but at least one text is needed",
+        capsys,
+    )
     refused([*words, *model, "--input", str(tmp_path / "binary")], "zero byte", capsys)
     refused([*words, "--model", str(tmp_path / "none"), "--input", str(texts)], "none", capsys)
     other = pipeline_models.folder("order" if command != "nsp" else "masked")
@@ -191,25 +197,30 @@ def test_what_cannot_be_is_one_sentence(command: str, tmp_path: Path, capsys: py
     [
         (["fill-mask", " "], "Text 1 of 1 is empty"),
         (["fill-mask", "no mask"], "has no [MASK] to fill"),
-        (["fill-mask", "a [MASK]", "--top-k", "0"], "--top-k 0 is no whole number from 1 on: type --top-k 1, say."),
-        (["fill-mask", "a [MASK]", "--input", "x"], "Texts and --input are both given"),
+        (
+            ["fill-mask", "a [MASK]", "--top-k", "0"],
+            "--top-k 0 is not an integer of at least 1: type for example --top-k 1.",
+        ),
+        (["fill-mask", "a [MASK]", "--input", "x"], "Both texts and --input were passed"),
         (["fill-mask", "a [MASK]", "--targets", ","], "targets is empty: type --targets good,bad, or leave it out."),
         (
             ["fill-mask", "a [MASK]", "--max-length", "2"],
             "--max-length 2 has no place for a mask: type --max-length 3,",
         ),
         (["score", "a", "--max-length", "1"], "beside 2 special tokens: type --max-length 3, or more."),
-        (["fill-mask", "a [MASK]", "--resume"], "--resume goes on with a file: type --output"),
+        (["fill-mask", "a [MASK]", "--resume"], "--resume continues an output: type --output"),
         (
             ["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "cuda"],
-            "--engine numpy runs on the processor, not on --device cuda: type --engine torch.",
+            "--engine numpy runs on the CPU, not on --device cuda: type --engine torch.",
         ),
         (["fill-mask", "a [MASK]", "--output", "/no such folder/x"], "There is no folder /no such folder for"),
         (["ner", "a"], "type bertkit run --task fill-mask, or train it"),
         (["score", "a", "--max-length", "x"], "invalid int value: 'x'"),
     ],
 )
-def test_wrong_options_are_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_options_are_errors_of_one_line(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused([*words, "--model", str(pipeline_models.folder("masked"))], sentence, capsys)
 
 
@@ -226,26 +237,42 @@ def test_wrong_options_are_one_sentence(words: list[str], sentence: str, capsys:
             'type --template "This text is about {}."',
         ),
         ("answers", ["qa", "--context", "one"], "type --question"),
-        ("answers", ["qa", "--question", "one"], "nothing to answer. Type --context, or pipe texts into it."),
-        ("plain", ["similarity", "one"], "nothing to answer. Type further texts, or pipe texts into it."),
-        ("two", ["classify", "a", "b", "--pair", "c"], "--pair goes with one text"),
-        ("plain", ["embed", "a", "--layers", "x"], "--layers 'x' is no number or several: type --layers=-4,-3,-2,-1\n"),
+        (
+            "answers",
+            ["qa", "--question", "one"],
+            "at least one text is needed. Type --context, or pipe texts into the command.",
+        ),
+        (
+            "plain",
+            ["similarity", "one"],
+            "at least one text is needed. Type further texts, or pipe texts into the command.",
+        ),
+        (
+            "two",
+            ["classify", "a", "b", "--pair", "c"],
+            "--pair needs one text, not 2: type one text and --pair with the second text.",
+        ),
+        (
+            "plain",
+            ["embed", "a", "--layers", "x"],
+            "--layers 'x' is invalid: type numbers, as in --layers=-4,-3,-2,-1\n",
+        ),
         ("answers", ["qa", "--question", "a", "--context", "b", "--max-length", "4"], "type --max-length 5, or more."),
         ("plain", ["embed", "a", "--layers", "9"], "layers has 9"),
     ],
 )
-def test_wrong_texts_are_one_sentence(
+def test_invalid_texts_are_errors_of_one_line(
     model: str, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused([*words, "--model", str(pipeline_models.folder(model))], sentence, capsys)
 
 
-def test_labels_with_blanks_between_them_are_noted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_separated_by_spaces_give_advice(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["zero-shot", FIRST, "--labels", "weather", "sport", "--model", str(pipeline_models.folder("follows"))]
     assert main(words) == 0
     output = capsys.readouterr()
     assert output.out.count("\n") == 2
-    assert output.err == "bertkit: there are 2 texts and one label. For several labels type --labels weather,sport\n"
+    assert output.err == "bertkit: received 2 texts and one label. For several labels, type --labels weather,sport\n"
 
 
 def test_several_texts_of_which_one_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,7 +295,7 @@ def test_texts_that_are_cut_are_counted(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(output.out.splitlines()[0])["windows"] > 1
 
 
-def test_a_pooler_that_nothing_reads_is_not_missed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_pooler_matters_only_with_pooling_pooler(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["embed", FIRST, "--model", str(pipeline_models.folder("masked"))]
     assert main(words) == 0
     assert not capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: answers on stdout, one sentence and exit code 2 for what is wrong."""
+"""The command line: answers on stdout; errors are one line on stderr and exit code 2."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_convert(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["convert", "a", "b", "--max-shard"], "unrecognized arguments: --max-shard"),
     ],
 )
-def test_wrong_use_is_one_sentence(
+def test_invalid_use_is_an_error_of_one_line(
     words: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -93,12 +93,14 @@ def test_wrong_use_is_one_sentence(
     assert "Traceback" not in output.err
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error_of_one_line(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["convert", str(model), "/dev/null/new"]) == 2
     assert capsys.readouterr().err == "bertkit: /dev/null/new: Not a directory.\n"
 
 
-def test_a_configuration_stands_for_its_folder(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_path_of_a_configuration_names_its_folder(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(model / "config.json")]) == 0
     assert "BertForMaskedLM" in capsys.readouterr().out
 
@@ -111,7 +113,7 @@ def test_convert_does_not_overwrite(model: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("words", ["inspect MODEL", "--help", "--version", "run --help"])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_the_installed_command_survives_a_closed_pipe(words: str, unbuffered: str, model: Path) -> None:
-    """The sleep lets the reader go before anything is written."""
+    """The sleep lets the reader end before anything is written."""
     command = f"{sys.executable} -m bertkit.cli {words.replace('MODEL', str(model))}"
     run = f"(sleep 0.1; PYTHONUNBUFFERED={unbuffered} {command}; echo $? >&2) | true"
     result = subprocess.run(["bash", "-c", run], capture_output=True, text=True, check=True)
@@ -128,13 +130,13 @@ def test_a_full_disk_and_a_closed_output(model: Path) -> None:
 
 
 def test_progress_is_drawn_on_a_terminal_only(model: Path, tmp_path: Path) -> None:
-    """The bar goes to stderr, and only when somebody sees it."""
+    """The bar is drawn on stderr, and only if stderr is a terminal."""
     words = ["convert", str(model), str(tmp_path / "new")]
     assert not subprocess.run(terminal.command(words), capture_output=True, text=True, check=True).stderr
     assert "Writing safetensors: 100%" in terminal.seen([*words, "--overwrite"])
 
 
-def test_lists_choices_that_may_stay_open_and_options_that_must_be_given() -> None:
+def test_lists_optional_booleans_and_required_options() -> None:
     seen = {}
 
     def function(
@@ -159,7 +161,7 @@ def test_lists_choices_that_may_stay_open_and_options_that_must_be_given() -> No
         call(function, "do", ["--out", "c"])
 
 
-def test_a_position_with_a_default_may_be_left_out() -> None:
+def test_a_positional_argument_with_a_default_is_optional() -> None:
     seen = []
 
     def function(text: Annotated[str, "a text"] = "-") -> None:
@@ -172,7 +174,7 @@ def test_a_position_with_a_default_may_be_left_out() -> None:
     assert seen == ["-", "-", "x"]
 
 
-def test_settings_are_written_as_they_are_typed() -> None:
+def test_settings_are_formatted_as_users_type_them() -> None:
     def spelled(function: Callable[..., object], name: str, value: object) -> str:
         return parser_of(function, "x").spell(Setting(name, value))
 

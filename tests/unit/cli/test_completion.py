@@ -1,4 +1,4 @@
-"""What completes the commands in a shell."""
+"""The scripts that complete the commands in a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole files: every format in and out, failures, interruption, and what a terminal sees."""
+"""Whole files: every format of input and output, failures, interruption, and what a terminal shows."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ def test_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(words) == 0
         assert json.loads(capsys.readouterr().out)["answer"] in "Anna, then Ben."
     assert main([*words[:-1], "q,x"]) == 2
-    assert "There is no column 'x'; there are id, q, c" in capsys.readouterr().err
+    assert "There is no column 'x'. The columns are id, q, c" in capsys.readouterr().err
     assert main([*words[:-1], "who=q"]) == 2
-    assert "question-answering has no 'who'; it takes question, context" in capsys.readouterr().err
+    assert "question-answering has no field 'who': choose question, context" in capsys.readouterr().err
 
 
 def test_a_table_without_the_column_is_refused_before_anything_is_computed(
@@ -140,7 +140,7 @@ def test_a_table_without_the_column_is_refused_before_anything_is_computed(
         assert main([*ner(), "--input", str(tmp_path / name), "--output", str(tmp_path / "b.csv")]) == 2
         output = capsys.readouterr()
         assert not output.out and output.err.count("There is no column 'text'") == 1
-        assert f"There is no column 'text'; there are {columns}: choose with" in output.err
+        assert f"There is no column 'text'. The columns are {columns}: choose with" in output.err
         assert main([*ner(), "--input", str(tmp_path / name), "--column", "body"]) == 2
         assert capsys.readouterr().err.count("There is no column 'body'") == 1
     assert not (tmp_path / "b.csv").exists() and not (tmp_path / "b.csv.part").exists()
@@ -178,10 +178,10 @@ def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFix
             ("fill-mask", f"{name}=3", f"fill-mask has no option '{name}'")
             for name in ("task", "dtype", "model_kwargs")
         ],
-        ("fill-mask", "targets=3", """targets=3 is no list: type --option 'targets=["good", "bad"]'."""),
-        ("fill-mask", "joint=yes", "--option joint=yes is neither true nor false: type --option joint=true"),
-        ("fill-mask", "tokenizer_kwargs=3", "tokenizer_kwargs=3 is no dictionary of options"),
-        ("ner", "ignore_labels=3", """ignore_labels=3 is no list: type --option 'ignore_labels=["O"]'."""),
+        ("fill-mask", "targets=3", """targets=3 is not a list: type --option 'targets=["good", "bad"]'."""),
+        ("fill-mask", "joint=yes", "--option joint=yes is not a boolean: type --option joint=true"),
+        ("fill-mask", "tokenizer_kwargs=3", "tokenizer_kwargs=3 is not a dictionary of options"),
+        ("ner", "ignore_labels=3", """ignore_labels=3 is not a list: type --option 'ignore_labels=["O"]'."""),
         ("ner", "delimiter=3", "delimiter=3 is no text"),
         (
             "question-answering",
@@ -189,19 +189,21 @@ def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFix
             "--option null_threshold=x is no number: type --option null_threshold=0.0",
         ),
         ("feature-extraction", "layers={}", "layers={} is no layer"),
-        ("feature-extraction", "return_tensors=true", "return_tensors is for Python"),
-        ("zero-shot-classification", "multi_label=no", "--option multi_label=no is neither true nor false"),
+        ("feature-extraction", "return_tensors=true", "return_tensors works only in Python"),
+        ("zero-shot-classification", "multi_label=no", "--option multi_label=no is not a boolean"),
     ],
 )
-def test_options_that_cannot_be(task: str, option: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One sentence, before the model is looked for."""
+def test_invalid_options_of_a_task(task: str, option: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are errors of one line, before the model is opened."""
     labels = ["--option", "candidate_labels=a,b"] if task.startswith("zero") else []
     assert main(["run", "--task", task, "--model", "none", "--option", option, *labels]) == 2
     said = capsys.readouterr().err
     assert said.startswith("bertkit: ") and said.count("\n") == 1 and sentence in said
 
 
-def test_failed_rows_are_listed_and_keep_their_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_rows_are_listed_and_have_their_results_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
     path.write_text('"a [MASK]"\n"none"\n{oops\n{"t": "x"}\n{"text": 5}\n{"text": "b [MASK]"}\n')
     words = ["fill-mask", "--model", str(pipeline_models.folder("masked")), "--input", str(path), "--output", str(out)]
@@ -212,7 +214,7 @@ def test_failed_rows_are_listed_and_keep_their_places(tmp_path: Path, capsys: py
     assert ["error" in line for line in lines(out)] == [False, True, True, True, True, False]
 
 
-def test_texts_that_come_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_texts_that_are_split_into_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
     path.write_text('{"words": ["Anna", "sings"]}\n["x"]\n{"text": "x y"}\n{"words": ["d"]}\n')
     words = ["ner", "--strategy", "words", "--model", str(pipeline_models.folder("names")), "--input", str(path)]
@@ -239,7 +241,7 @@ def test_of_many_failed_rows_the_first_are_listed(tmp_path: Path, capsys: pytest
     assert said[-1] == "bertkit: 120 of 120 rows failed, of which the first 100 are listed."
 
 
-def test_an_answer_at_once_for_who_types() -> None:
+def test_a_user_who_types_gets_each_answer_at_once() -> None:
     words = ["fill-mask", "--input", "-", "--model", str(pipeline_models.folder("masked"))]
     page = seen(words, typed=["The [MASK] was cold.\n", "\x04"], NO_COLOR="1")
     assert page.count("The [MASK] was cold.") == 2 and "█" in page
@@ -250,12 +252,10 @@ def test_an_output_is_not_overwritten(texts: Path, tmp_path: Path, capsys: pytes
     out.write_text("mine")
     words = [*ner(), "--input", str(texts), "--output", str(out)]
     assert main(words) == 2
-    assert "is there already: type --overwrite" in capsys.readouterr().err
+    assert "out.jsonl exists: type --overwrite" in capsys.readouterr().err
     assert out.read_text() == "mine"
     assert main([*words, "--resume"]) == 2
-    assert (
-        "is there already and complete, so that there is nothing to resume: type --overwrite" in capsys.readouterr().err
-    )
+    assert "exists and is complete, so that there is nothing to resume: type --overwrite" in capsys.readouterr().err
     assert out.read_text() == "mine"
     assert main([*words, "--overwrite", "--resume"]) == 2
     assert main([*words, "--overwrite"]) == 0
@@ -271,20 +271,22 @@ def test_an_input_is_never_its_own_output(name: str, tmp_path: Path, capsys: pyt
     (tmp_path / "hard.jsonl").hardlink_to(source)
     words = ["ner", "--model", "none", "--overwrite", "--input", str(source), "--output", str(tmp_path / name)]
     assert main(words) == 2
-    assert capsys.readouterr().err == f"bertkit: {tmp_path / name} is the input too: choose another --output.\n"
+    assert capsys.readouterr().err == f"bertkit: {tmp_path / name} is also the input: choose another --output.\n"
     assert source.read_text() == '"Anna sings"\n' and not list(tmp_path.glob("*.part"))
 
 
-def test_what_is_left_of_an_output_is_not_its_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_results_of_an_interrupted_run_are_not_its_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     part = tmp_path / "a.jsonl.part"
     part.write_text('"Anna sings"\n')
     words = ["ner", "--model", "none", "--overwrite", "--output", str(tmp_path / "a.jsonl")]
     assert main([*words, "--input", str(part)]) == 2
-    assert "a.jsonl.part is the input too" in capsys.readouterr().err
+    assert "a.jsonl.part is also the input" in capsys.readouterr().err
     (tmp_path / "b.jsonl").write_text('"Anna sings"\n')
     with open(tmp_path / "b.jsonl") as file:
         run = subprocess.run(command([*words[:-1], file.name]), stdin=file, stderr=subprocess.PIPE, text=True)
-    assert run.returncode == 2 and "b.jsonl is the input too" in run.stderr
+    assert run.returncode == 2 and "b.jsonl is also the input" in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -292,10 +294,13 @@ def test_what_is_left_of_an_output_is_not_its_input(tmp_path: Path, capsys: pyte
     [
         (
             "none/a.jsonl",
-            "There is no folder {folder}/none for {folder}/none/a.jsonl: make it first, or change --output.",
+            "There is no folder {folder}/none for {folder}/none/a.jsonl: create it first, or change --output.",
         ),
-        ("a.txt", "{folder}/a.txt ends with .txt, and results are written as .jsonl, .json, .csv, .tsv or .parquet"),
-        ("a.text.gz", "{folder}/a.text.gz ends with .text, and results are"),
+        (
+            "a.txt",
+            "{folder}/a.txt has the unknown suffix .txt: end --output with .jsonl, .json, .csv, .tsv or .parquet",
+        ),
+        ("a.text.gz", "{folder}/a.text.gz has the unknown suffix .text: end"),
         ("", "{folder}/ is a folder: name a file in it with --output."),
     ],
 )
@@ -315,13 +320,15 @@ def test_parquet_needs_pyarrow_alone(texts: Path, tmp_path: Path, monkeypatch: p
     assert capsys.readouterr().err.endswith("which is not installed. Type: pip install pyarrow\n")
 
 
-def test_the_end_says_what_was_written(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_message_says_what_was_written(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*ner(), "--input", str(texts), "--output", str(tmp_path / "a.csv")]) == 0
     output = capsys.readouterr()
     assert not output.out and output.err == f"bertkit: 48 rows written to {tmp_path / 'a.csv'}.\n"
 
 
-def test_errors_of_rows_speak_as_the_command_line_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_rows_name_options_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "a.txt", tmp_path / "out.jsonl"
     path.write_text("Anna sings\n" + "Anna sings " * 100 + "\n")
     assert main([*ner(), "--on-long", "error", "--input", str(path), "--output", str(out)]) == 1
@@ -331,8 +338,8 @@ def test_errors_of_rows_speak_as_the_command_line_does(tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet", "a.jsonl", "a.json"])
-def test_half_a_surrogate_pair_loses_one_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a value, and in the name of a column that a message repeats; after an interruption, too."""
+def test_a_lone_surrogate_fails_only_its_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a value, and in the name of a column that a message repeats; also after an interruption."""
     source, out = tmp_path / "in.jsonl", tmp_path / name
     source.write_text('{"text": "Anna sings"}\n{"text": "a \\ud800"}\n{"te\\udc00xt": "Ben"}\n{"text": "Ben"}\n')
     words = [*ner(), "--input", str(source), "--output", str(out)]
@@ -341,7 +348,7 @@ def test_half_a_surrogate_pair_loses_one_row(name: str, tmp_path: Path, capsys: 
         assert main(words) == 1
     assert main([*words, "--resume"]) == 1
     said = capsys.readouterr().err
-    assert "row 2: The text has half a surrogate pair" in said and "there are te\\udc00xt" in said
+    assert "row 2: The text has half a surrogate pair" in said and "The columns are te\\udc00xt" in said
     kind = out.suffix
     if kind == ".parquet":
         errors = [row["error"] for row in pyarrow.parquet.read_table(out).to_pylist()]
@@ -357,7 +364,7 @@ def test_half_a_surrogate_pair_loses_one_row(name: str, tmp_path: Path, capsys: 
 
 
 def test_a_message_has_no_sequences_for_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And a bounded length, whatever the names of columns are."""
+    """And its length is bounded, even if names of columns are long."""
     source = tmp_path / "in.jsonl"
     wrong = json.dumps({"\x1b[31mred": "x", "long" * 10_000: "y"}) + "\n"
     for text, further, code in (('{"text": "a"}\n' + wrong, [], 1), (wrong, [], 2), (wrong, ["--keep", "red"], 2)):
@@ -374,7 +381,7 @@ def test_a_message_has_no_sequences_for_the_terminal(tmp_path: Path, capsys: pyt
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """More than fit in a few chunks, one of them wrong, of all lengths."""
+    """Texts for many chunks, of several lengths."""
     path = tmp_path / "many.txt"
     rows = [" ".join(TEXTS[n % 48].split()[: 1 + n % 7]) for n in range(6000)]
     path.write_text("".join(row + "\n" for row in rows))
@@ -387,8 +394,8 @@ def resumed(words: list[str], whole: Path, out: Path) -> None:
     assert not out.with_name(out.name + ".part").exists()
 
 
-def test_a_killed_run_goes_on(many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Kill -9 twice in the middle, a torn line, and the output is the same, byte for byte."""
+def test_a_killed_run_is_resumed(many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After kill -9 twice and an incomplete line, the output is the same, byte for byte."""
     words, whole, out = [*ner(), "--input", str(many)], tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     assert main([*words, "--output", str(whole)]) == 0
     part = tmp_path / "out.jsonl.part"
@@ -404,14 +411,14 @@ def test_a_killed_run_goes_on(many: Path, tmp_path: Path, capsys: pytest.Capture
     with open(part, "ab") as file:
         file.write(b'[{"entity": "torn')
     assert main([*words, "--output", str(out)]) == 2
-    assert "type --resume to go on with it, or --overwrite" in capsys.readouterr().err
+    assert "type --resume to continue it, or --overwrite" in capsys.readouterr().err
     assert main([*words, "--output", str(out), "--resume", "--constrained"]) == 2
-    assert "is of another run, with options {" in capsys.readouterr().err
+    assert "belongs to another run: options was {" in capsys.readouterr().err
     resumed(words, whole, out)
 
 
-def test_any_number_of_lines_may_be_there(many: Path, tmp_path: Path) -> None:
-    """Also the middle of a chunk."""
+def test_a_run_is_resumed_after_any_number_of_lines(many: Path, tmp_path: Path) -> None:
+    """Also in the middle of a chunk."""
     words, whole, out = [*ner(), "--input", str(many)], tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     process = subprocess.run(command([*words, "--output", str(whole)]), check=True)
     assert process.returncode == 0
@@ -426,7 +433,7 @@ def test_any_number_of_lines_may_be_there(many: Path, tmp_path: Path) -> None:
         out.unlink(missing_ok=True)
         resumed(words, whole, out)
     out.unlink()
-    part.write_bytes(b"".join([*all_lines, b"[]\n"]))  # rows without a mark are those of a chunk that was torn
+    part.write_bytes(b"".join([*all_lines, b"[]\n"]))  # rows without a mark belong to an incomplete chunk
     resumed(words, whole, out)
 
 
@@ -441,11 +448,13 @@ def test_ctrl_c_says_what_was_written(many: Path, tmp_path: Path) -> None:
     _, said = process.communicate()
     assert process.returncode == 130
     count = sum(not line.startswith(b"# ") for line in part.read_bytes().splitlines()[2:])
-    assert said == f"bertkit: stopped. {count:,} results are in {part}; type the same with --resume to go on.\n"
+    assert (
+        said == f"bertkit: stopped. {count:,} results are in {part}: run the same command with --resume to continue.\n"
+    )
     assert count % LOOK_AHEAD == 0 and not out.exists()
 
 
-def test_a_torn_file_of_input_keeps_what_is_done(
+def test_an_unreadable_input_keeps_the_results_so_far(
     many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torn = tmp_path / "torn.csv"
@@ -455,7 +464,9 @@ def test_a_torn_file_of_input_keeps_what_is_done(
     assert "5,632 results are in" in said and "cannot be read as CSV, at line 6002" in said
 
 
-def test_a_line_that_is_no_text_is_a_failed_row(many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_that_is_not_utf8_is_a_failed_row(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = many.read_bytes().splitlines(keepends=True)
     many.write_bytes(b"".join([*rows[:1500], b"caf\xe9\n", *rows[1501:2000]]))
     words, out = [*ner(), "--input", str(many)], tmp_path / "out.jsonl"
@@ -473,15 +484,15 @@ def test_another_question_is_another_run(tmp_path: Path, capsys: pytest.CaptureF
         patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
         assert main([*words, "Who?"]) == 0
     assert main([*words, "When?", "--resume"]) == 2
-    assert 'is of another run, with texts ["Who?"], and now it is ["When?"]' in capsys.readouterr().err
+    assert 'belongs to another run: texts was ["Who?"] and is now ["When?"]' in capsys.readouterr().err
     assert main([*words, "Who?", "--resume"]) == 0
     assert len(lines(out)) == 600
 
 
-# What a terminal sees.
+# What a terminal shows.
 
 
-def test_people_see_tables_and_colours() -> None:
+def test_a_terminal_shows_tables_and_colours() -> None:
     words = [*ner(), TEXTS[1]]
     page = seen(words)
     assert "\x1b[36m" in page and "{" not in page
@@ -489,7 +500,7 @@ def test_people_see_tables_and_colours() -> None:
     assert "\x1b" not in plain and plain.startswith(TEXTS[1])
     assert re.sub(r"\x1b\[[0-9;]*m", "", page) == plain
     assert seen([*words, "--json"]).startswith("[{")
-    assert seen(words[:-1]).startswith("bertkit: token-classification has nothing to read: type a text")
+    assert seen(words[:-1]).startswith("bertkit: token-classification has no input: type a text")
 
 
 def test_a_terminal_that_is_not_utf8(capsys: pytest.CaptureFixture[str]) -> None:
@@ -499,6 +510,6 @@ def test_a_terminal_that_is_not_utf8(capsys: pytest.CaptureFixture[str]) -> None
         assert "\\u6771" in page and "Traceback" not in page
 
 
-def test_a_bar_is_drawn_for_people(texts: Path, tmp_path: Path) -> None:
+def test_a_bar_is_drawn_on_a_terminal(texts: Path, tmp_path: Path) -> None:
     page = seen([*ner(), "--input", str(texts), "--output", str(tmp_path / "out.jsonl")])
     assert "48/48" in page and "tokens/s" in page

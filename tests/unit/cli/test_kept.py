@@ -1,4 +1,4 @@
-"""Tables as they come, and columns of the input beside the results: every format, failures, interruptions."""
+"""The delimiters of tables, and `--keep`: every format, failures, interruptions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_json_lines_keep_columns(table: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_tables_keep_columns(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Beside each thing that was found. A column that results have too gets another name."""
+    """Each row of a table has the kept columns. One with the name of a result's column is renamed."""
     assert run(NER, "names", table) == 0
     plain = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     expected = [
@@ -108,8 +108,8 @@ def test_dates_and_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
-def test_an_interrupted_run_goes_on(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The whole file is what a run without interruption gives."""
+def test_an_interrupted_run_is_resumed(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its output is that of a run without interruption."""
     table = tmp_path / "in.jsonl"
     table.write_text("".join(json.dumps({"id": n, "text": TEXTS[n % 12]}) + "\n" for n in range(1100)))
     whole, other = tmp_path / f"whole{suffix}", tmp_path / f"other{suffix}"
@@ -122,7 +122,7 @@ def test_an_interrupted_run_goes_on(suffix: str, tmp_path: Path, capsys: pytest.
     first_chunk = next(number for number, line in enumerate(begun) if line.startswith(b"# 512 "))
     part.write_bytes(b"".join(begun[: first_chunk + 3]))  # a chunk, and two results of the next one
     assert run(NER, "names", table, "--keep", "id,text", "--output", str(other), "--resume") == 2
-    assert 'with keep "id", and now it is "id,text"' in capsys.readouterr().err
+    assert 'keep was "id" and is now "id,text"' in capsys.readouterr().err
     before = table.read_text()
     table.write_text(before.replace('"id": 7,', '"id": 9,'))
     assert run(NER, "names", table, "--keep", "id", "--output", str(other), "--resume") == 2
@@ -133,14 +133,14 @@ def test_an_interrupted_run_goes_on(suffix: str, tmp_path: Path, capsys: pytest.
     assert "1,100 rows written to" in capsys.readouterr().err
 
 
-def test_what_cannot_be_kept(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_columns_to_keep(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.txt").write_text("a\n")
     (tmp_path / "a.csv").write_text("id,text\n1,a\n")
     cases = [
-        (table, "ids", "--keep ids: there is no such column; there are id, score, text, more. Did you mean 'id'?"),
-        (tmp_path / "a.csv", "ids", "--keep ids: there is no such column; there are id, text."),
-        (tmp_path / "a.txt", "id", "--keep takes columns, and the input is lines of text"),
-        (table, " ,", "names no column: type --keep id,text"),
+        (table, "ids", "--keep ids: unknown column. The columns are id, score, text, more. Did you mean 'id'?"),
+        (tmp_path / "a.csv", "ids", "--keep ids: unknown column. The columns are id, text."),
+        (tmp_path / "a.txt", "id", "--keep needs columns, but the input is lines of text"),
+        (table, " ,", "names no column: type for example --keep id,text"),
         (table, "result", "results have their own result"),
     ]
     for source, keep, said in cases:

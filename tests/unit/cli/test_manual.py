@@ -1,4 +1,4 @@
-"""The examples that the help of each command shows: all of them run."""
+"""All examples in the help of the commands run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interrupted runs that meet: on one output, with other inputs, with another model, with damaged files."""
+"""Interrupted runs: two on one output, other inputs, another model, damaged files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUPPORT = Path(__file__).parents[2] / "support"
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model of one's own, that can be changed."""
+    """A copy of a model, which tests may change."""
     return Path(shutil.copytree(pipeline_models.folder("names"), tmp_path / "model"))
 
 
@@ -40,13 +40,13 @@ def words(model: Path, tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def whole(words: list[str], tmp_path: Path) -> bytes:
-    """What a run alone writes."""
+    """The output of a run without interruption."""
     assert main([*words[:-1], str(tmp_path / "whole.csv")]) == 0
     return (tmp_path / "whole.csv").read_bytes()
 
 
 def interrupt(words: list[str], chunks: int = 2) -> Path:
-    """Break a run off after some chunks. Returns what it leaves."""
+    """Interrupt a run after some chunks. Returns the file that it leaves."""
     from bertkit.cli.partial import Partial
 
     add, count = Partial.add, 0
@@ -65,9 +65,9 @@ def interrupt(words: list[str], chunks: int = 2) -> Path:
 
 
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command says that cannot be done, and the file that it leaves as it was."""
+    """The error of a command. It must leave the file of results unchanged."""
     part = Path(f"{words[words.index('--output') + 1]}.part")
-    before = part.read_bytes()[120:]  # behind who has it
+    before = part.read_bytes()[120:]  # after the line that names the process
     capsys.readouterr()
     assert main(words) == 2
     assert part.read_bytes()[120:] == before
@@ -76,14 +76,14 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return said
 
 
-# Runs that meet.
+# Two runs on one output.
 
 
 @pytest.mark.parametrize("option", ["--resume", "--overwrite", None])
 def test_a_second_run_on_one_output_is_refused(
     option: str | None, words: list[str], whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It says who has the output; the first goes on undisturbed."""
+    """The error names the process that writes the output. The first run continues."""
     part = tmp_path / "out.csv.part"
     first = subprocess.Popen(command([*words, "--input", "-"]), stdin=subprocess.PIPE)
     assert first.stdin is not None
@@ -93,7 +93,7 @@ def test_a_second_run_on_one_output_is_refused(
     while not part.exists() or b"\n" not in part.read_bytes():
         assert first.poll() is None
         time.sleep(0.01)
-    for _ in range(2):  # a refused one does not take the lock along
+    for _ in range(2):  # a refused run does not release the lock
         assert main([*words, *([option] if option else [])]) == 2
         said = capsys.readouterr().err
         assert f"out.csv is being written by another run, process {first.pid} since 2" in said
@@ -110,12 +110,12 @@ def test_a_lock_ends_with_its_process(words: list[str], whole: bytes, tmp_path: 
         time.sleep(0.01)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    assert main([*words, "--resume"]) == 0  # nothing was answered, so that nothing is another run's
+    assert main([*words, "--resume"]) == 0  # no row was answered, so that the other input does not matter
     assert (tmp_path / "out.csv").read_bytes() == whole
 
 
 def test_many_runs_killed_at_random() -> None:
-    """A few of the rounds of fuzz_runs.py; it runs 50."""
+    """A few rounds of fuzz_runs.py, which runs 50 by default."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *sys.path]), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, str(SUPPORT / "fuzz_runs.py"), "--rounds", "3", "--seed", str(os.getpid())]
     run = subprocess.run(words, env=environment, capture_output=True, text=True)
@@ -136,14 +136,14 @@ def test_a_file_that_another_program_changes_becomes_no_output(
 
     monkeypatch.setattr(Partial, "finish", cut)
     assert main(words) == 2
-    assert "out.csv.part has 512 rows, and 1,500 were written: another program changed it" in capsys.readouterr().err
+    assert "out.csv.part has 512 rows, but 1,500 were written: another program changed it" in capsys.readouterr().err
     assert not (tmp_path / "out.csv").exists() and not list(tmp_path.glob(".out*"))
 
 
 def test_a_file_that_was_removed_meanwhile_still_becomes_the_output(
     words: list[str], whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the file of the run that took its place is left alone."""
+    """And the file of the run that replaced it is not changed."""
     from bertkit.cli.partial import Partial
 
     finish = Partial.finish
@@ -201,7 +201,9 @@ def test_other_lines_on_standard_input_are_another_run(change: str, words: list[
     other = rows[:700] if change == "fewer" else [*rows[:9], "something else\n", *rows[10:]]
     run = subprocess.run(command([*words, "--resume"]), input="".join(other), text=True, stderr=subprocess.PIPE)
     assert run.returncode == 2
-    sentence = "has 1,024 results, and the input 700 rows" if change == "fewer" else "has results of other inputs"
+    sentence = (
+        "has 1,024 results, but the input has only 700 rows" if change == "fewer" else "has results of other inputs"
+    )
     assert sentence in run.stderr
     run = subprocess.run(command([*words, "--resume"]), input="".join(rows), text=True, stderr=subprocess.PIPE)
     assert run.returncode == 0
@@ -211,7 +213,7 @@ def test_other_lines_on_standard_input_are_another_run(change: str, words: list[
 def test_a_model_that_changed_in_place_is_another_run(
     name: str, words: list[str], model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whether its size and its time are the same, or its contents."""
+    """Also if only its contents differ, or only the time of its last change."""
     interrupt(words)
     path = model / name
     before, status = path.read_bytes(), path.stat()
@@ -232,24 +234,24 @@ def test_another_file_beside_the_model_is_the_same_run(words: list[str], model: 
     assert main([*words, "--resume"]) == 0
 
 
-# Files that are damaged, or a trap.
+# Files that are damaged, or not regular files.
 
 
 def test_a_damaged_line_is_answered_again(
     words: list[str], whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With all that stands after it, and with a sentence."""
+    """The rows after it are answered again, too, and a warning says so."""
     part = interrupt(words)
     content = part.read_bytes()
     for at, rows in ((content.index(b"# 512 ") + 500, 512), (content.index(b"# 512 ") - 500, 0)):
         part.write_bytes(content[:at] + b"\xff{" + content[at + 2 :])
         assert main([*words, "--resume"]) == 0
-        assert f"is damaged after row {rows}: the rows from there on are answered again" in capsys.readouterr().err
+        assert f"is damaged after row {rows}: the rows after it are answered again" in capsys.readouterr().err
         assert (tmp_path / "out.csv").read_bytes() == whole
         (tmp_path / "out.csv").unlink()
 
 
-def test_damage_anywhere_is_a_whole_output_or_a_sentence(
+def test_damage_anywhere_gives_a_complete_output_or_an_error(
     words: list[str], whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part, out = interrupt(words), tmp_path / "out.csv"
@@ -265,8 +267,8 @@ def test_damage_anywhere_is_a_whole_output_or_a_sentence(
             out.unlink(missing_ok=True)
 
 
-def test_a_line_that_claims_to_be_sound(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever can write the file can also make its digests, but no traceback."""
+def test_invalid_lines_with_valid_digests(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that forges the file with its digests causes no traceback."""
     from hashlib import blake2b
 
     part = interrupt(words, 1)
@@ -282,7 +284,7 @@ def test_a_line_that_claims_to_be_sound(words: list[str], tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "hard link", "pipe", "folder", "device"])
-def test_a_part_that_is_a_trap_is_refused(
+def test_a_part_that_is_no_regular_file_is_refused(
     kind: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     victim, part = tmp_path / "victim", tmp_path / "out.csv.part"
@@ -302,7 +304,7 @@ def test_a_part_that_is_a_trap_is_refused(
         part.symlink_to("/dev/null")
     for option in ("--overwrite", "--resume"):
         assert main([*words, option]) == 2
-        assert "out.csv.part cannot hold results: " in capsys.readouterr().err
+        assert "out.csv.part cannot be opened for results: " in capsys.readouterr().err
     assert not victim.exists() if kind == "dangling" else victim.read_text() == "mine"
     assert part.lstat()
 
@@ -322,13 +324,13 @@ def test_an_output_that_is_no_file_is_never_replaced(
         out = Path("/dev/null")
     before = out.lstat()
     assert main([*words[:-1], str(out), "--overwrite"]) == 2
-    sentence = "is a link: name the file itself" if kind == "link" else "is no file: name one with --output"
+    sentence = "is a link: name the file itself" if kind == "link" else "is not a regular file: name one with --output"
     assert sentence in capsys.readouterr().err
     assert out.lstat().st_ino == before.st_ino and not list(tmp_path.glob("*.part"))
 
 
-def test_what_a_killed_end_leaves_is_removed(words: list[str], whole: bytes, tmp_path: Path) -> None:
-    """Kill -9 while the output is made of the rows."""
+def test_files_of_a_run_killed_at_its_end_are_removed(words: list[str], whole: bytes, tmp_path: Path) -> None:
+    """Kill -9 while the output is made from the rows."""
     interrupt(words)
     script = f"""
 import os
@@ -343,7 +345,7 @@ main({[*words, "--resume"]!r})
     assert not list(tmp_path.glob(".out.csv*")) and not list(tmp_path.glob("*.part"))
 
 
-def test_overwriting_keeps_what_was_there_until_the_model_is_open(
+def test_overwrite_keeps_the_earlier_results_until_the_model_is_open(
     words: list[str], whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupt(words)
@@ -359,12 +361,12 @@ def test_a_file_that_is_not_ours_is_left(words: list[str], tmp_path: Path, capsy
         part.write_text(content)
         for option in ([], ["--resume"]):
             assert main([*words, *option]) == 2
-            assert "is not what an interrupted run leaves: move it away" in capsys.readouterr().err
+            assert "was not written by an interrupted run: move it away" in capsys.readouterr().err
         assert part.read_text() == content
 
 
-def test_ctrl_c_while_python_ends(tmp_path: Path) -> None:
-    """The status is that of Ctrl-C, and there is no traceback."""
+def test_ctrl_c_while_python_exits(tmp_path: Path) -> None:
+    """The exit code is that of Ctrl-C, and there is no traceback."""
     script = """
 import atexit, os, signal, sys
 from bertkit.cli import main

@@ -1,4 +1,4 @@
-"""What people see."""
+"""Answers as text for a terminal."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ Anna was in Oslo.
   LOC  Oslo  0.5000  12-16
 """,
     ),
-    ("token-classification", "Nobody.", [], "\nNobody.\n  nothing was found\n"),
+    ("token-classification", "Nobody.", [], "\nNobody.\n  no entities found\n"),
     (
         "question-answering",
         {"question": "Who?", "context": "x" * 150 + "Anna" + "y" * 150},

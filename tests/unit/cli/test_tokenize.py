@@ -1,4 +1,4 @@
-"""`bertkit tokenize`: straight columns for people, JSON lines for programs."""
+"""`bertkit tokenize`: straight columns on a terminal, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_table(tokenizer: Any) -> None:
 
 
 def test_a_text_that_is_not_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a shell passes on as it is, Python spells with halves of surrogate pairs; no Python is told to be typed."""
+    """Python decodes its invalid bytes as lone surrogates. The error's advice is for the command line, not for Python."""
     (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
     assert main(["tokenize", "caf\udce9", "--model", str(tmp_path)]) == 2
     assert capsys.readouterr().err == "bertkit: The text 'caf\\udce9' is not UTF-8 at '\\udce9': type it in UTF-8.\n"
@@ -95,14 +95,14 @@ def test_ids(tokenizer: Any) -> None:
         ("ガ", 2),
         ("ｶﾞ", 2),  # half wide
         ("！", 2),
-        ("नि", 2),  # the vowel takes a column of its own
+        ("नि", 2),  # the vowel takes a separate column
         ("ไทย", 3),
         ("שָׁ", 1),
         ("👩", 2),
         ("👍🏽", 2),  # with a colour of skin
         ("👩\u200d👧\u200d👦", 2),  # a family
         ("🏃\u200d♂\ufe0f", 2),
-        ("❤\ufe0f", 2),  # the sign in the style of an emoji
+        ("❤\ufe0f", 2),  # the sign in emoji style
         ("❤", 1),
         ("🇰🇷", 2),  # two letters that are a flag
         ("…", 1),
@@ -112,7 +112,7 @@ def test_width(text: str, columns: int) -> None:
     assert width(text) == columns
 
 
-def test_what_cannot_be_seen_is_spelled_out() -> None:
+def test_invisible_characters_are_escaped() -> None:
     page = table([Row("a\u202eb", 1, 0, 0, 2, 0)], ["\x1b\ud800"])
     assert page.splitlines()[1].split() == ["a\\u202eb", "1", "0", "0-2", "\\x1b\\ud800"]
 

@@ -1,4 +1,4 @@
-"""`bertkit train-tokenizer`: files in, a tokenizer out; the same one however the files are cut."""
+"""`bertkit train-tokenizer`: files -> a tokenizer, which does not depend on how the texts are split into files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_options(tmp_path: Path) -> None:
     assert max(len(token.removeprefix("##")) for token in vocabulary(tmp_path / "rare")[8:]) == 1
 
 
-def test_korean_is_spared_and_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_korean_keeps_accents_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "a.txt", KOREAN)
     words = ["train-tokenizer", file, "--vocab-size", "60", "--out"]
     assert main([*words, str(tmp_path / "spared")]) == 0
@@ -67,20 +67,20 @@ def test_korean_is_spared_and_that_is_said(tmp_path: Path, capsys: pytest.Captur
     assert not {"영화", "한국"} & set(vocabulary(tmp_path / "torn"))
 
 
-def test_korean_behind_english_is_spared_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_korean_after_english_keeps_accents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     english, korean = write(tmp_path / "en.txt", ENGLISH * 1000), write(tmp_path / "ko.txt", KOREAN)
     assert main(["train-tokenizer", english, korean, "--vocab-size", "100", "--out", str(tmp_path / "a")]) == 0
     assert "add --strip-accents" in capsys.readouterr().err
     assert "영화" in vocabulary(tmp_path / "a")
 
 
-def test_a_small_corpus_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_small_corpus_gives_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "a.txt", ENGLISH)
     assert main(["train-tokenizer", file, "--out", str(tmp_path / "a")]) == 0
-    assert "fewer than the 30,522" in capsys.readouterr().err
+    assert "not the 30,522 of --vocab-size" in capsys.readouterr().err
 
 
-def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_overwritten_without_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "vocab.txt").write_text("precious", encoding="utf-8")
     words = ["train-tokenizer", write(tmp_path / "a.txt", ENGLISH), "--vocab-size", "50", "--out", str(tmp_path)]
     assert main(words) == 2
@@ -103,7 +103,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFi
         (["a.txt", "--out", "o", "--min-frequency", "-1"], "--min-frequency=-1 is no number of 0 or more"),
     ],
 )
-def test_wrong_use_is_one_sentence_and_leaves_nothing(
+def test_invalid_use_is_an_error_of_one_line_and_writes_nothing(
     words: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -114,7 +114,7 @@ def test_wrong_use_is_one_sentence_and_leaves_nothing(
     assert not (tmp_path / "o").exists()
 
 
-def test_a_directory_that_cannot_be_is_refused_before_the_work(
+def test_an_invalid_directory_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("bertkit.cli.train_tokenizer.train_vocabulary", None)
@@ -125,14 +125,14 @@ def test_a_directory_that_cannot_be_is_refused_before_the_work(
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 def test_an_interrupt_ends_it_cleanly(tmp_path: Path) -> None:
-    """While standard input is still open, so surely amid the work."""
+    """Standard input is still open, so that the command is surely at work."""
     command = [sys.executable, "-m", "bertkit.cli", "train-tokenizer", "-", "--out", str(tmp_path / "out")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin and process.stdout and process.stderr
-        # Far more than a pipe and the reader's buffer hold: when all is written, the reader is at work.
+        # More than the buffers of pipe and reader hold: when all is written, the reader is at work.
         process.stdin.write(b"some words of a corpus\n" * 100_000)
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
-        assert process.stderr.read() == b"bertkit: stopped. What was whole before is whole still.\n"
+        assert process.stderr.read() == b"bertkit: stopped. No file is left half-written.\n"
     assert not (tmp_path / "out").exists()

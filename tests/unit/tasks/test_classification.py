@@ -73,9 +73,9 @@ def test_a_pair_in_windows_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("inputs", "options", "match"),
     [
-        (3, {}, "neither an example nor"),
-        (b"a", {}, "neither an example nor"),
-        ("a", {"overlap": 3, "stride": 3}, "overlap came twice"),
+        (3, {}, "pass an example, or a list or stream"),
+        (b"a", {}, "pass an example, or a list or stream"),
+        ("a", {"overlap": 3, "stride": 3}, "overlap was passed twice"),
         ([3], {}, "takes a text"),
         ({"text": "a", "second": 3, "text_pair": 3}, {}, "takes a text"),
         ("a", {"function_to_apply": "sotfmax"}, "Did you mean 'softmax'"),

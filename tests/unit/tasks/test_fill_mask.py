@@ -117,7 +117,7 @@ def test_a_window_has_the_place_in_its_middle() -> None:
         ("[MASK]", {"targets": []}, "targets is empty"),
         ("[MASK]", {"targets": [3]}, "a target is a word"),
         ("[MASK]", {"targets": [" "]}, "has no token"),
-        ("[MASK]", {"top_k": 0}, "top_k=0 is no whole number"),
+        ("[MASK]", {"top_k": 0}, "top_k=0 is not an integer"),
         ("[MASK]", {"topk": 3}, "Did you mean 'top_k'"),
         ("[MASK]", {"joint": True, "targets": ["a"]}, "leave one of them out"),
     ],

@@ -109,7 +109,7 @@ def test_several_questions() -> None:
     [
         (("a",), {}, 'takes {"question"'),
         (({"question": "a", "context": " "},), {}, "The context is empty"),
-        ((), {"question": ["a"], "context": ["b", "c"]}, "1 questions came with 2 contexts"),
+        ((), {"question": ["a"], "context": ["b", "c"]}, "1 questions were passed with 2 contexts"),
         ((), {"question": "a", "context": "b", "top_k": 0}, "top_k=0"),
         ((), {"question": "a", "context": "b", "max_answer_length": 3}, "Did you mean 'max_answer_len'"),
         ((), {"question": 3, "context": "b"}, "question is 3"),

@@ -1,6 +1,6 @@
-"""BERT under transformers' paths: `from bertkit.models.bert.modeling_bert import BertModel`.
+"""BERT under the paths of transformers: `from bertkit.models.bert.modeling_bert import BertModel`.
 
-The names of the modules are names of this package, too; each module is imported when one of its names is asked for.
+The package also has the names of its modules. A module is imported on first use of one of its names.
 """
 
 from __future__ import annotations

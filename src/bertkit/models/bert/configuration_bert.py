@@ -1,4 +1,4 @@
-"""The configuration under transformers' path."""
+"""The configuration under the path of transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The PyTorch classes and their parts under transformers' path and names."""
+"""The PyTorch classes and their parts under the path and names of transformers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bertkit.models.torch.model import BertSelfAttention as BertSelfAttention
 from bertkit.models.torch.pretrained import BertPreTrainedModel as BertPreTrainedModel
 from bertkit.outputs import BertForPreTrainingOutput as BertForPreTrainingOutput
 
-# Parts that have other names here, as one class serves several.
+# Parts with other names in bertkit, as one class replaces several of transformers.
 BertSelfOutput = BertOutput = model.BertResidual
 BertSdpaSelfAttention = BertSelfAttention
 BertLMPredictionHead = heads.BertPredictions
@@ -31,9 +31,9 @@ BertPreTrainingHeads = heads.BertPreTrainingHeads
 BertOnlyNSPHead = heads.BertNextSentenceHead
 
 _ADVICE = {
-    "BertIntermediate": "a layer's `intermediate` is a dense layer and an activation: subclass BertLayer.",
-    "BertPredictionHeadTransform": "it is the `transform` of BertLMPredictionHead: subclass that.",
-    "BertCrossAttention": "a decoder's `crossattention` is a BertAttention.",
+    "BertIntermediate": "it is the `intermediate` of BertLayer, a dense layer with an activation. Subclass BertLayer.",
+    "BertPredictionHeadTransform": "it is the `transform` of BertLMPredictionHead. Subclass BertLMPredictionHead.",
+    "BertCrossAttention": "the `crossattention` of a decoder's layer is a BertAttention. Subclass BertAttention.",
     "load_tf_weights_in_bert": "from_pretrained reads TensorFlow's checkpoints: type BertModel.from_pretrained(folder).",
     "eager_attention_forward": 'type attn_implementation="eager" in from_pretrained.',
 }

@@ -1,4 +1,4 @@
-"""The TensorFlow classes under transformers' path."""
+"""The TensorFlow classes under the path of transformers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from bertkit.errors import UnavailableError
 def __getattr__(name: str) -> object:
     if not name.startswith("TF"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    for room in ("heads", "model", "pretrained"):
-        found = getattr(import_module(f"bertkit.models.keras.{room}"), name, None)
+    for module in ("heads", "model", "pretrained"):
+        found = getattr(import_module(f"bertkit.models.keras.{module}"), name, None)
         if found is not None:
             return found
-    raise UnavailableError(f"bertkit has no {name}: docs/tensorflow.md names the TensorFlow classes that it has.")
+    raise UnavailableError(f"bertkit has no {name}: docs/tensorflow.md lists its TensorFlow classes.")

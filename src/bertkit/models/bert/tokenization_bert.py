@@ -1,4 +1,4 @@
-"""The tokenizer and its two steps under transformers' path."""
+"""BertTokenizer, BasicTokenizer and WordpieceTokenizer under the path of transformers."""
 
 from __future__ import annotations
 

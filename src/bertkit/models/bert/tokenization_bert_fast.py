@@ -1,4 +1,4 @@
-"""The fast tokenizer under transformers' path."""
+"""The fast tokenizer under the path of transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokenizer for TensorFlow's graphs under transformers' path."""
+"""The tokenizer for TensorFlow graphs under the path of transformers."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bertkit.errors import MissingExtraError
-from bertkit.outputs import OUTPUTS, Later, ModelOutput
+from bertkit.outputs import OUTPUTS, Lazy, ModelOutput
 
 try:
     from torch.utils import _pytree
@@ -22,7 +22,7 @@ _KINDS = {kind.__name__: kind for kind in OUTPUTS}
 
 def _flatten(output: ModelOutput) -> tuple[list[Any], Any]:
     """The computed values of an output, for pytrees (sharding, export). Lazy values that were not read are left out."""
-    there = {name: value for name, value in output.unread().items() if not isinstance(value, Later)}
+    there = {name: value for name, value in output.unread().items() if not isinstance(value, Lazy)}
     return list(there.values()), [type(output).__name__, *there]
 
 

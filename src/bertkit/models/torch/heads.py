@@ -25,7 +25,7 @@ from bertkit.models.torch.pretrained import BertPreTrainedModel
 from bertkit.outputs import (
     BertForPreTrainingOutput,
     CausalLMOutputWithCrossAttentions,
-    Later,
+    Lazy,
     MaskedLMOutput,
     MultipleChoiceModelOutput,
     NextSentencePredictorOutput,
@@ -208,7 +208,7 @@ class BertWithHead(BertPreTrainedModel):
         for name, output in list(outputs.items()):
             grain, padding = row.outputs[name].grain, max(row.outputs[name].padding, torch.finfo(output.dtype).min)
             if later and name == words:
-                found[name] = Later(_OfAllTokens(self, name, x, pooled, layout, before, autocast))
+                found[name] = Lazy(_OfAllTokens(self, name, x, pooled, layout, before, autocast))
             elif has_labels and grain == "token":
                 found[name], outputs[name] = layout.returned(output, padding)
             else:
