@@ -320,7 +320,7 @@ def test_an_index_cannot_lead_elsewhere(tmp_path: Path, shard: str) -> None:
     [
         ("{}", FileFormatError, "no weight_map"),
         ('{"weight_map": {"a": 3}}', FileFormatError, "no weight_map"),
-        ("[", ConfigError, "is not JSON"),
+        ("[", ConfigError, "is not valid JSON"),
         ('{"weight_map": {"a": "none.safetensors"}}', HubError, "no none.safetensors"),
         ('{"weight_map": {"a": "x.safetensors"}}', FileFormatError, "promises a and 0 more"),
         (
