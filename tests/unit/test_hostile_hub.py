@@ -264,6 +264,15 @@ def test_an_invalid_size(server: HubServer, locate: Callable[..., Place], size: 
         locate().fetch("model.safetensors")
 
 
+def test_an_announced_size_of_a_text_file(server: HubServer, locate: Callable[..., Place]) -> None:
+    """It is refused before it is downloaded: no reader accepts a config.json of 10 GB."""
+    server.lie = saying("config.json", X_Linked_Size=str(10 * 2**30))
+    with pytest.raises(
+        HubError, match=NOT_A_HUB.format("the size of config.json is .* up to 268435456 bytes are accepted")
+    ):
+        locate().fetch("config.json")
+
+
 def test_less_than_announced(server: HubServer, locate: Callable[..., Place]) -> None:
     server.lie = saying("model.safetensors", X_Linked_Size="300001")
     with pytest.raises(

@@ -27,6 +27,7 @@ PAUSE = 1.0  # seconds before the second request; doubled after each further req
 _REQUESTS, _LONGEST_PAUSE = 20, 30  # for one file; seconds in a row without data
 _LEAST = 2**18  # bytes per minute: 4 KB a second
 _MOST, _MOST_UNANNOUNCED = 50 * 2**30, 2 * 2**30  # bytes of a file, with and without a size in the headers
+_MOST_OF_TEXT = 2**28  # bytes of a .json or .txt: more than any reader of them accepts
 _TRY_AGAIN = {408, 429, 500, 502, 503, 504}
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Backups leave this folder out: https://bford.info/cachedir/\n"
 
@@ -143,7 +144,7 @@ class Download:
                 count += len(piece)
                 if progress.abandoned.is_set():
                     raise AnswerError("the download was abandoned")
-                if count > (_MOST_UNANNOUNCED if size is None else size):
+                if count > (min(_MOST_UNANNOUNCED, _most(self.file)) if size is None else size):
                     announced = "without a size" if size is None else f"as {size} bytes"
                     raise AnswerError(f"{self.file} was announced {announced}, but {count} or more were sent")
                 file.write(piece)
@@ -183,9 +184,14 @@ def _size(answer: Answer, file: str) -> int | None:
     """The size of the whole file in bytes according to the headers; None if they do not give one."""
     ranged = answer.headers.get("Content-Range", "").rpartition("/")[2]
     size = answer.about.get("X-Linked-Size") or ranged or answer.headers.get("Content-Length")
-    if size is not None and not (re.fullmatch("[0-9]{1,15}", size) and int(size) <= _MOST):
-        raise AnswerError(f"the size of {file} is {size!r:.80}, and up to {_MOST} bytes are accepted")
+    if size is not None and not (re.fullmatch("[0-9]{1,15}", size) and int(size) <= _most(file)):
+        raise AnswerError(f"the size of {file} is {size!r:.80}, and up to {_most(file)} bytes are accepted")
     return None if size is None else int(size)
+
+
+def _most(file: str) -> int:
+    """The most bytes that a file may have."""
+    return _MOST_OF_TEXT if file.endswith((".json", ".txt")) else _MOST
 
 
 def _pause(error: Exception, paused: float) -> float | None:
