@@ -71,7 +71,7 @@ def test_names_and_shapes_are_those_of_transformers(head: str, given: dict[str, 
     assert {name: p.shape for name, p in expand(config, head).items()} == theirs
 
 
-def test_all_heads_together_are_every_row() -> None:
+def test_all_heads_together_have_every_row() -> None:
     rows = {parameter.row.name for parameter in expand(tiny.config(position_embedding_type="relative_key")).values()}
     assert rows == {row.name for row in TABLE}
 

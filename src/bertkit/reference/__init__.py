@@ -187,7 +187,7 @@ def token_labels(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict
 
 
 def answers(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
-    """Two logits for each token, [...]: it is the first token of the answer, or the last."""
+    """The logits for each token to be the first and the last token of the answer, each [...]."""
     start, end = np.moveaxis(linear(p, "qa_outputs", x), -1, 0)
     return {"start_logits": start, "end_logits": end}
 
