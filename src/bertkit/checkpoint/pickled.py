@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bertkit.errors import FileFormatError, UnsafeFileError, printable
 
 MAX_STEPS = 200_000  # BERT-large with the state of Adam needs 52,000
-MAX_BYTES = 4 * 2**20  # the same model needs 173,000
+MAX_BYTES = 4 * 2**20  # BERT-large with the state of Adam needs 173,000
 _MAX_INTEGER = 16  # bytes; the magic number of old PyTorch files has ten
 _MAX_NAME = 200
 _INSTEAD = "Use the model.safetensors of the same model, or save one with the program that wrote this file."

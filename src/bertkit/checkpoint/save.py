@@ -55,7 +55,7 @@ def save_checkpoint(
     tensors: {name in the parameter table: array}, exactly those of the class.
     head: the class suffix, such as "ForMaskedLM".
     to: "safetensors" (in several files above `max_shard_size`), "google" (a TF1 checkpoint), "h5" or "msgpack".
-    variant: a part of the names of safetensors files: "fp16" writes model.fp16.safetensors.
+    variant: for example "fp16" for model.fp16.safetensors.
     on_bytes: called with the number of bytes of each piece written, for a progress bar.
 
     Each file gets its name when it is complete: an existing file stays complete until the new one replaces it.

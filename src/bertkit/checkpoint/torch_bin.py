@@ -151,7 +151,9 @@ def _read_pickles(data: memoryview, what: str) -> tuple[object, dict[str, range]
         )
     version, at = following(at)
     if version != _VERSION:
-        raise FileFormatError(f"{what} has a version other than {_VERSION}: load it in PyTorch and save it again.")
+        raise FileFormatError(
+            f"{what} has a version of the format other than {_VERSION}: load it in PyTorch and save it again."
+        )
     _, at = following(at)  # properties of the machine; the numbers are always little-endian
     found, at = following(at)
     keys, at = following(at)

@@ -15,7 +15,7 @@ from itertools import pairwise
 from bertkit.errors import FileFormatError, UnsafeFileError
 
 MAX_MEMBERS = 20_000  # BERT-large with the state of Adam has 1,200
-MAX_DIRECTORY = 4 * 2**20  # bytes; the same model needs 100,000
+MAX_DIRECTORY = 4 * 2**20  # bytes; BERT-large with the state of Adam needs 100,000
 _MAX_NAME = 500
 
 # The first four bytes of each are its signature.

@@ -149,8 +149,8 @@ def test_a_head_of_pretraining_is_left_out_for_a_classifier(tmp_path: Path, capl
     assert report.fresh == ("classifier.weight", "classifier.bias")
     assert all(name.startswith("cls.") for name in report.left_out)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / 'model.safetensors'} has no classifier: initialized at random in BertForSequenceClassification, "
-        "train it before use."
+        f"{tmp_path / 'model.safetensors'} has no classifier: "
+        + "initialized at random in BertForSequenceClassification, train it before use."
     ]
     caplog.clear()
     load_checkpoint(tmp_path, "ForMaskedLM")
@@ -323,7 +323,7 @@ def test_an_index_cannot_lead_elsewhere(tmp_path: Path, shard: str) -> None:
     [
         ("{}", FileFormatError, "no weight_map"),
         ('{"weight_map": {"a": 3}}', FileFormatError, "no weight_map"),
-        ("[", ConfigError, "is not JSON"),
+        ("[", ConfigError, "is not valid JSON"),
         ('{"weight_map": {"a": "none.safetensors"}}', HubError, "no none.safetensors"),
         ('{"weight_map": {"a": "x.safetensors"}}', FileFormatError, "lists a and 0 more, which its files do not have"),
         (

@@ -284,7 +284,7 @@ def test_tensors_are_views_of_the_file(tmp_path: Path) -> None:
     tensors = read(tmp_path / "big")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 1 << 20  # of 32 MiB
+    assert peak < 1 << 20  # the file has 32 MiB
     assert not any(tensor.flags.writeable or tensor.flags.owndata for tensor in tensors.values())
 
 

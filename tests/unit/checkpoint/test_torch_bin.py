@@ -631,7 +631,9 @@ def test_bombs_need_little_memory(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["os.system", "os.system, old", "a name of texts", "a name from the memo", "instance"])
-def test_functions_in_a_pickle_are_named_and_not_run(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_in_a_pickle_are_named_and_not_run(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "system", lambda command: pytest.fail("the file ran code"))
     with pytest.raises(UnsafeFileError, match=r"tries to run os\.system.*nothing was run.*model\.safetensors"):
         torch_bin.read(DAMAGED[name](tmp_path))
