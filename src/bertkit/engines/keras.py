@@ -144,7 +144,7 @@ class KerasEngine:
         model, last, grains = self.model, self.config.num_hidden_layers, ask.grains(self.head)
         inputs = arrange(ids, real, types, None, None, causal=self.config.is_decoder)
         inner = any(layer != last for layer in ask.layers)
-        states = model.bert(inputs, output_hidden_states=inner, output_attentions=False)
+        states = model.bert(arranged=inputs, output_hidden_states=inner, output_attentions=False)
         x, found = states.last_hidden_state, {}
         if at_places:
             x = tf.gather(tf.reshape(x, (-1, x.shape[-1])), places)[None]  # [1, M, H]

@@ -15,7 +15,7 @@ from keras import ops
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.heads import HEADS, IGNORED
-from bertkit.models.keras.inputs import Inputs, Tensor, arrange, is_symbolic, unpacked
+from bertkit.models.keras.inputs import Arranged, Tensor, arrange, is_symbolic, unpack_inputs
 from bertkit.models.keras.model import ACTIVATION, LayerCache, Part, TFBertMainLayer, dense, norm
 from bertkit.models.keras.pretrained import TFBertPreTrainedModel
 from bertkit.outputs import (
@@ -72,7 +72,7 @@ class BertPredictions(Part):
         return ops.matmul(x, ops.transpose(ops.cast(words.embeddings, x.dtype))) + self.bias
 
 
-class BertLanguageHead(Part):
+class BertWordsHead(Part):
     """The head of masked words."""
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
@@ -164,7 +164,7 @@ class TFBertWithHead(TFBertPreTrainedModel):
 
     def _answer(
         self,
-        inputs: Inputs,
+        inputs: Arranged,
         labels: Mapping[str, Any],
         head_mask: Tensor | None,
         output_attentions: bool | Sequence[int] | None,
@@ -177,7 +177,7 @@ class TFBertWithHead(TFBertPreTrainedModel):
     ) -> Any:
         """The outputs of a forward. labels: by their names."""
         states = self.bert(
-            inputs,
+            arranged=inputs,
             head_mask=head_mask,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
@@ -216,7 +216,7 @@ class TFBertForPreTraining(TFBertWithHead):
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(config, **options)
         self.bert = TFBertMainLayer(config, name="bert")
-        self.mlm = BertLanguageHead(config)
+        self.mlm = BertWordsHead(config)
         self.nsp = BertNextSentenceHead(config)
         self.post_init()
 
@@ -224,7 +224,7 @@ class TFBertForPreTraining(TFBertWithHead):
         related = self.nsp(pooled)  # [B, 2]
         return {"prediction_logits": self.mlm(x, words=self.get_input_embeddings()), "seq_relationship_logits": related}
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -265,13 +265,13 @@ class TFBertForMaskedLM(TFBertWithHead):
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(config, **options)
         self.bert = TFBertMainLayer(config, add_pooling_layer=False, name="bert")
-        self.mlm = BertLanguageHead(config)
+        self.mlm = BertWordsHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
         return {"logits": self.mlm(x, words=self.get_input_embeddings())}
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -305,7 +305,7 @@ class TFBertLMHeadModel(TFBertWithHead):
                 "TFBertLMHeadModel of a configuration without is_decoder=True: every token sees those after it."
             )
         self.bert = TFBertMainLayer(config, add_pooling_layer=False, name="bert")
-        self.mlm = BertLanguageHead(config)
+        self.mlm = BertWordsHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
@@ -316,7 +316,7 @@ class TFBertLMHeadModel(TFBertWithHead):
         logits, wanted = outputs["logits"], ops.convert_to_tensor(labels["labels"])
         return super()._loss({"logits": logits[:, :-1]}, {"labels": wanted[:, 1:]})
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -395,7 +395,7 @@ class TFBertForNextSentencePrediction(TFBertWithHead):
         """[B], 0.0 where there is no label."""
         return cross_entropy(outputs["logits"], labels["labels"])[0]
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -458,7 +458,7 @@ class TFBertForSequenceClassification(TFBertWithHead):
             return ops.mean(ops.square(x - y), axis=-1)
         return ops.mean(ops.maximum(x, 0) - x * y + ops.log1p(ops.exp(-ops.abs(x))), axis=-1)
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -489,7 +489,7 @@ def _fold_choices(
     token_type_ids: Tensor | None,
     position_ids: Tensor | None,
     inputs_embeds: Tensor | None,
-) -> Inputs:
+) -> Arranged:
     """Each choice as a sequence of its own: [B, choices, L] -> [B * choices, L], arranged."""
     every = [input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds]
     every = [None if x is None else ops.convert_to_tensor(x) for x in every]
@@ -521,7 +521,7 @@ class TFBertForMultipleChoice(TFBertWithHead):
         """[B], of each example."""
         return of_rows(*cross_entropy(outputs["logits"], labels["labels"]))
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -559,7 +559,7 @@ class TFBertForTokenClassification(TFBertWithHead):
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
         return {"logits": self.classifier(self.dropout(x))}
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -605,7 +605,7 @@ class TFBertForQuestionAnswering(TFBertWithHead):
             losses.append(of_rows(*cross_entropy(logits, places)))
         return (losses[0] + losses[1]) / 2.0
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,

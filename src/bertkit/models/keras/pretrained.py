@@ -33,7 +33,7 @@ _FROM_FILES = ContextVar("from_files", default=False)
 """Whether a model is being built whose numbers come from files, so that none have to be drawn."""
 
 
-class Drawn(keras.initializers.Initializer):
+class BertInitializer(keras.initializers.Initializer):
     """Numbers normal around zero, and a row of zeros for the padding token. Zeros where they come from files."""
 
     def __init__(self, config: BertConfig, padding: int | None = None) -> None:
@@ -98,8 +98,8 @@ class TFBertPreTrainedModel(FittedModel):
     def build(self, input_shape: Any = None) -> None:
         """Build BERT's parts, which know what they take; others are built when they are first called."""
         for part in self._flatten_layers(include_self=False, recursive=False):
-            if hasattr(part, "takes"):
-                part.build((None, part.takes))
+            if hasattr(part, "input_size"):
+                part.build((None, part.input_size))
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """As `call`. Python's lists of numbers become arrays."""
@@ -394,7 +394,7 @@ class TFBertPreTrainedModel(FittedModel):
         twin = self._of_tensors(self.config, resized, **own)
         self._tracker.unlock()
         for name, part in list(vars(self).items()):
-            if hasattr(part, "takes"):
+            if hasattr(part, "input_size"):
                 self._tracker.untrack(part)
                 setattr(self, name, getattr(twin, name))
         self._tracker.lock()

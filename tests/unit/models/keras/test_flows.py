@@ -15,6 +15,7 @@ import torch
 from conformance.keras_backend import tensorflow
 
 import bertkit
+from bertkit.engines.torch import model_of
 from bertkit.errors import UsageError
 
 tf = tensorflow()
@@ -67,6 +68,8 @@ def test_ways_to_call() -> None:
         assert output["logits"] is output[0] is output.logits
     assert isinstance(m(IDS, return_dict=False), tuple)
     near(m(IDS.tolist()).logits, m(IDS).logits)
+    attentions = m(IDS, output_attentions=[-1]).attentions  # the last layer
+    near(attentions[-1], m(IDS, output_attentions=True).attentions[-1])
 
 
 def test_labels_inside_and_outside_learn_the_same() -> None:
@@ -124,14 +127,15 @@ def test_answers_and_tokens_train() -> None:
 def test_losses_that_4_57_6_lacks() -> None:
     m = model()
     several = RNG.integers(0, 2, (8, 3)).astype(np.float32)
-    wanted = bertkit.BertForSequenceClassification._of_tensors(m.config, m._arrays(), "float32", torch.device("cpu"))
-    theirs = wanted(torch.tensor(IDS), torch.tensor(MASK), labels=torch.tensor(several)).loss
+    theirs = model_of(m._arrays(), m.config, "ForSequenceClassification", "float32")(
+        torch.tensor(IDS), torch.tensor(MASK), labels=torch.tensor(several)
+    ).loss
     near(tf.reduce_mean(m(INPUTS, labels=several).loss), theirs.detach())
 
 
 def test_five_steps_of_adamw_as_torch() -> None:
     m = model("ForMaskedLM")
-    theirs = bertkit.BertForMaskedLM._of_tensors(m.config, m._arrays(), "float32", torch.device("cpu")).train()
+    theirs = model_of(m._arrays(), m.config, "ForMaskedLM", "float32").train()
     adam = keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=1e-8)
     other = torch.optim.AdamW(theirs.parameters(), 1e-3, weight_decay=0.01, eps=1e-8)
     m.compile(adam)
