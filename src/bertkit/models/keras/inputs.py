@@ -47,7 +47,7 @@ class Rectangle:
             )
         mask = plain_mask(given, causal)
         if len(mask.shape) == 2:
-            if not _compatible(mask.shape, (grid[0], past + length)):
+            if not compatible(mask.shape, (grid[0], past + length)):
                 raise UsageError(
                     f"attention_mask has the shape {list(mask.shape)}, and needs [batch, length] = {[grid[0], past + length]}, "
                     f"or {[grid[0], length, length]} to say for each position where it may attend."
@@ -141,7 +141,7 @@ def arrange(
     grid = ops.shape(given)[:2]
     for name in ("token_type_ids", "position_ids"):
         x = found[name]
-        if x is not None and not any(_compatible(x.shape, shape) for shape in (grid, grid[1:], (1, *grid[1:]))):
+        if x is not None and not any(compatible(x.shape, shape) for shape in (grid, grid[1:], (1, *grid[1:]))):
             raise UsageError(f"{name} have the shape {list(x.shape)}, and need that of the tokens, {list(sides)}.")
     if attention_mask is not None:
         attention_mask = ops.convert_to_tensor(attention_mask)
@@ -166,7 +166,7 @@ def is_symbolic(x: Any) -> bool:
     return not hasattr(x, "numpy") and not isinstance(x, np.ndarray)
 
 
-def _compatible(shape: Sequence[Any], wanted: Sequence[Any]) -> bool:
+def compatible(shape: Sequence[Any], wanted: Sequence[Any]) -> bool:
     """Whether two shapes agree in the sides that are known."""
     pairs = list(zip(shape, wanted, strict=False))
     return len(shape) == len(wanted) and all(a == b for a, b in pairs if isinstance(a, int) and isinstance(b, int))
