@@ -23,10 +23,17 @@ def questions() -> dict[str, Case]:
         "positions",
         "embedded",
         "decoder",
-        "decoder, crossed and masked",
-        "no decoder",
+        "decoder, masked cross-attention",
+        "not a decoder",
     )
-    own = (*own, "crossed and masked", "labels on padding", "regression", "regression, a column", "single label, all")
+    own = (
+        *own,
+        "masked cross-attention",
+        "labels on padding",
+        "regression",
+        "regression, a column",
+        "single label, all",
+    )
     found = {name: case for name, case in cases().items() if name.partition("/")[2] in own}
     base = tokens("Model") | padding("Model")
     for head, name, given in (
