@@ -29,7 +29,7 @@ def selected() -> list[str]:
 
 
 def flat(outputs: Any) -> Arrays:
-    """Outputs by name, those of layers with a number."""
+    """Outputs by name, for layers as "name/number"."""
     found = {}
     for name, value in outputs.items():
         if isinstance(value, tuple):
@@ -119,7 +119,7 @@ def torch_packed(case: Case) -> Arrays:
 
 
 def unpacked(array: np.ndarray, real: np.ndarray, padding: float = 0.0) -> np.ndarray:
-    """[T, ...] -> [B, L, ...], zeros or another number at padding. An array that is not of tokens stays the same."""
+    """[T, ...] -> [B, L, ...], zeros or another number at padding. Other arrays are returned unchanged."""
     if array.ndim == 0 or len(array) != real.sum():
         return array
     whole = np.full((*real.shape, *array.shape[1:]), max(padding, np.finfo(array.dtype).min), array.dtype)

@@ -229,7 +229,7 @@ def tokens(head: str) -> Arrays:
 
 
 def types(head: str) -> Arrays:
-    """Token types 0 and 1."""
+    """Random token types 0 and 1."""
     return {"token_type_ids": numbers("types", 0, 2, shape(head))}
 
 

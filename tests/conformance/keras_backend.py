@@ -58,7 +58,7 @@ def answers(case: Case, how: str) -> Arrays:
 
 
 def flat(outputs: Any) -> Arrays:
-    """Each output as an array, those of layers with a number. The loss is averaged over rows."""
+    """Each output as an array, for layers as "name/number". The loss is averaged over rows."""
     found = {}
     for name, value in outputs.items():
         if name in ("hidden_states", *ATTENTIONS):

@@ -14,7 +14,7 @@ from conformance.cases import ATTENTIONS, Arrays, Case, objective_weights, proje
 
 
 def answers(case: Case) -> Arrays:
-    """Outputs by name, those of layers with a number, and gradients as "gradient/" and the name of the parameter."""
+    """Outputs by name, for layers as "name/number", and gradients as "gradient/" and the name of the parameter."""
     model = build(case)
     # With output_attentions, a decoder with cross-attention but without encoder states crashes in 4.57.6.
     crashes = case.config.add_cross_attention and "encoder_hidden_states" not in case.inputs
@@ -60,7 +60,7 @@ def tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
 
 
 def numpy_of(outputs: Any) -> Arrays:
-    """Each output as an array, those of layers with a number."""
+    """Each output as an array, for layers as "name/number"."""
     found = {}
     for name, value in outputs.items():
         if isinstance(value, torch.Tensor):
