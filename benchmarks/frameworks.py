@@ -117,10 +117,10 @@ def _of_keras(model: Any, logits: Callable[[Any], Any], inputs: Any, labels: Any
     given = {name: tf.constant(array) for name, array in inputs.items()}
     forward = tf.function(lambda x: logits(model(x, training=False)), jit_compile=xla)
     with_labels = {**given, "labels": tf.constant(labels)} if "input_ids" in given else given
-    beside = None if "input_ids" in given else labels
+    separate = None if "input_ids" in given else labels
     return {
         "inference": lambda: forward(given).numpy(),
-        "training": lambda: model.train_on_batch(with_labels, beside),
+        "training": lambda: model.train_on_batch(with_labels, separate),
     }
 
 
@@ -151,10 +151,10 @@ def _of_flax(model: Any, task: Task) -> Runs:
     forward = jax.jit(lambda params, inputs: model(**inputs, params=params).logits)
 
     def step(params: Any, kept: Any, rng: Any, inputs: Any, labels: Any) -> tuple[Any, Any, Any]:
-        rng, own = jax.random.split(rng)
+        rng, dropout_rng = jax.random.split(rng)
 
         def loss(params: Any) -> Any:
-            logits = model(**inputs, params=params, dropout_rng=own, train=True).logits
+            logits = model(**inputs, params=params, dropout_rng=dropout_rng, train=True).logits
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         updates, kept = adam.update(jax.grad(loss)(params), kept)
@@ -200,26 +200,26 @@ class Process:
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
         self.name = name
-        self.own = subprocess.Popen(
+        self.process = subprocess.Popen(
             words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
 
     def seconds(self, kind: str) -> np.ndarray:
         """Wall time and CPU time of one run, [2]. kind: "inference" or "training"."""
-        assert self.own.stdin is not None
-        assert self.own.stdout is not None
-        self.own.stdin.write(kind + "\n")
-        self.own.stdin.flush()
-        for line in self.own.stdout:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(kind + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
             if line.startswith("seconds "):
                 return np.array([float(word) for word in line.split()[1:]])
         raise SystemExit(f"{self.name!r} stopped. To see why: echo {kind} | python {__file__} --serve {self.name!r}")
 
     def close(self) -> None:
         """End the process."""
-        assert self.own.stdin is not None
-        self.own.stdin.close()
-        self.own.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def _words(given: argparse.Namespace) -> list[str]:
@@ -252,9 +252,9 @@ def measure(running: dict[str, Process], kind: str, rounds: int, tokens: int) ->
             found[name].append(running[name].seconds(kind))
     first = np.array(found[names[0]])  # [rounds, 2]
     figures = {}
-    for name, own in found.items():
-        wall, cpu = np.median(first / np.array(own), axis=0)
-        speed = tokens / statistics.median(float(seconds[0]) for seconds in own)
+    for name, times in found.items():
+        wall, cpu = np.median(first / np.array(times), axis=0)
+        speed = tokens / statistics.median(float(seconds[0]) for seconds in times)
         figures[name] = {"tokens a second": speed, "times the first": wall, "in CPU time": cpu}
     return figures
 
@@ -280,10 +280,10 @@ def main() -> None:
     for framework in given.frameworks:
         running = processes(framework, given)
         for kind in given.only:
-            own = figures[f"{framework} {kind}"] = measure(running, kind, given.rounds, given.rows * given.length)
+            measured = figures[f"{framework} {kind}"] = measure(running, kind, given.rounds, given.rows * given.length)
             print(f"\n{framework}, {kind}, {given.rows} x {given.length}, {given.layers} layers")
             print(f"  {'':<28}{'tokens/s':>10}{'times the first':>18}{'in CPU time':>20}")
-            for name, (speed, wall, cpu) in ((name, one.values()) for name, one in own.items()):
+            for name, (speed, wall, cpu) in ((name, one.values()) for name, one in measured.items()):
                 print(f"  {name:<28}{speed:10.0f}{wall:18.2f}{cpu:20.2f}")
         for process in running.values():
             process.close()

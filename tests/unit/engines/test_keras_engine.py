@@ -91,8 +91,8 @@ def test_pipelines_give_the_results_of_the_numpy_engine(task: str) -> None:
 def test_pipelines_with_xla(task: str) -> None:
     """Rows are padded to one of ten lengths, the numbers of rows and of positions to powers of two."""
     name, given, options = CALLS[task]
-    own = bertkit.pipeline(task, xla(name), tokenizer=tokenizer(), batch_size=3)
-    assert_close(own(given, **options), ours(task, name)(given, **options))
+    tested = bertkit.pipeline(task, xla(name), tokenizer=tokenizer(), batch_size=3)
+    assert_close(tested(given, **options), ours(task, name)(given, **options))
 
 
 def test_all_outputs_of_an_engine() -> None:
@@ -117,43 +117,43 @@ def small() -> Any:
     )
 
 
-def run_all_lengths(own: KerasEngine, longest: int) -> None:
+def run_all_lengths(tested: KerasEngine, longest: int) -> None:
     """Run each length from 1 to `longest`, in batches of random sizes, as pipelines make them."""
     rng = np.random.default_rng(0)
     lengths = rng.permutation(np.arange(1, longest + 1))
     while len(lengths):
         some, lengths = np.split(lengths, [int(rng.integers(1, 65))])
         texts = [Row(np.ones(length, int), np.zeros(length, int)) for length in some]
-        for numbers in by_length(texts, own.limits):
-            own.run(pack([texts[number] for number in numbers]), Ask(("logits",)))
+        for numbers in by_length(texts, tested.limits):
+            tested.run(pack([texts[number] for number in numbers]), Ask(("logits",)))
 
 
 def test_all_lengths_use_one_graph() -> None:
-    own = KerasEngine(small())
-    run_all_lengths(own, 512)
-    assert own.graphs == 1
+    tested = KerasEngine(small())
+    run_all_lengths(tested, 512)
+    assert tested.graphs == 1
 
 
 def test_the_number_of_graphs_is_bounded_with_xla() -> None:
     """All lengths and numbers of rows are padded to 65 shapes, and each shape is compiled once."""
-    own = KerasEngine(small(), jit_compile=True)
+    tested = KerasEngine(small(), jit_compile=True)
     shapes = set()
     for length in range(1, 513):
-        bucket = next(one for one in own.limits.buckets if one >= length)
-        shapes |= {(own._padded(count), bucket) for count in range(1, own.limits.tokens // bucket + 1)}
+        bucket = next(one for one in tested.limits.buckets if one >= length)
+        shapes |= {(tested._padded(count), bucket) for count in range(1, tested.limits.tokens // bucket + 1)}
     assert len(shapes) == 65
-    run_all_lengths(own, 40)
-    before = own.graphs
-    run_all_lengths(own, 40)
-    assert before == own.graphs <= len({shape for shape in shapes if shape[1] <= 48})
+    run_all_lengths(tested, 40)
+    before = tested.graphs
+    run_all_lengths(tested, 40)
+    assert before == tested.graphs <= len({shape for shape in shapes if shape[1] <= 48})
 
 
 def test_a_framework_or_a_model_chooses_the_engine() -> None:
     name, given, options = CALLS["text-classification"]
     model = bertkit.TFBertForSequenceClassification.from_pretrained(folder(name))
     wanted = ours("text-classification", name)(given, **options)
-    for where, own in ((model, {}), (folder(name), {"framework": "tf"}), (folder(name), {"engine": "keras"})):
-        pipe = bertkit.pipeline("text-classification", where, tokenizer=tokenizer(), **own)
+    for where, chosen in ((model, {}), (folder(name), {"framework": "tf"}), (folder(name), {"engine": "keras"})):
+        pipe = bertkit.pipeline("text-classification", where, tokenizer=tokenizer(), **chosen)
         assert isinstance(pipe.engine, KerasEngine) and pipe.precision == "fp32"
         assert_close(pipe(given, **options), wanted)
     with pytest.raises(UsageError, match=r"framework='tf'.* contradicts engine='torch'"):

@@ -16,7 +16,7 @@ from bertkit.errors import UsageError
 from bertkit.heads import HEADS
 from bertkit.models.keras.inputs import Tensor
 
-OWN = (None, "auto", "auto_with_warning", "passthrough")
+OWN_LOSS = (None, "auto", "auto_with_warning", "passthrough")
 """Values of `compile(loss=...)` for the model's own loss."""
 
 
@@ -31,12 +31,12 @@ class FittedModel(keras.Model):
         metrics: a list applies to each output that has labels.
         jit_compile: False by default, as XLA compiles once for each shape of a batch.
         """
-        own = loss is None or (isinstance(loss, str) and loss in OWN)
+        uses_own = loss is None or (isinstance(loss, str) and loss in OWN_LOSS)
         options = {"jit_compile": False, **options}
         if isinstance(metrics, (list, tuple)) and len(self._labels) > 1:
             given = metrics
             metrics = {output: [_copy(metric) for metric in given] for output in HEADS[str(self._head)].outputs}
-        super().compile(optimizer=optimizer, loss=None if own else loss, metrics=metrics, **options)
+        super().compile(optimizer=optimizer, loss=None if uses_own else loss, metrics=metrics, **options)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile a loaded model as it was compiled when it was saved."""

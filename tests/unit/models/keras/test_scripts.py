@@ -110,7 +110,7 @@ def test_masked_language_modelling(place: Path) -> None:
 
 
 def test_a_saved_model_of_texts(place: Path, tmp_path: Path) -> None:
-    """A SavedModel that takes texts needs only TensorFlow and TensorFlow Text, also in another folder and without the original files."""
+    """A SavedModel that takes texts needs only TensorFlow and TensorFlow Text, not the files that it was made from."""
     tokenizer = bertkit.TFBertTokenizer.from_pretrained(place)
     model = bertkit.TFBertForSequenceClassification.from_pretrained(place, id2label={0: "bad", 1: "good"})
 
