@@ -142,7 +142,7 @@ def flax_transformers(task: Task) -> Runs:
 
 
 def _of_flax(model: Any, task: Task) -> Runs:
-    """Inference and a training step, which splits the random key and donates the memory of its state."""
+    """Inference, and a training step that splits the random key and donates the memory of its state."""
     import jax
     import optax
 

@@ -184,7 +184,10 @@ def device_of(given: object) -> str:
     kind = "gpu" if kind == "cuda" else kind
     if kind not in ("cpu", "gpu") or not (number or "0").isdigit():
         raise UsageError(received("device", given), ' is invalid: type "cpu", "gpu", 0, or -1 for the CPU.')
-    if kind == "gpu" and int(number or 0) >= len(tf.config.list_physical_devices("GPU")):
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if kind == "gpu" and int(number or 0) >= gpus:
         advice = Setting("device", "cpu")
-        raise UsageError(received("device", given), " does not exist: TensorFlow finds no such GPU: type ", advice, ".")
+        raise UsageError(
+            received("device", given), f" does not exist: TensorFlow finds {gpus} GPUs. Type ", advice, "."
+        )
     return f"/{kind.upper()}:{number or 0}"

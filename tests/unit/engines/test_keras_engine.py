@@ -161,7 +161,7 @@ def test_a_framework_or_a_model_chooses_the_engine() -> None:
     half = bertkit.pipeline("text-classification", folder(name), engine="keras", precision="bf16")
     assert half.precision == "bf16"
     for options in ({"device": "cuda:7"}, {"device": 3}):
-        with pytest.raises(UsageError, match="TensorFlow finds no such GPU"):
+        with pytest.raises(UsageError, match="TensorFlow finds 0 GPUs"):
             bertkit.pipeline("text-classification", folder(name), engine="keras", **options)
 
 

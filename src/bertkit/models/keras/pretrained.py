@@ -43,7 +43,7 @@ class BertInitializer(keras.initializers.Initializer):
         """The initial values of a variable."""
         if _FROM_FILES.get():
             return keras.ops.zeros(shape, dtype)
-        rng = np.random.default_rng(np.random.randint(2**31))  # a seed that keras.utils.set_random_seed sets
+        rng = np.random.default_rng(np.random.randint(2**31))  # as keras.utils.set_random_seed decides
         values = rng.standard_normal(shape, np.float32) * np.float32(self.scale)
         if self.padding is not None:
             values[self.padding] = 0
@@ -236,7 +236,7 @@ class TFBertPreTrainedModel(FittedModel):
 
     def _take(self, tensors: Tensors) -> None:
         """Assign the arrays to the variables, and initialize the other variables."""
-        rng = np.random.default_rng(np.random.randint(2**31))  # a seed that keras.utils.set_random_seed sets
+        rng = np.random.default_rng(np.random.randint(2**31))  # as keras.utils.set_random_seed decides
         for variable, parameter in self._table():
             array = tensors.get(parameter.name)
             if array is None:

@@ -109,7 +109,7 @@ def test_a_tf1_checkpoint_loads_and_converts_back(head: str, tmp_path: Path) -> 
     ("head", "version"), [("ForMaskedLM", 1), ("ForSequenceClassification", 2), ("ForTokenClassification", 1)]
 )
 def test_a_pretrained_checkpoint_starts_a_class(head: str, version: int, tmp_path: Path) -> None:
-    """The head is new. The fine-tuned model is converted to a TF1 checkpoint, which the PyTorch class reads."""
+    """A class starts with a new head. Fine-tuned, it is converted to a TF1 checkpoint, which the PyTorch class reads."""
     shape = config("ForPreTraining")
     if version == 1:
         weights = tiny.weights(shape, "ForPreTraining")
