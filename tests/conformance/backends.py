@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from conformance import keras_backend
-from conformance.cases import LABELS, OF_TOKENS, Arrays, Case, objective_weights, projections, visible
+from conformance.cases import LABELS, OF_TOKENS, Arrays, Case, objective, projections
 
 import bertkit
 from bertkit import reference
@@ -157,7 +157,9 @@ def flax_answers(case: Case, compiled: bool) -> Arrays:
         outputs = outputs_of(params, train=True)
         loss = flax_loss(case, outputs)
         seen = outputs if case.real.all() else outputs_of(params)
-        return flax_objective(case, outputs) if loss is None else loss, (seen, loss)
+        if loss is None:
+            return sum((value * weights).sum() for value, weights in objective(case, outputs)), (seen, None)
+        return loss, (seen, loss)
 
     step = jax.value_and_grad(scalar, has_aux=True)
     (_, (outputs, loss)), gradients = (jax.jit(step) if compiled else step)(params)
@@ -219,24 +221,6 @@ def flax_loss(case: Case, outputs: Any) -> Any:
     if problem == "regression":
         return jnp.square(logits[0] - labels.reshape(logits[0].shape)).mean()
     return optax.sigmoid_binary_cross_entropy(logits[0], labels).mean()
-
-
-def flax_objective(case: Case, outputs: Any) -> Any:
-    """The weighted sum of outputs that is differentiated if there is no loss, as in oracle.scalar."""
-    names = (
-        "last_hidden_state",
-        "pooler_output",
-        "logits",
-        "prediction_logits",
-        "seq_relationship_logits",
-        "start_logits",
-    )
-    total = 0.0
-    for name in names:
-        if name in outputs and (name != "pooler_output" or case.pools_first):
-            weights = objective_weights(name, outputs[name].shape)
-            total = total + (outputs[name] * visible(case, name, weights)).sum()
-    return total
 
 
 COMPILED = {*(f"{head}/padded" for head in HEADS), "Model/relative_key", "LMHeadModel/masked cross-attention"}

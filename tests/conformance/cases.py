@@ -7,6 +7,7 @@ this folder run them in bertkit and in transformers 5.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -187,15 +188,11 @@ def cases() -> dict[str, Case]:
         ("multi-label, no problem_type", {}, yes),
     ):
         add(kind, classes, given, inputs=base | right | {"labels": wanted})
-    answers = "ForQuestionAnswering"
+    qa = "ForQuestionAnswering"
     outside = {"start_positions": np.array([-3, 2, 9]), "end_positions": np.array([8, 40, 0])}
-    add("positions outside", answers, inputs=base | right | outside)
-    add(
-        "positions as a column",
-        answers,
-        inputs=base | {name: array[:, None] for name, array in labels(answers).items()},
-    )
-    add("no end_positions", answers, inputs=base | {"start_positions": np.array([0, 1, 2])})
+    add("positions outside", qa, inputs=base | right | outside)
+    add("positions as a column", qa, inputs=base | {name: array[:, None] for name, array in labels(qa).items()})
+    add("no end_positions", qa, inputs=base | {"start_positions": np.array([0, 1, 2])})
     embedded = states("choices", CHOICES * LENGTH).reshape(ROWS, CHOICES, LENGTH, -1)
     add(
         "embedded",
@@ -259,9 +256,22 @@ def labels(head: str, padded: Arrays | None = None) -> Arrays:
 # Outputs.
 
 
-def objective_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The weights of an output in the sum that is differentiated if there is no loss."""
-    return tiny.numbers(f"objective {name}", shape)
+OBJECTIVE = (
+    "last_hidden_state",
+    "pooler_output",
+    "logits",
+    "prediction_logits",
+    "seq_relationship_logits",
+    "start_logits",
+)
+
+
+def objective(case: Case, outputs: Any) -> Iterator[tuple[Any, np.ndarray]]:
+    """The outputs whose weighted sum is differentiated if there is no loss, with their weights, zeros at padding."""
+    for name in OBJECTIVE:
+        value = outputs.get(name)
+        if value is not None and (name != "pooler_output" or case.pools_first):
+            yield value, visible(case, name, tiny.numbers(f"objective {name}", tuple(value.shape)))
 
 
 def projections(name: str, gradient: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import tempfile
 from typing import Any
 
 import numpy as np
-from conformance.cases import ATTENTIONS, Arrays, Case, objective_weights, projections, visible
+from conformance.cases import ATTENTIONS, Arrays, Case, objective, projections
 
 import bertkit
 from bertkit.parameters import transposed
@@ -73,19 +73,7 @@ def scalar(case: Case, outputs: Any) -> Any:
     tf = tensorflow()
     if "loss" in outputs:
         return tf.reduce_mean(outputs.loss)
-    total = tf.zeros(())
-    for name in (
-        "last_hidden_state",
-        "pooler_output",
-        "logits",
-        "prediction_logits",
-        "seq_relationship_logits",
-        "start_logits",
-    ):
-        value = outputs.get(name)
-        if value is not None and (name != "pooler_output" or case.pools_first):
-            total += tf.reduce_sum(value * visible(case, name, objective_weights(name, tuple(value.shape))))
-    return total
+    return sum([tf.reduce_sum(value * weights) for value, weights in objective(case, outputs)], tf.zeros(()))
 
 
 def step_by_step(case: Case, model: Any, name: str) -> np.ndarray:

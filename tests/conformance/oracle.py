@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from conformance.cases import ATTENTIONS, Arrays, Case, objective_weights, projections, visible
+from conformance.cases import ATTENTIONS, Arrays, Case, objective, projections, visible
 
 
 def answers(case: Case) -> Arrays:
@@ -72,22 +72,10 @@ def numpy_of(outputs: Any) -> Arrays:
 
 def scalar(case: Case, outputs: Any) -> torch.Tensor:
     """The number that is differentiated: the loss, or else a weighted sum of the outputs except those of padding."""
-    if getattr(outputs, "loss", None) is not None:
+    if outputs.get("loss") is not None:
         return outputs.loss
-    total = torch.zeros(())
-    for name in (
-        "last_hidden_state",
-        "pooler_output",
-        "logits",
-        "prediction_logits",
-        "seq_relationship_logits",
-        "start_logits",
-    ):
-        value = getattr(outputs, name, None)
-        if value is not None and (name != "pooler_output" or case.pools_first):
-            weights = visible(case, name, objective_weights(name, tuple(value.shape)))
-            total = total + (value * torch.from_numpy(weights)).sum()
-    return total
+    terms = [(value * torch.from_numpy(weights)).sum() for value, weights in objective(case, outputs)]
+    return sum(terms, torch.zeros(()))
 
 
 def projected_gradients(model: torch.nn.Module, head: str) -> Arrays:
