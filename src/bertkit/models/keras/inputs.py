@@ -103,10 +103,7 @@ def plain_mask(mask: Tensor, causal: bool = False) -> Tensor:
 
 @dataclass
 class Arranged:
-    """The tokens of a batch as the caller gave them, and their layout.
-
-    choices: the sequences of each example of multiple choice, whose outputs become [examples, choices].
-    """
+    """The tokens of a batch, and their layout. choices: the number of sequences of an example of multiple choice."""
 
     layout: Rectangle
     input_ids: Tensor | None

@@ -425,16 +425,14 @@ class TFBertMainLayer(Part):
             encoder_attention_mask,
         )
         states = self.encoder(x, run)
-        x, pooled = states.last_hidden_state, None
+        x = states.last_hidden_state
         if self.pooler is not None:
-            pooled = layout.unpack_rows(self.pooler(layout.first(x)))
-        states = states._replace(pooler_output=pooled)
+            states = states._replace(pooler_output=layout.unpack_rows(self.pooler(layout.first(x))))
         if arranged is not None:
             return states
         states = states._replace(last_hidden_state=layout.unpack(x))
         output = BaseModelOutputWithPoolingAndCrossAttentions(states._asdict())
-        named = config.return_dict if return_dict is None else return_dict
-        return output if named else output.to_tuple()
+        return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     def arrange_steps(
         self,
