@@ -39,7 +39,7 @@ def make_mesh(model_axis: int = 1) -> Mesh:
 
 
 def split(path: tuple[str, ...]) -> PartitionSpec:
-    """How to split a parameter: the first matrix of each half of a layer by columns, the second by rows, all others not."""
+    """The split of a parameter: the first matrix of each half of a layer by columns, the second by rows, others not at all."""
     *_, module, leaf = path
     if module in ("query", "key", "value") or path[-3] == "intermediate":
         return PartitionSpec(None, "model") if leaf == "kernel" else PartitionSpec("model")

@@ -133,7 +133,7 @@ def _run_body(
 def _run_head(
     model: FlaxBertPreTrainedModel, params: Any, x: Any, pooled: Any, labels: Any, names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The outputs of the head by these names, from states [M, H] and pooled vectors [N, H]."""
+    """The outputs of the head with these names, from states [M, H] and pooled vectors [N, H]."""
     outputs = model._outputs(model.config, params, x, pooled, None)
     if "log_probs" in names:
         scores = jax.nn.log_softmax(outputs[words_of(model._head)].astype(jnp.float32))

@@ -84,7 +84,7 @@ def attend(
     A position that may attend to no other attends to all with the same weight. Scores and softmax are at least float32.
     """
     rng = rng if rate else None
-    if layout.mask is not None:  # added, so that a position that may attend to no other has the usual gradient
+    if layout.mask is not None:  # added to scores: `where` changes the gradient of positions that may attend to none
         bias = jnp.where(layout.mask, 0 if bias is None else bias, jnp.finfo(jnp.float32).min / 2)
     if rng is None and not returns_weights:
         return jax.nn.dot_product_attention(q, k, v, bias), None
@@ -96,7 +96,7 @@ def attend(
 def dropout(x: Array, rate: float, rng: Any) -> Array:
     """Set a share of the numbers to zero and scale the others up. Without a key, return x.
 
-    Each number takes 16 random bits, since drawing bits is most of the cost: the rate is rounded to a multiple of 1 / 65,536.
+    Each number uses only 16 random bits, because drawing them is most of the cost. The rate is a multiple of 1 / 65,536.
     """
     if rng is None or not rate:
         return x

@@ -216,7 +216,7 @@ def pooler(p: Tree, first: Array) -> Array:
 
 
 def bert(config: BertConfig, p: Tree, arguments: Arguments, mode: Mode, rng: Any = None) -> States:
-    """BERT without a head. Last states of padding are as computed; `layout.unpack` sets them to zero, except in training."""
+    """BERT without a head. Last states at padding are as computed; `layout.unpack` sets them to zero, except in training."""
     caches, past, capacity = None, None, 0
     if arguments.cache is not None:
         caches = arguments.cache["encoder"]

@@ -97,9 +97,9 @@ class FlaxBertPreTrainedModel:
         inputs_embeds: Any = None,
         segment_ids: Any = None,
     ) -> Any:
-        """Compute the outputs of the class. Those of padding are zero, but start and end logits are the lowest number.
+        """Compute the outputs of the class. Outputs at padding are zero; start and end logits there are the lowest number.
 
-        With train=True padding is returned as it was computed, so that losses which use it are those of transformers.
+        With train=True outputs at padding are returned as computed, so that losses over all positions equal transformers'.
 
         input_ids, token_type_ids, position_ids: [batch, length], or [batch, choices, length] for multiple choice.
         attention_mask: [batch, length], 1 at real tokens and 0 at padding; or [batch, length, length], 1 where a position may

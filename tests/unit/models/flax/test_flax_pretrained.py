@@ -65,7 +65,7 @@ def test_from_files_to_files_and_read_by_torch(tmp_path: Path, head: str) -> Non
 
 @pytest.mark.parametrize("case", [*HEADS, "LMHeadModel-cross"])
 def test_safetensors_of_transformers_own_flax_classes(tmp_path: Path, transformers4: Path, case: str) -> None:
-    """With safe_serialization=True they write their tree, with [in, out] kernels and dots between the names of a path."""
+    """Transformers saves the Flax tree: kernels are [in, out], and names are paths with dots."""
     head, there = case.partition("-")[0], transformers4 / case
     tree = msgpack_restore((there / "flax_model.msgpack").read_bytes())
     save_file(flatten_dict(tree, sep="."), tmp_path / "model.safetensors", metadata={"format": "flax"})
