@@ -37,7 +37,7 @@ class Module:
         model, cache = self._model, variables.get("cache")
         if cache and not mutable:
             raise UsageError(
-                'A forward with a cache returns a new one: type mutable=["cache"], and take it from the pair.'
+                'A forward returns a new cache: type mutable=["cache"], and take it from the returned pair.'
             )
         given = {**dict(zip(model._order, inputs, strict=False)), **named_inputs, "cache": cache}
         output = model._answer(
