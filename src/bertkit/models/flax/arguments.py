@@ -1,7 +1,4 @@
-"""The arguments of a forward: as arrays, and checked as far as shapes and known values allow.
-
-Inside jax.jit values are not known, only shapes.
-"""
+"""The arguments of a forward as arrays, and their checks. Inside jax.jit only shapes are known, and values are not checked."""
 
 from __future__ import annotations
 
@@ -97,18 +94,18 @@ def _check_shapes(model: Any, arguments: Arguments) -> None:
     for name in ("token_type_ids", "position_ids", "segment_ids"):
         x = getattr(arguments, name)
         if x is not None and x.shape[-1] != outer[-1]:
-            raise UsageError(f"{name} has the shape {list(x.shape)}, and must be {list(outer)}, as input_ids.")
+            raise _wrong_shape(name, x, outer)
     mask, length = arguments.attention_mask, outer[-1]
     masks = (outer, (*outer, length), (outer[0], 1, length, length))
     if mask is not None and arguments.cache is None and mask.shape not in masks:
-        raise UsageError(
-            f"attention_mask has the shape {list(mask.shape)}, and must be {list(outer)} or {[*outer, length]}."
-        )
-    shape = (config.num_hidden_layers, config.num_attention_heads)
-    if arguments.head_mask is not None and arguments.head_mask.shape not in (shape, shape[1:]):
-        raise UsageError(
-            f"head_mask has the shape {list(arguments.head_mask.shape)}, and must be {list(shape[1:])} or {list(shape)}."
-        )
+        raise _wrong_shape("attention_mask", mask, *masks[:2])
+    factors, shape = arguments.head_mask, (config.num_hidden_layers, config.num_attention_heads)
+    if factors is not None and factors.shape not in (shape, shape[1:]):
+        raise _wrong_shape("head_mask", factors, shape[1:], shape)
+
+
+def _wrong_shape(name: str, x: Any, *shapes: tuple[int, ...]) -> UsageError:
+    return UsageError(f"{name} has the shape {list(x.shape)}, and must be {' or '.join(str([*s]) for s in shapes)}.")
 
 
 def _check_values(model: Any, arguments: Arguments) -> None:
