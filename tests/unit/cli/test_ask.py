@@ -205,9 +205,9 @@ def test_invalid_inputs_and_models_are_errors_of_one_line(
         (["fill-mask", "a [MASK]", "--targets", ","], "targets is empty: type --targets good,bad, or leave it out."),
         (
             ["fill-mask", "a [MASK]", "--max-length", "2"],
-            "--max-length 2 has no place for a mask: type --max-length 3,",
+            "--max-length 2 leaves no space for a mask: type --max-length 3,",
         ),
-        (["score", "a", "--max-length", "1"], "beside 2 special tokens: type --max-length 3, or more."),
+        (["score", "a", "--max-length", "1"], "as a row has 2 special tokens: type --max-length 3, or more."),
         (["fill-mask", "a [MASK]", "--resume"], "--resume continues an output: type --output"),
         (
             ["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "cuda"],
