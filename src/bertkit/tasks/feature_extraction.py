@@ -190,5 +190,5 @@ class FeatureExtraction(Task[FeatureOptions]):
         layers = [layer + count + 1 if layer < 0 else layer for layer in given]
         for layer, name in zip(layers, given, strict=True):
             if not 0 <= layer <= count:
-                raise UsageError(f"Unknown layer {name}: the model has layers 1 to {count}, and 0 for the embeddings.")
+                raise UsageError(f"layers has {name}, but the model has layers 1 to {count}, and 0 for the embeddings.")
         return layers

@@ -39,7 +39,7 @@ class ZeroShotOptions(TaskOptions):
         if not _has_placeholder(self.hypothesis_template):
             advice = Setting("hypothesis_template", "This text is about {}.")
             template = received("hypothesis_template", self.hypothesis_template)
-            raise UsageError(template, " has no {} for the label: type for example ", advice)
+            raise UsageError(template, " has no {} for the label: type ", advice)
 
     @property
     def names(self) -> list[str]:

@@ -102,7 +102,7 @@ def test_every_token_of_a_long_text_has_a_vector() -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"layers": 3}, "Unknown layer 3: the model has layers 1 to 2"),
+        ({"layers": 3}, "layers has 3, but the model has layers 1 to 2"),
         ({"layers": []}, "is not a layer"),
         ({"pooling": "average"}, "pooling='average'"),
         ({"combine": "stack"}, "combine='stack'"),
