@@ -1,4 +1,4 @@
-"""Arguments of from_pretrained that code for other libraries passes along, and that BERT has no use for."""
+"""Arguments of from_pretrained that other libraries have and bertkit ignores or refuses."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _MEANINGLESS = frozenset(
         "weights_only",
     ]
 )
-"""Nothing would be different: no code and no pickle is ever run, memory is spared, and downloads are resumed, in any case."""
+"""Arguments without an effect. bertkit never runs code or pickles, always saves memory and always resumes downloads."""
 
 _INSTEAD = {
     "adapter_kwargs": "an adapter is loaded by peft.PeftModel.from_pretrained(model, adapter)",
     "device_mesh": "a model is on one device; torch.distributed.fsdp.fully_shard shards it",
     "disable_mmap": "files are mapped; copy.deepcopy(model) has its own memory",
     "distributed_config": "a model is on one device; torch.distributed.fsdp.fully_shard shards it",
-    "fusion_config": "layers are computed as they are",
-    "generation_config": "give the settings of generation to generate",
+    "fusion_config": "layers are not fused here; leave it out",
+    "generation_config": "pass the generation settings to generate",
     "gguf_file": "convert the file to safetensors first",
-    "key_mapping": "give state_dict with the names that are meant",
+    "key_mapping": "pass state_dict with renamed keys",
     "load_in_4bit": "weights are not quantized here; write dtype='bfloat16'",
     "load_in_8bit": "weights are not quantized here; write dtype='bfloat16'",
     "mirror": "set the environment variable HF_ENDPOINT",
@@ -43,23 +43,23 @@ _INSTEAD = {
     "tp_size": "a model is on one device; torch.distributed.fsdp.fully_shard shards it",
     "use_kernels": "attn_implementation='sdpa' is fused already",
 }
-"""What cannot be honoured, and what to write in its place. None, False and nothing are no wishes."""
+"""Unsupported arguments, and what to do instead. The values None, False and {} are accepted and ignored."""
 
 
 def without_defaults(given: Mapping[str, Any]) -> tuple[dict[str, Any], str | bool | None]:
-    """The arguments that say something, and the token by its older name, `use_auth_token`.
+    """Return the arguments that have an effect, and the value of `use_auth_token`, the older name of `token`.
 
     >>> without_defaults({"num_labels": 3, "quantization_config": None, "_fast_init": True, "use_auth_token": None})
     ({'num_labels': 3}, None)
     >>> without_defaults({"mirror": "tuna"})
     Traceback (most recent call last):
     ...
-    bertkit.errors.UsageError: mirror='tuna' cannot be honoured: set the environment variable HF_ENDPOINT.
+    bertkit.errors.UsageError: mirror='tuna' is not supported: set the environment variable HF_ENDPOINT.
     """
     left = {}
     for name, value in given.items():
         if name in _INSTEAD and value not in (None, False, {}):
-            raise UsageError(Setting(name, value, f"{value!r:.60}"), f" cannot be honoured: {_INSTEAD[name]}.")
+            raise UsageError(Setting(name, value, f"{value!r:.60}"), f" is not supported: {_INSTEAD[name]}.")
         if name not in _INSTEAD and name not in _MEANINGLESS and name != "use_auth_token":
             left[name] = value
     return left, given.get("use_auth_token")

@@ -1,8 +1,8 @@
-"""How much bertkit says: levels, handlers and progress bars.
+"""What bertkit logs and displays: levels, handlers and progress bars.
 
     bertkit.logging.set_verbosity_error()
 
-The environment variable BERTKIT_VERBOSITY (debug, info, warning, error, critical) sets the level from the start.
+The environment variable BERTKIT_VERBOSITY (debug, info, warning, error, critical) sets the initial level.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _BARS = {"enabled": True}
 
 
 class _ToStderr(logging.StreamHandler[Any]):
-    """Writes to what sys.stderr is now, as tests and notebooks replace it."""
+    """Writes to the current sys.stderr, since tests and notebooks replace it."""
 
     in_use = False
 
@@ -72,7 +72,7 @@ _HANDLER = _ToStderr()
 
 
 def _logger() -> logging.Logger:
-    """The logger of the library, with its handler and its level from its first use on."""
+    """Return the logger of the library. The first call sets its handler and its level."""
     logger = logging.getLogger("bertkit")
     if not _HANDLER.in_use:
         _HANDLER.in_use = True
@@ -87,13 +87,13 @@ def _logger() -> logging.Logger:
 
 
 def get_logger(name: str | None = None) -> logging.Logger:
-    """The logger of the library, or that of a name."""
+    """Return the logger of bertkit, or the logger called `name`."""
     library = _logger()
     return library if name is None else logging.getLogger(name)
 
 
 def get_log_levels_dict() -> dict[str, int]:
-    """The levels by name.
+    """Return the numbers of the levels by name.
 
     >>> get_log_levels_dict()["error"]
     40
@@ -102,64 +102,64 @@ def get_log_levels_dict() -> dict[str, int]:
 
 
 def get_verbosity() -> int:
-    """The level below which nothing is said: 30, a warning, by default."""
+    """Return the level below which nothing is logged, by default 30 (warning)."""
     return _logger().getEffectiveLevel()
 
 
 def set_verbosity(verbosity: int) -> None:
-    """Say what is of this level or above, such as `bertkit.logging.ERROR`."""
+    """Log messages of this level or above, for example `bertkit.logging.ERROR`."""
     _logger().setLevel(verbosity)
 
 
 def set_verbosity_debug() -> None:
-    """Say everything."""
+    """Log everything."""
     set_verbosity(DEBUG)
 
 
 def set_verbosity_info() -> None:
-    """Say what happens, too."""
+    """Log information, warnings and errors."""
     set_verbosity(INFO)
 
 
 def set_verbosity_warning() -> None:
-    """Say warnings and errors, which is the default."""
+    """Log warnings and errors, which is the default."""
     set_verbosity(WARNING)
 
 
 def set_verbosity_error() -> None:
-    """Say errors alone."""
+    """Log only errors."""
     set_verbosity(ERROR)
 
 
 def enable_default_handler() -> None:
-    """Write to stderr, which is the default."""
+    """Write log messages to stderr, which is the default."""
     _logger().addHandler(_HANDLER)
 
 
 def disable_default_handler() -> None:
-    """Write to handlers of yours alone."""
+    """Do not write log messages to stderr, only to the handlers that were added."""
     _logger().removeHandler(_HANDLER)
 
 
 def add_handler(handler: logging.Handler) -> None:
-    """Write to a handler, too."""
+    """Pass log messages to `handler` as well."""
     _logger().addHandler(handler)
 
 
 def remove_handler(handler: logging.Handler) -> None:
-    """Write to a handler no more."""
+    """Stop passing log messages to `handler`."""
     if handler not in _logger().handlers:
         raise UsageError(f"{handler!r} is not a handler of bertkit's logger: call add_handler first.")
     _logger().removeHandler(handler)
 
 
 def enable_propagation() -> None:
-    """Pass records on to Python's root logger. Disable the default handler then, or each is written twice."""
+    """Pass log messages on to Python's root logger. Disable the default handler too, or each message is written twice."""
     _logger().propagate = True
 
 
 def disable_propagation() -> None:
-    """Pass no records on to Python's root logger."""
+    """Do not pass log messages on to Python's root logger, which is the default."""
     _logger().propagate = False
 
 
@@ -170,7 +170,7 @@ def enable_explicit_format() -> None:
 
 
 def reset_format() -> None:
-    """Write the message alone, which is the default."""
+    """Write only the message, which is the default."""
     for handler in _logger().handlers:
         handler.setFormatter(None)
 
@@ -181,7 +181,7 @@ def is_progress_bar_enabled() -> bool:
 
 
 def enable_progress_bar() -> None:
-    """Draw progress bars where they are asked for, and when files are downloaded."""
+    """Draw progress bars, which is the default."""
     _set_bars(True)
 
 

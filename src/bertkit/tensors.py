@@ -1,4 +1,4 @@
-"""NumPy arrays <-> the tensors of a framework, which is imported only then."""
+"""Conversion between NumPy arrays and the tensors of a framework, which is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _FRAMEWORKS: dict[str, tuple[str, str | None]] = {
 
 
 def tensor_kind(kind: object) -> str | None:
-    """The short name of a kind of tensor, None for lists; an error where there is no such kind."""
+    """Return the short name of a `return_tensors` value, or None for lists. Raises UsageError for an unknown value."""
     if kind is None:
         return None
     name = getattr(kind, "value", kind)  # an enumeration such as transformers' TensorType
     if not isinstance(name, str) or name not in KINDS:
         raise UsageError(
-            f'return_tensors={kind!r} is no kind of tensor: type "np", "pt", "tf" or "jax", or leave it out for lists.'
+            f'return_tensors={kind!r} is invalid: type "np", "pt", "tf" or "jax", or leave it out for lists.'
         )
     return KINDS[name]
 
 
 def to_tensor(array: NDArray[Any], kind: str) -> object:
-    """An array of Python's numbers as a tensor of the types that a framework takes for them.
+    """Return an array of int64 or float64 as a tensor of the framework's default types.
 
-    Whole numbers are int64, and int32 in TensorFlow and JAX. Others are float32, and float64 in NumPy.
+    Integers become int32 in TensorFlow and JAX, int64 otherwise. Other numbers become float64 in NumPy, float32 otherwise.
     """
     if kind != "np" and array.dtype == np.float64:
         array = array.astype(np.float32)
@@ -47,7 +47,7 @@ def to_tensor(array: NDArray[Any], kind: str) -> object:
 
 
 def with_dtype(array: NDArray[Any], kind: str) -> object:
-    """An array as a tensor of the same type of numbers.
+    """Return an array as a tensor of the same dtype.
 
     >>> with_dtype(np.zeros(2), "pt").dtype
     torch.float64
@@ -61,7 +61,7 @@ def with_dtype(array: NDArray[Any], kind: str) -> object:
 
 
 def framework_of(kind: str) -> Any:
-    """The module of a kind of tensor, imported now."""
+    """Import and return the framework that has this kind of tensor."""
     module, extra = _FRAMEWORKS[kind]
     try:
         return import_module(module)
@@ -70,12 +70,12 @@ def framework_of(kind: str) -> Any:
 
 
 def is_tensor(value: object) -> bool:
-    """Whether a value is an array or a tensor of any framework, rather than Python's own."""
+    """Whether a value is an array or a tensor of any framework."""
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
 def kind_of(value: object) -> str | None:
-    """The kind of an array or a tensor; None for all else.
+    """Return the kind of an array or a tensor ("np", "pt", "tf" or "jax"), or None for any other value.
 
     >>> kind_of(np.zeros(2)), kind_of([0, 0])
     ('np', None)
@@ -84,7 +84,7 @@ def kind_of(value: object) -> str | None:
 
 
 def to_array(value: Any) -> NDArray[Any]:
-    """A tensor, or Python's numbers, as an array."""
+    """Return a tensor, a number or nested lists of numbers as an array."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value)

@@ -1,4 +1,4 @@
-"""Answers of a Hub, wrong by the ten thousand: a clear error or a file in the cache, and nothing else, soon and in little memory.
+"""Random invalid answers of a Hub: each results in an error or a file in the cache, quickly and in bounded memory.
 
     python tests/support/fuzz_hub.py [--rounds 10000] [--seed 0]
 
@@ -75,14 +75,14 @@ STATUSES = [
 
 
 class Liar:
-    """Makes one answer in three wrong, in one way or two."""
+    """Changes one answer in three, in one or two ways."""
 
     def __init__(self, seed: int, root: Path) -> None:
         self.rng = random.Random(seed)
         self.root = root
 
     def __call__(self, path: str, reply: Reply) -> Reply:
-        """The answer as it is sent."""
+        """Return the answer to send."""
         rng = self.rng
         if rng.random() < 0.66:
             return reply
@@ -105,7 +105,7 @@ class Liar:
         return reply
 
     def body(self, reply: Reply, body: bytes) -> Reply:
-        """Other contents, with their true length or another one."""
+        """Return other contents, with a right or wrong length."""
         rng = self.rng
         content = rng.choice(
             [
@@ -127,13 +127,13 @@ class Liar:
         return Reply(reply.status, headers, content)
 
     def drip(self) -> Iterator[bytes]:
-        """A byte now and then."""
+        """Yield a byte every 100 ms."""
         for _ in range(100):
             time.sleep(0.1)
             yield b"x"
 
     def listing(self) -> object:
-        """What the API may say instead of a commit and its files."""
+        """Return a response of the API that is not a commit and its files."""
         rng = self.rng
         word = rng.choice([*WORDS, None, 3, [], {}])
         name = word.replace("{root}", str(self.root)) if isinstance(word, str) else word
@@ -143,7 +143,7 @@ class Liar:
 
 
 def attempt(server: HubServer, root: Path, seed: int) -> str:
-    """One round in the folder `root`, which is made and removed. Returns what happened, in a word."""
+    """One round in the folder `root`, which is created and removed. Returns the outcome as one word."""
     cache = root / "a" / "b" / "c" / "cache"
     cache.mkdir(parents=True)
     (root / "secret.json").write_text("secret")
@@ -181,7 +181,7 @@ def attempt(server: HubServer, root: Path, seed: int) -> str:
 
 @contextlib.contextmanager
 def a_hub() -> Iterator[HubServer]:
-    """A Hub with one small repository, which HF_ENDPOINT names."""
+    """A Hub with one small repository, with HF_ENDPOINT set to it."""
     with HubServer() as server:
         files = {"config.json": b'{"model_type": "bert"}', "vocab.txt": b"[PAD]\n"}
         server.add(NAME, files, lfs={"model.safetensors": bytes(range(256)) * 400})
@@ -190,7 +190,7 @@ def a_hub() -> Iterator[HubServer]:
 
 
 def fuzz(rounds: int, seed: int) -> Counter[str]:
-    """All rounds. Returns how often each outcome came. Waits are cut short, as they are tested elsewhere."""
+    """Run all rounds. Returns the number of each outcome. Pauses are shortened, as other tests cover them."""
     download.PAUSE, transfer.PATIENCE, usual = 0.0, 1.0, (download.PAUSE, transfer.PATIENCE)
     outcomes: Counter[str] = Counter()
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -213,7 +213,7 @@ def fuzz(rounds: int, seed: int) -> Counter[str]:
 
 
 def main() -> None:
-    """The command."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,9 +1,9 @@
-"""A Hub on this machine: as much of its protocol as a download needs, over real HTTP.
+"""A Hub on this machine, with the part of its protocol that downloads need, over real HTTP.
 
     with HubServer() as server:
         server.add("google-bert/tiny", {"config.json": b"{}"}, lfs={"model.safetensors": weights})
         ...                            # HF_ENDPOINT=server.url
-        server.requests                # what was asked, as "GET /api/models/google-bert/tiny/revision/main", ...
+        server.requests                # the requests, as "GET /api/models/google-bert/tiny/revision/main", ...
         server.bodies                  # the files whose contents were sent
         server.log                     # the requests with their headers
         server.lie = lambda path, reply: Reply(200, reply.headers | {"ETag": '"../../x"'}, reply.body)
@@ -25,14 +25,14 @@ from types import TracebackType
 from urllib.parse import unquote
 
 FRIEND = "hf_friend"
-"""A token that may read all."""
+"""A token that may read all repositories."""
 STRANGER = "hf_stranger"
-"""A token that is valid, and on nobody's list."""
+"""A valid token that may not read private or gated repositories."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as it goes over the wire. A body of several pieces is written piece by piece."""
+    """An HTTP response. A body of several pieces is sent piece by piece."""
 
     status: int
     headers: dict[str, str]
@@ -40,7 +40,7 @@ class Reply:
 
 
 Lie = Callable[[str, Reply], Reply]
-"""The path that was asked for and the honest answer -> what is sent instead."""
+"""The requested path and the correct response -> the response that is sent instead."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Repository:
 
 
 class HubServer:
-    """The server, with its repositories, the log of what it was asked, and the faults that it is told to have."""
+    """The server, with its repositories, the log of its requests, and the faults that a test sets."""
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
@@ -79,7 +79,7 @@ class HubServer:
         self.stop()
 
     def stop(self) -> None:
-        """From now on connections are refused."""
+        """Stop the server, so that connections are refused."""
         self._http.shutdown()
         self._http.server_close()
 
@@ -93,7 +93,7 @@ class HubServer:
         private: bool = False,
         gated: bool = False,
     ) -> str:
-        """A commit of `files` and `lfs` on a branch of a repository, made where it is new; returns its hash."""
+        """A commit of `files` and `lfs` on a branch of a repository, created if it is new; returns its hash."""
         repository = self.repositories.setdefault(name, Repository(private=private, gated=gated))
         content = files | (lfs or {})
         commit = hashlib.sha1(repr(sorted(content.items())).encode()).hexdigest()
@@ -112,7 +112,7 @@ class HubServer:
         return [request for request, _ in self.log]
 
     def forget(self) -> None:
-        """Begin the logs anew."""
+        """Clear the logs."""
         self.log.clear()
         self.bodies.clear()
 
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
                 name, _, rest = path[1:].partition("/resolve/")
                 revision, _, file = rest.partition("/")
                 self._resolve(name, revision, file)
-        except KeyError:  # a path that no answer of ours names
+        except KeyError:  # an unknown path
             self._send(404, b"", {})
         except _RefusalError as refusal:
             headers = {"X-Error-Code": refusal.code, "X-Error-Message": refusal.message}
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, body: bytes, headers: dict[str, str], cut: int | None = None) -> None:
         honest = Reply(status, {**headers, "Content-Length": str(len(body))}, body[:cut])
         reply = self.hub.lie(unquote(self.path.partition("?")[0]), honest)
-        with contextlib.suppress(OSError):  # a client that has had enough
+        with contextlib.suppress(OSError):  # the client closed the connection
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.wfile.write(piece)
 
     def _repository(self, name: str) -> Repository:
-        """The repository, unless it is not there for whoever asks; without a token the Hub does not say which."""
+        """Return the repository. Raises the Hub's error if it does not exist, or if the token may not read it."""
         token = self._token()
         if token not in (None, FRIEND, STRANGER):
             raise _RefusalError(401, "", "Invalid credentials in Authorization header")

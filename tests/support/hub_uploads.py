@@ -1,4 +1,4 @@
-"""A Hub that also takes commits of small files, as much of the protocol as an upload of a folder needs.
+"""A Hub that also accepts commits of small files, with the part of its protocol that uploads of folders need.
 
 with UploadServer() as server:
     ...                                       # HF_ENDPOINT=server.url
@@ -17,7 +17,7 @@ from hub_server import FRIEND, HubServer
 
 
 class UploadServer(HubServer):
-    """The server of hub_server.py, and what is posted to it. Files of any size are regular ones."""
+    """The server of hub_server.py, which also handles POST requests. Large files are uploaded like small ones."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Our answers to the calls of `tokenizer_cases`, and where they may differ from those of transformers 4.57.6."""
+"""bertkit's results for the calls of `tokenizer_cases`, and their accepted differences from transformers 4.57.6."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bertkit.text import tokenizer
 
 
 def ours(name: str) -> dict[bool, Any]:
-    """One of our tokenizers, without and with added tokens."""
+    """A tokenizer of bertkit, without and with added tokens."""
     pair = {added: getattr(tokenizer, name)(tokenizer_cases.VOCABULARY) for added in (False, True)}
     pair[True].add_special_tokens({"additional_special_tokens": ["[ENT]"]})
     pair[True].add_tokens(["xyzzy"])
@@ -19,7 +19,7 @@ def ours(name: str) -> dict[bool, Any]:
 
 
 def agree(name: str, case: dict[str, Any], theirs: Any, ours: Any) -> bool:
-    """Whether our answer is theirs, or one of the differences that we want."""
+    """Whether our result equals theirs, or the difference is accepted."""
     theirs, ours = (json.loads(json.dumps(value)) for value in (theirs, ours))
     if theirs == ours:
         return True
@@ -43,12 +43,12 @@ def _is_error(value: Any) -> bool:
 
 
 def _removes_all(case: dict[str, Any]) -> bool:
-    """Theirs then leave the ids as they are."""
+    """The tokenizers of transformers then do not change the ids."""
     return case["options"]["num_tokens_to_remove"] >= min(map(len, case["given"]))
 
 
 def _may_refuse(case: dict[str, Any], theirs: Any) -> bool:
-    """Theirs leave what cannot be cut as it is, and make arrays of lists."""
+    """The tokenizers of transformers do not truncate such rows, and make arrays of lists."""
     if case["method"] == "truncate_sequences":
         return _removes_all(case)
     tensors = case["options"].get("return_tensors")
@@ -57,14 +57,14 @@ def _may_refuse(case: dict[str, Any], theirs: Any) -> bool:
 
 
 def _wide_stride(case: dict[str, Any], special: int) -> bool:
-    """Whether a window would have to share all its tokens, which theirs see only where a text is long."""
+    """Whether `stride` is as large as the window, which transformers detects only for long texts."""
     options = case["options"]
     windows = options.get("return_overflowing_tokens") and case["method"] == "__call__"
     return bool(windows) and options.get("stride", 0) >= options.get("max_length", case["model_max_length"]) - special
 
 
 def _too_long(case: dict[str, Any], answer: Any) -> bool:
-    """Whether rows that were to be cut are too long."""
+    """Whether truncated rows are still too long."""
     rows = answer["columns"]["input_ids"] if isinstance(answer, dict) and "columns" in answer else []
     rows = rows["values"] if isinstance(rows, dict) else rows
     rows = [rows] if rows and isinstance(rows[0], int) else rows
@@ -74,7 +74,7 @@ def _too_long(case: dict[str, Any], answer: Any) -> bool:
 
 
 def _may_answer(case: dict[str, Any], slow: bool) -> bool:
-    """Theirs refuse offsets and types without reason, and fail on a stride that does nothing, and on empty inputs."""
+    """The tokenizers of transformers refuse some valid offsets and types, and fail for an unused stride and empty inputs."""
     options = case["options"]
     no_offsets = slow and "return_offsets_mapping" in options
     no_types = slow and options.get("return_token_type_ids") and options.get("add_special_tokens") is False
@@ -87,7 +87,7 @@ def _may_answer(case: dict[str, Any], slow: bool) -> bool:
 
 
 def _same_columns(case: dict[str, Any], theirs: dict[str, Any], ours: dict[str, Any], slow: bool) -> bool:
-    """Ours know rows of both; the slow one has the columns in an order of its own."""
+    """Both classes of bertkit have rows; transformers' slow tokenizer orders columns differently."""
     if slow and theirs["columns"]["input_ids"] == []:
         return not any(ours["columns"].get("attention_mask", []))  # which theirs leaves unpadded, but not so in a batch
     if slow:

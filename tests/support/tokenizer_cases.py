@@ -1,4 +1,4 @@
-"""Random calls of a tokenizer, by seed, and what comes back in a form that can be stored and compared.
+"""Random calls of a tokenizer for a seed, with their results in a form that can be stored and compared.
 
 The same code calls transformers' tokenizers (tests/oracles/tokenizers_transformers4.py) and ours. Texts are of characters
 on which all tokenizers agree: how text becomes words is tested elsewhere, here it is what happens to the pieces.
@@ -52,7 +52,7 @@ def text(rng: random.Random) -> str:
 
 
 def options(rng: random.Random) -> dict[str, Any]:
-    """Options of a call; each is left out more often than not."""
+    """Options of a call; most are left out."""
     chosen: dict[str, Any] = {}
 
     def maybe(name: str, values: list[Any], chance: float) -> None:
@@ -167,7 +167,7 @@ def _small(rng: random.Random) -> tuple[str, list[Any], dict[str, Any]]:
 
 
 def case(seed: int) -> dict[str, Any]:
-    """A call: the method, what it is given, and how the tokenizer is set."""
+    """A call: the method, its arguments, and the settings of the tokenizer."""
     rng = random.Random(seed)
     make = rng.choices([_call, _of_ids, _decode, _pad, _small], [60, 10, 10, 8, 12])[0]
     method, given, chosen = make(rng)
@@ -180,7 +180,7 @@ def case(seed: int) -> dict[str, Any]:
 
 
 def answer(tokenizers: dict[bool, Any], case: dict[str, Any]) -> Any:
-    """What a tokenizer makes of a call. `tokenizers`: without and with the added tokens."""
+    """Return the result of a call. `tokenizers`: without and with added tokens."""
     tokenizer = tokenizers[case["added"]]
     for name in ("padding_side", "truncation_side", "model_max_length"):
         setattr(tokenizer, name, case[name])
@@ -188,7 +188,7 @@ def answer(tokenizers: dict[bool, Any], case: dict[str, Any]) -> Any:
         result = getattr(tokenizer, case["method"])(*case["given"], **case["options"])
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:  # a panic of Rust is no Exception
+    except BaseException as error:  # a Rust panic is not an Exception
         return {"error": type(error).__name__}
     if not hasattr(result, "keys"):
         return _plain(result)
@@ -202,7 +202,7 @@ def answer(tokenizers: dict[bool, Any], case: dict[str, Any]) -> Any:
 
 
 def _spans(result: Any, row: int) -> list[Any]:
-    """A sample of the ways between tokens, words and characters."""
+    """A sample of the mapping of tokens, words and characters."""
     size = len(result.tokens(row))
     chars = [[result.char_to_token(row, char, side) for char in (0, 3, 8)] for side in range(result.n_sequences)]
     span = [[result.word_to_tokens(row, word, side) for word in (0, 2)] for side in range(result.n_sequences)]
@@ -211,7 +211,7 @@ def _spans(result: Any, row: int) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A result as lists, with the type of an array."""
+    """Return a result as lists, with the types of arrays."""
     if hasattr(value, "dtype"):
         return {"dtype": str(value.dtype).removeprefix("torch."), "values": _plain(value.tolist())}
     if isinstance(value, (list, tuple)):

@@ -11,7 +11,7 @@ ATTRIBUTES = ("init_inputs", "init_kwargs", "verbose", "name_or_path", "basic_to
 
 
 def names_of(cls: type) -> dict[str, list[str] | None]:
-    """Name -> its parameters, None for what is no function: the public names, those of conversions, and the constructor's."""
+    """Return name -> parameters, or None for other attributes: public names, conversion methods and the constructor."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.txt"
         path.write_text("\n".join(TOKENS) + "\n")

@@ -218,11 +218,11 @@ def test_what_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (b"", "is not JSON"),
-        (b"{", "is not JSON"),
-        (b"\xff\xfe", "is not text in UTF-8"),
-        (b'{"hidden_size": 8, "hidden_size": 16}', "the key 'hidden_size' stands there twice"),
-        (b'{"id2label": {"0": "\\ud800"}}', "half of a character"),
+        (b"", "is not valid JSON"),
+        (b"{", "is not valid JSON"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b'{"hidden_size": 8, "hidden_size": 16}', "the key 'hidden_size' occurs twice"),
+        (b'{"id2label": {"0": "\\ud800"}}', "lone surrogate"),
         (b'{"architectures": [1]}', "names of classes"),
         (b'{"architectures": 3}', "names of classes"),
         (b'{"num_labels": 10000000}', "at most 1,000,000"),

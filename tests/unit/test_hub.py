@@ -1,4 +1,4 @@
-"""Names to files: on this disk without a socket, and from a Hub that speaks real HTTP on this machine."""
+"""Locating files by name: on this disk without any socket, and from a Hub that answers over real HTTP on this machine."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Locate(Protocol):
 
 
 @pytest.fixture(autouse=True)
-def _nothing_of_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No token, cache, proxy or setting of whoever runs the tests; and no requests but those to the Hub of the test."""
+def _no_user_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the user's token, cache, proxy and settings from the tests, and allow requests only to the test's Hub."""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
@@ -54,7 +54,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 @pytest.fixture
 def locate(tmp_path: Path) -> Locate:
-    """hub.locate with a cache that is empty at first."""
+    """hub.locate with an empty cache."""
     return partial(hub.locate, cache_dir=tmp_path / "cache")
 
 
@@ -83,13 +83,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("no_network")
 class TestDisk:
-    def test_the_first_name_that_is_there_is_found(self, folder: Path) -> None:
+    def test_the_first_existing_name_is_found(self, folder: Path) -> None:
         place = hub.locate(folder)
         assert place.find("model.safetensors", "vocab.txt", "config.json") == folder / "vocab.txt"
         assert place.find("model.safetensors") is None
         assert place.file is None
 
-    def test_a_string_and_a_relative_name_do_as_well(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_strings_and_relative_names(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(folder.parent)
         for name in (str(folder), "model", "./model", "model/"):
             assert hub.locate(name).fetch("config.json").read_bytes() == CONFIG
@@ -101,7 +101,7 @@ class TestDisk:
         monkeypatch.setenv("USERPROFILE", str(folder.parent))
         assert hub.locate("~/model").find("config.json") == folder / "config.json"
 
-    def test_a_file_is_itself_and_has_its_folder_around_it(self, folder: Path) -> None:
+    def test_a_file_as_the_name_of_a_model(self, folder: Path) -> None:
         place = hub.locate(folder / "vocab.txt")
         assert place.file == folder / "vocab.txt"
         assert place.find("config.json") == folder / "config.json"
@@ -113,7 +113,7 @@ class TestDisk:
         with pytest.raises(HubError, match=r"onxn cannot be read: No such file"):
             hub.locate(folder, subfolder="onxn")
 
-    def test_what_is_absent_is_answered_with_what_is_there(self, folder: Path) -> None:
+    def test_missing_files_are_reported_with_the_existing_ones(self, folder: Path) -> None:
         with pytest.raises(HubError) as caught:
             hub.locate(folder).fetch("a.bin", "b.bin")
         assert str(caught.value) == (
@@ -136,7 +136,7 @@ class TestDisk:
         assert hub.locate("model").fetch("config.json") == folder / "config.json"
         (tmp_path / "elsewhere" / "model").mkdir(parents=True)
         monkeypatch.chdir(tmp_path / "elsewhere")
-        assert hub.locate("model").files == ()  # the folder here wins
+        assert hub.locate("model").files == ()  # a folder has priority
 
     def test_all_folders_of_the_assets_are_built_in_models(self) -> None:
         assert all(hub.locate(name).files for name in hub.built_in_models())
@@ -160,23 +160,23 @@ class TestDisk:
         ],
     )  # fmt: skip
     def test_a_name_that_cannot_be_on_the_hub_is_not_sent_there(self, name: str | Path) -> None:
-        with pytest.raises(HubError, match=r"no folder or file here.*such as 'google-bert/bert-base-uncased'"):
+        with pytest.raises(HubError, match=r"is not a folder or file here.*such as 'google-bert/bert-base-uncased'"):
             hub.locate(name)
 
-    def test_a_name_that_no_disk_takes(self) -> None:
+    def test_a_name_that_is_too_long_for_the_disk(self) -> None:
         with pytest.raises(HubError, match="cannot be opened: File name too long"):
             hub.locate("b" * 5000)
 
     @pytest.mark.parametrize("name", [None, 3, b"model", ["model"]])
-    def test_what_is_no_name(self, name: Any) -> None:
-        with pytest.raises(UsageError, match="named by a string or a path, not by"):
+    def test_invalid_names(self, name: Any) -> None:
+        with pytest.raises(UsageError, match="name of a model is a string or a path, not"):
             hub.locate(name)
 
     @pytest.mark.parametrize("text", ["..", "../x", "a/../..", "/etc", "a//b", "a/", ".", "C:", "a\\b", "a\0", "a\n"])
     def test_a_subfolder_or_revision_that_leads_elsewhere(self, folder: Path, text: str) -> None:
-        with pytest.raises(HubError, match=r"subfolder=.* may lead elsewhere"):
+        with pytest.raises(HubError, match=r"subfolder=.* is invalid: it takes plain names"):
             hub.locate(folder, subfolder=text)
-        with pytest.raises(HubError, match=r"revision=.* may lead elsewhere"):
+        with pytest.raises(HubError, match=r"revision=.* is invalid: it takes plain names"):
             hub.locate(NAME, revision=text)
 
     @pytest.mark.parametrize("name", ["../secret.txt", "onnx/../../secret.txt", "{}/secret.txt", "..", ".", "", "a\0"])
@@ -204,7 +204,7 @@ class TestDisk:
 # From the Hub.
 
 
-def test_only_what_is_needed_is_fetched_and_only_once(server: HubServer, locate: Locate) -> None:
+def test_only_needed_files_are_downloaded_and_only_once(server: HubServer, locate: Locate) -> None:
     place = locate(NAME)
     assert place.files == ("config.json", "model.safetensors")
     assert place.find("tf_model.h5") is None
@@ -223,7 +223,7 @@ def test_only_what_is_needed_is_fetched_and_only_once(server: HubServer, locate:
     assert server.requests == [f"GET /api/models/{NAME}/revision/main"]
 
 
-def test_a_folder_wins_over_the_hub(server: HubServer, locate: Locate, folder: Path, monkeypatch: Any) -> None:
+def test_a_folder_has_priority_over_the_hub(server: HubServer, locate: Locate, folder: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(folder.parent)
     folder.rename("bert-base-uncased")
     assert locate("bert-base-uncased").find("vocab.txt")
@@ -269,7 +269,7 @@ def test_force_download(server: HubServer, locate: Locate) -> None:
     assert server.bodies == ["model.safetensors"] * 2
 
 
-def test_a_file_that_the_repository_has_not(server: HubServer, locate: Locate) -> None:
+def test_a_missing_file_of_a_repository(server: HubServer, locate: Locate) -> None:
     server.add("many/files", {f"shard-{number:02}": b"" for number in range(12)})
     with pytest.raises(
         HubError, match=r"There is no vocab.txt in http://.*/tree/main, which has shard-00, .* and 2 more"
@@ -278,7 +278,7 @@ def test_a_file_that_the_repository_has_not(server: HubServer, locate: Locate) -
     assert server.bodies == []
 
 
-def test_names_of_a_hostile_listing_lead_nowhere(server: HubServer, locate: Locate, tmp_path: Path) -> None:
+def test_hostile_file_names_are_ignored(server: HubServer, locate: Locate, tmp_path: Path) -> None:
     names = ("../x", "/x", "a/../../x", "..", "a/..", "C:\\x", "..\\x", "x\n", "config.json", "a/config.json")
     server.add("evil/model", dict.fromkeys(names, b""))
     assert locate("evil/model").files == ("config.json",)
@@ -308,13 +308,13 @@ def test_a_private_repository(server: HubServer, locate: Locate, monkeypatch: py
         locate("me/mine", token=False, force_download=True)
 
 
-def test_a_token_that_the_hub_does_not_know(server: HubServer, locate: Locate) -> None:
+def test_an_unknown_token(server: HubServer, locate: Locate) -> None:
     with pytest.raises(HubError, match="401 Invalid credentials in Authorization header"):
         locate(NAME, token="hf_expired")
 
 
 @pytest.mark.parametrize("token", ["", "hf_friend\n", "hf friend", "hf_fr\u00efend", "\0"])
-def test_a_token_that_no_request_can_carry(server: HubServer, locate: Locate, token: str) -> None:
+def test_invalid_tokens(server: HubServer, locate: Locate, token: str) -> None:
     with pytest.raises(UsageError, match="copy it again"):
         locate(NAME, token=token)
     assert server.requests == []
@@ -324,7 +324,7 @@ def test_a_gated_repository(server: HubServer, locate: Locate) -> None:
     server.add("meta/gated", {"config.json": CONFIG}, gated=True)
     for token in (False, STRANGER):
         with pytest.raises(
-            HubError, match=rf"meta/gated is gated .*ask for access on {server.url}/meta/gated, and then type once"
+            HubError, match=rf"meta/gated is gated .*request access on {server.url}/meta/gated, and then type once"
         ):
             locate("meta/gated", token=token).fetch("config.json")
     assert locate("meta/gated", token=FRIEND).fetch("config.json").read_bytes() == CONFIG
@@ -336,10 +336,10 @@ def test_the_token_is_not_shown_to_the_host_of_large_files(server: HubServer, lo
     assert set(shown) == {(True, None), (False, f"Bearer {FRIEND}")}
 
 
-# A Hub that does not do as it should.
+# Failures of the Hub.
 
 
-def test_a_repository_that_is_not_there(server: HubServer, locate: Locate) -> None:
+def test_a_repository_that_does_not_exist(server: HubServer, locate: Locate) -> None:
     with pytest.raises(
         HubError, match=r"no folder google-bert/tyni here, and http://127.0.0.1.* check the spelling"
     ) as caught:
@@ -351,10 +351,10 @@ def test_a_repository_that_is_not_there(server: HubServer, locate: Locate) -> No
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        (403, "does not let you read google-bert/tiny"),
-        (429, "counts too many requests from you"),
-        (500, "is in trouble"),
-        (503, "is in trouble"),
+        (403, "does not allow you to read google-bert/tiny"),
+        (429, "received too many requests from you"),
+        (500, "failed"),
+        (503, "failed"),
     ],
 )
 def test_refusals(server: HubServer, locate: Locate, status: int, sentence: str) -> None:
@@ -368,21 +368,23 @@ def test_refusals(server: HubServer, locate: Locate, status: int, sentence: str)
     "answer",
     [b"<html>Log in</html>", b"[]", b"{}", b"3", b'{"id": "a", "siblings": [1]}', b'{"id": "a", "sha": ".."}', b""],
 )
-def test_an_answer_of_somebody_else(server: HubServer, locate: Locate, answer: bytes) -> None:
+def test_invalid_answers(server: HubServer, locate: Locate, answer: bytes) -> None:
     server.answer = (200, answer)
-    with pytest.raises(HubError, match=r"answered, but not as the Hub does .* check HF_ENDPOINT and the proxy"):
+    with pytest.raises(HubError, match=r"sent an invalid answer .* check HF_ENDPOINT and the proxy"):
         locate(NAME)
 
 
-def test_a_file_that_is_listed_and_not_given(server: HubServer, locate: Locate) -> None:
+def test_a_listed_file_that_does_not_exist(server: HubServer, locate: Locate) -> None:
     place = locate(NAME)
     for files in server.repositories[NAME].commits.values():
         del files["config.json"]
-    with pytest.raises(HubError, match=r"google-bert/tiny lists a file that it does not give \(404 Entry not found\)"):
+    with pytest.raises(
+        HubError, match=r"google-bert/tiny lists a file that cannot be downloaded \(404 Entry not found\)"
+    ):
         place.fetch("config.json")
 
 
-def test_a_download_that_is_cut_goes_on_where_it_was_cut(
+def test_an_interrupted_download_is_continued(
     server: HubServer, locate: Locate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bertkit.hub.download.PAUSE", 0.0)
@@ -394,14 +396,14 @@ def test_a_download_that_is_cut_goes_on_where_it_was_cut(
     assert starts in (["bytes=100000-", "bytes=150000-"], ["bytes=98304-", "bytes=147456-"])
 
 
-def test_a_download_that_is_cut_again_and_again(
+def test_a_download_that_is_always_interrupted(
     server: HubServer, locate: Locate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bertkit.hub.download.PAUSE", 0.0)
     server.cut("model.safetensors", *[0] * 20)
     place = locate(NAME)
     place.fetch("config.json")
-    with pytest.raises(HubError, match=r"did not answer, or broke off .* type the same again to go on"):
+    with pytest.raises(HubError, match=r"the connection to .* failed .* type the same again; files"):
         place.fetch("model.safetensors")
     server.cut("model.safetensors")
     server.forget()
@@ -410,30 +412,30 @@ def test_a_download_that_is_cut_again_and_again(
     assert server.bodies == ["model.safetensors"]
 
 
-def test_a_hub_that_goes_away_between_listing_and_file(
+def test_a_hub_that_stops_after_the_list_of_files(
     server: HubServer, locate: Locate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bertkit.hub.download.PAUSE", 0.0)
     places = [locate(NAME), locate(NAME, force_download=True)]
     server.stop()
     for place in places:
-        with pytest.raises(HubError, match=rf"{server.url} did not answer, or broke off \(.*Connection refused"):
+        with pytest.raises(HubError, match=rf"the connection to {server.url} failed \(.*Connection refused"):
             place.fetch("config.json")
 
 
-def test_nobody_listens(locate: Locate, monkeypatch: pytest.MonkeyPatch, server: HubServer) -> None:
+def test_connection_refused(locate: Locate, monkeypatch: pytest.MonkeyPatch, server: HubServer) -> None:
     server.stop()
     with pytest.raises(
-        HubError, match=rf"{server.url} did not answer, .*\(\[Errno \d+\] Connection refused\).*HF_ENDP"
+        HubError, match=rf"the connection to {server.url} failed .*\(\[Errno \d+\] Connection refused\).*HF_ENDP"
     ):
         locate(NAME)
 
 
-def test_nobody_answers(locate: Locate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_timeout(locate: Locate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(HubError, match=r"did not answer, or broke off .*timed out"):
+        with pytest.raises(HubError, match=r"the connection to .* failed .*timed out"):
             locate(NAME)
 
 
@@ -451,19 +453,19 @@ def test_nobody_answers(locate: Locate, monkeypatch: pytest.MonkeyPatch) -> None
         "http://h\u00f6st",
     ],
 )
-def test_an_endpoint_that_is_no_address(locate: Locate, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+def test_an_endpoint_that_is_not_a_url(locate: Locate, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
-    with pytest.raises(HubError, match=r"HF_ENDPOINT=.* is no address"):
+    with pytest.raises(HubError, match=r"HF_ENDPOINT=.* is not a URL"):
         locate(NAME)
 
 
-# A disk that does not do as it should.
+# Failures of the disk.
 
 
 def test_a_full_disk(server: HubServer, locate: Locate, monkeypatch: pytest.MonkeyPatch) -> None:
     place = locate(NAME)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=len(CONFIG) - 1))
-    with pytest.raises(HubError, match=r"disk of the cache .*cache is full: make room, or set cache_dir="):
+    with pytest.raises(HubError, match=r"disk of the cache .*cache is full: free some space, or set cache_dir="):
         place.fetch("config.json")
     assert server.bodies == ["config.json"]
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=len(CONFIG)))
@@ -481,7 +483,7 @@ def test_a_cache_that_cannot_be_written(server: HubServer, tmp_path: Path) -> No
 
 @pytest.fixture
 def cached(server: HubServer, locate: Locate) -> Path:
-    """The config in the cache, as the Hub has it; from here on, the Hub is away."""
+    """The path of config.json in the cache. The Hub is stopped afterwards."""
     path = locate(NAME).fetch("config.json")
     server.stop()
     return path
@@ -495,7 +497,7 @@ def test_local_files_only(cached: Path, no_network: None, locate: Locate, tmp_pa
         place.fetch("model.safetensors")
     assert str(caught.value) == (
         f"There is no model.safetensors in the cache of {NAME} (main), which has config.json. local_files_only=True "
-        f"forbids to ask the Hub. To fetch all of it while online, type: hf download {NAME} --revision main "
+        f"forbids requests to the Hub. To download all files while online, type: hf download {NAME} --revision main "
         f"--cache-dir {tmp_path / 'cache'}"
     )
 
@@ -506,9 +508,9 @@ def test_offline_mode(
 ) -> None:
     monkeypatch.setenv(*setting.split("="))
     assert locate(NAME).fetch("config.json").read_bytes() == CONFIG
-    with pytest.raises(HubError, match=rf"google-bert/other \(main\) is not in the cache .*{setting} forbids to ask"):
+    with pytest.raises(HubError, match=rf"google-bert/other \(main\) is not in the cache .*{setting} forbids requests"):
         locate("google-bert/other")
-    with pytest.raises(UsageError, match=f"force_download=True asks the Hub, and {setting} forbids that"):
+    with pytest.raises(UsageError, match=f"force_download=True needs the Hub, and {setting} forbids requests"):
         locate(NAME, force_download=True)
 
 
@@ -521,17 +523,19 @@ def test_the_cache_without_the_client(cached: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "src"})
 
 
-def test_the_cache_steps_in_for_a_hub_that_is_away(
+def test_the_cache_is_used_when_the_hub_is_unreachable(
     cached: Path, locate: Locate, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert locate(NAME).fetch("config.json").read_bytes() == CONFIG
-    assert "did not answer" in caplog.text
-    with pytest.raises(HubError, match=r"There is no vocab.txt in the cache .*did not answer.* while online"):
+    assert "the connection to" in caplog.text
+    with pytest.raises(
+        HubError, match=r"There is no vocab.txt in the cache .*the connection to .* failed.* while online"
+    ):
         locate(NAME).fetch("vocab.txt")
-    with pytest.raises(HubError, match="did not answer"):
+    with pytest.raises(HubError, match="the connection to .* failed"):
         locate(NAME, force_download=True)
-    with pytest.raises(HubError, match="did not answer"):
+    with pytest.raises(HubError, match="the connection to .* failed"):
         locate(NAME, revision="other")
 
 
@@ -542,7 +546,7 @@ def test_the_default_cache_is_that_of_huggingface_hub(server: HubServer, tmp_pat
     assert hub.locate(NAME, local_files_only=True).fetch("config.json") == path
 
 
-def test_what_huggingface_hub_cached_is_found(server: HubServer, locate: Locate, tmp_path: Path) -> None:
+def test_files_cached_by_huggingface_hub_are_found(server: HubServer, locate: Locate, tmp_path: Path) -> None:
     huggingface_hub.HfApi(endpoint=server.url).hf_hub_download(NAME, "config.json", cache_dir=tmp_path / "cache")
     server.forget()
     assert locate(NAME, local_files_only=True).fetch("config.json").read_bytes() == CONFIG
@@ -551,7 +555,7 @@ def test_what_huggingface_hub_cached_is_found(server: HubServer, locate: Locate,
 
 
 @pytest.mark.parametrize("ref", [b"", b"..", b"../..", b"0" * 39, b"\xff" * 40, b"0" * 40])
-def test_a_damaged_ref_is_no_ref(cached: Path, locate: Locate, tmp_path: Path, ref: bytes) -> None:
+def test_a_damaged_ref_is_ignored(cached: Path, locate: Locate, tmp_path: Path, ref: bytes) -> None:
     (tmp_path / "cache" / "models--google-bert--tiny" / "refs" / "main").write_bytes(ref)
     with pytest.raises(HubError, match="is not in the cache"):
         locate(NAME, local_files_only=True)
@@ -565,13 +569,13 @@ def test_a_damaged_ref_is_mended_online(server: HubServer, locate: Locate, tmp_p
     assert ref.read_text() == commit
 
 
-def test_a_cache_without_room_for_refs_serves_as_well(server: HubServer, locate: Locate, tmp_path: Path) -> None:
+def test_a_cache_where_refs_cannot_be_written(server: HubServer, locate: Locate, tmp_path: Path) -> None:
     (tmp_path / "cache" / "models--google-bert--tiny").mkdir(parents=True)
     (tmp_path / "cache" / "models--google-bert--tiny" / "refs").touch()
     assert locate(NAME).fetch("config.json").read_bytes() == CONFIG
 
 
-def test_every_error_is_ours_and_one_line(server: HubServer, locate: Locate) -> None:
+def test_every_error_is_a_bertkit_error_of_one_line(server: HubServer, locate: Locate) -> None:
     server.add("meta/gated", {"config.json": CONFIG}, gated=True)
     for name in ("a b", "no/such", "meta/gated"):
         with pytest.raises(BertkitError) as caught:

@@ -64,7 +64,7 @@ def test_levels_beside_transformers(level: str) -> None:
     assert found[0] == found[1]
 
 
-def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_follow_the_level(capsys: pytest.CaptureFixture[str]) -> None:
     tokenizer = bertkit.BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], model_max_length=4)
     bertkit.logging.set_verbosity_warning()
     tokenizer("a " * 9)
@@ -119,7 +119,7 @@ def test_progress_bars(capsys: pytest.CaptureFixture[str]) -> None:
     ("value", "level", "said"), [("error", 40, ""), ("DEBUG", 10, ""), ("loud", 30, "set one of debug"), ("", 0, "")]
 )
 def test_the_environment_variable(value: str, level: int, said: str) -> None:
-    """It counts from the import on, with no call of bertkit.logging."""
+    """It takes effect at import, without a call of bertkit.logging."""
     script = "import bertkit, logging; print(logging.getLogger('bertkit').level)"
     environment = {**os.environ, "BERTKIT_VERBOSITY": value}
     run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""push_to_hub, over real HTTP to a Hub on this machine, of models and configurations; what is pushed is loaded again."""
+"""push_to_hub, over real HTTP to a Hub on this machine, for models and configurations, which are loaded again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_model_is_pushed_and_loaded_again(server: UploadServer, tmp_path: Path
     assert server.messages == ["First", "Upload config", "Upload BertForMaskedLM"]
 
 
-def test_who_may_not_write(server: UploadServer) -> None:
+def test_tokens_that_may_not_write(server: UploadServer) -> None:
     with pytest.raises(
         HubError, match="me/tiny cannot be written at http://127.0.0.1.*token= with a token that may write"
     ):

@@ -1,14 +1,14 @@
-"""A name -> local files: a folder, a file, a built-in model, or a repository of the Hub.
+"""Locate the files of a model: in a folder, in a built-in model, or in a repository of the Hub.
 
     place = locate("google-bert/bert-base-uncased")
-    place.find("model.safetensors", "pytorch_model.bin")  # the first that is there, as a local path, or None
-    place.fetch("config.json")                            # the same, and an error where it is absent
+    place.find("model.safetensors", "pytorch_model.bin")  # the path of the first of them that exists, or None
+    place.fetch("config.json")                            # the same, but raises HubError if it does not exist
 
-The Hub is asked once per place, for the list of its files. All of them come from one commit, each is downloaded when
-it is asked for, and nothing is asked about those that the cache has. That is repository.py and what it imports, for
-names on the Hub only, as huggingface_hub takes long to import. A Hub may lie: SECURITY.md says what is promised then.
+For a repository, `locate` sends one request, for the commit and the list of files. `find` and `fetch` download a file of
+that commit, unless the cache has it. repository.py and the modules that it imports do this; they are imported only for
+names on the Hub, since huggingface_hub takes long to import. SECURITY.md describes the protection from hostile servers.
 
-What is text in these files is read by `read_text` and `parse_object`, within bounds.
+`read_text` and `parse_object` read text and JSON from these files, with limits on size and depth.
 """
 
 from bertkit.hub.place import Place, built_in_models, locate, parse_object, read_text

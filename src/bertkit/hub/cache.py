@@ -1,4 +1,4 @@
-"""What the cache has of a repository of the Hub."""
+"""The files of a repository of the Hub that are in huggingface_hub's cache."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COMMIT = re.compile("[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository of the Hub at a revision, and its part of huggingface_hub's cache.
+    """A repository of the Hub at a revision, and its folder in huggingface_hub's cache.
 
-    There refs/<branch> holds a commit, blobs/<ETag> the contents of a file, and snapshots/<commit>/<file> a link to
-    them. It is read here since huggingface_hub may send requests even when told to use local files only.
+    In this folder refs/<branch> holds a commit, blobs/<ETag> the contents of a file, and snapshots/<commit>/<file> is a
+    link to the contents. bertkit reads it directly, since huggingface_hub may send requests even with local files only.
     """
 
     id: str
@@ -30,16 +30,16 @@ class Repository:
     cache: Path
 
     def in_cache(self, why: str) -> Place:
-        """The files that are cached; `why` is said to those who miss one."""
+        """Return the cached files as a place. `why` says why only the cache is used, in the error for a missing file."""
         command = f"hf download {self.id} --revision {self.revision} --cache-dir {self.cache}"
-        advice = f" {why} To fetch all of it while online, type: {command}"
+        advice = f" {why} To download all files while online, type: {command}"
         snapshot = self.snapshot()
         if snapshot is None:
             raise HubError(f"{self.id} ({self.revision}) is not in the cache {self.cache}.{advice}")
         return folder_place(snapshot / self.subfolder, f"the cache of {self.id} ({self.revision})", advice)
 
     def snapshot(self) -> Path | None:
-        """The folder of the commit that the revision was when it was last asked for; None if it never was."""
+        """The cached folder of the revision's commit, as of the last request; None if the cache has none."""
         commit = self._commit() or self.revision
         with contextlib.suppress(OSError):
             snapshot = self.path("snapshots", commit)
@@ -47,9 +47,9 @@ class Repository:
         return None
 
     def remember(self, commit: str) -> None:
-        """Note that the revision is `commit` now."""
+        """Write into refs/ that the revision is at `commit`."""
         ref = self.path("refs", self.revision)
-        with contextlib.suppress(OSError):  # a cache that cannot be written serves as well
+        with contextlib.suppress(OSError):  # a cache may be read-only
             if self.revision != commit and self._commit() != commit:
                 ref.parent.mkdir(parents=True, exist_ok=True)
                 if self._has(ref.parent):
@@ -57,11 +57,11 @@ class Repository:
                         file.write(commit.encode())
 
     def path(self, *parts: str) -> Path:
-        """A path in the repository's part of the cache."""
+        """Return a path in the repository's folder of the cache."""
         return self.cache.joinpath(f"models--{self.id.replace('/', '--')}", *parts)
 
     def _commit(self) -> str | None:
-        """What refs/<revision> holds. A link or a pipe in its place is no ref, and of a large file little is read."""
+        """The text in refs/<revision>, at most 64 bytes; None if it is missing, a link or not a regular file."""
         ref = self.path("refs", self.revision)
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         with contextlib.suppress(OSError):
@@ -72,5 +72,5 @@ class Repository:
         return None
 
     def _has(self, folder: Path) -> bool:
-        """Whether no link leads to the folder from within the repository's part of the cache."""
+        """Whether the folder, with links resolved, is inside the repository's folder of the cache."""
         return folder.resolve().is_relative_to(self.path().resolve())

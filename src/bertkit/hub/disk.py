@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and files that one process has for itself."""
+"""Writing files atomically, and locking files against other processes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from pathlib import Path
 from typing import BinaryIO
 
 _LOCKED_BYTE = 2**30
-"""Of a file that is locked on Windows, where a locked byte cannot be read: beyond the end of the file."""
+"""The position of the byte that is locked on Windows. It is after the end of the file, since a locked byte cannot be read."""
 
 _logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write to that stands at `path` once the block has ended, and never in part.
+    """Open a file for writing that appears at `path`, complete, at the end of the block.
 
-    It is written beside and renamed, so that a crash, Ctrl-C or a full disk leaves what stood there before.
+    The file is written under a temporary name in the same folder and renamed, so that a crash, Ctrl-C or a full disk
+    leaves an earlier file at `path` unchanged.
     """
     target = Path(path)
     beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
-    with open(beside, "xb") as file:  # which follows no link
+    with open(beside, "xb") as file:  # mode x follows no link
         try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            file.close()  # Windows renames no open file
+            file.close()  # Windows cannot rename an open file
             os.replace(beside, target)
         except BaseException:
             file.close()
@@ -40,7 +41,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove what kill -9 left of writing `path` by `whole_file`, at a time when no process writes it."""
+    """Remove the temporary files that a killed process left from `whole_file(path)`. No process may be writing `path`."""
     target = Path(path)
     name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.part")
     for beside in target.parent.iterdir():
@@ -49,7 +50,7 @@ def remove_unfinished(path: str | os.PathLike[str]) -> None:
 
 
 def open_own(path: str | os.PathLike[str], create: bool) -> BinaryIO:
-    """A file to read and write, unbuffered. What is no plain file of one name, such as a link, is an OSError."""
+    """Open a file for unbuffered reading and writing. Raises OSError for a link, a device and a file with several names."""
     flags = os.O_RDWR | (os.O_CREAT if create else 0)
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
@@ -57,15 +58,15 @@ def open_own(path: str | os.PathLike[str], create: bool) -> BinaryIO:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(descriptor)
-        raise OSError(errno.ELOOP, "it is a link, a file of several names, or no file", os.fspath(path))
+        raise OSError(errno.ELOOP, "it is a link, a file with several names, or not a regular file", os.fspath(path))
     return open(descriptor, "r+b", buffering=0)
 
 
 def lock(file: BinaryIO, path: str | os.PathLike[str]) -> bool:
-    """Lock an open file until it is closed, or its process is dead. Whether no other process has it.
+    """Lock an open file until it is closed or the process ends. Returns False if another process has locked it.
 
-    It is `flock` where there is one, else the locks of Windows. Where the disk has no locks, as some networks' have none, a
-    warning says so.
+    Uses `flock`, or the locks of Windows. If the disk does not support locks, as on some networks, a warning is logged and
+    the result is True.
     """
     try:
         _lock(file)
@@ -74,7 +75,7 @@ def lock(file: BinaryIO, path: str | os.PathLike[str]) -> bool:
             return False
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
             raise
-        _logger.warning("%s is on a disk without locks: start no second run with the same output.", path)
+        _logger.warning("%s is on a disk without locks: do not start a second run with the same output.", path)
     return True
 
 
@@ -91,7 +92,7 @@ def _lock(file: BinaryIO) -> None:
 
 
 def is_at(file: BinaryIO, path: str | os.PathLike[str]) -> bool:
-    """Whether an open file is what a path leads to now."""
+    """Whether `path` still leads to the open file `file`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""One file of a commit: from the Hub into the cache, in the layout that huggingface_hub has there."""
+"""Download one file of a commit from the Hub into the cache, in the layout of huggingface_hub."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from bertkit.errors import printable
 from bertkit.hub.cache import Repository
 from bertkit.hub.transfer import NETWORK_ERROR, Answer, AnswerError, Progress, Server, opened, watched
 
-PAUSE = 1.0  # seconds before the second request, doubled for each further one that brings nothing
-_REQUESTS, _LONGEST_PAUSE = 20, 30  # of a file; seconds in all
-_LEAST = 2**18  # bytes that arrive within a minute: 4 KB a second
-_MOST, _MOST_UNANNOUNCED = 50 * 2**30, 2 * 2**30
+PAUSE = 1.0  # seconds before the second request; doubled after each further request that received no data
+_REQUESTS, _LONGEST_PAUSE = 20, 30  # for one file; seconds in a row without data
+_LEAST = 2**18  # bytes per minute: 4 KB a second
+_MOST, _MOST_UNANNOUNCED = 50 * 2**30, 2 * 2**30  # bytes of a file, with and without a size in the headers
+_MOST_OF_TEXT = 2**28  # bytes of a .json or .txt: more than any reader of them accepts
 _TRY_AGAIN = {408, 429, 500, 502, 503, 504}
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Backups leave this folder out: https://bford.info/cachedir/\n"
 
 
 @dataclass
 class Part:
-    """What was received of a file so far, and the Hub's name for its contents."""
+    """The received part of a file, and the ETag of its contents."""
 
     file: BinaryIO
     etag: str = ""
@@ -41,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Download:
-    """A file of a commit, and where it is asked for."""
+    """A file of a commit, the server that has it, and the cache for it."""
 
     server: Server
     repository: Repository
@@ -50,12 +51,12 @@ class Download:
     force: bool
 
     def run(self) -> Path:
-        """The file in the cache. It is asked for where the cache has none, or where `force` is set."""
+        """Return the path of the file in the cache, downloaded if the cache does not have it or if `force` is set."""
         pointer = self.repository.path("snapshots", self.commit, *self._name.parts)
         if pointer.exists() and not self.force:
             return pointer
         with self._lock():
-            if self.force or not pointer.exists():  # another process may have been faster
+            if self.force or not pointer.exists():  # another process may have downloaded it meanwhile
                 self._fetch(pointer)
         return pointer
 
@@ -65,7 +66,7 @@ class Download:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """Of several processes that want the file, one downloads it."""
+        """Let only one process at a time download the file."""
         name = hashlib.sha1(f"{self.commit}/{self._name}".encode()).hexdigest()
         path = self.repository.cache / ".locks" / self.repository.path().name / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,13 +90,13 @@ class Download:
         _point(pointer, blobs / etag, new)
 
     def _receive(self, path: Path, progress: Progress) -> str:
-        """Write the file to `path`, unless the cache has its contents. Returns their name."""
+        """Write the file to `path`, unless the cache has its contents. Returns the ETag."""
         with open(path, "xb") as file:
             part, paused = Part(file), 0.0
             for request in range(1, _REQUESTS + 1):
                 start = file.tell()
                 try:
-                    whole = self._ask(part, progress)
+                    whole = self._request(part, progress)
                     break
                 except NETWORK_ERROR as error:
                     paused = 0.0 if file.tell() > start else paused
@@ -109,8 +110,8 @@ class Download:
             path.unlink()
         return part.etag
 
-    def _ask(self, part: Part, progress: Progress) -> bool:
-        """One request for what the part does not have yet. False where the cache has the contents."""
+    def _request(self, part: Part, progress: Progress) -> bool:
+        """Request the rest of the file. Returns False if the cache already has the contents."""
         path = f"/{self.repository.id}/resolve/{self.commit}/{quote(str(self._name))}"
         start = part.file.tell()
         with opened(self.server, path, constants.HF_HUB_DOWNLOAD_TIMEOUT, start, self._is_cached) as answer:
@@ -120,16 +121,16 @@ class Download:
             part.etag = etag
             if self._is_cached(answer.about):
                 return False
-            if answer.status == 200:  # all of it, also where a part was asked for
+            if answer.status == 200:  # the whole file, although a part may have been requested
                 part.file.seek(0)
                 part.file.truncate()
             elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise AnswerError(f"asked for {self.file} from byte {start} on, it sends another part")
+                raise AnswerError(f"{self.file} was requested from byte {start} on, and another part was sent")
             self._write(part.file, answer, _size(answer, self.file), progress)
         return True
 
     def _is_cached(self, about: Mapping[str, str]) -> bool:
-        """Whether the cache has the contents. A link that leads out of the cache is none of them."""
+        """Whether the cache has the contents. Links that lead out of the cache do not count."""
         blob = self.repository.path("blobs", _etag(about, self.commit, self.file))
         inside = (self.repository.cache.resolve(), blob.parent.resolve())
         return not self.force and blob.is_file() and any(blob.resolve().is_relative_to(folder) for folder in inside)
@@ -142,18 +143,18 @@ class Download:
             for piece in answer.body:
                 count += len(piece)
                 if progress.abandoned.is_set():
-                    raise AnswerError("nobody waits for it")
-                if count > (_MOST_UNANNOUNCED if size is None else size):
-                    announced = f"announces {size} bytes of" if size is not None else "announces no size of"
-                    raise AnswerError(f"it {announced} {self.file}, and sends {count} or more")
+                    raise AnswerError("the download was abandoned")
+                if count > (min(_MOST_UNANNOUNCED, _most(self.file)) if size is None else size):
+                    announced = "without a size" if size is None else f"as {size} bytes"
+                    raise AnswerError(f"{self.file} was announced {announced}, but {count} or more were sent")
                 file.write(piece)
                 progress.received += len(piece)
                 bar.update(len(piece))
         if size is not None and count < size:
-            raise AnswerError(f"it announces {size} bytes of {self.file}, and sends {count}")
+            raise AnswerError(f"{self.file} was announced as {size} bytes, but only {count} were sent")
 
     def _verify(self, path: Path, etag: str, progress: Progress) -> None:
-        """An ETag of the Hub is the SHA-256 of a large file, and Git's SHA-1 of a small one. Some mirrors send plain SHA-1."""
+        """Compare the contents with the hash in the ETag: SHA-256 for large files, Git's SHA-1 or plain SHA-1 for others."""
         size = f"blob {path.stat().st_size}\0".encode()
         hashes = {64: [hashlib.sha256()], 40: [hashlib.sha1(size), hashlib.sha1()]}.get(len(etag), [])
         if not hashes or not re.fullmatch("[0-9a-fA-F]+", etag):
@@ -162,50 +163,55 @@ class Download:
             while piece := contents.read(2**20):
                 for digest in hashes:
                     digest.update(piece)
-                progress.received += len(piece)  # a large file takes a while, and that is no wait for the server
+                progress.received += len(piece)  # hashing takes time, which must not count as waiting for the server
         if etag.lower() not in [digest.hexdigest() for digest in hashes]:
-            raise AnswerError(f"the contents of {self.file} do not have the hash {etag} that it announces")
+            raise AnswerError(f"the contents of {self.file} do not have the announced hash {etag}")
 
 
 def _etag(about: Mapping[str, str], commit: str, file: str) -> str:
-    """The name of the contents. It becomes the name of a file, and so has to be a word."""
+    """Return the ETag, which becomes the name of a file. Raises AnswerError for invalid characters and for another commit."""
     named = about.get("X-Repo-Commit")
     if named != commit:
-        raise AnswerError(f"asked for {file} of commit {commit}, it sends that of {named!r:.80}")
-    given = about.get("X-Linked-Etag") or about.get("ETag")
-    etag = re.fullmatch(r'(?:W/)?"?([\w-]{1,128})"?', given or "", re.ASCII)
+        raise AnswerError(f"{file} of commit {commit} was requested, and it sent that of {named!r:.80}")
+    header = about.get("X-Linked-Etag") or about.get("ETag")
+    etag = re.fullmatch(r'(?:W/)?"?([\w-]{1,128})"?', header or "", re.ASCII)
     if etag is None:
-        raise AnswerError(f"the ETag of {file} is {given!r:.200}, and a word of letters, digits, _ and - is accepted")
+        raise AnswerError(f"the ETag of {file} is {header!r:.200}, and only letters, digits, _ and - are accepted")
     return etag[1]
 
 
 def _size(answer: Answer, file: str) -> int | None:
-    """The announced number of bytes of the whole file; None where there is none."""
+    """The size of the whole file in bytes according to the headers; None if they do not give one."""
     ranged = answer.headers.get("Content-Range", "").rpartition("/")[2]
     size = answer.about.get("X-Linked-Size") or ranged or answer.headers.get("Content-Length")
-    if size is not None and not (re.fullmatch("[0-9]{1,15}", size) and int(size) <= _MOST):
-        raise AnswerError(f"the size of {file} is {size!r:.80}, and up to {_MOST} bytes are accepted")
+    if size is not None and not (re.fullmatch("[0-9]{1,15}", size) and int(size) <= _most(file)):
+        raise AnswerError(f"the size of {file} is {size!r:.80}, and up to {_most(file)} bytes are accepted")
     return None if size is None else int(size)
 
 
+def _most(file: str) -> int:
+    """The most bytes that a file may have."""
+    return _MOST_OF_TEXT if file.endswith((".json", ".txt")) else _MOST
+
+
 def _pause(error: Exception, paused: float) -> float | None:
-    """Seconds to wait before the next request, after `paused` seconds in vain; None where there is no use in one."""
+    """Seconds to wait before the next request, after `paused` seconds without data; None if no request should follow."""
     pause = PAUSE + paused  # 1, 2, 4, 8
     if isinstance(error, errors.HfHubHTTPError):
-        asked = error.response.headers.get("Retry-After", "")
-        pause = max(pause, int(asked)) if re.fullmatch("[0-9]{1,9}", asked) else pause
+        retry_after = error.response.headers.get("Retry-After", "")
+        pause = max(pause, int(retry_after)) if re.fullmatch("[0-9]{1,9}", retry_after) else pause
         if error.response.status_code not in _TRY_AGAIN:
             return None
     return pause if paused + pause <= _LONGEST_PAUSE else None
 
 
 def _check_room(folder: Path, size: int) -> None:
-    if 0 < shutil.disk_usage(folder).free < size:  # some disks on a network do not know it, and give 0
+    if 0 < shutil.disk_usage(folder).free < size:  # 0 means unknown, on some network disks
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _point(pointer: Path, blob: Path, new: bool) -> None:
-    """Let the file of a snapshot be a link to its contents; where the disk has no links, the contents themselves."""
+    """Make the file of a snapshot a link to its contents, or a copy if the disk does not support links."""
     pointer.parent.mkdir(parents=True, exist_ok=True)
     beside = pointer.with_name(f".{uuid.uuid4().hex}.link")
     try:
@@ -217,7 +223,7 @@ def _point(pointer: Path, blob: Path, new: bool) -> None:
 
 
 def _link(link: Path, blob: Path) -> bool:
-    """Make a relative link, which stays right when the cache moves. False where there are no links."""
+    """Make a relative link, which stays valid if the cache is moved. Returns False if links are not supported."""
     if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
         return False
     try:

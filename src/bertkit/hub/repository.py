@@ -1,4 +1,4 @@
-"""A name that is nothing on this disk: a repository of the Hub, as the Hub has it now or as the cache does."""
+"""Locate a repository of the Hub by its name, online or in the cache."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ def on_the_hub(
     force_download: bool,
     local_files_only: bool,
 ) -> Place:
-    """The repository that `name` means. The rest are the arguments of `locate`."""
+    """Return the repository called `name` as a place. The other arguments are those of `locate`."""
     repository = Repository(_hub_id(name), revision, subfolder, _cache(cache_dir))
     offline = "local_files_only=True" if local_files_only else _offline_mode()
     if offline and force_download:
-        raise UsageError(f"force_download=True asks the Hub, and {offline} forbids that: leave one of the two out.")
+        raise UsageError(
+            f"force_download=True needs the Hub, and {offline} forbids requests: leave one of the two out."
+        )
     if offline:
-        return repository.in_cache(f"{offline} forbids to ask the Hub.")
+        return repository.in_cache(f"{offline} forbids requests to the Hub.")
     return _online(repository, token, force_download)
 
 
@@ -39,8 +41,8 @@ def _hub_id(name: str | os.PathLike[str]) -> str:
         return name
     built_in = ", ".join(built_in_models()) or "there are none"
     raise HubError(
-        f"{os.fspath(name)!r:.200} is no folder or file here, nor a built-in model ({built_in}), nor can it be on the Hub, "
-        "where a name is a string such as 'google-bert/bert-base-uncased' or 'bert-base-uncased'."
+        f"{os.fspath(name)!r:.200} is not a folder or file here, nor a built-in model ({built_in}), nor a valid name on the "
+        "Hub: pass a path, or a string such as 'google-bert/bert-base-uncased' or 'bert-base-uncased'."
     )
 
 
@@ -51,7 +53,7 @@ def _cache(cache_dir: str | os.PathLike[str] | None) -> Path:
 
 
 def _offline_mode() -> str:
-    """The setting that forbids requests, as it was written; huggingface_hub would know it as of its import."""
+    """The environment variable that forbids requests, as "NAME=value", or "". huggingface_hub reads it only at its import."""
     settings = ((name, os.environ.get(name, "")) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
     return next((f"{name}={value}" for name, value in settings if value.upper() in {"1", "ON", "YES", "TRUE"}), "")
 
@@ -64,5 +66,5 @@ def _online(repository: Repository, token: bool | str | None, force_download: bo
     except HubError as error:
         if force_download or repository.snapshot() is None:
             raise
-        _logger.warning("%s Until then, what the cache has is used.", error)
+        _logger.warning("%s Until then, the files in the cache are used.", error)
         return repository.in_cache(str(error))

@@ -1,7 +1,7 @@
-"""Requests with bounds: how long a server may take, where it may redirect to, and who sees the token.
+"""HTTP requests with limits on their time, on redirects, and on the servers that receive the token.
 
-They go through the HTTP client of huggingface_hub, with the proxies and certificates that are set there. Its own
-downloads name files on this disk by what the server says, and have no bound of size or time.
+They use the HTTP client of huggingface_hub, with its proxies and certificates. The downloads of huggingface_hub itself are
+not used: they take file names from the server unchecked, and do not limit size or time.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ _REDIRECTS, _LONGEST_ADDRESS = 8, 2**14
 _HUB = ("https://huggingface.co", "https://hf.co")  # mirrors redirect there
 _ADDRESS = re.compile(r"https?://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(\d{1,5}))?(?:/[!-~]*)?", re.ASCII)
 
-# huggingface_hub's HTTP library is requests, httpx or httpx2, as its version goes. Its errors have one root, but for one.
+# huggingface_hub's HTTP library is requests, httpx or httpx2, depending on its version. All errors of that library have one
+# base class, except for InvalidURL.
 _LIBRARY = [kind for kind in errors.HfHubHTTPError.__mro__ if not kind.__module__.startswith(("hugg", "builtins"))]
 NETWORK_ERROR: type[Exception] = _LIBRARY[-1]
 _INVALID_URL: type[Exception] = sys.modules[NETWORK_ERROR.__module__].InvalidURL
 
 
 class AnswerError(Exception):
-    """A server answered, and not as the Hub does."""
+    """A server sent an invalid answer. The text completes "invalid answer (...)"."""
 
 
 @dataclass
 class Progress:
-    """How many bytes a transfer has received, and whether it still is waited for."""
+    """The number of received bytes of a transfer, and whether the caller has given up waiting for it."""
 
     received: int = 0
     abandoned: threading.Event = field(default_factory=threading.Event)
@@ -47,7 +48,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Server:
-    """A Hub and how it is asked: through a client of huggingface_hub, with headers that hold the token."""
+    """A Hub, the client of huggingface_hub to send requests with, and the headers, which hold the token."""
 
     client: Any
     endpoint: str
@@ -56,7 +57,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """`about` are the headers of the Hub's last answer; it may have redirected to another server, which sends the rest."""
+    """The answer to a request. `about` are the headers of the Hub; after a redirect, another server sends the other fields."""
 
     status: int
     about: Mapping[str, str]
@@ -65,7 +66,7 @@ class Answer:
 
 
 def is_address(url: str) -> bool:
-    """Whether a request can be sent there.
+    """Whether a text is an http:// or https:// URL.
 
     >>> is_address("https://huggingface.co"), is_address("file:///etc/passwd")
     (True, False)
@@ -75,9 +76,9 @@ def is_address(url: str) -> bool:
 
 
 def watched(work: Callable[[Progress], T], least: int) -> T:
-    """The result of `work`. An AnswerError where less than `least` bytes arrive within PATIENCE seconds.
+    """Return the result of `work`. Raises AnswerError if fewer than `least` bytes arrive within PATIENCE seconds.
 
-    The work is done in a thread, which is abandoned then: the timeouts of HTTP libraries start anew with each byte.
+    The work runs in a thread, which is abandoned after an error. The timeouts of HTTP libraries restart with each byte.
     """
     progress, result = Progress(), Future[T]()
 
@@ -93,8 +94,8 @@ def watched(work: Callable[[Progress], T], least: int) -> T:
             before = progress.received
             if wait([result], PATIENCE).done:
                 return result.result()
-            if (came := progress.received - before) < least:
-                raise AnswerError(f"within {PATIENCE:g} seconds {came} bytes arrived, and not the end")
+            if (arrived := progress.received - before) < least:
+                raise AnswerError(f"only {arrived} bytes arrived within {PATIENCE:g} seconds")
     finally:
         progress.abandoned.set()
 
@@ -107,9 +108,10 @@ def opened(
     start: int = 0,
     is_enough: Callable[[Mapping[str, str]], bool] = lambda about: False,
 ) -> Iterator[Answer]:
-    """The answer to a GET, from byte `start` on; an HfHubHTTPError where it is a refusal. Redirects are followed.
+    """Send a GET request for the bytes from `start` on, follow redirects, and return the answer.
 
-    The token goes to the Hub alone. Where `is_enough` of the Hub's headers, no other server is asked for the contents.
+    Raises HfHubHTTPError for a status of 400 or more. Only the Hub receives the token. If `is_enough` returns True for the
+    headers of the Hub, a redirect to another server is not followed.
     """
     url = f"{server.endpoint}{path}"
     headers = {**server.headers, "Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
@@ -134,15 +136,15 @@ def opened(
 def _request(
     client: Any, url: str, headers: Mapping[str, str], timeout: float
 ) -> Iterator[tuple[Any, Iterator[bytes]]]:
-    """One GET, with its body as it arrives."""
+    """Send one GET request. Returns the response, and an iterator over its body as it arrives."""
     try:
-        if callable(client.stream):  # httpx and httpx2; of requests it is a setting
+        if callable(client.stream):  # httpx and httpx2; in requests, `stream` is a setting
             with (
                 _no_cookies(client.cookies.jar),
                 client.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=False) as response,
             ):
                 yield response, response.iter_raw()
-        else:  # requests, whose sessions read the whole body of a redirect, also of one that they do not follow
+        else:  # requests; its sessions read the whole body of a redirect, even if they do not follow it
             from requests import Request  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
             request = client.prepare_request(Request("GET", url, headers=headers))
@@ -150,12 +152,12 @@ def _request(
             with client.get_adapter(url).send(request, timeout=timeout, **settings) as response:
                 yield response, response.iter_content(2**14)
     except _INVALID_URL as error:
-        raise AnswerError("it redirects to what is no http:// or https:// address") from error
+        raise AnswerError("it redirected to an invalid URL; an http:// or https:// address is expected") from error
 
 
 @contextlib.contextmanager
 def _no_cookies(jar: CookieJar) -> Iterator[None]:
-    """Forget the cookies that are new: huggingface_hub's client sends them with all requests of the process."""
+    """Remove new cookies, since huggingface_hub's client would send them with all requests of the process."""
     known = set(jar)
     try:
         yield
@@ -173,7 +175,7 @@ def _redirect(response: Any, url: str) -> str | None:
     except ValueError:
         target = ""
     if len(target) > _LONGEST_ADDRESS or not is_address(target):
-        raise AnswerError(f"it redirects to {location!r:.200}, and an http:// or https:// address is expected")
+        raise AnswerError(f"it redirected to {location!r:.200}; an http:// or https:// address is expected")
     return target
 
 
@@ -189,9 +191,9 @@ def _origin(url: str) -> tuple[str, str | None, int]:
 def _check_status(response: Any) -> None:
     status, encoding = response.status_code, response.headers.get("Content-Encoding", "identity").lower()
     if status >= 400:
-        said = response.headers.get("X-Error-Message")
-        raise errors.HfHubHTTPError(f"{status}", response=response, server_message=said)
+        message = response.headers.get("X-Error-Message")
+        raise errors.HfHubHTTPError(f"{status}", response=response, server_message=message)
     if status not in (200, 206):
-        raise AnswerError(f"its status is {status}, and 200 is expected")
+        raise AnswerError(f"the status is {status}; 200 is expected")
     if encoding != "identity":
-        raise AnswerError(f"it sends {encoding!r:.80}, and was asked for what is not compressed")
+        raise AnswerError(f"the contents are encoded as {encoding!r:.80}; uncompressed contents were requested")

@@ -1,4 +1,4 @@
-"""A folder -> a repository of the Hub, by huggingface_hub: what push_to_hub of models, configurations and tokenizers do."""
+"""Upload files to a repository of the Hub: push_to_hub of models, configurations and tokenizers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def push(
     revision: str | None = None,
     create_pr: bool = False,
 ) -> CommitInfo:
-    """One commit of the files that `write` writes into a folder, to a repository that is made where there is none.
+    """Commit the files that `write` writes into a folder to a repository, which is created if it does not exist.
 
-    private: of a new repository. revision: a branch. create_pr: open a pull request with the commit instead.
+    private: whether a new repository is private. revision: a branch. create_pr: open a pull request with the commit instead.
     """
     check_token(token)
     hub = HfApi(endpoint=hub_endpoint(), token=token, library_name="bertkit")

@@ -1,1 +1,1 @@
-"""From text to ids."""
+"""The tokenizers."""

@@ -1,4 +1,4 @@
-"""Tokens that a tokenizer gets beside its vocabulary."""
+"""Add tokens and special tokens to a tokenizer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _UNUSED = re.compile(r"\[unused\d+\]")
 
 
 def add(files: TokenizerFiles, tokens: Iterable[AddedToken], *, lower: bool = False, claim_unused: bool = False) -> int:
-    """Add tokens to a description; the number of those that are new to the vocabulary.
+    """Add tokens to a description. Returns the number of tokens that are new to the vocabulary.
 
-    A token of the vocabulary keeps its id and is only looked for in the raw text from now on. `lower`: ordinary tokens
-    are taken in lower case. `claim_unused`: new tokens take the places of `[unused0]`, `[unused1]`, ... rather than new
-    ids, so that no embedding has to grow.
+    A token of the vocabulary keeps its id, and is from now on also found in the raw text. `lower`: lower-case the tokens
+    that are not special. `claim_unused`: give new tokens the ids of `[unused0]`, `[unused1]`, ... instead of new ids, so
+    that the embedding keeps its size.
 
     >>> files = TokenizerFiles(Vocabulary(["[UNK]", "[unused0]", "a"]))
     >>> add(files, [AddedToken("a"), AddedToken("b")], claim_unused=True), sorted(files.added)
@@ -44,10 +44,10 @@ def add(files: TokenizerFiles, tokens: Iterable[AddedToken], *, lower: bool = Fa
 
 
 def add_missing_special_tokens(files: TokenizerFiles) -> None:
-    """Make every special token an added token with an id."""
+    """Add the special tokens that are not added tokens yet."""
     named = [files.special[name] for name in ATTRIBUTES if name in files.special]
-    have = {token.content for token in files.added.values()}
-    missing = [token for token in [*named, *files.additional] if token.content not in have]
+    present = {token.content for token in files.added.values()}
+    missing = [token for token in [*named, *files.additional] if token.content not in present]
     if missing:
         add(files, missing)
 
@@ -55,10 +55,10 @@ def add_missing_special_tokens(files: TokenizerFiles) -> None:
 def add_special_tokens(
     files: TokenizerFiles, tokens: Mapping[str, Any], replace_additional: bool, claim_unused: bool
 ) -> int:
-    """Set special tokens by their attributes, and add those that are new; the number of the new ones."""
+    """Set special tokens by their attributes. Returns the number of tokens that are new to the vocabulary."""
     if not isinstance(tokens, Mapping):
         raise UsageError(
-            f"{tokens!r} is no dictionary: type "
+            f"{tokens!r} is not a dictionary: type "
             'tokenizer.add_special_tokens({"additional_special_tokens": ["[ENT]"]}).'
         )
     wanted: list[AddedToken] = []
@@ -69,28 +69,29 @@ def add_special_tokens(
             files.special[name] = as_token(value, special=True)
             wanted.append(files.special[name])
         else:
-            raise UsageError(f"{name!r} is none of {', '.join(SPECIAL_NAMES)}, additional_special_tokens.")
+            known = ", ".join([*SPECIAL_NAMES, "additional_special_tokens"])
+            raise UsageError(f"Unknown special token {name!r}: choose one of {known}.")
     return add(files, wanted, claim_unused=claim_unused)
 
 
 def _set_additional(files: TokenizerFiles, tokens: Any, replace_all: bool) -> list[AddedToken]:
     if not isinstance(tokens, (list, tuple)):
-        raise UsageError(f"additional_special_tokens={tokens!r} is no list: type [{tokens!r}].")
-    have = [] if replace_all else files.additional
-    contents = {token.content for token in have}
+        raise UsageError(f"additional_special_tokens={tokens!r} is not a list: type [{tokens!r}].")
+    kept = [] if replace_all else files.additional
+    contents = {token.content for token in kept}
     new = [token for token in (as_token(item, special=True) for item in tokens) if token.content not in contents]
     if new:
-        files.additional = [*have, *new]
+        files.additional = [*kept, *new]
     return new
 
 
 def _claimed(files: TokenizerFiles, new: list[str]) -> Vocabulary:
-    """The vocabulary with new tokens in unused places."""
+    """Return the vocabulary with new tokens in place of [unused0], [unused1], ..."""
     tokens = list(files.vocabulary.tokens)
     free = [index for index, token in enumerate(tokens) if _UNUSED.fullmatch(token) and index not in files.added]
     if len(free) < len(new):
         raise UsageError(
-            f"{len(new)} tokens are new, and the vocabulary has {len(free)} places of the kind [unused1] left: leave "
+            f"{len(new)} tokens are new, and the vocabulary has only {len(free)} unused tokens such as [unused1]: leave "
             "claim_unused out, and enlarge the model's embedding to len(tokenizer)."
         )
     for index, content in zip(free, new, strict=False):

@@ -1,4 +1,4 @@
-"""AutoTokenizer: BERT's two tokenizers under the name that code for many models uses."""
+"""AutoTokenizer, which loads one of BERT's two tokenizers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AutoTokenizer:
-    """BertTokenizerFast, or BertTokenizer where `use_fast=False` asks for it. Another model's tokenizer is refused by name."""
+    """Loads a BertTokenizerFast, or with `use_fast=False` a BertTokenizer. Tokenizers of other models raise TokenizerError."""
 
     @staticmethod
     def from_pretrained(
@@ -32,12 +32,12 @@ class AutoTokenizer:
         verbose: bool = True,
         **settings: Unpack[Arguments],
     ) -> BertTokenizer | BertTokenizerFast:
-        """The tokenizer of a model: a folder, a file, a built-in model or a name on the Hub.
+        """Load the tokenizer of a model from a folder, a file, a built-in model or the Hub.
 
-        `settings` override what the files say, as in `do_lower_case=False`.
+        `settings` override those in the files, for example `do_lower_case=False`.
         """
         if trust_remote_code:
-            raise UsageError("bertkit never runs code that comes with a model: leave trust_remote_code out.")
+            raise UsageError("bertkit never runs code from the files of a model: leave trust_remote_code out.")
         kind = BertTokenizer if use_fast is False else BertTokenizerFast
         return kind.from_pretrained(
             pretrained_model_name_or_path,

@@ -1,4 +1,4 @@
-"""What a tokenizer returns: the columns that a model takes, by name, and the ways between tokens, words and characters."""
+"""BatchEncoding, the result of a tokenizer: the inputs of a model by name, and the mapping of tokens, words and characters."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ else:
 
 
 class CharSpan(NamedTuple):
-    """`text[start:end]`."""
+    """The start and the end of characters: `text[start:end]`."""
 
     start: int
     end: int
 
 
 class TokenSpan(NamedTuple):
-    """`tokens[start:end]`."""
+    """The start and the end of tokens: `tokens[start:end]`."""
 
     start: int
     end: int
@@ -36,9 +36,9 @@ class TokenSpan(NamedTuple):
 class BatchEncoding(_Dict):
     """The columns of a batch (`input_ids`, `attention_mask`, ...), as keys and as attributes: `model(**encoded)`.
 
-    An index gives a row with all that is known of its tokens (`Encoding`). The methods below answer for a row of the
-    batch, `encoded.char_to_token(row, char)`, or, with one argument less, for the first one: `encoded.char_to_token(char)`.
-    For the second text of a pair they take `sequence_index=1`.
+    An integer index returns a row as an `Encoding`, with the words and characters of its tokens. The methods below take the
+    number of a row, `encoded.char_to_token(row, char)`, which is 0 by default: `encoded.char_to_token(char)`.
+    `sequence_index=1` selects the second text of a pair.
     """
 
     def __init__(
@@ -50,28 +50,29 @@ class BatchEncoding(_Dict):
         n_sequences: int | None = None,
     ) -> None:
         self.data: dict[str, Any] = dict(data) if data is not None else {}
-        self._rows = [encoding] if isinstance(encoding, Encoding) else encoding  # or what makes them, when asked for
+        # The rows, or a function that makes them.
+        self._rows = [encoding] if isinstance(encoding, Encoding) else encoding
         self._n_sequences = n_sequences
         if tensor_type is not None:
             self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     @property
     def n_sequences(self) -> int | None:
-        """1 for texts, 2 for pairs, None where it is not known."""
+        """1 for texts, 2 for pairs, None if it is not known."""
         if self._n_sequences is None and self.encodings:
             self._n_sequences = self.encodings[0].n_sequences
         return self._n_sequences
 
     @property
     def encodings(self) -> Sequence[Encoding] | None:
-        """The rows with all that is known of their tokens; None where the columns did not come from text."""
+        """The rows with the words and characters of their tokens; None if the columns were not made from text."""
         if callable(self._rows):
             self._rows = self._rows()
         return self._rows
 
     @property
     def is_fast(self) -> bool:
-        """Whether the ways between tokens, words and characters are known. They are for both classes of tokenizers."""
+        """Whether the words and characters of tokens are known: True for results from text, with both tokenizer classes."""
         return self._rows is not None
 
     def __getitem__(self, item: Any) -> Any:
@@ -82,13 +83,13 @@ class BatchEncoding(_Dict):
         if isinstance(item, slice):
             return {name: column[item] for name, column in self.data.items()}
         raise KeyError(
-            f"{item!r} is no column ({', '.join(self.data)}), and rows are known only where the input was text."
+            f"Unknown column {item!r}: choose one of {', '.join(self.data)}. Rows have an index only if the input was text."
         )
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("data", "_rows") and name in self.data:
             return self.data[name]
-        raise AttributeError(f"There is no column or method {name!r}.")
+        raise AttributeError(f"Unknown column or method {name!r}.")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"data": self.data, "encodings": self.encodings, "n_sequences": self.n_sequences}
@@ -101,7 +102,7 @@ class BatchEncoding(_Dict):
         return BatchEncoding(self.data, self._rows, n_sequences=self._n_sequences)
 
     def copy(self) -> BatchEncoding:
-        """Another one with the same columns."""
+        """Return a BatchEncoding with the same columns and rows."""
         return copy.copy(self)
 
     def tokens(self, batch_index: int = 0) -> list[str]:
@@ -109,7 +110,7 @@ class BatchEncoding(_Dict):
         return self._row(batch_index).tokens
 
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
-        """For each token of a row the number of its word; None for special tokens and padding."""
+        """The number of the word of each token of a row; None for special tokens and padding."""
         return self._row(batch_index).word_ids
 
     def words(self, batch_index: int = 0) -> list[int | None]:
@@ -117,11 +118,11 @@ class BatchEncoding(_Dict):
         return self._row(batch_index).word_ids
 
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
-        """For each token of a row 0 or 1, for the first or second text; None for special tokens and padding."""
+        """For each token of a row, the number of its text, 0 or 1; None for special tokens and padding."""
         return self._row(batch_index).sequence_ids
 
     def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
-        """0 or 1, for a token of the first or second text; None for special tokens and padding."""
+        """The number of the text that contains a token, 0 or 1; None for special tokens and padding."""
         row, token = self._at(batch_or_token_index, token_index)
         return row.token_to_sequence(token)
 
@@ -131,7 +132,7 @@ class BatchEncoding(_Dict):
         return row.token_to_word(token)
 
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
-        """The characters of a token in its text; None for special tokens and padding."""
+        """The start and the end of a token in its text; None for special tokens and padding."""
         row, token = self._at(batch_or_token_index, token_index)
         span = row.token_to_chars(token)
         return None if span is None else CharSpan(*span)
@@ -139,7 +140,7 @@ class BatchEncoding(_Dict):
     def word_to_tokens(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> TokenSpan | None:
-        """The tokens of a word; None where the row has nothing of it."""
+        """The tokens of a word; None if it is not in the row."""
         row, word = self._at(batch_or_word_index, word_index)
         span = row.word_to_tokens(word, sequence_index)
         return None if span is None else TokenSpan(*span)
@@ -147,7 +148,7 @@ class BatchEncoding(_Dict):
     def word_to_chars(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> CharSpan | None:
-        """The characters of a word in its text; None where the row has nothing of it."""
+        """The start and the end of a word in its text; None if it is not in the row."""
         row, word = self._at(batch_or_word_index, word_index)
         span = row.word_to_chars(word, sequence_index)
         return None if span is None else CharSpan(*span)
@@ -155,19 +156,19 @@ class BatchEncoding(_Dict):
     def char_to_token(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
-        """The token that has a character of the text; None for a blank, and for what the row has not."""
+        """The token that contains a character of the text; None for whitespace and for characters that are not in the row."""
         row, char = self._at(batch_or_char_index, char_index)
         return row.char_to_token(char, sequence_index)
 
     def char_to_word(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
-        """The number of the word that has a character of the text; None for a blank."""
+        """The number of the word that contains a character of the text; None for whitespace."""
         row, char = self._at(batch_or_char_index, char_index)
         return row.char_to_word(char, sequence_index)
 
     def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
-        """Turn the columns, in place, into tensors: "np", "pt", "tf" or "jax"."""
+        """Convert the columns in place to tensors: "np", "pt", "tf" or "jax"."""
         kind = tensor_kind(tensor_type)
         if kind is not None:
             for name, column in self.data.items():
@@ -176,9 +177,9 @@ class BatchEncoding(_Dict):
         return self
 
     def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
-        """Move PyTorch's tensors, in place, to a device: "cuda", "cuda:1", 0 or a torch.device."""
+        """Move PyTorch tensors in place to a device: "cuda", "cuda:1", 0 or a torch.device."""
         if not isinstance(device, (str, int)) and type(device).__name__ != "device":
-            raise UsageError(f'{device!r} is no device: type encoded.to("cuda") or encoded.to("cpu").')
+            raise UsageError(f'Invalid device {device!r}: type encoded.to("cuda") or encoded.to("cpu").')
         for name, column in self.data.items():
             if callable(getattr(column, "to", None)):
                 self.data[name] = column.to(device=device, non_blocking=non_blocking)
@@ -188,15 +189,15 @@ class BatchEncoding(_Dict):
         rows = self.encodings
         if rows is None:
             raise UsageError(
-                "These columns did not come from text, so that nothing is known of words and characters: call "
-                "tokenizer(text) rather than prepare_for_model, pad or lists of ids."
+                "These columns were not made from text, so words and characters are not known: call tokenizer(text) instead "
+                "of prepare_for_model, pad or lists of ids."
             )
         if not -len(rows) <= index < len(rows):
-            raise UsageError(f"There is no row {index}: the batch has {len(rows)}.")
+            raise UsageError(f"Unknown row {index}: the batch has {len(rows)} rows.")
         return rows[index]
 
     def _at(self, first: int, second: int | None) -> tuple[Encoding, int]:
-        """The row and the index in it that one or two numbers mean."""
+        """Return the row and the index in it. With one number, the row is the first one."""
         return (self._row(0), first) if second is None else (self._row(first), second)
 
 
@@ -212,5 +213,7 @@ def _array(name: str, column: Any) -> np.ndarray[Any, np.dtype[Any]]:
             " to cut.",
         ) from error
     if array.dtype == object:
-        raise UsageError(f"The column {name} holds more than numbers, so that it cannot become a tensor.")
+        raise UsageError(
+            f"The column {name} holds more than numbers and cannot become a tensor: leave return_tensors out."
+        )
     return array if array.size else array.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Arguments that scripts pass and that change nothing: they are accepted where they say the default, and refused elsewhere."""
+"""Arguments of other libraries' tokenizers that have no effect here: their defaults are accepted, other values are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bertkit.text.files.settings import Settings
 
 
 class Arguments(Settings, total=False):
-    """The settings, and the arguments that may say their default."""
+    """The settings of a tokenizer, and the arguments that have no effect."""
 
     chat_template: None
     config: object
@@ -28,7 +28,7 @@ class Arguments(Settings, total=False):
 
 
 class _Neutral(NamedTuple):
-    """The values that change nothing, and what to do instead of another."""
+    """The accepted values of an argument without an effect, and what to do instead of passing another value."""
 
     values: tuple[Any, ...]
     advice: str = "leave it out."
@@ -36,8 +36,8 @@ class _Neutral(NamedTuple):
 
 _SWITCH = (None, False, True)
 _NEUTRAL = {
-    "chat_template": _Neutral((None,), "BERT does not chat: leave it out."),
-    "from_slow": _Neutral((None, False), 'to read vocab.txt alone, type BertTokenizerFast("vocab.txt").'),
+    "chat_template": _Neutral((None,), "BERT has no chat template: leave it out."),
+    "from_slow": _Neutral((None, False), 'to read only vocab.txt, type BertTokenizerFast("vocab.txt").'),
     "legacy": _Neutral(_SWITCH),
     "legacy_format": _Neutral(_SWITCH),
     "proxies": _Neutral((None,), "set the environment variable HTTPS_PROXY."),
@@ -49,25 +49,27 @@ _NEUTRAL = {
     "tokenizer_type": _Neutral((None, "bert")),
     "vocab_file": _Neutral((None,), 'to read one file, type BertTokenizer("vocab.txt").'),
 }
-_ANY = ("_commit_hash", "_from_auto", "_from_pipeline")  # what transformers' own calls pass on
+_ANY = ("_commit_hash", "_from_auto", "_from_pipeline")  # passed by transformers itself
 
 
-def settle(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that are settings, without use_auth_token. Raises UsageError for a value that would change something.
+def settings_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are settings. Raises UsageError if an argument without an effect has an unsupported value.
 
-    >>> settle({"do_lower_case": False, "from_slow": False, "extra_special_tokens": ["[ENT]"]})
+    >>> settings_in({"do_lower_case": False, "from_slow": False, "extra_special_tokens": ["[ENT]"]})
     {'do_lower_case': False, 'additional_special_tokens': ['[ENT]']}
     """
     for name, neutral in _NEUTRAL.items():
-        if name in given and not any(given[name] is value or given[name] == value for value in neutral.values):
-            raise UsageError(received(name, given[name]), " is not possible: ", neutral.advice)
-    config = given.get("config")
+        if name in arguments and not any(
+            arguments[name] is value or arguments[name] == value for value in neutral.values
+        ):
+            raise UsageError(received(name, arguments[name]), " is not supported: ", neutral.advice)
+    config = arguments.get("config")
     if config is not None and getattr(config, "model_type", "bert") != "bert":
         raise UsageError(
-            "config is that of a model of type ", repr(getattr(config, "model_type", None)), ", not of a BERT."
+            f"config has model_type {config.model_type!r}, not 'bert': pass the configuration of a BERT model."
         )
     dropped = (*_NEUTRAL, *_ANY, "config", "use_auth_token")
-    settings = {name: value for name, value in given.items() if name not in dropped}
+    settings = {name: value for name, value in arguments.items() if name not in dropped}
     extra = settings.pop("extra_special_tokens", None)
     if extra and "additional_special_tokens" not in settings:
         settings["additional_special_tokens"] = list(extra.values()) if isinstance(extra, Mapping) else extra

@@ -1,4 +1,4 @@
-"""The `tokenizers` library panics where it did not expect something, with an exception that `except Exception` misses."""
+"""Panics of the `tokenizers` library, which `except Exception` does not catch, as TokenizerErrors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bertkit.errors import TokenizerError
 
 @contextmanager
 def as_errors(what: str) -> Iterator[None]:
-    """A TokenizerError, which begins with `what`, for a panic and for the errors of the `tokenizers` library."""
+    """Raise panics and errors of the `tokenizers` library as a TokenizerError that begins with `what`."""
     try:
         yield
     except BaseException as error:
         panic = type(error).__module__ == "pyo3_runtime"
-        if panic or type(error) is Exception:  # the library raises nothing more special
+        if panic or type(error) is Exception:  # the library has no exception classes
             raise TokenizerError(f"{what}: {error!s:.500}.") from error
         raise

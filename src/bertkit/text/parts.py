@@ -1,4 +1,4 @@
-"""The two steps of BERT's tokenizer as objects of their own: text -> words, and words -> pieces."""
+"""The two steps of BERT's tokenizer as separate objects: text -> words, and words -> pieces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bertkit.errors import Setting, UsageError
-from bertkit.text.surrogates import refuse_halves
+from bertkit.text.surrogates import check_surrogates
 from bertkit.text.vocabulary import Vocabulary
 from bertkit.text.wordpiece.characters import Normalizer, Rules
 from bertkit.text.wordpiece.unicode import Compat
@@ -17,7 +17,7 @@ from bertkit.text.wordpiece.wordpiece import WordPiece
 
 @dataclass(frozen=True)
 class BasicTokenizer:
-    """Text -> words: it cleans, lower-cases, and splits at blanks and punctuation.
+    """Text -> words: cleans, lower-cases, and splits at whitespace and punctuation.
 
     >>> BasicTokenizer().tokenize("Unaffable, no?")
     ['unaffable', ',', 'no', '?']
@@ -40,8 +40,8 @@ class BasicTokenizer:
         return Normalizer(rules)
 
     def tokenize(self, text: str, never_split: Iterable[str] | None = None) -> list[str]:
-        """The words of a text. Those of `never_split` stay as they are."""
-        refuse_halves(text)
+        """Return the words of a text. Words in `never_split` are not changed."""
+        check_surrogates(text)
         whole = {*(self.never_split or ()), *(never_split or ())}
         if not whole:
             return self._normalizer.words(text)
@@ -50,7 +50,7 @@ class BasicTokenizer:
 
 @dataclass(frozen=True)
 class WordpieceTokenizer:
-    """Words -> pieces: the longest that the vocabulary has, from left to right.
+    """Words -> pieces: the longest pieces in the vocabulary, from left to right.
 
     >>> WordpieceTokenizer({"[UNK]": 0, "un": 1, "##aff": 2, "##able": 3}, "[UNK]").tokenize("unaffable able")
     ['un', '##aff', '##able', '[UNK]']
@@ -71,17 +71,17 @@ class WordpieceTokenizer:
         return list({self.unk_token: 0, **self.vocab})
 
     def tokenize(self, text: str) -> list[str]:
-        """The pieces of words with blanks between them."""
+        """Return the pieces of words that are separated by whitespace."""
         return [self._tokens[index] for index in self._pieces.ids_of(text.split())]
 
 
 def load_vocab(vocab_file: str | os.PathLike[str]) -> dict[str, int]:
-    """The tokens of a `vocab.txt` and their ids."""
+    """Return the tokens of a `vocab.txt` and their ids."""
     return dict(Vocabulary.from_file(vocab_file).ids)
 
 
 def whitespace_tokenize(text: str) -> list[str]:
-    """The parts of a text between blanks.
+    """Return the parts of a text between whitespace.
 
     >>> whitespace_tokenize(" a  b ")
     ['a', 'b']

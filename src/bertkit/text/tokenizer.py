@@ -1,9 +1,8 @@
-"""BertTokenizer and BertTokenizerFast: text -> the columns that a model takes, and back.
+"""BertTokenizer and BertTokenizerFast: text -> the inputs of a model, and ids -> text.
 
-A tokenizer is its description (`TokenizerFiles`) and two parts that are made from it: `Tokens`, which knows ids, tokens and
-text, and `Encoder`, which knows the engine and the special tokens around a text. The two classes differ in which class of
-transformers they equal: in some rare characters, in what is returned when a text overflows, in how tokens beside the
-vocabulary are decoded.
+A tokenizer has a description (`TokenizerFiles`), and two parts made from it: `Tokens` converts ids, tokens and text, and
+`Encoder` holds the engine and the special tokens around a text. Each of the two classes equals the transformers class of the
+same name. They differ in some rare characters, in the result for texts that are too long, and in decoding added tokens.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from bertkit.text.batch_encoding import BatchEncoding
 from bertkit.text.call import columns, sequences
 from bertkit.text.call.cutting import Side
 from bertkit.text.call.encoder import Encoder, Warner
-from bertkit.text.call.inputs import Given, TextInput, read, read_batch, read_one
+from bertkit.text.call.inputs import Inputs, TextInput, read, read_batch, read_one
 from bertkit.text.call.options import PLAIN, CallOptions, Options, check, options_of, refuse_unknown
 from bertkit.text.call.padding import pad_columns
 from bertkit.text.call.rows import Encodings, encodings
 from bertkit.text.files import TokenizerFiles, check_folder, read_files, write_files
 from bertkit.text.files.description import USUAL_COLUMNS
 from bertkit.text.files.settings import FIELDS, change, settings_of
-from bertkit.text.neutral import settle
+from bertkit.text.neutral import settings_in
 from bertkit.text.parts import BasicTokenizer, WordpieceTokenizer
 from bertkit.text.tokens import SPECIAL_NAMES, Tokens, clean_up, id_list
 from bertkit.text.vocabulary import AddedToken, Vocabulary, as_token, vocabulary_of
@@ -50,7 +49,7 @@ Value = TypeVar("Value")
 
 
 class _Setting(Generic[Value]):
-    """A setting as an attribute: read from the description, checked when it is set."""
+    """A setting as an attribute. It is stored in the description, and checked when it is set."""
 
     def __init__(self, doc: str) -> None:
         self.__doc__ = doc
@@ -66,7 +65,7 @@ class _Setting(Generic[Value]):
 
 
 class _Token:
-    """An attribute such as `cls_token`: a string, or None."""
+    """A special token as an attribute, such as `cls_token`: a string, or None."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -86,7 +85,7 @@ class _Token:
 
 
 class _TokenId:
-    """An attribute such as `cls_token_id`: the id of that token, or None."""
+    """The id of a special token as an attribute, such as `cls_token_id`: an integer, or None."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name.removesuffix("_id")
@@ -98,13 +97,13 @@ class _TokenId:
         token = None if index is None else owner.convert_ids_to_tokens(index)
         if index is not None and owner.convert_tokens_to_ids(token) != index:
             raise UsageError(
-                f'{self.name}_id={index!r} is no id of a token: type tokenizer.{self.name} = "[ENT]", which gets one.'
+                f'{self.name}_id={index!r} is not the id of a token: type tokenizer.{self.name} = "[ENT]" to add a token.'
             )
         setattr(owner, self.name, token)
 
 
 class _Tokenizer(PassesForTheirs):
-    """What the two tokenizers share, which is all but the two lines at the end of this file."""
+    """The methods that both tokenizers have."""
 
     _theirs = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
     _compat: ClassVar[Literal["slow", "fast"]]
@@ -121,14 +120,14 @@ class _Tokenizer(PassesForTheirs):
     pad_token_type_id = 0
     SPECIAL_TOKENS_ATTRIBUTES: ClassVar[list[str]] = [*SPECIAL_NAMES, "additional_special_tokens"]
 
-    model_max_length = _Setting[int]("How many tokens, special ones included, the model takes.")
+    model_max_length = _Setting[int]("The maximum number of tokens for the model, including special tokens.")
     model_input_names = _Setting[list[str]]("The columns that a call returns.")
-    split_special_tokens = _Setting[bool]("Whether special tokens in a text are text.")
+    split_special_tokens = _Setting[bool]("Whether special tokens in a text are split like other text.")
     padding_side = _Setting[Side]('The side, "right" or "left", on which rows are padded.')
-    truncation_side = _Setting[Side]('The side, "right" or "left", on which texts are cut.')
-    clean_up_tokenization_spaces = _Setting[bool]("Whether `decode` takes away the blanks before English punctuation.")
+    truncation_side = _Setting[Side]('The side, "right" or "left", on which texts are truncated.')
+    clean_up_tokenization_spaces = _Setting[bool]("Whether `decode` removes the spaces before English punctuation.")
 
-    # Making, saving.
+    # Loading and saving.
 
     def __init__(
         self,
@@ -139,22 +138,22 @@ class _Tokenizer(PassesForTheirs):
         verbose: bool = True,
         **settings: Unpack[Arguments],
     ) -> None:
-        """A tokenizer of a `vocab.txt`, or of a `tokenizer.json`.
+        """Make a tokenizer from a `vocab.txt`, or from a `tokenizer.json`.
 
         Settings and their defaults:
 
-        - how text becomes words: `do_lower_case=True`, `strip_accents=None` (as do_lower_case),
-          `tokenize_chinese_chars=True`, `clean_text=True`, `do_basic_tokenize=True`, `never_split=None` (words to leave
-          whole), `compat` ("fast", "slow" or "google": whose behaviour on rare characters; each class has its own);
+        - splitting a text into words: `do_lower_case=True`, `strip_accents=None` (as do_lower_case),
+          `tokenize_chinese_chars=True`, `clean_text=True`, `do_basic_tokenize=True`, `never_split=None` (words that are not
+          split), `compat` (the handling of rare characters: "fast", "slow" or "google"; the default depends on the class);
         - special tokens: `unk_token="[UNK]"`, `sep_token`, `pad_token`, `cls_token`, `mask_token`, `bos_token=None`,
           `eos_token=None`, `additional_special_tokens=None`, `split_special_tokens=False`;
-        - the rest: `model_max_length=512`, `padding_side="right"`, `truncation_side="right"`,
+        - others: `model_max_length=512`, `padding_side="right"`, `truncation_side="right"`,
           `clean_up_tokenization_spaces=True` (in `decode`), `wordpieces_prefix="##"`, `model_input_names`.
 
-        `vocab` is another name of `vocab_file`. With `verbose=False` there are no warnings.
+        `vocab` is another name of `vocab_file`. `verbose=False` disables warnings.
         """
         vocab_file = vocab if vocab_file is None else vocab_file
-        given = settle(settings)
+        overrides = settings_in(settings)
         if tokenizer_file is not None:
             files = read_files(locate(tokenizer_file), fast=not self._slow)
             if vocab_file is not None:
@@ -166,17 +165,15 @@ class _Tokenizer(PassesForTheirs):
             )
         else:
             files = TokenizerFiles(vocabulary_of(vocab_file), Rules(compat=self._compat))
-        change(files, given)
+        change(files, overrides)
         add_missing_special_tokens(files)
-        self._start(files, given.get("name_or_path", ""), verbose)
+        self._set_up(files, overrides.get("name_or_path", ""), verbose)
 
-    def _start(self, files: TokenizerFiles, name_or_path: str = "", verbose: bool = True) -> Self:
+    def _set_up(self, files: TokenizerFiles, name_or_path: str = "", verbose: bool = True) -> Self:
         self._files = files
         self.name_or_path = name_or_path
         self._warn = Warner(verbose)
-        self.deprecation_warnings: dict[
-            str, bool
-        ] = {}  # for scripts that set transformers' switches; there is nothing to switch
+        self.deprecation_warnings: dict[str, bool] = {}  # without an effect; scripts for transformers write to it
         return self
 
     @classmethod
@@ -195,15 +192,15 @@ class _Tokenizer(PassesForTheirs):
         verbose: bool = True,
         **settings: Unpack[Arguments],
     ) -> Self:
-        """The tokenizer of a model: a folder, a file, a built-in model or a name on the Hub.
+        """Load the tokenizer of a model from a folder, a file, a built-in model or the Hub.
 
-        Settings, as the constructor takes them, override those of the files. `use_fast` and `trust_remote_code` are
-        accepted and change nothing. `use_auth_token` is another name of `token`.
+        `settings` are those of the constructor, and override those in the files. `use_fast` and `trust_remote_code` are
+        accepted and have no effect. `use_auth_token` is another name of `token`.
         """
-        overrides = settle(settings) if settings else {}
+        overrides = settings_in(settings) if settings else {}
         if init_inputs:
             raise UsageError(
-                f"{init_inputs[0]!r:.80} stands behind the name of the tokenizer: give settings by their names, as in "
+                f"The positional argument {init_inputs[0]!r:.80} is not accepted: pass settings by name, for example "
                 "do_lower_case=False."
             )
         place = locate(
@@ -217,7 +214,7 @@ class _Tokenizer(PassesForTheirs):
         )
         files = read_files(place, fast=not cls._slow, overrides=overrides)
         name = overrides.get("name_or_path", os.fspath(pretrained_model_name_or_path))
-        return cls.__new__(cls)._start(files, name, verbose)
+        return cls.__new__(cls)._set_up(files, name, verbose)
 
     def save_pretrained(
         self,
@@ -229,10 +226,10 @@ class _Tokenizer(PassesForTheirs):
         repo_id: str | None = None,
         **options: Any,
     ) -> tuple[str, ...]:
-        """Write the tokenizer's files into a folder; their paths.
+        """Write the tokenizer's files into a folder and return their paths.
 
-        All formats are written, whatever `legacy_format` says. With `push_to_hub=True` they also go to the Hub, to `repo_id` or
-        a repository of the folder's name; `options` are those of `push_to_hub`.
+        All formats are written; `legacy_format` has no effect. `push_to_hub=True` also uploads the files to the repository
+        `repo_id`, by default the name of the folder; `options` are passed to `push_to_hub`.
         """
         if options and not push_to_hub:
             refuse_unknown(options, ["save_directory", "filename_prefix", "legacy_format", "push_to_hub", "repo_id"])
@@ -256,23 +253,28 @@ class _Tokenizer(PassesForTheirs):
         max_shard_size: int | str | None = None,
         safe_serialization: bool = True,
     ) -> Any:
-        """Write the tokenizer's files into a repository on the Hub, in one commit; what the Hub says of it.
+        """Upload the tokenizer's files to a repository of the Hub in one commit. Returns huggingface_hub's CommitInfo.
 
-        `use_temp_dir`, `max_shard_size` and `safe_serialization` are accepted and change nothing.
+        `use_temp_dir`, `max_shard_size` and `safe_serialization` are accepted and have no effect.
         """
-        from bertkit.text.sharing import push
+        from bertkit.hub.upload import push
 
         if tags is not None:
-            raise UsageError(
-                "tags go into the README.md of a repository: write them there, and leave ",
-                received("tags", tags),
-                " out.",
-            )
-
-        return push(self, repo_id, commit_message, commit_description, private, token, revision, create_pr)
+            advice = "write tags into the README.md of the repository, and leave it out."
+            raise UsageError(received("tags", tags), " is not supported: ", advice)
+        return push(
+            self.save_pretrained,
+            repo_id,
+            commit_message=commit_message or "Upload tokenizer",
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        )
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
-        """Write `vocab.txt` into a folder; its path."""
+        """Write `vocab.txt` into a folder and return its path."""
         check_folder(save_directory)
         os.makedirs(save_directory, exist_ok=True)  # noqa: PTH103
         path = os.path.join(save_directory, f"{filename_prefix}-vocab.txt" if filename_prefix else "vocab.txt")  # noqa: PTH118
@@ -292,10 +294,10 @@ class _Tokenizer(PassesForTheirs):
         unused: int = 0,
         show_progress: bool = False,
     ) -> Self:
-        """A tokenizer with the same settings and a new vocabulary, trained on texts or on batches of texts.
+        """Return a tokenizer with the same settings and a new vocabulary, trained on texts or on batches of texts.
 
-        `special_tokens_map` renames special tokens; `unused` is how many places `[unused0]`, ... are left free for later.
-        `length` is accepted and changes nothing.
+        `special_tokens_map` renames special tokens. `unused` is the number of unused tokens, `[unused0]`, `[unused1]`, ...
+        `length` is accepted and has no effect.
         """
         from bertkit.text.training.retraining import retrain
 
@@ -311,15 +313,15 @@ class _Tokenizer(PassesForTheirs):
             progress=show_progress,
         )
         add_missing_special_tokens(files)
-        return type(self).__new__(type(self))._start(files)
+        return type(self).__new__(type(self))._set_up(files)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_files": self._files, "name_or_path": self.name_or_path, "verbose": self.verbose}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._start(state["_files"], state["name_or_path"], state.get("verbose", True))
+        self._set_up(state["_files"], state["name_or_path"], state.get("verbose", True))
 
-    # The parts.
+    # Parts and settings.
 
     @cached_property
     def _tokens(self) -> Tokens:
@@ -327,17 +329,17 @@ class _Tokenizer(PassesForTheirs):
 
     @cached_property
     def encoder(self) -> Encoder:
-        """What turns inputs into rows of ids."""
+        """The engine, and the special tokens around a text."""
         return Encoder(self._files, self._tokens, self._warn)
 
     def _refresh(self) -> None:
-        """Make the parts anew at their next use."""
+        """Delete the parts that depend on the tokens. They are made again when they are next used."""
         for part in ("_tokens", "encoder", "basic_tokenizer", "wordpiece_tokenizer"):
             self.__dict__.pop(part, None)
 
     @property
     def verbose(self) -> bool:
-        """Whether there are warnings."""
+        """Whether warnings are logged."""
         return self._warn.verbose
 
     @verbose.setter
@@ -346,27 +348,27 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def init_inputs(self) -> tuple[()]:
-        """Nothing: settings have names."""
+        """The positional arguments of the constructor, of which there are none."""
         return ()
 
     @property
     def init_kwargs(self) -> dict[str, Any]:
-        """The settings as the constructor takes them, of now: `type(tokenizer)(tokenizer.vocab, **tokenizer.init_kwargs)`."""
+        """The current settings, for the constructor: `type(tokenizer)(tokenizer.vocab, **tokenizer.init_kwargs)`."""
         return {**settings_of(self._files, [self._compat]), "name_or_path": self.name_or_path}
 
     @property
     def engine(self) -> Engine:
-        """What turns texts into pieces."""
+        """The engine, which splits texts into pieces."""
         return self.encoder.engine
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
-        """The same as a `tokenizers.Tokenizer`; changes to it do not reach this tokenizer."""
+        """The tokenizer as a `tokenizers.Tokenizer`. Changes to it do not change this tokenizer."""
         return self._tokens.backend
 
     @property
     def is_fast(self) -> bool:
-        """Whether overflow comes as further rows. Both classes know offsets and words."""
+        """Whether overflowing tokens are returned as further rows. Offsets and word ids are available in both classes."""
         return not self._slow
 
     @property
@@ -376,12 +378,12 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def do_basic_tokenize(self) -> bool:
-        """Whether text is split at punctuation, too, which BertTokenizer can be asked to leave out."""
+        """Whether text is also split at punctuation. BertTokenizerFast always does so."""
         return self._files.do_basic_tokenize
 
     @property
     def strip_accents(self) -> bool | None:
-        """Whether accents are taken away; None: as `do_lower_case` says."""
+        """Whether accents are removed; None means the same as `do_lower_case`."""
         return self._files.rules.strip_accents
 
     @property
@@ -391,7 +393,7 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def wordpieces_prefix(self) -> str:
-        """What begins a piece that is not the first of its word: "##"."""
+        """The prefix of a piece that is not the first of its word: "##"."""
         return self._files.prefix
 
     # Text -> columns.
@@ -423,18 +425,18 @@ class _Tokenizer(PassesForTheirs):
     ) -> BatchEncoding:
         """Encode a text, a pair of texts, or a batch of them.
 
-        - `padding`: True or "longest" (the longest row of the batch), "max_length", False; `pad_to_multiple_of`,
+        - `padding`: True or "longest" (to the longest row of the batch), "max_length", False; `pad_to_multiple_of`,
           `padding_side` ("right", "left").
         - `truncation`: True or "longest_first" (the longer text of a pair first), "only_first", "only_second", False;
-          `max_length`, special tokens included, is the model's by default.
-        - `return_overflowing_tokens`: what is cut off becomes further rows, each of which shares `stride` tokens with the
-          one before (BertTokenizerFast), or the column `overflowing_tokens` (BertTokenizer).
+          `max_length` includes special tokens and is `model_max_length` by default.
+        - `return_overflowing_tokens`: return the truncated tokens, in BertTokenizerFast as further rows that share `stride`
+          tokens with the row before, in BertTokenizer as the column `overflowing_tokens`.
         - `is_split_into_words`: a text is a list of words.
-        - `split_special_tokens`: "[MASK]" in a text is text.
-        - `return_tensors`: "np", "pt", "tf", "jax"; None gives lists.
-        - `return_token_type_ids`, `return_attention_mask` (None: as `model_input_names` says), `return_special_tokens_mask`,
-          `return_offsets_mapping` (the characters of each token), `return_length`: further columns.
-        - `verbose`: whether to warn.
+        - `split_special_tokens`: split special tokens in a text, such as "[MASK]", like other text.
+        - `return_tensors`: "np", "pt", "tf" or "jax"; None returns lists.
+        - `return_token_type_ids`, `return_attention_mask` (None: if in `model_input_names`), `return_special_tokens_mask`,
+          `return_offsets_mapping` (the characters of each token), `return_length`: return these columns.
+        - `verbose`: whether to log warnings.
         """
         if unknown:
             refuse_unknown(unknown, [*Options._fields, "text", "text_pair", "text_target", "text_pair_target"])
@@ -453,18 +455,18 @@ class _Tokenizer(PassesForTheirs):
         return self._encode_with_target(text, text_pair, text_target, text_pair_target, options)
 
     def encode(self, text: Any, text_pair: Any = None, **options: Unpack[CallOptions]) -> Any:
-        """The ids of one text or pair. A text may also be a list of tokens or of ids."""
+        """Return the ids of one text or pair. A text may also be a list of tokens or of ids."""
         return self.encode_plus(text, text_pair, **options)["input_ids"]
 
     def encode_plus(self, text: Any, text_pair: Any = None, **options: Unpack[CallOptions]) -> BatchEncoding:
         """Encode one text or pair. A text may also be a list of tokens or of ids."""
-        asked = options_of(options)
-        return self._encode(read_one(text, text_pair, asked.is_split_into_words), asked)
+        checked = options_of(options)
+        return self._encode(read_one(text, text_pair, checked.is_split_into_words), checked)
 
     def batch_encode_plus(self, batch_text_or_text_pairs: Any, **options: Unpack[CallOptions]) -> BatchEncoding:
         """Encode a batch of texts, `[text, ...]`, or of pairs, `[(text, second), ...]`."""
-        asked = options_of(options)
-        return self._encode(read_batch(batch_text_or_text_pairs, asked.is_split_into_words), asked)
+        checked = options_of(options)
+        return self._encode(read_batch(batch_text_or_text_pairs, checked.is_split_into_words), checked)
 
     def prepare_for_model(
         self,
@@ -473,29 +475,29 @@ class _Tokenizer(PassesForTheirs):
         prepend_batch_axis: bool = False,
         **options: Unpack[CallOptions],
     ) -> BatchEncoding:
-        """Put special tokens around ids, cut and pad them. Overflow is a column of its own, as in BertTokenizer."""
-        given = read_one(ids, pair_ids, split=False)
-        if given.kind != "ids":
+        """Add special tokens to ids, truncate and pad them. Overflowing tokens are a column, as in BertTokenizer."""
+        inputs = read_one(ids, pair_ids, split=False)
+        if inputs.kind != "ids":
             raise UsageError(
-                f"{ids!r} is no list of ids: type tokenizer(text), or pass tokenizer.convert_tokens_to_ids(...)."
+                f"{ids!r} is not a list of ids: type tokenizer(text), or pass tokenizer.convert_tokens_to_ids(...)."
             )
-        found = columns.encode(self.encoder, given, options_of(options), slow=True, batch_axis=prepend_batch_axis)
+        found = columns.encode(self.encoder, inputs, options_of(options), slow=True, batch_axis=prepend_batch_axis)
         return BatchEncoding(found.data, found.rows, n_sequences=found.n_sequences)
 
     def tokenize(self, text: Any, pair: Any = None, **options: Unpack[CallOptions]) -> list[str]:
-        """The tokens of a text as strings, without special tokens unless `add_special_tokens=True`."""
-        asked = options_of(options)
-        asked = asked._replace(
+        """Return the tokens of a text as strings, without special tokens unless `add_special_tokens=True`."""
+        checked = options_of(options)
+        checked = checked._replace(
             verbose=options.get("verbose", False), add_special_tokens=options.get("add_special_tokens", False)
         )
-        return self._encode(read_one(text, pair, asked.is_split_into_words), asked).tokens()
+        return self._encode(read_one(text, pair, checked.is_split_into_words), checked).tokens()
 
-    def _encode(self, given: Given, options: Options) -> BatchEncoding:
-        found = columns.encode(self.encoder, given, options, self._slow)
+    def _encode(self, inputs: Inputs, options: Options) -> BatchEncoding:
+        found = columns.encode(self.encoder, inputs, options, self._slow)
         return BatchEncoding(found.data, found.rows, n_sequences=found.n_sequences)
 
     def _encode_one(self, text: str) -> BatchEncoding:
-        """One text and no options, as most calls of a server or a notebook are: the same as `_encode`, in less time."""
+        """Encode one text with the default options. The result equals that of `_encode`, which is slower."""
         encoder = self.encoder
         frame = encoder.frames[False]
         ids = [*frame.before, *encoder.engine.ids(text), *frame.after]
@@ -517,7 +519,7 @@ class _Tokenizer(PassesForTheirs):
         self, text: Any, pair: Any, target: Any, pair_target: Any, options: Options
     ) -> BatchEncoding:
         if target is None and pair_target is not None:
-            raise UsageError("text_pair_target is the second text of text_target: give that, or type text_pair.")
+            raise UsageError("text_pair_target needs text_target: pass text_target as well, or use text_pair.")
         if target is None:
             raise UsageError('The text is None: type tokenizer("a text") or tokenizer(["a text", "another"]).')
         encoded_target = self._encode(read(target, pair_target, options.is_split_into_words), options)
@@ -536,7 +538,7 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens the vocabulary has, without added ones; `len(tokenizer)` counts those too."""
+        """The number of tokens in the vocabulary, without added tokens; `len(tokenizer)` includes them."""
         return len(self._files.vocabulary)
 
     def __len__(self) -> int:
@@ -548,11 +550,11 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def vocab(self) -> dict[str, int]:
-        """The id of every token: `tokenizer.vocab["here"]`."""
+        """The id of every token, including added tokens: `tokenizer.vocab["here"]`."""
         return self._files.vocabulary.ids | self._tokens.added_ids
 
     def get_vocab(self) -> dict[str, int]:
-        """The id of every token, added ones too."""
+        """Return the id of every token, including added tokens."""
         return self.vocab
 
     @property
@@ -561,26 +563,26 @@ class _Tokenizer(PassesForTheirs):
         return {index: token for token, index in self._files.vocabulary.ids.items()}
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """The id of a token, or a list of ids for a list of tokens. An unknown token has the id of `[UNK]`."""
+        """Return the id of a token, or a list of ids for a list of tokens. Unknown tokens get the id of `[UNK]`."""
         return self._tokens.ids_of(tokens)
 
     def _convert_token_to_id(self, token: str) -> int | None:
-        """The id of one token."""
+        """Return the id of one token."""
         return self._tokens.id_of(token)
 
     def _convert_id_to_token(self, index: int) -> str | None:
-        """The token of one id."""
+        """Return the token of one id."""
         return self._tokens.token_of(index)
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """The token of an id, or a list of tokens for a list of ids.
+        """Return the token of an id, or a list of tokens for a list of ids.
 
-        An unknown id gives `[UNK]` for BertTokenizer and None for BertTokenizerFast.
+        For an unknown id, BertTokenizer returns `[UNK]` and BertTokenizerFast returns None.
         """
         return self._tokens.tokens_of(ids, skip_special_tokens)
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        """Tokens as text: pieces joined to words, words by blanks."""
+        """Return tokens as text: pieces joined to words, words joined by spaces."""
         return self._tokens.join(tokens)
 
     def decode(
@@ -590,9 +592,9 @@ class _Tokenizer(PassesForTheirs):
         clean_up_tokenization_spaces: bool | None = None,
         spaces_between_special_tokens: bool = True,
     ) -> str:
-        """Ids as text. `token_ids` is an id, a list, an array or a tensor of one row.
+        """Return ids as text. `token_ids` is an id, or a list, an array or a tensor of one row.
 
-        `clean_up_tokenization_spaces` takes away blanks before English punctuation; None: as the tokenizer's own setting.
+        `clean_up_tokenization_spaces` removes the spaces before English punctuation; the default is the tokenizer's setting.
         """
         return self._tokens.decode(
             token_ids, skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens
@@ -605,17 +607,17 @@ class _Tokenizer(PassesForTheirs):
         clean_up_tokenization_spaces: bool | None = None,
         spaces_between_special_tokens: bool = True,
     ) -> list[str]:
-        """`decode` for each row of a batch."""
+        """Return the text of each row of a batch. The options are those of `decode`."""
         if isinstance(sequences, (str, bytes)) or not hasattr(sequences, "__iter__"):
             raise UsageError(
-                f"{sequences!r} is no batch of rows of ids: type tokenizer.batch_decode([[101, 2023, 102]])."
+                f"{sequences!r} is not a batch of rows of ids: type tokenizer.batch_decode([[101, 2023, 102]])."
             )
         flags = (skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
         return [self.decode(row, *flags) for row in sequences]
 
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:
-        """Take away the blanks before English punctuation."""
+        """Remove the spaces before English punctuation."""
         return clean_up(out_string)
 
     # Added and special tokens.
@@ -641,16 +643,16 @@ class _Tokenizer(PassesForTheirs):
         *,
         claim_unused: bool = False,
     ) -> int:
-        """Add tokens that are found in raw text before it is split into words; how many of them were new.
+        """Add tokens that are found in the raw text before it is split into words. Returns the number of new tokens.
 
-        The model's embedding then has to grow to `len(tokenizer)`, unless `claim_unused=True` lets the new tokens take
-        the places that BERT's vocabularies keep free as `[unused0]`, `[unused1]`, ...
+        The model's embedding must then be enlarged to `len(tokenizer)`. With `claim_unused=True` the new tokens get the ids
+        of `[unused0]`, `[unused1]`, ... instead, and the embedding keeps its size.
         """
         tokens = new_tokens if isinstance(new_tokens, (list, tuple, set, frozenset, dict)) else [new_tokens]
         named = set(self.all_special_tokens)
         wanted = [as_token(token, bool(special_tokens) or str(token) in named) for token in tokens]
         count = add(self._files, wanted, lower=self._files.lowers_added, claim_unused=claim_unused)
-        if self._slow:  # which takes every special token for one of its additional ones
+        if self._slow:  # the slow tokenizer adds every special token to additional_special_tokens
             self._files.additional += [token for token in wanted if token.special and token.content not in named]
         self._refresh()
         return count
@@ -663,11 +665,11 @@ class _Tokenizer(PassesForTheirs):
         replace_extra_special_tokens: bool = True,
         claim_unused: bool = False,
     ) -> int:
-        """Set special tokens by the names of their attributes, and add those that are new; how many that were.
+        """Set special tokens by the names of their attributes, and add new ones. Returns the number of new tokens.
 
         tokenizer.add_special_tokens({"additional_special_tokens": ["[ENT]", "[/ENT]"]})
 
-        `extra_special_tokens` is the name of `additional_special_tokens` in transformers 5, here and in the argument.
+        `extra_special_tokens`, the name of `additional_special_tokens` in transformers 5, is accepted too.
         """
         replaces = replace_additional_special_tokens and replace_extra_special_tokens
         count = add_special_tokens(self._files, special_tokens_dict, replaces, claim_unused=claim_unused)
@@ -675,12 +677,12 @@ class _Tokenizer(PassesForTheirs):
         return count
 
     def sanitize_special_tokens(self) -> int:
-        """Add the special tokens that the vocabulary lacks; how many that were."""
+        """Add the special tokens that are not in the vocabulary. Returns their number."""
         return self.add_tokens(self.all_special_tokens_extended, special_tokens=True)
 
     @property
     def additional_special_tokens(self) -> list[str]:
-        """Special tokens beside those that have a name."""
+        """The special tokens that have no attribute such as `cls_token`."""
         return [token.content for token in self._files.additional]
 
     @additional_special_tokens.setter
@@ -690,7 +692,7 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def extra_special_tokens(self) -> list[str]:
-        """The name of `additional_special_tokens` in transformers 5."""
+        """The same as `additional_special_tokens`, under its name in transformers 5."""
         return self.additional_special_tokens
 
     @extra_special_tokens.setter
@@ -699,7 +701,7 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def additional_special_tokens_ids(self) -> list[int]:
-        """Their ids."""
+        """The ids of `additional_special_tokens`."""
         return cast("list[int]", self._tokens.ids_of(self.additional_special_tokens))
 
     @additional_special_tokens_ids.setter
@@ -708,7 +710,7 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def special_tokens_map(self) -> dict[str, str | list[str]]:
-        """The special tokens by the names of their attributes. `special_tokens_map_extended` has them as AddedToken."""
+        """The special tokens as strings, by the names of their attributes."""
         return {
             name: list(map(str, token)) if isinstance(token, list) else str(token)
             for name, token in self._tokens.special_by_name().items()
@@ -716,17 +718,17 @@ class _Tokenizer(PassesForTheirs):
 
     @property
     def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
-        """The special tokens by the names of their attributes, with how they are looked for."""
+        """The special tokens as AddedToken, by the names of their attributes."""
         return self._tokens.special_by_name()
 
     @property
     def all_special_tokens_extended(self) -> list[AddedToken]:
-        """Every special token once, with how it is looked for."""
+        """Every special token once, as AddedToken."""
         return self._tokens.special()
 
     @property
     def all_special_tokens(self) -> list[str]:
-        """Every special token once."""
+        """Every special token once, as a string."""
         return [token.content for token in self._tokens.special()]
 
     @property
@@ -734,44 +736,46 @@ class _Tokenizer(PassesForTheirs):
         """The ids of `all_special_tokens`."""
         return cast("list[int]", self._tokens.ids_of(self.all_special_tokens))
 
-    # Ids put together by hand.
+    # Lists of ids.
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """How many special tokens stand around a text (2), or around a pair (3)."""
+        """Return the number of special tokens that are added to a text (2 by default), or to a pair (3)."""
         return self.encoder.frames[pair].size
 
     @property
     def max_len_single_sentence(self) -> int:
-        """How many tokens of a text the model takes."""
+        """The maximum number of tokens of a text, without special tokens."""
         return self.model_max_length - self.num_special_tokens_to_add()
 
     @property
     def max_len_sentences_pair(self) -> int:
-        """How many tokens of two texts together the model takes."""
+        """The maximum number of tokens of a pair of texts together, without special tokens."""
         return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     def build_inputs_with_special_tokens(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
-        """`[CLS] A [SEP]`, or `[CLS] A [SEP] B [SEP]`."""
+        """Return the ids of `[CLS] A [SEP]`, or of `[CLS] A [SEP] B [SEP]`."""
         call = "tokenizer.build_inputs_with_special_tokens"
         row = [self.cls_token_id, *id_list(token_ids_0, call), self.sep_token_id]
         return row if token_ids_1 is None else [*row, *id_list(token_ids_1, call), self.sep_token_id]
 
     def create_token_type_ids_from_sequences(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
-        """0 for `[CLS] A [SEP]`, 1 for `B [SEP]`."""
+        """Return the token types: 0 for each token of `[CLS] A [SEP]`, 1 for each token of `B [SEP]`."""
         return sequences.types_of(token_ids_0, token_ids_1)
 
     def get_special_tokens_mask(
         self, token_ids_0: Ids, token_ids_1: Ids | None = None, already_has_special_tokens: bool = False
     ) -> Ids:
-        """1 for a special token, 0 for a token of a text.
+        """Return 1 for each special token and 0 for each token of a text.
 
-        The ids are those of texts, around which special tokens are to be put, or, with `already_has_special_tokens`, those
-        of a row, among which special tokens are looked for.
+        The ids are those of one or two texts, and the mask includes the special tokens that will be added to them. With
+        `already_has_special_tokens=True` the ids are a row that contains its special tokens.
         """
         if not already_has_special_tokens:
             return sequences.special_mask_of(token_ids_0, token_ids_1)
         if token_ids_1 is not None:
-            raise UsageError("A row that has its special tokens holds both texts already: leave token_ids_1 out.")
+            raise UsageError(
+                "token_ids_1 is invalid with already_has_special_tokens=True: pass one row as token_ids_0."
+            )
         special = set(self.all_special_ids)
         return [int(index in special) for index in token_ids_0]
 
@@ -783,7 +787,7 @@ class _Tokenizer(PassesForTheirs):
         truncation_strategy: str | bool = "longest_first",
         stride: int = 0,
     ) -> tuple[Ids, Ids | None, Ids]:
-        """Cut one or two lists of ids; what is left of them, and what was cut off with `stride` tokens before it."""
+        """Truncate one or two lists of ids. Returns them, and the removed ids with `stride` of the remaining ids beside them."""
         return sequences.truncate(
             ids, pair_ids, num_tokens_to_remove, truncation_strategy, stride, self.truncation_side
         )
@@ -799,7 +803,7 @@ class _Tokenizer(PassesForTheirs):
         return_tensors: str | None = None,
         verbose: bool = True,
     ) -> BatchEncoding:
-        """Pad what was encoded before: a dictionary of columns, or a list of examples as a data loader collects them."""
+        """Pad encoded texts: a dictionary of columns, or a list of examples from a data loader."""
         names = self._files.model_input_names
         mask = "attention_mask" in names if return_attention_mask is None else return_attention_mask
         options = Options(
@@ -824,7 +828,7 @@ PreTrainedTokenizerBase = _Tokenizer
 
 
 class BertTokenizer(_Tokenizer):
-    """BERT's tokenizer; equal, id for id, to the slow one of transformers.
+    """BERT's tokenizer. It returns the same ids as transformers' BertTokenizer (the slow one).
 
     >>> tokenizer = BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##aff", "##able", "people"])
     >>> tokenizer("Unaffable people")
@@ -835,10 +839,12 @@ class BertTokenizer(_Tokenizer):
 
     @cached_property
     def basic_tokenizer(self) -> BasicTokenizer:
-        """Text -> words, as an object of its own. There is none with `do_basic_tokenize=False`."""
+        """The first step, text -> words, as an object. Raises AttributeError with `do_basic_tokenize=False`."""
         files = self._files
         if not files.do_basic_tokenize:
-            raise AttributeError("There is no basic_tokenizer with do_basic_tokenize=False.")
+            raise AttributeError(
+                "basic_tokenizer does not exist with do_basic_tokenize=False: use wordpiece_tokenizer."
+            )
         rules = files.rules
         return BasicTokenizer(
             rules.lowercase, files.never_split or None, rules.chinese, rules.strip_accents, compat=rules.compat
@@ -846,13 +852,13 @@ class BertTokenizer(_Tokenizer):
 
     @cached_property
     def wordpiece_tokenizer(self) -> WordpieceTokenizer:
-        """Words -> pieces, as an object of its own."""
+        """The second step, words -> pieces, as an object."""
         files = self._files
         return WordpieceTokenizer(self.vocab, files.unk, files.max_chars, files.prefix)
 
 
 class BertTokenizerFast(_Tokenizer):
-    """BERT's tokenizer; equal, id for id, to the fast one of transformers.
+    """BERT's tokenizer. It returns the same ids as transformers' BertTokenizerFast.
 
     >>> tokenizer = BertTokenizerFast(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##aff", "##able", "people"])
     >>> encoded = tokenizer("Unaffable people", return_offsets_mapping=True)

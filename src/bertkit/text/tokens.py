@@ -1,7 +1,7 @@
 """The tokens of a tokenizer: ids <-> tokens, and ids -> text.
 
-Text that went through BERT is lower-cased and has lost its blanks, so what comes back reads alike, no more: pieces are
-joined to words, words by blanks, and `clean_up` takes away the blanks that English has not.
+Ids do not hold the case and the whitespace of a text, so decoding is not exact: pieces are joined to words, words are
+joined by spaces, and `clean_up` removes the spaces before English punctuation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CLEANED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
 @dataclass
 class Tokens:
-    """The vocabulary, the added and the special tokens. It is made anew when they change."""
+    """The vocabulary, the added tokens and the special tokens. A tokenizer makes a new object when they change."""
 
     _files: TokenizerFiles
     _slow: bool
@@ -38,7 +38,7 @@ class Tokens:
 
     @cached_property
     def backend(self) -> Tokenizer:
-        """The same as a `tokenizers.Tokenizer`."""
+        """The tokenizer as a `tokenizers.Tokenizer`."""
         from bertkit.text.files.compose import to_backend
 
         return to_backend(self._files)
@@ -46,7 +46,7 @@ class Tokens:
     # Ids and tokens.
 
     def id_of(self, token: str) -> int | None:
-        """The id of a token, that of the unknown token for one that the vocabulary lacks."""
+        """Return the id of a token. Unknown tokens get the id of the unknown token."""
         index = self.added_ids.get(token)
         if index is None:
             index = self._files.vocabulary.ids.get(token)
@@ -56,7 +56,7 @@ class Tokens:
         return index
 
     def ids_of(self, tokens: Any) -> Any:
-        """The id of a token, or a list of ids for tokens."""
+        """Return the id of a token, or a list of ids for several tokens."""
         if tokens is None:
             return None
         if isinstance(tokens, str):
@@ -66,11 +66,11 @@ class Tokens:
             if all(isinstance(token, str) for token in tokens):
                 return [self.id_of(token) for token in tokens]
         raise UsageError(
-            f'{tokens!r} is no token: type tokenizer.convert_tokens_to_ids(["the", "##s"]), or one string.'
+            f'{tokens!r} is not a token: type tokenizer.convert_tokens_to_ids(["the", "##s"]), or one string.'
         )
 
     def token_of(self, index: int) -> str | None:
-        """The token of an id; for an unknown id `[UNK]` in the slow tokenizer, None in the fast one."""
+        """Return the token of an id. For an unknown id the slow tokenizer returns `[UNK]`, the fast one None."""
         added = self._files.added.get(index)
         if added is not None:
             return added.content
@@ -81,7 +81,7 @@ class Tokens:
         return unknown.content if self._slow and unknown is not None else None
 
     def tokens_of(self, ids: Any, skip_special_tokens: bool) -> Any:
-        """The token of an id, or a list of tokens for ids."""
+        """Return the token of an id, or a list of tokens for several ids."""
         if hasattr(ids, "__index__") and not getattr(ids, "shape", None):
             return self.token_of(ids.__index__())
         skipped = {self.id_of(token.content) for token in self.special()} if skip_special_tokens else ()
@@ -89,19 +89,19 @@ class Tokens:
         return [self.token_of(index) for index in found if index not in skipped]
 
     def names(self, ids: list[int]) -> list[str]:
-        """The tokens of ids that an engine gave."""
+        """Return the tokens of valid ids."""
         added, tokens = self._files.added, self._files.vocabulary.tokens
         return [added[index].content if index in added else tokens[index] for index in ids]
 
     # Special tokens.
 
     def special_id(self, name: str) -> int | None:
-        """The id of a special token by its attribute, such as "cls_token"."""
+        """Return the id of a special token by its attribute, such as "cls_token"."""
         token = self._files.special.get(name)
         return None if token is None else self.id_of(token.content)
 
     def special_by_name(self) -> dict[str, AddedToken | list[AddedToken]]:
-        """The special tokens by their attributes."""
+        """Return the special tokens by their attributes."""
         special = self._files.special
         named: dict[str, AddedToken | list[AddedToken]] = {
             name: special[name] for name in SPECIAL_NAMES if name in special
@@ -111,15 +111,15 @@ class Tokens:
         return named
 
     def special(self) -> list[AddedToken]:
-        """Every special token once."""
+        """Return every special token once."""
         special = self._files.special
         named = [special[name] for name in SPECIAL_NAMES if name in special]
         return list({token.content: token for token in reversed([*named, *self._files.additional])}.values())[::-1]
 
-    # Text.
+    # Decoding.
 
     def decode(self, ids: Any, skip_special_tokens: bool, clean: bool | None, spaces: bool) -> str:
-        """Ids as text, with `spaces` around added tokens in the slow tokenizer."""
+        """Return ids as text. `spaces`: the slow tokenizer puts spaces around added tokens. `clean`: see `clean_up`."""
         found = id_list(ids)
         if self._files.foreign is not None:
             with as_errors("The tokenizers library cannot decode these ids"):
@@ -135,10 +135,10 @@ class Tokens:
         return clean_up(text) if (self._files.clean_up if clean is None else clean) else text
 
     def join(self, tokens: Sequence[str]) -> str:
-        """Tokens as text: pieces joined to words, words by blanks."""
+        """Return tokens as text: pieces joined to words, words joined by spaces."""
         if not isinstance(tokens, (list, tuple)) or not all(isinstance(token, str) for token in tokens):
             raise UsageError(
-                f'{tokens!r:.80} is no list of tokens: type tokenizer.convert_tokens_to_string(["un", "##able"]).'
+                f'{tokens!r:.80} is not a list of tokens: type tokenizer.convert_tokens_to_string(["un", "##able"]).'
             )
         if self._files.foreign is not None:
             with as_errors("The tokenizers library cannot join these tokens"):
@@ -148,7 +148,7 @@ class Tokens:
         return join_and_clean(tokens, self._files.prefix, self._files.decoder_clean_up)
 
     def _decode_slow(self, ids: list[int], skip_special_tokens: bool, spaces: bool) -> str:
-        """The slow tokenizer's text: added tokens stand by themselves, `additional` ones only beside the vocabulary."""
+        """Decode as the slow tokenizer does: added tokens are separate words, additional special tokens only if they are new."""
         special = {token.content for token in self.special()}
         tokens = [token for token in map(self.token_of, ids) if token is not None]
         if skip_special_tokens:
@@ -160,7 +160,7 @@ class Tokens:
 
 
 def clean_up(text: str) -> str:
-    """Take away the blanks before English punctuation and contractions.
+    """Remove the spaces before English punctuation and contractions.
 
     >>> clean_up("it is n't so , is it ?")
     "it isn't so, is it?"
@@ -171,7 +171,7 @@ def clean_up(text: str) -> str:
 
 
 def join_pieces(tokens: Sequence[str], prefix: str = "##") -> str:
-    """Tokens as text, the pieces of a word joined.
+    """Return tokens as text, with the pieces of a word joined.
 
     >>> join_pieces(["un", "##aff", "##able", "people"])
     'unaffable people'
@@ -180,7 +180,7 @@ def join_pieces(tokens: Sequence[str], prefix: str = "##") -> str:
 
 
 def join_and_clean(tokens: Sequence[str], prefix: str = "##", clean: bool = True) -> str:
-    """Tokens as text the way the `tokenizers` library does it, which cleans up token by token.
+    """Return tokens as text as the `tokenizers` library does, which removes spaces before punctuation token by token.
 
     >>> join_and_clean(["un", "##aff", "##able", "people", "."])
     'unaffable people.'
@@ -195,12 +195,12 @@ def join_and_clean(tokens: Sequence[str], prefix: str = "##", clean: bool = True
 
 @lru_cache(2**16)
 def _cleaned(token: str) -> str:
-    """A token with its blank, cleaned up; most texts have few that are new."""
+    """Clean up a token with the space before it. Results are cached, since tokens repeat."""
     return clean_up(token.replace(" do not", " don't"))
 
 
 def join_around_added(tokens: Sequence[str], added: Iterable[str], prefix: str, blank: str) -> str:
-    """Tokens as text the way the slow tokenizer does it: each added token stands by itself, with `blank` around it.
+    """Return tokens as text as the slow tokenizer does: `blank` separates each added token from the text around it.
 
     >>> join_around_added(["un", "##able", "[X]", "to"], ["[X]"], "##", " ")
     'unable [X] to'
@@ -222,7 +222,7 @@ def join_around_added(tokens: Sequence[str], added: Iterable[str], prefix: str, 
 
 
 def id_list(ids: Any, call: str = "tokenizer.decode") -> list[int]:
-    """One id, a list, an array or a tensor of ids as a list. `call` is what to type with a list of ids instead.
+    """Return one id, or a list, an array or a tensor of ids, as a list. `call` is the call to advise in the error.
 
     >>> id_list(range(3))
     [0, 1, 2]
@@ -238,14 +238,14 @@ def id_list(ids: Any, call: str = "tokenizer.decode") -> list[int]:
             return found
         if all(isinstance(item, (list, tuple)) for item in found):
             raise UsageError(
-                "The ids are a batch of rows: type tokenizer.batch_decode(rows), which gives a list of texts."
+                "The ids are a batch of rows: type tokenizer.batch_decode(rows), which returns a list of texts."
             )
     shown = repr(ids) if len(repr(ids)) <= 60 else repr(ids)[:57] + "..."
-    raise UsageError(f"{shown} is no list of ids: type {call}([101, 2023, 102]).")
+    raise UsageError(f"{shown} is not a list of ids: type {call}([101, 2023, 102]).")
 
 
 def _plain(value: Any) -> Any:
-    """An array or a tensor as Python's own."""
+    """Return an array or a tensor as Python numbers."""
     if type(value) is int:
         return value
     if hasattr(value, "numpy"):  # also TensorFlow's tensors, which have no tolist

@@ -320,7 +320,7 @@ def test_an_index_cannot_lead_elsewhere(tmp_path: Path, shard: str) -> None:
     [
         ("{}", FileFormatError, "no weight_map"),
         ('{"weight_map": {"a": 3}}', FileFormatError, "no weight_map"),
-        ("[", ConfigError, "is not JSON"),
+        ("[", ConfigError, "is not valid JSON"),
         ('{"weight_map": {"a": "none.safetensors"}}', HubError, "no none.safetensors"),
         ('{"weight_map": {"a": "x.safetensors"}}', FileFormatError, "promises a and 0 more"),
         (
@@ -491,7 +491,7 @@ def test_a_part_of_a_larger_model(tmp_path: Path) -> None:
     convert(tmp_path, tmp_path / "again", prefix="encoder.")
     assert_equal(load_checkpoint(tmp_path / "again")[0], weights)
     assert inspect(tmp_path, prefix="encoder.").report.exact
-    with pytest.raises(ConfigError, match=r"config\.json is of model_type 'encoder-decoder'"):
+    with pytest.raises(ConfigError, match=r"config\.json has model_type 'encoder-decoder'"):
         inspect(tmp_path)
 
 

@@ -348,7 +348,7 @@ def test_a_lone_surrogate_fails_only_its_row(name: str, tmp_path: Path, capsys: 
         assert main(words) == 1
     assert main([*words, "--resume"]) == 1
     said = capsys.readouterr().err
-    assert "row 2: The text has half a surrogate pair" in said and "The columns are te\\udc00xt" in said
+    assert "row 2: The text has a lone surrogate" in said and "The columns are te\\udc00xt" in said
     kind = out.suffix
     if kind == ".parquet":
         errors = [row["error"] for row in pyarrow.parquet.read_table(out).to_pylist()]
@@ -358,7 +358,7 @@ def test_a_lone_surrogate_fails_only_its_row(name: str, tmp_path: Path, capsys: 
     else:
         found = lines(out) if kind == ".jsonl" else json.loads(out.read_text())
         errors = [one["error"] if isinstance(one, dict) else None for one in found]
-    assert "half a surrogate pair" in "".join(filter(None, errors)) and r"te\udc00xt" in "".join(filter(None, errors))
+    assert "lone surrogate" in "".join(filter(None, errors)) and r"te\udc00xt" in "".join(filter(None, errors))
     assert main([*words, "--overwrite", "--column", "te\udc00xt"]) == 2
     assert "--column 'te\\udc00xt' is not UTF-8" in capsys.readouterr().err
 

@@ -99,8 +99,8 @@ def test_nothing_is_overwritten_without_the_option(tmp_path: Path, capsys: pytes
         (["a.txt", "--out", "a.txt"], "is a file, not a directory"),
         (["a.txt", "--out", "o", "--vocab-size", "3"], "no room"),
         (["a.txt", "--out", "o", "--vocab-size", "many"], "invalid int"),
-        (["a.txt", "--out", "o", "--unused", "-3"], "--unused=-3 is no number of 0 or more: type --unused 100."),
-        (["a.txt", "--out", "o", "--min-frequency", "-1"], "--min-frequency=-1 is no number of 0 or more"),
+        (["a.txt", "--out", "o", "--unused", "-3"], "--unused=-3 is not an integer of 0 or more: type --unused 100."),
+        (["a.txt", "--out", "o", "--min-frequency", "-1"], "--min-frequency=-1 is not an integer of 0 or more"),
     ],
 )
 def test_invalid_use_is_an_error_of_one_line_and_writes_nothing(

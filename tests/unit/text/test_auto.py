@@ -1,4 +1,4 @@
-"""AutoTokenizer gives BERT's tokenizers, and nothing else."""
+"""AutoTokenizer loads BERT's tokenizers and refuses others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_which_class(folder: Path) -> None:
+def test_use_fast_chooses_the_class(folder: Path) -> None:
     assert type(AutoTokenizer.from_pretrained(folder / "sub")) is BertTokenizerFast
     assert type(AutoTokenizer.from_pretrained(folder, subfolder="sub", use_fast=False)) is BertTokenizer
 
@@ -34,7 +34,7 @@ def test_settings(folder: Path) -> None:
     assert AutoTokenizer.from_pretrained(folder / "sub").model_max_length == 20
 
 
-def test_what_is_refused(folder: Path) -> None:
+def test_unsupported_arguments_and_models(folder: Path) -> None:
     with pytest.raises(UsageError, match="never runs code"):
         AutoTokenizer.from_pretrained(folder / "sub", trust_remote_code=True)
     with pytest.raises(UsageError, match="do_lower_case"):

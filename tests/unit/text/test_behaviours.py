@@ -1,4 +1,4 @@
-"""What the three behaviours do with whole tokenizers, and what is left when basic tokenization is off."""
+"""The three values of `compat` with whole tokenizers, and do_basic_tokenize=False."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_without_basic_tokenization() -> None:
 
 
 @pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
-def test_an_added_token_stands_for_every_case_where_text_is_lower_cased(cls: type[BertTokenizer]) -> None:
+def test_an_added_token_matches_any_case_if_text_is_lower_cased(cls: type[BertTokenizer]) -> None:
     tokenizer = cls(TOKENS[:-1])
     tokenizer.add_tokens(["[ENT]", "<New>"])
     first, second = len(TOKENS) - 1, len(TOKENS)
@@ -41,7 +41,7 @@ def test_an_added_token_stands_for_every_case_where_text_is_lower_cased(cls: typ
         assert tokenizer([text, "a"])["input_ids"][0] == [2, 5, first, second, 3], text
 
 
-# What transformers 4.57.6 answers: texts and their ids. "new" is 6 and "thing" 7.
+# The ids that transformers 4.57.6 returns for texts. "new" is 6 and "thing" 7.
 IN_ANY_CASE = {
     "İSTANBUL a": [1, 5],  # İ is lowered to an i and a dot
     "ISTANBUL istanbul": [8, 8],
@@ -51,7 +51,7 @@ IN_ANY_CASE = {
     "[ent] [ENT] [ENT2] [ent2]": [1, 1, 1, 13, 12, 12],
     "Raw RAW raw RAW2 raw2": [1, 1, 1, 15, 15],
     "<X> <x>": [16, 16],
-    "-alone alone! alone \nalone": [1, 1, 1, 1, 17, 1],  # a single word stands between blanks
+    "-alone alone! alone \nalone": [1, 1, 1, 1, 17, 1],  # single_word tokens need a space on both sides
 }
 
 
@@ -85,7 +85,7 @@ def test_a_token_of_the_fast_tokenizer_is_read_by_the_slow_one(tmp_path: Path) -
 
 
 def test_a_mark_belongs_to_a_word_of_the_fast_tokenizer() -> None:
-    """As in transformers 4.57.6, though not to one of Python's patterns."""
+    """As in transformers 4.57.6, although such marks are not word characters in Python."""
     tokenizer = BertTokenizerFast(TOKENS)
     tokenizer.add_tokens(AddedToken("aaa", single_word=True, normalized=False))
     assert tokenizer.tokenize("aaa aaa\u093e aaa!") == ["aaa", "[UNK]", "aaa", "[UNK]"]
@@ -96,8 +96,8 @@ def test_the_fast_tokenizer_knows_no_settings_of_the_slow_one() -> None:
         assert BertTokenizerFast(TOKENS, **settings).tokenize("a don't") == ["a", "don", "'", "t"]
 
 
-def test_ids_that_a_file_leaves_free(tmp_path: Path) -> None:
-    """The slow tokenizer has the id that the file says, the fast one the next; new tokens go on from the number of tokens."""
+def test_gaps_in_the_ids_of_a_file(tmp_path: Path) -> None:
+    """The slow tokenizer uses the ids in the file, the fast one the next free ids. New ids start from the number of tokens."""
     (tmp_path / "vocab.txt").write_text("\n".join([*TOKENS[:6], "new", "thing"]))
     (tmp_path / "added_tokens.json").write_text('{"[X]": 20}')
     for cls, index in ((BertTokenizer, 20), (BertTokenizerFast, 8)):
@@ -107,11 +107,11 @@ def test_ids_that_a_file_leaves_free(tmp_path: Path) -> None:
         assert len(tokenizer) == 11
 
 
-# What we answer on purpose where transformers 4.57.6 answers something else; docs/tokenizers.md lists it.
+# Intended differences from transformers 4.57.6, listed in docs/tokenizers.md.
 
 
 @pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
-def test_where_we_differ(cls: type[BertTokenizer]) -> None:
+def test_documented_differences_from_transformers(cls: type[BertTokenizer]) -> None:
     tokenizer = cls(TOKENS)
     assert tokenizer.add_tokens(["XYZZY", "a"]) == 1  # and not 2, as "a" is in the vocabulary
     assert tokenizer("a xyzzy").tokens()[2] == ("xyzzy" if cls is BertTokenizer else "XYZZY")

@@ -1,4 +1,4 @@
-"""The canonical forms are Unicode's: Python's own agrees on all that every supported Python knows."""
+"""NFD and NFC equal those of `unicodedata` for all characters that both versions of Unicode have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CANONICAL = Canonical(TABLES)
 
 
 def known(text: str) -> bool:
-    """Whether the running Python and Unicode 14.0 both know the characters: Unicode never changes the forms of those."""
+    """Whether the running Python and Unicode 14.0 both have the characters, whose canonical forms then never change."""
     return all(
         ord(char) not in TABLES.removed and unicodedata.combining(char) == TABLES.combining.get(ord(char), 0)
         for char in text
@@ -36,8 +36,8 @@ def test_texts() -> None:
         assert CANONICAL.compose(CANONICAL.decompose(text)) == unicodedata.normalize("NFC", text)
 
 
-def test_clusters_hold_all_that_joins() -> None:
-    """The form of a text is the forms of its clusters, with the rest left alone or formed by itself."""
+def test_clusters_contain_all_combining_characters() -> None:
+    """Normalizing a text equals normalizing its clusters and the other characters separately."""
     pattern = CANONICAL.clusters()
     for text in filter(known, nasty.texts(seed=4, count=2000)):
         whole = unicodedata.normalize("NFC", text)

@@ -1,4 +1,4 @@
-"""Texts become the words that the three original tokenizers make of them: on every kind of character, whatever Python runs."""
+"""Words equal those of the three original tokenizers, for all kinds of characters and any version of Python."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ BETWEEN = {code: f"a{chr(code)}a" for code in nasty.sample()}
 TEXTS = list(nasty.texts(seed=2, count=3000))
 
 
-normalizer_of = functools.cache(Normalizer)  # what one has learned about characters serves the other tests of its rules
+normalizer_of = functools.cache(Normalizer)  # so that tests of the same rules share the cache
 
 
 def fast_words(rules: Rules) -> Callable[[str], list[str]]:
-    """What `tokenizers` makes of a text."""
+    """The words of a text according to `tokenizers`."""
     normalizer = BertNormalizer(rules.clean, rules.chinese, rules.strip_accents, rules.lowercase)
     split = BertPreTokenizer().pre_tokenize_str
     return lambda text: [word for word, _ in split(normalizer.normalize_str(text))]
@@ -45,7 +45,7 @@ def fast_words(rules: Rules) -> Callable[[str], list[str]]:
 
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, tuple[list[tuple[int, str]], bytes]]:
-    """For "slow True" (compat and lowercase) and its like: the outcomes from a code point on, and the digests of texts."""
+    """Recorded results for keys such as "slow True" (compat and lowercase): by first code point, and digests for texts."""
     answers: dict[str, tuple[list[tuple[int, str]], bytes]] = {}
     for line in lzma.decompress(RECORDED.read_bytes()).decode().splitlines():
         first, _, rest = line.partition(" ")
@@ -131,7 +131,7 @@ def test_differences(text: str) -> None:
 
 @pytest.mark.parametrize(("compat", "word"), [("fast", "j\u030c"), ("slow", "\u01f0"), ("google", "j\u030c")])
 def test_lower_case_comes_before_composition(compat: bertkit.text.wordpiece.unicode.Compat, word: str) -> None:
-    """In slow: there is a small j with a caron, and no capital one."""
+    """In slow: Unicode has a small j with a caron, but no capital one."""
     normalizer = Normalizer(Rules(strip_accents=False, compat=compat))
     assert normalizer.words("J\u030c") == normalizer.joined(["a", "J\u030c"])[1] == [word]
     assert "".join(aligned.text for aligned in normalizer.aligned("J\u030c")) == word
@@ -139,7 +139,7 @@ def test_lower_case_comes_before_composition(compat: bertkit.text.wordpiece.unic
 
 @pytest.mark.parametrize("rules", ALL_RULES, ids=str)
 def test_offsets_are_those_of_tokenizers(rules: Rules) -> None:
-    """Of every character: with a vocabulary of characters, each is a token."""
+    """With a vocabulary of characters, each character is a token with offsets."""
     texts = [text for text in TEXTS if len(text) < 50][:500]  # their WordPiece takes the cube of a word's length
     normalizer = normalizer_of(rules)
     ours = [normalizer.aligned(text) for text in texts]
@@ -155,7 +155,7 @@ def test_offsets_are_those_of_tokenizers(rules: Rules) -> None:
 
 
 def grouped(words: list[Aligned]) -> Iterator[tuple[str, int, int]]:
-    """Neighbouring characters that came from the same place, together."""
+    """Join neighbouring characters that have the same span."""
     for word in words:
         places = zip(word.text, word.starts, word.ends, strict=True)
         for (start, end), part in itertools.groupby(places, lambda place: place[1:]):
@@ -163,13 +163,13 @@ def grouped(words: list[Aligned]) -> Iterator[tuple[str, int, int]]:
 
 
 @pytest.mark.parametrize("rules", COMPATS[2:], ids=str)
-def test_spans_hold_what_they_became(rules: Rules) -> None:
+def test_spans_contain_the_original_characters(rules: Rules) -> None:
     normalizer = normalizer_of(rules)
     for text in TEXTS[:2000]:
         before = 0
         for piece, start, end in grouped(normalizer.aligned(text)):
             assert before <= start < end <= len(text)
-            # A sigma knows the end of its word, which its span does not show.
+            # The result for a sigma depends on characters after its span.
             assert "".join(normalizer.words(text[start:end])).replace("ς", "σ") == piece.replace("ς", "σ"), text
             before = start
 
@@ -188,20 +188,18 @@ def test_one_text_or_many(rules: Rules) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(COMPATS))
 def test_words_are_whole(text: str, rules: Rules) -> None:
-    """No word is empty or holds a blank."""
+    """No word is empty or contains whitespace."""
     words = normalizer_of(rules).words(text)
     assert all(word and not any(char.isspace() for char in word) for word in words)
 
 
 @pytest.mark.parametrize("compat", ["fast", "slow", "google"])
 @pytest.mark.parametrize("text", ["ab\ud800c", "日\udfff", "\udc80" * 500])
-def test_half_a_surrogate_pair_is_refused(compat: bertkit.text.wordpiece.unicode.Compat, text: str) -> None:
+def test_a_lone_surrogate_is_refused(compat: bertkit.text.wordpiece.unicode.Compat, text: str) -> None:
     normalizer = Normalizer(Rules(compat=compat))
     position = next(place for place, char in enumerate(text) if "\ud800" <= char <= "\udfff")
     for act in (normalizer.words, normalizer.aligned, lambda text: normalizer.joined(["fine", text, "é"])):
-        with pytest.raises(
-            UsageError, match=f"surrogate pair, U\\+D.* at position {position}, near .* put .* in its place"
-        ):
+        with pytest.raises(UsageError, match=f"lone surrogate, U\\+D.* at position {position}, near .* replace it by"):
             act(text)
 
 
@@ -221,7 +219,7 @@ def test_a_normalizer_can_be_pickled() -> None:
     assert normalizer.words("ΟΔΟΣ") == ["οδος"]
 
 
-def test_tables_are_pinned() -> None:
-    """They decide what every id is: whoever changes them changes this line too."""
+def test_tables_have_not_changed() -> None:
+    """The tables determine all ids, so a change of them has to be intended."""
     digest = hashlib.sha256(bertkit.text.wordpiece.unicode._FILE.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     assert digest.startswith("bf435b1e976c79db")

@@ -1,4 +1,4 @@
-"""Small files of tokenizers that would take all memory, or break off: a sentence, and quickly."""
+"""Small tokenizer files that would use all memory or panic raise an error quickly."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ A100 = replacing({"String": "a"}, "a" * 100)
         sequence(*100_000 * [{"type": "Lowercase"}]),
     ],
 )
-def test_a_normalizer_that_makes_far_more_of_a_text_is_refused(normalizer: Any, model: Path) -> None:
+def test_a_normalizer_that_lengthens_texts_too_much_is_refused(normalizer: Any, model: Path) -> None:
     start = time.perf_counter()
     with pytest.raises(TokenizerError, match=r"tokenizer\.json has normalizers "):
         BertTokenizerFast.from_pretrained(changed(model, normalizer=normalizer))
@@ -93,17 +93,17 @@ def test_a_normalizer_that_makes_far_more_of_a_text_is_refused(normalizer: Any, 
         sequence(*50 * [replacing({"String": "abc"}, "abc")]),
     ],
 )
-def test_a_usual_normalizer_is_not(normalizer: Any, model: Path) -> None:
+def test_a_usual_normalizer_is_accepted(normalizer: Any, model: Path) -> None:
     assert BertTokenizerFast.from_pretrained(changed(model, normalizer=normalizer))("anna")["input_ids"]
 
 
-def test_a_decoder_that_makes_far_more_of_ids_is_refused(model: Path) -> None:
+def test_a_decoder_that_lengthens_texts_too_much_is_refused(model: Path) -> None:
     decoder = {"type": "Sequence", "decoders": 4 * [A100]}
-    with pytest.raises(TokenizerError, match=r"tokenizer\.json has decoders that make more than"):
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json has decoders that replace one character by more than"):
         BertTokenizerFast.from_pretrained(changed(model, decoder=decoder))
 
 
-def test_added_tokens_have_bounds_as_the_vocabulary(model: Path) -> None:
+def test_the_limits_of_added_tokens(model: Path) -> None:
     """In each of the files that have them, and in Python."""
 
     def token(content: str, index: int) -> dict[str, Any]:
@@ -143,13 +143,13 @@ def test_added_tokens_have_bounds_as_the_vocabulary(model: Path) -> None:
 
 
 @pytest.mark.parametrize("blob", ["AAAA/////w==", "", "AA", "////////////////"])
-def test_a_map_that_panics_at_loading_is_an_error(blob: str, model: Path) -> None:
+def test_a_panic_while_loading_is_an_error(blob: str, model: Path) -> None:
     changed(model, normalizer={"type": "Precompiled", "precompiled_charsmap": blob})
-    with pytest.raises(TokenizerError, match="is not understood by the tokenizers library"):
+    with pytest.raises(TokenizerError, match="cannot be read by the tokenizers library"):
         BertTokenizerFast.from_pretrained(model)
 
 
-def test_a_panic_at_use_is_the_error_of_its_text(model: Path) -> None:
+def test_a_panic_on_a_text_is_an_error(model: Path) -> None:
     tokenizer = BertTokenizerFast.from_pretrained(changed(model, pre_tokenizer=REGEX))
     for call in (
         lambda: tokenizer(PANIC),
@@ -159,23 +159,23 @@ def test_a_panic_at_use_is_the_error_of_its_text(model: Path) -> None:
         lambda: tokenizer.tokenize(PANIC),
         lambda: tokenizer.encode(PANIC),
     ):
-        with pytest.raises(TokenizerError, match="cannot read the text with what tokenizer.json says: .*retry-limit"):
+        with pytest.raises(TokenizerError, match="failed on the text with this tokenizer.json: .*retry-limit"):
             call()
         assert tokenizer("anna")["input_ids"]
 
 
-def test_a_panic_loses_its_own_row_alone(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_panic_fails_only_its_row(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changed(model, pre_tokenizer=REGEX)
     source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
     source.write_text(f"anna\n{PANIC}\nben\n")
     assert main(["ner", "--model", str(model), "--input", str(source), "--output", str(out)]) == 1
-    assert "row 2: The tokenizers library cannot read the text" in capsys.readouterr().err
+    assert "row 2: The tokenizers library failed on the text" in capsys.readouterr().err
     assert ["error" in line for line in out.read_text().splitlines()] == [False, True, False]
     answers = pipeline("ner", model, engine="numpy")(["anna", PANIC, "ben"], errors="return")
     assert [isinstance(answer, BertkitError) for answer in answers] == [False, True, False]
 
 
-def test_ctrl_c_is_no_panic() -> None:
+def test_ctrl_c_is_not_treated_as_a_panic() -> None:
     from bertkit.text.panics import as_errors
 
     with pytest.raises(KeyboardInterrupt), as_errors("It"):
@@ -184,8 +184,8 @@ def test_ctrl_c_is_no_panic() -> None:
         raise TypeError
 
 
-def test_a_chinese_text_is_read_by_its_characters_and_a_long_one_is_not_remembered() -> None:
-    """So that millions of characters take as long for each as thousands do; the pieces are those of neighbours alone."""
+def test_chinese_texts_are_split_into_characters_and_long_texts_are_not_cached() -> None:
+    """Time grows linearly with the length of a text, and the caches stay small."""
     tokenizer = pipeline_models.tokenizer()
     engine = tokenizer.engine
     text = "\u4e2d\u6587a\u0301b\u4e2d\u0301\U00020000x\uf900\u4e2d,\u6587"

@@ -1,19 +1,16 @@
-"""The names and arguments of transformers' BERT tokenizers, 4.57.6 as recorded and 5.x beside them, are here or documented."""
+"""All names and arguments of transformers' BERT tokenizers (4.57.6 recorded, 5.x installed) exist or are documented."""
 
 from __future__ import annotations
 
-import base64
 import json
 import pickle
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 import transformers
+from hub_server import FRIEND
+from hub_uploads import UploadServer
 from tokenizer_names import TOKENS, names_of
 
 import bertkit
@@ -27,7 +24,7 @@ RECORDED = json.loads((ROOT / "tests" / "data" / "tokenizer_names_transformers4.
 KINDS = [bertkit.BertTokenizer, bertkit.BertTokenizerFast]
 WORDS = [*TOKENS, "un", "##aff", "##able", ",", "the"]
 
-# docs/tokenizers.md says why these are not here.
+# docs/tokenizers.md explains why these do not exist.
 NOT_HERE = {
     "apply_chat_template", "chat_template", "encode_message_with_chat_template", "get_chat_template", "save_chat_templates",
     "chat_control_tokens", "get_response_parser", "parse_response", "response_template", "register_for_auto_class",
@@ -38,12 +35,12 @@ NOT_HERE = {
     "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
 }  # fmt: skip
 NOT_TAKEN = {"kwargs", "args", "tokenizer_kwargs", "deprecated_kwargs", "save_format", "self", "text"}
-OPEN = {"options", "settings"}  # stand for the options of a call, or the settings
+OPEN = {"options", "settings"}  # **options of a call, and **settings
 
 
 @pytest.mark.parametrize("kind", ["BertTokenizer", "BertTokenizerFast"])
 @pytest.mark.parametrize("version", [4, 5])
-def test_every_name_is_here_or_documented(kind: str, version: int) -> None:
+def test_every_name_of_transformers_exists_or_is_documented(kind: str, version: int) -> None:
     theirs = RECORDED[kind] if version == 4 else names_of(getattr(transformers, kind))
     ours = names_of(getattr(bertkit, kind))
     assert set(theirs) - set(ours) <= NOT_HERE
@@ -81,7 +78,7 @@ def test_one_token_and_one_id(kind: Any, tmp_path: Path) -> None:
 
 
 def test_the_two_steps() -> None:
-    """As transformers 4.57.6 has them: words, then pieces, give what `tokenize` gives."""
+    """As in transformers 4.57.6: both steps together equal `tokenize`."""
     tokenizer = bertkit.BertTokenizer(WORDS, never_split=["a,b"])
     text = "Unaffable, thé a,b 東京\u00a0x"
     words = tokenizer.basic_tokenizer.tokenize(text)
@@ -120,7 +117,7 @@ NEUTRAL: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", [*KINDS, bertkit.AutoTokenizer])
 @pytest.mark.parametrize("name", NEUTRAL)
-def test_arguments_that_say_the_default(kind: Any, name: str, tmp_path: Path) -> None:
+def test_arguments_at_their_defaults_are_accepted(kind: Any, name: str, tmp_path: Path) -> None:
     bertkit.BertTokenizer(WORDS).save_pretrained(tmp_path)
     tokenizer = kind.from_pretrained(tmp_path, **{name: NEUTRAL[name]})
     assert tokenizer("un")["input_ids"] == bertkit.BertTokenizer(WORDS)("un")["input_ids"]
@@ -135,83 +132,40 @@ def test_arguments_that_say_the_default(kind: Any, name: str, tmp_path: Path) ->
         ("tokenizer_file", "tokenizer.json", "tokenizer_file=path"),
         ("vocab_file", "vocab.txt", "type BertTokenizer"),
         ("proxies", {"https": "localhost"}, "HTTPS_PROXY"),
-        ("chat_template", "{{ messages }}", "does not chat"),
+        ("chat_template", "{{ messages }}", "no chat template"),
         ("tokenizer_type", "roberta", "leave it out"),
-        ("config", transformers.RobertaConfig(), "'roberta', not of a BERT"),
+        ("config", transformers.RobertaConfig(), "'roberta', not 'bert'"),
         ("tokenizer_object", object(), "tokenizer_file"),
-        ("legasy", True, "no setting 'legasy'"),
+        ("legasy", True, "Unknown setting 'legasy'"),
     ],
 )
-def test_arguments_that_cannot_be_honoured(name: str, value: Any, advice: str, tmp_path: Path) -> None:
+def test_unsupported_arguments_are_refused(name: str, value: Any, advice: str, tmp_path: Path) -> None:
     bertkit.BertTokenizer(WORDS).save_pretrained(tmp_path)
     with pytest.raises(BertkitError, match=advice) as caught:
         bertkit.BertTokenizerFast.from_pretrained(tmp_path, **{name: value})
     assert len(str(caught.value)) < 300
 
 
-def test_arguments_under_their_other_names(tmp_path: Path) -> None:
+def test_other_names_of_arguments(tmp_path: Path) -> None:
     assert bertkit.BertTokenizer(vocab=WORDS).vocab_size == len(WORDS)
     bertkit.BertTokenizer(WORDS).save_pretrained(tmp_path, legacy_format=True)
     tokenizer = bertkit.AutoTokenizer.from_pretrained(
         tmp_path, use_fast=None, config=bertkit.BertConfig(), extra_special_tokens=["[ENT]"], verbose=False
     )
     assert tokenizer.is_fast and tokenizer.additional_special_tokens == ["[ENT]"] and not tokenizer.verbose
-    with pytest.raises(BertkitError, match="no argument 'legacy_fromat'"):
+    with pytest.raises(BertkitError, match="Unknown argument 'legacy_fromat'"):
         tokenizer.save_pretrained(tmp_path, legacy_fromat=True)
 
 
-class _Hub(BaseHTTPRequestHandler):
-    """As much of the Hub as a commit of small files needs."""
-
-    files: dict[str, bytes]
-    log: list[str]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.log.append(self.path.partition("?")[0])
-        url = f"http://{self.headers['Host']}"
-        if self.path.startswith("/api/repos/create"):
-            return self._send({"url": f"{url}/me/mine", "name": "me/mine"})
-        if "/preupload/" in self.path:
-            paths = [file["path"] for file in json.loads(body)["files"]]
-            return self._send(
-                {"files": [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in paths]}
-            )
-        for line in map(json.loads, body.splitlines()):
-            if line["key"] == "file":
-                self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-        return self._send({"commitUrl": f"{url}/me/mine/commit/{'a' * 40}", "commitOid": "a" * 40, "hookOutput": ""})
-
-    def _send(self, answer: dict[str, Any]) -> None:
-        content = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None: ...
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Hub]]:
-    handler = type("Handler", (_Hub,), {"files": {}, "log": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    yield handler
-    server.shutdown()
-    server.server_close()
-
-
-def test_push_to_hub(hub: type[_Hub], tmp_path: Path) -> None:
+def test_push_to_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tokenizer = bertkit.BertTokenizer(WORDS)
-    written = tokenizer.save_pretrained(tmp_path / "mine", push_to_hub=True, token="hf_of_a_test")
-    assert {name: content for name, content in hub.files.items() if name != ".gitattributes"} == {
-        Path(path).name: Path(path).read_bytes() for path in written
-    }
-    hub.files.clear()
-    tokenizer.push_to_hub("me/mine", commit_message="Mine", token="hf_of_a_test", use_temp_dir=True, private=True)
-    assert set(hub.files) == {Path(path).name for path in written}
-    with pytest.raises(BertkitError, match="leave tags="):
+    with UploadServer() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        written = tokenizer.save_pretrained(tmp_path / "mine", push_to_hub=True, token=FRIEND)
+        tokenizer.push_to_hub("me/other", commit_message="Mine", token=FRIEND, use_temp_dir=True, private=True)
+        for repository in (server.repositories["me/mine"], server.repositories["me/other"]):
+            files = repository.commits[repository.branches["main"]]
+            assert files == {Path(path).name: Path(path).read_bytes() for path in written}
+    assert server.messages == ["Upload tokenizer", "Mine"] and server.repositories["me/other"].private
+    with pytest.raises(BertkitError, match="tags=.*README.md.* leave it out"):
         tokenizer.push_to_hub("me/mine", tags=["x"])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Our engine against the `tokenizers` library on real text and on odd text: ids, offsets and numbers of words."""
+"""bertkit's engine equals the `tokenizers` library on real and unusual texts: ids, offsets and word numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ODD = st.text(alphabet="ab Z.9-_é日本ñ́\u200d\tİßﬁ한글😀\x00\n[MASK
 
 
 def random_texts(count: int) -> list[str]:
-    """Words of the vocabulary, some of them in pieces, with marks, blanks and special tokens between."""
+    """Words of the vocabulary, some of them split, with punctuation, spaces and special tokens between them."""
     rng = random.Random(0)
     words = [token for token in VOCABULARY.tokens if token.isascii() and token.isalnum()]
     marks = [".", ",", " - ", "'s ", "\n", "  ", "[MASK]", " [SEP] ", "é", "日本", "\t(", "…"]
@@ -68,7 +68,7 @@ def test_random_texts() -> None:
     assert_equal(random_texts(2_000))
 
 
-def test_plain_texts_alone_and_nothing_at_all() -> None:
+def test_only_plain_texts_and_no_texts() -> None:
     texts = [text for text in random_texts(500) if text.isascii() and "[" not in text]
     assert_equal(texts)
     assert_equal([])
@@ -81,7 +81,7 @@ def test_odd_texts(texts: list[str]) -> None:
     assert_equal(texts)
 
 
-def test_a_batch_in_chunks_is_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_a_batch_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = random_texts(300)
     whole, located = OURS.encode(texts), OURS.locate(texts)
     monkeypatch.setattr(own, "CHUNK", 100)
@@ -92,7 +92,7 @@ def test_a_batch_in_chunks_is_the_batch(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_array_equal(whole.ends, parts.ends)
 
 
-def test_given_words() -> None:
+def test_texts_that_are_lists_of_words() -> None:
     texts = [["Hello,", "unaffable", "world", ""], [], ["[MASK]", "don't"]]
     pieces = OURS.encode_words(texts)
     wanted = THEIRS.encode_batch(texts, is_pretokenized=True, add_special_tokens=False)
@@ -106,7 +106,7 @@ def test_given_words() -> None:
 
 
 def test_words_that_are_never_split() -> None:
-    """In any case where text is lowered, so that what has capitals itself is then never found."""
+    """Words are found in any case if text is lower-cased, and words with capitals are then never found."""
     ids = VOCABULARY.ids
     whole, plain = ids["[UNK]"], [ids["don"], ids["'"], ids["t"]]
     uncased = OwnEngine(VOCABULARY, Rules(compat="slow"), SPECIAL, never_split=["don't", "hello", "C++"])
@@ -137,23 +137,23 @@ def test_added_tokens(flags: dict[str, bool]) -> None:
         assert list(zip(details.starts, details.ends, strict=True)) == encoding.offsets, text
 
 
-HALF = "has half a surrogate pair, U\\+D800, at position"
+SURROGATE = "has a lone surrogate, U\\+D800, at position"
 
 
 @pytest.mark.parametrize("basic", [True, False])
-def test_half_a_surrogate_pair_is_refused_and_found(basic: bool) -> None:
-    """Also where no normalizer runs, as half a pair could be taken for the mark of an added token."""
+def test_a_lone_surrogate_is_refused_with_its_position(basic: bool) -> None:
+    """Also without a normalizer, as the engine marks added tokens with a lone surrogate."""
     engine = OwnEngine(VOCABULARY, Rules(), SPECIAL, basic=basic)
     texts = ["fine", "é", "so not \ud8005 here", "\ud800"]
     for act in (engine.encode, engine.locate):
-        with pytest.raises(UsageError, match=f"^Text 2 of the batch, counted from 0, {HALF} 7, near"):
+        with pytest.raises(UsageError, match=f"^Text 2 of the batch, counted from 0, {SURROGATE} 7, near"):
             act(texts)
-        with pytest.raises(UsageError, match=f"^The text {HALF} 7, near"):
+        with pytest.raises(UsageError, match=f"^The text {SURROGATE} 7, near"):
             act(texts[2:3])
-    with pytest.raises(UsageError, match=f"^The text {HALF} 7, near"):
+    with pytest.raises(UsageError, match=f"^The text {SURROGATE} 7, near"):
         engine.ids(texts[2])
     for act_on_words in (engine.encode_words, engine.locate_words):
-        with pytest.raises(UsageError, match=f"^Text 1 of the batch, counted from 0, word 1, {HALF} 1, near"):
+        with pytest.raises(UsageError, match=f"^Text 1 of the batch, counted from 0, word 1, {SURROGATE} 1, near"):
             act_on_words([["a"], ["b", "c\ud800"]])
-        with pytest.raises(UsageError, match=f"^The text, word 1, {HALF} 1, near"):
+        with pytest.raises(UsageError, match=f"^The text, word 1, {SURROGATE} 1, near"):
             act_on_words([["b", "c\ud800"]])

@@ -38,14 +38,14 @@ def test_ids_are_packed(engine: RustEngine) -> None:
     assert (ids.dtype, ends.dtype) == (np.int32, np.int64)
 
 
-def test_half_a_surrogate_pair_is_refused(engine: RustEngine) -> None:
-    with pytest.raises(UsageError, match="^The text has half a surrogate pair, U\\+D800, at position 1"):
+def test_a_lone_surrogate_is_refused(engine: RustEngine) -> None:
+    with pytest.raises(UsageError, match="^The text has a lone surrogate, U\\+D800, at position 1"):
         engine.ids("a\ud800")
     for act in (engine.encode, engine.locate):
-        with pytest.raises(UsageError, match="^Text 1 of the batch, counted from 0, has half"):
+        with pytest.raises(UsageError, match="^Text 1 of the batch, counted from 0, has a lone"):
             act(["ok", "a\ud800"])
     for act_on_words in (engine.encode_words, engine.locate_words):
-        with pytest.raises(UsageError, match="^The text, word 1, has half"):
+        with pytest.raises(UsageError, match="^The text, word 1, has a lone"):
             act_on_words([["ok", "a\ud800"]])
 
 
@@ -97,7 +97,7 @@ def test_truncation_and_padding_of_the_file_are_off() -> None:
         Rules(clean=False, lowercase=False),
     ],
 )
-def test_the_backend_is_the_one_that_others_build(rules: Rules) -> None:
+def test_the_backend_equals_one_built_with_the_library(rules: Rules) -> None:
     backend = Tokenizer(models.WordPiece(dict(Vocabulary(TOKENS).ids), unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(rules.clean, rules.chinese, rules.strip_accents, rules.lowercase)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -113,12 +113,12 @@ def test_the_backend_is_the_one_that_others_build(rules: Rules) -> None:
         assert ours.encode(text, "hello").type_ids == backend.encode(text, "hello").type_ids
 
 
-def test_the_text_is_the_one_that_the_library_writes() -> None:
+def test_tokenizer_json_equals_the_one_written_by_the_library() -> None:
     files = plain(prefix="@@", max_chars=50, decoder_clean_up=False)
     files.added[11] = AddedToken("Zürich", lstrip=True)
     assert to_backend(files).to_str(pretty=True) == compose(files)
 
 
-def test_what_the_library_refuses() -> None:
-    with pytest.raises(TokenizerError, match="model.json is not understood by the tokenizers library"):
+def test_files_that_the_library_refuses() -> None:
+    with pytest.raises(TokenizerError, match="model.json cannot be read by the tokenizers library"):
         backend_from('{"model": {"type": "Nonsense"}}', "model.json")

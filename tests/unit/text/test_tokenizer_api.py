@@ -1,4 +1,4 @@
-"""BertTokenizer and BertTokenizerFast as users call them, against transformers and against themselves."""
+"""The public methods of BertTokenizer and BertTokenizerFast, compared with transformers, and for consistency."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def slow() -> BertTokenizer:
     return BertTokenizer(tokenizer_cases.VOCABULARY)
 
 
-# Against transformers.
+# Compared with transformers.
 
 
 @pytest.mark.parametrize("name", ["BertTokenizer", "BertTokenizerFast"])
 def test_equal_to_transformers_4(name: str) -> None:
-    """Random calls, whose answers tests/oracles/tokenizers_transformers4.py recorded."""
+    """Random calls, with results recorded by tests/oracles/tokenizers_transformers4.py."""
     wanted = json.loads(lzma.decompress(ANSWERS.read_bytes()))[name]
     ours = tokenizer_answers.ours(name)
     differ = []
@@ -73,8 +73,8 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(5000, 5150))
-def test_equal_to_the_transformers_of_today(theirs: Any, seed: int) -> None:
-    """Calls that ask for nothing on which versions differ."""
+def test_equal_to_the_installed_transformers(theirs: Any, seed: int) -> None:
+    """Random calls without options on which versions of transformers differ."""
     case = tokenizer_cases.case(seed)
     if case["method"] != "__call__":
         return
@@ -88,7 +88,7 @@ def test_equal_to_the_transformers_of_today(theirs: Any, seed: int) -> None:
     assert tokenizer_answers.agree("BertTokenizerFast", case, wanted, got)
 
 
-# Against itself.
+# Consistency.
 
 TEXTS = st.lists(
     st.sampled_from(["un", "wanted", "unaffable", "the,", "中文", "[MASK]", "xyzzy", "Café"]), max_size=9
@@ -112,7 +112,7 @@ def test_batch_equals_single(pairs: list[tuple[str, str]], is_fast: bool, most: 
 
 
 @given(TEXTS, st.booleans())
-def test_offsets_lead_to_the_text(text: str, is_fast: bool) -> None:
+def test_offsets_point_to_the_characters_of_tokens(text: str, is_fast: bool) -> None:
     tokenizer = CLASSES[is_fast](tokenizer_cases.VOCABULARY)
     encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
     for token, (start, end) in zip(encoded.tokens(), encoded["offset_mapping"], strict=True):
@@ -124,7 +124,7 @@ def test_offsets_lead_to_the_text(text: str, is_fast: bool) -> None:
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("stride", [0, 1, 3])
 def test_windows_cover_the_text(fast: BertTokenizerFast, side: str, stride: int) -> None:
-    """Neighbours share `stride` tokens, and without those the windows are the text."""
+    """Neighbouring windows share `stride` tokens, and windows without the shared tokens make up the text."""
     fast.truncation_side = side  # type: ignore[assignment]
     text = " ".join("abcdefghijklmnopq")
     encoded = fast(text, truncation=True, max_length=7, stride=stride, return_overflowing_tokens=True)
@@ -139,13 +139,13 @@ def test_windows_cover_the_text(fast: BertTokenizerFast, side: str, stride: int)
 
 
 def test_windows_of_both_texts(fast: BertTokenizerFast) -> None:
-    """Every window of the first with every one of the second, the first with the first at the head."""
+    """Every window of the first text is combined with every window of the second, beginning with the first of both."""
     encoded = fast("a b c d", "e f g", truncation=True, max_length=7, return_overflowing_tokens=True)
     rows = ["".join(token for token in row.tokens if len(token) == 1) for row in encoded.encodings or ()]
     assert rows == ["abef", "cdef", "cdg", "abg"]
 
 
-def test_ways_between_tokens_words_and_characters(tokenizer: Any) -> None:
+def test_mapping_of_tokens_words_and_characters(tokenizer: Any) -> None:
     encoded = tokenizer([SENTENCE, "un"], ["the news", "low"], padding=True)
     assert encoded.tokens(1) == ["[CLS]", "un", "[SEP]", "low", "[SEP]", *["[PAD]"] * 11]
     assert encoded.word_ids(0)[:6] == [None, 0, 0, 0, 1, 2]
@@ -170,8 +170,8 @@ def test_ways_between_tokens_words_and_characters(tokenizer: Any) -> None:
     assert encoded[0].ids == encoded["input_ids"][0]
 
 
-def test_words_that_were_given(tokenizer: Any) -> None:
-    """Words count as they were given, and offsets are within each."""
+def test_offsets_with_is_split_into_words(tokenizer: Any) -> None:
+    """Word ids count the passed words, and offsets are relative to the word."""
     encoded = tokenizer(["unaffable", "don't", ""], is_split_into_words=True, return_offsets_mapping=True)
     assert encoded.word_ids()[1:4] == [0, 0, 0]
     assert set(encoded.word_ids()[4:-1]) == {1}
@@ -179,7 +179,7 @@ def test_words_that_were_given(tokenizer: Any) -> None:
 
 
 def test_pickling_and_copies(tokenizer: Any) -> None:
-    """A result knows its tokens and characters without the tokenizer; a tokenizer survives as it is."""
+    """Pickled results have tokens and offsets without the tokenizer, and pickled tokenizers keep their settings."""
     encoded = tokenizer(SENTENCE, return_tensors="np")
     back = pickle.loads(pickle.dumps(encoded))
     assert isinstance(back, BatchEncoding)
@@ -217,7 +217,7 @@ def test_conversion_and_devices(fast: BertTokenizerFast) -> None:
     encoded = fast(["un", "the"]).convert_to_tensors("pt").to("cpu")
     assert isinstance(encoded.input_ids, torch.Tensor)
     assert set(encoded.keys()) == {"input_ids", "token_type_ids", "attention_mask"}
-    with pytest.raises(UsageError, match="is no device"):
+    with pytest.raises(UsageError, match="Invalid device"):
         encoded.to(torch.float16)
     with pytest.raises(UsageError, match="padding=True"):
         fast(["un", "the low"]).convert_to_tensors("np")
@@ -262,14 +262,14 @@ def test_special_tokens(tokenizer: Any) -> None:
     assert "[ENT]" in repr(tokenizer)
 
 
-def test_unused_places_are_claimed(tokenizer: Any) -> None:
+def test_claim_unused(tokenizer: Any) -> None:
     size = len(tokenizer)
     assert tokenizer.add_tokens(["xyzzy", AddedToken("plugh"), "the"], claim_unused=True) == 2
     assert len(tokenizer) == tokenizer.vocab_size == size
     assert tokenizer.convert_tokens_to_ids(["xyzzy", "plugh"]) == [5, 6]
     assert tokenizer("xyzzy [unused0] plugh")["input_ids"][1] == 5
     assert tokenizer.convert_ids_to_tokens(5) == "xyzzy"
-    with pytest.raises(UsageError, match="2 places"):
+    with pytest.raises(UsageError, match="only 2 unused tokens"):
         tokenizer.add_tokens(["q1", "q2", "q3"], claim_unused=True)
 
 
@@ -294,7 +294,7 @@ def test_collating(fast: BertTokenizerFast) -> None:
     assert batch["labels"].tolist() == [1, 0]
 
 
-# Warnings, which are one for each kind.
+# Warnings, logged once for each kind.
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
         yield lambda: [record.getMessage() for record in caplog.records]
 
 
-def test_too_long_is_said_once(tokenizer: Any, said: Callable[[], list[str]]) -> None:
+def test_one_warning_for_texts_that_are_too_long(tokenizer: Any, said: Callable[[], list[str]]) -> None:
     assert tokenizer.model_max_length == 512
     tokenizer.model_max_length = 8
     tokenizer("a b c d e f g h", verbose=False)
@@ -314,63 +314,63 @@ def test_too_long_is_said_once(tokenizer: Any, said: Callable[[], list[str]]) ->
     assert "truncation=True" in said()[0]
 
 
-def test_implied_truncation_is_said(tokenizer: Any, said: Callable[[], list[str]]) -> None:
+def test_a_warning_for_implied_truncation(tokenizer: Any, said: Callable[[], list[str]]) -> None:
     assert len(tokenizer("a b c d e", max_length=4)["input_ids"]) == 4
     assert len(tokenizer("a b c d e", max_length=4, padding=True)["input_ids"]) == 7
     assert ["truncation=True" in sentence for sentence in said()] == [True, True]
 
 
-# Wrong calls: each is refused with a sentence that has these words.
+# Invalid calls, and a part of the error message for each.
 
 WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "None": (lambda t: t(None), 'tokenizer("a text")'),
     "None in a batch": (lambda t: t(["a", None]), "Number 1 of the batch is None"),
-    "int": (lambda t: t(3), 'The text is 3 (int), and a text is a string'),
+    "int": (lambda t: t(3), 'The text is 3 (int), and a text must be a string'),
     "bytes": (lambda t: t(b"a"), "tokenizer(text.decode())"),
     "nested": (lambda t: t([["a", "b", "c"]]), "is_split_into_words=True"),
-    "generator": (lambda t: t(x for x in "ab"), "a text is a string"),
-    "surrogate": (lambda t: t("a\ud800"), "The text has half a surrogate pair, U+D800, at position 1"),
-    "surrogate in a batch": (lambda t: t(["ok", "a\ud800"]), "Text 1 of the batch, counted from 0, has half a surrogate"),
+    "generator": (lambda t: t(x for x in "ab"), "a text must be a string"),
+    "surrogate": (lambda t: t("a\ud800"), "The text has a lone surrogate, U+D800, at position 1"),
+    "surrogate in a batch": (lambda t: t(["ok", "a\ud800"]), "Text 1 of the batch, counted from 0, has a lone surrogate"),
     "surrogate and options": (lambda t: t("a\ud800", truncation=True), "at position 1"),
     "surrogate to encode": (lambda t: t.encode("a\ud800"), "at position 1"),
     "surrogate to tokenize": (lambda t: t.tokenize("a\ud800"), "at position 1"),
     "surrogate in a second text": (lambda t: t("a", "é\ud800"), "at position 1"),
-    "surrogate in an added token": (lambda t: t.add_tokens(["\ud800"]), "The token has half a surrogate pair, U+D800"),
-    "surrogate in words": (lambda t: t(["a", "\udc00"], is_split_into_words=True), "The text, word 1, has half a surrogate"),
+    "surrogate in an added token": (lambda t: t.add_tokens(["\ud800"]), "The token has a lone surrogate, U+D800"),
+    "surrogate in words": (lambda t: t(["a", "\udc00"], is_split_into_words=True), "The text, word 1, has a lone surrogate"),
     "string as words": (lambda t: t("a text", is_split_into_words=True), "list of words"),
-    "number as word": (lambda t: t([["a", 3]], is_split_into_words=True), "3 (int) among its words"),
+    "number as word": (lambda t: t([["a", 3]], is_split_into_words=True), "contains 3 (int), and a word must be a string"),
     "pairs of two lengths": (lambda t: t(["a", "b"], ["c"]), "A batch of 2 texts needs 2 second texts"),
     "string as pair of a batch": (lambda t: t(["a"], "b"), "text_pair is 'b'"),
-    "ragged pairs": (lambda t: t([("a", "b"), ("c",)]), "where a pair is due"),
+    "ragged pairs": (lambda t: t([("a", "b"), ("c",)]), "which is not a pair"),
     "unknown argument": (lambda t: t("a", paddding=True), "Did you mean 'padding'?"),
     "unknown argument of encode": (lambda t: t.encode("a", max_lenght=3), "Did you mean 'max_length'?"),
     "retired argument": (lambda t: t("a", pad_to_max_length=True), 'padding="max_length"'),
     "unknown padding": (lambda t: t("a", padding="longst"), "Did you mean 'longest'?"),
-    "number for padding": (lambda t: t("a", padding=3), "padding=3 is not one of"),
+    "number for padding": (lambda t: t("a", padding=3), "padding=3 is invalid: choose one of"),
     "unknown truncation": (lambda t: t("a", truncation="first"), "only_first"),
     "unknown tensors": (lambda t: t("a", return_tensors="torch"), '"pt"'),
     "ragged tensors": (lambda t: t(["a", "a b"], return_tensors="np"), "padding=True"),
     "text for max_length": (lambda t: t("a", truncation=True, max_length="8"), "max_length=128"),
-    "number for a flag": (lambda t: t("a", return_length=3), "neither True nor False"),
-    "array for padding": (lambda t: t("a", padding=np.array([1, 2])), "is not one of"),
+    "number for a flag": (lambda t: t("a", return_length=3), "must be True or False"),
+    "array for padding": (lambda t: t("a", padding=np.array([1, 2])), "is invalid: choose one of"),
     "endless padding": (lambda t: t("a", padding="max_length", max_length=10**30), "max_length=128"),
-    "None as a word": (lambda t: t(["a", None], is_split_into_words=True), "None (NoneType) among its words"),
-    "number for tokens": (lambda t: t.convert_tokens_to_ids(3), "is no token"),
-    "id for batch_decode": (lambda t: t.batch_decode(3), "is no batch"),
-    "no place": (lambda t: t("a", truncation=True, max_length=1), "no place for the 2 special tokens"),
-    "only_second alone": (lambda t: t("a b c", truncation="only_second", max_length=4), "pass text_pair"),
+    "None as a word": (lambda t: t(["a", None], is_split_into_words=True), "None (NoneType), and a word must be a string"),
+    "number for tokens": (lambda t: t.convert_tokens_to_ids(3), "is not a token"),
+    "id for batch_decode": (lambda t: t.batch_decode(3), "is not a batch"),
+    "no place": (lambda t: t("a", truncation=True, max_length=1), "no room for the 2 special tokens"),
+    "only_second with one text": (lambda t: t("a b c", truncation="only_second", max_length=4), "pass text_pair"),
     "only_first too short": (lambda t: t("a", "b c d", truncation="only_first", max_length=5), "truncation=True"),
     "not a multiple": (
         lambda t: t("a", truncation=True, padding=True, max_length=9, pad_to_multiple_of=8), "type max_length=8"
     ),
     "unknown side": (lambda t: t("a", padding=True, padding_side="top"), '"right" or "left"'),
     "offsets of ids": (lambda t: t.encode_plus([5, 6], return_offsets_mapping=True), "pass text"),
-    "words of ids": (lambda t: t.encode_plus([5, 6]).word_ids(), "did not come from text"),
-    "ids below 0": (lambda t: t.prepare_for_model([5, -1]), "no list of ids"),
-    "ids beyond all": (lambda t: t.encode([2**40]), "no list of ids"),
-    "a row that is not there": (lambda t: t("a").tokens(3), "There is no row 3"),
+    "words of ids": (lambda t: t.encode_plus([5, 6]).word_ids(), "were not made from text"),
+    "ids below 0": (lambda t: t.prepare_for_model([5, -1]), "not a list of ids"),
+    "ids beyond all": (lambda t: t.encode([2**40]), "not a list of ids"),
+    "an unknown row": (lambda t: t("a").tokens(3), "Unknown row 3"),
     "batch for decode": (lambda t: t.decode([[5, 6]]), "tokenizer.batch_decode"),
-    "text for decode": (lambda t: t.decode("a"), "is no list of ids"),
+    "text for decode": (lambda t: t.decode("a"), "is not a list of ids"),
     "text for prepare_for_model": (lambda t: t.prepare_for_model("a"), "convert_tokens_to_ids"),
     "text for pad": (lambda t: t.pad("a"), "tokenizer.pad("),
     "examples with other columns": (
@@ -383,30 +383,30 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "examples of two kinds": (lambda t: t.pad([{"input_ids": [1]}, [1, 2]]), "Example 1 is [1, 2]"),
     "types of some tokens": (
         lambda t: t.pad({"input_ids": [[1, 2, 3]], "token_type_ids": [[0, 0]]}),
-        "Row 0 of token_type_ids has 2 tokens, and that of input_ids 3",
+        "Row 0 of token_type_ids has 2 tokens, and row 0 of input_ids has 3",
     ),
-    "None as tokens": (lambda t: t.convert_tokens_to_string(None), "no list of tokens"),
-    "numbers as tokens": (lambda t: t.convert_tokens_to_string([1, 2]), "no list of tokens"),
+    "None as tokens": (lambda t: t.convert_tokens_to_string(None), "not a list of tokens"),
+    "numbers as tokens": (lambda t: t.convert_tokens_to_string([1, 2]), "not a list of tokens"),
     "None as a corpus": (lambda t: t.train_new_from_iterator(None, 100), "not None"),
-    "numbers as a corpus": (lambda t: t.train_new_from_iterator([1, 2], 100), "Number 0 of the corpus has 1"),
-    "bytes in a corpus": (lambda t: t.train_new_from_iterator([b"x"], 100), "Number 0 of the corpus has b'x'"),
-    "None in a corpus": (lambda t: t.train_new_from_iterator([["a", None]], 100), "Number 0 of the corpus has None"),
+    "numbers as a corpus": (lambda t: t.train_new_from_iterator([1, 2], 100), "Item 0 of the corpus contains 1"),
+    "bytes in a corpus": (lambda t: t.train_new_from_iterator([b"x"], 100), "Item 0 of the corpus contains b'x'"),
+    "None in a corpus": (lambda t: t.train_new_from_iterator([["a", None]], 100), "Item 0 of the corpus contains None"),
     "text for a size": (lambda t: t.train_new_from_iterator(["a b"], "100"), "type vocab_size=100"),
     "a size below 0": (lambda t: t.train_new_from_iterator(["a b"], 100, unused=-3), "type unused=100"),
-    "two names": (lambda t: type(t).from_pretrained("a", "x"), "'x' stands behind the name"),
-    "a folder that cannot be": (lambda t: t.save_vocabulary("/dev/null/x"), "cannot be written to (Not a directory)"),
-    "stride below 0": (lambda t: t("a", stride=-1), "stride=-1 is no number of tokens"),
+    "a positional setting": (lambda t: type(t).from_pretrained("a", "x"), "positional argument 'x' is not accepted"),
+    "an invalid folder": (lambda t: t.save_vocabulary("/dev/null/x"), "cannot be written to (Not a directory)"),
+    "stride below 0": (lambda t: t("a", stride=-1), "stride=-1 is not a number of tokens"),
     "unknown strategy": (
         lambda t: t.truncate_sequences([1, 2, 3], num_tokens_to_remove=1, truncation_strategy="bogus"),
-        "truncation_strategy='bogus' is not one of",
+        "truncation_strategy='bogus' is invalid: choose one of",
     ),
-    "an id beyond all": (lambda t: setattr(t, "pad_token_id", 10**7), "pad_token_id=10000000 is no id of a token"),
-    "a second target alone": (lambda t: t("a", text_pair_target="b"), "text_pair_target is the second text of text_target"),
+    "an id beyond all": (lambda t: setattr(t, "pad_token_id", 10**7), "pad_token_id=10000000 is not the id of a token"),
+    "a second target alone": (lambda t: t("a", text_pair_target="b"), "text_pair_target needs text_target"),
     "text for ids": (lambda t: t.build_inputs_with_special_tokens("ab"), "tokenizer.build_inputs_with_special_tokens("),
     "text for convert_ids": (lambda t: t.convert_ids_to_tokens("x"), "type tokenizer.convert_ids_to_tokens("),
     "pad without ids": (lambda t: t.pad({"ids": [[1]]}), "the columns ids"),
-    "number as token": (lambda t: t.add_tokens([3]), "is no token"),
-    "unknown special token": (lambda t: t.add_special_tokens({"cls": "[CLS]"}), "is none of bos_token"),
+    "number as token": (lambda t: t.add_tokens([3]), "is not a token"),
+    "unknown special token": (lambda t: t.add_special_tokens({"cls": "[CLS]"}), "choose one of bos_token"),
     "list as special tokens": (lambda t: t.add_special_tokens(["[ENT]"]), "additional_special_tokens"),
     "unknown setting": (lambda t: type(t)(tokenizer_cases.VOCABULARY, do_lowercase=True), "Did you mean 'do_lower_case'?"),
     "no vocabulary": (lambda t: type(t)(), "from_pretrained"),
@@ -432,22 +432,22 @@ def test_stride_as_wide_as_the_window(fast: BertTokenizerFast, slow: BertTokeniz
 
 
 def test_inputs_of_tables(tokenizer: Any) -> None:
-    """Arrays of strings are lists of texts, and an empty batch has no rows."""
+    """Arrays of strings are accepted as lists of texts, and an empty batch has no rows."""
     assert tokenizer(np.array(["un", "the"]))["input_ids"] == [[2, 10, 3], [2, 9, 3]]
     assert tokenizer(("un", "the"))["input_ids"] == tokenizer(["un", "the"])["input_ids"]
     assert dict(tokenizer([])) == {"input_ids": [], "token_type_ids": [], "attention_mask": []}
 
 
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
-    "flag": ({"do_lower_case": "no"}, "neither True nor False"),
+    "flag": ({"do_lower_case": "no"}, "must be true or false. Type do_lower_case=True"),
     "side": ({"padding_side": "top"}, "'right', 'left'"),
     "behaviour": ({"compat": "old"}, "'google'"),
     "length": ({"model_max_length": "512"}, "model_max_length=512"),
     "length below 1": ({"model_max_length": 0}, "model_max_length=512"),
-    "token": ({"cls_token": 3}, "is no token"),
+    "token": ({"cls_token": 3}, "is not a token"),
     "list": ({"additional_special_tokens": "[ENT]"}, "['[ENT]']"),
-    "words": ({"never_split": 3}, "no list of tokens"),
-    "prefix": ({"wordpieces_prefix": 3}, "no string"),
+    "words": ({"never_split": 3}, "must be a list of strings"),
+    "prefix": ({"wordpieces_prefix": 3}, "must be a string"),
 }
 
 
@@ -459,7 +459,7 @@ def test_wrong_settings(tokenizer: Any, name: str) -> None:
     assert words in str(error.value)
 
 
-def test_a_length_of_nobody(tokenizer: Any) -> None:
+def test_a_length_that_means_not_set(tokenizer: Any) -> None:
     tokenizer.model_max_length = 24
     tokenizer.model_max_length = int(1e30)
     assert tokenizer.model_max_length == 512
@@ -509,7 +509,7 @@ def test_files(tokenizer: Any, tmp_path: Path) -> None:
 
 
 def test_a_new_vocabulary(tokenizer: Any) -> None:
-    """Settings and special tokens stay, the vocabulary is that of the corpus."""
+    """Training keeps settings and special tokens, and replaces the vocabulary."""
     tokenizer.padding_side = "left"
     tokenizer.add_special_tokens({"additional_special_tokens": ["[ENT]"]})
     corpus = (["lower low low", "newest new"] for _ in range(9))
@@ -536,7 +536,7 @@ def test_a_new_vocabulary(tokenizer: Any) -> None:
 
 
 def test_a_vocabulary_of_syllables(fast: BertTokenizerFast) -> None:
-    """Korean is not torn apart, though text is lower-cased."""
+    """Korean syllables are not split, although text is lower-cased."""
     trained = fast.train_new_from_iterator(["한국어 한국 국어"] * 3, 30)
     assert "한" in trained.vocab or "한국" in trained.vocab
     assert trained.tokenize("한국어") == ["한국어"]
@@ -548,8 +548,8 @@ def test_a_vocabulary_of_syllables(fast: BertTokenizerFast) -> None:
         ({"max_length": 1, "truncation": True}, "type a larger one, or --add_special_tokens False."),
         ({"max_length": 6, "truncation": True, "stride": 4, "return_overflowing_tokens": True}, "type --stride 2, or"),
         ({"padding": True, "truncation": True, "max_length": 9, "pad_to_multiple_of": 4}, "type --max_length 8."),
-        ({"stride": -1}, "--stride -1 is no number of tokens: type an integer such as --stride 128."),
-        ({"padding": "long"}, "--padding long is not one of"),
+        ({"stride": -1}, "--stride -1 is not a number of tokens: type an integer such as --stride 128."),
+        ({"padding": "long"}, "--padding long is invalid: choose one of"),
         ({"verbose": "no"}, "type --verbose True, or leave it out."),
     ],
 )

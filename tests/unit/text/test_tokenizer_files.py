@@ -1,4 +1,4 @@
-"""The files of a tokenizer: any subset of them, what wins where they disagree, and what cannot be a tokenizer."""
+"""The files of a tokenizer: subsets of them, precedence when they disagree, and invalid files."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ VOCAB_TXT = "".join(f"{token}\n" for token in VOCABULARY)
 
 
 def described() -> TokenizerFiles:
-    """A tokenizer with something in every field that files keep."""
+    """A tokenizer with a value in every field that is saved."""
     files = TokenizerFiles(Vocabulary(VOCABULARY), Rules(lowercase=False, strip_accents=True, chinese=False))
     files.special["mask_token"] = AddedToken("[MASK]", lstrip=True, special=True)
     files.additional = [AddedToken("[X]", special=True)]
@@ -124,7 +124,7 @@ def test_the_behaviour_of_a_tokenizer_is_kept(tmp_path: Path, cls: type[BertToke
 
 
 @pytest.mark.parametrize("cls", [BertTokenizer, BertTokenizerFast])
-def test_what_a_call_returns_is_told_by_the_files(tmp_path: Path, cls: type[BertTokenizer]) -> None:
+def test_the_files_set_the_columns_of_a_call(tmp_path: Path, cls: type[BertTokenizer]) -> None:
     """As in transformers 4.57.6."""
     names = ["input_ids", "attention_mask"]
     (tmp_path / "vocab.txt").write_text(VOCAB_TXT)
@@ -151,7 +151,7 @@ def test_a_vocabulary_with_a_duplicate_is_kept(tmp_path: Path) -> None:
     lines = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "a", "", "[MASK]"]
     files = read(tmp_path, {"vocab.txt": "\n".join(lines)}, fast=False)
     assert files.vocabulary.ids["a"] == 6
-    assert {path.name for path in write_files(tmp_path / "again", files)} == NAMES  # nothing is beside the vocabulary
+    assert {path.name for path in write_files(tmp_path / "again", files)} == NAMES  # all tokens are in the vocabulary
     again = [read_files(locate(tmp_path / "again"), fast=fast).vocabulary for fast in (True, False)]
     assert again[0].ids == again[1].ids == files.vocabulary.ids
     assert again[1].tokens == lines
@@ -197,7 +197,7 @@ def test_we_read_what_transformers_5_writes(tmp_path: Path) -> None:
         assert files.model_max_length == 128
 
 
-# Beside transformers 4.57.6 (tests/oracles/tokenizer_files_transformers4.py).
+# Compared with transformers 4.57.6 (tests/oracles/tokenizer_files_transformers4.py).
 
 
 def _recorded() -> dict[str, Any]:
@@ -244,10 +244,10 @@ def test_transformers_5_reads_them_as_we_wrote_them(tmp_path: Path) -> None:
         assert {index: AddedToken.of(token) for index, token in theirs.added_tokens_decoder.items()} == files.added
 
 
-# Any subset.
+# Subsets of the files.
 
 
-def test_vocab_txt_alone(tmp_path: Path) -> None:
+def test_only_vocab_txt(tmp_path: Path) -> None:
     for fast in (True, False):
         files = read(tmp_path, {"vocab.txt": VOCAB_TXT}, fast=fast)
         assert (files.model_max_length, files.rules.lowercase, files.clean_up) == (512, True, True)
@@ -261,7 +261,7 @@ def test_a_vocabulary_of_any_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_tokenizer_json_alone_says_how_text_is_normalized(tmp_path: Path, fast: bool) -> None:
+def test_only_tokenizer_json_sets_the_normalizer(tmp_path: Path, fast: bool) -> None:
     files = read(tmp_path, {"tokenizer.json": tokenizer(normalizer=CASED)}, fast=fast)
     assert not files.rules.lowercase
     assert read_files(locate(tmp_path / "tokenizer.json"), fast=fast) == files
@@ -316,16 +316,18 @@ def test_null_takes_a_token_away(tmp_path: Path) -> None:
 
 
 def test_an_argument_of_a_wrong_type() -> None:
-    with pytest.raises(UsageError, match="do_lower_case='no' cannot be: it takes true or false"):
+    with pytest.raises(UsageError, match="do_lower_case='no' is invalid: it must be true or false"):
         read_files(locate(Path(__file__).parent), overrides={"do_lower_case": "no"})
 
 
 def test_an_unknown_argument() -> None:
-    with pytest.raises(UsageError, match="no setting 'do_lowercase'. Did you mean 'do_lower_case'?"):
+    with pytest.raises(
+        UsageError, match="Unknown setting 'do_lowercase' of a tokenizer. Did you mean 'do_lower_case'?"
+    ):
         read_files(locate(Path(__file__).parent), overrides={"do_lowercase": True})
 
 
-# What is not a plain BERT file.
+# Files that are not those of a plain BERT.
 
 
 def _byte_level() -> Tokenizer:
@@ -345,7 +347,7 @@ def test_a_foreign_tokenizer_is_run_by_its_library(tmp_path: Path) -> None:
     assert files.template == Template((cls, ("A", 0), sep), (cls, ("A", 0), sep, sep, ("B", 0), sep))
     assert RustEngine(to_backend(files)).encode(["hi hi</s>"]).ids.tolist() == [5, 2, 5, 1]
     names = {path.name for path in write_files(tmp_path / "again", files)}
-    assert names == NAMES - {"vocab.txt"}  # which would be read as a list of word pieces
+    assert names == NAMES - {"vocab.txt"}  # the slow class would read it as a complete vocabulary
     assert read_files(locate(tmp_path / "again")).vocabulary == files.vocabulary
 
 
@@ -399,7 +401,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", PLAIN.values(), ids=PLAIN.keys())
-def test_what_is_plain(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_plain_files_are_recognized(tmp_path: Path, changes: dict[str, Any]) -> None:
     files = read(tmp_path, {"tokenizer.json": tokenizer(**changes)})
     assert files.foreign is None and files.template is None
     theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
@@ -418,7 +420,7 @@ def test_another_class_with_a_plain_file(tmp_path: Path) -> None:
     assert [read(tmp_path, files, fast=fast).foreign for fast in (True, False)] == [None, None]
 
 
-def test_berts_class_in_another_model(tmp_path: Path) -> None:
+def test_bert_tokenizers_of_other_models(tmp_path: Path) -> None:
     files = {"tokenizer_config.json": {"tokenizer_class": "BertTokenizer"}, "config.json": {"model_type": "roberta"}}
     assert len(read(tmp_path, files | {"vocab.txt": VOCAB_TXT}).vocabulary) == 13
 
@@ -441,11 +443,11 @@ def test_berts_class_in_another_model(tmp_path: Path) -> None:
     ],
 )
 def test_other_models_are_refused_by_name(tmp_path: Path, files: dict[str, Any], name: str) -> None:
-    with pytest.raises(TokenizerError, match=f"'{name}', and bertkit is BERT alone"):
+    with pytest.raises(TokenizerError, match=f"'{name}', and bertkit supports only BERT"):
         read(tmp_path, files)
 
 
-# What cannot be a tokenizer.
+# Invalid files.
 
 
 def _model(**changes: Any) -> dict[str, Any]:
@@ -473,11 +475,11 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "a list": {"tokenizer.json": []},
     "cut off": {"tokenizer.json": json.dumps(tokenizer())[:-20]},
     "JSON a hundred thousand deep": {"tokenizer.json": "[" * 100_000},
-    "objects a hundred thousand deep": {"tokenizer.json": '{"a":' * 100_000},
+    "objects nested a hundred thousand deep": {"tokenizer.json": '{"a":' * 100_000},
     "a number of ten thousand digits": _with("tokenizer_config.json", '{"model_max_length": ' + "1" * 10_000 + "}"),
     "binary": {"tokenizer.json": bytes(range(256))},
     "UTF-16": _with("tokenizer_config.json", '{"do_lower_case": true}'.encode("utf-16")),
-    "half of a character": _json(**_model(vocab={"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "X": 3}))
+    "a lone surrogate": _json(**_model(vocab={"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "X": 3}))
     | {"tokenizer.json": json.dumps(tokenizer(**_model(vocab={"[UNK]": 0, "\ud800": 1})))},
     "two tokens of one id": _json(**_model(vocab={"[UNK]": 0, "a": 0})),
     "an id below zero": _json(**_model(vocab={"[UNK]": 0, "a": -1})),
@@ -488,8 +490,8 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "an empty vocabulary": _json(**_model(vocab={})),
     "an unk_token that is a number": _json(**_model(unk_token=1)),
     "a prefix that is null": _json(**_model(continuing_subword_prefix=None)),
-    "words of no characters": _json(**_model(max_input_chars_per_word=0)),
-    "words of half a character": _json(**_model(max_input_chars_per_word=0.5)),
+    "a maximum word length of 0": _json(**_model(max_input_chars_per_word=0)),
+    "a maximum word length of 0.5": _json(**_model(max_input_chars_per_word=0.5)),
     "a model of nonsense": _json(model={"type": "Nonsense"}),
     "no model": _json(model=None),
     "a normalizer of nonsense": _json(normalizer={"type": "Nonsense"}),
@@ -512,14 +514,14 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "an added token with a string for a flag": _json(added_tokens=[{"id": 13, "content": "a", "special": "no"}]),
     "a setting of a wrong type": _config(do_lower_case="false"),
     "a setting that is a list": _config(strip_accents=[True]),
-    "a side that is none": _config(padding_side="top"),
+    "an unknown side": _config(padding_side="top"),
     "a side that is a list": _config(truncation_side=["left"]),
     "words that are a string": _config(never_split="abc"),
     "a length of zero": _config(model_max_length=0),
     "a length of half a token": _config(model_max_length=0.5),
     "a length that is a string": _config(model_max_length="512"),
     "a length that is true": _config(model_max_length=True),
-    "a length that is no number": _with("tokenizer_config.json", '{"model_max_length": NaN}'),
+    "a length that is NaN": _with("tokenizer_config.json", '{"model_max_length": NaN}'),
     "a token that is a number": _config(cls_token=5),
     "an empty token": _config(cls_token=""),
     "tokens that are a string": _config(additional_special_tokens="[X]"),
@@ -530,7 +532,7 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "a decoder of numbers": _config(added_tokens_decoder={"13": 5}),
     "a class that is a number": _config(tokenizer_class=5),
     "a class that is a list": _config(tokenizer_class=["BertTokenizer"]),
-    "a compat that is none": _config(compat="faster"),
+    "an unknown compat": _config(compat="faster"),
     "a compat that is a list": _config(compat=["fast"]),
     "added_tokens.json with strings": _with("added_tokens.json", {"[ENT]": "13"}),
     "added_tokens.json with one id for two": _with("added_tokens.json", {"[X]": 13, "[Y]": 13}),
@@ -565,11 +567,11 @@ def test_a_tokenizer_json_of_gigabytes(tmp_path: Path) -> None:
         read_files(locate(tmp_path))
 
 
-# Plain files, which take a shorter road.
+# Plain files, which have a faster reader.
 
 
 def _is_read_as_plain(folder: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> bool:
-    """Whether general.py is not needed; where it is not, it gives the same description."""
+    """Whether read.py reads the files. If so, assert that general.py returns the same description."""
     found: list[TokenizerFiles] = []
     monkeypatch.setattr(read_module, "describe", lambda *args: found.append(describe(*args)) or found[-1])
     files = read_files(locate(folder), **given)
@@ -596,7 +598,7 @@ def test_files_that_are_not_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert not _is_read_as_plain(tmp_path / str(number), monkeypatch)
 
 
-def test_changed_files_are_read_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_readers_agree_on_changed_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cases recorded from transformers 4."""
     for number, case in enumerate(_recorded()["cases"]):
         folder = tmp_path / str(number)
@@ -630,14 +632,14 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def test_the_arguments_are_all_there() -> None:
+def test_all_arguments_are_tested() -> None:
     assert set(ARGUMENTS) == set(Settings.__annotations__) - {"name_or_path"}
 
 
 @pytest.mark.parametrize("kind", [bertkit.BertTokenizer, bertkit.BertTokenizerFast])
 @pytest.mark.parametrize("argument", ARGUMENTS)
 def test_each_argument_survives_saving(kind: Any, argument: str, tmp_path: Path) -> None:
-    """What a constructor was given is what `from_pretrained` reads; from vocab.txt and tokenizer_config.json alone, too."""
+    """`from_pretrained` restores the arguments of a constructor, also from only vocab.txt and tokenizer_config.json."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "@@b", "##b", "[X]", "<s>", "</s>", "AB", "é", "e"]
     saved = kind(words, **{argument: ARGUMENTS[argument]})
     saved.save_pretrained(tmp_path)

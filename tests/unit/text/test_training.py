@@ -1,4 +1,4 @@
-"""A vocabulary is a function of the texts, as good as the one that the `tokenizers` package learns, and whole in every script."""
+"""A trained vocabulary depends only on the texts, is as good as that of the `tokenizers` package, and supports all scripts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = ["low"] * 5 + ["lower"] * 2 + ["newest"] * 6 + ["widest"] * 3
 
 
 def generated(count: int, seed: int = 0) -> list[str]:
-    """Texts of words that share stems and endings, some far more frequent than others."""
+    """Texts of words with common stems and endings, and very different frequencies."""
     rng = random.Random(seed)
     stems = ["".join(rng.choices("abdegiklmnoprstu", k=rng.randint(1, 6))) for _ in range(300)]
     endings = ["", "s", "ed", "ing", "er", "ness", "ly"]
@@ -60,7 +60,7 @@ def test_the_worked_example() -> None:
     assert vocabulary[23:27] == ["##es", "##est", "lo", "low"]
 
 
-def test_as_good_as_the_peer() -> None:
+def test_as_good_as_the_tokenizers_library() -> None:
     texts, held_out = generated(2000), generated(300, seed=1)
     ours, theirs = train_vocabulary(texts, 500), trained_by_peer(texts, 500)
     assert len(ours) == len(theirs) == 500
@@ -68,8 +68,8 @@ def test_as_good_as_the_peer() -> None:
     assert pieces_in(held_out, ours) <= 1.01 * pieces_in(held_out, theirs)
 
 
-def test_any_cut_of_the_corpus_gives_the_same_vocabulary() -> None:
-    """The order of texts does not matter either, as long as nothing had to be dropped for memory."""
+def test_the_vocabulary_does_not_depend_on_the_splitting_of_the_corpus() -> None:
+    """The order of texts does not matter either, unless words were dropped to save memory."""
     texts = generated(500)
     expected = train_vocabulary(texts, 300)
     words = [word for text in texts for word in text.split()]
@@ -118,7 +118,7 @@ def test_an_overlapping_pair() -> None:
     assert merge({"aaaa": 3, "aaa": 2}, ["a", "##a"], 4) == ["a", "##a", "##aa", "a##aa".replace("##", "")]
 
 
-def test_two_ways_to_a_piece_are_one_piece() -> None:
+def test_different_pairs_for_one_piece() -> None:
     counts = {"abc": 5, "abd": 4, "xbc": 4, "ybc": 1}
     pieces = merge(counts, [*"abcdxy", "##b", "##c", "##d"], 20)
     assert len(set(pieces)) == len(pieces)
@@ -130,7 +130,7 @@ def test_rare_pairs_are_not_made() -> None:
     assert len(merge(counts, [*"abcd", "##b", "##c", "##d"], 20, min_frequency=1)) == 10
 
 
-def test_a_word_like_a_special_token_is_there_once() -> None:
+def test_a_word_equal_to_a_special_token() -> None:
     vocabulary = train_vocabulary(["mask mask mask"], 30, special_tokens=["[UNK]", "mask"])
     assert vocabulary.count("mask") == 1
     assert vocabulary.index("mask") == 1
@@ -142,8 +142,8 @@ def test_unused_slots_follow_the_special_tokens() -> None:
     assert len(vocabulary) == 150
 
 
-def test_memory_is_bounded_and_what_is_frequent_stays() -> None:
-    """`often` is every tenth word of a stream in which no other comes twice."""
+def test_memory_is_bounded_and_frequent_words_are_kept() -> None:
+    """`often` is every tenth word of a stream in which no other word is repeated."""
 
     def stream() -> Iterator[str]:
         for number in range(20_000):
@@ -162,7 +162,7 @@ def test_the_rarest_are_dropped_at_the_same_place_however_texts_are_cut(monkeypa
     assert len(expected) < len(count_words(texts, Rules()))
 
 
-def test_words_that_no_tokenizer_splits_teach_nothing() -> None:
+def test_words_that_are_too_long_are_ignored() -> None:
     assert count_words(["a" * 101 + " " + "b" * 100], Rules()) == {"b" * 100: 1}
 
 
@@ -182,27 +182,27 @@ def test_korean_is_a_vocabulary_of_syllables() -> None:
     assert not any("\u1100" <= character <= "\u11ff" for token in vocabulary for character in token)
 
 
-def test_what_is_spared_is_what_would_be_torn() -> None:
+def test_accents_are_kept_only_if_letters_would_be_split() -> None:
     torn = train_vocabulary(KOREAN, 100, rules=Rules())
     assert any("\u1100" <= character <= "\u11ff" for token in torn for character in token)
 
 
 @pytest.mark.parametrize("text", ["한국어", "ががが", "カタカナ", "हिन्दी", "ภาษาไทย", "mostly English, 한국어 too"])
-def test_letters_that_would_be_torn(text: str) -> None:
+def test_letters_that_would_be_split(text: str) -> None:
     assert rules_for([text], Rules())[0].strip_accents is False
 
 
 @pytest.mark.parametrize("text", ["café", "Ελλάδα", "русский й", "汉字", "שָׁלוֹם", "", "1234", "x" * 1000 + "한"])
-def test_letters_that_would_not(text: str) -> None:
+def test_letters_that_would_not_be_split(text: str) -> None:
     assert rules_for([text], Rules())[0] == Rules()
 
 
 @pytest.mark.parametrize("rules", [Rules(lowercase=False), Rules(strip_accents=True), Rules(strip_accents=False)])
-def test_what_was_decided_is_left_alone(rules: Rules) -> None:
+def test_explicit_rules_are_not_changed(rules: Rules) -> None:
     assert rules_for(KOREAN, rules)[0] == rules
 
 
-def test_no_text_is_lost_by_the_look_at_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rules_for_returns_all_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bertkit.text.training.vocabulary._SAMPLE", 10)
     assert list(rules_for(iter(KOREAN), Rules())[1]) == KOREAN
 
@@ -210,8 +210,8 @@ def test_no_text_is_lost_by_the_look_at_the_sample(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("texts", "arguments", "sentence"),
     [
-        ([], {}, "no words"),
-        (["", "  "], {}, "no words"),
+        ([], {}, "have no words"),
+        (["", "  "], {}, "have no words"),
         ([["a", "list"]], {}, "of type list"),
         ("a text", {}, "not one text"),
         (["a"], {"size": 5}, "no room"),
@@ -224,7 +224,7 @@ def test_errors(texts: list[str], arguments: dict[str, object], sentence: str) -
 
 
 def test_korean_reviews() -> None:
-    """On real text: 99.9 percent of the words of unseen reviews are known, by whole syllables."""
+    """On real text: 99.9 percent of the words of unseen reviews are known, and split into whole syllables."""
     here = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[4] / "shared" / "data")) / "nsmc"
     if not here.is_dir():
         pytest.skip("needs the Korean film reviews nsmc in BERTKIT_DATA")

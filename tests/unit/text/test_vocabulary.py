@@ -43,7 +43,7 @@ def test_from_ids() -> None:
 
 
 def test_published_vocabularies() -> None:
-    """Their sizes, and ids that everyone knows. That of Chinese BERT has a line separator for a token, which is no line end."""
+    """Sizes and well-known ids. A token of Chinese BERT is a line separator, which must not be read as a line end."""
     folder = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[4] / "shared" / "data")) / "vocab"
     if not folder.is_dir():
         pytest.skip(f"The published vocabularies are not in {folder}.")
@@ -55,7 +55,7 @@ def test_published_vocabularies() -> None:
     assert found["bert-base-uncased"].ids["hello"] == 7592
 
 
-# The repairs.
+# Files that are repaired.
 
 REPAIRED = {
     "byte-order mark": b"\xef\xbb\xbf" + "\n".join(GOOD).encode(),
@@ -63,9 +63,9 @@ REPAIRED = {
     "CR": "\r".join(GOOD) + "\r",
     "mixed line ends": "\n".join(GOOD[:4]) + "\r\n" + "\r\n".join(GOOD[4:]),
     "no last line end": "\n".join(GOOD),
-    "one blank last line": "\n".join(GOOD) + "\n\n",
-    "many blank last lines": "\n".join(GOOD) + "\n\n \n\t\n\n",
-    "blanks after tokens": " \n".join(GOOD) + "\t \n",
+    "one empty last line": "\n".join(GOOD) + "\n\n",
+    "many empty last lines": "\n".join(GOOD) + "\n\n \n\t\n\n",
+    "whitespace after tokens": " \n".join(GOOD) + "\t \n",
 }
 
 
@@ -74,27 +74,27 @@ def test_repaired(tmp_path: Path, content: str | bytes) -> None:
     assert read(tmp_path, content) == GOOD
 
 
-def test_a_blank_line_in_between_moves_no_id(tmp_path: Path) -> None:
+def test_an_empty_line_does_not_change_ids(tmp_path: Path) -> None:
     assert read(tmp_path, "[UNK]\n\na\n") == ["[UNK]", "", "a"]
 
 
-def test_a_token_that_is_a_blank_stays(tmp_path: Path) -> None:
+def test_a_space_as_a_token(tmp_path: Path) -> None:
     assert read(tmp_path, "[UNK]\n \n\u2028\n\u3000\na\n") == ["[UNK]", " ", "\u2028", "\u3000", "a"]
 
 
-def test_of_a_duplicate_the_last_id_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_last_id_of_a_duplicate_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         vocabulary = Vocabulary.from_file(file(tmp_path, "[UNK]\na\nb\na\n"))
     assert (vocabulary.ids["a"], len(vocabulary), vocabulary.tokens) == (3, 3, ["[UNK]", "a", "b", "a"])
-    assert "vocab.txt has tokens more than once, and the last id counts: 'a'." in caplog.text
+    assert "vocab.txt has tokens more than once, and their last id is used: 'a'." in caplog.text
 
 
-def test_a_line_end_in_a_token_moves_no_id(tmp_path: Path) -> None:
+def test_a_line_end_in_a_token_does_not_change_ids(tmp_path: Path) -> None:
     Vocabulary.from_ids({"[UNK]": 0, "a\nb": 1, "c": 2}).write(tmp_path / "vocab.txt")
     assert Vocabulary.from_file(tmp_path / "vocab.txt").tokens == ["[UNK]", "", "c"]
 
 
-# What cannot be repaired.
+# Files that are refused.
 
 
 def _sparse(folder: Path) -> Path:
@@ -128,10 +128,10 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "Latin-1": lambda folder: file(folder, "[UNK]\né\n".encode("latin-1")),
     "UTF-16": lambda folder: file(folder, "[UNK]\na\n".encode("utf-16")),
     "UTF-16 without a mark": lambda folder: file(folder, "[UNK]\na\n".encode("utf-16-le")),
-    "half of a character": lambda folder: file(folder, b"[UNK]\n\xed\xa0\x80\n"),
+    "a lone surrogate": lambda folder: file(folder, b"[UNK]\n\xed\xa0\x80\n"),
     "cut off in a character": lambda folder: file(folder, "[UNK]\n世".encode()[:-1]),
     "five million lines": lambda folder: file(folder, "a\n" * 5_000_000),
-    "five million blank lines": lambda folder: file(folder, "\r\n" * 5_000_000),
+    "five million empty lines": lambda folder: file(folder, "\r\n" * 5_000_000),
     "a Git LFS pointer": lambda folder: file(
         folder, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     ),
@@ -148,18 +148,18 @@ def test_damaged(tmp_path: Path, build: Callable[[Path], Path]) -> None:
 @pytest.mark.parametrize(
     "ids", [{"a": -1}, {"a": 0, "b": 0}, {"a": True}, {"a": 1.5}, {"a": "0"}, {"a": None}, {"a": 2**31}, {}, {"a": [0]}]
 )
-def test_ids_that_cannot_be(ids: dict[str, int]) -> None:
+def test_invalid_ids(ids: dict[str, int]) -> None:
     with pytest.raises(TokenizerError, match="tokenizer.json"):
         Vocabulary.from_ids(ids, "tokenizer.json")
 
 
-def test_the_limits_hold_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limits_for_lists_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_TOKENS", 3)
-    with pytest.raises(TokenizerError, match="has 4 tokens, and bertkit takes up to 3"):
+    with pytest.raises(TokenizerError, match="has 4 tokens; up to 3 are accepted"):
         Vocabulary("abcd")
 
 
-def test_the_error_is_the_one_that_users_catch(tmp_path: Path) -> None:
+def test_the_error_is_a_value_error(tmp_path: Path) -> None:
     for kind in (BertkitError, ValueError):
         with pytest.raises(kind):
             Vocabulary.from_file(tmp_path / "vocab.txt")
@@ -186,7 +186,7 @@ def test_a_string_has_the_flags_of_the_caller() -> None:
 @pytest.mark.parametrize(
     "value", [None, 3, [], {}, {"content": 3}, {"content": "a", "lstrip": "yes"}, {"content": "a", "special": 1}]
 )
-def test_what_is_no_token(value: object) -> None:
+def test_invalid_tokens(value: object) -> None:
     with pytest.raises(TokenizerError):
         AddedToken.of(value)
 

@@ -1,4 +1,4 @@
-"""WordPiece against the `tokenizers` library, and its table."""
+"""WordPiece equals the `tokenizers` library, and its cache."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_equal_to_the_library(word: str) -> None:
 
 
 @given(st.lists(st.text(alphabet="abcé日x", max_size=20)))
-def test_the_trie_is_equal_to_one_word_after_the_other(words: list[str]) -> None:
+def test_the_trie_equals_the_search_word_by_word(words: list[str]) -> None:
     ours = WordPiece(IDS, longest_word=15)
     assert ours._trie is not None
     found = ours._trie.find(words)
@@ -84,7 +84,7 @@ def test_a_long_word_is_unknown(length: int) -> None:
 
 
 @pytest.mark.parametrize("many", [1, 10**9])
-def test_a_batch_is_its_words_one_after_the_other(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_equals_single_words(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wordpiece, "MANY_WORDS", many)
     rng = random.Random(0)
     words = ["".join(rng.choices("abc", k=rng.randint(1, 8))) for _ in range(3_000)]
@@ -99,7 +99,7 @@ def test_a_batch_is_its_words_one_after_the_other(many: int, monkeypatch: pytest
         assert ours.ids_of(some) == split.ids.tolist()
 
 
-def test_the_table_begins_anew_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_table_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wordpiece, "MOST_WORDS", 100)
     ours = WordPiece(IDS)
     for number in range(50):
@@ -131,7 +131,7 @@ def test_threads_share_one_table() -> None:
     np.testing.assert_array_equal(ours.split(words).ids, wanted)
 
 
-def test_what_was_interrupted_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_works_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = WordPiece(IDS)
     ours.split(["a", "ab"])
     monkeypatch.setattr(ours._table, "_find", lambda words: 1 / 0)
@@ -142,5 +142,5 @@ def test_what_was_interrupted_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_vocabulary_needs_an_unknown_token() -> None:
-    with pytest.raises(UsageError, match=r"no \[UNK\], which stands for words that it cannot spell: add it"):
+    with pytest.raises(UsageError, match=r"no \[UNK\], the token for unknown words: add it"):
         WordPiece({"a": 0})

@@ -1,7 +1,7 @@
-"""What a call takes and returns: inputs and options, rows, columns.
+"""The call of a tokenizer: inputs and options -> rows -> columns.
 
-Inputs are checked (inputs.py), options too (options.py); their pieces become rows in one flat buffer (rows.py), cut where
-they are too long (cutting.py), and the buffer becomes columns (columns.py).
+inputs.py checks the texts, options.py the options. rows.py puts the pieces of all texts into one flat buffer, cutting.py
+truncates rows that are too long, and columns.py makes the columns from the buffer.
 """
 
 from bertkit.tensors import tensor_kind, to_tensor

@@ -1,4 +1,4 @@
-"""Rows -> the columns that a model takes."""
+"""Rows -> columns, the inputs of a model."""
 
 from __future__ import annotations
 
@@ -13,87 +13,86 @@ from bertkit.tensors import tensor_kind, to_tensor
 from bertkit.text.call.cutting import Ints
 from bertkit.text.call.encoder import Encoder
 from bertkit.text.call.encoding import Encoding
-from bertkit.text.call.inputs import Given
+from bertkit.text.call.inputs import Inputs
 from bertkit.text.call.options import Options
 from bertkit.text.call.rows import Call, Encodings, Layout, arrange, prepare
 from bertkit.text.call.sequences import overflow
 
 
 class Columns(NamedTuple):
-    """What a call returns: the columns by name, and the rows with all that is known of their tokens."""
+    """The result of a call: the columns by name, and the rows with the words and characters of their tokens."""
 
     data: dict[str, Any]
-    rows: Sequence[Encoding] | Callable[[], Sequence[Encoding]] | None  # None: the input was ids
+    rows: Sequence[Encoding] | Callable[[], Sequence[Encoding]] | None  # the rows, or a function that makes them
     n_sequences: int
 
 
 class _Form(NamedTuple):
-    """How columns are returned."""
+    """The form of the returned columns."""
 
     kind: str | None  # of tensors, None for lists
-    flat: bool  # one row as it is, not as a batch of one
-    batch_axis: bool  # around the one row of an input that is no batch
+    flat: bool  # lists: one row without a batch dimension
+    batch_axis: bool  # tensors: whether one row has a batch dimension
 
     def column(self, layout: Layout, column: Ints) -> Any:
-        """A number for each token."""
+        """Convert a flat column [S], which has a number for each token, to lists or a tensor."""
         if self.kind is not None:
             return self.tensor(layout.matrix(column))
         return column.tolist() if self.flat else layout.lists(column)
 
     def tensor(self, array: Ints) -> Any:
-        """An array [R, ...] as a tensor."""
+        """Return an array [R, ...] as a tensor."""
         assert self.kind is not None
         return to_tensor(array if self.batch_axis else array[0], self.kind)
 
     def numbers(self, numbers: Ints) -> Any:
-        """A number for each row."""
+        """Convert a column [R], which has a number for each row, to a list or a tensor."""
         return numbers.tolist() if self.kind is None else to_tensor(numbers, self.kind)
 
     def number_or_all(self, numbers: Ints) -> Any:
-        """A number for each row; of one row as it is."""
+        """The same as `numbers`, but returns an integer for a row without a batch dimension."""
         return int(numbers[0]) if self.flat and self.kind is None else self.numbers(numbers)
 
 
-def encode(encoder: Encoder, given: Given, options: Options, slow: bool, batch_axis: bool = True) -> Columns:
-    """Inputs -> columns. `slow`: overflow as the slow tokenizer returns it."""
+def encode(encoder: Encoder, inputs: Inputs, options: Options, slow: bool, batch_axis: bool = True) -> Columns:
+    """Encode inputs. `slow`: return overflowing tokens as the slow tokenizer does."""
     kind = None if options.return_tensors is None else tensor_kind(options.return_tensors)
-    call = prepare(encoder, given, options, slow)
-    if batch_axis and not given.batched and _is_one_plain_row(call):
+    call = prepare(encoder, inputs, options, slow)
+    if batch_axis and not inputs.batched and _is_one_plain_row(call):
         return Columns(_one_row(call, kind), partial(arrange, call), 1)
     encodings = arrange(call)
     layout = encodings.layout
     if call.shape.max_length is None and len(layout.lengths):
         check_length(encoder, int(layout.lengths.max()), options.verbose)
-    form = _Form(kind, not given.batched and not call.windows, batch_axis)
+    form = _Form(kind, not inputs.batched and not call.windows, batch_axis)
     data = _columns(call, encodings, form)
     if options.return_length:
-        data["length"] = _length(layout, form, slow, given.batched)
+        data["length"] = _length(layout, form, slow, inputs.batched)
     if call.windows:
         data["overflow_to_sample_mapping"] = form.numbers(layout.rows.texts)
     elif options.return_overflowing_tokens:
         data |= _overflowing(call, layout, form)
-    return Columns(data, None if given.kind == "ids" else encodings, 1 if call.second is None else 2)
+    return Columns(data, None if inputs.kind == "ids" else encodings, 1 if call.second is None else 2)
 
 
 def check_length(encoder: Encoder, longest: int, verbose: bool) -> None:
-    """Warn of a row that is longer than the model takes."""
+    """Warn if a row is longer than the model accepts."""
     most = encoder.files.model_max_length
     if verbose and longest > most:
         encoder.warn(
             "too long",
-            f"A row has {longest} tokens, {longest - most} more than the {most} that the model takes, and the model will "
-            "fail on it: type truncation=True to cut it, with return_overflowing_tokens=True and stride=... to keep the "
-            "rest in windows.",
+            f"A row has {longest} tokens, {longest - most} more than the {most} that the model accepts, so the model will fail: "
+            "type truncation=True, and return_overflowing_tokens=True and stride=... to keep the rest in further rows.",
         )
 
 
-# One text, as most calls of a server or a notebook are: plain lists, as NumPy takes its time for each small array.
+# One text, the most frequent call: lists are used, since NumPy is slower for small arrays.
 
 
 def _is_one_plain_row(call: Call) -> bool:
-    """Whether the input is one text that needs no cutting, and only the three usual columns are wanted."""
-    given, options, shape = call.given, call.options, call.shape
-    if given.kind != "texts" or call.second is not None:
+    """Whether the input is one text that is not too long, and only the three usual columns are requested."""
+    options, shape = call.options, call.shape
+    if call.inputs.kind != "texts" or call.second is not None:
         return False
     if options.return_overflowing_tokens or options.return_special_tokens_mask:
         return False
@@ -112,7 +111,7 @@ def _one_row(call: Call, kind: str | None) -> dict[str, Any]:
         pads, zeros = [call.encoder.pad_id] * padding, [0] * padding
         right = call.shape.side == "right"
         ids, mask = (ids + pads, mask + zeros) if right else (pads + ids, zeros + mask)
-    types, attention = _wanted(call)
+    types, attention = _optional_columns(call)
     data = {"input_ids": ids}
     data |= {"token_type_ids": [0] * len(ids)} if types else {}
     data |= {"attention_mask": mask} if attention else {}
@@ -121,20 +120,17 @@ def _one_row(call: Call, kind: str | None) -> dict[str, Any]:
     return {name: to_tensor(np.array([column], np.int64), kind) for name, column in data.items()}
 
 
-def _wanted(call: Call) -> tuple[bool, bool]:
-    """Whether `token_type_ids` and `attention_mask` are wanted."""
+def _optional_columns(call: Call) -> tuple[bool, bool]:
+    """Whether to return `token_type_ids` and `attention_mask`."""
     names = call.encoder.files.model_input_names
     types, mask = call.options.return_token_type_ids, call.options.return_attention_mask
     return "token_type_ids" in names if types is None else types, "attention_mask" in names if mask is None else mask
 
 
-# Any batch.
-
-
 def _columns(call: Call, encodings: Encodings, form: _Form) -> dict[str, Any]:
-    """The columns that have an entry for each token, in the order in which they are always returned."""
+    """Return the columns that have an entry for each token, in the order of transformers."""
     layout, options = encodings.layout, call.options
-    types, attention = _wanted(call)
+    types, attention = _optional_columns(call)
     data = {"input_ids": form.column(layout, encodings.ids)}
     if types:
         data["token_type_ids"] = form.column(layout, layout.types())
@@ -151,21 +147,21 @@ def _offsets(encodings: Encodings, form: _Form) -> Any:
     if form.kind is None:
         offsets = encodings.offsets()
         return offsets[0] if form.flat else offsets
-    return form.tensor(np.stack([encodings.layout.matrix(column) for column in encodings.places()], axis=-1))
+    return form.tensor(np.stack([encodings.layout.matrix(column) for column in encodings.char_spans()], axis=-1))
 
 
 def _length(layout: Layout, form: _Form, slow: bool, batched: bool) -> Any:
-    """The lengths of rows: with their padding, but without it in a batch of the slow tokenizer."""
+    """Return the lengths of rows, including padding, except in a batch of the slow tokenizer."""
     if not slow:
         return form.numbers(layout.widths)
     return form.number_or_all(layout.lengths if batched else layout.widths)
 
 
 def _overflowing(call: Call, layout: Layout, form: _Form) -> dict[str, Any]:
-    """What was cut off, as the slow tokenizer returns it."""
+    """Return the overflowing tokens as the slow tokenizer does."""
     if call.second is not None and call.shape.truncation == "longest_first":
         raise UsageError(
-            "What is cut off both texts of a pair does not make one list: type ",
+            "Overflowing tokens of both texts of a pair cannot be returned as one list: type ",
             Setting("truncation", "only_first"),
             " or ",
             Setting("truncation", "only_second"),
@@ -193,7 +189,7 @@ def _ragged(rows: list[list[int]], form: _Form) -> Any:
         return rows[0] if form.flat else rows
     if len({len(row) for row in rows}) > 1:
         raise UsageError(
-            "The overflowing tokens of the texts differ in number, which no tensor holds: leave return_tensors out, or use "
-            "BertTokenizerFast, which returns further rows."
+            "The texts have different numbers of overflowing tokens, and a tensor needs rows of one length: leave "
+            "return_tensors out, or use BertTokenizerFast, which returns further rows."
         )
     return form.tensor(np.array(rows, np.int64))

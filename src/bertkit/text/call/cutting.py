@@ -1,7 +1,8 @@
-"""Rows that are too long are cut, for a whole batch at a time.
+"""Truncation of rows that are too long, for a whole batch at a time.
 
-A row ends (or, on the left side, begins) where the room is used up. With windows, what is cut off becomes further rows. For
-`max_length=6` and `stride=1`, which is how many pieces neighbours share, the seven pieces of a text give two rows:
+Pieces are removed at the end of a row, or at its start with truncation_side="left". With windows, the removed pieces become
+further rows. `stride` is the number of pieces that neighbouring windows share. For example, with `max_length=6` and
+`stride=1`, a text of seven pieces becomes two rows:
 
     pieces                a b c d e f g
     rows            [CLS] a b c d [SEP]
@@ -25,25 +26,25 @@ Side = Literal["left", "right"]
 
 
 class Cut(NamedTuple):
-    """How rows that are too long are cut."""
+    """How to truncate rows that are too long."""
 
     strategy: Strategy
-    room: int  # pieces in a row
+    room: int  # the maximum number of pieces in a row
     side: Side = "right"
-    windows: bool = False  # what is cut off becomes further rows
+    windows: bool = False  # removed pieces become further rows
     stride: int = 0  # pieces that neighbouring windows share
-    odd_to_first: bool = False  # when halves of an odd room are left, the first text has the larger one
+    odd_to_first: bool = False  # if an odd room is halved, the first text gets the larger half
 
 
 class Spans(NamedTuple):
-    """A range of pieces for each row."""
+    """A range of pieces for each row, `[start, start + length)`."""
 
     starts: Ints  # [R]
     lengths: Ints  # [R]
 
 
 class Rows(NamedTuple):
-    """Which pieces make which row. `whole` says that the rows are the texts, uncut and in order."""
+    """The pieces of each row. `whole`: each row is one text or pair, not truncated, in the order of the texts."""
 
     texts: Ints  # [R], the number of the text of each row
     first: Spans
@@ -52,7 +53,7 @@ class Rows(NamedTuple):
 
 
 def cut_rows(first: Spans, second: Spans | None, cut: Cut) -> Rows:
-    """Cut the texts, or pairs of texts, that are longer than the room.
+    """Truncate the texts, or pairs of texts, that are longer than `cut.room`.
 
     >>> cut_rows(Spans(np.array([0]), np.array([7])), None, Cut("longest_first", 4, windows=True, stride=1)).first
     Spans(starts=array([0, 3]), lengths=array([4, 4]))
@@ -70,7 +71,7 @@ def _shortened(spans: Spans, keep: Ints, side: Side) -> Spans:
 
 
 def _kept(first: Ints, second: Ints | None, cut: Cut) -> tuple[Ints, Ints]:
-    """How many pieces of the first and of the second texts a row has room for."""
+    """Return the numbers of pieces of the first and of the second texts that fit into a row."""
     nothing = np.zeros_like(first) if second is None else second
     if cut.room == 0:
         return np.zeros_like(first), np.zeros_like(first)
@@ -84,7 +85,7 @@ def _kept(first: Ints, second: Ints | None, cut: Cut) -> tuple[Ints, Ints]:
 
 
 def _longest_first(first: Ints, second: Ints, excess: Ints, cut: Cut) -> tuple[Ints, Ints]:
-    """Cut the longer text down to the shorter one, then both evenly."""
+    """Truncate the longer text to the length of the shorter one, then both evenly."""
     shorter = np.minimum(first, second)
     longer = np.maximum(shorter, cut.room - shorter)
     halves = shorter + longer > cut.room
@@ -100,26 +101,26 @@ def _longest_first(first: Ints, second: Ints, excess: Ints, cut: Cut) -> tuple[I
 def _too_short(cut: Cut, pair: bool, excess: Ints, chosen: Ints) -> str:
     if cut.strategy == "only_second" and not pair:
         return (
-            f'truncation="only_second" cuts the second of two texts, and the input is a single text, {excess.max()} tokens '
-            "too long: type truncation=True, or pass text_pair as well."
+            f'truncation="only_second" truncates the second text of a pair, but the input is a single text, {excess.max()} '
+            "tokens too long: type truncation=True, or pass text_pair as well."
         )
     row = int(np.argmax(excess - chosen))
     which, other = ("first", "only_second") if cut.strategy == "only_first" else ("second", "only_first")
     instead = f'truncation=True, truncation="{other}" or a larger max_length' if pair else "a larger max_length"
     return (
-        f'truncation="{cut.strategy}" would have to take {excess[row]} tokens from a {which} text of {chosen[row]} (number '
-        f"{row} of the batch), which would leave nothing of it: type {instead}."
+        f'truncation="{cut.strategy}" would have to remove {excess[row]} tokens from a {which} text of {chosen[row]} (number '
+        f"{row} of the batch), so nothing would be left of it: type {instead}."
     )
 
 
 def _windows(first: Spans, second: Spans | None, keep: tuple[Ints, Ints], cut: Cut) -> Rows:
-    """Every window of the first text with every one of the second, in the order of the `tokenizers` library."""
+    """Combine every window of the first text with every window of the second, in the order of the `tokenizers` library."""
     counts = _window_counts(first.lengths, keep[0], cut)
     others = np.ones_like(counts) if second is None else _window_counts(second.lengths, keep[1], cut)
     rows = counts * others
     texts = np.repeat(np.arange(len(rows)), rows)
-    number = np.arange(len(texts)) - np.repeat(np.cumsum(rows) - rows, rows)  # [R], of the row among those of its text
-    # First comes (0, 0), then the later windows of A, each with all of B, and last the first of A with the rest of B.
+    number = np.arange(len(texts)) - np.repeat(np.cumsum(rows) - rows, rows)  # [R], number of the row within its text
+    # The order is (0, 0), then the later windows of A, each with all windows of B, then (0, 1), (0, 2), ...
     later = (counts - 1) * others
     a, b = np.divmod(number - 1 + others[texts], others[texts])
     tail = number > later[texts]
@@ -130,19 +131,18 @@ def _windows(first: Spans, second: Spans | None, keep: tuple[Ints, Ints], cut: C
 
 
 def _window_counts(lengths: Ints, keep: Ints, cut: Cut) -> Ints:
-    """How many windows each text has."""
+    """Return the number of windows of each text."""
     cut_off = lengths - keep
     narrow = (cut_off > 0) & (keep <= cut.stride)
     if np.any(narrow):
         room = int(keep[narrow].min())
         if room == 0:
             raise UsageError(
-                "max_length leaves a text no place beside the special tokens and the other text, so that windows of it "
-                "cannot be: type a larger max_length."
+                "max_length leaves no room for a text after the special tokens and the other text: type a larger max_length."
             )
         raise UsageError(
             received("stride", cut.stride),
-            f" is how many tokens neighbouring windows share, and a window has only {room} tokens of the text: type ",
+            f" is too large for windows with {room} tokens of the text: type ",
             Setting("stride", room - 1),
             " or less, or a larger max_length.",
         )
@@ -151,9 +151,9 @@ def _window_counts(lengths: Ints, keep: Ints, cut: Cut) -> Ints:
 
 
 def _window(spans: Spans, keep: Ints, texts: Ints, number: Ints, cut: Cut) -> Spans:
-    """The window of a given number of the text of each row."""
+    """Return window `number` of text `texts` for each row."""
     lengths, keep = spans.lengths[texts], keep[texts]
-    before = number * (keep - cut.stride)  # the pieces before this window
+    before = number * (keep - cut.stride)  # pieces before the window
     if cut.side == "right":
         return Spans(spans.starts[texts] + before, np.minimum(keep, lengths - before))
     stop = lengths - before

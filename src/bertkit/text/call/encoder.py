@@ -1,4 +1,4 @@
-"""What a tokenizer encodes with: its engine, and the special tokens around a text."""
+"""The engine of a tokenizer, and the special tokens around a text."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ _logger = logging.getLogger("bertkit.text.tokenizer")
 
 @dataclass(frozen=True)
 class Frame:
-    """The ids of the special tokens around a row: before + A + after, for a pair before + A + between + B + after."""
+    """The ids of the special tokens of a row: before + A + after, or before + A + between + B + after for a pair."""
 
     before: tuple[int, ...] = ()
     between: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
-    second_type: int = 1  # of B and what follows it
+    second_type: int = 1  # the token type of B and of `after` in a pair
 
     @cached_property
     def size(self) -> int:
-        """How many special tokens a row has."""
+        """The number of special tokens of a row."""
         return len(self.before) + len(self.between) + len(self.after)
 
 
 @dataclass
 class Warner:
-    """Logs each kind of warning once, or none."""
+    """Logs each kind of warning once, or no warnings with `verbose=False`."""
 
     verbose: bool = True
-    _given: set[str] = field(default_factory=set)
+    _logged: set[str] = field(default_factory=set)
 
-    def __call__(self, kind: str, sentence: str) -> None:
-        """Log a sentence, the first time for its kind."""
-        if self.verbose and kind not in self._given:
-            self._given.add(kind)
-            _logger.warning("%s", sentence)
+    def __call__(self, kind: str, message: str) -> None:
+        """Log a message, unless one of this kind was logged before."""
+        if self.verbose and kind not in self._logged:
+            self._logged.add(kind)
+            _logger.warning("%s", message)
 
 
 @dataclass
 class Encoder:
-    """What turns the inputs of one tokenizer into rows: the engine and the special tokens around a text.
+    """The engine of a tokenizer, and the special tokens around a text.
 
-    It is made anew when the tokens change. Other settings are read from `files` at each call.
+    A tokenizer makes a new Encoder when its tokens change. Other settings are read from `files` at each call.
     """
 
     files: TokenizerFiles
@@ -61,23 +61,23 @@ class Encoder:
 
     @cached_property
     def engine(self) -> Engine:
-        """Turns texts into pieces."""
+        """The engine, which splits texts into pieces."""
         return _engine(self.files, self.files.added)
 
     @cached_property
     def plain_engine(self) -> Engine:
-        """The engine for which special tokens in a text are text."""
+        """The engine that splits special tokens in a text like other text."""
         return _engine(self.files, {index: token for index, token in self.files.added.items() if not token.special})
 
     @cached_property
     def frames(self) -> tuple[Frame, Frame]:
-        """The special tokens around one text, and around two."""
+        """The special tokens around one text, and around a pair."""
         template = self.files.template
         if template is not None:
             return _frame(template.single), _frame(template.pair)
         cls, sep = self.tokens.special_id("cls_token"), self.tokens.special_id("sep_token")
         if cls is None or sep is None:
-            raise UsageError('cls_token and sep_token stand around a text: type tokenizer.cls_token = "[CLS]".')
+            raise UsageError('cls_token and sep_token are needed around a text: type tokenizer.cls_token = "[CLS]".')
         return Frame((cls,), (), (sep,)), Frame((cls,), (sep,), (sep,))
 
     @cached_property
@@ -87,15 +87,15 @@ class Encoder:
 
 
 class HasEncoder(Protocol):
-    """A tokenizer."""
+    """A tokenizer with an encoder."""
 
     @property
     def encoder(self) -> Encoder: ...
 
 
 def _engine(files: TokenizerFiles, added: Mapping[int, AddedToken]) -> Engine:
-    fast = files.rules.compat == "fast"  # which knows neither never_split nor do_basic_tokenize
-    # Where it knows normalized text, or which characters make words, nothing but the library itself is equal to it.
+    fast = files.rules.compat == "fast"  # ignores never_split and do_basic_tokenize
+    # Only the library itself finds tokens in normalized text, and single words, exactly as the library does.
     if files.foreign is not None or (fast and any(token.normalized or token.single_word for token in added.values())):
         from bertkit.text.files.compose import to_backend
         from bertkit.text.wordpiece.rust import RustEngine
@@ -103,7 +103,7 @@ def _engine(files: TokenizerFiles, added: Mapping[int, AddedToken]) -> Engine:
         backend = to_backend(files)
         backend.encode_special_tokens = len(added) < len(files.added)
         return RustEngine(backend)
-    # Google's own limit is twice that of the others.
+    # Google's code has a limit of 200 characters per word.
     longest = 200 if files.rules.compat == "google" and files.max_chars == 100 else files.max_chars
     return OwnEngine(
         files.vocabulary,

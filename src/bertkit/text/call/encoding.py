@@ -1,4 +1,4 @@
-"""One row of a result with all that is known of its tokens: strings, words, characters."""
+"""Encoding: one row of a result, with the strings, words and characters of its tokens."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from bertkit.text.wordpiece.pieces import Details
 
 Offset = tuple[int, int]
-Owners = list["int | None"]
-_NOWHERE: Offset = (0, 0)
+Numbers = list["int | None"]
+_NO_OFFSET: Offset = (0, 0)
 
 
 @dataclass
 class Encoding:
-    """A row: its tokens, special tokens and padding among them, and where each comes from.
+    """A row: its tokens, including special tokens and padding, and their words and characters.
 
-    `spans[s]` is (first token, number of tokens, number of the first piece within its text) of text s = 0 or 1 of the
-    row, and `sources[s]()` the Details of that text, which is only called when somebody asks for offsets or words.
+    `spans[s]` describes text s = 0 or 1 of the row: (first token, number of tokens, number of the first piece within the
+    text). `_sources[s]()` returns the Details of that text; it is slow, and called only when offsets or words are needed.
     """
 
     ids: list[int]
@@ -45,36 +45,36 @@ class Encoding:
 
     @cached_property
     def offsets(self) -> list[Offset]:
-        """For each token the (start, end) of its characters in its text; (0, 0) for special tokens and padding."""
-        out: list[Offset] = [_NOWHERE] * len(self.ids)
+        """The (start, end) of each token's characters in its text; (0, 0) for special tokens and padding."""
+        out: list[Offset] = [_NO_OFFSET] * len(self.ids)
         for (at, length, piece), source in zip(self.spans, self._sources, strict=True):
             details, end = source(), piece + length
             out[at : at + length] = zip(details.starts[piece:end], details.ends[piece:end], strict=True)
         return out
 
     @cached_property
-    def word_ids(self) -> Owners:
-        """For each token the number of its word in its text; None for special tokens and padding."""
-        out: Owners = [None] * len(self.ids)
+    def word_ids(self) -> Numbers:
+        """The number of each token's word in its text; None for special tokens and padding."""
+        out: Numbers = [None] * len(self.ids)
         for (at, length, piece), source in zip(self.spans, self._sources, strict=True):
             out[at : at + length] = source().words[piece : piece + length]
         return out
 
     @property
-    def words(self) -> Owners:
+    def words(self) -> Numbers:
         """The same as `word_ids`."""
         return self.word_ids
 
     @cached_property
-    def sequence_ids(self) -> Owners:
-        """For each token 0 for the first text, 1 for the second; None for special tokens and padding."""
-        out: Owners = [None] * len(self.ids)
+    def sequence_ids(self) -> Numbers:
+        """For each token, the number of its text, 0 or 1; None for special tokens and padding."""
+        out: Numbers = [None] * len(self.ids)
         for number, (at, length, _) in enumerate(self.spans):
             out[at : at + length] = [number] * length
         return out
 
     def token_to_sequence(self, token: int) -> int | None:
-        """0 for a token of the first text, 1 for one of the second, None for special tokens and padding."""
+        """The number of the text that contains a token, 0 or 1; None for special tokens and padding."""
         return self.sequence_ids[token] if -len(self) <= token < len(self) else None
 
     def token_to_word(self, token: int) -> int | None:
@@ -82,26 +82,26 @@ class Encoding:
         return self.word_ids[token] if -len(self) <= token < len(self) else None
 
     def token_to_chars(self, token: int) -> Offset | None:
-        """The (start, end) of a token's characters in its text."""
+        """The (start, end) of a token in its text; None for special tokens and padding."""
         return None if self.token_to_sequence(token) is None else self.offsets[token]
 
     def word_to_tokens(self, word: int, sequence: int = 0) -> Offset | None:
-        """The (first token, last token + 1) of a word of a text; None where the row has nothing of it."""
+        """The (first token, last token + 1) of a word; None if it is not in the row."""
         places = [at for at in self._places(sequence) if self.word_ids[at] == word]
         return (places[0], places[-1] + 1) if places else None
 
     def word_to_chars(self, word: int, sequence: int = 0) -> Offset | None:
-        """The (start, end) of a word's characters in its text, as far as the row has it."""
+        """The (start, end) of a word's characters in its text; only the part in the row if the word is truncated."""
         tokens = self.word_to_tokens(word, sequence)
         return None if tokens is None else (self.offsets[tokens[0]][0], self.offsets[tokens[1] - 1][1])
 
     def char_to_token(self, char: int, sequence: int = 0) -> int | None:
-        """The token that has a character of a text; None for a blank, or what the row has not."""
+        """The token that contains a character of a text; None for whitespace and for characters that are not in the row."""
         offsets = self.offsets
         return next((at for at in self._places(sequence) if offsets[at][0] <= char < offsets[at][1]), None)
 
     def char_to_word(self, char: int, sequence: int = 0) -> int | None:
-        """The word that has a character of a text."""
+        """The number of the word that contains a character of a text."""
         token = self.char_to_token(char, sequence)
         return None if token is None else self.word_ids[token]
 
@@ -112,6 +112,6 @@ class Encoding:
         return range(at, at + length)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is known of the row, worked out, so that it needs no tokenizer where it is read back."""
+        """Compute tokens, offsets and words, so that the pickled row does not need the tokenizer."""
         state = dict(self.__dict__, tokens=self.tokens, offsets=self.offsets, word_ids=self.word_ids)
         return {name: value for name, value in state.items() if name not in ("_names", "_sources")}

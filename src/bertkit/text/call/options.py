@@ -1,4 +1,4 @@
-"""The options of a call: checked, and what they ask for."""
+"""The options of a call: their checks, and the shape of the result."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ RETIRED = {
     "return_token_type_id": "return_token_type_ids",
 }
 MOST = 2**31 - 1
-"""More tokens than a text can have."""
+"""The largest accepted number of tokens."""
 
 
 class CallOptions(TypedDict, total=False):
-    """The options that every method of encoding takes; `BertTokenizer.__call__` explains them."""
+    """The options of all encoding methods, documented in `BertTokenizer.__call__`."""
 
     add_special_tokens: bool
     padding: bool | str
@@ -94,37 +94,37 @@ _FLAG_TYPES = {bool, NoneType}
 
 
 PLAIN = Options()
-"""A call without options."""
+"""All options at their defaults."""
 
 
 class Shape(NamedTuple):
-    """How long the rows of a call are."""
+    """The truncation and padding of the rows of a call."""
 
     padding: Padding | None
     truncation: Strategy | None
     max_length: int | None
     multiple: int
     side: Side
-    warning: tuple[str, str] | None = None  # its kind, and the sentence
+    warning: tuple[str, str] | None = None  # kind and text
 
     def width(self, longest: int) -> int:
-        """How wide rows are, the longest of which has `longest` tokens; 0 without padding."""
+        """Return the length of padded rows, where the longest row has `longest` tokens; 0 without padding."""
         if self.padding is None:
             return 0
         width = longest if self.padding == "longest" else self.max_length or 0
         return -(-width // self.multiple) * self.multiple if self.multiple else width
 
 
-def options_of(given: CallOptions) -> Options:
-    """The options of a call, with the defaults of those that were not given."""
-    refuse_unknown(set(given) - set(Options._fields), Options._fields)
-    options = Options(**cast(dict[str, Any], given))
+def options_of(arguments: CallOptions) -> Options:
+    """Return the checked options of a call, with defaults for those that were not passed."""
+    refuse_unknown(set(arguments) - set(Options._fields), Options._fields)
+    options = Options(**cast(dict[str, Any], arguments))
     check(options)
     return options
 
 
 def check(options: Options) -> None:
-    """Raise an error for an option that has an unknown value."""
+    """Raise UsageError for an option with an invalid value."""
     if not {type(getattr(options, name)) for name in _FLAGS} <= _FLAG_TYPES:
         _check_flags(options)
     if type(options.padding) is not bool:
@@ -138,10 +138,10 @@ def check(options: Options) -> None:
 
 
 def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
-    """Raise an error for the first unknown name."""
+    """Raise UsageError for the first unknown argument."""
     for name in unknown:
         near = f" Type {RETIRED[name]} instead." if name in RETIRED else did_you_mean(name, known)
-        raise UsageError(f"There is no argument {name!r}.{near}")
+        raise UsageError(f"Unknown argument {name!r}.{near}")
 
 
 @lru_cache(1024, typed=True)
@@ -154,7 +154,7 @@ def shape_of(
     model_max_length: int,
     can_pad: bool,
 ) -> Shape:
-    """What checked options ask for together.
+    """Return the truncation and padding for checked options.
 
     >>> shape_of(True, True, None, None, "right", 512, can_pad=True)[:3]
     ('longest', 'longest_first', 512)
@@ -170,14 +170,18 @@ def shape_of(
             )
         max_length = MOST
     if max_length is not None and cuts is None:
-        if padding is False and truncation is None:  # only a max_length without anything beside it cuts
+        if (
+            padding is False and truncation is None
+        ):  # as in transformers, max_length truncates if both are at their defaults
             cuts, warning = "longest_first", _CUTS
         elif pads == "longest":
             warning = _IDLE
     elif max_length is None and (pads == "max_length" or cuts is not None):
         max_length = model_max_length
     if pads is not None and not can_pad:
-        raise UsageError('There is no padding token: type tokenizer.pad_token = "[PAD]", or leave padding out.')
+        raise UsageError(
+            'The tokenizer has no padding token: type tokenizer.pad_token = "[PAD]", or leave padding out.'
+        )
     if pads and cuts:
         _check_multiple(max_length, multiple)
     return Shape(pads, cuts, max_length, multiple or 0, side, warning)
@@ -185,27 +189,28 @@ def shape_of(
 
 _CUTS = (
     "implied truncation",
-    "The call has a max_length and no truncation, and texts are cut: type truncation=True to say so.",
+    "Texts are truncated, since max_length was passed without truncation: type truncation=True to avoid this warning.",
 )
 _IDLE = (
     "idle max_length",
-    'max_length does nothing beside padding=True without truncation: type truncation=True, or padding="max_length".',
+    'max_length has no effect with padding=True and no truncation: type truncation=True, or padding="max_length".',
 )
 
 
 def _check_multiple(max_length: int | None, multiple: int | None) -> None:
     if multiple and max_length is not None and max_length % multiple:
         raise UsageError(
-            "Rows are cut to ",
+            "Rows are padded to a multiple of ",
+            f"{multiple} and truncated to ",
             received("max_length", max_length),
-            f" and padded to a multiple of {multiple}, which {max_length} is not: type ",
+            ", which is not such a multiple: type ",
             Setting("max_length", max_length // multiple * multiple or multiple),
             ".",
         )
 
 
 def choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
-    """What a value means, or an error that lists the accepted ones."""
+    """Return the entry of `choices` for the value of an option. Raises UsageError for a value that is not in it."""
     value = getattr(value, "value", value)  # an enumeration such as transformers' PaddingStrategy
     if value.__class__ in (bool, str, None.__class__) and value in choices:
         return choices[value]
@@ -213,7 +218,7 @@ def choice(name: str, value: Any, choices: Mapping[Any, Any]) -> Any:
     near = (
         did_you_mean(value, [choice for choice in known if isinstance(choice, str)]) if isinstance(value, str) else ""
     )
-    raise UsageError(received(name, value), f" is not one of {', '.join(map(repr, known))}.{near}")
+    raise UsageError(received(name, value), f" is invalid: choose one of {', '.join(map(repr, known))}.{near}")
 
 
 def _check_flags(options: Options) -> None:
@@ -221,7 +226,7 @@ def _check_flags(options: Options) -> None:
         value = getattr(options, name)
         if not isinstance(value, (bool, np.bool_, NoneType)):
             raise UsageError(
-                received(name, value), " is neither True nor False: type ", Setting(name, True), ", or leave it out."
+                received(name, value), " must be True or False: type ", Setting(name, True), ", or leave it out."
             )
 
 
@@ -232,12 +237,12 @@ def _check_numbers(options: Options) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
             raise UsageError(
-                received(name, value), " is no number of tokens: type an integer such as ", Setting(name, 128), "."
+                received(name, value), " is not a number of tokens: type an integer such as ", Setting(name, 128), "."
             )
         if value > MOST and name != "max_length":
             raise UsageError(
                 received(name, value),
-                " is more than any text has tokens: type an integer such as ",
+                " is too large: type an integer such as ",
                 Setting(name, 128),
                 ".",
             )
@@ -245,4 +250,4 @@ def _check_numbers(options: Options) -> None:
 
 def _check_side(side: object) -> None:
     if not (isinstance(side, str) and side in ("left", "right")):
-        raise UsageError(received("padding_side", side), ' is no side: type "right" or "left".')
+        raise UsageError(received("padding_side", side), ' is invalid: type "right" or "left".')

@@ -1,7 +1,7 @@
-"""Inputs -> rows: the pieces of each text, and the place of every token in one flat buffer, for a whole batch at a time.
+"""Inputs -> rows: the pieces of each text, and the position of every token in one flat buffer for the whole batch.
 
-Padding has its places too, so that each column (ids, types, masks) is written by a few assignments for all rows together,
-whether the result becomes a matrix or lists of different lengths. Shapes: N texts, R rows, T pieces, S places.
+The buffer includes padding. Each column (ids, types, masks) is such a buffer, written with a few NumPy assignments for all
+rows together. Shapes: N texts, R rows, T pieces, S positions in the buffer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bertkit.errors import Setting, UsageError, received
 from bertkit.text.call.cutting import Cut, Ints, Rows, Spans, cut_rows
 from bertkit.text.call.encoder import Encoder, Frame, HasEncoder
 from bertkit.text.call.encoding import Encoding, Offset
-from bertkit.text.call.inputs import Given
+from bertkit.text.call.inputs import Inputs
 from bertkit.text.call.options import Options, Shape, shape_of
 from bertkit.text.tokens import Tokens
 from bertkit.text.wordpiece.pieces import Details, Engine, Located, Pieces
@@ -26,47 +26,47 @@ from bertkit.text.wordpiece.pieces import Details, Engine, Located, Pieces
 Item = TypeVar("Item")
 Index = Ints | slice
 
-_NO_FRAMES = {True: Frame(second_type=0), False: Frame()}  # by slow, whose types are 0 where no special tokens are
+_NO_FRAMES = {True: Frame(second_type=0), False: Frame()}  # by `slow`: without special tokens, slow has only type 0
 
 
 class Call(NamedTuple):
-    """A call: its inputs as pieces, and what is asked for."""
+    """A call: its inputs, their pieces, and its options."""
 
     encoder: Encoder
-    given: Given
+    inputs: Inputs
     options: Options
     shape: Shape
     frame: Frame
-    slow: bool  # what overflows is returned as the slow tokenizer returns it
-    windows: bool  # what overflows becomes further rows
+    slow: bool  # return overflowing tokens as the slow tokenizer does
+    windows: bool  # overflowing tokens become further rows
     first: Pieces
     second: Pieces | None
-    locate: tuple[Callable[[], Located], ...]  # for each side
+    locate: tuple[Callable[[], Located], ...]  # for the first and the second texts: returns offsets and words
 
 
-def encodings(tokenizer: HasEncoder, given: Given, options: Options) -> Encodings:
-    """Inputs -> rows with all that is known of their tokens. What overflows becomes further rows, for either class."""
-    return arrange(prepare(tokenizer.encoder, given, options, slow=False))
+def encodings(tokenizer: HasEncoder, inputs: Inputs, options: Options) -> Encodings:
+    """Encode inputs as rows. Overflowing tokens become further rows, with both tokenizer classes."""
+    return arrange(prepare(tokenizer.encoder, inputs, options, slow=False))
 
 
-def prepare(encoder: Encoder, given: Given, options: Options, slow: bool) -> Call:
-    """The pieces of the inputs, and what the options ask for."""
+def prepare(encoder: Encoder, inputs: Inputs, options: Options, slow: bool) -> Call:
+    """Split the inputs into pieces, and return them with everything else that a call needs."""
     files = encoder.files
     shape = shape_for(encoder, options)
     split = options.split_special_tokens
     engine = encoder.plain_engine if (files.split_special_tokens if split is None else split) else encoder.engine
-    pair = given.second is not None
+    pair = inputs.second is not None
     frame = encoder.frames[pair] if options.add_special_tokens else _NO_FRAMES[slow]
     windows = options.return_overflowing_tokens and not slow
-    first, locate = _pieces(encoder, engine, given.first, given.kind, options.return_offsets_mapping)
-    if given.second is None:
-        return Call(encoder, given, options, shape, frame, slow, windows, first, None, (locate,))
-    second, also = _pieces(encoder, engine, given.second, given.kind, options.return_offsets_mapping)
-    return Call(encoder, given, options, shape, frame, slow, windows, first, second, (locate, also))
+    first, locate = _pieces(encoder, engine, inputs.first, inputs.kind, options.return_offsets_mapping)
+    if inputs.second is None:
+        return Call(encoder, inputs, options, shape, frame, slow, windows, first, None, (locate,))
+    second, locate_second = _pieces(encoder, engine, inputs.second, inputs.kind, options.return_offsets_mapping)
+    return Call(encoder, inputs, options, shape, frame, slow, windows, first, second, (locate, locate_second))
 
 
 def shape_for(encoder: Encoder, options: Options) -> Shape:
-    """What checked options ask of a tokenizer, with a warning where they are not clear."""
+    """Return the truncation and padding for checked options. Logs a warning if the options are ambiguous."""
     files = encoder.files
     shape = shape_of(
         options.padding,
@@ -83,7 +83,7 @@ def shape_for(encoder: Encoder, options: Options) -> Shape:
 
 
 def arrange(call: Call) -> Encodings:
-    """The rows in their places."""
+    """Return the rows of a call."""
     layout = _lay_out(_rows(call), call.frame, call.shape)
     ids = layout.ids(call.first, call.second, call.encoder.pad_id if layout.padded else 0)
     ends = (call.first.ends,) if call.second is None else (call.first.ends, call.second.ends)
@@ -92,19 +92,19 @@ def arrange(call: Call) -> Encodings:
 
 @dataclass(frozen=True)
 class Layout:
-    """The place of every row in a flat buffer, and what each column holds there."""
+    """The position of every row in the flat buffer."""
 
     rows: Rows
     frame: Frame
-    starts: Ints  # [R], the place of the first token of a row
-    lengths: Ints  # [R], its tokens
-    widths: Ints  # [R], its places, padding included
-    size: int  # the number of places, S
+    starts: Ints  # [R], the position of the first token of a row
+    lengths: Ints  # [R], the number of its tokens
+    widths: Ints  # [R], the number of its tokens and padding
+    size: int  # S, the length of the buffer
     padded: bool  # whether there is padding
 
     @cached_property
     def width(self) -> int | None:
-        """The width that all rows have; None where they differ."""
+        """The width of all rows; None if the rows differ in width."""
         if len(self.widths) == 0:
             return 0
         widest = int(self.widths.max())
@@ -112,7 +112,7 @@ class Layout:
 
     @cached_property
     def first(self) -> Index:
-        """The places of the pieces of the first texts."""
+        """The positions of the pieces of the first texts."""
         return ranges(self.starts + len(self.frame.before), self.rows.first.lengths)
 
     @cached_property
@@ -121,7 +121,7 @@ class Layout:
 
     @cached_property
     def second(self) -> Index:
-        """The places of the pieces of the second texts."""
+        """The positions of the pieces of the second texts."""
         assert self.rows.second is not None
         return ranges(self._second_starts, self.rows.second.lengths)
 
@@ -133,12 +133,12 @@ class Layout:
         if self.rows.second is not None:
             runs.append((frame.between, self._second_starts - len(frame.between)))
         for tokens, at in runs:
-            for place, token in enumerate(tokens):
-                out[at + place] = token
+            for number, token in enumerate(tokens):
+                out[at + number] = token
         return out
 
     def spread(self, first: NDArray[np.int32], second: NDArray[np.int32] | None, fill: int = 0) -> Ints:
-        """A number of each piece at the place of the piece, and `fill` elsewhere, flat [S]."""
+        """Return a flat column [S] with the given number for each piece, and `fill` at all other positions."""
         rows = self.rows
         out = np.full(self.size, fill)
         out[self.first] = first if rows.whole else first[ranges(*rows.first)]
@@ -162,7 +162,7 @@ class Layout:
         return out
 
     def special(self) -> Ints:
-        """The column `special_tokens_mask`, flat [S]: 0 for the tokens of texts, 1 for all else."""
+        """The column `special_tokens_mask`, flat [S]: 0 for the tokens of texts, 1 for special tokens and padding."""
         out = np.ones(self.size, np.int64)
         out[self.first] = 0
         if self.rows.second is not None:
@@ -170,41 +170,41 @@ class Layout:
         return out
 
     def matrix(self, column: Ints) -> Ints:
-        """A flat column as [R, width]; an error where the rows differ in width."""
+        """Reshape a flat column [S] to [R, width]. Raises UsageError if the rows differ in width."""
         if self.width is None:
             raise UsageError(
                 f"The rows have from {self.widths.min()} to {self.widths.max()} tokens, and a tensor needs rows of one length: "
                 "type ",
                 Setting("padding", True),
-                " for the longest of them, ",
+                " or ",
                 Setting("padding", "max_length"),
                 ", and ",
                 Setting("truncation", True),
-                " to cut.",
+                " to shorten long rows.",
             )
         return column.reshape(len(self.widths), self.width)
 
     def lists(self, column: Ints) -> list[list[int]]:
-        """A flat column as a list for each row."""
+        """Split a flat column [S] into a list for each row."""
         if self.width is None:
             return self.parts(column.tolist())
         return column.reshape(len(self.widths), self.width).tolist()
 
     def parts(self, flat: list[Item]) -> list[list[Item]]:
-        """A flat list as a list for each row."""
+        """Split a list over all positions of the buffer into a list for each row."""
         ends = np.cumsum(self.widths).tolist()
         return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 @dataclass
 class Encodings(Sequence[Encoding]):
-    """The rows of a result, each made when it is asked for."""
+    """The rows of a result. Each row is made when it is first used."""
 
     layout: Layout
-    ids: Ints  # flat, as laid out
-    names: Callable[[list[int]], list[str]]
-    locate: tuple[Callable[[], Located], ...]  # for each side; it takes time, and is only called when somebody asks
-    ends: tuple[Ints, ...]  # for each side, where the pieces of each text end
+    ids: Ints  # [S]
+    names: Callable[[list[int]], list[str]]  # ids -> tokens
+    locate: tuple[Callable[[], Located], ...]  # for the first and the second texts; slow, called only when needed
+    ends: tuple[Ints, ...]  # for the first and the second texts: where the pieces of each text end
     _rows: dict[int, Encoding] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -219,10 +219,10 @@ class Encodings(Sequence[Encoding]):
             return [self[row] for row in range(*item.indices(len(self)))]
         row = range(len(self))[item]
         if row not in self._rows:
-            self._rows[row] = self._made(row)
+            self._rows[row] = self._make(row)
         return self._rows[row]
 
-    def _made(self, row: int) -> Encoding:
+    def _make(self, row: int) -> Encoding:
         end = int(self._ends[row])
         start = end - int(self.layout.widths[row])
         ids, types, attention, special = (column[start:end].tolist() for column in (self.ids, *self._columns))
@@ -241,15 +241,15 @@ class Encodings(Sequence[Encoding]):
     def _located(self) -> list[Located]:
         return [locate() for locate in self.locate]
 
-    def places(self) -> tuple[Ints, Ints]:
-        """Where in its text each token begins and ends, flat; 0 for special tokens and padding."""
+    def char_spans(self) -> tuple[Ints, Ints]:
+        """Return the start and the end of each token in its text, flat [S]; 0 for special tokens and padding."""
         first, second = self._located[0], self._located[1] if len(self.locate) > 1 else None
         starts = self.layout.spread(first.starts, None if second is None else second.starts)
         return starts, self.layout.spread(first.ends, None if second is None else second.ends)
 
     def offsets(self) -> list[list[Offset]]:
-        """The offsets of every row."""
-        starts, ends = self.places()
+        """Return the (start, end) of each token in its text, as a list for each row."""
+        starts, ends = self.char_spans()
         return self.layout.parts(list(zip(starts.tolist(), ends.tolist(), strict=True)))
 
     @cached_property
@@ -262,7 +262,7 @@ class Encodings(Sequence[Encoding]):
 
     @cached_property
     def _spans(self) -> list[tuple[list[int], list[int], list[int]]]:
-        """For each side what `Encoding.spans` says of every row."""
+        """`Encoding.spans` of every row, as three lists for the first and three for the second texts."""
         layout = self.layout
         at = layout.starts - (self._ends - layout.widths) + len(layout.frame.before)
         table = []
@@ -274,12 +274,12 @@ class Encodings(Sequence[Encoding]):
         return table
 
     def __reduce__(self) -> tuple[type[list[Encoding]], tuple[list[Encoding]]]:
-        """A list of rows, which needs no tokenizer where it is read back."""
+        """Pickle the rows as a list, which does not need the tokenizer."""
         return list, ([self[row] for row in range(len(self))],)
 
 
 def ranges(starts: Ints, lengths: Ints) -> Index:
-    """The numbers of `[start, start + length)` for every row, one range after the other.
+    """Return the integers in `[start, start + length)` for every row, concatenated.
 
     >>> ranges(np.array([0, 10]), np.array([3, 2]))
     array([ 0,  1,  2, 10, 11])
@@ -295,10 +295,10 @@ def ranges(starts: Ints, lengths: Ints) -> Index:
 def _pieces(
     encoder: Encoder, engine: Engine, batch: Sequence[Any], kind: str, located: bool
 ) -> tuple[Pieces, Callable[[], Located]]:
-    """The pieces of the first or the second texts, and what tells where they come from."""
+    """Return the pieces of the first or the second texts, and a function that returns their offsets and words."""
     if kind == "ids":
-        return _pieces_of_ids(encoder.tokens, batch), _nowhere
-    texts = list(batch)  # the caller's list may change before the second look
+        return _pieces_of_ids(encoder.tokens, batch), _no_offsets
+    texts = list(batch)  # the caller may change its list before `locate` is called
     locate = partial(engine.locate if kind == "texts" else engine.locate_words, texts)
     if located:
         known = locate()
@@ -312,12 +312,12 @@ def _pieces_of_ids(tokens: Tokens, batch: Sequence[Any]) -> Pieces:
     return Pieces(np.array([item for row in ids for item in row], np.int32), ends)
 
 
-def _nowhere() -> Located:
-    raise UsageError("The input is ids, which have no characters: leave return_offsets_mapping out, or pass text.")
+def _no_offsets() -> Located:
+    raise UsageError("Offsets need text, and the input is ids: leave return_offsets_mapping out, or pass text.")
 
 
 def _rows(call: Call) -> Rows:
-    """The pieces of each row: those of a text, or of a pair, unless they are too many."""
+    """Return the pieces of each row: one row for each text or pair, unless it is too long."""
     first = whole_texts(call.first)
     second = None if call.second is None else whole_texts(call.second)
     cut = _cut(call)
@@ -329,7 +329,7 @@ def _rows(call: Call) -> Rows:
 
 
 def whole_texts(pieces: Pieces) -> Spans:
-    """All pieces of each text."""
+    """Return the range of all pieces of each text."""
     starts = np.zeros_like(pieces.ends)
     starts[1:] = pieces.ends[:-1]
     return Spans(starts, pieces.ends - starts)
@@ -343,7 +343,7 @@ def _cut(call: Call) -> Cut | None:
     if room < 0:
         raise UsageError(
             received("max_length", shape.max_length),
-            f" has no place for the {size} special tokens: type a larger one, or ",
+            f" has no room for the {size} special tokens: type a larger one, or ",
             Setting("add_special_tokens", False),
             ".",
         )
@@ -351,7 +351,7 @@ def _cut(call: Call) -> Cut | None:
     if call.windows and stride >= room > 0:
         raise UsageError(
             received("stride", stride),
-            f" is how many tokens neighbouring windows share, and a window has {room} of the text: type ",
+            f" is too large for windows with {room} tokens of the text: type ",
             Setting("stride", room // 2),
             ", or a larger max_length.",
         )
@@ -360,13 +360,13 @@ def _cut(call: Call) -> Cut | None:
 
 
 def _lay_out(rows: Rows, frame: Frame, shape: Shape) -> Layout:
-    """Give every row its place."""
+    """Compute the position of every row in the buffer."""
     lengths = rows.first.lengths + frame.size
     if rows.second is not None:
         lengths = lengths + rows.second.lengths
     widths = lengths
     if shape.padding is not None and len(lengths):
-        widths = np.maximum(lengths, shape.width(int(lengths.max())))  # a row that is longer keeps its length
+        widths = np.maximum(lengths, shape.width(int(lengths.max())))  # longer rows keep their length
     ends = np.cumsum(widths)
     starts = ends - (widths if shape.side == "right" else lengths)
     size = int(ends[-1]) if len(ends) else 0

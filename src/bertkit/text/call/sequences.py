@@ -1,4 +1,4 @@
-"""Lists of ids that a user puts together by hand: special tokens around them, their masks, cutting."""
+"""Operations on lists of ids: token types, special-token masks, truncation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ids = list[int]
 
 
 def types_of(first: Sequence[int], second: Sequence[int] | None) -> Ids:
-    """0 for `[CLS] A [SEP]`, 1 for `B [SEP]`.
+    """Return the token types: 0 for each token of `[CLS] A [SEP]`, 1 for each token of `B [SEP]`.
 
     >>> types_of([5, 6], [7])
     [0, 0, 0, 0, 1, 1]
@@ -23,7 +23,7 @@ def types_of(first: Sequence[int], second: Sequence[int] | None) -> Ids:
 
 
 def special_mask_of(first: Sequence[int], second: Sequence[int] | None) -> Ids:
-    """1 for a special token around two lists of ids, 0 for an id.
+    """Return 1 for each special token around one or two lists of ids, and 0 for each id.
 
     >>> special_mask_of([5, 6], [7])
     [1, 0, 0, 1, 0, 1]
@@ -35,7 +35,7 @@ def special_mask_of(first: Sequence[int], second: Sequence[int] | None) -> Ids:
 def truncate(
     ids: Ids, pair_ids: Ids | None, remove: int, truncation_strategy: str | bool, stride: int, side: Side
 ) -> tuple[Ids, Ids | None, Ids]:
-    """Cut one or two lists of ids; what is left of them, and what was cut off with `stride` of the kept ids beside it.
+    """Truncate one or two lists of ids. Returns them, and the removed ids with `stride` of the kept ids beside them.
 
     >>> truncate([1, 2, 3, 4], None, 2, "longest_first", 1, "right")
     ([1, 2], None, [2, 3, 4])
@@ -57,7 +57,7 @@ def truncate(
 
 
 def overflow(ids: Sequence[int], kept: int, stride: int, side: Side) -> Ids:
-    """What was cut off a text of which `kept` ids are left, with `stride` of those that are left beside it."""
+    """Return the ids that were removed from a text, with `stride` kept ids beside them. `kept` is the number of kept ids."""
     if kept >= len(ids):
         return []
     size = min(len(ids), len(ids) - kept + stride)

@@ -1,4 +1,4 @@
-"""The files of a tokenizer, in and out."""
+"""Reading and writing the files of a tokenizer."""
 
 from bertkit.text.files.description import TokenizerFiles
 from bertkit.text.files.read import read_files

@@ -1,4 +1,4 @@
-"""A tokenizer's description -> `tokenizer.json`, the file of the `tokenizers` library, and that library's tokenizer."""
+"""Description -> `tokenizer.json`, the file format of the `tokenizers` library, or a tokenizer of that library."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def to_backend(files: TokenizerFiles) -> Tokenizer:
-    """The `tokenizers.Tokenizer` of a description; its changes do not reach the description."""
+    """Return a description as a `tokenizers.Tokenizer`. Changes to it do not change the description."""
     return backend_from(compose(files), "The tokenizer")
 
 
 def compose(files: TokenizerFiles) -> str:
-    """The text of a `tokenizer.json`, as the `tokenizers` library writes it."""
+    """Return the text of a `tokenizer.json`, in the form that the `tokenizers` library writes."""
     whole = _plain(files) if files.foreign is None else json.loads(files.foreign)
     whole["added_tokens"] = [{"id": index} | token.to_dict() for index, token in sorted(files.added.items())]
     if _type(whole.get("normalizer")) == "BertNormalizer":

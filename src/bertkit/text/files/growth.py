@@ -1,6 +1,6 @@
-"""How much longer a text may become by the normalizer of a `tokenizer.json`, or what is decoded by its decoder.
+"""A limit on how much the normalizer or the decoder of a `tokenizer.json` may lengthen a text.
 
-A few steps that each make a hundred characters of one make gigabytes of a short text.
+A few steps that each replace one character by a hundred would make gigabytes of a short text.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from bertkit.errors import TokenizerError
 
 MOST_STEPS = 10_000
 MOST_GROWTH = 200
-"""Characters that one character may become. The longest of Unicode's own decompositions has 18."""
+"""The maximum number of characters that may replace one character. The longest Unicode decomposition has 18."""
 
 MOST_PREPENDED = 10_000
 
 
 class _Growth:
-    """How many characters each becomes by the last steps. Steps are added from the last to the first."""
+    """The number of characters that each character becomes. Steps are added from the last to the first."""
 
     def __init__(self) -> None:
         self._of: dict[str, float] = {}
@@ -47,7 +47,9 @@ class _Growth:
 
     def _replace(self, pattern: object, content: float) -> None:
         spelled = pattern.get("String") if isinstance(pattern, Mapping) else pattern
-        if not isinstance(spelled, str) or not spelled:  # which may match a character, and what is between two
+        if (
+            not isinstance(spelled, str) or not spelled
+        ):  # it may match any character, and the empty text between characters
             self._set_all(max(self.most(), content) + (content if content > 1 else 0))
             return
         for char in set(spelled):
@@ -58,22 +60,22 @@ class _Growth:
 
 
 def check_growth(part: object, inner: str, where: str) -> None:
-    """Refuse a normalizer or decoder that makes far more of a text. `inner` is the name of the steps of a sequence."""
+    """Raise TokenizerError for a normalizer or decoder that lengthens texts too much. `inner` is its key for nested steps."""
     steps = _steps(part, inner)
     if len(steps) > MOST_STEPS:
-        raise TokenizerError(f"{where} has {inner} of {len(steps):,} steps, and bertkit takes up to {MOST_STEPS:,}.")
+        raise TokenizerError(f"{where} has {inner} of {len(steps):,} steps; up to {MOST_STEPS:,} are accepted.")
     growth = _Growth()
     for step in reversed(steps):
         growth.add(step)
         if growth.most() > MOST_GROWTH or growth.prepended > MOST_PREPENDED:
             raise TokenizerError(
-                f"{where} has {inner} that make more than {MOST_GROWTH} characters of one, or {MOST_PREPENDED:,} of none: "
-                "a short text would take all memory."
+                f"{where} has {inner} that replace one character by more than {MOST_GROWTH}, or insert more than "
+                f"{MOST_PREPENDED:,} characters: a short text would use all memory."
             )
 
 
 def _steps(part: object, inner: str) -> list[Mapping[str, Any]]:
-    """The steps of a sequence, however deep, one after the other."""
+    """Return the steps of nested sequences as one list."""
     waiting, steps = [part], []
     while waiting:
         step = waiting.pop()
@@ -85,7 +87,7 @@ def _steps(part: object, inner: str) -> list[Mapping[str, Any]]:
 
 
 def _longest(charsmap: object) -> int:
-    """The characters of the longest text in a map of SentencePiece: its size, a trie of so many bytes, texts with a NUL each."""
+    """Return the length of the longest text in a SentencePiece map, which is a size, a trie of that size, and the texts."""
     try:
         content = binascii.a2b_base64(charsmap) if isinstance(charsmap, str) else b""
     except ValueError:

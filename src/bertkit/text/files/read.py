@@ -1,8 +1,8 @@
 """The files of a tokenizer -> its description.
 
-The files of a plain BERT, as bertkit and transformers write them, are read here: a `tokenizer_config.json`, and a
-`tokenizer.json` in which only the vocabulary, the special tokens and how text is normalized differ. All others are read by
-general.py, which gives the same description where both can.
+This module reads the files of a plain BERT, as bertkit and transformers write them: a `tokenizer_config.json`, and a
+`tokenizer.json` that is BERT's except for its vocabulary, special tokens and normalizer. general.py reads all other files.
+It could read the plain ones too, with the same result, but more slowly.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from bertkit.errors import TokenizerError
 from bertkit.hub import Place, parse_object, read_text
-from bertkit.text.files.description import DEFAULT_LENGTH, SPECIAL, Found, TokenizerFiles
+from bertkit.text.files.description import DEFAULT_LENGTH, SPECIAL, JsonFiles, TokenizerFiles
 from bertkit.text.files.general import describe
 from bertkit.text.files.settings import LONGEST, apply, check_arguments, max_length
 from bertkit.text.vocabulary import FLAGS, Vocabulary, read_token
@@ -21,14 +21,14 @@ from bertkit.text.vocabulary import FLAGS, Vocabulary, read_token
 MOST_BYTES_OF_JSON = 256 * 2**20
 
 _NAMES = ("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json")
-_FIELDS = {"id", "content", *FLAGS}  # of an added token
+_FIELDS = {"id", "content", *FLAGS}  # the keys of an added token
 _NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_files(place: Place, *, fast: bool = True, overrides: Mapping[str, Any] = _NO_SETTINGS) -> TokenizerFiles:
-    """The tokenizer at a place, as the fast or the slow class reads its files.
+    """Read the tokenizer at a place, for the fast or the slow class.
 
-    `overrides` are settings that go before those of the files, such as `{"do_lower_case": False}`.
+    `overrides` are settings that override those in the files, such as `{"do_lower_case": False}`.
     """
     if overrides:
         check_arguments(overrides)
@@ -39,8 +39,8 @@ def read_files(place: Place, *, fast: bool = True, overrides: Mapping[str, Any] 
     return files
 
 
-def _find(place: Place, overrides: Mapping[str, Any]) -> Found:
-    """The JSON files of a place. A user who named a file wants that one and no other beside config.json."""
+def _find(place: Place, overrides: Mapping[str, Any]) -> JsonFiles:
+    """Read the JSON files of a place. If the user named a file, only that file and config.json are read."""
     if place.file is None:
         paths = {name: path for name in _NAMES if (path := place.find(name))}
     else:
@@ -50,17 +50,17 @@ def _find(place: Place, overrides: Mapping[str, Any]) -> Found:
     texts = {name: read_text(path, MOST_BYTES_OF_JSON, TokenizerError) for name, path in paths.items()}
     objects = {name: parse_object(text, str(paths[name]), TokenizerError) for name, text in texts.items()}
     settings = {**objects.get("tokenizer_config.json", {}), **overrides}
-    return Found(place, paths, texts, objects, settings, overrides)
+    return JsonFiles(place, paths, texts, objects, settings, overrides)
 
 
-def _positions(found: Found) -> int:
-    """The longest input of the model."""
+def _positions(found: JsonFiles) -> int:
+    """Return the maximum number of tokens of the model."""
     value = found.objects.get("config.json", {}).get("max_position_embeddings")
     return value if type(value) is int and 0 < value <= LONGEST else DEFAULT_LENGTH
 
 
-def _read_plain(found: Found) -> TokenizerFiles | None:
-    """The description in plain files, None where they are not plain."""
+def _read_plain(found: JsonFiles) -> TokenizerFiles | None:
+    """Return the description in plain files, or None if the files are not plain."""
     whole = found.objects.get("tokenizer.json", {})
     model, tokens = whole.get("model"), whole.get("added_tokens")
     names = {name: found.settings.get(name, content) for name, content in SPECIAL.items()}
@@ -82,14 +82,14 @@ def _read_plain(found: Found) -> TokenizerFiles | None:
         special={name: by_content[content] for name, content in names.items()},
         added=added,
         unk=model["unk_token"],
-        clean_up=False,  # the decoder of tokenizer.json cleans up by itself
+        clean_up=False,  # the decoder of tokenizer.json already cleans up
     )
     apply(files, found.settings, found.place.where)
     return files
 
 
 def plain_sections(cls: tuple[str, int | None], sep: tuple[str, int | None]) -> dict[str, Any]:
-    """The sections that a plain `tokenizer.json` has, from the tokens around a text and their ids.
+    """Return the sections of a plain `tokenizer.json`. `cls` and `sep` are the special tokens and their ids.
 
     >>> plain_sections(("[CLS]", 2), ("[SEP]", 3))["post_processor"]["single"][0]
     {'SpecialToken': {'id': '[CLS]', 'type_id': 0}}
@@ -108,7 +108,7 @@ def plain_sections(cls: tuple[str, int | None], sep: tuple[str, int | None]) -> 
 
 
 def _is_plain_model(model: Any, names: Mapping[str, Any]) -> TypeGuard[dict[str, Any]]:
-    """Whether the model is WordPiece as usual, and its vocabulary has the special tokens, of which each is a string."""
+    """Whether the model is WordPiece with default settings, and its vocabulary contains the special tokens."""
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         return False
     usual = {"type": "WordPiece", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
@@ -117,7 +117,7 @@ def _is_plain_model(model: Any, names: Mapping[str, Any]) -> TypeGuard[dict[str,
 
 
 def _is_plain_normalizer(normalizer: Any) -> bool:
-    """Whether the settings of tokenizer_config.json, which go before the normalizer, are all that it could say."""
+    """Whether the normalizer has only settings that tokenizer_config.json overrides."""
     if not isinstance(normalizer, dict) or normalizer.get("strip_accents") not in (True, False, None):
         return False
     flags = (normalizer.get("lowercase"), normalizer.get("handle_chinese_chars"))
@@ -126,7 +126,7 @@ def _is_plain_normalizer(normalizer: Any) -> bool:
 
 
 def _is_plain_token(token: Any, ids: Mapping[str, int], names: Mapping[str, Any]) -> bool:
-    """Whether an added token is one of the vocabulary, with its id there."""
+    """Whether an added token is in the vocabulary, with the same id."""
     if not isinstance(token, dict) or token.keys() != _FIELDS or not isinstance(token["content"], str):
         return False
     is_special = token["special"] is True or token["content"] not in names.values()
@@ -134,8 +134,8 @@ def _is_plain_token(token: Any, ids: Mapping[str, int], names: Mapping[str, Any]
     return is_special and bool(token["content"]) and has_id
 
 
-def _is_plain_config(found: Found, names: Mapping[str, Any], tokens: list[dict[str, Any]]) -> bool:
-    """Whether the other files name the special tokens, and no token that tokenizer.json does not have."""
+def _is_plain_config(found: JsonFiles, names: Mapping[str, Any], tokens: list[dict[str, Any]]) -> bool:
+    """Whether the other files have the same special and added tokens as tokenizer.json."""
     further = ("bos_token", "eos_token", "additional_special_tokens", "extra_special_tokens")
     if "tokenizer_config.json" not in found.objects or any(found.settings.get(name) for name in further):
         return False

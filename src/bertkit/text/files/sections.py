@@ -1,4 +1,4 @@
-"""The truncation and padding sections of `tokenizer.json`. BERT's tokenizers keep them for the library that uses them."""
+"""The truncation and padding sections of `tokenizer.json`. They are not used here, but kept for the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Section = Mapping[str, Any]
 
 
 def read_section(whole: Mapping[str, Any], name: str, where: str) -> Section | None:
-    """A section as it is, None for null; an error where the library would refuse it."""
+    """Return a section, or None for null. Raises TokenizerError for a section that the library would refuse."""
     value = whole.get(name)
     if value is None:
         return None
     if name == "truncation" and isinstance(value, dict):
-        value = {"direction": "Right", **value}  # which older files have none of
+        value = {"direction": "Right", **value}  # older files have no direction
     if not isinstance(value, dict) or not all(accepts(value.get(key)) for key, accepts in _SECTIONS[name].items()):
-        raise TokenizerError(f'{where} has a section "{name}" that is not understood: {value!r:.80}. Set it to null.')
+        raise TokenizerError(f'{where} has an invalid section "{name}": {value!r:.80}. Set it to null.')
     return value
 
 

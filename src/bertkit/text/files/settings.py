@@ -1,6 +1,6 @@
-"""The settings of a tokenizer: those of `tokenizer_config.json`, and of constructors and `from_pretrained`.
+"""The settings of a tokenizer, in `tokenizer_config.json` and as arguments of constructors and `from_pretrained`.
 
-They have the same names, and one table says which values they take.
+Both have the same names. One table lists the valid values.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from bertkit.text.vocabulary import AddedToken, as_token
 from bertkit.text.wordpiece.unicode import Compat
 
 LONGEST = 10**15
-"""A longer `model_max_length` means that none was set; other libraries write 1e30."""
+"""A larger `model_max_length` means "not set"; other libraries write 1e30."""
 
 
 class Settings(TypedDict, total=False):
-    """The settings, all of them optional; `BertTokenizer` explains them."""
+    """The settings, all optional; documented in the constructor of `BertTokenizer`."""
 
     do_lower_case: bool
     do_basic_tokenize: bool
@@ -47,7 +47,7 @@ class Settings(TypedDict, total=False):
 
 
 class _Kind(NamedTuple):
-    """The values that a setting takes."""
+    """The valid values of a setting: a check, a description, and advice for invalid values."""
 
     accepts: Callable[[Any], bool]
     expected: str
@@ -79,14 +79,13 @@ def _is_string(value: object) -> bool:
     return isinstance(value, str)
 
 
-_NO_LIST = "It is no list of tokens: type {name}=[{value!r:.80}]."
-_FLAG = _Kind(_is_bool, "true or false", "It is neither True nor False: type {name}=True, or leave it out.")
+_FLAG = _Kind(_is_bool, "true or false", "Type {name}=True, or leave it out.")
 _SIDE = _Kind(("right", "left").__contains__, "one of 'right', 'left'")
 _COMPAT = _Kind(("fast", "slow", "google").__contains__, "one of 'fast', 'slow', 'google'")
-_STRINGS = _Kind(_is_list_of_strings, "a list of strings", _NO_LIST)
-_TOKENS = _Kind(_is_list, "a list of tokens", _NO_LIST)
-_LENGTH = _Kind(_is_length, "a whole number above 0", "It is no number of tokens: type model_max_length=512.")
-_PREFIX = _Kind(_is_string, "a string", 'It is no string: type wordpieces_prefix="##".')
+_STRINGS = _Kind(_is_list_of_strings, "a list of strings", 'Type {name}=["..."].')
+_TOKENS = _Kind(_is_list, "a list of tokens", "Type {name}=[{value!r:.80}].")
+_LENGTH = _Kind(_is_length, "an integer above 0", "Type model_max_length=512.")
+_PREFIX = _Kind(_is_string, "a string", 'Type wordpieces_prefix="##".')
 
 _OF_FILES: dict[str, _Kind] = {
     "do_lower_case": _FLAG,
@@ -114,7 +113,7 @@ RULES = {
     "clean_text": "clean",
     "compat": "compat",
 }
-"""The settings that are fields of `Rules`."""
+"""Names of settings -> fields of `Rules`."""
 
 FIELDS = {
     "do_basic_tokenize": "do_basic_tokenize",
@@ -126,15 +125,15 @@ FIELDS = {
     "model_input_names": "model_input_names",
     "model_max_length": "model_max_length",
 }
-"""The settings that are fields of `TokenizerFiles`."""
+"""Names of settings -> fields of `TokenizerFiles`."""
 
 _LISTS: dict[str, Callable[[Any], Any]] = {"never_split": tuple, "model_input_names": list}
-"""Those that are lists, of which the description keeps a copy."""
+"""The settings that are lists, and the type in which the description keeps them."""
 
 _OF_CALLS = frozenset([*Settings.__annotations__, "max_len", "added_tokens_decoder"])
-"""The arguments of `from_pretrained`."""
+"""The settings that `from_pretrained` accepts."""
 
-# Other files say these, or they describe the machine that wrote the file.
+# These keys are in other files as well, or describe the computer that wrote the file.
 _NOT_KEPT = frozenset(
     [
         "tokenizer_class",
@@ -150,7 +149,7 @@ _NOT_KEPT = frozenset(
 
 
 def change(files: TokenizerFiles, settings: Mapping[str, Any]) -> None:
-    """Let the settings of a constructor override a description.
+    """Apply the settings of a constructor to a description.
 
     >>> from bertkit.text.vocabulary import Vocabulary
     >>> files = TokenizerFiles(Vocabulary(["[UNK]"]))
@@ -160,55 +159,55 @@ def change(files: TokenizerFiles, settings: Mapping[str, Any]) -> None:
     if not settings:
         return
     check_arguments(settings, frozenset(Settings.__annotations__))
-    given = {name: value for name, value in settings.items() if value is not None or name == "strip_accents"}
-    if "model_max_length" in given:
-        given["model_max_length"] = max_length(given, "The call") or DEFAULT_LENGTH
-    _set(files, given)
-    files.prefix = given.get("wordpieces_prefix", files.prefix)
-    files.special = files.special | {name: as_token(given[name], True) for name in ATTRIBUTES if name in given}
-    if "unk_token" in given:
+    settings = {name: value for name, value in settings.items() if value is not None or name == "strip_accents"}
+    if "model_max_length" in settings:
+        settings["model_max_length"] = max_length(settings, "The call") or DEFAULT_LENGTH
+    _set(files, settings)
+    files.prefix = settings.get("wordpieces_prefix", files.prefix)
+    files.special = files.special | {name: as_token(settings[name], True) for name in ATTRIBUTES if name in settings}
+    if "unk_token" in settings:
         files.unk = files.special["unk_token"].content
-    if "additional_special_tokens" in given:
-        files.additional = [as_token(token, True) for token in given["additional_special_tokens"]]
+    if "additional_special_tokens" in settings:
+        files.additional = [as_token(token, True) for token in settings["additional_special_tokens"]]
 
 
-def check_arguments(given: Mapping[str, Any], names: Collection[str] = _OF_CALLS) -> None:
-    """Raise an error for an unknown argument, and for a value that it does not take."""
-    for name, value in given.items():
+def check_arguments(settings: Mapping[str, Any], names: Collection[str] = _OF_CALLS) -> None:
+    """Raise UsageError for an unknown setting, and for an invalid value."""
+    for name, value in settings.items():
         if name not in names:
-            raise UsageError(f"A tokenizer has no setting {name!r}.{did_you_mean(name, names)}")
+            raise UsageError(f"Unknown setting {name!r} of a tokenizer.{did_you_mean(name, names)}")
         kind = _KINDS.get(name)
         if kind is not None and value is not None and not kind.accepts(value):
             advice = kind.advice.format(name=name, value=value)
             raise UsageError(
-                Setting(name, value, f"{value!r:.80}"), f" cannot be: it takes {kind.expected}. {advice}".rstrip()
+                Setting(name, value, f"{value!r:.80}"), f" is invalid: it must be {kind.expected}. {advice}".rstrip()
             )
 
 
 def apply(files: TokenizerFiles, settings: Mapping[str, Any], where: str) -> None:
-    """Set the fields that the settings of a file are for. `where` names the file in the errors."""
+    """Apply the settings of a file to a description. `where` names the file in the errors."""
     for name, kind in _OF_FILES.items():
         value = settings.get(name)
         if value is not None and not kind.accepts(value):
-            raise TokenizerError(f"{where} has {name} {value!r:.80}, where {kind.expected} is expected.")
+            raise TokenizerError(f"{where} has {name} {value!r:.80}, but {kind.expected} is expected.")
     _set(files, {name: settings[name] for name in _OF_FILES if settings.get(name) is not None})
     files.extra = {name: value for name, value in settings.items() if name not in _OF_CALLS and name not in _NOT_KEPT}
     if not isinstance(files.extra.get("extra_special_tokens"), dict) or not files.extra["extra_special_tokens"]:
-        files.extra.pop("extra_special_tokens", None)  # a list of them is another name of additional_special_tokens
+        files.extra.pop("extra_special_tokens", None)  # as a list, it is another name of additional_special_tokens
 
 
 def max_length(settings: Mapping[str, Any], where: str) -> int | None:
-    """The longest input that the settings of a file have, None where they have none."""
+    """Return `model_max_length` in the settings of a file, or None if it is not set."""
     value = settings.get("model_max_length", settings.get("max_len"))
     if value is None or (isinstance(value, (int, float)) and value > LONGEST):
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value < 1 or value % 1:
-        raise TokenizerError(f"{where} has model_max_length {value!r:.80}, where a whole number above 0 is expected.")
+        raise TokenizerError(f"{where} has model_max_length {value!r:.80}, but an integer above 0 is expected.")
     return int(value)
 
 
 def settings_of(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
-    """The settings of a tokenizer. `own`: the behaviours that need not be said, as a class has them itself."""
+    """Return the settings of a tokenizer. `own`: values of `compat` that are left out, as the class's default."""
     settings = {name: getattr(files.rules, field) for name, field in RULES.items()}
     if files.rules.compat in own:
         del settings["compat"]
@@ -225,17 +224,17 @@ def settings_of(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any
 
 
 def compose(files: TokenizerFiles, own: Collection[Compat]) -> dict[str, Any]:
-    """The content of a `tokenizer_config.json`. `own`: as in `settings_of`."""
+    """Return the content of a `tokenizer_config.json`. `own`: as in `settings_of`."""
     decoder = {str(index): dict(sorted(token.to_dict().items())) for index, token in sorted(files.added.items())}
     rest = {"added_tokens_decoder": decoder, "tokenizer_class": "BertTokenizer"}
     return {"extra_special_tokens": {}} | files.extra | settings_of(files, own) | rest
 
 
-def _set(files: TokenizerFiles, given: Mapping[str, Any]) -> None:
-    """Set fields to values that were checked."""
-    rules = {field: given[name] for name, field in RULES.items() if name in given}
+def _set(files: TokenizerFiles, settings: Mapping[str, Any]) -> None:
+    """Set the fields of a description to checked values."""
+    rules = {field: settings[name] for name, field in RULES.items() if name in settings}
     if rules:
         files.rules = replace(files.rules, **rules)
     for name, field in FIELDS.items():
-        if name in given:
-            setattr(files, field, _LISTS[name](given[name]) if name in _LISTS else given[name])
+        if name in settings:
+            setattr(files, field, _LISTS[name](settings[name]) if name in _LISTS else settings[name])

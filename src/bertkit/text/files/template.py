@@ -1,4 +1,4 @@
-"""The special tokens around a text, and the part of `tokenizer.json` that says where they go."""
+"""The special tokens around a text, and the post-processor of `tokenizer.json` that adds them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any, Literal
 from bertkit.text.vocabulary import check_id
 
 Part = tuple[int | Literal["A", "B"], int]
-"""An id, or the place of the first or second text, and its token type."""
+"""An id, or "A" or "B" for the first or second text, and the token type."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """Where special tokens go around one text, and around two."""
+    """The positions of special tokens around one text, and around a pair."""
 
     single: tuple[Part, ...]
     pair: tuple[Part, ...]
 
 
 def bert_template(cls: int, sep: int) -> Template:
-    """[CLS] A [SEP], and [CLS] A [SEP] B [SEP], where B and its [SEP] are of type 1."""
+    """Return [CLS] A [SEP], and [CLS] A [SEP] B [SEP], where B and its [SEP] have token type 1."""
     single: tuple[Part, ...] = ((cls, 0), ("A", 0), (sep, 0))
     return Template(single, (*single, ("B", 1), (sep, 1)))
 
 
 def read_template(processor: object) -> Template | None:
-    """The template that the post-processor of a `tokenizer.json` is, None where it is something else."""
+    """Return the post-processor of a `tokenizer.json` as a template, or None if it is of another kind."""
     steps = steps_of(processor, "processors")
     if steps is None:
         return None
-    steps = [step for step in steps if step.get("type") != "ByteLevel"]  # which changes offsets only
+    steps = [step for step in steps if step.get("type") != "ByteLevel"]  # ByteLevel changes only offsets
     if not steps:
         return Template((("A", 0),), (("A", 0), ("B", 1)))
     if len(steps) > 1:
@@ -57,7 +57,7 @@ def _from_template(processor: dict[str, Any]) -> Template:
     if [part for part, _ in single if type(part) is str] != ["A"] or [
         part for part, _ in pair if type(part) is str
     ] != ["A", "B"]:
-        raise ValueError("a template that leaves a text out")
+        raise ValueError("a template without one of the texts")
     return Template(single, pair)
 
 
@@ -78,9 +78,9 @@ def _id(value: object) -> int:
 
 
 def steps_of(part: object, key: str) -> list[dict[str, Any]] | None:
-    """A part of the pipeline as the steps of a sequence: none for null. None for what cannot be a part.
+    """Return a part of a `tokenizer.json` as a list of steps, which is empty for null. Returns None for an invalid part.
 
-    `key` names the steps of a sequence.
+    `key` is the key of the steps in a part of type Sequence.
     """
     if part is None:
         return []

@@ -1,7 +1,7 @@
-"""Any `tokenizer.json`, the file of the `tokenizers` library, -> a tokenizer's description.
+"""`tokenizer.json`, the file format of the `tokenizers` library -> the description of a tokenizer.
 
-A plain BERT file is understood here. In any other one only the special tokens around a text are, and the rest is left to
-the library: its text goes into `TokenizerFiles.foreign`.
+The file of a plain BERT is read completely. Of any other file, only the special tokens around a text are read; its text is
+stored in `TokenizerFiles.foreign`, and the library runs it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _AS_IT_IS = Rules(lowercase=False, strip_accents=False, chinese=False, clean=Fal
 
 
 def parse(whole: Mapping[str, Any], text: str, where: str) -> TokenizerFiles:
-    """The description in a `tokenizer.json`, of which `whole` is the object and `text` the text.
+    """Return the description in a `tokenizer.json`. `whole` is its JSON object and `text` its text.
 
-    `template` is None where the file's is not understood. The special tokens and other fields are in other files. `where`
-    names the file in the errors.
+    `template` is None if the post-processor is not supported. Special tokens and some other fields are in other files.
+    `where` names the file in the errors.
     """
     added = _added_tokens(whole.get("added_tokens"), where)
     rules, decoder = _rules(whole.get("normalizer")), _decoder(whole.get("decoder"))
@@ -53,7 +53,7 @@ def parse(whole: Mapping[str, Any], text: str, where: str) -> TokenizerFiles:
     return files
 
 
-# The parts of a plain BERT file. Each is None where the file has something else.
+# The parts of a plain BERT file. Each function returns None if the file is not plain.
 
 
 class _Model(NamedTuple):
@@ -78,13 +78,17 @@ def _word_piece(model: object, where: str) -> _Model | None:
         model.get("max_input_chars_per_word", 100),
     )
     if "type" not in model and "max_input_chars_per_word" not in model:
-        return None  # a file of the first versions, where a model has no type but its keys
+        return None  # files of the first versions have no type
     if not isinstance(found.vocabulary, dict) or not isinstance(found.unk, str) or not isinstance(found.prefix, str):
-        raise TokenizerError(f"{where} has a WordPiece model whose vocab, unk_token or prefix is of a wrong type.")
+        raise TokenizerError(
+            f"{where} has a WordPiece model with an invalid type of vocab (an object), unk_token or prefix (strings)."
+        )
     if found.unk not in found.vocabulary:
         raise missing_unk(found.unk, where)
     if type(found.max_chars) is not int or not 0 < found.max_chars < 2**31:
-        raise TokenizerError(f"{where} has max_input_chars_per_word {found.max_chars!r:.80}, a whole number above 0.")
+        raise TokenizerError(
+            f"{where} has max_input_chars_per_word {found.max_chars!r:.80}, but an integer above 0 is expected."
+        )
     return found
 
 
@@ -133,8 +137,8 @@ def _foreign_vocabulary(text: str, where: str) -> Vocabulary:
 
 
 def backend_from(text: str, where: str) -> Tokenizer:
-    """The tokenizer in the text of a `tokenizer.json`, as the library reads it."""
+    """Return the `tokenizers.Tokenizer` for the text of a `tokenizer.json`."""
     from tokenizers import Tokenizer
 
-    with as_errors(f"{where} is not understood by the tokenizers library"):
+    with as_errors(f"{where} cannot be read by the tokenizers library"):
         return Tokenizer.from_str(text)

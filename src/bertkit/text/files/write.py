@@ -1,4 +1,4 @@
-"""A tokenizer's description -> its files."""
+"""The description of a tokenizer -> its files."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def write_files(
     *,
     own: Collection[Compat] = ("fast", "slow"),
 ) -> list[Path]:
-    """Write all the files that a tokenizer can be read from, and return their paths.
+    """Write all files of a tokenizer, and return their paths.
 
-    A folder that does not exist is made. `prefix` goes before each name, with a "-" in between. `own` are the values of
-    `compat` that need not be written, as the class that will read the files has them itself.
+    The folder is created if it does not exist. `prefix` and a "-" are put before each name. `own` are the values of `compat`
+    that are not written, as the class that will read the files has them by default.
     """
     check_folder(directory)
     Path(directory).mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def write_files(
     for path, text in paths.items():
         with whole_file(path) as file:
             file.write(text.encode())
-    if files.foreign is not None:  # of which a list of pieces is a part, that the slow class would take for the whole
+    if files.foreign is not None:  # without vocab.txt, which the slow class would read as a complete tokenizer
         return list(paths)
     vocabulary = Path(directory) / f"{start}vocab.txt"
     files.vocabulary.write(vocabulary)
@@ -54,7 +54,7 @@ def write_files(
 
 
 def check_folder(directory: str | os.PathLike[str]) -> None:
-    """Raise an error where a folder cannot be written to. One that does not exist is made, and taken away again."""
+    """Raise UsageError if a folder cannot be written to. A folder that does not exist is created and removed again."""
     folder = Path(directory)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{directory} is a file, not a directory: choose another name.")
@@ -76,7 +76,7 @@ def _sorted_json(value: object) -> str:
 
 
 def _tokens_map(files: TokenizerFiles) -> dict[str, Any]:
-    """special_tokens_map.json: a token is a string, or an object where it has flags of its own."""
+    """Return the content of special_tokens_map.json: strings, or objects for tokens with other flags than the default."""
     values: dict[str, Any] = {name: _mapped(token) for name, token in files.special.items()}
     if files.additional:
         values["additional_special_tokens"] = [_mapped(token) for token in files.additional]

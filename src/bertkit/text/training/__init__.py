@@ -1,1 +1,1 @@
-"""New vocabularies."""
+"""Training of vocabularies."""

@@ -1,4 +1,4 @@
-"""Byte-pair encoding on counted words: the most frequent neighbours become one piece, again and again.
+"""Byte-pair encoding on counted words: the most frequent pair of neighbouring pieces is merged into one piece, repeatedly.
 
     words          low ×5    lower ×2         newest ×6            widest ×3
     characters     l ##o ##w l ##o ##w ##e ##r n ##e ##w ##e ##s ##t w ##i ##d ##e ##s ##t
@@ -6,9 +6,9 @@
     ##es ##t ×9    l ##o ##w l ##o ##w ##e ##r n ##e ##w ##est       w ##i ##d ##est
     l ##o    ×7    lo ##w    lo ##w ##e ##r    n ##e ##w ##est       w ##i ##d ##est
 
-Here a piece is one character, the one that has the piece's number as its code point; a word is a string of them, and two
-neighbours are a string of two. So merging them in a word is `str.replace`, and a heap of (-count, pair) decides equal counts
-by the older pieces.
+Internally, piece number n is the character `chr(n)`, so that a word is a string, a pair is a string of two characters, and
+merging a pair is `str.replace`. A heap of (-count, pair) finds the most frequent pair; of equal counts, it takes the pair
+whose pieces are older.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def merge(
     reserved: Iterable[str] = (),
     on_pieces: Callable[[int], object] = lambda count: None,
 ) -> list[str]:
-    """The alphabet and the pieces that merging adds to it, `room` in all unless the words run out of pairs.
+    """Return the alphabet and the merged pieces: `room` in total, or fewer if no frequent pairs are left.
 
     Args:
-        counts: how often each word occurs. Words with characters that are not in the alphabet are left out.
-        alphabet: the pieces of one character, those inside a word with the prefix.
-        room: how many pieces.
+        counts: how often each word occurs. Words with characters that are not in the alphabet are ignored.
+        alphabet: the pieces of one character; those inside a word have the prefix.
+        room: the number of pieces.
         min_frequency: how often a pair must occur.
-        prefix: what marks a piece inside a word.
-        reserved: words that are no pieces, since something else has their name.
-        on_pieces: hears how many pieces were just added.
+        prefix: the prefix of a piece inside a word.
+        reserved: texts that cannot be pieces, such as the special tokens.
+        on_pieces: is called with the number of pieces that were just added.
 
     >>> counts = {"low": 5, "lower": 2, "newest": 6, "widest": 3}
     >>> alphabet = [*"deilnorstw", *("##" + character for character in "deiorstw")]
@@ -54,7 +54,7 @@ def merge(
     while shown < room and (pair := pairs.most_frequent(min_frequency)):
         left, right = (pieces[ord(symbol)] for symbol in pair)
         piece = left + right.removeprefix(prefix)
-        if piece not in symbols:  # there may be several ways to a piece
+        if piece not in symbols:  # different pairs may make the same piece
             symbols[piece] = chr(len(pieces))
             pieces.append(piece)
             if piece not in hidden:
@@ -65,7 +65,7 @@ def merge(
 
 
 def _spelled(counts: Mapping[str, int], alphabet: Sequence[str], prefix: str) -> Iterable[tuple[str, int]]:
-    """The words of known characters as strings of symbols, with their counts."""
+    """Yield the words as strings of symbols, with their counts. Words with other characters than `alphabet` are left out."""
     heads = {ord(piece): number for number, piece in enumerate(alphabet) if len(piece) == 1}
     tails = {ord(piece[-1]): number for number, piece in enumerate(alphabet) if len(piece) > 1}
     known = frozenset(map(chr, heads))
@@ -75,13 +75,13 @@ def _spelled(counts: Mapping[str, int], alphabet: Sequence[str], prefix: str) ->
 
 
 class _Pairs:
-    """Words, the pairs of neighbours in them, and how often each pair occurs."""
+    """The words, the pairs of neighbouring pieces in them, and how often each pair occurs."""
 
     def __init__(self, words: Iterable[tuple[str, int]]) -> None:
         self._words: list[str] = []
         self._weights: list[int] = []
         self._counts: dict[str, int] = defaultdict(int)
-        self._where: dict[str, list[int]] = defaultdict(list)  # the words of a pair, and some that had it
+        self._where: dict[str, list[int]] = defaultdict(list)  # the words that contain a pair, or contained it before
         for index, (word, weight) in enumerate(words):
             self._words.append(word)
             self._weights.append(weight)
@@ -92,19 +92,19 @@ class _Pairs:
         heapify(self._heap)
 
     def most_frequent(self, least: int) -> str | None:
-        """The most frequent pair, None when it occurs fewer than `least` times."""
+        """Return the most frequent pair, or None if it occurs fewer than `least` times."""
         while self._heap:
             count, pair = -self._heap[0][0], self._heap[0][1]
             now = self._counts[pair]
             if count == now:
                 return pair if now >= least else None
             heappop(self._heap)
-            if 0 < now < count:  # a rise is on the heap already
+            if 0 < now < count:  # a larger count is on the heap already
                 heappush(self._heap, (-now, pair))
         return None
 
     def merge(self, pair: str, symbol: str) -> None:
-        """Put one symbol in the place of a pair, wherever it is."""
+        """Replace a pair by one symbol in all words."""
         changes: dict[str, int] = defaultdict(int)
         for index in self._where.pop(pair):
             word = self._words[index]

@@ -1,4 +1,4 @@
-"""A tokenizer with a new vocabulary: everything else as it was."""
+"""Train a new vocabulary for a tokenizer and keep its other settings."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ def retrain(
     unused: int = 0,
     progress: bool = False,
 ) -> TokenizerFiles:
-    """The description of a tokenizer with a vocabulary trained on a corpus.
+    """Return the description of a tokenizer with a vocabulary trained on a corpus.
 
-    Its special tokens are the first of the vocabulary, in the order of their ids, under the names that
-    `special_tokens_map` gives them, with `new_special_tokens` after them. Accents are kept where taking them off would
-    tear letters apart, as in Korean.
+    The vocabulary begins with the special tokens in the order of their ids, renamed by `special_tokens_map`, and
+    `new_special_tokens`. Accents are kept if removing them would split letters, as in Korean (see `rules_for`).
     """
     if files.foreign is not None:
-        raise UsageError("This tokenizer is not a plain BERT one: train a new one with bertkit train-tokenizer.")
+        raise UsageError("Only tokenizers of plain BERTs can be trained: train a new one with bertkit train-tokenizer.")
     names = dict(special_tokens_map or {})
     new = [as_token(token, special=True) for token in new_special_tokens]
     kept = [_renamed(token, names) for _, token in sorted(files.added.items()) if token.special]
@@ -65,14 +64,16 @@ def _renamed(token: AddedToken, names: Mapping[str, str]) -> AddedToken:
 
 
 def _texts(corpus: Corpus) -> Iterator[str]:
-    """The texts of a corpus of texts, or of batches of texts."""
+    """Yield the texts of a corpus of texts or of batches of texts."""
     if isinstance(corpus, (str, bytes)) or not isinstance(corpus, Iterable):
         received = "one text" if isinstance(corpus, str) else repr(corpus)[:80]
-        raise UsageError(f"A corpus is an iterable of texts, not {received}: type [text], or a generator of texts.")
+        raise UsageError(
+            f"A corpus must be an iterable of texts, not {received}: type [text], or pass a generator of texts."
+        )
     for number, item in enumerate(corpus):
         for text in item if isinstance(item, Iterable) and not isinstance(item, (str, bytes)) else [item]:
             if not isinstance(text, str):
                 raise UsageError(
-                    f"Number {number} of the corpus has {text!r:.80}, and a text is a string: leave it out."
+                    f"Item {number} of the corpus contains {text!r:.80}, and a text must be a string: leave it out."
                 )
             yield text

@@ -1,8 +1,8 @@
-"""A corpus -> a vocabulary of WordPieces.
+"""Train a vocabulary of WordPieces on a corpus.
 
-The texts are read once, as a stream. Their words are counted, the characters that matter become the alphabet, and merging
-(merging.py) adds pieces until the vocabulary is full. The result depends on the texts alone: equal counts are decided by
-the characters, and nothing by the order of a hash table, the number of files or the size of a read.
+The texts are read once, as a stream. Their words are counted, the frequent characters become the alphabet, and merging
+(merging.py) adds pieces until the vocabulary is full. The result depends only on the texts: ties are resolved by the
+characters, and not by the order of a hash table, the number of files or the size of reads.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from bertkit.text.wordpiece.characters import Normalizer, Rules
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-MOST_WORDS = 2_000_000  # different words that are counted at once: about 400 MB, and 600 more while merging
-LONGEST_WORD = 100  # a longer word is [UNK] to every tokenizer of BERT
+MOST_WORDS = 2_000_000  # different words that are counted at once: about 400 MB, and 600 MB more while merging
+LONGEST_WORD = 100  # tokenizers replace longer words by [UNK]
 _CHARACTERS_AT_ONCE = 1 << 22
-_SAMPLE = 1 << 20  # characters
+_SAMPLE = 1 << 20  # characters of the corpus that `rules_for` examines
 
-# Letters of which Unicode's decomposition makes a part an "accent": Indic, Thai, Tibetan, Burmese and Khmer vowels, the dots
-# of kana, all of Hangul.
+# Letters whose Unicode decomposition has an essential part that counts as an accent: Indic, Thai, Tibetan, Burmese and Khmer
+# vowels, the dots of kana, all of Hangul.
 _TORN = re.compile("[\u0900-\u109f\u1780-\u17ff\u3041-\u30ff\uac00-\ud7a3]")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
 def rules_for(texts: Iterable[str], rules: Rules) -> tuple[Rules, Iterator[str]]:
-    """The rules that fit a corpus, and its texts, none lost.
+    """Return the rules for a corpus, and an iterator over all its texts.
 
-    Lower-casing takes accents off, unless `strip_accents` says otherwise. For that it decomposes letters, which tears Korean
-    syllables into their parts (한 -> ᄒ ᅡ ᆫ) and changes Japanese (が -> か) and Indic letters. Where such letters are
-    at least one in a hundred of the first million characters, accents are kept.
+    Lower-casing also removes accents, unless `strip_accents` is set. Removing accents decomposes letters, which splits Korean
+    syllables (한 -> ᄒ ᅡ ᆫ) and changes Japanese (が -> か) and Indic letters. If such letters are at least 1 % of the letters
+    in the first million characters, `strip_accents` is set to False.
 
     >>> rules, texts = rules_for(["한국어"], Rules(lowercase=True))
     >>> rules.strip_accents, list(texts)
@@ -73,34 +73,35 @@ def train_vocabulary(
     prefix: str = "##",
     progress: bool = False,
 ) -> list[str]:
-    """The pieces of a new vocabulary, in the order of their ids: special tokens, unused slots, single
-    characters, merged pieces.
+    """Return the pieces of a new vocabulary, in the order of their ids.
+
+    The vocabulary has special tokens, unused tokens, single characters and merged pieces.
 
     Args:
         texts: the corpus, read once.
-        size: how many pieces; a small corpus gives fewer.
-        rules: how a text becomes words. Give the tokenizer the same ones; `rules_for` finds those that fit a corpus.
-        min_frequency: pieces that occur more rarely are not made.
+        size: the number of pieces; a small corpus gives fewer.
+        rules: how to split a text into words. Use the same rules for the tokenizer; `rules_for` chooses them for a corpus.
+        min_frequency: how often a merged piece must occur.
         special_tokens: the first pieces.
-        unused: how many slots `[unused0]`, `[unused1]`, ... to leave for tokens that come later.
-        limit_alphabet: how many different characters at most; words with others become [UNK]. By default those that make up
-            99.99 percent of the corpus, and at least 1000 if there are so many, as far as they fill two thirds of
-            the vocabulary.
-        prefix: what marks a piece inside a word.
-        progress: draw a bar of the pieces.
+        unused: the number of tokens `[unused0]`, `[unused1]`, ..., which can be replaced by other tokens later.
+        limit_alphabet: the maximum number of different characters; words with others become [UNK]. By default, the most
+            frequent characters that make up 99.99 percent of the corpus, at least 1000 if the corpus has as many, and at
+            most two thirds of the vocabulary.
+        prefix: the prefix of a piece inside a word.
+        progress: display a progress bar.
 
     >>> words = ["low"] * 5 + ["lower"] * 2 + ["newest"] * 6 + ["widest"] * 3
     >>> train_vocabulary([" ".join(words)], 29, special_tokens=["[UNK]"])[19:23]
     ['##es', '##est', 'lo', 'low']
     """
     if isinstance(texts, str):
-        raise UsageError("A corpus is an iterable of texts, not one text. Write: [text]")
+        raise UsageError("A corpus must be an iterable of texts, not one text: type [text].")
     _check_numbers(vocab_size=size, min_frequency=min_frequency, unused=unused, limit_alphabet=limit_alphabet)
     fixed = [*special_tokens, *(f"[unused{number}]" for number in range(unused))]
     _check_room(size, fixed)
     counts = count_words(texts, rules)
     if not counts:
-        raise DataError("The texts hold no words, so there is nothing to train a vocabulary on.")
+        raise DataError("The texts have no words to train a vocabulary on: pass other texts.")
     room = size - len(fixed)
     alphabet = _alphabet(counts, room, limit_alphabet, prefix)
     with _bar(room, progress) as on_pieces:
@@ -118,7 +119,7 @@ def train_vocabulary(
 
 @contextmanager
 def _bar(room: int, progress: bool) -> Iterator[Callable[[int], None]]:
-    """A bar that hears of new pieces. It runs by their logarithm: the tenth part of them costs most of the time."""
+    """A progress bar for new pieces, on a logarithmic scale, since the first tenth of the pieces takes most of the time."""
     from tqdm import tqdm
 
     form = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
@@ -132,7 +133,7 @@ def _bar(room: int, progress: bool) -> Iterator[Callable[[int], None]]:
             made += count
             bar.set_description_str(f"Merging, {made:,} pieces", refresh=False)
             bar.update(log(max(made, 1)) - bar.n)
-            if made == count:  # the alphabet, which took no merges
+            if made == count:  # the first call adds the alphabet, which takes no time
                 bar.initial = bar.n
 
         yield on_pieces
@@ -141,31 +142,29 @@ def _bar(room: int, progress: bool) -> Iterator[Callable[[int], None]]:
 def _check_numbers(**numbers: int | None) -> None:
     for name, value in numbers.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            raise UsageError(Setting(name, value), " is no number of 0 or more: type ", Setting(name, 100), ".")
+            raise UsageError(Setting(name, value), " is not an integer of 0 or more: type ", Setting(name, 100), ".")
 
 
 def _check_room(size: int, fixed: Sequence[str]) -> None:
     twice = [token for token, times in Counter(fixed).items() if times > 1]
     if twice:
-        raise UsageError(
-            f"Each special token is one piece of the vocabulary, but {twice[0]!r} was given more than once."
-        )
+        raise UsageError(f"The special token {twice[0]!r} was passed more than once: pass each token once.")
     if size < len(fixed) + 3:
         raise UsageError(
-            f"A vocabulary of {size} has no room for words beside {len(fixed)} special and unused tokens: ask for a larger size."
+            f"A vocabulary of {size} has no room for words after {len(fixed)} special and unused tokens: type a larger size."
         )
 
 
 def count_words(texts: Iterable[str], rules: Rules, most: int = MOST_WORDS) -> dict[str, int]:
-    """How often each word occurs, in bounded memory.
+    """Count how often each word occurs, in bounded memory.
 
-    Whenever there are more than `most` different words, the rarest are dropped until half of them are left: with
-    their counts, a word that comes again starts anew. A word is short of at most the sum of the counts so cut.
+    When there are more than `most` different words, the rarest words and their counts are dropped until half of the words
+    are left. A dropped word that occurs again is counted from 0, so counts may be too low.
     """
     words: Counter[str] = Counter()
     normalizer = Normalizer(rules)
     for chunks in _chunks(texts):
-        # Words recur with the same neighbours, so each chunk is normalized once, however often it occurs.
+        # Chunks repeat, so each different chunk is normalized once.
         for (_, times), found in zip(chunks.items(), normalizer.joined(list(chunks)), strict=True):
             for word in found:
                 words[word] += times
@@ -175,16 +174,16 @@ def count_words(texts: Iterable[str], rules: Rules, most: int = MOST_WORDS) -> d
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[Counter[str]]:
-    """What stands between blanks, counted over some millions of characters at a time.
+    """Yield the chunks of text between spaces with their counts, for some millions of characters at a time.
 
-    No rule looks across a blank, so these are as good as whole texts.
+    No rule depends on characters beyond a space, so chunks give the same words as whole texts.
     """
     chunks: Counter[str] = Counter()
     size = 0
     for text in texts:
         if not isinstance(text, str):
             raise UsageError(
-                f"A corpus is an iterable of texts, but one of them is {text!r}, of type {type(text).__name__}."
+                f"A text must be a string, but the corpus contains {text!r:.80}, of type {type(text).__name__}: leave it out."
             )
         chunks.update(text.split(" "))
         size += len(text)
@@ -195,7 +194,7 @@ def _chunks(texts: Iterable[str]) -> Iterator[Counter[str]]:
 
 
 def _without_rarest(words: Counter[str], most: int) -> Counter[str]:
-    """The words more frequent than the lowest count that leaves at most `most` of them."""
+    """Return at most `most` words: those whose count is above a limit, which is as low as possible."""
     with_count = Counter(words.values())
     left = len(words)
     floor = 0
@@ -208,7 +207,7 @@ def _without_rarest(words: Counter[str], most: int) -> Counter[str]:
 
 
 def _alphabet(counts: Mapping[str, int], room: int, limit: int | None, prefix: str) -> list[str]:
-    """The characters of a vocabulary as pieces, sorted: each of them alone, and with the prefix if it stands inside a word."""
+    """Return the pieces of one character, sorted: without the prefix, and with the prefix for characters inside words."""
     total: Counter[str] = Counter()
     inside: set[str] = set()
     for word, count in counts.items():
@@ -225,6 +224,6 @@ def _alphabet(counts: Mapping[str, int], room: int, limit: int | None, prefix: s
 
 
 def _enough(counts: Sequence[int]) -> int:
-    """How many of the characters, the most frequent first, make up 99.99 percent of the corpus; at least 1000."""
+    """Return how many of the most frequent characters make up 99.99 percent of the corpus; at least 1000."""
     needed = 0.9999 * sum(counts)
     return max(1000, 1 + sum(covered < needed for covered in accumulate(counts)))

@@ -1,1 +1,1 @@
-"""The engine: texts to pieces of words."""
+"""The engine: texts -> pieces of words."""

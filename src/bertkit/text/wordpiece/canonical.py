@@ -1,7 +1,7 @@
-"""Canonical decomposition (NFD) and composition (NFC), by pinned tables (Unicode Standard Annex #15).
+"""Canonical decomposition (NFD) and composition (NFC) with tables of a fixed Unicode version (Unicode Standard Annex #15).
 
-`unicodedata.normalize` does the same by the tables of the running Python. Only *clusters* are ever looked at here: a
-character and what may join it, which is a small part of most texts; they repeat, so that their results are kept.
+`unicodedata.normalize` does the same with the tables of the running Python. Callers normalize only *clusters*, a character
+and the marks that may combine with it: most texts have few, and they repeat, so results are cached.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from bertkit.text.wordpiece.unicode import Unicode
 
 # Hangul syllables are not in the tables: leading consonant, vowel and trailing consonant are digits of the code point.
 _SYLLABLE, _LEADING, _VOWEL, _TRAILING = 0xAC00, 0x1100, 0x1161, 0x11A7
-_LEADINGS, _VOWELS, _TRAILINGS = 19, 21, 28  # a trailing consonant number 0 is none
+_LEADINGS, _VOWELS, _TRAILINGS = 19, 21, 28  # trailing consonant 0 means no trailing consonant
 
 
 class Canonical:
-    """The two canonical forms, by the given tables."""
+    """Canonical decomposition and composition with the given tables."""
 
     def __init__(self, tables: Unicode) -> None:
         self._tables = tables
@@ -29,7 +29,7 @@ class Canonical:
         self._seconds = {parts[1] for parts in self._pairs}
 
     def decompose(self, text: str) -> str:
-        r"""NFD.
+        r"""Return the text in NFD.
 
         >>> from bertkit.text.wordpiece.unicode import tables
         >>> [f"{ord(char):x}" for char in Canonical(tables("slow")).decompose("\u1ea5가")]
@@ -41,9 +41,9 @@ class Canonical:
         return "".join(parts[position] for position in self._order(parts))
 
     def compose(self, text: str) -> str:
-        """NFC of a text in NFD: every mark joins the last starter before it, unless one of its class is in between."""
+        """Return the NFC of a text in NFD. A mark combines with the last starter unless a mark of its class is in between."""
         composed: list[str] = []
-        starter, last = -1, 0  # the place of the starter; the class of the last character that was kept
+        starter, last = -1, 0  # the position of the starter; the combining class of the last character in `composed`
         for char in text:
             combining = self.combining(char)
             if starter >= 0 and (last < combining or last == 0) and (joint := self._joint(composed[starter], char)):
@@ -56,10 +56,10 @@ class Canonical:
         return "".join(composed)
 
     def traced(self, cluster: str) -> list[tuple[str, int]]:
-        """NFD with the place of the character that `tokenizers` takes each one for coming from.
+        """Return the characters of the NFD, each with the position in the cluster that the `tokenizers` library gives it.
 
-        It moves the characters of a decomposition but counts the first one of each as a step in the original, in
-        whatever order they now stand.
+        These positions differ from the true ones where marks are reordered: the library counts the first character of each
+        decomposition as a step in the original, in the new order.
         """
         parts = [(part, number == 0) for char in cluster for number, part in enumerate(self._parts(char))]
         moved = [parts[position] for position in self._order("".join(part for part, _ in parts))]
@@ -67,11 +67,11 @@ class Canonical:
         return [(part, step - 1) for (part, _), step in zip(moved, steps, strict=True)]
 
     def combining(self, char: str) -> int:
-        """The combining class: 0 for a starter, else the order in which marks stand after one."""
+        """Return the combining class: 0 for a starter, otherwise the order of the mark after a starter."""
         return self._tables.combining.get(ord(char), 0)
 
     def joins(self, char: str) -> bool:
-        """Whether a character may change together with those before it: a mark, or the second half of something."""
+        """Whether a character may combine with those before it: a mark, or the second part of a composed character."""
         first = self._parts(char)[0]
         return (
             self.combining(first) > 0
@@ -81,14 +81,14 @@ class Canonical:
         )
 
     def clusters(self) -> re.Pattern[str]:
-        """Finds a character and all that may join it, where there is any. Nothing joins a blank."""
+        """Return a pattern for clusters: a character and all following ones that may combine with it. Spaces do not combine."""
         candidates = {*self._tables.combining, *self._tables.decomposition, *map(ord, self._seconds)}
         candidates |= {*range(_VOWEL, _VOWEL + _VOWELS), *range(_TRAILING, _TRAILING + _TRAILINGS)}
         joining = "".join(sorted(char for char in map(chr, candidates) if self.joins(char)))
         return re.compile(f"[^ {joining}]?[{joining}]+")
 
     def _parts(self, char: str) -> str:
-        """The full decomposition of one character, in the order of the tables."""
+        """Return the full decomposition of one character, in the order of the tables."""
         number = ord(char) - _SYLLABLE
         if 0 <= number < _LEADINGS * _VOWELS * _TRAILINGS:
             open_syllable, trailing = divmod(number, _TRAILINGS)
@@ -99,13 +99,13 @@ class Canonical:
         return char if pair is None else "".join(map(self._parts, pair))
 
     def _order(self, text: str) -> list[int]:
-        """The places of the characters in canonical order: after each starter its marks, sorted by class."""
+        """Return the positions of the characters in canonical order: each starter, then its marks sorted by class."""
         classes = [self.combining(char) for char in text]
         starters = list(accumulate(combining == 0 for combining in classes))
-        return sorted(range(len(text)), key=lambda place: (starters[place], classes[place]))
+        return sorted(range(len(text)), key=lambda position: (starters[position], classes[position]))
 
     def _joint(self, first: str, second: str) -> str | None:
-        """The character that two make, if there is one."""
+        """Return the composition of two characters, or None."""
         leading, vowel = ord(first) - _LEADING, ord(second) - _VOWEL
         if 0 <= leading < _LEADINGS and 0 <= vowel < _VOWELS:
             return chr(_SYLLABLE + (leading * _VOWELS + vowel) * _TRAILINGS)

@@ -1,12 +1,12 @@
-"""Texts to words: BERT's normalization and its split at blanks and punctuation, for a batch at once.
+"""Texts -> words: BERT's normalization, and splitting at whitespace and punctuation, for a whole batch.
 
     Normalizer(Rules()).words("Äpfel, 東京!")    ->    ["apfel", ",", "東", "京", "!"]
 
-There are three behaviours in the world, and a checkpoint is at home in one: `compat="fast"` is that of the `tokenizers`
-package, "slow" that of transformers' BertTokenizer, "google" that of google-research/bert. steps.py says what they do.
-Here it is done fast. A text that is ASCII needs one table of bytes and one replacement for each kind of punctuation.
-Any other is translated at once, since nearly every character becomes the same wherever it stands; a text with one of the
-few others goes through the steps.
+Checkpoints were trained with one of three implementations, which differ in rare characters: `compat="fast"` is the
+`tokenizers` package, "slow" transformers' BertTokenizer, "google" google-research/bert. steps.py defines what they do; this
+module does it fast. ASCII texts are translated as bytes, and each kind of punctuation is surrounded by spaces with one
+replacement. Other texts are translated character by character, since the result of nearly every character does not depend
+on its neighbours. Texts with one of the few other characters go through the steps.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from bertkit.text.surrogates import HALF, refuse_halves
+from bertkit.text.surrogates import SURROGATE, check_surrogates
 from bertkit.text.wordpiece.steps import Rules, Steps
 from bertkit.text.wordpiece.translation import Translation
 
 __all__ = ["Aligned", "Normalizer", "Rules"]
 
-_BATCH = 256  # texts that are joined: what they become stays in the processor's cache
-_NEIGHBOURS = "\ud800"  # stands in the output for a character that looks at its neighbours
+_BATCH = 256  # texts that are joined: small enough for the processor's cache
+_NEIGHBOURS = "\ud800"  # marks in the output a character whose result depends on its neighbours
 
 
 class Aligned(NamedTuple):
-    """A word, and for each of its characters where in the text it came from: text[starts[i]:ends[i]]."""
+    """A word. Its character i was made from `text[starts[i]:ends[i]]` of the original text."""
 
     text: str
     starts: list[int]
@@ -34,7 +34,7 @@ class Aligned(NamedTuple):
 
 
 class Normalizer:
-    r"""Splits texts into words by the given rules.
+    r"""Splits texts into words.
 
     >>> Normalizer(Rules()).words("Don't panic!")
     ['don', "'", 't', 'panic', '!']
@@ -55,36 +55,36 @@ class Normalizer:
         return Normalizer, (self.rules,)
 
     def words(self, text: str) -> list[str]:
-        """The normalized words and single punctuation marks of a text, in order."""
+        """Return the normalized words and punctuation marks of a text, in order."""
         return self.joined([text])[0]
 
     def joined(self, texts: Sequence[str]) -> list[list[str]]:
-        """The words of each text."""
+        """Return the words of each text."""
         words: list[list[str]] = []
         for start in range(0, len(texts), _BATCH):
             lines = self._lines(texts[start : start + _BATCH])
             if self.rules.clean:
                 words += map(str.split, lines)
-            else:  # control characters are in the words, and `str.split` parts at some
+            else:  # words may contain control characters, and `str.split()` would split at some of them
                 words += [[word for word in line.split(" ") if word] for line in lines]
         return words
 
     def aligned(self, text: str) -> list[Aligned]:
-        """The same words, and where their characters are in the text.
+        """Return the words of a text, with the positions of their characters in the text.
 
         >>> Normalizer(Rules()).aligned("(Ärger)")[1]
         Aligned(text='arger', starts=[1, 2, 3, 4, 5], ends=[2, 3, 4, 5, 6])
         """
-        refuse_halves(text)
+        check_surrogates(text)
         parts = groupby(self._steps.aligned(text), lambda item: item[0] == " ")
         return [_word(list(part)) for is_blank, part in parts if not is_blank]
 
     def keeps(self, word: str) -> bool:
-        """Whether cleaning leaves a word as it is: it has no Chinese characters, which are set apart, and no controls."""
+        """Whether cleaning does not change a word: it has no Chinese characters and no control characters."""
         return self._steps.clean(word) == word
 
     def _lines(self, texts: Sequence[str]) -> Iterable[str]:
-        """The words of each text, with blanks between them."""
+        """Return the words of each text, separated by spaces."""
         plain = [text for text in texts if text.isascii()]
         if len(plain) == len(texts):
             return self._plain(plain)
@@ -92,7 +92,7 @@ class Normalizer:
         return (next(lines if text.isascii() else others) for text in texts)
 
     def _plain(self, texts: Sequence[str]) -> list[str]:
-        """Of texts in ASCII. The character 0 joins them, and becomes the only line break."""
+        """`_lines` for ASCII texts. They are joined by the character 0, which the table turns into the only line breaks."""
         octets = "\0".join(texts).encode("ascii").translate(self._plain_table, self._plain_removed)
         batch = octets.decode("ascii")
         for mark in self._plain_marks:
@@ -102,10 +102,10 @@ class Normalizer:
         return lines if len(lines) == len(texts) else [self._steps.apply(text) for text in texts]
 
     def _other(self, texts: Sequence[str]) -> list[str]:
-        """Of any texts."""
+        """`_lines` for any texts."""
         batch = self._at_once("\0".join(texts))
         lines = batch.split("\n")
-        if len(lines) != len(texts):  # a text holds the character 0
+        if len(lines) != len(texts):  # a text contains the character 0
             return [self._step_by_step(text) for text in texts]
         if _NEIGHBOURS not in batch:
             return lines
@@ -114,16 +114,16 @@ class Normalizer:
         ]
 
     def _step_by_step(self, text: str) -> str:
-        refuse_halves(text)
+        check_surrogates(text)
         return self._steps.apply(text)
 
     def _character(self, code: int) -> str:
-        """What a character becomes wherever it stands."""
+        """Return the result for a character, or `_NEIGHBOURS` if it depends on the characters around it."""
         if code == 0:
             return "\n"
         char = chr(code)
-        is_alone = not HALF.match(char) and self._steps.is_alone(char)
-        return self._steps.apply(char) if is_alone else _NEIGHBOURS
+        is_independent = not SURROGATE.match(char) and self._steps.is_independent(char)
+        return self._steps.apply(char) if is_independent else _NEIGHBOURS
 
 
 def _word(chars: list[tuple[str, tuple[int, int]]]) -> Aligned:

@@ -1,4 +1,4 @@
-"""Our own engine: normalize a batch at once, look whole words up, and let NumPy do the rest."""
+"""bertkit's own engine: it normalizes a batch at once, looks up the pieces of words, and assembles them in NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.errors import UsageError
-from bertkit.text.surrogates import HALF, refuse_halves, which_has_half
+from bertkit.text.surrogates import SURROGATE, check_surrogates, surrogate_error
 from bertkit.text.vocabulary import AddedToken, Vocabulary
 from bertkit.text.wordpiece.blanks import Blanks
 from bertkit.text.wordpiece.characters import Normalizer, Rules
@@ -20,22 +20,22 @@ from bertkit.text.wordpiece.pieces import Located, Pieces
 from bertkit.text.wordpiece.wordpiece import MOST_WORDS, WordPiece
 
 CHUNK = 2**20
-"""Characters that are tokenized at a time: enough to keep NumPy busy, and it bounds the memory that a batch takes."""
+"""The number of characters that are tokenized at a time, which limits the memory for a batch."""
 
 _LETTER, _MARK = 1, 2
 _KINDS = np.array([_LETTER if chr(c).isalnum() else _MARK if c > 32 else 0 for c in range(127)] + [0], np.uint8)
 _BETWEEN_BLANKS = re.compile("[^ ]+")
-_CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002a6df"  # which all rules set apart with blanks
+_CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002a6df"  # separate words under all rules
 _BETWEEN_CHINESE = re.compile(f"[{_CHINESE}]|[^ {_CHINESE}]+")
 _LONGEST_KNOWN = 1_000
-"""Characters of what is remembered: a text without blanks may have millions."""
-_ONLY_BLANKS = re.compile(r"[\t\n\r -~]*")  # what isprintable does not let pass and is no control either
+"""The maximum number of characters of a cached chunk. A text without spaces may have millions."""
+_ASCII_WITH_BLANKS = re.compile(r"[\t\n\r -~]*")  # whitespace that isprintable() rejects, but no control characters
 _PLAIN_WORDS = re.compile("[A-Za-z0-9]+|[!-/:-@[-`{-~]")
 
-_Columns = tuple[tuple[int, ...], ...]  # ids, starts, ends and words: tuples are smaller than lists
+_Columns = tuple[tuple[int, ...], ...]  # ids, starts, ends and words; tuples need less memory than lists
 
 _ADDED = "\ud800"
-"""Begins the word that stands for an added token; the id follows. It is half of a character, which no text can have."""
+"""The first character of the word that represents an added token, before its id. Texts cannot contain a lone surrogate."""
 
 
 class OwnEngine:
@@ -74,29 +74,29 @@ class OwnEngine:
             token.lstrip or token.rstrip or not token.content.isprintable() or " " in token.content
             for token in added.values()
         )
-        # A Chinese text has no blanks. Its characters one by one are known, and leave no millions of spans to Python's collector.
+        # A Chinese text has no spaces. Its single characters are cached, since they repeat and need little memory.
         self._stretches = _BETWEEN_CHINESE if basic and rules.chinese else _BETWEEN_BLANKS
         self._ids_between_blanks: dict[str, list[int]] = {}
         self._between_blanks: dict[str, _Columns] = {}
 
     @cached_property
     def _normalizer(self) -> Normalizer | Blanks:
-        """Splits what is not plain into words. A plain text needs none."""
+        """Splits texts that are not plain ASCII into words."""
         return Normalizer(self._rules) if self._basic else Blanks()
 
     def encode(self, texts: Sequence[str]) -> Pieces:
-        """The ids of texts."""
+        """Return the ids of texts."""
         if len(texts) == 1:
             ids = self.ids(texts[0])
             return Pieces(np.array(ids, np.int32), np.array([len(ids)]))
         try:
             parts = [self._encode_chunk(chunk) for chunk in _chunks(texts)]
         except UsageError as error:
-            raise which_has_half(texts, error) from None
+            raise surrogate_error(texts, error) from None
         return parts[0] if len(parts) == 1 else _concatenated(parts)
 
     def ids(self, text: str) -> list[int]:
-        """The ids of one text: what stands between two blanks is looked up whole, and NumPy need not start."""
+        """Return the ids of one text. Chunks between spaces are looked up in a cache, without NumPy."""
         if self._crosses_blanks:
             return self._wordpiece.ids_of(self._words(text))
         ids: list[int] = []
@@ -108,9 +108,9 @@ class OwnEngine:
         return ids
 
     def _remember(self, part: str, text: str) -> list[int]:
-        """The ids of a part of a text, over which no character beyond the blanks around it has an influence."""
-        if HALF.search(part):
-            refuse_halves(text)  # here, where the text is still whole
+        """Compute and cache the ids of a chunk between spaces. They do not depend on the rest of the text."""
+        if SURROGATE.search(part):
+            check_surrogates(text)  # raises, with the position in the whole text
         if len(self._ids_between_blanks) >= MOST_WORDS:
             self._ids_between_blanks.clear()
         ids = self._wordpiece.ids_of(self._words(part))
@@ -119,14 +119,14 @@ class OwnEngine:
         return ids
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> Pieces:
-        """The ids of texts that are lists of words."""
+        """Return the ids of texts that are lists of words."""
         try:
             return _grouped(self.encode([word for text in texts for word in text]), texts)
         except UsageError as error:
-            raise which_has_half(texts, error) from None
+            raise surrogate_error(texts, error) from None
 
     def _detailed(self, text: str) -> tuple[list[int], list[int], list[int], list[int]]:
-        """The ids of a text, and its details."""
+        """Return the ids of a text, and the start, the end and the word of each."""
         found: tuple[list[int], list[int], list[int], list[int]] = ([], [], [], [])
         ids, starts, ends, words = found
         number = 0
@@ -149,7 +149,7 @@ class OwnEngine:
         return found
 
     def _detailed_between_blanks(self, text: str) -> _Columns:
-        """The same for what stands between two blanks, over which no character has an influence: it is remembered."""
+        """Do the same as `_detailed` for a chunk between spaces, with a cache."""
         found = self._between_blanks.get(text)
         if found is None:
             rows: list[tuple[int, int, int, int]] = []
@@ -166,25 +166,25 @@ class OwnEngine:
         return found
 
     def locate(self, texts: Sequence[str]) -> Located:
-        """The pieces of a batch and their details, as arrays: for plain ASCII all at once in NumPy."""
+        """Return the pieces of a batch and their details. Plain ASCII texts are processed together in NumPy."""
         try:
             if len(texts) == 1:
                 columns = [np.array(column, np.int32) for column in self._detailed(texts[0])]
                 return Located(Pieces(columns[0], np.array([len(columns[0])])), *columns[1:])
             parts = [self._locate_chunk(chunk) for chunk in _chunks(texts)]
         except UsageError as error:
-            raise which_has_half(texts, error) from None
+            raise surrogate_error(texts, error) from None
         pieces = _concatenated([part.pieces for part in parts])
         if not parts:
             return Located(pieces, *[np.empty(0, np.int32)] * 3)
         return Located(pieces, *map(np.concatenate, zip(*(part[1:] for part in parts), strict=True)))
 
     def locate_words(self, texts: Sequence[Sequence[str]]) -> Located:
-        """The same for texts that are lists of words: offsets are within each word, and `words` counts them."""
+        """Do the same as `locate` for texts that are lists of words. Offsets are relative to the word."""
         try:
             pieces, starts, ends, _ = self.locate([word for text in texts for word in text])
         except UsageError as error:
-            raise which_has_half(texts, error) from None
+            raise surrogate_error(texts, error) from None
         numbers = np.fromiter(chain.from_iterable(range(len(text)) for text in texts), np.int32)
         return Located(_grouped(pieces, texts), starts, ends, np.repeat(numbers, np.diff(pieces.ends, prepend=0)))
 
@@ -201,17 +201,17 @@ class OwnEngine:
         return Located(Pieces(found[0], np.cumsum(counts)), *found[1:])
 
     def _is_plain(self, text: str) -> bool:
-        """Whether each character of the text is one of its normalized form, at the same place."""
-        return self._basic and text.isascii() and bool(text.isprintable() or _ONLY_BLANKS.fullmatch(text))
+        """Whether normalization keeps the position of each character: ASCII without control characters."""
+        return self._basic and text.isascii() and bool(text.isprintable() or _ASCII_WITH_BLANKS.fullmatch(text))
 
     def _finds(self, text: str) -> bool:
-        """Whether an added token, or a word that is never split, may be in a text."""
+        """Whether a text may contain an added token, or a word of never_split."""
         return any(finder.search(text) for finder in self._finders)
 
     def _locate_plain(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
-        """Ids, starts, ends and words of plain texts, and how many pieces each has.
+        """Return the ids, starts, ends and words of plain texts, and the number of pieces of each text.
 
-        A word begins at a letter or digit after something else, and at each punctuation mark.
+        A word is a run of letters and digits, or one punctuation mark.
         """
         joined = "\n".join(texts)
         kinds = _KINDS[np.frombuffer(joined.encode(), np.uint8)]
@@ -242,7 +242,7 @@ class OwnEngine:
         return Pieces(split.ids, np.concatenate([[0], np.cumsum(split.counts)])[last_words])
 
     def _words(self, text: str) -> list[str]:
-        """The normalized words of a text, with one for each added token."""
+        """Return the normalized words of a text, and one word for each added token."""
         if not self._finds(text):
             return self._split(text)
         words = []
@@ -251,13 +251,13 @@ class OwnEngine:
         return words
 
     def _split(self, text: str) -> list[str]:
-        """The normalized words of a text without added tokens."""
+        """Return the normalized words of a text without added tokens."""
         if self._is_plain(text):
             return _PLAIN_WORDS.findall(text.lower() if self._lowercase else text)
         return self._normalizer.words(text)
 
     def _parts(self, text: str) -> Iterator[tuple[str, int, str]]:
-        """The text in parts, with where each begins; for a token that was found, the word that stands for it."""
+        """Yield the parts of a text: (part, start, word), where word represents an added token and is "" for other text."""
         parts: Iterable[tuple[str, int, int | None]] = [(text, 0, None)]
         for finder in self._finders:
             parts = _split_further(finder, parts)
@@ -268,7 +268,7 @@ class OwnEngine:
 def _split_further(
     finder: Finder, parts: Iterable[tuple[str, int, int | None]]
 ) -> Iterator[tuple[str, int, int | None]]:
-    """Split the parts that are nothing yet."""
+    """Split the parts without an id: (text, start, id or None)."""
     for part, start, id in parts:
         if id is not None:
             yield part, start, id
@@ -278,7 +278,7 @@ def _split_further(
 
 
 def _order(is_plain: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the pieces of each text are, when those of the plain texts come first and then those of the others."""
+    """Return the index that restores the order of the texts, when the pieces of plain texts precede those of the others."""
     place = np.empty(len(counts), np.int64)
     place[np.argsort(~is_plain, kind="stable")] = np.arange(len(counts))
     starts = (np.cumsum(counts) - counts)[place]
@@ -287,7 +287,7 @@ def _order(is_plain: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Neighbouring texts, about CHUNK characters at a time."""
+    """Yield slices of the texts with about CHUNK characters."""
     first, size = 0, 0
     for i, text in enumerate(texts):
         size += len(text)
@@ -299,7 +299,7 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _grouped(pieces: Pieces, texts: Sequence[Sequence[str]]) -> Pieces:
-    """The pieces of words as those of the texts that the words make."""
+    """Return the pieces of words as pieces of the texts that consist of these words."""
     words = np.cumsum([len(text) for text in texts], dtype=np.int64)
     return Pieces(pieces.ids, np.concatenate([[0], pieces.ends])[words])
 

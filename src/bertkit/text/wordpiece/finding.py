@@ -1,4 +1,4 @@
-"""Tokens that are found in the raw text, before it is split into words."""
+"""Finding added tokens in the raw text, before it is split into words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bertkit.text.wordpiece.unicode import tables
 
 
 class Finder:
-    """Finds any of some patterns, the first of those that match at a place, and says whose id it is.
+    """Finds patterns and their ids in a text. If several match at one position, the first of them is used.
 
     >>> finder = Finder([("<ab>", 7), ("<a", 8)])
     >>> list(finder.split("x<ab> <a"))
@@ -21,12 +21,12 @@ class Finder:
 
     def __init__(self, patterns: Iterable[tuple[str, int]]) -> None:
         spelled, self._ids = zip(*patterns, strict=True)
-        self._any = re.compile("|".join(spelled))  # without groups, which would make the search slow
+        self._any = re.compile("|".join(spelled))  # without groups, since they make the search slow
         self._each = re.compile("|".join(f"({pattern})" for pattern in spelled))
         self.search = self._any.search
 
     def split(self, text: str) -> Iterator[tuple[str, int, int | None]]:
-        """The text in parts, with where each begins, and its id where it was found."""
+        """Yield the parts of a text: (part, start, id), where id is None for text between matches."""
         end = 0
         for match in self._any.finditer(text):
             which = self._each.match(text, match.start())
@@ -39,25 +39,25 @@ class Finder:
 
 
 class Spellings:
-    """The spellings in which a token is found.
+    """The patterns for tokens, which follow transformers' BertTokenizer.
 
-    Where text is lowered, as `lower` does it to each character, a token that is in lower case itself is found in any case.
-    One that is not is found as it stands: transformers' BertTokenizer then spares it when it lowers the text, unless it is
-    an ordinary token that is not to be found in normalized text.
+    If texts are lower-cased, a token in lower case is found in any case. A token with capitals is found only as it is
+    written, and not at all if it is neither special nor normalized.
     """
 
     def __init__(self, rules: Rules, basic: bool = True) -> None:
         lowers = basic and rules.lowercase and rules.compat != "fast"
         self._lower: Mapping[int, str] = tables(rules.compat).lower if lowers else {}
-        self._inside = r"\w" if rules.compat == "fast" else "[^ ]"  # what may not stand beside a single word
+        # Characters that may not be next to a single_word token.
+        self._inside = r"\w" if rules.compat == "fast" else "[^ ]"
 
     def of_tokens(self, added: Mapping[int, AddedToken]) -> list[tuple[str, int]]:
-        """Patterns and ids of added tokens, the longest first, and what is spared before what is in any case."""
+        """Return the patterns and ids of added tokens: longer tokens first, and of equal length, those with capitals first."""
         order = sorted(added.items(), key=lambda item: (-len(item[1].content), self._is_lowered(item[1].content)))
         return [(self._pattern(token), index) for index, token in order if self._is_findable(token)]
 
     def of_words(self, words: Mapping[str, int]) -> list[tuple[str, int]]:
-        """Those of words between blanks."""
+        """Return the patterns and ids of words between whitespace."""
         findable = (word for word in words if self._is_lowered(word))
         return [(rf"(?<!\S){self._in_any_case(word)}(?!\S)", words[word]) for word in findable]
 
@@ -75,14 +75,14 @@ class Spellings:
 
     @cached_property
     def _capitals(self) -> dict[str, str]:
-        """What is lowered to the same, by what it is lowered to."""
+        """Lower-cased character -> the characters with that lower case."""
         capitals: dict[str, str] = {}
         for code, lowered in self._lower.items():
             capitals[lowered] = capitals.get(lowered, "") + chr(code)
         return capitals
 
     def _in_any_case(self, content: str) -> str:
-        """A pattern for all texts that are lowered to this one, or for this one alone where it has capitals."""
+        """Return a pattern for all texts whose lower case is `content`, or for `content` only if it has capitals."""
         if not self._is_lowered(content):
             return re.escape(content)
         pattern = "".join(map(self._char, content))

@@ -1,4 +1,4 @@
-"""What every engine of the tokenizers offers."""
+"""The interface of the engines, and their results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 
 class Pieces(NamedTuple):
-    """The ids of a batch of texts, one text after the other; text i is `ids[ends[i - 1] : ends[i]]`."""
+    """The ids of a batch of texts, concatenated. Those of text i are `ids[ends[i - 1] : ends[i]]`."""
 
     ids: NDArray[np.int32]  # [T]
     ends: NDArray[np.int64]  # [N]
 
 
 class Details(NamedTuple):
-    """For each piece: where it begins and ends in its text, and the number of its word."""
+    """The start and the end of each piece in its text, and the number of its word."""
 
     starts: list[int]
     ends: list[int]
@@ -33,7 +33,7 @@ class Located(NamedTuple):
     words: NDArray[np.int32]  # [T]
 
     def details(self, text: int) -> Details:
-        """Those of one text."""
+        """Return the details of one text."""
         start, end = (int(self.pieces.ends[text - 1]) if text else 0), int(self.pieces.ends[text])
         return Details(*(column[start:end].tolist() for column in self[1:]))
 

@@ -1,4 +1,4 @@
-"""The `tokenizers` library as an engine, for a `tokenizer.json` that is not a plain BERT one."""
+"""The `tokenizers` library as an engine, for a `tokenizer.json` that is not that of a plain BERT."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertkit.text.panics import as_errors
-from bertkit.text.surrogates import refuse_halves, refuse_halves_of_batch
+from bertkit.text.surrogates import check_surrogates, check_surrogates_of_batch
 from bertkit.text.wordpiece.pieces import Located, Pieces
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-_FAILED = "The tokenizers library cannot read the text with what tokenizer.json says"
+_FAILED = "The tokenizers library failed on the text with this tokenizer.json"
 
 
 class RustEngine:
-    """An engine around a `tokenizers.Tokenizer`, whose truncation and padding it turns off.
+    """An engine that runs a `tokenizers.Tokenizer`, without its truncation and padding.
 
-    Special tokens are not added around a text; those that stand in it become their ids.
+    It adds no special tokens around a text, but finds those in a text.
     """
 
     def __init__(self, backend: Tokenizer) -> None:
@@ -30,34 +30,34 @@ class RustEngine:
         self.backend = backend
 
     def encode(self, texts: Sequence[str]) -> Pieces:
-        """The ids of texts."""
-        refuse_halves_of_batch(texts)
+        """Return the ids of texts."""
+        check_surrogates_of_batch(texts)
         with as_errors(_FAILED):
             return _pieces(self.backend.encode_batch_fast(list(texts), add_special_tokens=False))
 
     def ids(self, text: str) -> list[int]:
-        """The ids of one text."""
-        refuse_halves(text)
+        """Return the ids of one text."""
+        check_surrogates(text)
         with as_errors(_FAILED):
             ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> Pieces:
-        """The ids of texts that are lists of words."""
-        refuse_halves_of_batch(texts)
+        """Return the ids of texts that are lists of words."""
+        check_surrogates_of_batch(texts)
         words = [list(text) for text in texts]
         with as_errors(_FAILED):
             return _pieces(self.backend.encode_batch_fast(words, is_pretokenized=True, add_special_tokens=False))
 
     def locate(self, texts: Sequence[str]) -> Located:
-        """The pieces of texts, and where each comes from."""
-        refuse_halves_of_batch(texts)
+        """Return the pieces of texts and their details."""
+        check_surrogates_of_batch(texts)
         with as_errors(_FAILED):
             return _located(self.backend.encode_batch(list(texts), add_special_tokens=False))
 
     def locate_words(self, texts: Sequence[Sequence[str]]) -> Located:
-        """The same for texts that are lists of words: offsets are within each word, and `words` counts them."""
-        refuse_halves_of_batch(texts)
+        """Do the same as `locate` for texts that are lists of words. Offsets are relative to the word."""
+        check_surrogates_of_batch(texts)
         words = [list(text) for text in texts]
         with as_errors(_FAILED):
             return _located(self.backend.encode_batch(words, is_pretokenized=True, add_special_tokens=False))

@@ -1,12 +1,12 @@
-"""How a text becomes words, one step after the other: the specification that characters.py makes fast.
+"""The steps from a text to words. They are the specification; characters.py does the same faster.
 
-    clean       controls vanish, blanks become " ", a Chinese character gets blanks around it; lower case in "slow"
-    sigma       Σ becomes ς at the end of a word in "google" (elsewhere σ, when it is lowered)
-    canonical   NFD where accents are stripped, NFC where compat is "slow" and they are not
-    finish      lower case, accents stripped, blanks around punctuation
+    clean       remove control characters, replace whitespace by " ", put spaces around Chinese characters; "slow": lower-case
+    sigma       "google": replace Σ by ς at the end of a word (σ elsewhere, by lower-casing)
+    canonical   NFD if accents are stripped; NFC if compat is "slow" and accents are kept
+    finish      lower-case, strip accents, put spaces around punctuation
 
-What is between blanks afterwards is a word. The first and the last step map each character by itself, and so do the
-other two for all but a few. `Steps.is_alone` tells which: a text of such characters is the sum of its characters.
+Words are then separated by spaces. The first and the last step map each character independently. So do the other two
+steps for all characters for which `Steps.is_independent` is True.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _SWITCHES = {
 }
 """Fields of `Rules` by the names that users type."""
 
-# A Chinese character, for BERT, is one of these blocks. Japanese kana and Korean Hangul are not: they are written in words.
+# The blocks of Chinese characters in BERT's code. Japanese kana and Korean Hangul are not included.
 _CHINESE = [range(0x3400, 0x4DC0), range(0x4E00, 0xA000), range(0xF900, 0xFB00), range(0x20000, 0x2A6E0)]
 _CHINESE += [range(0x2A700, 0x2B820), range(0x2F800, 0x2FA20)]
 _EXTENSION_E = range(0x2B820, 0x2CEB0)
-_FAST_EXTENSION_E = range(0x2B920, 0x2CEB0)  # `tokenizers` begins it 256 characters late
+_FAST_EXTENSION_E = range(0x2B920, 0x2CEB0)  # in `tokenizers` the block begins 256 characters later
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How a text becomes words."""
+    """The settings for splitting a text into words."""
 
     lowercase: bool = True
-    strip_accents: bool | None = None  # None: as `lowercase`
-    chinese: bool = True  # blanks around Chinese characters
-    clean: bool = True  # controls are dropped
+    strip_accents: bool | None = None  # None: same as `lowercase`
+    chinese: bool = True  # whether each Chinese character is a word
+    clean: bool = True  # whether control characters are removed
     compat: Compat = "fast"
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class Rules:
 
 
 class Steps:
-    """The steps for the given rules."""
+    """Applies the steps to texts, with the given settings."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -81,16 +81,16 @@ class Steps:
         self._finished = Memo(self._finish)
 
     def apply(self, text: str) -> str:
-        """The words of a text with blanks between them."""
+        """Return the words of a text, separated by spaces."""
         text = self._sigmas(self.clean(text))
         if self._form is not str:
-            # Nothing joins a blank, words repeat, and the pattern takes a hundred times as long as finding one again.
+            # Spaces do not combine with characters, and words repeat. The cache is a hundred times as fast as the pattern.
             known = self._formed_words
             text = " ".join([known[word] if len(word) < 50 else self._form_word(word) for word in text.split(" ")])
         return text.translate(self._finished)
 
     def aligned(self, text: str) -> Iterator[tuple[str, Span]]:
-        """The characters that `apply` gives, each with the start and the end of what it came from."""
+        """Yield the characters of `apply(text)`, each with the start and the end of its original in the text."""
         cleaned = [(char, (at, at + 1)) for at, old in enumerate(text) for char in self._cleaned[ord(old)]]
         spans = [span for _, span in cleaned]
         chars = self._sigmas("".join(char for char, _ in cleaned))
@@ -98,21 +98,21 @@ class Steps:
             for new in self._finished[ord(char)]:
                 yield new, span
 
-    def is_alone(self, char: str) -> bool:
-        """Whether a character becomes the same wherever it stands."""
+    def is_independent(self, char: str) -> bool:
+        """Whether the result for a character never depends on the characters around it."""
         if char == "Σ":
             return not self._has_final_sigma
-        if self._rules.strips:  # marks vanish; what has a place among them and stays may change it
+        if self._rules.strips:  # marks are removed; a combining character that is not a mark may be reordered
             return not any(
                 self._canonical.combining(part) and ord(part) not in self._tables.mark
                 for part in self._canonical.decompose(char)
             )
         return self._form is str or not self._canonical.joins(char)
 
-    # Step 1
+    # Step 1: clean.
 
     def clean(self, text: str) -> str:
-        """The text after the first step."""
+        """Apply the step "clean" to a text."""
         return text.translate(self._cleaned)
 
     def _clean(self, code: int) -> str:
@@ -126,18 +126,18 @@ class Steps:
 
     @property
     def _lowers_first(self) -> bool:
-        """BertTokenizer of transformers lowers each character by itself, and only then composes: J and a caron become ǰ."""
+        """Whether to lower-case before composing, as transformers' BertTokenizer does: J and a caron become ǰ."""
         return self._rules.lowercase and self._rules.compat == "slow"
 
     def _is_chinese(self, code: int) -> bool:
         extension = _FAST_EXTENSION_E if self._rules.compat == "fast" else _EXTENSION_E
         return code in extension or any(code in block for block in _CHINESE)
 
-    # Step 2
+    # Step 2: sigma.
 
     @property
     def _has_final_sigma(self) -> bool:
-        """Google lowers whole words, of which Python's `str.lower` knows the end; the others one character at a time."""
+        """Google's code lower-cases whole words, where `str.lower` makes a final ς; the others lower-case single characters."""
         return self._rules.lowercase and self._rules.compat == "google"
 
     def _sigmas(self, text: str) -> str:
@@ -145,11 +145,11 @@ class Steps:
 
     @functools.cached_property
     def _final_sigma(self) -> re.Pattern[str]:
-        """After a letter that has a case and not before one; marks, apostrophes and the like do not count."""
+        """A pattern for Σ after a cased letter and not before one. Marks, apostrophes and similar characters are ignored."""
         cased, ignorable = f"[{self._tables.cased.pattern()}]", f"[{self._tables.ignorable.pattern()}]*"
         return re.compile(f"({cased}{ignorable})Σ(?!{ignorable}{cased})")
 
-    # Step 3
+    # Step 3: canonical.
 
     def _form_of(self, rules: Rules) -> Callable[[str], str]:
         if rules.strips:
@@ -166,11 +166,11 @@ class Steps:
         return self._clusters.sub(lambda match: self._form_cluster(match[0]), word)
 
     def _form_cluster(self, cluster: str) -> str:
-        # A text may hold a cluster of a million marks: it is not kept.
+        # Long clusters, which may have a million marks, are not cached.
         return self._formed[cluster] if len(cluster) < 9 else self._form(cluster)
 
     def _join_spans(self, text: str, spans: list[Span]) -> Iterator[tuple[str, Span]]:
-        """The text in its canonical form, and where its characters came from."""
+        """Yield the characters of the text in canonical form, with the span of each in the original text."""
         place = 0
         for match in self._clusters.finditer(text) if self._form is not str else ():
             yield from zip(text[place : match.start()], spans[place : match.start()], strict=True)
@@ -184,11 +184,11 @@ class Steps:
         formed = self._form_cluster(cluster)
         if formed.translate(self._finished) == cluster.translate(self._finished):
             return list(zip(cluster, spans, strict=True))
-        same = int(formed[0] == cluster[0])  # what has only its marks moved keeps its own place
+        same = int(formed[0] == cluster[0])  # if only the marks change, the first character keeps its span
         changed = spans[same][0], spans[-1][1]
         return [*zip(cluster[:same], spans[:same], strict=True), *((char, changed) for char in formed[same:])]
 
-    # Step 4
+    # Step 4: finish.
 
     def _finish(self, code: int) -> str:
         formed = text = self._form(chr(code))

@@ -1,4 +1,4 @@
-"""`str.translate` for much text: a table of what each character becomes, applied by arrays."""
+"""`str.translate` for long texts, with NumPy arrays."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-_LARGEST_MEMO = 1 << 16  # entries; more than any language has characters
-_LONG = 400  # characters from which on the arrays are faster, by two to five times
+_LARGEST_MEMO = 1 << 16  # entries; more than the number of characters of any language
+_LONG = 400  # characters; arrays are two to five times as fast for longer texts
 _ENCODING = "utf-32-le" if sys.byteorder == "little" else "utf-32-be"
 
 
 class Memo(dict[Key, Value]):
-    """What `make` answers, kept until it has been asked about 65,536 different things; fit for `str.translate`."""
+    """A cache of the results of `make`, which is cleared at 65,536 entries. It can be the table of `str.translate`."""
 
     def __init__(self, make: Callable[[Key], Value]) -> None:
         super().__init__()
@@ -33,25 +33,27 @@ class Memo(dict[Key, Value]):
 
 
 class Translation:
-    """Replaces each character by the string that `make` gives for its code point, asked once.
+    """Replaces each character by `make(code point)`, which is called once for each different character.
 
     >>> spaced = Translation(lambda code: f" {chr(code)} " if chr(code) in ".,!" else chr(code).lower())
     >>> spaced("Oh, no!")
     'oh ,  no ! '
 
-    All those strings stand in one array, the pool. A text becomes the places of its characters' strings in the pool and
-    their lengths; these become the places of all characters of the result. At most 20 MB, for a text of all characters.
+    All these strings are concatenated in one array, the pool. For each character of a text, the start and the length of its
+    string in the pool are looked up, and the strings are gathered from the pool. The arrays take at most 20 MB.
     """
 
     def __init__(self, make: Callable[[int], str]) -> None:
         self._memo = Memo(make)
         self._pool = np.zeros(1, np.uint32)
-        self._start = np.zeros(sys.maxunicode + 1, np.int32)  # 0: not asked yet. Memory is taken where it is written
+        self._start = np.zeros(
+            sys.maxunicode + 1, np.int32
+        )  # 0: not known yet. Zeros use no memory until they are overwritten
         self._length = np.zeros(sys.maxunicode + 1, np.int32)
         self._lock = threading.Lock()
 
     def __call__(self, text: str) -> str:
-        """The text of replacements."""
+        """Return the text with all characters replaced."""
         if len(text) < _LONG:
             return text.translate(self._memo)
         codes = codes_of(text)
@@ -66,7 +68,7 @@ class Translation:
         return str(self._pool[places].tobytes(), _ENCODING, "surrogatepass")
 
     def _learn(self, codes: NDArray[np.uint32]) -> None:
-        with self._lock:  # other threads read on; what a start points to is there before it
+        with self._lock:  # other threads may read meanwhile, so the strings are written before their starts
             new = np.unique(codes[self._start[codes] == 0])
             texts = [self._memo[code] for code in new.tolist()]
             lengths = np.array([len(text) for text in texts], np.int32)
@@ -77,5 +79,5 @@ class Translation:
 
 
 def codes_of(text: str) -> NDArray[np.uint32]:
-    """The code points of a text, which cannot be written to."""
+    """Return the code points of a text as a read-only array."""
     return np.frombuffer(text.encode(_ENCODING, "surrogatepass"), np.uint32)

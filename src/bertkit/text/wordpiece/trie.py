@@ -1,16 +1,16 @@
-"""WordPiece for many words at once: each step of the arrays looks at the next character of all of them.
+"""WordPiece for many words at once: each step processes the next character of all words with arrays.
 
-A *trie* is a tree of prefixes, with a root for the pieces that begin a word and one for those that go on. From a root, the
-characters of a word lead down as far as there are pieces that begin so:
+A *trie* is a tree of prefixes. Root 0 is for the pieces at the start of a word, root 1 for the pieces inside a word. From a
+root, the characters of a word are followed down as long as there are such edges:
 
     un unable       root 0:  u - n* - a - b - l - e*        * a piece ends here
     ##a ##able      root 1:  a* - b - l - e*
 
-The last star on the way is the longest piece: "unablea" is un at the n, goes on to the e, stops there and is unable; what is
-left, "a", starts at root 1. Each node knows the last star on the way to it, so that only where a word stops has to be known.
+The last star on the path is the end of the longest piece. For example, "unablea" is followed to the e, where "unable" ends;
+the rest, "a", starts at root 1. Each node stores the last star on the path to it, so only the last node of a path is needed.
 
-An edge is one number, made of the node that it leaves and of its character, and edge i leads to node 2 + i. As nodes are
-numbered level by level, the edges are sorted, and a binary search finds one.
+An edge is one number, computed from its start node and its character, and edge i leads to node 2 + i. Nodes are numbered
+level by level, so the edges are sorted, and a binary search finds one.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from numpy.typing import NDArray
 from bertkit.text.wordpiece.translation import codes_of
 
 Ints = NDArray[np.int64]
-_Pieces = tuple[Ints, NDArray[np.int32], Ints]  # the number of the word, the id, and where it ends, of each
+_Pieces = tuple[Ints, NDArray[np.int32], Ints]  # for each piece: the number of the word, the id, the end
 
-_BITS = 21  # of a character
-_AFTER = 0x110000  # stands after each word, and is more than any character
+_BITS = 21  # of a code point
+_AFTER = 0x110000  # marks the end of each word; larger than any character
 
 
 class Found(NamedTuple):
-    """The pieces of some words, one after the other."""
+    """The pieces of a list of words, concatenated."""
 
     ids: NDArray[np.int32]  # [pieces]
-    ends: NDArray[np.int32]  # [pieces]: the place in the word after its last character
-    counts: Ints  # [words]: pieces of each word
+    ends: NDArray[np.int32]  # [pieces]: the end of each piece in its word
+    counts: Ints  # [words]: the number of pieces of each word
 
 
 class Trie:
-    """The pieces that begin a word, and those that go on, without their prefix.
+    """A trie of the pieces at the start of a word, and of those inside a word, without their prefix.
 
     >>> Trie({"un": 1, "unable": 2}, {"a": 3, "able": 4}, unknown=0, longest_word=100).find(["unablea", "unb", "un"])
     Found(ids=array([2, 3, 0, 1], dtype=int32), ends=array([6, 7, 3, 2], dtype=int32), counts=array([2, 1, 1]))
@@ -51,7 +51,7 @@ class Trie:
         codes = codes_of("".join(pieces))
         lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
         starts = np.cumsum(lengths) - lengths
-        nodes = np.repeat([0, 1], [len(first), len(further)])  # to which each piece has come
+        nodes = np.repeat([0, 1], [len(first), len(further)])  # the current node of each piece
         levels: list[Ints] = []
         count = 2
         while len(longer := np.flatnonzero(lengths > len(levels))):
@@ -59,16 +59,16 @@ class Trie:
             nodes[longer] = count + places
             levels.append(edges)
             count += len(edges)
-        self._edges = np.concatenate([*levels, [np.iinfo(np.int64).max]])  # the last one has no character
-        self._ids = np.full(count, -1, np.int32)  # of the last star; -1 where there is none
+        self._edges = np.concatenate([*levels, [np.iinfo(np.int64).max]])  # the last one is larger than any edge
+        self._ids = np.full(count, -1, np.int32)  # the id of the last star on the path; -1 without one
         self._ids[nodes] = [*first.values(), *further.values()]
-        self._ids[:2] = -1  # the empty piece
-        self._lengths = np.zeros(count, np.int32)  # its characters
+        self._ids[:2] = -1  # no piece ends at a root
+        self._lengths = np.zeros(count, np.int32)  # the number of characters of that piece
         self._lengths[nodes] = lengths
         self._inherit(levels)
 
     def _inherit(self, levels: Sequence[Ints]) -> None:
-        """Tell the nodes where no piece ends the last star above them."""
+        """Copy the last star from parents to the nodes where no piece ends."""
         start = 2
         for edges in levels:
             without = np.flatnonzero(self._ids[start : start + len(edges)] < 0)
@@ -78,7 +78,7 @@ class Trie:
             start += len(edges)
 
     def find(self, words: Sequence[str]) -> Found:
-        """The longest pieces of each word, from left to right."""
+        """Return the longest pieces of each word, from left to right."""
         codes = codes_of("\0".join([*words, ""])).copy()
         lengths = np.fromiter(map(len, words), np.int64, len(words))
         ends = np.cumsum(lengths + 1) - 1
@@ -86,7 +86,7 @@ class Trie:
         codes[ends] = _AFTER
         spelled = lengths <= self._longest_word
         found = []
-        left = np.flatnonzero(spelled & (lengths > 0))  # the words that go on
+        left = np.flatnonzero(spelled & (lengths > 0))  # the words that are not finished
         at, root = starts[left], 0
         while len(left):
             nodes = self._walk(codes, at, root)
@@ -101,7 +101,7 @@ class Trie:
         return _in_order(found, starts)
 
     def _walk(self, codes: NDArray[np.uint32], at: Ints, root: int) -> Ints:
-        """Where those stop that go down from a root along the characters from `at` on."""
+        """Walk from a root along the characters that begin at `at`, and return the last node of each path."""
         nodes = np.full(len(at), root)
         walking, here = np.arange(len(at)), nodes
         while len(walking):
@@ -122,7 +122,7 @@ def _where(chosen: NDArray[np.bool_], numbers: Ints, ids: NDArray[np.int32], end
 
 
 def _in_order(found: Sequence[_Pieces], starts: Ints) -> Found:
-    """What was found round by round, word by word."""
+    """Return the pieces, found round by round, in the order of the words."""
     numbers, ids, ends = map(np.concatenate, zip(*found, strict=True))
     order = np.argsort(numbers, kind="stable")
     counts = np.bincount(numbers, minlength=len(starts))

@@ -1,7 +1,7 @@
-"""What BERT's three normalizations know about characters, read from unicode.txt beside this file.
+"""Unicode tables for BERT's three normalizations, read from unicode.txt in this folder.
 
-Python brings the tables of the Unicode version of its own year, and a tokenizer that looked there would change its ids
-with the next Python. So the tables are pinned: Unicode 14.0, and where the `tokenizers` package differs, what it does.
+The tables of `unicodedata` change with the version of Python, and ids would change with them. So the version is fixed:
+Unicode 14.0, with the differences of the `tokenizers` package for "fast".
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _FILE = Path(__file__).with_name("unicode.txt")
 
 
 class CodePoints:
-    """A set of code points, kept as the bounds of its ranges: one hundred ranges are two hundred numbers.
+    """A set of code points, stored as the bounds of its ranges.
 
-    >>> hangul = CodePoints([0xAC00, 0xD7A4])  # from the first one on, up to and without the second
+    >>> hangul = CodePoints([0xAC00, 0xD7A4])  # start (included) and stop (excluded) of each range
     >>> ord("한") in hangul, ord("a") in hangul
     (True, False)
     """
@@ -33,34 +33,34 @@ class CodePoints:
         return bisect_right(self.bounds, code) % 2 == 1
 
     def pattern(self) -> str:
-        """The ranges as they stand between the brackets of a regular expression."""
+        """Return the ranges in the syntax of a character class of a regular expression, without the brackets."""
         starts, stops = self.bounds[::2], self.bounds[1::2]
         return "".join(f"\\U{start:08x}-\\U{stop - 1:08x}" for start, stop in zip(starts, stops, strict=True))
 
     def __xor__(self, other: CodePoints) -> CodePoints:
-        """The code points that are in one of the two sets: those bounds that both have fall out."""
+        """Return the code points that are in exactly one of the two sets."""
         return CodePoints(sorted(set(self.bounds) ^ set(other.bounds)))
 
 
 @dataclass(frozen=True)
 class Unicode:
-    """The tables of one of the three behaviours."""
+    """The tables of one value of `compat`."""
 
     removed: CodePoints  # by clean_text
-    blank: CodePoints  # where words part
+    blank: CodePoints  # whitespace
     punctuation: CodePoints
-    mark: CodePoints  # what strip_accents takes away: non-spacing marks
-    cased: CodePoints  # a sigma after one of these ends a word
-    ignorable: CodePoints  # what may stand between them
-    excluded: CodePoints  # what is never the result of a composition
+    mark: CodePoints  # non-spacing marks, which strip_accents removes
+    cased: CodePoints  # letters with a case, for the final sigma
+    ignorable: CodePoints  # characters that are ignored next to a sigma
+    excluded: CodePoints  # characters that are not composed again after decomposition
     lower: dict[int, str]
-    decomposition: dict[int, str]  # by one step
-    combining: dict[int, int]  # classes; a code point that is absent has class 0
+    decomposition: dict[int, str]  # one step; the parts may have decompositions too
+    combining: dict[int, int]  # combining classes; code points that are not listed have class 0
 
 
 @functools.cache
 def tables(compat: Compat) -> Unicode:
-    """The tables of a behaviour, read once."""
+    """Return the tables of a value of `compat`. They are read once."""
     lines = _lines()
 
     def codes(name: str) -> CodePoints:
@@ -94,7 +94,7 @@ def _lines() -> dict[str, str]:
 
 
 def _range(item: str) -> range:
-    """`30-39`, `41` or `100-12E/2` as a range."""
+    """Parse `30-39`, `41` or `100-12E/2` as a range."""
     codes, _, step = item.partition("/")
     first, _, last = codes.partition("-")
     return range(int(first, 16), int(last or first, 16) + 1, int(step or 1))

@@ -1,13 +1,12 @@
-"""WordPiece: a word -> the longest pieces that the vocabulary has, from left to right.
+"""WordPiece: a word -> the longest pieces in the vocabulary, from left to right.
 
     vocabulary   un  ##aff  ##able  ##a  ...
     unaffable    "unaffable", "unaffabl", ... are not in it; "un" is: take it
       affable    "##affable", ... "##aff" is in it: take it
          able    "##able" is in it: take it, and the word is done: un ##aff ##able
 
-The search is greedy, never goes back, and a word that it cannot finish is unknown as a whole. Most words of a text are
-known from before, so a table remembers the pieces of each word; a batch of words is then a look-up each, and the rest is
-NumPy. Where many words are new, trie.py finds the pieces of all of them together.
+The search is greedy and never goes back. If a part of a word has no piece, the whole word is unknown. Words repeat, so a
+table caches the pieces of each word. If many words of a batch are new, trie.py finds their pieces together.
 """
 
 from __future__ import annotations
@@ -25,25 +24,25 @@ from bertkit.errors import UsageError
 from bertkit.text.wordpiece.trie import Found, Trie
 
 MOST_WORDS = 2**17
-"""Words that a table remembers before it begins anew."""
+"""The number of cached words at which a table is cleared."""
 
 MANY_WORDS = 1_000
-"""New words from which on a trie is worth the time of making it once, which is that of some 5,000 words."""
+"""The number of new words from which a trie is used. Making it once takes as long as splitting some 5,000 words."""
 
 _LARGEST_TRIE = 2**22  # characters of a vocabulary: a trie of 80 MB
 
 
 class Split(NamedTuple):
-    """The pieces of some words, one after the other."""
+    """The pieces of a list of words, concatenated."""
 
     ids: NDArray[np.int32]  # [pieces]
-    counts: NDArray[np.int64]  # [words]: pieces of each word
-    starts: NDArray[np.int32]  # [pieces]: first character within the word
-    ends: NDArray[np.int32]  # [pieces]: the one after the last
+    counts: NDArray[np.int64]  # [words]: the number of pieces of each word
+    starts: NDArray[np.int32]  # [pieces]: the start of each piece in its word
+    ends: NDArray[np.int32]  # [pieces]: the end of each piece in its word
 
 
 class _Pieces(NamedTuple):
-    """The pieces of the rows of a table: those of row r are from bounds[r] to bounds[r + 1]."""
+    """The pieces of the rows of a table, concatenated. Those of row r are `ids[bounds[r] : bounds[r + 1]]`."""
 
     ids: NDArray[np.int32]  # [pieces]
     ends: NDArray[np.int32]  # [pieces]
@@ -51,7 +50,7 @@ class _Pieces(NamedTuple):
 
 
 class WordPiece:
-    """Splits words by a vocabulary.
+    """Splits words into the pieces of a vocabulary.
 
     >>> wordpiece = WordPiece({"[UNK]": 0, "un": 1, "##aff": 2, "##able": 3})
     >>> wordpiece.split(["unaffable", "un", "able"]).ids.tolist()
@@ -62,7 +61,7 @@ class WordPiece:
         self, ids: Mapping[str, int], unknown: str = "[UNK]", prefix: str = "##", longest_word: int = 100
     ) -> None:
         if unknown not in ids:
-            raise UsageError(f"The vocabulary has no {unknown}, which stands for words that it cannot spell: add it.")
+            raise UsageError(f"The vocabulary has no {unknown}, the token for unknown words: add it.")
         self._first = ids
         self._next = {piece[len(prefix) :]: id for piece, id in ids.items() if piece.startswith(prefix)}
         self._unknown = ids[unknown]
@@ -72,7 +71,7 @@ class WordPiece:
         self._few: dict[str, list[int]] = {}
 
     def pieces(self, word: str) -> tuple[list[int], list[int]]:
-        """The ids of the pieces of one word, and where each ends in it."""
+        """Return the ids of the pieces of one word, and the end of each piece in the word."""
         ids: list[int] = []
         ends: list[int] = []
         if len(word) > self._longest_word:
@@ -90,7 +89,7 @@ class WordPiece:
         return ids, ends
 
     def find(self, words: Sequence[str]) -> Found:
-        """The pieces of some words, none of which is remembered."""
+        """Return the pieces of words, without the cache."""
         if len(words) >= MANY_WORDS and self._trie is not None:
             return self._trie.find(words)
         ids: list[int] = []
@@ -110,13 +109,13 @@ class WordPiece:
         return Trie(self._first, self._next, self._unknown, self._longest_word)
 
     def split(self, words: Sequence[str]) -> Split:
-        """The pieces of many words."""
+        """Return the pieces of many words."""
         if len(self._table) > MOST_WORDS:
             self._table = _Table(self.find)
         return self._table.split(words)
 
     def ids_of(self, words: Sequence[str]) -> list[int]:
-        """The ids of the pieces of a few words, without NumPy, which takes longer to start than they do."""
+        """Return the ids of the pieces of a few words, without NumPy, which would be slower for them."""
         few = self._few
         if len(few) > MOST_WORDS // 2:
             few.clear()
@@ -129,7 +128,7 @@ class WordPiece:
 
 
 class _Table(dict[str, int]):
-    """Word -> its row. The last rows may still lack their pieces."""
+    """A cache: word -> its row in `_pieces`. The pieces of the last rows may not be known yet."""
 
     def __init__(self, find: Callable[[Sequence[str]], Found]) -> None:
         super().__init__()
@@ -142,8 +141,8 @@ class _Table(dict[str, int]):
         return row
 
     def split(self, words: Sequence[str]) -> Split:
-        """The pieces of words."""
-        with self._lock:  # two threads must not give out the same row
+        """Return the pieces of words."""
+        with self._lock:  # two threads must not use the same row for different words
             rows = np.fromiter(map(self.__getitem__, words), np.int64, len(words))
             if len(self) >= len(self._pieces.bounds):
                 self._learn()
@@ -151,7 +150,7 @@ class _Table(dict[str, int]):
         return _gather(pieces, rows)
 
     def _learn(self) -> None:
-        """Find the pieces of the words that have none yet: the last ones."""
+        """Find the pieces of the last words, which are not known yet."""
         ids, ends, bounds = self._pieces
         new = list(islice(reversed(self), len(self) + 1 - len(bounds)))[::-1]
         found = self._find(new)
@@ -162,7 +161,7 @@ class _Table(dict[str, int]):
 
 
 def _gather(pieces: _Pieces, rows: NDArray[np.int64]) -> Split:
-    """The pieces of the words in these rows."""
+    """Return the pieces of the words in the given rows."""
     firsts = pieces.bounds[rows]
     counts = pieces.bounds[rows + 1] - firsts
     if (counts == 1).all():
