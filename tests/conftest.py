@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Settings and fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# A shared machine may take long over one example; what is slow is not for a test to say.
+# No deadlines, as a busy machine may be slow.
 hypothesis.settings.register_profile("bertkit", deadline=None)
 hypothesis.settings.load_profile("bertkit")
 
 
-# JAX takes these when it starts: the processor, as eight devices, so that meshes can be tried; compiled quickly, not well.
+# JAX reads these at startup: use the CPU as eight devices, to test meshes, and compile fast rather than optimize.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
     "XLA_FLAGS",
@@ -23,14 +23,14 @@ os.environ.setdefault(
     "--xla_llvm_disable_expensive_passes=true",
 )
 
-# What a shell starts behind an & has SIGINT ignored, and so has all that it starts: the commands whose Ctrl-C is tested.
+# A shell ignores SIGINT in processes started with &, and child processes inherit this; tests of Ctrl-C need SIGINT.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def transformers4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder a class with the files that transformers 4.57.6 wrote of a tiny model (tests/oracles/transformers4.py)."""
+    """Folders with tiny models that transformers 4.57.6 saved, one for each class (tests/oracles/transformers4.py)."""
     folder = tmp_path_factory.mktemp("transformers4")
     with tarfile.open(Path(__file__).parent / "data" / "transformers4.tar.xz") as archive:
         archive.extractall(folder, filter="data")
