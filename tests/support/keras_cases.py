@@ -10,7 +10,7 @@ import numpy as np
 from conformance.cases import ROWS, Arrays, Case, cases, labels, padding, tokens
 from conformance.cases import types as token_types
 
-BLOCK = 4096  # code points for one digest
+BLOCK = 4096  # number of code points in a block; each block has a digest
 KINDS = ((True, True), (False, True), (True, False), (False, False))  # do_lower_case, use_fast_bert_tokenizer
 
 

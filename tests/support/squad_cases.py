@@ -29,7 +29,7 @@ _BLANKS = [" ", "  ", "\t", " \n", "\u00a0"]
 
 
 class Case(NamedTuple):
-    """A batch. `references` may be without an answer, `answered` never is."""
+    """A batch. `references` may have no answer for a question, `answered` has at least one."""
 
     predictions: list[str]
     references: list[list[str]]

@@ -131,7 +131,7 @@ def _joined(columns: Sequence[Ints]) -> Ints:
 
 
 def _stacked(name: str, rows: Sequence[Row]) -> Target:
-    """Combine the targets of rows: stack those of rows and groups, concatenate those of tokens and positions."""
+    """Combine the targets of rows: stack targets of rows and groups, concatenate targets of tokens and positions."""
     grain = rows[0].targets[name].grain
     if grain == "group":
         rows = [

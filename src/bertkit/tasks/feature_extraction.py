@@ -25,8 +25,8 @@ POOLINGS = ("auto", "cls", "mean", "max", "pooler")
 class FeatureOptions(TaskOptions):
     """The options of feature extraction."""
 
-    pooling: PoolingName | None = None  # None: a vector per token; "auto": as the model's files say
-    normalize: bool | Literal["auto"] | None = None  # None: as the model's files say; "auto": also without such files
+    pooling: PoolingName | None = None  # None: a vector per token; "auto": the pooling in the model's files
+    normalize: bool | Literal["auto"] | None = None  # None: only if the model's files do; "auto": also without such files
     prompt: str | None = None  # text to put before each text
     prompt_name: str | None = None  # a prompt in the model's files; None: with pooling="auto" their default prompt
     layers: int | Sequence[int] = -1  # -1 is the last layer, 0 the embeddings
@@ -41,7 +41,7 @@ class FeatureOptions(TaskOptions):
             check_boolean("normalize", self.normalize, none=True)
         if self.prompt is not None and self.prompt_name is not None:
             raise UsageError(
-                "prompt and prompt_name were both passed, and only one prompt can be used: leave one of them out."
+                "prompt and prompt_name were both passed, but only one can be used: leave one of them out."
             )
         if not isinstance(self.prompt, (str, type(None))):
             raise UsageError(

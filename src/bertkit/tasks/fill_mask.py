@@ -50,7 +50,7 @@ class FillMaskOptions(TaskOptions):
 
 
 class _Candidate(NamedTuple):
-    """One of the words to score, with its tokens."""
+    """A target word and its tokens."""
 
     pieces: tuple[int, ...]
     text: str

@@ -19,7 +19,7 @@ from bertkit.tensors import Array
 
 @dataclass(frozen=True)
 class SimilarityOptions(FeatureOptions):
-    """The options of sentence similarity: those of feature extraction, with another default for `pooling`."""
+    """The options of sentence similarity: all options of feature extraction, with another default for `pooling`."""
 
     pooling: PoolingName | None = "auto"
     similarity_fn_name: Literal["cosine", "dot", "euclidean", "manhattan"] | None = None  # None: from the model's files

@@ -61,7 +61,7 @@ def encode_texts(
         tokenizer: the tokenizer.
         first: the texts; with `words`, lists of words.
         second: the second text of each pair, or None.
-        options: the options of the task; `on_long` says what to do with long texts.
+        options: the options of the task, of which `on_long` is the treatment of long texts.
         most: the maximum number of tokens in a row.
         words: whether the texts are lists of words.
         cut: which text of a pair is truncated: "longest_first", "only_first" or "only_second".

@@ -1,4 +1,4 @@
-"""The data collators beside those of transformers: 5.x in the same test, recorded results of 4.57.6 for TensorFlow and words."""
+"""The data collators compared with those of transformers: 5.x in the same test, and recorded results of 4.57.6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confidence intervals beside scipy's percentile bootstrap."""
+"""Confidence intervals compared with scipy's percentile bootstrap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration beside a direct implementation of its definition, and beside scikit-learn's calibration curve."""
+"""Calibration compared with its definition, and with scikit-learn's calibration curve."""
 
 from __future__ import annotations
 

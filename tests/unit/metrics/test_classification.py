@@ -1,4 +1,4 @@
-"""Accuracy, precision, recall, F1 and the Matthews correlation beside scikit-learn."""
+"""Accuracy, precision, recall, F1 and the Matthews correlation compared with scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entities and their scores beside seqeval, in its default and its strict mode."""
+"""Entities and their scores compared with seqeval, in its default and its strict mode."""
 
 from __future__ import annotations
 

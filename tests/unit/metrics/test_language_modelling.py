@@ -1,4 +1,4 @@
-"""Loss, perplexity and accuracy beside PyTorch, for any floating-point dtype, with little memory."""
+"""Loss, perplexity and accuracy compared with PyTorch, for any floating-point dtype, with little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Correlations beside scipy, mean errors beside scikit-learn, and the scores of GLUE."""
+"""Correlations compared with scipy, mean errors compared with scikit-learn, and the scores of GLUE."""
 
 from __future__ import annotations
 

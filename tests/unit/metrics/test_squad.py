@@ -1,4 +1,4 @@
-"""The metrics of SQuAD beside scores of the official scripts, which tests/oracles/squad.py has recorded."""
+"""The metrics of SQuAD compared with scores of the official scripts, which tests/oracles/squad.py has recorded."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_a_target_of_one_token_has_the_same_score_as_without_targets() -> None:
 
 @pytest.mark.parametrize("text", ["The [MASK] is [MASK].", "[MASK] the river, [MASK] of it"])
 def test_the_best_filling_of_two_masks(text: str) -> None:
-    """Beam search beside a search of all pairs."""
+    """Beam search finds the same as a search of all pairs."""
     ids = tokenizer()(text)["input_ids"]
     first, second = (place for place, token in enumerate(ids) if token == tokenizer().mask_token_id)
     start = log_probs(ids, first)

@@ -46,8 +46,8 @@ def _worker() -> int:
     worker = torch.utils.data.get_worker_info() if torch else None
     if worker is None:
         raise UsageError(
-            "The number of this process is unknown, so its masks would repeat those of other processes: use num_workers of a "
-            "PyTorch DataLoader, a single process, or no seed."
+            "A seed in several processes needs the number of each process, which only PyTorch's DataLoader provides: use its "
+            "num_workers, a single process, or no seed."
         )
     return int(worker.id)
 
