@@ -16,17 +16,8 @@ KINDS = ((True, True), (False, True), (True, False), (False, False))  # do_lower
 
 def questions() -> dict[str, Case]:
     """Return the cases that 4.57.6's TensorFlow classes support, and cases for their own masking of labels."""
-    own = (
-        "plain",
-        "padded",
-        "left padding",
-        "positions",
-        "embedded",
-        "decoder",
-        "decoder, crossed and masked",
-        "no decoder",
-    )
-    own = (*own, "crossed and masked", "labels on padding", "regression", "regression, a column", "single label, all")
+    own = ("plain", "padded", "left padding", "positions", "embedded", "decoder", "not a decoder", "labels on padding")
+    own = (*own, "decoder, masked cross-attention", "masked cross-attention", "regression", "regression, a column")
     found = {name: case for name, case in cases().items() if name.partition("/")[2] in own}
     base = tokens("Model") | padding("Model")
     for head, name, given in (

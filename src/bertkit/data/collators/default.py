@@ -68,7 +68,9 @@ def column(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     """Return a column of the examples. Raise DataError if an example does not have the column."""
     for number, row in enumerate(rows):
         if name not in row:
-            raise DataError(f"Example {number} of the batch has no {name}, but example 0 does: pass it for all or none.")
+            raise DataError(
+                f"Example {number} of the batch has no {name}, but example 0 does: pass it for all or none."
+            )
     return [row[name] for row in rows]
 
 

@@ -268,7 +268,7 @@ def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogC
     assert info["missing_keys"] == ["gate.weight", "gate.bias"]
     tagger = Tagger(BertConfig(**settings("BertModel")))
     tagger.save_pretrained(tmp_path / "tagger")
-    shape = r"classifier.weight \[5, 32\], needed \[7, 32\]"
+    shape = r"classifier.weight \[5, 32\], expected \[7, 32\]"
     with pytest.raises(LoadError, match=shape):
         Tagger.from_pretrained(tmp_path / "tagger", tags=7)
     other, info = Tagger.from_pretrained(
@@ -734,7 +734,7 @@ def test_a_model_without_pooler(tmp_path: Path, caplog: pytest.LogCaptureFixture
         with_pooler, info = BertModel.from_pretrained(tmp_path, output_loading_info=True)
     assert info["missing_keys"] == ["bert.pooler.dense.weight", "bert.pooler.dense.bias"]
     assert [record.getMessage().partition(" has ")[2] for record in caplog.records] == [
-        "no bert.pooler: fresh in BertModel, to be trained before use."
+        "no bert.pooler: initialized at random in BertModel, train it before use."
     ]
     assert furthest(with_pooler(ids, mask).last_hidden_state, expected) < 1e-6
     their = transformers.BertModel.from_pretrained(tmp_path, add_pooling_layer=False)
@@ -751,7 +751,7 @@ def test_a_decoder_from_an_encoders_file(tmp_path: Path, caplog: pytest.LogCaptu
             tmp_path, is_decoder=True, add_cross_attention=True, output_loading_info=True
         )
     assert [record.getMessage().partition(" has ")[2] for record in caplog.records] == [
-        "no bert.encoder.layer.*.crossattention: fresh in BertLMHeadModel, to be trained before use."
+        "no bert.encoder.layer.*.crossattention: initialized at random in BertLMHeadModel, train it before use."
     ]
     _, their_info = transformers.BertLMHeadModel.from_pretrained(
         tmp_path, is_decoder=True, add_cross_attention=True, output_loading_info=True
