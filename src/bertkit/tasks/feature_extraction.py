@@ -26,9 +26,7 @@ class FeatureOptions(TaskOptions):
     """The options of feature extraction."""
 
     pooling: PoolingName | None = None  # None: a vector per token; "auto": the pooling in the model's files
-    normalize: bool | Literal["auto"] | None = (
-        None  # None: only if the model's files do; "auto": also without such files
-    )
+    normalize: bool | Literal["auto"] | None = None  # None: if the model's files do; "auto": also without such files
     prompt: str | None = None  # text to put before each text
     prompt_name: str | None = None  # a prompt in the model's files; None: with pooling="auto" their default prompt
     layers: int | Sequence[int] = -1  # -1 is the last layer, 0 the embeddings
