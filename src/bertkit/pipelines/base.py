@@ -109,7 +109,7 @@ class Pipeline:
             if self._task.place is not None:
                 write_recipe(self._task.place, Path(save_directory))
         except ConfigError as error:
-            _logger.warning("%s has the BERT alone, without its pooling: %s", save_directory, error)
+            _logger.warning("%s has only the BERT model, without its pooling: %s", save_directory, error)
 
     def __call__(
         self,

@@ -181,7 +181,7 @@ def test_saving_with_an_unknown_module(tmp_path: Path, caplog: pytest.LogCapture
     save(tmp_path / "start", st.Pooling(WIDTH, "mean"), st.Normalize())
     _types(tmp_path / "start", 2, "sentence_transformers.models.LSTM")
     ours(tmp_path / "start").save_pretrained(tmp_path / "saved")
-    assert "has the BERT alone, without its pooling" in caplog.text and "models.LSTM" in caplog.text
+    assert "has only the BERT model, without its pooling" in caplog.text and "models.LSTM" in caplog.text
     assert not (tmp_path / "saved" / "modules.json").exists()
     pipeline("feature-extraction", pipeline_models.folder("plain"), engine="numpy").save_pretrained(tmp_path / "plain")
     assert not (tmp_path / "plain" / "modules.json").exists()
