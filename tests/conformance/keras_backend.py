@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from typing import Any
 
@@ -16,7 +17,7 @@ def tensorflow() -> Any:
     """TensorFlow with one thread."""
     import tensorflow as tf
 
-    if not tf.config.threading.get_intra_op_parallelism_threads():
+    with contextlib.suppress(RuntimeError):  # where it has computed already, as a page of the docs does
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     return tf

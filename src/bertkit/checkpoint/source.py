@@ -94,16 +94,12 @@ def open_source(place: Place, formats: Sequence[str] | None = None, variant: str
     if format == "google":
         _fetch_data(place, path)
     tensors = _read_shards(place, path, format) if path.suffix == ".json" else _READ[format](path)
-    return Source(path, format, _naming_of(format, tensors), tensors)
-
-
-def _naming_of(format: str, tensors: Tensors) -> Naming:
-    """The naming of a format, or of the framework that wrote the file where several frameworks use the format."""
+    naming = _NAMING[format]
     if format == "google" and google2.is_google2(tensors):
-        return "google2"
-    if format == "safetensors" and any(name.endswith("word_embeddings.embedding") for name in tensors):
-        return "flax"
-    return _NAMING[format]
+        naming = "google2"
+    elif format == "safetensors" and any(name.endswith("word_embeddings.embedding") for name in tensors):
+        naming = "flax"
+    return Source(path, format, naming, tensors)
 
 
 def _format_of_index(path: Path) -> str:

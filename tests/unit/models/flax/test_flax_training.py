@@ -28,6 +28,7 @@ from pipeline_models import tokenizer
 
 import bertkit
 from bertkit.models.flax.tree import named
+from bertkit.parameters import expand
 
 DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[5] / "shared" / "data"))
 RECIPE = Path(__file__).parents[4] / "recipes" / "flax_train.py"
@@ -61,7 +62,7 @@ def test_five_steps_of_adamw_are_those_of_torch(tmp_path: Path, head: str) -> No
     model = saved(tmp_path, head)
     labels = IDS[:, 0] % 3 if head == "ForSequenceClassification" else np.where((IDS % 2 == 0) & (MASK == 1), IDS, -100)
     theirs = getattr(bertkit, f"Bert{head}").from_pretrained(tmp_path).train()
-    decays = {name: parameter.decays for name, parameter in theirs._table().items()}
+    decays = {name: parameter.decays for name, parameter in expand(theirs.config, head).items()}
     groups = [
         {"params": [p for name, p in theirs.named_parameters() if decays[name] is kind], "weight_decay": 0.1 * kind}
         for kind in (True, False)
