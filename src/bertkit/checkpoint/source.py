@@ -97,8 +97,9 @@ def open_source(place: Place, formats: Sequence[str] | None = None, variant: str
     naming = _NAMING[format]
     if format == "google" and google2.is_google2(tensors):
         naming = "google2"
-    elif format == "safetensors" and any(name.endswith("word_embeddings.embedding") for name in tensors):
-        naming = "flax"
+    elif format == "safetensors":  # Flax and TensorFlow classes of transformers write their own names
+        leaves = {name.rpartition("word_embeddings")[2] for name in tensors if "word_embeddings" in name}
+        naming = "flax" if ".embedding" in leaves else "keras" if "/weight:0" in leaves else naming
     return Source(path, format, naming, tensors)
 
 

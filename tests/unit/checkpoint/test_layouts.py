@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny
 from google2_names import ENDING, google2
+from safetensors.numpy import save_file
 
+from bertkit import load_checkpoint
 from bertkit.checkpoint.canonical import Canonical, canonical
 from bertkit.checkpoint.files import Tensors
 from bertkit.errors import LoadError
@@ -155,6 +159,21 @@ def test_keras_files_whole_and_sharded(place: str) -> None:
     found = canonical(theirs, "keras")
     assert_same(found, weights)
     assert not found.unknown
+
+
+@pytest.mark.parametrize("head", ["Model", "ForMaskedLM", "ForPreTraining", "ForSequenceClassification"])
+def test_safetensors_of_transformers_own_tensorflow_classes(head: str, tmp_path: Path) -> None:
+    """They have the names of tf_model.h5 without the model's: "bert/embeddings/word_embeddings/weight:0"."""
+    weights, names = spelled(head, "keras")
+    save_file(
+        {f"{name}:0": np.ascontiguousarray(array) for name, array in names.items()},
+        tmp_path / "model.safetensors",
+        {"format": "tf"},
+    )
+    found, report = load_checkpoint(tmp_path / "model.safetensors", head, config=tiny.config())
+    assert report.exact and not report.fresh
+    for name, array in weights.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])

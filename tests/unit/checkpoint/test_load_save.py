@@ -150,8 +150,8 @@ def test_a_head_of_pretraining_is_left_out_for_a_classifier(tmp_path: Path, capl
     assert all(name.startswith("cls.") for name in report.left_out)
     assert [record.getMessage() for record in caplog.records] == [
         (
-            f"{tmp_path / 'model.safetensors'} has no classifier: initialized at random in BertForSequenceClassification, "
-            "train it before use."
+            f"{tmp_path / 'model.safetensors'} has no classifier: "
+            "initialized at random in BertForSequenceClassification, train it before use."
         )
     ]
     caplog.clear()
