@@ -85,7 +85,7 @@ def other_files(folder: Path) -> dict[str, list[Path]]:
     run = Partial(str(folder / PART / "out.jsonl"), "", {"task": "rows"})
     with run:
         run.start({})
-        rows = run.watched(ROWS)
+        rows = run.checked(ROWS)
         for start in range(0, 16, 4):
             for _ in range(4):
                 next(rows)
@@ -100,7 +100,7 @@ def resume(path: Path) -> None:
         with run:
             run.start({})
             done = run.done
-            for number, _ in enumerate(run.watched(ROWS)):
+            for number, _ in enumerate(run.checked(ROWS)):
                 if number >= done:
                     run.add([RESULTS[number]])
             run.finish()

@@ -61,7 +61,7 @@ def masked_crc32c(data: bytes | memoryview | Octets) -> int:
 
 
 def _fold(message: Octets, scale: int) -> Octets:
-    """Return the last bytes of `message`, with all earlier bytes XORed onto them: same remainder. Overwrites `message`."""
+    """XOR all bytes of `message` onto its last ones, in place, and return these. Their remainder is that of `message`."""
     step, _, reach = distances = [distance * scale for distance in _DISTANCES]
     stop = max(len(message) - reach, 0)
     for start in range(0, stop, step):

@@ -46,7 +46,7 @@ class Untrusted:
         return self.data[start : start + count]
 
     def text(self, start: int, count: int) -> str:
-        """Return the UTF-8 text in these bytes."""
+        """Return the `count` bytes from `start` on as UTF-8 text."""
         try:
             return str(self.take(start, count), "utf-8")
         except UnicodeDecodeError as error:

@@ -66,7 +66,7 @@ def norm(config: BertConfig, p: Arrays, name: str, x: Array) -> Array:
 def zeroed(x: Array, real: Array, padding: float = 0.0) -> Array:
     """Set padding to zero or another number. `real` is False at padding, and has the first dimensions of x.
 
-    Losses use the values before this. A `padding` of -inf means the lowest number of the dtype.
+    Losses are computed before this. A `padding` of -inf means the lowest number of the dtype.
     """
     filler = x.dtype.type(max(padding, np.finfo(x.dtype).min))
     return x if real.all() else np.where(real.reshape(real.shape + (1,) * (x.ndim - real.ndim)), x, filler)
@@ -86,7 +86,9 @@ def attention_masks(config: BertConfig, mask: Array) -> Pair:
     """Which token attends to which, broadcast to [B, N, L, L], and which tokens are real, not padding, [B, L]."""
     if mask.ndim == 3:  # [B, L, L] is used unchanged, by decoders too, and does not mark padding
         return mask[:, None], np.ones(mask.shape[:2], bool)
-    earlier = np.tri(mask.shape[1], dtype=bool) if config.is_decoder else True  # a decoder attends to earlier tokens
+    earlier = (
+        np.tri(mask.shape[1], dtype=bool) if config.is_decoder else True
+    )  # in a decoder, only itself and earlier ones
     return mask[:, None, None] & earlier, mask
 
 
@@ -135,7 +137,7 @@ def encode(config: BertConfig, p: Arrays, given: ReferenceInputs) -> tuple[dict[
 
 
 def predict_words(config: BertConfig, p: Arrays, x: Array) -> Array:
-    """A logit for each word, [..., H] -> [..., V]: the product with its embedding, if the weights are tied."""
+    """A logit for each word, [..., H] -> [..., V], by the word embeddings or, if these are not tied, a separate matrix."""
     name = "cls.predictions.transform."
     x = norm(config, p, name + "LayerNorm", activate(config.hidden_act, linear(p, name + "dense", x)))
     words = "bert.embeddings.word_embeddings" if config.tie_word_embeddings else "cls.predictions.decoder"

@@ -48,7 +48,7 @@ def write(
     except ImportError as error:
         raise MissingExtraError("h5py", None, f"Writing {path}") from error
     first: dict[int, str] = {}  # {id of an array: the name under which it was written}
-    with whole_file(path) as beside, h5py.File(beside.name, "w", locking=False) as file:
+    with whole_file(path) as partial, h5py.File(partial.name, "w", locking=False) as file:
         for name, array in tensors.items():
             if id(array) in first:
                 file[name] = file[first[id(array)]]
