@@ -366,7 +366,9 @@ def test_invalid_labels_are_refused() -> None:
 
 
 @pytest.mark.parametrize("compiling", [True, False])
-def test_isolated_positions_are_detected_where_values_can_be_read(compiling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_isolated_positions_are_detected_where_values_can_be_read(
+    compiling: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A compiler cannot be asked: there such a position sees everybody, as long as gradients are computed."""
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
     mask = torch.tensor([[[[True, False]]], [[[False, False]]]])
