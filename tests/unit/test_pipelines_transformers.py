@@ -10,6 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import peft
 import pipeline_models
 import pytest
 import torch
@@ -204,6 +205,23 @@ def test_a_model_of_transformers(name: str) -> None:
     assert all(own[key].data_ptr() == tensor.data_ptr() for key, tensor in theirs.named_parameters())
 
 
+@pytest.mark.filterwarnings("ignore")  # those of peft
+def test_a_model_of_peft() -> None:
+    answers = []
+    for library in (bertkit, transformers):
+        model = library.BertForSequenceClassification.from_pretrained(folder("five"))
+        torch.manual_seed(0)
+        adapted = peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", r=2, init_lora_weights=False))
+        tokenizer = library.AutoTokenizer.from_pretrained(folder("five"))
+        opened = library.pipeline("text-classification", model=adapted.eval(), tokenizer=tokenizer)
+        answers.append(numbers(opened(SENTENCES[0], top_k=None)))
+    assert answers[0] == pytest.approx(answers[1], abs=1e-5)
+    virtual = peft.PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=2)
+    prompted = peft.get_peft_model(bertkit.BertForSequenceClassification.from_pretrained(folder("five")), virtual)
+    with pytest.raises(UsageError, match="with virtual tokens, which a pipeline cannot add: call the model itself"):
+        pipeline("text-classification", prompted, tokenizer=tokenizer)
+
+
 def test_a_tokenizer_of_transformers() -> None:
     """Its added tokens are kept. `tokenizer=` may also be a tuple of a name and options."""
     theirs = transformers.AutoTokenizer.from_pretrained(folder("plain"), do_lower_case=False)
@@ -220,8 +238,9 @@ def test_a_tokenizer_of_transformers() -> None:
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ({"model": torch.nn.Linear(2, 2)}, "^model is a Linear: "),
-        ({"model": 3}, "^model is a int: "),
+        ({"model": torch.nn.Linear(2, 2)}, "^model is of type Linear: "),
+        ({"model": 3}, "^model is of type int: "),
+        ({"model": bertkit.BertModel}, "^model is the class BertModel: "),
         ({"tokenizer": torch.nn.Linear(2, 2)}, "^tokenizer is a Linear: "),
         ({"tokenizer": object()}, "^tokenizer is a object: "),
         (

@@ -8,6 +8,8 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from bertkit import hub
 from bertkit.checkpoint.canonical import Canonical, canonical
 from bertkit.checkpoint.dtypes import FLOATS
@@ -17,6 +19,7 @@ from bertkit.config import FILES, BertConfig, read_json
 from bertkit.errors import LoadError, Setting, UsageError
 from bertkit.heads import HEADS, PARTS, head_of
 from bertkit.parameters import TABLE, UNTIED, Parameter, expand
+from bertkit.tensors import Array
 
 logger = logging.getLogger("bertkit")
 
@@ -179,7 +182,10 @@ def fit(
 ) -> tuple[Tensors, LoadReport]:
     """Return the tensors of a file that a class needs, and the report."""
     wanted = expand(config, head)
-    given = _without_aliases(found.tensors, wanted, config.tie_word_embeddings)
+    tied = config.tie_word_embeddings
+    if tied and "cls.predictions.bias" in wanted:
+        _check_tied(found, source)
+    given = _without_aliases(found.tensors, wanted, tied)
     groups = {name: _group(name) for name in wanted}
     absent = {name: group for name, group in groups.items() if name not in given}
     fresh_parts = set(absent.values()) - {group for name, group in groups.items() if name in given} - {""}
@@ -206,6 +212,30 @@ def fit(
         dropped=tuple(found.dropped),
     )
     return tensors, report
+
+
+def _check_tied(found: Canonical, source: str) -> None:
+    """Raise LoadError if a tied tensor has two names in the file, with different values."""
+    for row in TABLE:
+        first, second = found.tensors.get(row.name), found.tensors.get(row.alias)
+        if first is None or second is None or first is second or _same(first, second):
+            continue
+        raise LoadError(
+            f"{found.original[row.alias]} and {found.original[row.name]} of {source} are tied by the configuration, but their "
+            "values differ: to load both, type ",
+            Setting("tie_word_embeddings", False),
+            ", or delete one of them from the file.",
+        )
+
+
+def _same(first: Array, second: Array) -> bool:
+    """Whether two arrays are equal bit by bit, NaN included."""
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    if first.__array_interface__["data"] == second.__array_interface__["data"] and first.strides == second.strides:
+        return True  # a pickle stores a tied tensor once
+    bits = f"u{first.dtype.itemsize}"
+    return np.array_equal(first.view(bits), second.view(bits))
 
 
 def _without_aliases(given: Tensors, wanted: dict[str, Parameter], tied: bool) -> Tensors:

@@ -24,17 +24,18 @@ def engine_of(model: Any, device: Any, dtype: Any) -> Any:
         return model
     if isinstance(model, (str, os.PathLike, hub.Place)):
         return None
-    framework = _framework(model)
+    framework = None if isinstance(model, type) else _framework(model)
     if framework:
         if device is not None or dtype not in (None, "auto"):
             raise UsageError(
                 "device and dtype need a model that is passed by name, and this is an object: leave them out."
             )
         return engine_class(framework)(model)
-    if not hasattr(model, "base_model_prefix") or not hasattr(model, "state_dict"):
-        raise UsageError(
-            f"model is a {type(model).__name__}: pass a name, a folder, a BERT of bertkit or transformers, or an engine."
-        )
+    if isinstance(model, type) or not hasattr(model, "base_model_prefix") or not hasattr(model, "state_dict"):
+        what = f"the class {model.__name__}" if isinstance(model, type) else f"of type {type(model).__name__}"
+        raise UsageError(f"model is {what}: pass a name, a folder, a BERT of bertkit or transformers, or an engine.")
+    if hasattr(model, "peft_config"):
+        model = _with_adapters(model)
     engine = engine_class("torch")(model if getattr(model, "_head", None) else _converted(model))
     if device is not None:
         engine.to(device)
@@ -45,6 +46,15 @@ def engine_of(model: Any, device: Any, dtype: Any) -> Any:
             "convert the model first, for example with model.half(), or leave dtype out.",
         )
     return engine
+
+
+def _with_adapters(model: Any) -> Any:
+    """The BERT within a model of peft, whose layers have the adapters. Virtual tokens are not among its layers."""
+    if model.active_peft_config.is_prompt_learning:
+        raise UsageError(
+            f"model is a {type(model).__name__} with virtual tokens, which a pipeline cannot add: call the model itself."
+        )
+    return model.get_base_model()
 
 
 def _framework(model: Any) -> str | None:

@@ -292,7 +292,7 @@ def tokenizer_of(given: Any, place: hub.Place | None) -> Tokenizer:
     try:
         return BertTokenizerFast.from_pretrained(place)
     except HubError as error:
-        raise HubError(*error.parts, " Or type ", _TOKENIZER, " with the folder of a tokenizer.") from error
+        raise HubError(*error.parts, " To use another tokenizer, type ", _TOKENIZER, " with its folder.") from error
 
 
 def _main_task(config: BertConfig, model: Any) -> str:

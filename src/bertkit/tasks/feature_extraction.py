@@ -125,6 +125,8 @@ class FeatureExtraction(Task[FeatureOptions]):
         for step in self.recipe.steps if automatic else ():
             if not (isinstance(step, Normalize) and options.normalize is False):
                 found = step(found)
+        if automatic:
+            found = found[: self.recipe.width]
         described = automatic and self.recipe.described
         if options.normalize is True or (options.normalize == "auto" and not described):
             found = unit(found)

@@ -5,9 +5,10 @@ Each label is put into a sentence ("This example is politics."). Its score says 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,13 @@ from bertkit.heads import Ask
 from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, joined, text_of
 from bertkit.tasks.numbers import MERGES, Merge, merged, softmax
 from bertkit.tasks.windows import encode_texts
+
+if TYPE_CHECKING:
+    from bertkit.config import BertConfig
+    from bertkit.hub import Place
+    from bertkit.tasks.base import Tokenizer
+
+_logger = logging.getLogger("bertkit")
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,16 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
     takes = "a text, with candidate_labels=[...]"
     options_type = ZeroShotOptions
 
+    def __init__(self, tokenizer: Tokenizer, config: BertConfig, place: Place | None = None) -> None:
+        super().__init__(tokenizer, config, place)
+        self._entailment = next((i for name, i in config.label2id.items() if name.lower().startswith("entail")), -1)
+        if self._entailment < 0:
+            _logger.warning(
+                "No label of the model starts with 'entail', so that its last label, %r, counts as entailment: zero-shot "
+                "classification needs a model trained on natural language inference.",
+                config.id2label[max(config.id2label)],
+            )
+
     def encode(self, examples: Sequence[Any], options: ZeroShotOptions) -> list[Encoded]:
         """Return a row for each label, or several windows for long texts. The text is truncated, never the label."""
         texts = [text_of(example, self.name) for example in examples]
@@ -101,7 +119,7 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
         owners = np.array(encoded.memory.owners)
         rows = np.stack([output["logits"] for output in outputs])
         logits = np.stack([merged(rows[owners == label], options.merge) for label in range(len(options.names))])
-        follows = self._entailment()
+        follows = self._entailment
         if options.multi_label or len(options.names) == 1:
             against = -1 if follows == 0 else 0
             scores = softmax(logits[:, [against, follows]])[:, 1]
@@ -113,10 +131,6 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
             "labels": [options.names[index] for index in order],
             "scores": scores[order].tolist(),
         }
-
-    def _entailment(self) -> int:
-        """Return the number of the label whose name starts with "entail", or -1, the last label."""
-        return next((i for name, i in self.config.label2id.items() if name.lower().startswith("entail")), -1)
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
         """Return the accuracy of the best label."""

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from pipeline_cases import SENTENCES
 from pipeline_classes import theirs
-from pipeline_models import engine, ours, tokenizer
+from pipeline_models import engine, folder, ours, tokenizer
 
 from bertkit.data.batches import Row, pack
 from bertkit.errors import UsageError
 from bertkit.heads import Ask
+from bertkit.pipelines import pipeline
 from bertkit.tasks.numbers import sigmoid, softmax
 
 LONG = " ".join(SENTENCES)
@@ -161,6 +163,16 @@ def test_next_sentence() -> None:
     assert value(follows._task.targets([(first, second)], [0], follows._task.options({}))) == 0
     with pytest.raises(UsageError, match="only one text was passed"):
         follows("a text")
+
+
+def test_zero_shot_without_a_label_for_entailment(caplog: pytest.LogCaptureFixture) -> None:
+    """The scores are those of transformers, which warns, too."""
+    found = pipeline("zero-shot-classification", folder("two"), precision="fp32")(SENTENCES[0], ["food", "law"])
+    (message,) = caplog.messages
+    assert message.startswith("No label of the model starts with 'entail', so that its last label, 'GOOD', counts")
+    expected = transformers.pipeline("zero-shot-classification", folder("two"))(SENTENCES[0], ["food", "law"])
+    assert found["labels"] == expected["labels"]
+    assert found["scores"] == pytest.approx(expected["scores"], abs=1e-5)
 
 
 def test_zero_shot() -> None:

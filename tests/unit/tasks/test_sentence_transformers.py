@@ -221,6 +221,18 @@ def test_normalize(tmp_path: Path) -> None:
     assert np.linalg.norm(ours(bare, pooling="auto", normalize=True)("the river")) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("width", [5, WIDTH + 1])
+def test_vectors_are_shortened(width: int, tmp_path: Path) -> None:
+    save(tmp_path, st.Pooling(WIDTH, "mean"), st.Normalize(), truncate_dim=width)
+    check(tmp_path)
+    model = theirs(tmp_path)
+    expected = model.similarity(model.encode(TEXTS[:1]), model.encode(TEXTS[1:4]))[0]
+    assert ours(tmp_path, task="sentence-similarity")(TEXTS[0], TEXTS[1:4]) == pytest.approx(
+        expected.tolist(), abs=1e-5
+    )
+    assert len(ours(tmp_path, pooling="mean")("a")) == WIDTH
+
+
 def test_windows_of_a_long_text(tmp_path: Path) -> None:
     """The pooled vectors of windows are averaged, weighted by tokens, or their maximum is used. Then the other steps follow."""
     save(tmp_path, st.Pooling(WIDTH, ("lasttoken", "max")), st.Normalize(), max_seq_length=20)

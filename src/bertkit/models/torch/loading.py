@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -212,19 +213,54 @@ def device_of(device_map: str | int | torch.device | Mapping[str, Any]) -> torch
 # Hooks of load_state_dict.
 
 
-def with_aliases(module: Any, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Hook before a state dict is loaded: add each tied parameter under both of its names.
+def with_both_names(model: Any, state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A state dict that has both names of each tied parameter of which it has one."""
+    absent = {}
+    for first, second in _tied(model):
+        for one, other in ((first, second), (second, first)):
+            if one in state_dict and other not in state_dict:
+                absent[other] = state_dict[one]
+    if absent:
+        state_dict = copy.copy(state_dict)  # with its _metadata
+        cast(dict[str, Any], state_dict).update(absent)
+    return state_dict
 
-    Without tied weights, transformers 5 saves two biases, and uses the one with the second name.
+
+def agree(module: Any, state_dict: dict[str, Any], prefix: str, metadata: dict[str, Any], *rest: Any) -> None:
+    """Hook before a state dict is loaded: give both names of a tied parameter one value. Different values are an error.
+
+    Without tied weights, transformers 5 saves two biases, and uses the one with the second name. With assign=True, one name
+    stands for both, as `tie_again` keeps the parameter with the first one.
     """
+    tied = module.config.tie_word_embeddings
+    for name, alias in _tied(module):
+        first, second = (prefix + name, prefix + alias) if tied else (prefix + alias, prefix + name)
+        known = state_dict.get(first, state_dict.get(second))
+        both = first in state_dict and second in state_dict
+        if both and tied and _differ(known, state_dict[second]):
+            errors: list[str] = rest[-1]
+            errors.append(
+                f"{second} and {first} are tied, but their values differ: delete one of them from the state dict, or make "
+                "the model with BertConfig(tie_word_embeddings=False)."
+            )
+        if both or (known is not None and metadata.get("assign_to_params_buffers")):
+            state_dict[first] = state_dict[second] = known
+
+
+def _tied(module: Any) -> list[tuple[str, str]]:
+    """The two names of each tied parameter of a model."""
     module.tie_weights()  # `to_empty` unties
     here = dict(module.named_parameters(remove_duplicate=False))
-    for alias, name in _ALIASES.items():
-        if alias in here and here[alias] is here[name]:
-            first, second = (name, alias) if module.config.tie_word_embeddings else (alias, name)
-            known = state_dict.get(prefix + first, state_dict.get(prefix + second))
-            if known is not None:
-                state_dict[prefix + name] = state_dict[prefix + alias] = known
+    return [(name, alias) for alias, name in _ALIASES.items() if alias in here and here[alias] is here[name]]
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two tensors of a state dict differ. Sharded ones and those without data are not compared."""
+    if one is other or not {type(one), type(other)} <= {Tensor, nn.Parameter} or one.is_meta or other.is_meta:
+        return False
+    if one.shape != other.shape or one.data_ptr() == other.data_ptr():
+        return one.shape != other.shape
+    return not torch.equal(one.detach().nan_to_num(), other.detach().to(one).nan_to_num())
 
 
 def tie_again(module: Any, _: Any) -> None:

@@ -126,7 +126,7 @@ def layer_call(
     if encoder_states is not None:
         cross = Rectangle(layout.grid, x.device) if encoder_mask is None else _extended(x, encoder_mask)
     biased = config.position_embedding_type != "absolute"
-    attend = fastest(layout, cross, True, x.device.type, x.dtype, 0.0, biased)
+    attend = fastest(layout, cross, True, x.device.type, x.dtype, biased)
     factors = None if head_mask is None else head_mask.flatten()
     return LayerCall(layout, attend, factors, bool(returns_weights), encoder_states=encoder_states, cross=cross)
 
@@ -178,7 +178,9 @@ class BertEmbeddings(nn.Module):
             raise UsageError(
                 f"The last side of inputs_embeds is {inputs_embeds.shape[-1]}, and must be hidden_size, {types.weight.shape[-1]}."
             )
-        x = inputs_embeds + (types.weight[0] if token_type_ids is None else types(token_type_ids))
+        if token_type_ids is None:
+            token_type_ids = torch.zeros(1, dtype=torch.long, device=inputs_embeds.device)
+        x = inputs_embeds + types(token_type_ids)
         if self.absolute:
             if position_ids is None:
                 past, length = past_key_values_length, x.shape[-2]
@@ -204,7 +206,7 @@ class BertSelfAttention(nn.Module):
         self.query = linear(config.hidden_size, width)
         self.key = linear(config.hidden_size, width)
         self.value = linear(config.hidden_size, width)
-        self.attention_dropout = config.attention_probs_dropout_prob
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
         self.position_embedding_type = "absolute" if cross else config.position_embedding_type
         if self.position_embedding_type != "absolute":
             self.distance_embedding = nn.Embedding(
@@ -236,7 +238,7 @@ class BertSelfAttention(nn.Module):
         else:
             k, v = self.key(hidden_states).unflatten(-1, heads), self.value(hidden_states).unflatten(-1, heads)
         bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k, layout)
-        dropout = self.attention_dropout if self.training else 0.0
+        dropout = getattr(self.dropout, "p", 0.0) if self.dropout.training else 0.0  # nn.Identity has no p
         factors = None if call.factors is None else call.factors.to(q.dtype)[self.heads][:, None, None]  # [A, 1, 1]
         returned = None
         if call.returns_weights:
@@ -477,11 +479,13 @@ class BertPooler(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = linear(config.hidden_size, config.hidden_size)
+        self.activation = nn.Tanh()
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """First tokens [B, H], or states [B, L, H] with all tokens, -> [B, H]."""
         first = hidden_states[:, 0] if hidden_states.dim() == 3 else hidden_states
-        return torch.tanh(self.dense(first))
+        pooled: Tensor = self.activation(self.dense(first))
+        return pooled
 
 
 # ----------------------------------------------------------------------------------------------------------------- BertModel
@@ -665,9 +669,8 @@ class BertModel(BertPreTrainedModel):
         cross = None if encoder_states is None else self._cross(layout, encoder_states, encoder_mask)
         kind = x.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-        dropout = config.attention_probs_dropout_prob if self.training else 0.0
         biased = config.position_embedding_type != "absolute"
-        attend = fastest(layout, cross, config._attn_implementation_internal != "eager", kind, dtype, dropout, biased)
+        attend = fastest(layout, cross, config._attn_implementation_internal != "eager", kind, dtype, biased)
         wanted = inputs.wanted
         if wanted is not None and self.pooler is not None:  # the pooler takes the first token of each row
             wanted = torch.cat([wanted, layout.firsts])

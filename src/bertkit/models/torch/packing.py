@@ -284,7 +284,7 @@ BATCH_INVARIANT: ContextVar[bool] = ContextVar("batch_invariant", default=False)
 
 
 def fastest(
-    layout: Layout, cross: Rectangle | None, fused: bool, device: str, dtype: torch.dtype, dropout: float, biased: bool
+    layout: Layout, cross: Rectangle | None, fused: bool, device: str, dtype: torch.dtype, biased: bool
 ) -> Attend:
     """Choose the kind of attention for a batch. No other place does."""
     if not torch.compiler.is_compiling() and BATCH_INVARIANT.get():
@@ -295,7 +295,7 @@ def fastest(
         return padded
     if device == "cpu":
         return by_length
-    if device == "cuda" and dtype in (torch.bfloat16, torch.float16) and not dropout and varlen:
+    if device == "cuda" and dtype in (torch.bfloat16, torch.float16) and varlen:
         return flash
     return padded
 
@@ -333,6 +333,8 @@ def flash(q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor | None, 
     assert isinstance(layout, Packed)
     if not layout.lengths:
         return q
+    if dropout:  # which the kernel does not have
+        return padded(q, k, v, layout, bias, dropout)
     longest = layout.lengths[0]
     window = (-1, 0) if layout.causal else (-1, -1)
     ends = layout.boundaries

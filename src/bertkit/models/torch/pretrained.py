@@ -63,7 +63,7 @@ class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
     def post_init(self) -> None:
         """Tie shared parameters and initialize the others. Call it at the end of a subclass's __init__."""
         self.tie_weights()
-        self.register_load_state_dict_pre_hook(loading.with_aliases)
+        self.register_load_state_dict_pre_hook(loading.agree)
         self.register_load_state_dict_post_hook(loading.tie_again)
         if getattr(self.config, "gradient_checkpointing", False):
             self.gradient_checkpointing_enable()
@@ -182,6 +182,11 @@ class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
         model, report = loading.load(cls, source, config, own, kind, device, ignore_mismatched_sizes)
         model.eval()
         return (model, report.loading_info()) if output_loading_info else model
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load parameters, as nn.Module does. With strict=True, one of the two names of a tied parameter is enough."""
+        given = loading.with_both_names(self, state_dict) if strict else state_dict
+        return super().load_state_dict(given, strict, assign)
 
     def initialize(self, paths: Sequence[str]) -> None:
         """Initialize the parameters of these paths: matrices normal, norms one, biases and the padding token's row zero."""

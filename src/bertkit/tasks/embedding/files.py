@@ -4,7 +4,7 @@ modules.json                        the steps and their folders
 sentence_bert_config.json           maximum length and lowercasing
 1_Pooling/config.json               pooling modes
 2_Dense/config.json, model.safetensors
-config_sentence_transformers.json   prompts and similarity
+config_sentence_transformers.json   prompts, similarity, and how many numbers of a vector are kept
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ def read_recipe(place: Place) -> Recipe:
         prompts,
         _default(settings, prompts),
         _known(settings.get("similarity_fn_name") or "cosine", SIMILARITIES, "similarity_fn_name", _SETTINGS),
+        _count(settings, "truncate_dim", _SETTINGS),
         described=True,
     )
 

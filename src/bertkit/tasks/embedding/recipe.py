@@ -94,6 +94,7 @@ class Recipe:
     prompts: Mapping[str, str] = field(default_factory=dict)  # texts to put before each text, by name
     default_prompt: str = ""
     similarity: str = "cosine"
+    width: int | None = None  # keep only the first numbers of a vector; None: all
     described: bool = False  # whether the recipe was read from files
 
 

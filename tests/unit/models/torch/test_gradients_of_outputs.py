@@ -89,7 +89,7 @@ def test_gradients_of_packed_tokens() -> None:
 def test_attentions_are_those_that_made_the_context_with_their_dropout() -> None:
     model, (ids, _) = ours("BertModel").train(), batch()
     part, seen = model.encoder.layer[1].attention.self, []
-    part.attention_dropout = model.config.attention_probs_dropout_prob = 0.5
+    part.dropout.p = 0.5
     part.value.register_forward_hook(lambda module, args, output: seen.append(output))
     part.register_forward_hook(lambda module, args, output: seen.append(output[0]))
     weights = model(ids, output_attentions=True).attentions[1]

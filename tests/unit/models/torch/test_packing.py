@@ -248,7 +248,7 @@ def test_attention_dropout_keeps_the_mean(implementation: str) -> None:
     exact = outputs_of(model.encoder.layer[0].attention.self)
     model(ids, mask)
     noisy = ours("BertModel", num_hidden_layers=1).train()
-    noisy.encoder.layer[0].attention.self.attention_dropout = noisy.config.attention_probs_dropout_prob = 0.3
+    noisy.encoder.layer[0].attention.self.dropout.p = 0.3
     noisy.set_attn_implementation(implementation)
     contexts = outputs_of(noisy.encoder.layer[0].attention.self)
     with torch.no_grad():

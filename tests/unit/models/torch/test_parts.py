@@ -137,6 +137,38 @@ def test_activations_are_replaced() -> None:
     assert furthest(got, ours("BertForMaskedLM")(ids, mask).logits[real]) > 1e-2
 
 
+def test_the_activation_of_the_pooler_is_replaced() -> None:
+    our, their = ours("BertModel"), copy.deepcopy(theirs("BertModel"))
+    for model in (our, their):
+        model.pooler.activation = nn.ReLU()
+    assert furthest(our(*batch()).pooler_output, their(*batch()).pooler_output) < TOLERANCE
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_dropout_modules_of_attention_have_an_effect(implementation: str) -> None:
+    for model in (ours("BertModel"), copy.deepcopy(theirs("BertModel"))):
+        model.set_attn_implementation(implementation)
+        ids, part = batch()[0], model.train().encoder.layer[0].attention.self
+        assert torch.equal(model(ids).last_hidden_state, model(ids).last_hidden_state)  # 0.0 in the configuration
+        part.dropout.p = 0.5
+        assert furthest(model(ids).last_hidden_state, model(ids).last_hidden_state) > 1e-3
+        part.dropout = nn.Dropout(0.0)
+        assert torch.equal(model(ids).last_hidden_state, model(ids).last_hidden_state)
+    our = ours("BertModel")
+    our.encoder.layer[0].attention.self.dropout = nn.Dropout(0.5)  # in training mode: Monte Carlo dropout
+    assert furthest(our(ids).last_hidden_state, our(ids).last_hidden_state) > 1e-3
+    our.encoder.layer[0].attention.self.dropout = nn.Identity()
+    assert torch.equal(our(ids).last_hidden_state, our(ids).last_hidden_state)
+
+
+def test_a_hook_on_token_types_is_called_without_token_type_ids() -> None:
+    (ids, mask), found = batch(), []
+    for model in (ours("BertModel"), copy.deepcopy(theirs("BertModel"))):
+        model.embeddings.token_type_embeddings.register_forward_hook(lambda module, args, output: output * 3)
+        found.append(model(ids, mask).last_hidden_state[mask.bool()])
+    assert furthest(*found) < TOLERANCE
+
+
 def integrated(model: Any, embedding: nn.Module, ids: torch.Tensor, mask: torch.Tensor, steps: int = 8) -> torch.Tensor:
     """Integrated gradients of a layer as Captum takes them: its output is replaced, by a hook, with points on a line."""
     kept: list[torch.Tensor] = []

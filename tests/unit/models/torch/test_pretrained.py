@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 import transformers
 from torch import nn
@@ -16,7 +17,15 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch_models import CLASSES, batch, furthest, ours, settings, theirs
 
 import bertkit
-from bertkit import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertLMHeadModel, BertModel, convert
+from bertkit import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertLMHeadModel,
+    BertModel,
+    convert,
+)
 from bertkit.errors import ConfigError, LoadError, UsageError
 from bertkit.models.torch.pretrained import BertPreTrainedModel
 
@@ -377,6 +386,33 @@ def test_state_dicts_go_both_ways() -> None:
     nested.load_state_dict(nested.state_dict())
 
 
+def test_one_name_of_a_tied_parameter_is_reported_as_missing(tmp_path: Path) -> None:
+    """With strict=False, as in transformers: load_model of safetensors, and so load_state of accelerate, rely on it."""
+    found = []
+    for model in (ours("BertForMaskedLM"), copy.deepcopy(theirs("BertForMaskedLM"))):
+        safetensors.torch.save_model(model, str(tmp_path / "one.safetensors"))
+        for wrapped in (model, torch.nn.ModuleDict({"a": model})):
+            safetensors.torch.save_model(wrapped, str(tmp_path / "wrapped.safetensors"))
+            safetensors.torch.load_model(wrapped, str(tmp_path / "wrapped.safetensors"))
+        one = safetensors.torch.load_file(tmp_path / "one.safetensors")
+        for name in ("bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"):
+            half = {key: one.get(key, torch.ones(50, 32)) for key in (name, "cls.predictions.bias")}
+            found.append(
+                (sorted(model.load_state_dict(half, strict=False).missing_keys), model.state_dict()[name].sum())
+            )
+    assert found[:2] == found[2:]
+
+
+@pytest.mark.parametrize("name", ["bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"])
+def test_one_name_is_assigned_to_both(name: str) -> None:
+    model = ours("BertForMaskedLM")
+    state = {key: tensor for key, tensor in model.state_dict().items() if "decoder" not in key}
+    state[name] = 2 * state.pop("bert.embeddings.word_embeddings.weight")
+    model.load_state_dict(state, assign=True)
+    assert torch.equal(model.get_input_embeddings().weight, state[name])
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
 @pytest.mark.parametrize("way", ["copy", "pickle"])
 def test_copies_are_tied_too(way: str) -> None:
     model = ours("BertForMaskedLM")
@@ -406,6 +442,26 @@ def test_the_second_bias_of_an_untied_projection_counts(tmp_path: Path) -> None:
     their.save_pretrained(tmp_path)
     for model in (our.eval(), BertForMaskedLM.from_pretrained(tmp_path, state_dict=their.state_dict())):
         assert furthest(model(ids).logits, their(ids).logits) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"])
+def test_tied_tensors_with_different_values_are_an_error(tmp_path: Path, name: str) -> None:
+    """With load_state_dict, transformers loads one of them; with from_pretrained both, untied, after a warning."""
+    weights = {key: tensor.clone() for key, tensor in theirs("BertForMaskedLM").state_dict().items()}
+    weights[name] = weights[name] + 1
+    with pytest.raises(RuntimeError, match=rf"{name} and .* are tied, but their values differ"):
+        ours("BertForMaskedLM").load_state_dict(weights)
+    theirs("BertForMaskedLM").save_pretrained(tmp_path)
+    safetensors.torch.save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(LoadError, match=f"{name} and .*values differ: to load both, type tie_word_embeddings=False"):
+        BertForMaskedLM.from_pretrained(tmp_path)
+    BertForTokenClassification.from_pretrained(tmp_path)  # which has no such tensors
+    ids = batch()[0]
+    ours_, theirs_ = (
+        library.BertForMaskedLM.from_pretrained(tmp_path, tie_word_embeddings=False)(ids)
+        for library in (bertkit, transformers)
+    )
+    assert furthest(ours_.logits, theirs_.logits) < 1e-5
 
 
 def test_fresh_weights_follow_the_table() -> None:
