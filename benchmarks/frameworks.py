@@ -1,15 +1,15 @@
-"""Tokens a second of the classes of other frameworks than PyTorch, beside those that users of them have or had.
+"""Compare the speed of the TensorFlow and Flax classes with other libraries, in tokens a second.
 
     python benchmarks/frameworks.py [--only inference training] [--layers 2] [--rows 8] [--length 128] [--rounds 5]
                                     [--transformers4 FOLDER] [--keras-hub FOLDER] [--json FILE]
 
-A classifier of two labels of BERT-base's width, random weights, float32, dropout as users have it. Every second row is half
-padding, which counts as tokens. Inference is one call of a compiled graph, training one step of Adam with a loss of classes.
-Each contender has a process of its own, of which one computes at a time. They take turns, forwards and backwards. A figure is the
-median of the rounds, a ratio the median of the ratios of each round to the first contender: of wall time, and of processor time,
-which says more where other work is going on.
+The model is a classifier with two labels and BERT-base's width, random weights, float32 and the default dropout. Every second row
+is half padding, which counts as tokens. Inference is one call of a compiled graph, training one step of Adam. Each
+implementation has a separate process. They take turns, one at a time, in alternating order. A speed is the median of the rounds.
+A ratio is the time of the first implementation divided by that of another, the median of the rounds: for wall time, and for
+CPU time, which is more reliable if other programs are running.
 
-Peers that cannot share an environment with bertkit lie in a folder, which is put before it:
+Libraries that cannot be installed beside bertkit are installed in a folder, which is put before the environment:
 
     pip install --target FOLDER --no-deps "transformers==4.57.6" "tf-keras==2.21.0" "tokenizers<0.23" "huggingface-hub<1"
     pip install --target FOLDER --no-deps keras-hub
@@ -30,17 +30,17 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, where tokenizers.py hides the package of that name
+    sys.path.pop(0)  # this folder, as its tokenizers.py hides the package tokenizers
 
 import numpy as np
 
-Ways = dict[str, Callable[[], Any]]
-"""{"inference": runs one forward, "training": runs one step}, each done when it returns."""
+Runs = dict[str, Callable[[], Any]]
+"""{"inference": runs one forward, "training": runs one step}. Each returns when the computation is done."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all contenders do."""
+    """The sizes of the model and the batch."""
 
     layers: int
     rows: int
@@ -62,20 +62,20 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Contender:
-    """make: the ways of a task. peer: the option that names the folder of what it needs; None: it is installed."""
+class Implementation:
+    """make: returns the runs of a task. folder: the option with the folder of its packages; None: they are installed."""
 
     framework: str
-    make: Callable[[Task], Ways]
-    peer: str | None = None
+    make: Callable[[Task], Runs]
+    folder: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------------------------------------ TensorFlow
 
 
-def tf_ours(task: Task, xla: bool = False) -> Ways:
-    """Our class, as `compile` and `tf.function` make it by default, or with XLA."""
+def tf_ours(task: Task, xla: bool = False) -> Runs:
+    """The bertkit class, without XLA by default."""
     import keras
 
     import bertkit
@@ -85,8 +85,8 @@ def tf_ours(task: Task, xla: bool = False) -> Ways:
     return _of_keras(model, lambda outputs: outputs.logits, *task.batch(), xla)
 
 
-def tf_transformers(task: Task) -> Ways:
-    """The same class of transformers 4.57.6."""
+def tf_transformers(task: Task) -> Runs:
+    """The class of transformers 4.57.6."""
     import tf_keras
     import transformers
 
@@ -95,8 +95,8 @@ def tf_transformers(task: Task) -> Ways:
     return _of_keras(model, lambda outputs: outputs.logits, *task.batch(), xla=False)
 
 
-def tf_keras_hub(task: Task, xla: bool = True) -> Ways:
-    """A classifier of keras-hub, which compiles with XLA by default."""
+def tf_keras_hub(task: Task, xla: bool = True) -> Runs:
+    """The classifier of keras-hub, with XLA by default."""
     import keras
     import keras_hub
 
@@ -111,38 +111,38 @@ def tf_keras_hub(task: Task, xla: bool = True) -> Ways:
     return _of_keras(model, lambda outputs: outputs, {names[name]: x for name, x in inputs.items()}, labels, xla)
 
 
-def _of_keras(model: Any, logits: Callable[[Any], Any], inputs: Any, labels: Any, xla: bool) -> Ways:
+def _of_keras(model: Any, logits: Callable[[Any], Any], inputs: Any, labels: Any, xla: bool) -> Runs:
     import tensorflow as tf
 
     given = {name: tf.constant(array) for name, array in inputs.items()}
     forward = tf.function(lambda x: logits(model(x, training=False)), jit_compile=xla)
     with_labels = {**given, "labels": tf.constant(labels)} if "input_ids" in given else given
-    beside = None if "input_ids" in given else labels
+    separate = None if "input_ids" in given else labels
     return {
         "inference": lambda: forward(given).numpy(),
-        "training": lambda: model.train_on_batch(with_labels, beside),
+        "training": lambda: model.train_on_batch(with_labels, separate),
     }
 
 
 # ------------------------------------------------------------------------------------------------------------------------ Flax
 
 
-def flax_ours(task: Task) -> Ways:
-    """Our class, compiled by `jax.jit`."""
+def flax_ours(task: Task) -> Runs:
+    """The bertkit class, compiled by `jax.jit`."""
     import bertkit
 
     return _of_flax(bertkit.FlaxBertForSequenceClassification(bertkit.BertConfig(**task.sizes)), task)
 
 
-def flax_transformers(task: Task) -> Ways:
-    """The same class of transformers 4.57.6."""
+def flax_transformers(task: Task) -> Runs:
+    """The class of transformers 4.57.6."""
     import transformers
 
     return _of_flax(transformers.FlaxBertForSequenceClassification(transformers.BertConfig(**task.sizes)), task)
 
 
-def _of_flax(model: Any, task: Task) -> Ways:
-    """As scripts do it: a key that is split at every step, and a state whose memory the step takes."""
+def _of_flax(model: Any, task: Task) -> Runs:
+    """Inference, and a training step that splits the random key and donates the memory of its state."""
     import jax
     import optax
 
@@ -151,10 +151,10 @@ def _of_flax(model: Any, task: Task) -> Ways:
     forward = jax.jit(lambda params, inputs: model(**inputs, params=params).logits)
 
     def step(params: Any, kept: Any, rng: Any, inputs: Any, labels: Any) -> tuple[Any, Any, Any]:
-        rng, own = jax.random.split(rng)
+        rng, dropout_rng = jax.random.split(rng)
 
         def loss(params: Any) -> Any:
-            logits = model(**inputs, params=params, dropout_rng=own, train=True).logits
+            logits = model(**inputs, params=params, dropout_rng=dropout_rng, train=True).logits
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         updates, kept = adam.update(jax.grad(loss)(params), kept)
@@ -170,51 +170,56 @@ def _of_flax(model: Any, task: Task) -> Ways:
     return {"inference": lambda: np.asarray(forward(params, inputs)), "training": training}
 
 
-# ------------------------------------------------------------------------------------------------------------------- contenders
+# -------------------------------------------------------------------------------------------------------------- implementations
 
 KERAS_2 = {"TF_USE_LEGACY_KERAS": "1"}
-CONTENDERS = {
-    "bertkit tf": Contender("tf", tf_ours),
-    "bertkit tf, XLA": Contender("tf", lambda task: tf_ours(task, xla=True)),
-    "transformers 4.57.6 tf": Contender("tf", tf_transformers, "transformers4", KERAS_2),
-    "keras-hub": Contender("tf", lambda task: tf_keras_hub(task, xla=False), "keras_hub"),
-    "keras-hub, XLA": Contender("tf", tf_keras_hub, "keras_hub"),
-    "bertkit flax": Contender("flax", flax_ours),
-    "transformers 4.57.6 flax": Contender("flax", flax_transformers, "transformers4"),
+IMPLEMENTATIONS = {
+    "bertkit tf": Implementation("tf", tf_ours),
+    "bertkit tf, XLA": Implementation("tf", lambda task: tf_ours(task, xla=True)),
+    "transformers 4.57.6 tf": Implementation("tf", tf_transformers, "transformers4", KERAS_2),
+    "keras-hub": Implementation("tf", lambda task: tf_keras_hub(task, xla=False), "keras_hub"),
+    "keras-hub, XLA": Implementation("tf", tf_keras_hub, "keras_hub"),
+    "bertkit flax": Implementation("flax", flax_ours),
+    "transformers 4.57.6 flax": Implementation("flax", flax_transformers, "transformers4"),
 }
-"""The first of a framework is what the others are compared with."""
+"""The others of a framework are compared with its first."""
 
 
 class Process:
-    """A contender in a process of its own."""
+    """A separate process that runs an implementation."""
 
     def __init__(self, name: str, given: argparse.Namespace) -> None:
-        peer = CONTENDERS[name].peer
-        folders = [str(getattr(given, peer))] if peer else []
+        folder = IMPLEMENTATIONS[name].folder
+        folders = [str(getattr(given, folder))] if folder else []
         path = os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])
         words = [sys.executable, __file__, "--serve", name, *_words(given)]
-        environment = {**os.environ, **CONTENDERS[name].environment, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = {
+            **os.environ,
+            **IMPLEMENTATIONS[name].environment,
+            "PYTHONPATH": path,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
         self.name = name
-        self.own = subprocess.Popen(
+        self.process = subprocess.Popen(
             words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
 
-    def seconds(self, way: str) -> np.ndarray:
-        """[2], wall time and processor time of one run of a way."""
-        assert self.own.stdin is not None
-        assert self.own.stdout is not None
-        self.own.stdin.write(way + "\n")
-        self.own.stdin.flush()
-        for line in self.own.stdout:
+    def seconds(self, kind: str) -> np.ndarray:
+        """Wall time and CPU time of one run, [2]. kind: "inference" or "training"."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(kind + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
             if line.startswith("seconds "):
                 return np.array([float(word) for word in line.split()[1:]])
-        raise SystemExit(f"{self.name!r} stopped. To see why: echo {way} | python {__file__} --serve {self.name!r}")
+        raise SystemExit(f"{self.name!r} stopped. To see why: echo {kind} | python {__file__} --serve {self.name!r}")
 
     def close(self) -> None:
-        """End it."""
-        assert self.own.stdin is not None
-        self.own.stdin.close()
-        self.own.wait()
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def _words(given: argparse.Namespace) -> list[str]:
@@ -222,49 +227,49 @@ def _words(given: argparse.Namespace) -> list[str]:
 
 
 def serve(name: str, task: Task) -> None:
-    """Run each way that a line of stdin names, and print how long it took."""
-    ways = CONTENDERS[name].make(task)
+    """Run "inference" or "training" for each line of stdin, and print the times."""
+    runs = IMPLEMENTATIONS[name].make(task)
     for line in sys.stdin:
         began = time.perf_counter(), time.process_time()
-        ways[line.strip()]()
+        runs[line.strip()]()
         print("seconds", time.perf_counter() - began[0], time.process_time() - began[1], flush=True)
 
 
 def processes(framework: str, given: argparse.Namespace) -> dict[str, Process]:
-    """Each contender that can run."""
-    some = {name: one for name, one in CONTENDERS.items() if one.framework == framework}
-    return {name: Process(name, given) for name, one in some.items() if not one.peer or getattr(given, one.peer)}
+    """The implementations that are installed or whose folder was passed."""
+    some = {name: one for name, one in IMPLEMENTATIONS.items() if one.framework == framework}
+    return {name: Process(name, given) for name, one in some.items() if not one.folder or getattr(given, one.folder)}
 
 
-def measure(running: dict[str, Process], way: str, rounds: int, tokens: int) -> dict[str, dict[str, float]]:
-    """Tokens a second of each contender, and how many times as fast as the first it is."""
+def measure(running: dict[str, Process], kind: str, rounds: int, tokens: int) -> dict[str, dict[str, float]]:
+    """Tokens a second of each implementation, and its speed relative to the first."""
     names, found = list(running), {name: [] for name in running}
     for name in names:
         for _ in range(2):  # the first run compiles
-            running[name].seconds(way)
+            running[name].seconds(kind)
     for number in range(rounds):
         for name in names[:: -1 if number % 2 else 1]:
-            found[name].append(running[name].seconds(way))
+            found[name].append(running[name].seconds(kind))
     first = np.array(found[names[0]])  # [rounds, 2]
     figures = {}
-    for name, own in found.items():
-        wall, processor = np.median(first / np.array(own), axis=0)
-        speed = tokens / statistics.median(float(seconds[0]) for seconds in own)
-        figures[name] = {"tokens a second": speed, "times the first": wall, "in processor time": processor}
+    for name, times in found.items():
+        wall, cpu = np.median(first / np.array(times), axis=0)
+        speed = tokens / statistics.median(float(seconds[0]) for seconds in times)
+        figures[name] = {"tokens a second": speed, "times the first": wall, "in CPU time": cpu}
     return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    frameworks = sorted({one.framework for one in CONTENDERS.values()})
+    frameworks = sorted({one.framework for one in IMPLEMENTATIONS.values()})
     parser.add_argument("--frameworks", nargs="+", default=frameworks, choices=frameworks)
     parser.add_argument("--only", nargs="+", default=["inference", "training"], choices=["inference", "training"])
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--transformers4", type=Path, help="a folder with transformers 4.57.6")
-    parser.add_argument("--keras-hub", type=Path, help="a folder with keras-hub")
+    parser.add_argument("--transformers4", type=Path, help="folder with transformers 4.57.6")
+    parser.add_argument("--keras-hub", type=Path, help="folder with keras-hub")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -274,12 +279,12 @@ def main() -> None:
     figures: dict[str, Any] = {}
     for framework in given.frameworks:
         running = processes(framework, given)
-        for way in given.only:
-            own = figures[f"{framework} {way}"] = measure(running, way, given.rounds, given.rows * given.length)
-            print(f"\n{framework}, {way}, {given.rows} x {given.length}, {given.layers} layers")
-            print(f"  {'':<28}{'tokens/s':>10}{'times the first':>18}{'in processor time':>20}")
-            for name, (speed, wall, processor) in ((name, one.values()) for name, one in own.items()):
-                print(f"  {name:<28}{speed:10.0f}{wall:18.2f}{processor:20.2f}")
+        for kind in given.only:
+            measured = figures[f"{framework} {kind}"] = measure(running, kind, given.rounds, given.rows * given.length)
+            print(f"\n{framework}, {kind}, {given.rows} x {given.length}, {given.layers} layers")
+            print(f"  {'':<28}{'tokens/s':>10}{'times the first':>18}{'in CPU time':>20}")
+            for name, (speed, wall, cpu) in ((name, one.values()) for name, one in measured.items()):
+                print(f"  {name:<28}{speed:10.0f}{wall:18.2f}{cpu:20.2f}")
         for process in running.values():
             process.close()
     if given.json:

@@ -1,11 +1,12 @@
-"""Write src/bertkit/text/wordpiece/unicode.txt: what BERT's three normalizations know about characters, in any version of Python.
+"""Write src/bertkit/text/wordpiece/unicode.txt, the properties of characters for BERT's three normalizations.
 
     python3.11 -m venv .venv-unicode
     .venv-unicode/bin/pip install tokenizers==0.22.2
     .venv-unicode/bin/python scripts/make_unicode.py
 
-Python 3.11 has the tables of Unicode 14.0, with which transformers 4.57.6 is recorded; those of `tokenizers` are a mixture of
-several versions, and are found by asking it about every code point. A minute is enough.
+With this file, all versions of Python normalize alike. Python 3.11 has the tables of Unicode 14.0, as in the recorded answers
+of transformers 4.57.6. The tables of `tokenizers` mix several versions of Unicode, so every code point is tested. This takes
+a minute.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Test = Callable[[str], bool]
 
 
 def main() -> None:
-    """Ask both, and write the file."""
+    """Write the file."""
     if unicodedata.unidata_version != "14.0.0" or tokenizers.__version__ != "0.22.2":
         sys.exit(
             "This needs Python 3.11, for Unicode 14.0.0, and tokenizers 0.22.2: see the first lines of this script."
@@ -48,14 +49,14 @@ def main() -> None:
 
 
 def google_sets() -> dict[str, set[int]]:
-    """The sets of Unicode 14.0, and which characters Google's rules remove."""
+    """Return the sets of Unicode 14.0, and the characters that Google's rules remove."""
     final_after_it = where(lambda char: f".{char}Σ".lower().endswith("ς"))
     return {
         "removed": where(lambda char: unicodedata.category(char) in ("Cc", "Cf") and char not in "\t\n\r") | {0xFFFD},
         "blank": where(str.isspace),
         "punctuation": where(lambda char: unicodedata.category(char)[0] == "P" or char in "$+<=>^`|~"),
         "mark": where(lambda char: unicodedata.category(char) == "Mn"),
-        # A sigma is final after a cased character; ignorable ones between them do not count, cased or not.
+        # A sigma is final after a cased character. Ignorable characters between the two are skipped, cased or not.
         "cased": final_after_it,
         "ignorable": where(lambda char: f"A{char}Σ".lower().endswith("ς")) - final_after_it,
         "excluded": where(lambda char: unicodedata.normalize("NFC", char) != char),
@@ -63,7 +64,7 @@ def google_sets() -> dict[str, set[int]]:
 
 
 def fast_sets() -> dict[str, set[int]]:
-    """The same sets, as `tokenizers` behaves."""
+    """Return the sets of `google_sets` for `tokenizers`."""
     off = {"clean_text": False, "handle_chinese_chars": False, "strip_accents": False, "lowercase": False}
     clean = BertNormalizer(**off | {"clean_text": True}).normalize_str
     strip = BertNormalizer(**off | {"strip_accents": True}).normalize_str
@@ -77,7 +78,7 @@ def fast_sets() -> dict[str, set[int]]:
 
 
 def maps() -> dict[str, str]:
-    """Lower case, canonical decompositions by one step, and combining classes of Unicode 14.0."""
+    """Return lowercase letters, canonical decompositions of one step, and combining classes of Unicode 14.0."""
     return {
         "lower": shifts({code: chr(code).lower() for code in CODES}),
         "decomposition": " ".join(f"{code:X}:{','.join(parts)}" for code in CODES if (parts := decomposition(code))),
@@ -90,40 +91,40 @@ def maps() -> dict[str, str]:
 
 
 def fast_maps() -> dict[str, str]:
-    """What `tokenizers` lowers beyond Unicode 14.0, and what its older tables for NFD do not know."""
+    """Return the letters that `tokenizers` lowercases unlike Unicode 14.0, and the gaps of its older tables for NFD."""
     lower, decompose = Lowercase().normalize_str, NFD().normalize_str
     more = {code: lower(chr(code)) for code in CODES if lower(chr(code)) != chr(code).lower()}
     undecomposed = where(lambda char: decompose(char) != unicodedata.normalize("NFD", char))
     if any(decompose(chr(code)) != chr(code) for code in undecomposed):
-        sys.exit("tokenizers decomposes a character in its own way: the file has no room for that yet.")
+        sys.exit("tokenizers decomposes a character unlike Unicode, which the file cannot describe: extend its format.")
     classless = where(lambda char: bool(unicodedata.combining(char)) and not is_ordered(char, decompose))
     return {"fast.lower": shifts(more), "fast.undecomposed": ranges(undecomposed), "fast.classless": ranges(classless)}
 
 
 def is_ordered(char: str, decompose: Callable[[str], str]) -> bool:
-    """Whether a mark changes places with one of a higher, or else of a lower, class."""
+    """Whether `decompose` reorders a mark next to one of the highest or the lowest class."""
     return decompose(f"\u0345{char}") != f"\u0345{char}" or decompose(f"{char}\u0334") != f"{char}\u0334"
 
 
 def decomposition(code: int) -> list[str]:
-    """The hexadecimal code points that a canonical decomposition gives, none for one of compatibility."""
+    """Return the hexadecimal code points of a canonical decomposition. Compatibility decompositions are left out."""
     parts = unicodedata.decomposition(chr(code)).split()
     return [] if not parts or parts[0].startswith("<") else [part.lstrip("0") for part in parts]
 
 
 def where(test: Test) -> set[int]:
-    """The code points whose character passes."""
+    """Return the code points whose character passes the test."""
     return {code for code in CODES if test(chr(code))}
 
 
 def ranges(codes: Iterable[int], separator: str = " ") -> str:
-    """`30-39 41` for the numbers 0x30 to 0x39 and 0x41."""
+    """Return ranges such as `30-39 41` for the numbers 0x30 to 0x39 and 0x41."""
     runs = [[code for _, code in run] for _, run in groupby(enumerate(sorted(codes)), lambda item: item[1] - item[0])]
     return separator.join(f"{run[0]:X}-{run[-1]:X}" if len(run) > 1 else f"{run[0]:X}" for run in runs)
 
 
 def shifts(changes: dict[int, str]) -> str:
-    """`41-5A:+20 100-12E/2:+1 130:69,307` for a map of code points to strings; those that stay are left out."""
+    """Return a map of code points such as `41-5A:+20 100-12E/2:+1 130:69,307`. Unchanged ones are left out."""
     parts, runs = [], []
     for code, text in sorted(changes.items()):
         if len(text) > 1:

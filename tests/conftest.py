@@ -1,21 +1,23 @@
-"""What all tests share."""
+"""Settings and fixtures of all tests."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-# A shared machine may take long over one example; what is slow is not for a test to say.
+# No deadline: on a shared machine any example may take long.
 hypothesis.settings.register_profile("bertkit", deadline=None)
 hypothesis.settings.load_profile("bertkit")
 
 
-# JAX takes these when it starts: the processor, as eight devices, so that meshes can be tried; compiled quickly, not well.
+# Read when JAX starts: use the CPU, as eight devices for tests of meshes, and compile quickly rather than well.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
     "XLA_FLAGS",
@@ -23,14 +25,22 @@ os.environ.setdefault(
     "--xla_llvm_disable_expensive_passes=true",
 )
 
-# What a shell starts behind an & has SIGINT ignored, and so has all that it starts: the commands whose Ctrl-C is tested.
+# A shell ignores SIGINT in background jobs, and their child processes inherit that: tests of Ctrl-C need it enabled.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _free_compiled_functions() -> Iterator[None]:
+    """Free what JAX compiled for a test module, which lowers the peak memory of the suite."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+
+
 @pytest.fixture(scope="session")
 def transformers4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder a class with the files that transformers 4.57.6 wrote of a tiny model (tests/oracles/transformers4.py)."""
+    """A folder for each class, with files that transformers 4.57.6 saved for a tiny model (tests/oracles/transformers4.py)."""
     folder = tmp_path_factory.mktemp("transformers4")
     with tarfile.open(Path(__file__).parent / "data" / "transformers4.tar.xz") as archive:
         archive.extractall(folder, filter="data")

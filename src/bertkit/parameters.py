@@ -1,12 +1,12 @@
 """The table: every parameter of BERT, once.
 
-A row is a name, a shape and a kind. All else that somebody may want to know of a parameter is derived from its row: what it
-is called in each kind of checkpoint, whether it lies transposed there, how it begins and whether it decays in training.
+A row is a name, a shape and a kind. The rest is derived from it: the name of the parameter in each kind of checkpoint,
+whether it is transposed there, its initial value and its weight decay in training.
 
     V vocabulary   H hidden   I intermediate   P positions   T token types   C labels
-    D width of a head   A = D times the heads that a layer still has   R = 2P - 1 distances
+    D width of a head   A = D times the heads of a layer that are not pruned   R = 2P - 1 distances
 
-`{}` in a name is the number of the layer. The name is the one that Hugging Face's files use today.
+`{}` in a name is the number of the layer. Names are those of Hugging Face's files today.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from bertkit.heads import HEADS, PARTS
 
 Kind = Literal["embedding", "dense", "norm", "bias"]
 Naming = Literal["huggingface", "legacy", "google", "google2", "keras", "flax"]
-"""Whose names a file has. `legacy` are the first of Hugging Face, with gamma and beta."""
+"""The conventions of the names in files. `legacy` is the first one of Hugging Face, with gamma and beta."""
 
 
 @dataclass(frozen=True)
 class ParameterRow:
-    """One parameter, or the same one of every layer."""
+    """One parameter, or the same parameter of every layer."""
 
     name: str
     shape: str
     kind: Kind
-    google2: str  # its module in Google's TF2 checkpoints; empty where those have no place for it
-    google: str = ""  # its name in Google's TF1 checkpoints, where the rule of LEAVES does not give it
-    alias: str = ""  # a second name of the same numbers, unless the configuration unties them
+    google2: str  # its module in Google's TF2 checkpoints, empty if they cannot store it
+    google: str = ""  # its name in Google's TF1 checkpoints, if it does not follow LEAVES
+    alias: str = ""  # a second name of the same tensor, unless the configuration unties them
 
 
 _ATTENTION = "bert.encoder.layer.{}.attention."
@@ -89,12 +89,12 @@ LEAVES: dict[Naming, dict[str, str]] = {
     "keras": {"embedding": "embeddings", "dense": "kernel", "norm": "gamma", "shift": "beta", "bias": "bias"},
     "flax": {"embedding": "embedding", "dense": "kernel", "norm": "scale", "shift": "bias", "bias": "bias"},
 }
-"""How each naming calls the last part of a name, by kind. A norm's bias is its "shift"."""
+"""{naming: {kind: last part of a name}}. The bias of a norm has the kind "shift"."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A row, filled in for one configuration and one layer."""
+    """A row of the table for one configuration and one layer."""
 
     name: str
     shape: tuple[int, ...]
@@ -102,11 +102,11 @@ class Parameter:
     layer: int | None = None
 
     def spelled(self, naming: Naming) -> str:
-        """Its name by a naming, empty where that has none."""
+        """Return its name in the files of a naming, empty if they cannot store it."""
         return self._of_layer(spelling(self.row, naming))
 
     def path(self, naming: Naming) -> str:
-        """Where a model of the framework keeps it, also what the framework's files have no place for."""
+        """Return its path in a model of the framework, even if files of the framework cannot store it."""
         return self._of_layer(path(self.row, naming))
 
     def _of_layer(self, name: str) -> str:
@@ -119,12 +119,12 @@ class Parameter:
 
     @property
     def decays(self) -> bool:
-        """Whether training pulls it towards zero: matrices yes, norms and biases no."""
+        """Whether weight decay applies to it in training: to matrices, but not to norms and biases."""
         return self.kind in ("embedding", "dense")
 
 
 def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
-    """Every parameter of a class, in the order of the table. Without a head: those of all heads together.
+    """Return every parameter of a class, in the order of the table. Without a head: those of all heads.
 
     >>> config = BertConfig.named("tiny")
     >>> parameters = expand(config, "ForMaskedLM")
@@ -155,7 +155,7 @@ def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
             templates.append(crossed(row.name))
         for layer in range(config.num_hidden_layers) if "{}" in row.name else [None]:
             for template in templates:
-                # Only a layer's attention to its own tokens is ever pruned.
+                # Only the self-attention of a layer is pruned.
                 sizes["A"] = sizes["D"] * (heads if layer is None or template != row.name else kept[layer])
                 name = template.format(layer)
                 found[name] = Parameter(name, tuple(sizes[symbol] for symbol in symbols), row, layer)
@@ -166,26 +166,26 @@ def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
 
 
 def kept_heads(config: BertConfig, layer: int | None) -> list[int]:
-    """The heads that pruning has left in a layer, by their first numbers.
+    """Return the numbers of the heads of a layer that are not pruned.
 
     >>> kept_heads(BertConfig.named("mini", pruned_heads={3: [0, 2]}), 3)
     [1, 3]
     """
-    gone = [] if layer is None else config.pruned_heads.get(layer, [])
-    return [head for head in range(config.num_attention_heads) if head not in gone]
+    pruned = [] if layer is None else config.pruned_heads.get(layer, [])
+    return [head for head in range(config.num_attention_heads) if head not in pruned]
 
 
 UNTIED = ParameterRow("cls.predictions.decoder.weight", "V H", "dense", "")
-"""The vocabulary projection of a model that does not take its word embedding for it."""
+"""The vocabulary projection of a model that does not share its word embedding with it."""
 
 
 def crossed(name: str) -> str:
-    """The cross-attention's counterpart of a name of the attention."""
+    """Return the name in the cross-attention for a name in the self-attention."""
     return name.replace("attention", "crossattention", 1)
 
 
 def spelling(row: ParameterRow, naming: Naming) -> str:
-    """The name of a row by a naming, with `{}` for the layer. Empty where that has none.
+    """Return the name of a row in the files of a naming, with `{}` for the layer. Empty if they cannot store it.
 
     >>> query = next(row for row in TABLE if row.name.endswith("query.weight"))
     >>> spelling(query, "google")
@@ -206,7 +206,7 @@ def spelling(row: ParameterRow, naming: Naming) -> str:
 
 
 def path(row: ParameterRow, naming: Naming) -> str:
-    """The modules that a row lies in, and its own name there, by the rules of a naming alone.
+    """Return the path of a row in a model: its modules and its last part, without the exceptions of `spelling`.
 
     >>> path(UNTIED, "keras")
     'mlm___cls/predictions/decoder/kernel'
@@ -224,17 +224,17 @@ def path(row: ParameterRow, naming: Naming) -> str:
 
 
 def _kind(row: ParameterRow) -> str:
-    """Which of the LEAVES it is."""
+    """The key of a row in LEAVES."""
     return "shift" if row.name.endswith("LayerNorm.bias") else row.kind
 
 
 def transposed(row: ParameterRow, naming: Naming) -> bool:
-    """Whether files of a naming keep the matrix as [in, out], where ours is [out, in]."""
+    """Whether files of a naming have the matrix as [in, out]. The table has [out, in]."""
     return row.kind == "dense" and naming not in ("huggingface", "legacy") and not (naming == "google" and row.google)
 
 
 def initial(parameter: Parameter, config: BertConfig, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A fresh parameter: matrices normal around zero, the row of the padding token zero, norms one, biases zero."""
+    """Return an initial value: matrices normal around zero, the row of the padding token zero, norms one, biases zero."""
     if parameter.kind in ("norm", "bias"):
         return np.full(parameter.shape, parameter.kind == "norm", np.float32)
     values = rng.standard_normal(parameter.shape, np.float32) * np.float32(config.initializer_range)

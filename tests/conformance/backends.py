@@ -1,4 +1,4 @@
-"""The implementations that the suite asks. Each turns a case into answers: outputs and gradients by name, as the oracle's."""
+"""The backends of the suite: functions that return outputs and gradients of a case by name, as the oracle does."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 import numpy as np
 from conformance import keras_backend
-from conformance.cases import OF_TOKENS, TASKS, Arrays, Case, objective_weights, projections, visible
+from conformance.cases import LABELS, OF_TOKENS, Arrays, Case, objective, projections
 
 import bertkit
 from bertkit import reference
 from bertkit.heads import HEADS
 
-Answer = Callable[[Case], Arrays]
+Backend = Callable[[Case], Arrays]
 
 
-def asked_for() -> list[str]:
-    """The names of the backends to ask: DEFAULT, or those that BERTKIT_BACKENDS lists."""
+def selected() -> list[str]:
+    """The names of the backends to run: those in BERTKIT_BACKENDS, by default all."""
     named = os.environ.get("BERTKIT_BACKENDS", "")
-    wanted = [name.strip() for name in named.split(",")] if named else DEFAULT
+    wanted = [name.strip() for name in named.split(",")] if named else list(BACKENDS)
     unknown = set(wanted) - set(BACKENDS)
-    assert not unknown, f"BERTKIT_BACKENDS names {unknown}; there are {', '.join(BACKENDS)}."
+    assert not unknown, f"BERTKIT_BACKENDS has the unknown names {unknown}: choose from {', '.join(BACKENDS)}."
     return wanted
 
 
 def flat(outputs: Any) -> Arrays:
-    """Outputs by name, those of layers numbered."""
+    """Outputs by name, for layers as "name/number"."""
     found = {}
     for name, value in outputs.items():
         if isinstance(value, tuple):
@@ -40,15 +40,15 @@ def flat(outputs: Any) -> Arrays:
 
 
 def numpy_reference(case: Case) -> Arrays:
-    """`bertkit.reference`, which has no gradients and no cache."""
+    """Outputs of `bertkit.reference`, which has no gradients and no cache."""
     return flat(reference.forward(case.config, case.weights, case.head, **case.inputs))
 
 
-# PyTorch. Each backend is a way in which users call the classes.
+# PyTorch.
 
 
 def torch_model(case: Case, attention: str) -> Any:
-    """Our class with the weights of the case: put into a model in place, for "eager", or read from files."""
+    """The bertkit class with the weights of the case: for "eager" by load_state_dict, else read from a file."""
     import torch
 
     cls = getattr(bertkit, f"Bert{case.head}")
@@ -66,11 +66,11 @@ def torch_model(case: Case, attention: str) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             bertkit.save_checkpoint(folder, case.weights, case.config, case.head)
             model = cls.from_pretrained(folder, attn_implementation=attention, dtype="float32")
-    return model.train()  # without dropout it answers the same, and gradients are of training
+    return model.train()  # the same outputs, as dropout is 0
 
 
 def torch_answers(case: Case, attention: str) -> Arrays:
-    """Rectangles with a mask, the states and attentions of all layers, gradients, and a token at a time."""
+    """Outputs of a padded batch, gradients, and an output that is computed token by token."""
     from conformance import oracle
 
     model = torch_model(case, attention)
@@ -87,7 +87,7 @@ def torch_answers(case: Case, attention: str) -> Arrays:
 
 
 def packable(case: Case) -> bool:
-    """Whether the tokens of a case can be given packed: all of a sequence side by side, and one row of them."""
+    """Whether the tokens of a case can be packed: no padding between them, no choices, no encoder, no labels on padding."""
     mask, whole = case.inputs.get("attention_mask"), case.head != "ForMultipleChoice"
     side_by_side = mask is None or (mask.ndim == 2 and (np.diff(mask) <= 0).all())
     return (
@@ -96,7 +96,7 @@ def packable(case: Case) -> bool:
 
 
 def torch_packed(case: Case) -> Arrays:
-    """The real tokens alone, one sequence after the other; answers that are packed too are put back into rectangles."""
+    """Outputs and gradients of packed tokens. The outputs are unpacked."""
     from conformance import oracle
 
     model, real = torch_model(case, "sdpa"), case.real
@@ -119,7 +119,7 @@ def torch_packed(case: Case) -> Arrays:
 
 
 def unpacked(array: np.ndarray, real: np.ndarray, padding: float = 0.0) -> np.ndarray:
-    """[T, ...] -> [B, L, ...] with zeros at padding, or what an output holds there; what is not of tokens stays."""
+    """[T, ...] -> [B, L, ...], zeros or another number at padding. Other arrays are returned unchanged."""
     if array.ndim == 0 or len(array) != real.sum():
         return array
     whole = np.full((*real.shape, *array.shape[1:]), max(padding, np.finfo(array.dtype).min), array.dtype)
@@ -127,11 +127,11 @@ def unpacked(array: np.ndarray, real: np.ndarray, padding: float = 0.0) -> np.nd
     return whole
 
 
-# Flax. The losses are those that scripts compute from what the classes return.
+# Flax. The classes return no loss: it is computed here, as in training scripts.
 
 
 def flax_model(case: Case) -> Any:
-    """Our class with the weights of the case, put into its tree."""
+    """The bertkit class, and the weights of the case as its tree of parameters."""
     from bertkit.models.flax.tree import placed
 
     model = getattr(bertkit, f"FlaxBert{case.head.replace('LMHeadModel', 'ForCausalLM')}")(case.config, _do_init=False)
@@ -139,16 +139,16 @@ def flax_model(case: Case) -> Any:
 
 
 def flax_answers(case: Case, compiled: bool) -> Arrays:
-    """Outputs of all layers, a loss, gradients of all parameters, and a token at a time.
+    """Outputs, a loss and gradients, and an output that is computed token by token.
 
-    Compiled as one, with fused attention; or each operation by itself, with the weights of attention.
+    compiled: by jax.jit, with fused attention and without attention weights.
     """
     import jax
 
     from bertkit.models.flax.tree import named
 
     model, params = flax_model(case)
-    inputs = {name: array for name, array in case.inputs.items() if name not in TASKS}
+    inputs = {name: array for name, array in case.inputs.items() if name not in LABELS}
 
     def outputs_of(params: Any, train: bool = False) -> Any:
         return model(**inputs, params=params, train=train, output_hidden_states=True, output_attentions=not compiled)
@@ -157,7 +157,9 @@ def flax_answers(case: Case, compiled: bool) -> Arrays:
         outputs = outputs_of(params, train=True)
         loss = flax_loss(case, outputs)
         seen = outputs if case.real.all() else outputs_of(params)
-        return flax_objective(case, outputs) if loss is None else loss, (seen, loss)
+        if loss is None:
+            return sum((value * weights).sum() for value, weights in objective(case, outputs)), (seen, None)
+        return loss, (seen, loss)
 
     step = jax.value_and_grad(scalar, has_aux=True)
     (_, (outputs, loss)), gradients = (jax.jit(step) if compiled else step)(params)
@@ -173,7 +175,7 @@ def flax_answers(case: Case, compiled: bool) -> Arrays:
 
 
 def flax_step_by_step(model: Any, params: Any, inputs: Arrays, name: str, compiled: bool) -> np.ndarray:
-    """Three tokens and then one at a time, with the keys and values of those before."""
+    """An output that is computed with a cache: three tokens, then one token at a time."""
     import jax
 
     ids, rest = inputs["input_ids"], {key: array for key, array in inputs.items() if key != "input_ids"}
@@ -192,7 +194,7 @@ def flax_step_by_step(model: Any, params: Any, inputs: Arrays, name: str, compil
 
 
 def flax_loss(case: Case, outputs: Any) -> Any:
-    """What a script makes of the outputs, in JAX; None without the labels that it needs."""
+    """The loss of a class, or None if a label is missing."""
     import jax.numpy as jnp
     import optax
 
@@ -221,30 +223,12 @@ def flax_loss(case: Case, outputs: Any) -> Any:
     return optax.sigmoid_binary_cross_entropy(logits[0], labels).mean()
 
 
-def flax_objective(case: Case, outputs: Any) -> Any:
-    """Without a loss: the weighted sum that the oracle differentiates."""
-    names = (
-        "last_hidden_state",
-        "pooler_output",
-        "logits",
-        "prediction_logits",
-        "seq_relationship_logits",
-        "start_logits",
-    )
-    total = 0.0
-    for name in names:
-        if name in outputs and (name != "pooler_output" or case.pools_first):
-            weights = objective_weights(name, outputs[name].shape)
-            total = total + (outputs[name] * visible(case, name, weights)).sum()
-    return total
-
-
-COMPILED = {*(f"{head}/padded" for head in HEADS), "Model/relative_key", "LMHeadModel/crossed and masked"}
-"""A compilation takes a second: the cases that are worth it."""
+COMPILED = {*(f"{head}/padded" for head in HEADS), "Model/relative_key", "LMHeadModel/masked cross-attention"}
+"""The cases that are run compiled. Each compilation takes a second."""
 
 
 def takes(backend: str, case: Case) -> bool:
-    """Whether a backend is asked a case at all."""
+    """Whether a backend runs a case."""
     if backend == "flax-jit":
         return case.name in COMPILED
     if backend.startswith("keras-"):
@@ -252,7 +236,7 @@ def takes(backend: str, case: Case) -> bool:
     return backend != "torch-packed" or packable(case)
 
 
-BACKENDS: dict[str, Answer] = {
+BACKENDS: dict[str, Backend] = {
     "reference": numpy_reference,
     "torch-eager": functools.partial(torch_answers, attention="eager"),
     "torch-sdpa": functools.partial(torch_answers, attention="sdpa"),
@@ -268,9 +252,7 @@ MAY_LACK = {
     "torch-packed": ("gradient", "cached", "attentions"),
     "flax-jit": ("attentions", "cross_attentions"),
 }
-"""Answers that are compared only where a backend gives them. All others have to be there."""
+"""Outputs that a backend may lack. All others are required."""
 
-WITHIN = {"keras-xla": 1e-4}
-"""How near the numbers have to be where it is not 1e-5: XLA adds in another order."""
-
-DEFAULT = list(BACKENDS)
+TOLERANCES = {"keras-xla": 1e-4}
+"""Tolerances other than 1e-5. XLA adds in another order."""

@@ -1,12 +1,13 @@
-"""What every implementation of BERT is asked, made from seeds: configurations, weights and inputs, and which answers count.
+"""The cases of the conformance suite: configurations, weights and inputs, all made from seeds.
 
-`tests/oracles/torch_transformers4.py` asks transformers 4.57.6 in an environment of its own and records what it answers;
-the tests beside this file ask ours, and transformers 5. Nothing of the questions is stored.
+`tests/oracles/torch_transformers4.py` runs them in an environment with transformers 4.57.6, and records the outputs. The tests in
+this folder run them in bertkit and in transformers 5.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +19,11 @@ from bertkit.heads import HEADS
 from bertkit.parameters import expand, kept_heads
 
 Arrays = dict[str, np.ndarray]
-ROWS, LENGTH, CHOICES, ENCODED = 3, 9, 2, 6  # sequences, tokens in each, choices of each, tokens of the encoder
+ROWS, LENGTH, CHOICES, ENCODED = 3, 9, 2, 6  # sequences, tokens of each, choices of each, tokens of the encoder
 LENGTHS = (9, 5, 7)
-OF_TOKENS = ("ForMaskedLM", "LMHeadModel", "ForPreTraining", "ForTokenClassification")  # whose labels are of tokens
-TASKS = ("labels", "next_sentence_label", "start_positions", "end_positions")
-CHANCES = ("attentions", "cross_attentions")
+OF_TOKENS = ("ForMaskedLM", "LMHeadModel", "ForPreTraining", "ForTokenClassification")  # heads with labels of tokens
+LABELS = ("labels", "next_sentence_label", "start_positions", "end_positions")
+ATTENTIONS = ("attentions", "cross_attentions")
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,15 @@ class Case:
 
     name: str
     head: str
-    given: dict[str, Any] = field(default_factory=dict)  # of the configuration
+    given: dict[str, Any] = field(default_factory=dict)  # fields of the configuration
     inputs: Arrays = field(default_factory=dict)
-    only4: bool = False  # whether transformers 5 does not have this any more
+    only4: bool = False  # transformers 5 no longer supports it
     differentiable: bool = True
-    cached: bool = False  # whether it is answered token by token too
+    cached: bool = False  # also computed token by token, with a cache
 
     @property
     def config(self) -> BertConfig:
-        """Tiny, all sizes different, no dropout: training and evaluation answer the same."""
+        """A tiny configuration. All sizes differ. Without dropout, training and evaluation give the same outputs."""
         sizes = {"vocab_size": 41, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 20}
         labels = {"num_labels": 2 if self.head == "ForQuestionAnswering" else 3}
         dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -47,7 +48,7 @@ class Case:
 
     @property
     def whole_weights(self) -> Arrays:
-        """Of a size that lets every parameter matter, before any head is pruned."""
+        """The weights before pruning, large enough that each parameter changes the outputs."""
         config = self.config
         config.pruned_heads = {}
         found = {}
@@ -59,7 +60,7 @@ class Case:
 
     @property
     def weights(self) -> Arrays:
-        """Those of a pruned model are cut out of those of the whole."""
+        """The weights after pruning, cut out of the whole weights."""
         config, found = self.config, self.whole_weights
         width = config.hidden_size // config.num_attention_heads
         for layer in config.pruned_heads:
@@ -72,7 +73,7 @@ class Case:
 
     @property
     def real(self) -> np.ndarray:
-        """The tokens that are no padding, [B, L]. A mask of pairs says nothing of padding."""
+        """True at tokens that are not padding, [B, L]. With a mask of pairs, all are real."""
         mask = self.inputs.get("attention_mask")
         if mask is None or (mask.ndim == 3 and self.head != "ForMultipleChoice"):
             array = self.inputs.get("input_ids", self.inputs.get("inputs_embeds"))
@@ -84,7 +85,7 @@ class Case:
 
     @property
     def pools_first(self) -> bool:
-        """Whether the first position is real everywhere, so that transformers pools the first real token too."""
+        """Whether each first position is real: transformers pools it then, as bertkit does."""
         return bool(self.real[:, 0].all())
 
 
@@ -110,10 +111,10 @@ def cases() -> dict[str, Case]:
         add(kind, inputs=base | {"attention_mask": array})
     add("empty row", inputs=base | {"attention_mask": mask * np.array([[1], [0], [1]])})
     pairs = mask[:, None] * mask[:, :, None] * (numbers("pairs", 0, 3, (ROWS, LENGTH, LENGTH)) > 0)
-    blind = {"attention_mask": pairs.copy()}
+    isolated = {"attention_mask": pairs.copy()}
     pairs |= np.eye(LENGTH, dtype=int)
-    # Who sees nobody sees all alike, and fused attention has no right gradient there.
-    add("mask of pairs, some see nobody", inputs=base | blind, only4=True)
+    # A position that may attend to none attends to all with the same weight. Fused attention has a wrong gradient there.
+    add("mask of pairs, some positions attend to none", inputs=base | isolated, only4=True)
     add("mask of pairs", inputs=base | {"attention_mask": pairs}, only4=True)
     add("mask of pairs, decoder", given={"is_decoder": True}, inputs=base | {"attention_mask": pairs}, only4=True)
     add("positions", inputs=base | right | {"position_ids": numbers("positions", 0, 12, (ROWS, LENGTH))})
@@ -121,16 +122,16 @@ def cases() -> dict[str, Case]:
     for act in ("gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"):
         add(act, "ForMaskedLM", {"hidden_act": act}, inputs=base | right | labels("ForMaskedLM", right))
     add("feed-forward in chunks", given={"chunk_size_feed_forward": 3}, inputs=base | right)
-    # What transformers 5 dropped.
+    # Not in transformers 5.
     of_heads = {"head_mask": np.array([1, 0.5, 0, 1], np.float32)}
     of_layers = {"head_mask": np.array([[1, 0.5, 0, 1], [0, 1, 1, 0.25]], np.float32)}
     pruned = {"pruned_heads": {0: [1], 1: [0, 3]}}
-    add("factors of heads", inputs=base | right | of_heads, only4=True)
-    add("factors of heads by layer", inputs=base | right | of_layers, only4=True)
+    add("head mask", inputs=base | right | of_heads, only4=True)
+    add("head mask by layer", inputs=base | right | of_layers, only4=True)
     add("pruned", given=pruned, inputs=base | right, only4=True)
     add("pruned", "ForMaskedLM", pruned, inputs=base | right | labels("ForMaskedLM", right), only4=True)
     add(
-        "factors of heads",
+        "head mask",
         "ForSequenceClassification",
         inputs=base | of_layers | labels("ForSequenceClassification"),
         only4=True,
@@ -148,30 +149,30 @@ def cases() -> dict[str, Case]:
     seen = {"encoder_attention_mask": (np.arange(ENCODED) < np.array([[6], [3], [4]])).astype(int)}
     add("decoder", given=decoder, inputs=base | right, cached=True)
     add("decoder, left padding", given=decoder, inputs=base | {"attention_mask": left}, cached=True)
-    add("decoder, crossed", given=both, inputs=base | right | encoder, cached=True)
-    add("decoder, crossed and masked", given=both, inputs=base | right | encoder | seen, cached=True)
+    add("decoder, cross-attention", given=both, inputs=base | right | encoder, cached=True)
+    add("decoder, masked cross-attention", given=both, inputs=base | right | encoder | seen, cached=True)
     add("decoder without an encoder", given=both, inputs=base | right)
-    add("decoder, crossed, factors of heads", given=both, inputs=base | right | encoder | of_layers, only4=True)
+    add("decoder, cross-attention, head mask", given=both, inputs=base | right | encoder | of_layers, only4=True)
     add(
-        "decoder, crossed, relative_key",
+        "decoder, cross-attention, relative_key",
         given=both | {"position_embedding_type": "relative_key"},
         inputs=base | encoder,
         only4=True,
     )
     lm = base | right | labels("LMHeadModel", right)
-    add("crossed and masked", "LMHeadModel", both, inputs=lm | encoder | seen, cached=True)
-    add("no decoder", "LMHeadModel", inputs=lm)
+    add("masked cross-attention", "LMHeadModel", both, inputs=lm | encoder | seen, cached=True)
+    add("not a decoder", "LMHeadModel", inputs=lm)
     add("labels on padding", "LMHeadModel", decoder, inputs=base | right | labels("LMHeadModel"))
-    before = {"attention_mask": left}  # the last padding tells the first word, and sees nobody
+    before = {"attention_mask": left}  # the last padding predicts the first word, and may attend to none
     add("left padding", "LMHeadModel", decoder, inputs=base | before | labels("LMHeadModel", before))
     # Heads and losses.
     add("labels on padding", "ForMaskedLM", inputs=base | right | labels("ForMaskedLM"))
     add("no labels", "ForMaskedLM", inputs=base | right)
-    add("not one label", "ForMaskedLM", inputs=base | {"labels": np.full((ROWS, LENGTH), -100)}, differentiable=False)
+    add("all labels -100", "ForMaskedLM", inputs=base | {"labels": np.full((ROWS, LENGTH), -100)}, differentiable=False)
     add("untied", "ForMaskedLM", {"tie_word_embeddings": False}, inputs=base | right | labels("ForMaskedLM", right))
     masked = labels("ForPreTraining", right)
-    add("no label of the pair", "ForPreTraining", inputs=base | right | {"labels": masked["labels"]})
-    add("no label of words", "ForPreTraining", inputs=base | {"next_sentence_label": masked["next_sentence_label"]})
+    add("no next_sentence_label", "ForPreTraining", inputs=base | right | {"labels": masked["labels"]})
+    add("no labels", "ForPreTraining", inputs=base | {"next_sentence_label": masked["next_sentence_label"]})
     add("labels on padding", "ForTokenClassification", inputs=base | right | labels("ForTokenClassification"))
     empty = {"attention_mask": mask * np.array([[1], [0], [1]])}
     for head in ("ForTokenClassification", "ForQuestionAnswering"):
@@ -181,17 +182,17 @@ def cases() -> dict[str, Case]:
     for kind, given, wanted in (
         ("regression", {"num_labels": 1}, real[:, 0]),
         ("regression, a column", {"num_labels": 1}, real[:, :1]),
-        ("regression of several", {"problem_type": "regression"}, real),
+        ("regression of several numbers", {"problem_type": "regression"}, real),
         ("single label", {"problem_type": "single_label_classification"}, np.array([2, -100, 1])),
-        ("several labels", {"problem_type": "multi_label_classification"}, yes),
-        ("several labels, untold", {}, yes),
+        ("multi-label", {"problem_type": "multi_label_classification"}, yes),
+        ("multi-label, no problem_type", {}, yes),
     ):
         add(kind, classes, given, inputs=base | right | {"labels": wanted})
-    asked = "ForQuestionAnswering"
+    qa = "ForQuestionAnswering"
     outside = {"start_positions": np.array([-3, 2, 9]), "end_positions": np.array([8, 40, 0])}
-    add("positions outside", asked, inputs=base | right | outside)
-    add("positions as a column", asked, inputs=base | {name: array[:, None] for name, array in labels(asked).items()})
-    add("no end", asked, inputs=base | {"start_positions": np.array([0, 1, 2])})
+    add("positions outside", qa, inputs=base | right | outside)
+    add("positions as a column", qa, inputs=base | {name: array[:, None] for name, array in labels(qa).items()})
+    add("no end_positions", qa, inputs=base | {"start_positions": np.array([0, 1, 2])})
     embedded = states("choices", CHOICES * LENGTH).reshape(ROWS, CHOICES, LENGTH, -1)
     add(
         "embedded",
@@ -204,33 +205,33 @@ def cases() -> dict[str, Case]:
 # Inputs.
 
 
-def numbers(what: str, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Whole numbers, the same for the same words on every machine."""
-    return np.random.default_rng(zlib.crc32(what.encode())).integers(low, high, shape)
+def numbers(seed: str, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Random whole numbers, seeded by a name."""
+    return np.random.default_rng(zlib.crc32(seed.encode())).integers(low, high, shape)
 
 
-def states(what: str, length: int) -> np.ndarray:
-    """[B, length, H] floats."""
-    return tiny.numbers(what, (ROWS, length, 16))
+def states(seed: str, length: int) -> np.ndarray:
+    """Random floats [B, length, H], seeded by a name."""
+    return tiny.numbers(seed, (ROWS, length, 16))
 
 
 def shape(head: str) -> tuple[int, ...]:
-    """[B, L], or [B, choices, L]."""
+    """The shape of input_ids: [B, L], or [B, choices, L]."""
     return (ROWS, CHOICES, LENGTH) if head == "ForMultipleChoice" else (ROWS, LENGTH)
 
 
 def tokens(head: str) -> Arrays:
-    """Words, none of which is the padding word: what is padding is told by the mask alone."""
+    """Ids without the padding token: only the mask marks padding."""
     return {"input_ids": numbers("words", 1, 41, shape(head))}
 
 
 def types(head: str) -> Arrays:
-    """First and second sentences."""
+    """Random token types 0 and 1."""
     return {"token_type_ids": numbers("types", 0, 2, shape(head))}
 
 
 def padding(head: str) -> Arrays:
-    """A mask of three lengths, padding at the right; the choices of a sequence are of the same length less their number."""
+    """A mask of three lengths, with padding on the right. Each further choice of a sequence is one token shorter."""
     lengths = np.array(LENGTHS)[:, None]
     if head == "ForMultipleChoice":
         lengths = lengths[:, None] - np.arange(CHOICES)[:, None]
@@ -238,7 +239,7 @@ def padding(head: str) -> Arrays:
 
 
 def labels(head: str, padded: Arrays | None = None) -> Arrays:
-    """All that its loss needs. A third of the labels of tokens are -100, and those at padding if it is given."""
+    """All labels of a class. A third of the labels of tokens are -100. padded: a mask, at whose padding labels are -100, too."""
     if head == "Model":
         return {}
     if head == "ForQuestionAnswering":
@@ -252,24 +253,37 @@ def labels(head: str, padded: Arrays | None = None) -> Arrays:
     return {"labels": of_tokens} | ({"next_sentence_label": np.array([1, 0, 0])} if head == "ForPreTraining" else {})
 
 
-# Answers.
+# Outputs.
 
 
-def objective_weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """What an output is multiplied with where a class has no loss to differentiate."""
-    return tiny.numbers(f"objective {name}", shape)
+OBJECTIVE = (
+    "last_hidden_state",
+    "pooler_output",
+    "logits",
+    "prediction_logits",
+    "seq_relationship_logits",
+    "start_logits",
+)
+
+
+def objective(case: Case, outputs: Any) -> Iterator[tuple[Any, np.ndarray]]:
+    """The outputs whose weighted sum is differentiated if there is no loss, with their weights, zeros at padding."""
+    for name in OBJECTIVE:
+        value = outputs.get(name)
+        if value is not None and (name != "pooler_output" or case.pools_first):
+            yield value, visible(case, name, tiny.numbers(f"objective {name}", tuple(value.shape)))
 
 
 def projections(name: str, gradient: np.ndarray) -> np.ndarray:
-    """A gradient as three numbers, which hardly agree unless the whole does: products with random directions."""
+    """A gradient as three numbers: its products with random vectors."""
     directions = tiny.numbers(f"directions {name}", (3, gradient.size))
     return (directions.astype(np.float64) @ gradient.reshape(-1).astype(np.float64)).astype(np.float32)
 
 
 def visible(case: Case, name: str, array: np.ndarray) -> np.ndarray:
-    """An output with zeros at padding, whose values there are nobody's to agree on: per token, or [B, N, L, L] by who asks."""
+    """An output with zeros at padding, where implementations may differ: at tokens, or at the queries of [B, A, L, L]."""
     real = case.real
-    if name in CHANCES:  # of the layers
+    if name in ATTENTIONS:  # of the layers
         return np.where(real[:, None, :, None], array, np.float32(0))
     if array.shape[:2] == real.shape and array.ndim > 1 and name not in ("pooler_output", "seq_relationship_logits"):
         return np.where(real.reshape(real.shape + (1,) * (array.ndim - 2)), array, np.float32(0))

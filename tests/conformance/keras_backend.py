@@ -1,29 +1,30 @@
-"""The Keras classes as users call them: eagerly, in a tf.function, compiled by XLA. One thread, as on two busy cores."""
+"""The backends of the Keras classes: eager, in a tf.function, and compiled by XLA."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from typing import Any
 
 import numpy as np
-from conformance.cases import CHANCES, Arrays, Case, objective_weights, projections, visible
+from conformance.cases import ATTENTIONS, Arrays, Case, objective, projections
 
 import bertkit
 from bertkit.parameters import transposed
 
 
 def tensorflow() -> Any:
-    """TensorFlow with one thread."""
+    """Import TensorFlow, with one thread."""
     import tensorflow as tf
 
-    if not tf.config.threading.get_intra_op_parallelism_threads():
+    with contextlib.suppress(RuntimeError):  # where it has computed already, as a page of the docs does
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     return tf
 
 
 def model_of(case: Case) -> Any:
-    """Our class with the weights of the case, read from files."""
+    """The bertkit class with the weights of the case, read from a file."""
     tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         bertkit.save_checkpoint(folder, case.weights, case.config, case.head)
@@ -31,12 +32,12 @@ def model_of(case: Case) -> Any:
 
 
 def answers(case: Case, how: str) -> Arrays:
-    """The outputs, the gradients, and the same token by token."""
+    """Outputs and gradients, and an output that is computed token by token."""
     tf, model = tensorflow(), model_of(case)
 
     def forward(inputs: dict[str, Any]) -> Any:
         with tf.GradientTape() as tape:
-            # Without a cache, as transformers is asked; in training, which is the same without dropout, but for the cache.
+            # training=True turns off the cache, as in the oracle. Dropout is 0.
             outputs = model(inputs, output_hidden_states=True, output_attentions=True, training=True)
             total = scalar(case, outputs)
         gradients = tape.gradient(total, model.trainable_variables) if case.differentiable else []
@@ -58,10 +59,10 @@ def answers(case: Case, how: str) -> Arrays:
 
 
 def flat(outputs: Any) -> Arrays:
-    """Each output as an array, those of layers numbered. The loss of rows or of all as one number."""
+    """Each output as an array, for layers as "name/number". The loss is averaged over rows."""
     found = {}
     for name, value in outputs.items():
-        if name in ("hidden_states", *CHANCES):
+        if name in ("hidden_states", *ATTENTIONS):
             found |= {f"{name}/{i}": layer.numpy() for i, layer in enumerate(value)}
         elif name != "past_key_values":
             found[name] = value.numpy().mean() if name == "loss" else value.numpy()
@@ -69,27 +70,15 @@ def flat(outputs: Any) -> Arrays:
 
 
 def scalar(case: Case, outputs: Any) -> Any:
-    """What is differentiated, as in oracle.scalar."""
+    """The number that is differentiated, as in oracle.scalar."""
     tf = tensorflow()
     if "loss" in outputs:
         return tf.reduce_mean(outputs.loss)
-    total = tf.zeros(())
-    for name in (
-        "last_hidden_state",
-        "pooler_output",
-        "logits",
-        "prediction_logits",
-        "seq_relationship_logits",
-        "start_logits",
-    ):
-        value = outputs.get(name)
-        if value is not None and (name != "pooler_output" or case.pools_first):
-            total += tf.reduce_sum(value * visible(case, name, objective_weights(name, tuple(value.shape))))
-    return total
+    return sum([tf.reduce_sum(value * weights) for value, weights in objective(case, outputs)], tf.zeros(()))
 
 
 def step_by_step(case: Case, model: Any, name: str) -> np.ndarray:
-    """The same output, two tokens and then one at a time, with the keys and values of those before."""
+    """An output that is computed with a cache: two tokens, then one token at a time."""
     given = dict(case.inputs)
     ids, mask = given.pop("input_ids"), given.pop("attention_mask", None)
     given.pop("labels", None)
@@ -104,7 +93,7 @@ def step_by_step(case: Case, model: Any, name: str) -> np.ndarray:
 
 
 def takes(how: str, case: Case) -> bool:
-    """A graph takes seconds to be made: one padded case a class, and those in which a mask or a cache is another."""
+    """Whether to run a case. Graphs take seconds to build: they run one case of each class, and different masks and caches."""
     named = case.name.partition("/")[2]
-    further = ("holes", "decoder, crossed and masked", "relative_key_query, left padding", "factors of heads by layer")
+    further = ("holes", "decoder, masked cross-attention", "relative_key_query, left padding", "head mask by layer")
     return how == "eager" or named == "padded" or (case.head == "Model" and named in further)

@@ -1,6 +1,6 @@
-"""What transformers, 4.57.6 or 5, answers to a case of `conformance.cases`: outputs and gradients as flat names and arrays.
+"""Outputs and gradients of transformers for a case of `conformance.cases`, as arrays by name.
 
-Which release it is, the environment says: this file runs in both.
+This file runs with transformers 4.57.6 and 5, whichever is installed.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from conformance.cases import CHANCES, Arrays, Case, objective_weights, projections, visible
+from conformance.cases import ATTENTIONS, Arrays, Case, objective, projections, visible
 
 
 def answers(case: Case) -> Arrays:
-    """Outputs by name, the states and attentions of the layers numbered, gradients by `gradient/` and canonical name."""
+    """Outputs by name, for layers as "name/number", and gradients as "gradient/" and the name of the parameter."""
     model = build(case)
-    # A decoder with cross-attention and no encoder crashes 4.57.6 when it is asked for attentions.
-    alone = case.config.add_cross_attention and "encoder_hidden_states" not in case.inputs
-    outputs = model(**tensors(case.inputs), output_hidden_states=True, output_attentions=not alone, **uncached(case))
+    # With output_attentions, a decoder with cross-attention but without encoder states crashes in 4.57.6.
+    crashes = case.config.add_cross_attention and "encoder_hidden_states" not in case.inputs
+    outputs = model(**tensors(case.inputs), output_hidden_states=True, output_attentions=not crashes, **uncached(case))
     found = {name: visible(case, name.partition("/")[0], array) for name, array in numpy_of(outputs).items()}
     if case.differentiable:
         scalar(case, outputs).backward()
@@ -30,12 +30,12 @@ def answers(case: Case) -> Arrays:
 
 
 def uncached(case: Case) -> dict[str, bool]:
-    """A cache would change 4.57.6's relative positions: with one, all tokens of a call are as far from the others as the last."""
+    """Arguments for a call without a cache. With a cache, 4.57.6 gives all tokens of a call the relative position of the last."""
     return {"use_cache": False} if case.head in ("Model", "LMHeadModel") else {}
 
 
 def build(case: Case) -> torch.nn.Module:
-    """Their class with the weights of the case, in evaluation mode."""
+    """The transformers class with the weights of the case, in evaluation mode."""
     config = case.config
     pruned, config.pruned_heads = config.pruned_heads, {}
     theirs = transformers.BertConfig(**config.to_dict())
@@ -55,46 +55,34 @@ def build(case: Case) -> torch.nn.Module:
 
 
 def tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
-    """Arrays for PyTorch."""
+    """The arrays as PyTorch tensors."""
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def numpy_of(outputs: Any) -> Arrays:
-    """Each output as an array, those of layers numbered."""
+    """Each output as an array, for layers as "name/number"."""
     found = {}
     for name, value in outputs.items():
         if isinstance(value, torch.Tensor):
             found[name] = value.detach().numpy()
-        elif name in ("hidden_states", *CHANCES) and value is not None:
+        elif name in ("hidden_states", *ATTENTIONS) and value is not None:
             found |= {f"{name}/{i}": layer.detach().numpy() for i, layer in enumerate(value)}
     return found
 
 
 def scalar(case: Case, outputs: Any) -> torch.Tensor:
-    """What is differentiated: the loss, or where there is none a weighted sum of the outputs that are not padding's."""
-    if getattr(outputs, "loss", None) is not None:
+    """The number that is differentiated: the loss, or else a weighted sum of the outputs except those of padding."""
+    if outputs.get("loss") is not None:
         return outputs.loss
-    total = torch.zeros(())
-    for name in (
-        "last_hidden_state",
-        "pooler_output",
-        "logits",
-        "prediction_logits",
-        "seq_relationship_logits",
-        "start_logits",
-    ):
-        value = getattr(outputs, name, None)
-        if value is not None and (name != "pooler_output" or case.pools_first):
-            weights = visible(case, name, objective_weights(name, tuple(value.shape)))
-            total = total + (value * torch.from_numpy(weights)).sum()
-    return total
+    terms = [(value * torch.from_numpy(weights)).sum() for value, weights in objective(case, outputs)]
+    return sum(terms, torch.zeros(()))
 
 
 def projected_gradients(model: torch.nn.Module, head: str) -> Arrays:
-    """The gradient of every parameter that has one, by its canonical name, as projections."""
+    """The projections of all gradients, by the names of the parameters."""
     prefix = "bert." if head == "Model" else ""
     found = {prefix + name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
-    # Where the vocabulary projection is not tied, transformers 5 keeps two biases and uses the second.
+    # If the vocabulary projection is untied, transformers 5 has two biases and uses the second.
     second = found.pop("cls.predictions.decoder.bias", None)
     found |= {} if second is None else {"cls.predictions.bias": second}
     return {f"gradient/{name}": projections(name, gradient) for name, gradient in found.items()}
@@ -102,7 +90,7 @@ def projected_gradients(model: torch.nn.Module, head: str) -> Arrays:
 
 @torch.no_grad()
 def step_by_step(case: Case, model: torch.nn.Module, name: str, first: int = 1) -> np.ndarray:
-    """The same output, `first` tokens and then one at a time, with the keys and values of those before."""
+    """An output that is computed with a cache: `first` tokens, then one token at a time."""
     given = tensors(case.inputs)
     ids, mask = given.pop("input_ids"), given.pop("attention_mask", None)
     given.pop("labels", None)

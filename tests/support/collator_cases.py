@@ -14,7 +14,7 @@ LENGTHS = (12, 5, 9, 3)
 
 
 def rows(**more: Any) -> list[dict[str, Any]]:
-    """Four texts of different lengths. more: further columns, each a function of a text's number and length."""
+    """Return four examples of different lengths. more: further columns, as functions of an example's number and length."""
     random = np.random.default_rng(0)
     found = []
     for number, length in enumerate(LENGTHS):
@@ -26,7 +26,7 @@ def rows(**more: Any) -> list[dict[str, Any]]:
 
 
 def of_one_length(**more: Any) -> list[dict[str, Any]]:
-    """Three texts of five tokens."""
+    """Return three examples of five tokens."""
     return [
         {"input_ids": [CLS, 7, 8 + number, 9, SEP], "attention_mask": [1] * 5, "text": "left out", "nothing": None}
         | {name: value(number) for name, value in more.items()}
@@ -35,7 +35,7 @@ def of_one_length(**more: Any) -> list[dict[str, Any]]:
 
 
 def choices() -> list[dict[str, Any]]:
-    """Two questions of two choices."""
+    """Return two questions with two choices each."""
     flat = rows()
     return [
         {name: [flat[2 * number][name], flat[2 * number + 1][name]] for name in flat[0]} | {"label": number}
@@ -100,7 +100,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Any]] = {
 
 
 def answer(library: Any, tokenizer: Any, name: str, kind: str) -> list[list[Any]]:
-    """[column, type, values] of two batches, in the order of their columns."""
+    """Return [column, dtype, values] for the columns of two batches."""
     kind_of_collator, options, examples = CASES[name]
     collate = getattr(library, kind_of_collator)(
         *(() if kind_of_collator == "DefaultDataCollator" else (tokenizer,)), **options, return_tensors=kind
@@ -114,7 +114,7 @@ def answer(library: Any, tokenizer: Any, name: str, kind: str) -> list[list[Any]
 
 
 def whole_words(library: Any, tokenizer: Any, seed: int) -> dict[str, float]:
-    """Shares of 400 long rows under DataCollatorForWholeWordMask: of all tokens that are chosen, and what becomes of those."""
+    """Mask 400 long rows with DataCollatorForWholeWordMask, and return the shares of chosen and of replaced tokens."""
     random = np.random.default_rng(seed)
     collate = library.DataCollatorForWholeWordMask(tokenizer, return_tensors="np", seed=seed + 1)
     counts = np.zeros(5)
@@ -141,6 +141,6 @@ def whole_words(library: Any, tokenizer: Any, seed: int) -> dict[str, float]:
 
 
 def _broken(before: np.ndarray, chosen: np.ndarray) -> int:
-    """How many pieces are chosen and the token before them is not, or the other way round."""
+    """Return how many pieces are masked without the token before them, or the other way round."""
     pieces = before[:, 1:] >= FIRST_PIECE
     return int((pieces & (chosen[:, 1:] != chosen[:, :-1])).sum())

@@ -1,14 +1,15 @@
-"""Damaged checkpoints by the hundred thousand: a clear error or the tensors, and nothing else, quickly and in little memory.
+"""Read a hundred thousand damaged checkpoints: each gives the tensors or a clear error, quickly and with little memory.
 
     python tests/support/fuzz_checkpoints.py [--files 100000] [--seed 0]
 
-A small sound file of each kind, the configuration among them, is changed at random: bits turned, bytes replaced by extreme
-numbers, pieces cut off, doubled, moved or taken from another file. `load_checkpoint` must then return or raise a
-CheckpointError, or a ConfigError where that file is damaged, in under two seconds, with at most 200 MB of memory for the
-whole process beyond its start. Everything follows from the seed.
+A small valid file of each kind, config.json included, is damaged at random: bits are flipped, bytes replaced by extreme
+numbers, pieces cut off, repeated, moved or copied from another file. `load_checkpoint` must then return, or raise a
+CheckpointError or a ConfigError, in less than two seconds. The memory of the process may grow by at most 200 MB. The seed
+determines everything.
 
-So are the files of a tokenizer, plain ones and one with other sections: they encode and decode a text, or raise a TokenizerError.
-And so is what an interrupted run leaves: it goes on to the rows of an undisturbed run, or is refused with a sentence.
+Files of tokenizers are damaged too, plain ones and one with other sections: they encode and decode a text, or raise a
+TokenizerError. The results of an interrupted run are damaged too: the run continues to the rows of an undisturbed run, or
+raises an error.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ SECONDS = 2.0
 
 
 def sound_files(folder: Path) -> tuple[BertConfig, dict[str, list[Path]]]:
-    """Format -> the files that are to be damaged, each in a folder of its own."""
+    """Return {format: the files to damage}. Each format has a separate folder."""
     config = tiny.config(vocab_size=5, max_position_embeddings=3, num_hidden_layers=1)
     weights: Tensors = tiny.weights(config, HEAD)
     found = {}
@@ -62,7 +63,7 @@ def sound_files(folder: Path) -> tuple[BertConfig, dict[str, list[Path]]]:
 
 
 def other_files(folder: Path) -> dict[str, list[Path]]:
-    """The files of two tokenizers, and what an interrupted run leaves."""
+    """Return the files of two tokenizers and of an interrupted run."""
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     tokenizer = BertTokenizerFast(folder / "vocab.txt")
     tokenizer.add_tokens(["<x>", "<y>"])
@@ -84,7 +85,7 @@ def other_files(folder: Path) -> dict[str, list[Path]]:
     run = Partial(str(folder / PART / "out.jsonl"), "", {"task": "rows"})
     with run:
         run.start({})
-        rows = run.watched(ROWS)
+        rows = run.checked(ROWS)
         for start in range(0, 16, 4):
             for _ in range(4):
                 next(rows)
@@ -92,14 +93,14 @@ def other_files(folder: Path) -> dict[str, list[Path]]:
     return {**found, PART: [run.path]}
 
 
-def go_on(path: Path) -> None:
-    """Go on with what is left of a run; the output is that of an undisturbed one."""
+def resume(path: Path) -> None:
+    """Resume an interrupted run. Its output must be that of an undisturbed run."""
     run = Partial(str(path.with_suffix("")), "", {"task": "rows"}, resume=True)
     try:
         with run:
             run.start({})
             done = run.done
-            for number, _ in enumerate(run.watched(ROWS)):
+            for number, _ in enumerate(run.checked(ROWS)):
                 if number >= done:
                     run.add([RESULTS[number]])
             run.finish()
@@ -109,9 +110,9 @@ def go_on(path: Path) -> None:
 
 
 def use_any(name: str, path: Path, config: BertConfig) -> None:
-    """Use the damaged file of a kind."""
+    """Use a damaged file of any kind."""
     if name == PART:
-        go_on(path)
+        resume(path)
     elif name in (TOKENIZER, OTHER_TOKENIZER):
         tokenizer = BertTokenizerFast.from_pretrained(path.parent)
         tokenizer.decode(tokenizer(["abc aaaaa <x>", "d" * 30], max_length=40, truncation=True)["input_ids"][0])
@@ -120,7 +121,7 @@ def use_any(name: str, path: Path, config: BertConfig) -> None:
 
 
 def use(folder: Path, config: BertConfig | None) -> None:
-    """Read the tensors; without a configuration, what is in the folder says how."""
+    """Read the tensors, with the given configuration or the one in the folder."""
     if config is None:
         str(inspect(folder))
     tensors, _ = load_checkpoint(folder, HEAD, config=config, strict=False)
@@ -128,7 +129,7 @@ def use(folder: Path, config: BertConfig | None) -> None:
 
 
 def damaged(sound: bytes, other: bytes, rng: np.random.Generator) -> bytes:
-    """A file with one to four things wrong. Half of the damage is to its first and last 4 KB, where its index is."""
+    """Return a file with one to four errors. Half of the damage is in the first or last 4 KB, where indexes are."""
     content = bytearray(sound)
     for _ in range(rng.integers(1, 5)):
         edge = rng.choice([0, max(0, len(content) - 4096)])
@@ -161,7 +162,7 @@ def damaged(sound: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 
 def main() -> None:
-    """Run, and print how each format fared."""
+    """Run, and print the outcomes for each format."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -184,7 +185,7 @@ def main() -> None:
                 use_any(name, path, config)
                 outcome = "read"
             except BertkitError as error:
-                outcome = type(error).__name__ if len(str(error)) < 4000 else "too long an error"
+                outcome = type(error).__name__ if len(str(error)) < 4000 else "error too long"
             outcomes[name, outcome] += 1
             slowest = max(slowest, time.perf_counter() - start)
             assert slowest < SECONDS, (name, number, slowest)
@@ -196,7 +197,7 @@ def main() -> None:
         f"{options.files:,} files, seed {options.seed}; slowest {slowest * 1e3:.0f} ms, memory grew by {grown / 2**20:.0f} MB"
     )
     assert grown < MEMORY
-    assert not any(outcome == "too long an error" for _, outcome in outcomes)
+    assert not any(outcome == "error too long" for _, outcome in outcomes)
 
 
 if __name__ == "__main__":

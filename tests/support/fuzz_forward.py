@@ -1,9 +1,9 @@
-"""Random forwards by the thousand: the PyTorch classes answer as the reference does, whatever is combined.
+"""Compare the PyTorch classes with the NumPy reference for thousands of random configurations and inputs.
 
     python tests/support/fuzz_forward.py [--cases 1500] [--seed 0]
 
-Each case draws a class, a configuration, a mask (of padding anywhere, holes, empty rows), inputs and labels, labels on padding
-included. Outputs, loss, states and attentions must agree within 1e-5. Everything follows from the seed.
+Each case has a random class, configuration, mask (with padding anywhere, gaps or empty rows), inputs and labels, also at padding.
+Outputs, loss, hidden states and attentions must agree within 1e-5. Each case depends only on its seed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ OF_TOKENS = ("ForMaskedLM", "LMHeadModel", "ForPreTraining", "ForTokenClassifica
 
 
 def maybe(rng: np.random.Generator, chance: float) -> bool:
-    """True with a chance."""
+    """Return True with a probability."""
     return bool(rng.random() < chance)
 
 
 def configuration(rng: np.random.Generator, head: str) -> bertkit.BertConfig:
-    """A tiny one without dropout."""
+    """Return a random tiny configuration without dropout."""
     given: dict[str, Any] = {
         "position_embedding_type": rng.choice(["absolute", "absolute", "relative_key", "relative_key_query"]).item(),
         "hidden_act": rng.choice(["gelu", "relu", "gelu_new"]).item(),
@@ -44,14 +44,14 @@ def configuration(rng: np.random.Generator, head: str) -> bertkit.BertConfig:
 
 
 def mask(rng: np.random.Generator, rows: int, length: int) -> np.ndarray:
-    """Padding at the right, at the left, or anywhere; sometimes a row of nothing else."""
+    """Return a mask with padding on the right, on the left or anywhere, sometimes with a row of only padding."""
     lengths, columns = rng.integers(0 if maybe(rng, 0.2) else 1, length + 1, rows)[:, None], np.arange(length)
     kinds = (columns < lengths, columns >= length - lengths, rng.random((rows, length)) < 0.6)
     return kinds[rng.integers(3)]
 
 
 def inputs(rng: np.random.Generator, config: bertkit.BertConfig, head: str) -> dict[str, np.ndarray]:
-    """The arguments of a forward."""
+    """Return random arguments of a forward."""
     rows, length = rng.integers(1, 4).item(), rng.integers(1, 9).item()
     shape = (rows, 2, length) if head == "ForMultipleChoice" else (rows, length)
     found = {"input_ids": rng.integers(0, config.vocab_size, shape)}
@@ -74,7 +74,7 @@ def inputs(rng: np.random.Generator, config: bertkit.BertConfig, head: str) -> d
 def labels(
     rng: np.random.Generator, config: bertkit.BertConfig, head: str, shape: tuple[int, ...], real: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """All that the loss of a class needs."""
+    """Return random labels for the loss of a class."""
     rows, length = shape[0], shape[-1]
     if head in OF_TOKENS:
         of_tokens = rng.integers(0, config.num_labels if head == "ForTokenClassification" else config.vocab_size, shape)
@@ -91,7 +91,7 @@ def labels(
 
 
 def difference(seed: int) -> str:
-    """What differs in one case, empty where nothing does."""
+    """Return the differences in one case."""
     rng = np.random.default_rng(seed)
     head = rng.choice(list(HEADS)).item()
     config = configuration(rng, head)
@@ -118,7 +118,7 @@ def difference(seed: int) -> str:
 
 
 def main() -> None:
-    """Ask, and say which seeds differ."""
+    """Run all cases, and print the seeds with differences."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--cases", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)

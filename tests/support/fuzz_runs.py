@@ -1,10 +1,11 @@
-"""Two, three and five runs on one output, killed and resumed at random: the output is whole and right, or the run is refused.
+"""Run two, three or five processes with the same output file, and kill and resume them at random.
 
     python tests/support/fuzz_runs.py [--rounds 50] [--seed 0]
 
-Processes that answer the same input into the same output begin at random times, some with --resume, some with --overwrite, and
-some are killed by kill -9. Whoever ends with 0 leaves the output that a run alone makes, byte for byte; whoever is refused ends
-with 2. The last one, alone, completes what is there. No other file stays. Everything but the times follows from the seed.
+Processes with the same input and output start at random times, some with --resume, some with --overwrite, and some are killed
+with kill -9. A process with exit code 0 must leave the same bytes as a single undisturbed process; a process that cannot use the
+output must end with exit code 2. A last process completes the output, and no other files may remain. All choices except the times
+depend only on the seed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ ROWS = 2500
 
 
 def started(words: list[str], log: Path) -> int:
-    """The id of a process of its own that runs a command: a fork, which has imported everything."""
+    """Run a command in a forked process, and return its id."""
     child = os.fork()
     if child:
         return child
@@ -43,13 +44,13 @@ def started(words: list[str], log: Path) -> int:
 
 
 def ended(process: int) -> int | None:
-    """The exit code of a process, negative for a signal; None while it runs."""
+    """Return the exit code of a process, negative for a signal, or None if it is running."""
     found, status = os.waitpid(process, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if found else None
 
 
 def one_round(words: list[str], whole: bytes, folder: Path, numbers: random.Random, outcomes: Counter[str]) -> None:
-    """Several runs until the output is there."""
+    """Run processes until the output is complete."""
     out, log = folder / "out.csv", folder / "log"
     words = [*words, "--output", str(out)]
     for _ in range(numbers.randint(1, 3)):
@@ -80,7 +81,7 @@ def one_round(words: list[str], whole: bytes, folder: Path, numbers: random.Rand
 
 
 def main() -> None:
-    """Run, and print how the processes ended."""
+    """Run all rounds, and print the exit codes of the processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""The tiny weights by the names of Google's TF2 checkpoints."""
+"""Tiny weights with the names in Google's TF2 checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bertkit.checkpoint.files import Tensors
 
 ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
 
-# Google's TF2 names. Every spelling was seen in files that tf-models-official 2.3.0 and 2.19.0 wrote.
+# Google's TF2 names, from files that tf-models-official 2.3.0 and 2.19.0 have saved.
 BLOCK = {
     "_attention_layer/_query_dense": "attention.self.query",
     "_attention_layer/_key_dense": "attention.self.key",
@@ -28,7 +28,7 @@ EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings",
 def google2(
     root: str, by_number: bool, attention_output: str, masked_lm: str = "", next_sentence: str = ""
 ) -> tuple[Tensors, Tensors]:
-    """The tiny weights as the table names them, and as a TF2 checkpoint does."""
+    """Return the tiny weights with bertkit's names, and with the names and shapes of a TF2 checkpoint."""
     weights = {}
     theirs = {}
     modules = {}
@@ -72,7 +72,7 @@ def _google2_name(module: str, name: str, leaf: str) -> str:
 
 
 def _google2_array(name: str, array: np.ndarray) -> np.ndarray:
-    """2 heads of 4 on an axis of their own."""
+    """Reshape to a separate dimension for the 2 heads of size 4."""
     if re.search(r"self\.(query|key|value)\.weight", name):
         return array.T.reshape(8, 2, 4)
     if re.search(r"self\.(query|key|value)\.bias", name):

@@ -103,7 +103,7 @@ class HubServer:
         return commit
 
     def cut(self, file: str, *after: int) -> None:
-        """Break the connection after so many bytes of the file: once for each number, in this order."""
+        """Break the connection after this number of bytes of the file: once for each number, in this order."""
         self.cuts[file] = list(after)
 
     @property
@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refusal.status, b"", {name: text for name, text in headers.items() if text})
 
     def _send_info(self, name: str, revision: str) -> None:
-        """GET /api/models/<name>/revision/<revision>: the commit and the files. Gated repositories show them."""
+        """GET /api/models/<name>/revision/<revision>: the commit and the files, also of gated repositories."""
         if name in self.hub.renamed:
             return self._send(307, b"", {"Location": f"/api/models/{self.hub.renamed[name]}/revision/{revision}"})
         repository = self._repository(name)

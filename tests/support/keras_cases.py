@@ -1,4 +1,4 @@
-"""What the tests of the TensorFlow classes and their oracle share: questions, and the code points of the tokenizer."""
+"""Cases for the tests of the TensorFlow classes and their oracle: inputs of models, and code points for the tokenizer."""
 
 from __future__ import annotations
 
@@ -10,23 +10,14 @@ import numpy as np
 from conformance.cases import ROWS, Arrays, Case, cases, labels, padding, tokens
 from conformance.cases import types as token_types
 
-BLOCK = 4096  # code points that share a digest
+BLOCK = 4096  # number of code points in a block; each block has a digest
 KINDS = ((True, True), (False, True), (True, False), (False, False))  # do_lower_case, use_fast_bert_tokenizer
 
 
 def questions() -> dict[str, Case]:
-    """What 4.57.6's TensorFlow classes take of all cases, and labels that they mask in their own way."""
-    own = (
-        "plain",
-        "padded",
-        "left padding",
-        "positions",
-        "embedded",
-        "decoder",
-        "decoder, crossed and masked",
-        "no decoder",
-    )
-    own = (*own, "crossed and masked", "labels on padding", "regression", "regression, a column", "single label, all")
+    """Return the cases that 4.57.6's TensorFlow classes support, and cases for their own masking of labels."""
+    own = ("plain", "padded", "left padding", "positions", "embedded", "decoder", "not a decoder", "labels on padding")
+    own = (*own, "decoder, masked cross-attention", "masked cross-attention", "regression", "regression, a column")
     found = {name: case for name, case in cases().items() if name.partition("/")[2] in own}
     base = tokens("Model") | padding("Model")
     for head, name, given in (
@@ -44,7 +35,7 @@ def questions() -> dict[str, Case]:
 
 
 def arguments(case: Case) -> Arrays:
-    """The inputs, with the name of the label that the class of 4.57.6 has."""
+    """Return the inputs, with the label argument's name in 4.57.6."""
     given = dict(case.inputs)
     if case.head == "ForNextSentencePrediction" and "labels" in given:
         given["next_sentence_label"] = given.pop("labels")
@@ -52,13 +43,13 @@ def arguments(case: Case) -> Arrays:
 
 
 def blocks() -> Iterator[list[str]]:
-    """A text with every code point of Unicode between letters, in blocks. Half a surrogate pair is no character."""
+    """Yield blocks of texts with each code point of Unicode between letters, except surrogates."""
     for start in range(0, 0x110000, BLOCK):
         yield [f"a{chr(i)}b c" for i in range(start, start + BLOCK) if not 0xD800 <= i < 0xE000]
 
 
 def digests(ids_of: Callable[[Sequence[str]], Any]) -> list[str]:
-    """Of the ids of every block. ids_of: texts -> ids [B, L]."""
+    """Return a digest of the ids of each block. ids_of: texts -> ids [B, L]."""
     found = []
     for texts in blocks():
         ids = np.asarray(ids_of(texts), np.int32) if texts else np.zeros((0, 0), np.int32)

@@ -1,4 +1,4 @@
-"""Calls of `get_extended_attention_mask`: the same for transformers 4.57.6 and for ours."""
+"""Calls of `get_extended_attention_mask` for transformers 4.57.6 and bertkit."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ CASES: dict[str, tuple[Any, int, bool, str | None]] = {
     "pairs": ([[row] * 5 for row in ROWS], 5, False, None),
     "pairs of a decoder": ([[row] * 5 for row in ROWS], 5, True, None),
 }
-"""Name -> a mask, the length of the ids, whether the model is a decoder, and the type of numbers that is asked for."""
+"""Name -> a mask, the length of the ids, whether the model is a decoder, and the requested dtype."""
 
 
 def answers(library: Any) -> dict[str, Any]:
-    """What a library says to each case."""
+    """Return the results of a library for each case."""
     found = {}
     for name, (mask, length, decoder, dtype) in CASES.items():
         sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
         model = library.BertModel(library.BertConfig(vocab_size=9, is_decoder=decoder, **sizes))
-        asked = {} if dtype is None else {"dtype": getattr(torch, dtype)}
-        extended = model.get_extended_attention_mask(torch.tensor(mask), (len(ROWS), length), **asked)
+        options = {} if dtype is None else {"dtype": getattr(torch, dtype)}
+        extended = model.get_extended_attention_mask(torch.tensor(mask), (len(ROWS), length), **options)
         found[name] = {
             "dtype": str(extended.dtype),
             "shape": list(extended.shape),

@@ -1,4 +1,4 @@
-"""Scripts for transformers, run by either library: only the module that the names are imported from differs."""
+"""Run scripts for transformers with transformers and with bertkit. Only the imported module differs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Script = Callable[[Any, str, Path], Any]
 
 
 def checkpoint(folder: Path) -> str:
-    """A tiny pretrained BERT with its tokenizer: what scripts call "bert-base-uncased"."""
+    """Save a tiny BERT and its tokenizer, to use instead of "bert-base-uncased"."""
     vocabulary = pipeline_cases.vocabulary()
     torch.manual_seed(0)
     config = bertkit.BertConfig(
@@ -41,7 +41,7 @@ def checkpoint(folder: Path) -> str:
 
 
 def same(script: Script, start: str, folder: Path) -> Any:
-    """Run a script with both libraries from one state of all random numbers, and compare what it returns."""
+    """Run a script with both libraries from the same seeds, and compare the returned values."""
     found = {}
     for library in (transformers, bertkit):
         place = folder / library.__name__
@@ -55,7 +55,7 @@ def same(script: Script, start: str, folder: Path) -> Any:
 
 
 def compare(ours: Any, theirs: Any, where: str) -> None:
-    """Numbers within 1e-5, everything else equal."""
+    """Compare values: numbers within 1e-5, everything else exactly."""
     if isinstance(theirs, dict):
         assert list(ours) == list(theirs), where
         for key, value in theirs.items():

@@ -1,4 +1,4 @@
-"""Texts that are hard to normalize, the same for the same seed on every version of Python."""
+"""Texts that are hard to normalize. They depend only on the seed, also across versions of Python."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALPHABETS: dict[str, list[tuple[int, int]]] = {
     "chinese": [(0x4E00, 0x4E40), (0x3400, 0x3410), (0xF900, 0xFAFF), (0x2B81E, 0x2B822), (0x2B91E, 0x2B922), (0x2F800, 0x2FA1F)],
     "japanese": [(0x3000, 0x30FF), (0xFF00, 0xFFEF)],
     "emoji": [(0x1F600, 0x1F64F), (0x1F3FB, 0x1F3FF), (0x200D, 0x200D), (0xFE0F, 0xFE0F), (0x1F468, 0x1F469), (0x1F1E6, 0x1F1FF)],
-    # Characters with a place among the marks that are no non-spacing marks themselves, so that they stay.
+    # Characters with a combining class that are not non-spacing marks, so they are not removed.
     "left behind": [(0x302E, 0x302F), (0x1B44, 0x1B44), (0x1BAA, 0x1BAA), (0x1BF2, 0x1BF3), (0x1D15E, 0x1D172)],
     "left behind by old tables": [(0x8D4, 0x8E0), (0x1DFA, 0x1DFB), (0x11442, 0x11446), (0x1E000, 0x1E02A), (0x1E944, 0x1E94A)],
     "private and unassigned": [(0xE000, 0xE010), (0x378, 0x37A), (0x10FFFD, 0x10FFFF), (0xE0001, 0xE007F), (0x1FA70, 0x1FAFF)],
@@ -35,8 +35,8 @@ LENGTHS = (2, 5, 12, 40, 120)
 
 
 def texts(seed: int, count: int) -> Iterator[str]:
-    """Texts of one to five alphabets, of 1 to 120 characters; one in a thousand is a word of 10,000."""
-    # Of Python's generators, `random()` alone gives the same numbers in all versions by promise.
+    """Yield texts of 1 to 120 characters from one to five alphabets. One in a thousand is a word of 10,000 characters."""
+    # Python promises the same numbers in all versions only for `random()`.
     numbers = random.Random(seed).random
     names = list(ALPHABETS)
 
@@ -51,12 +51,12 @@ def texts(seed: int, count: int) -> Iterator[str]:
 
 
 def code_points() -> list[int]:
-    """Every code point that is a character."""
+    """Return all code points except surrogates."""
     return [*range(0xD800), *range(0xE000, 0x110000)]
 
 
 def sample() -> list[int]:
-    """A tenth of them: all of the planes where scripts are added, the edges of blocks, and some of each desert."""
+    """Return a tenth of the code points: all in planes with scripts, the edges of blocks, and some in unassigned ranges."""
     dense = [
         range(0x3400),
         range(0xA000, 0xAC10),
@@ -71,11 +71,11 @@ def sample() -> list[int]:
 
 
 def outcome(code: int, words: list[str]) -> str:
-    """The words of "a" + char + "a" as a line in which the character is `=`, a blank `_`, and all others but "a" are numbers."""
+    """Encode the words of "a" + char + "a" as a line: `=` is the character, `_` a space, numbers are other characters."""
     inside = {chr(code): "=", " ": "_", "a": "a"}
     return "".join(inside.get(char, f"{ord(char):X},") for char in " ".join(words))
 
 
 def digest(words: list[str]) -> bytes:
-    """Two octets that tell one list of words from another."""
+    """Return a digest of two bytes for a list of words."""
     return (zlib.crc32(" ".join(words).encode()) & 0xFFFF).to_bytes(2, "big")

@@ -1,6 +1,6 @@
-"""Calls of pipelines, by seed, on tiny models, by seed: the same for transformers' pipelines and for ours.
+"""Random calls of pipelines with tiny random models, for transformers and bertkit. They depend only on the seed.
 
-The vocabulary is that of the sentences: what is frequent is whole, all else is in pieces.
+The vocabulary has the frequent words of the sentences, and pieces of the other words.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ NER_LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 
 
 def vocabulary() -> list[str]:
-    """Special tokens, letters, frequent words, and pieces of the others."""
+    """Return special tokens, letters, frequent words, and pieces of other words."""
     words = Counter(re.findall(r"[a-z0-9]+", " ".join([*SENTENCES, *QUESTIONS, *TOPICS]).lower()))
     whole = [word for word, count in sorted(words.items()) if count > 1 or len(word) < 5]
     rest = [word for word in sorted(words) if word not in set(whole)]
@@ -129,7 +129,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def config(model: str) -> BertConfig:
-    """The shape of a model."""
+    """Return the configuration of a model."""
     head, given = MODELS[model]
     return BertConfig(
         vocab_size=len(vocabulary()), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
@@ -138,7 +138,7 @@ def config(model: str) -> BertConfig:
 
 
 def weights(model: str) -> dict[str, np.ndarray]:
-    """Its weights: such that tokens differ in their answers, and that no probability is all but 1."""
+    """Return the weights of a model, scaled so that tokens have different answers and no probability is close to 1."""
     head = MODELS[model][0]
     shape = config(model)
     found = {}
@@ -149,7 +149,7 @@ def weights(model: str) -> dict[str, np.ndarray]:
 
 
 def case(task: str, seed: int) -> tuple[str, list[Any], dict[str, Any]]:
-    """A call: the model, the arguments, the options."""
+    """Return a random call: the model, the arguments and the options."""
     rng = random.Random(f"{task} {seed}")
     return _CASES[task](rng)
 
@@ -159,7 +159,7 @@ def _text(rng: random.Random, most: int = 2) -> str:
 
 
 def _some(rng: random.Random, make: Any) -> Any:
-    """One, or a list."""
+    """Return one example, or a list of examples."""
     return make() if rng.random() < 0.6 else [make() for _ in range(rng.randint(1, 3))]
 
 

@@ -1,4 +1,4 @@
-"""Our pipelines on the tiny models of pipeline_cases, by any engine."""
+"""bertkit's pipelines with the tiny models of pipeline_cases, for any engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tokenizer() -> BertTokenizerFast:
 
 @cache
 def folder(name: str) -> Path:
-    """A tiny model as files."""
+    """Save a tiny model and return its folder."""
     path = Path(_FOLDER.name) / name
     save_checkpoint(path, pipeline_cases.weights(name), pipeline_cases.config(name), pipeline_cases.MODELS[name][0])
     tokenizer().save_pretrained(path)
@@ -42,5 +42,5 @@ def engine(name: str, head: str, kind: str = "numpy") -> Engine:
 
 
 def ours(task: str, name: str, kind: str = "numpy", **options: Any) -> Pipeline:
-    """A pipeline for a task on a tiny model."""
+    """Return a pipeline for a task with a tiny model."""
     return pipeline(task, engine(name, task_class(task).head, kind), tokenizer=tokenizer(), **options)

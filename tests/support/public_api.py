@@ -1,6 +1,6 @@
 """The public names of bertkit and their signatures, as lines of text.
 
-python tests/support/public_api.py    adds names that are new to tests/data/public_api.txt; recorded lines stay as they are
+python tests/support/public_api.py    adds new names to tests/data/public_api.txt, without changing recorded lines
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import bertkit
 
 
 def listing() -> dict[str, list[str]]:
-    """Qualified name -> its parameters; of what is no function an empty list."""
+    """Return the parameters of each qualified name, or an empty list if it is not a function."""
     found: dict[str, list[str]] = {}
     for name in bertkit.__all__:
         value = getattr(bertkit, name)
@@ -30,7 +30,7 @@ def listing() -> dict[str, list[str]]:
 
 
 def _members(cls: type) -> Iterator[tuple[str, Any]]:
-    """The public methods and properties that are written here, those of base classes too."""
+    """Yield the public methods and properties that bertkit defines, including those of base classes."""
     for name in sorted(dir(cls)):
         value = inspect.getattr_static(cls, name)
         inner = getattr(value, "__func__", getattr(value, "fget", value))
@@ -57,7 +57,7 @@ def _parameters(value: Any) -> list[str]:
 
 
 def record(path: Path) -> None:
-    """Add the new names to a file of lines."""
+    """Add new names to the file."""
     lines = {line.partition("\t")[0]: line for line in path.read_text(encoding="utf-8").splitlines()}
     for name, parameters in listing().items():
         lines.setdefault(name, "\t".join([name, *parameters]))

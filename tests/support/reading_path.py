@@ -1,4 +1,4 @@
-"""What a reader has to open who wants to follow one call from its first line to its last."""
+"""Count the functions and files that a reader must open to follow a call."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ PACKAGE = Path(bertkit.__file__).parent
 
 
 def passed_through(call: Callable[[], object]) -> list[tuple[str, str]]:
-    """(file, qualified name) of each function of bertkit that the call enters, in the order of the first time.
+    """Return (file, qualified name) of each function of bertkit that a call enters, in the order of first use.
 
-    Counted are functions, methods and properties, each once. Comprehensions, generator expressions and lambdas are not:
-    they are read in the line where they stand. Nor is what happens at import: the call is made once before.
+    Functions, methods and properties count once. Comprehensions, generator expressions and lambdas do not count, as they are read
+    inside another function. Imports do not count, as the call runs once before.
     """
     call()
     found: dict[CodeType, None] = {}
 
-    def hear(frame: FrameType, event: str, arg: object) -> None:
+    def profile(frame: FrameType, event: str, arg: object) -> None:
         code = frame.f_code
         if event == "call" and not code.co_name.startswith("<") and Path(code.co_filename).is_relative_to(PACKAGE):
             found[code] = None
 
     before = sys.getprofile()
-    sys.setprofile(hear)
+    sys.setprofile(profile)
     try:
         call()
     finally:

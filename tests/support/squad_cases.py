@@ -1,4 +1,4 @@
-"""Questions that are answered at random, the same on every machine, for the official scorers and for ours."""
+"""Questions with random answers, the same on every machine, for the official SQuAD scripts and for bertkit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BLANKS = [" ", "  ", "\t", " \n", "\u00a0"]
 
 
 class Case(NamedTuple):
-    """A batch; `references` may have no answer, `answered` always has one."""
+    """A batch. `references` may have no answer for a question, `answered` has at least one."""
 
     predictions: list[str]
     references: list[list[str]]
@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
 
 def case(seed: int) -> Case:
-    """The batch of this number."""
+    """Return a random batch."""
     draw = random.Random(seed)
     size = draw.randint(1, 12)
     answered = [[_text(draw) for _ in range(draw.randint(1, 3))] for _ in range(size)]

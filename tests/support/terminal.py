@@ -1,4 +1,4 @@
-"""Commands as a person at a terminal sees them."""
+"""Run commands in a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def command(words: list[str]) -> list[str]:
 
 
 def seen(words: list[str], typed: Sequence[str] = (), **environment: str) -> str:
-    """What a command shows on a terminal."""
+    """Return the output of a command in a terminal."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     own = {**os.environ, "TERM": "xterm", "COLUMNS": "80", **environment}
@@ -29,7 +29,7 @@ def seen(words: list[str], typed: Sequence[str] = (), **environment: str) -> str
         try:
             while data := os.read(master, 2**16):
                 parts.append(data)
-        except OSError:  # the other end is closed
+        except OSError:  # the command has closed the terminal
             pass
     os.close(master)
     assert process.returncode in (0, 1, 2)

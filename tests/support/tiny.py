@@ -1,4 +1,4 @@
-"""Tiny models whose every weight is told by its name, so that any file of them can be checked without keeping a second one."""
+"""Tiny models whose weights depend only on their names, so that tests can compute the expected weights of any file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bertkit.parameters import expand
 
 
 def config(**given: Any) -> BertConfig:
-    """Small, and with sizes that are all different, so that no transpose can hide."""
+    """Return a small configuration with different sizes, so that a wrong transpose is always noticed."""
     sizes = {
         "vocab_size": 23,
         "hidden_size": 8,
@@ -27,10 +27,10 @@ def config(**given: Any) -> BertConfig:
 
 
 def weights(config: BertConfig, head: str, dtype: Any = np.float32) -> Tensors:
-    """Random numbers for every parameter of a class, seeded by its name."""
+    """Return random weights for each parameter of a class, seeded by its name."""
     return {name: numbers(name, parameter.shape).astype(dtype) for name, parameter in expand(config, head).items()}
 
 
 def numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal numbers, the same for the same name on every machine."""
+    """Return standard normal numbers that depend only on the name and the shape."""
     return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, np.float32)

@@ -1,4 +1,4 @@
-"""What the tests of the PyTorch classes share: tiny models beside transformers' own with the same weights, and a padded batch."""
+"""Tiny PyTorch models of transformers and bertkit with the same weights, and a padded batch."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ LENGTHS = (17, 3, 9, 9, 1)
 
 
 def settings(name: str, **more: Any) -> dict[str, Any]:
-    """The fields of a tiny configuration of a class."""
+    """Return the fields of a tiny configuration for a class."""
     own = {"BertLMHeadModel": {"is_decoder": True}, "BertForQuestionAnswering": {"num_labels": 2}}
     return {**SIZES, **own.get(name, {}), **more}
 
 
 @functools.cache
 def theirs(name: str, **more: Any) -> Any:
-    """A model of transformers whose every parameter is random, norms and biases too."""
+    """Return a model of transformers in which all parameters are random, including layer norms and biases."""
     torch.manual_seed(len(name))
     implementation = more.pop("attn_implementation", "eager")
     config = transformers.BertConfig(**settings(name, **more), attn_implementation=implementation)
@@ -56,14 +56,14 @@ def theirs(name: str, **more: Any) -> Any:
 
 
 def ours(name: str, **more: Any) -> Any:
-    """Our model with the same weights."""
+    """Return bertkit's model with the same weights."""
     model = getattr(bertkit, name)(bertkit.BertConfig(**settings(name, **more))).eval()
     model.load_state_dict(theirs(name, **more).state_dict())
     return model
 
 
 def batch() -> tuple[Tensor, Tensor]:
-    """Ids [5, 17] and their mask."""
+    """Return ids [5, 17] and their attention mask."""
     torch.manual_seed(0)
     ids = torch.randint(1, 50, (len(LENGTHS), max(LENGTHS)))
     mask = (torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]).long()
@@ -71,6 +71,6 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def furthest(a: Tensor, b: Tensor) -> float:
-    """The largest difference."""
+    """Return the largest absolute difference."""
     assert a.shape == b.shape
     return (a.double() - b.double()).abs().max().item() if a.numel() else 0.0

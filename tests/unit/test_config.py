@@ -82,7 +82,7 @@ def test_a_google_file_is_read(tmp_path: Path) -> None:
         max_size=4,
     )
 )
-def test_keys_that_we_do_not_know_survive(unknown: dict[str, Any]) -> None:
+def test_unknown_keys_are_kept(unknown: dict[str, Any]) -> None:
     config = BertConfig.from_dict({"vocab_size": 100, "model_type": "bert", **unknown})
     again = BertConfig.from_dict(json.loads(config.to_json_string()))
     assert again == config
@@ -113,7 +113,7 @@ def test_a_call_overrides_a_file(tmp_path: Path) -> None:
         BertConfig.from_pretrained(tmp_path, hidden_dropout=0.0)
 
 
-def test_what_a_call_overrides_is_judged_beside_the_rest_of_the_file() -> None:
+def test_overrides_are_checked_with_the_rest_of_the_file() -> None:
     """Five heads do not share the default width, and do share that of the file."""
     narrow = {"hidden_size": 320, "num_attention_heads": 4, "id2label": {"0": "no", "1": "yes"}, "num_labels": 2}
     assert BertConfig.from_dict(narrow, num_attention_heads=5).num_attention_heads == 5
@@ -210,7 +210,7 @@ def test_published_sizes() -> None:
         ({"model_type": "roberta"}, "model_type 'roberta'"),
     ],
 )
-def test_what_cannot_be_is_refused(given: dict[str, Any], sentence: str) -> None:
+def test_invalid_values_are_refused(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         BertConfig(**given)
 
@@ -298,7 +298,7 @@ def test_a_small_file_takes_little() -> None:
     assert len(expand(config, "Model")) == 5 + 16 * 9_999 + 2
 
 
-def test_what_no_configuration_is_made_of() -> None:
+def test_other_objects_than_configurations_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"takes a dict of fields, not \[1\]"):
         BertConfig.from_dict([1])  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="Unknown size None"):
@@ -335,7 +335,7 @@ def test_auto_config() -> None:
 
 
 @pytest.mark.parametrize("heads", [{2: [0]}, {0: [2]}, {-1: [0]}, {0: [-1]}])
-def test_heads_that_are_not_there_cannot_be_pruned(heads: dict[int, list[int]]) -> None:
+def test_unknown_heads_cannot_be_pruned(heads: dict[int, list[int]]) -> None:
     with pytest.raises(ConfigError, match="layers are 0 to 1, heads 0 to 1"):
         BertConfig(num_hidden_layers=2, num_attention_heads=2, pruned_heads=heads)
 

@@ -508,7 +508,10 @@ def test_offline_mode(
 ) -> None:
     monkeypatch.setenv(*setting.split("="))
     assert locate(NAME).fetch("config.json").read_bytes() == CONFIG
-    with pytest.raises(HubError, match=rf"google-bert/other \(main\) is not in the cache .*{setting} forbids requests"):
+    with pytest.raises(
+        HubError,
+        match=rf"no folder google-bert/other here, and google-bert/other \(main\) is not in the cache .*{setting} forbids requests",
+    ):
         locate("google-bert/other")
     with pytest.raises(UsageError, match=f"force_download=True needs the Hub, and {setting} forbids requests"):
         locate(NAME, force_download=True)

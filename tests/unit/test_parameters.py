@@ -1,4 +1,4 @@
-"""The table of parameters, compared with the names and shapes of each library that saves BERT."""
+"""The table of parameters compared with the names and shapes of each library that saves BERT."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bertkit.errors import UsageError
 from bertkit.heads import HEADS, head_of
 from bertkit.parameters import TABLE, UNTIED, expand, initial, spelling, transposed
 
-# Google's names, from the graph of google-research/bert: one of each kind, with its shape for the tiny model.
+# Names in the graph of google-research/bert, one of each kind, with the shape in the tiny model.
 GOOGLE = {
     "bert/embeddings/word_embeddings": (23, 8),
     "bert/embeddings/position_embeddings": (10, 8),
@@ -46,7 +46,7 @@ GOOGLE = {
 }
 
 
-def test_thirty_four_rows_and_the_relative_positions() -> None:
+def test_the_table_has_34_rows_and_one_for_relative_positions() -> None:
     absolute = [row for row in TABLE if "distance_embedding" not in row.name]
     assert len(absolute) == 34
     assert len(TABLE) == 35
@@ -71,7 +71,7 @@ def test_names_and_shapes_are_those_of_transformers(head: str, given: dict[str, 
     assert {name: p.shape for name, p in expand(config, head).items()} == theirs
 
 
-def test_all_heads_together_are_every_row() -> None:
+def test_all_heads_together_have_every_row() -> None:
     rows = {parameter.row.name for parameter in expand(tiny.config(position_embedding_type="relative_key")).values()}
     assert rows == {row.name for row in TABLE}
 
@@ -124,14 +124,14 @@ def test_legacy_names() -> None:
     assert "cls.seq_relationship.bias" in legacy
 
 
-def test_parameters_that_a_layout_lacks_have_no_name() -> None:
+def test_parameters_that_a_format_cannot_store_have_no_name() -> None:
     distance = next(row for row in TABLE if "distance_embedding" in row.name)
     for layout in ("google", "google2", "keras"):
         assert spelling(distance, layout) == spelling(UNTIED, layout) == ""
     assert spelling(UNTIED, "flax") == "cls/predictions/decoder/kernel"
 
 
-def test_weight_decay_is_for_matrices() -> None:
+def test_only_matrices_have_weight_decay() -> None:
     kept = {p.row.name for p in expand(tiny.config()).values() if not p.decays}
     assert all(name.endswith("bias") or "LayerNorm" in name for name in kept)
     assert len(kept) == sum(row.name.endswith("bias") or row.name.endswith("LayerNorm.weight") for row in TABLE)

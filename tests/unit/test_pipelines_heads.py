@@ -108,7 +108,7 @@ def test_a_class_without_a_pooler_is_an_error(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["torch", "numpy"])
 def test_a_text_without_a_token_is_refused(kind: str) -> None:
     classify = ours("text-classification", "five", kind)
-    with pytest.raises(UsageError, match="has no token: type one, or add_special_tokens=True"):
+    with pytest.raises(UsageError, match="has no tokens: type more text, or add_special_tokens=True"):
         classify("", add_special_tokens=False)
     found = classify(["a", ""], add_special_tokens=False, errors="return")
     assert found[0]["label"].startswith("LABEL") and isinstance(found[1], UsageError)

@@ -60,16 +60,16 @@ def test_a_row_of_padding_gives_zeros_and_no_nan(dtype: Any) -> None:
     assert not outputs["last_hidden_state"][0, 3].any()
 
 
-def test_padding_changes_nothing() -> None:
+def test_padding_does_not_change_outputs() -> None:
     config, p = small()
-    alone = forward(config, p, input_ids=IDS[:1, :3])
+    unpadded = forward(config, p, input_ids=IDS[:1, :3])
     right = forward(config, p, input_ids=IDS, attention_mask=[[1, 1, 1, 0], [1, 1, 1, 1]])
     moved = np.roll(IDS, 1, 1)
     places = {"attention_mask": [[0, 1, 1, 1], [1, 1, 1, 1]], "position_ids": [[0, 0, 1, 2], [3, 0, 1, 2]]}
     left = forward(config, p, input_ids=moved, **places)
     for padded, tokens in ((right, slice(0, 3)), (left, slice(1, 4))):
-        np.testing.assert_allclose(padded["last_hidden_state"][0, tokens], alone["last_hidden_state"][0], atol=1e-5)
-        np.testing.assert_allclose(padded["pooler_output"][0], alone["pooler_output"][0], atol=1e-5)
+        np.testing.assert_allclose(padded["last_hidden_state"][0, tokens], unpadded["last_hidden_state"][0], atol=1e-5)
+        np.testing.assert_allclose(padded["pooler_output"][0], unpadded["pooler_output"][0], atol=1e-5)
 
 
 def test_a_decoder_attends_only_to_earlier_tokens() -> None:
@@ -127,12 +127,12 @@ def test_parameters_and_inputs_are_not_changed() -> None:
     [
         ({}, "either input_ids or inputs_embeds"),
         ({"input_ids": IDS, "inputs_embeds": np.zeros((2, 4, 8))}, "either input_ids or inputs_embeds"),
-        ({"input_ids": [[23]]}, "input_ids are 0 to 22; these are 23 to 23"),
-        ({"input_ids": [[-1]]}, "input_ids are 0 to 22"),
-        ({"input_ids": IDS, "token_type_ids": IDS}, "token_type_ids are 0 to 1"),
-        ({"input_ids": IDS, "position_ids": IDS + 6}, "position_ids are 0 to 9"),
-        ({"input_ids": np.ones((1, 11), int)}, "11 tokens, and max_position_embeddings is 10"),
-        ({"input_ids": IDS, "attention_mask": np.ones((4, 2))}, r"attention_mask is \(4, 2\)"),
+        ({"input_ids": [[23]]}, "input_ids must be 0 to 22; received 23 to 23"),
+        ({"input_ids": [[-1]]}, "input_ids must be 0 to 22; received -1"),
+        ({"input_ids": IDS, "token_type_ids": IDS}, "token_type_ids must be 0 to 1"),
+        ({"input_ids": IDS, "position_ids": IDS + 6}, "position_ids must be 0 to 9"),
+        ({"input_ids": np.ones((1, 11), int)}, "11 tokens, but max_position_embeddings is 10"),
+        ({"input_ids": IDS, "attention_mask": np.ones((4, 2))}, r"attention_mask has the shape \(4, 2\)"),
         ({"input_ids": IDS, "encoder_hidden_states": np.zeros((2, 3, 8))}, "add_cross_attention=True"),
     ],
 )
@@ -151,7 +151,7 @@ def test_a_checkpoint_without_the_head_is_refused() -> None:
 
 
 def test_labels_out_of_range_are_refused() -> None:
-    with pytest.raises(UsageError, match="Labels are 0 to 2, or -100; 1 to 3 came"):
+    with pytest.raises(UsageError, match="Labels must be 0 to 2, or -100; received 1 to 3"):
         cross_entropy(np.zeros((2, 3)), np.array([1, 3]))
 
 

@@ -1,4 +1,4 @@
-"""Files <-> {name in the parameter table: array}, for every format that BERT's weights have ever been kept in."""
+"""Load, save, convert and inspect checkpoints of BERT in every format."""
 
 from bertkit.checkpoint.conversion import convert
 from bertkit.checkpoint.inspection import Inspection, inspect

@@ -1,8 +1,7 @@
-"""From the names of a file to the names of the parameter table.
+"""Map the names in a file to the names of the parameter table.
 
-Each name is stripped of what wrappers put around it, its layer's number becomes `{}`, and the table says the rest.
-Nothing is guessed: the prefix of the names of BERT is that of the word embedding, and has to be nothing,
-`bert.` or what the caller says.
+The prefixes of wrappers are removed, the number of the layer becomes `{}`, and the table gives the parameter. The prefix
+of BERT's names is the prefix of the word embedding. It must be empty, `bert.` or the one that the caller passes.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from bertkit.tensors import Array
 
 @dataclass
 class Canonical:
-    """The tensors of a file under the names of the table; `original` is what each was called."""
+    """The tensors of a file by their names in the table. `original` maps these to the names in the file."""
 
     tensors: Tensors = field(default_factory=dict)
     original: dict[str, str] = field(default_factory=dict)
-    dropped: list[str] = field(default_factory=list)  # no parameters: optimizer state, counters, buffers, second copies
+    dropped: list[str] = field(default_factory=list)  # not parameters: optimizer state, counters, buffers, duplicates
     unknown: list[str] = field(default_factory=list)  # not in the table
 
 
-# What training and old versions leave in a file and is no parameter.
+# Entries that are not parameters, saved by training scripts and old versions.
 _DROPPED = re.compile(
     r"(^|[./])embeddings[./](position_ids|token_type_ids)$"
     r"|/(adam_[mv]|lamb_[mv]|Adam(_1)?|LAMB(_1)?|Momentum|ExponentialMovingAverage)$"
@@ -40,9 +39,9 @@ _LAYER = re.compile(r"(layers?[./_](?:\._)?)(\d{1,4})(?=[./])")
 
 
 def canonical(tensors: Mapping[str, Array], naming: Naming, prefix: str = "") -> Canonical:
-    """The tensors of a file of one naming, named, turned and shaped as the table says. Views; the input stays as it is.
+    """Return views of the tensors of a file, renamed, transposed and reshaped as in the table. The input is not changed.
 
-    `prefix` is what stands before BERT's names when BERT is a part of a larger model: `"encoder."`.
+    `prefix` is the prefix of BERT's names where BERT is part of a larger model, for example `"encoder."`.
     """
     found = Canonical()
     names = _stripped(tensors, naming, prefix, found)
@@ -57,7 +56,7 @@ def canonical(tensors: Mapping[str, Array], naming: Naming, prefix: str = "") ->
         target = pattern.format(int(number[2]) if number else "")
         if target in found.tensors:
             raise LoadError(
-                f"{name} and {found.original[target]} are both {target}: the file holds two models, or a damaged one."
+                f"{name} and {found.original[target]} are both {target}: the file contains two models or is damaged."
             )
         found.tensors[target] = _turned(tensors[name], own, row, naming)
         found.original[target] = name
@@ -72,7 +71,7 @@ def _turned(array: Array, own: str, row: ParameterRow, naming: Naming) -> Array:
 
 @cache
 def _index(naming: Naming) -> dict[str, tuple[str, ParameterRow]]:
-    """Name in the naming -> name in the table, both with `{}` for the layer, and the row."""
+    """{name in the naming: (name in the table, row)}, with `{}` for the layer in both names."""
     index = {}
     for row in (*TABLE, UNTIED):
         names = {spelling(row, naming): row.name}
@@ -92,11 +91,11 @@ def _word_embeddings(naming: Naming) -> str:
 
 
 def _stripped(tensors: Mapping[str, Array], naming: Naming, prefix: str, found: Canonical) -> dict[str, str]:
-    """The name in the file -> the name as the naming spells it, for all that may be parameters."""
+    """{name in the file: name in the naming} for all tensors that may be parameters. The others go to `found.dropped`."""
     if naming == "google2":
         names = google2.spellings(tensors)
         found.dropped += [name for name in tensors if name not in names]
-        _check_has_embeddings(names, _word_embeddings(naming))
+        _prefixes_of_bert(names, _word_embeddings(naming))  # raises if there is no word embedding
         return names
     unwrap = {"keras": _unwrap_keras, "flax": _unwrap_flax}.get(naming, _unwrap)
     names = {}
@@ -109,30 +108,31 @@ def _stripped(tensors: Mapping[str, Array], naming: Naming, prefix: str, found: 
     if prefix and not names:
         some = ", ".join(list(tensors)[:3])
         raise LoadError(
-            f"None of the {len(tensors)} tensors has a name that begins with {prefix!r}; there is {some}, ..."
+            f"None of the {len(tensors)} tensors has a name that begins with {prefix!r}. The file has {some}, ...: pass "
+            "the prefix of its names."
         )
     return _with_bert(names, naming)
 
 
-# Each of these gives the name below the prefix, or None for what is not wanted.
+# Each of these returns the name without the prefix, or None for a tensor that is not loaded.
 
 
 def _unwrap(name: str, prefix: str) -> str | None:
-    """Without what DataParallel and torch.compile put before a name."""
+    """Without the prefixes of DataParallel and torch.compile."""
     name = re.sub(r"^((module|_orig_mod)\.)+", "", name)
     return name.removeprefix(prefix) if name.startswith(prefix) else None
 
 
 def _unwrap_flax(name: str, prefix: str) -> str | None:
-    """Without the `params` of a training state, of which nothing else is wanted. In safetensors files dots part the names."""
+    """Without the `params` of a training state, whose other entries are not loaded. Safetensors files have dots for slashes."""
     own, prefix = name.replace(".", "/").removeprefix("params/"), prefix.replace(".", "/")
     return own.removeprefix(prefix) if own.startswith(prefix) and not name.startswith(("opt_state/", "step")) else None
 
 
 def _unwrap_keras(name: str, prefix: str) -> str | None:
-    """`layer/model/path/to/weight:0` without layer and model, which sharded files do not have.
+    """`layer/model/path/to/weight:0` without layer and model, which sharded files omit.
 
-    A head that shares the embeddings has a second copy of them below its own layer, which is not wanted.
+    A head that shares the embeddings has a duplicate of them below its layer, which is not loaded.
     """
     if not name.startswith(prefix):
         return None
@@ -145,30 +145,32 @@ def _unwrap_keras(name: str, prefix: str) -> str | None:
 
 
 def _with_bert(names: dict[str, str], naming: Naming) -> dict[str, str]:
-    """The names of a bare BertModel get the `bert.` that they have in every other class."""
+    """The names with the prefix `bert.`, which files of a BertModel omit."""
     dot = "." if naming in ("huggingface", "legacy") else "/"
     table = _word_embeddings(naming).removeprefix("bert" + dot)
-    before = _check_has_embeddings(names, table)
-    if before == {"bert" + dot}:
+    prefixes = _prefixes_of_bert(names, table)
+    if prefixes == {"bert" + dot}:
         return names
-    if before != {""}:
-        parts = sorted(filter(None, (place.removesuffix("bert" + dot) for place in before)))
+    if prefixes != {""}:
+        parts = sorted(filter(None, (prefix.removesuffix("bert" + dot) for prefix in prefixes)))
         choice = " or ".join(f"prefix={part!r}" for part in parts)
         raise LoadError(
-            f"The file has word embeddings below {', '.join(sorted(map(repr, before)))}: BERT is a part of a larger "
-            f"model there. Say which part is wanted: {choice}."
+            f"The file has word embeddings with the prefixes {', '.join(sorted(map(repr, prefixes)))}: BERT is part of a "
+            f"larger model. Choose the part to load: type {choice}."
         )
     heads = tuple(part.replace(".", dot) for part in PARTS if not part.startswith("bert"))
     return {name: own if own.startswith((*heads, "bert" + dot)) else f"bert{dot}{own}" for name, own in names.items()}
 
 
-def _check_has_embeddings(names: Mapping[str, str], table: str) -> set[str]:
-    """What stands before the name of the word embedding, in each place where there is one."""
-    before = {own[: -len(table)] for own in names.values() if own == table or own.endswith(("." + table, "/" + table))}
-    if not before:
-        some = ", ".join(list(names)[:3]) or "none at all"
+def _prefixes_of_bert(names: Mapping[str, str], table: str) -> set[str]:
+    """The prefixes of the word embeddings, one for each BERT in the file. LoadError if the file has no word embedding."""
+    prefixes = {
+        own[: -len(table)] for own in names.values() if own == table or own.endswith(("." + table, "/" + table))
+    }
+    if not prefixes:
+        some = ", ".join([*list(names)[:3], "..."])
         raise LoadError(
-            f"No word embedding ({table}) is among the {len(names)} tensors ({some}, ...): this is no BERT, or only a "
-            "part of one."
+            f"No word embedding ({table}) is among the {len(names)} tensors ({some}): the file is not a checkpoint of "
+            "BERT, or has only a part of it."
         )
-    return before
+    return prefixes

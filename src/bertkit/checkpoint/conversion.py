@@ -1,4 +1,4 @@
-"""A checkpoint of any origin -> a directory in the format of your choice."""
+"""Convert a checkpoint of any origin to another format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ Precision = Literal["float32", "float16", "bfloat16"]
 
 _WEIGHTS = ("*.safetensors*", "*.bin", "*.bin.index*", "*.ckpt.*", "*.h5*", "*.msgpack*")
 
-# What makes a directory complete beside weights and configuration.
 TOKENIZER_FILES = (
     "vocab.txt",
     "tokenizer.json",
@@ -44,27 +43,27 @@ def convert(
     overwrite: bool = False,
     progress: bool = False,
 ) -> list[Path]:
-    """Write a checkpoint into a directory in another format, with its configuration and its tokenizer's files.
+    """Write a checkpoint in another format into a directory, with its configuration and tokenizer files.
 
-    source: a directory, a file, a Hub id, or what `hub.locate` made of one. It is not changed.
-    head: the class suffix, such as "ForMaskedLM"; None takes the one that the source names or has the parts of.
-    prefix: what stands before BERT's names when BERT is a part of a larger model, such as "encoder.".
-    dtype: the type of the numbers written; None keeps the one that they have.
-    overwrite: replace files of the same name in `directory`; else a model or a tokenizer that is there is an error. Weights
-        in another format, which a reader would take before the new ones, are an error in any case.
+    source: a directory, a file, a Hub id, or the result of `hub.locate`. It is not changed.
+    head: the class suffix, such as "ForMaskedLM". Default: the class that config.json names, or the one that has the
+        same parts as the file.
+    prefix: the prefix of BERT's names where BERT is part of a larger model, such as "encoder.".
+    dtype: the dtype of the written tensors. Default: unchanged.
+    overwrite: replace files of the same name in `directory`. By default an existing model or tokenizer is an error.
+        Weights in another format that would be read before the new ones are always an error.
 
-    Returns the files written. One that was there before stays whole until the new one is.
+    Returns the files written. An existing file stays complete until the new one replaces it.
     """
     place = source if isinstance(source, hub.Place) else hub.locate(source)
     directory = Path(directory)
     config = config_of(place, prefix)
     tensors, report = match(open_source(place), head and head_of(head), config, prefix)
     if not report.exact:
-        raise LoadError(f"{report}\nIt was made for another head or another configuration: name a class that it has.")
+        raise LoadError(f"{report}\nThe checkpoint is for another head or configuration: pass a head that it has.")
     if report.fresh:
         raise UsageError(
-            f"{report.source} has no {', '.join(report.fresh)}, so it cannot become a Bert{report.head}: "
-            "name a class that it has."
+            f"{report.source} has no {', '.join(report.fresh)}, which Bert{report.head} needs: pass a head that it has."
         )
     if not overwrite:
         _check_vacant(directory, place)
@@ -72,7 +71,7 @@ def convert(
     if dtype:
         tensors = {name: array.astype(numpy_dtype(dtype), copy=False) for name, array in tensors.items()}
         config.dtype = dtype
-    from tqdm import tqdm  # which takes as long to import as all the rest of this room
+    from tqdm import tqdm  # slow to import
 
     total = sum(array.nbytes for array in tensors.values())
     with tqdm(
@@ -89,7 +88,7 @@ def convert(
 
 
 def _check_vacant(directory: Path, place: hub.Place) -> None:
-    """Refuse a directory that holds a model already, or a tokenizer that would be replaced."""
+    """Refuse a directory that already holds a model, or a tokenizer file that would be replaced."""
     names = (*FILES, *(name for name in TOKENIZER_FILES if name in place.files))
     there = sorted({path.name for kind in (*_WEIGHTS, *names) for path in directory.glob(kind)})
     if there:
@@ -101,12 +100,12 @@ def _check_vacant(directory: Path, place: hub.Place) -> None:
 
 
 def _check_first(directory: Path, to: Format, source: Path) -> None:
-    """Refuse a directory whose old weights would be read before the new ones. Those of the source are the same model."""
+    """Refuse a directory with old weights that would be read before the new ones. The file of the source is allowed."""
     for name in preferred_to(to):
         old = directory / name
         if old.exists() and old.resolve() != source.resolve():
             raise UsageError(
-                f"{directory} holds {name}, which would be read before what is written as {to}: remove it first, or name "
+                f"{directory} holds {name}, which would be read before the new {to} files: remove it first, or name "
                 "another directory."
             )
 

@@ -1,4 +1,4 @@
-"""What all file formats share: a mapped file, and bounded views of it."""
+"""Memory-mapped files and checked views of them, for all file formats."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from bertkit.hub.place import LONGEST_MARK, refuse_stand_in
 from bertkit.tensors import Array
 
 Tensors = dict[str, Array]
-"""A checkpoint file in memory: a name -> an array that is a read-only view of the mapped file."""
-
+"""{name: array}, where the arrays are read-only views of a mapped file."""
 
 OnBytes = Callable[[int], object]
-"""Hears how many bytes were just written: for a progress bar."""
+"""Called with the number of bytes just written, for a progress bar."""
 
 MOST_DIMENSIONS = 32
-MOST_BYTES = 2**48  # NumPy counts the other sides of an array without elements, too
+MOST_BYTES = 2**48  # NumPy checks the other dimensions of an array without elements too
 
 
 def map_file(path: str | os.PathLike[str]) -> memoryview:
-    """The bytes of a file, mapped: nothing is read before it is looked at.
+    """Return the bytes of a file, memory-mapped: the disk is read only where they are accessed.
 
-    The mapping is private. Whoever makes a view writable (training does) changes pages of its own, never the file.
+    The mapping is private: writing to a view, as training does, changes copies of the pages, never the file.
     """
     try:
         with open(path, "rb") as file:
@@ -41,17 +40,17 @@ def map_file(path: str | os.PathLike[str]) -> memoryview:
 
 
 def view(data: memoryview, dtype: np.dtype[np.generic], shape: tuple[int, ...], start: int, what: str) -> Array:
-    """The array of `dtype` and `shape` that begins at byte `start` of `data`, without a copy.
+    """Return the array of `dtype` and `shape` that begins at byte `start` of `data`, without a copy.
 
-    `what` names the tensor and its file in the error of one that reaches beyond the file.
+    `what` names the tensor and its file in errors.
     """
     count = prod(shape)
     if len(shape) > MOST_DIMENSIONS or prod(max(size, 1) for size in shape) * dtype.itemsize > MOST_BYTES:
-        raise FileFormatError(f"{what} has the shape {list(shape)}, which no array can have: the file is damaged.")
+        raise FileFormatError(f"{what} has the shape {list(shape)}, which is impossible: the file is damaged.")
     if start < 0 or min(shape, default=0) < 0 or start + count * dtype.itemsize > len(data):
         raise FileFormatError(
-            f"{what} of shape {list(shape)} and type {dtype} wants {count * dtype.itemsize} bytes from byte {start} on, "
-            f"where the file has {len(data)}: it is cut off or damaged; download or copy it again."
+            f"{what} of shape {list(shape)} and dtype {dtype} needs {count * dtype.itemsize} bytes from byte {start} on, "
+            f"but the file has {len(data)}: it is cut off or damaged; download or copy it again."
         )
     array = np.frombuffer(data, dtype, count, start).reshape(shape) if count else np.empty(shape, dtype)
     array.flags.writeable = False

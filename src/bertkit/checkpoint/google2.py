@@ -1,11 +1,11 @@
-"""The names of Google's TF2 checkpoints, brought to one spelling.
+"""Convert the names of Google's TF2 checkpoints to one spelling.
 
-TF2 names a variable by the path of Python attributes that leads to it, and the code changed over the years. The same kernel is
+TF2 names a variable by the path of its Python attributes, and Google's code changed over the years. The same kernel is
 
-    model/layer_with_weights-4/_attention_layer/_query_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE        a model of layers in a row
-    encoder/_transformer_layers/0/_attention_layer/_query_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE     a model with attributes
+    model/layer_with_weights-4/_attention_layer/_query_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE      a model with numbered layers
+    encoder/_transformer_layers/0/_attention_layer/_query_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE   a model with attributes
 
-of which the second, without its root and its ending, is the spelling of the parameter table.
+The parameter table has the second spelling, without root and ending.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _RENAMED = (
     (re.compile(r"^model/masked_lm/"), "masked_lm/"),
     (re.compile(r"^(model/)?classification_heads/0/out_proj/"), "next_sentence/out_proj/"),
     (re.compile(r"^(model/)?(classification_heads/0/dense|next_sentence\.pooler_dense)/"), "_pooler_layer/"),
-    # Where the word embedding is shared with a head, TF2 stores it under the shorter path, the head's.
+    # TF2 stores a word embedding that is shared with a head under the shorter path, which is the head's.
     (re.compile(r"^masked_lm/embedding_table$"), "_embedding_layer/embeddings"),
 )
-_OF_THE_HEAD = "next_sentence..pooler_dense/"
+_HEAD_POOLER = "next_sentence..pooler_dense/"
 
-# The second head of a pretraining model in a row. In other models that place is a classifier's, which has no name of its own.
+# The second head of a pretraining model with numbered layers. In other models this is a classifier of an unknown task.
 _SECOND_HEAD = re.compile(r"^layer_with_weights-1/layer_with_weights-0/(?=kernel|bias)")
 
 
 def spellings(names: Iterable[str]) -> dict[str, str]:
-    """The name in the file -> the name in the table, for all that are parameters of some kind.
+    """Return {name in the file: name in the table} for all parameters.
 
     >>> spellings(["encoder/layer_with_weights-3/gamma/.ATTRIBUTES/VARIABLE_VALUE", "save_counter/.ATTRIBUTES/VARIABLE_VALUE"])
     {'encoder/layer_with_weights-3/gamma/.ATTRIBUTES/VARIABLE_VALUE': '_embedding_norm_layer/gamma'}
@@ -54,16 +54,16 @@ def spellings(names: Iterable[str]) -> dict[str, str]:
         default=3,
     )
     found = {name: _by_attribute(plain, layers) for name, plain in found.items()}
-    if any(_OF_THE_HEAD in name for name in found):
-        # A head with a pooler of its own trained that one; the encoder's was left as it began.
+    if any(_HEAD_POOLER in name for name in found):
+        # If the head has a separate pooler, only that one was trained: the pooler of the encoder has its initial values.
         found = {
-            name: own for name, own in found.items() if _OF_THE_HEAD in name or not own.startswith("_pooler_layer/")
+            name: own for name, own in found.items() if _HEAD_POOLER in name or not own.startswith("_pooler_layer/")
         }
     return found
 
 
 def _plain(name: str) -> str:
-    """Without ending, escapes and root, and in the newest of the spellings of a module."""
+    """The name without ending, escapes and root, in the newest spelling of its module."""
     name = name.removesuffix(ENDING).replace("..", ".").replace(".S", "/")
     for pattern, replacement in _RENAMED:
         name = pattern.sub(replacement, name)
@@ -71,7 +71,7 @@ def _plain(name: str) -> str:
 
 
 def _by_attribute(name: str, after_last: int) -> str:
-    """`layer_with_weights-N/...` by attribute: four embedding layers, then the transformer's, then the pooler."""
+    """`layer_with_weights-N/...` as attributes: four embedding layers, then the transformer layers, then the pooler."""
     match = re.match(r"layer_with_weights-(\d{1,4})/", name)
     if not match:
         return name
@@ -84,9 +84,9 @@ def _by_attribute(name: str, after_last: int) -> str:
 
 
 def flat(array: Array, name: str) -> Array:
-    """A kernel or bias with the heads on an axis of their own, as one that has them side by side.
+    """Return a kernel or bias without the separate axis of heads.
 
-    query, key and value: [H, heads, D] -> [H, H]; the attention's output: [heads, D, H] -> [H, H]; biases [heads, D] -> [H].
+    query, key and value: [H, heads, D] -> [H, H]; attention output: [heads, D, H] -> [H, H]; biases [heads, D] -> [H].
     """
     if name.endswith("/bias"):
         return array.reshape(-1)
@@ -96,5 +96,5 @@ def flat(array: Array, name: str) -> Array:
 
 
 def is_google2(names: Iterable[str]) -> bool:
-    """Whether these are the names of a TF2 checkpoint rather than of a TF1 one."""
+    """Whether these are the names of a TF2 checkpoint, not of a TF1 checkpoint."""
     return any(name.endswith(ENDING) for name in names)

@@ -1,4 +1,4 @@
-"""A fingerprint of the files of a model, cheap enough for every start of a long run."""
+"""Fingerprints of the files of a model, fast enough for every start of a long run."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from bertkit.hub import Place
 
 _BLOCK = 2**16
 _BLOCKS = 64
-"""Of a file that is larger than so many blocks, so many are read: 4 MB, spread evenly."""
+"""How many blocks of a larger file are read, evenly spread: 4 MB."""
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt")
 
 
 def identity(place: Place) -> dict[str, str]:
-    """The configuration, tokenizer and weights of a place by name, each with a fingerprint.
+    """Return {file name: fingerprint} of the configuration, tokenizer and weights of a place.
 
-    That is the size, a digest, and the time of the last change, as only 4 MB of a larger file are read. The Hub's cache names
-    files by their contents, so that the time is left out there.
+    A fingerprint is the size, a digest and, since at most 4 MB of a file are read, the time of its last change. In the cache of
+    the Hub the time is left out, since files there are named by their contents.
     """
     names = dict.fromkeys([*FILES, *_TOKENIZER, *_weights(place)])
     return {name: _fingerprint(place.get(name)) for name in names if name in place.files}
 
 
 def _weights(place: Place) -> list[str]:
-    """The file that is read, with those that an index stands for."""
+    """The names of the files of weights that a reader opens, with those that an index lists."""
     known = [name for names in WEIGHTS.values() for name in names]
     name = place.file.name if place.file else next((name for name in known if name in place.files), "")
     if name.endswith(".index.json"):

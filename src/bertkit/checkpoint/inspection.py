@@ -1,4 +1,4 @@
-"""What a checkpoint holds, and what it is good for, without loading it into anything."""
+"""Report the contents of a checkpoint, its class and its tasks, without loading it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_LINE = 1_000
 
 @dataclass(frozen=True)
 class Group:
-    """Some tensors of a checkpoint: the embeddings, one layer or several alike, the pooler, or a head."""
+    """Some tensors of a checkpoint: the embeddings, one layer, several equal layers, the pooler, or a head."""
 
     name: str
     tensors: int
@@ -34,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` found. `str()` of it is the page that `bertkit inspect` prints."""
+    """The result of `inspect`. `str()` returns the page that `bertkit inspect` prints."""
 
     path: str
     format: str
@@ -44,11 +44,11 @@ class Inspection:
 
     @property
     def task(self) -> str:
-        """What the files are mainly for."""
+        """The main task of the class."""
         return HEADS[self.report.head].tasks[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
+        """Return plain values, for JSON."""
         values = asdict(self)
         values["config"] = self.config.to_dict()
         return {**values, "class": f"Bert{self.report.head}", "task": self.task}
@@ -57,12 +57,10 @@ class Inspection:
         c = self.config
         rows = [(g.name, f"{g.tensors}", f"{g.parameters:,}", _size(g.bytes), ", ".join(g.dtypes)) for g in self.groups]
         dtypes = sorted({dtype for g in self.groups for dtype in g.dtypes})
-        total = (
-            sum(g.tensors for g in self.groups),
-            sum(g.parameters for g in self.groups),
-            sum(g.bytes for g in self.groups),
+        tensors, parameters, size = (
+            sum(getattr(g, of) for g in self.groups) for of in ("tensors", "parameters", "bytes")
         )
-        rows.append(("total", f"{total[0]}", f"{total[1]:,}", _size(total[2]), ", ".join(dtypes)))
+        rows.append(("total", f"{tensors}", f"{parameters:,}", _size(size), ", ".join(dtypes)))
         lines = [
             f"{self.path} ({self.format})",
             f"  class   Bert{self.report.head}",
@@ -70,7 +68,7 @@ class Inspection:
             f"  shape   {_shape(c)}",
             f"  labels  {_labels(c)}",
             "",
-            *_table(("part", "tensors", "parameters", "size", "type"), rows),
+            *_table(("part", "tensors", "parameters", "size", "dtype"), rows),
             "",
             *_findings(self.report),
         ]
@@ -78,9 +76,9 @@ class Inspection:
 
 
 def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> Inspection:
-    """Look at a checkpoint of any origin: its configuration, its tensors, what is missing or left over, its class and task.
+    """Inspect a checkpoint of any origin: its configuration, tensors, missing and unused tensors, class and tasks.
 
-    Only names, shapes and types are read, so a large file takes no longer than a small one.
+    Only names, shapes and dtypes are read, so a large file takes no longer than a small one.
     """
     place = name if isinstance(name, hub.Place) else hub.locate(name)
     config = config_of(place, prefix)
@@ -91,7 +89,7 @@ def inspect(name: str | os.PathLike[str] | hub.Place, *, prefix: str = "") -> In
 
 
 def _groups(tensors: Tensors) -> tuple[Group, ...]:
-    """The tensors by what they are part of; neighbouring layers that are alike are one group."""
+    """The tensors by part of the model. Consecutive layers of the same size are one group."""
     parts: dict[str, Tensors] = {}
     for name, array in tensors.items():
         parts.setdefault(_group_name(name), {})[name] = array
@@ -141,8 +139,9 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _shape(c: BertConfig) -> str:
-    inside = f"{c.num_hidden_layers} layers, {c.hidden_size} wide, {c.num_attention_heads} heads, {c.intermediate_size} inside"
-    return f"{inside}, {c.vocab_size:,} words, {c.max_position_embeddings} positions"
+    sizes = f"hidden size {c.hidden_size:,}, intermediate size {c.intermediate_size:,}, vocabulary {c.vocab_size:,}"
+    layers = f"{c.num_hidden_layers:,} layers, {c.num_attention_heads} heads"
+    return f"{layers}, {sizes}, {c.max_position_embeddings:,} positions"
 
 
 def _labels(config: BertConfig) -> str:
@@ -152,15 +151,15 @@ def _labels(config: BertConfig) -> str:
 
 def _findings(report: LoadReport) -> list[str]:
     lists = (
-        ("missing", "needed by the class and not in the file", [*report.missing, *report.fresh]),
-        ("unexpected", "in the file and no parameter of BERT", [*report.unexpected]),
+        ("missing", "required by the class, but not in the file", [*report.missing, *report.fresh]),
+        ("unexpected", "in the file, but not parameters of BERT", [*report.unexpected]),
         (
-            "misshaped",
-            "of another shape than config.json says",
-            [f"{n} {list(got)}, not {list(want)}" for n, got, want in report.mismatched],
+            "of another shape",
+            "different from the shape that config.json requires",
+            [f"{n} {list(got)}, expected {list(want)}" for n, got, want in report.mismatched],
         ),
-        ("left over", "of heads that the class does not have", [*report.left_out]),
-        ("no tensors of the model", "optimizer state, counters, buffers, second copies", [*report.dropped]),
+        ("unused", "of parts that the class does not have", [*report.left_out]),
+        ("ignored", "not parameters: optimizer state, counters, buffers, duplicates", [*report.dropped]),
     )
     lines = []
     for what, meaning, names in lists:
@@ -169,11 +168,11 @@ def _findings(report: LoadReport) -> list[str]:
             lines += [f"    {name}" for name in names[:12]] + (
                 [f"    and {len(names) - 12} more"] if len(names) > 12 else []
             )
-    return lines or ["  complete: nothing missing, nothing left over"]
+    return lines or ["  complete: no tensors are missing or unused"]
 
 
 def _size(count: int) -> str:
-    """Bytes for people: 438 MB."""
+    """A number of bytes with a unit, such as 438.0 MB."""
     for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= bytes_:
             return f"{count / bytes_:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Loading is exact, or it is an error: what a class needs, what a file has, and the report on both."""
+"""Load the tensors that a class needs, exactly or with an error, and report how the file matches the class."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ logger = logging.getLogger("bertkit")
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a file had of what a class needs. Names are those of the parameter table."""
+    """How the tensors of a file match the parameters of a class. Names are those of the parameter table."""
 
     source: str
     head: str
     loaded: tuple[str, ...]
-    missing: tuple[str, ...] = ()  # needed, and not in the file
-    unexpected: tuple[str, ...] = ()  # in the file, and BERT has no such parameter
-    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()  # name, shape in the file, shape needed
-    fresh: tuple[str, ...] = ()  # of a head or pooler that the file does not have at all
+    missing: tuple[str, ...] = ()  # required, but not in the file
+    unexpected: tuple[str, ...] = ()  # in the file, but not a parameter of BERT
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()  # name, shape in the file, required shape
+    fresh: tuple[str, ...] = ()  # of a head or pooler that the file does not have
     left_out: tuple[str, ...] = ()  # of a head or pooler that the class does not have
-    dropped: tuple[str, ...] = ()  # no parameters: optimizer state, counters, buffers, second copies
+    dropped: tuple[str, ...] = ()  # not parameters: optimizer state, counters, buffers, duplicates
 
     @property
     def exact(self) -> bool:
@@ -44,7 +44,7 @@ class LoadReport:
         return not (self.missing or self.unexpected or self.mismatched)
 
     def loading_info(self) -> dict[str, list[object]]:
-        """The four lists under the names that users of transformers know."""
+        """Return the lists under the names that transformers uses."""
         return {
             "missing_keys": [*self.missing, *self.fresh],
             "unexpected_keys": [*self.unexpected, *self.left_out],
@@ -54,7 +54,7 @@ class LoadReport:
 
     def __str__(self) -> str:
         lines = [f"{self.source} as Bert{self.head}: {len(self.loaded)} tensors loaded"]
-        shapes = [f"{name} {list(got)}, needed {list(wanted)}" for name, got, wanted in self.mismatched]
+        shapes = [f"{name} {list(got)}, expected {list(wanted)}" for name, got, wanted in self.mismatched]
         for what, names in (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", shapes)):
             if names:
                 lines.append(f"  {len(names)} {what}: {_some(names)}")
@@ -73,17 +73,19 @@ def load_checkpoint(
     ignore_mismatched_sizes: bool = False,
     optional: tuple[str, ...] = (),
 ) -> tuple[Tensors, LoadReport]:
-    """Read a checkpoint of any origin into {name in the parameter table: array}, and report what was found.
+    """Read a checkpoint of any origin. Return {name in the parameter table: array} and a report.
 
-    name: a directory, a file, a Hub id, or what `hub.locate` made of one of them with a revision, a token and the like.
-    head: the class suffix, such as "ForMaskedLM"; None takes the class that config.json names, or all that the file has.
-    prefix: what stands before BERT's names when BERT is a part of a larger model, such as "encoder.".
-    strict: raise a LoadError when a tensor is missing, unexpected or of another shape; else only report it.
-    ignore_mismatched_sizes: take a tensor of another shape for a fresh one, such as a classifier of other labels.
-    optional: parts whose absence is no warning, such as "bert.pooler.".
+    name: a directory, a file, a Hub id, or the result of `hub.locate`, which accepts a revision, a token and other options.
+    head: the class suffix, such as "ForMaskedLM". Default: the class that config.json names, or the one that has the same
+        parts as the file.
+    prefix: the prefix of BERT's names where BERT is part of a larger model, such as "encoder.".
+    formats, variant: which files to read, such as ["safetensors"] and "fp16" for model.fp16.safetensors.
+    strict: raise LoadError if a tensor is missing, unexpected or of another shape. Otherwise only report it.
+    ignore_mismatched_sizes: treat a tensor of another shape as absent, for example a classifier for other labels.
+    optional: parts that may be absent without a warning, such as "bert.pooler.".
 
-    The arrays are read-only views of the mapped file, matrices as [out, in]. A head or pooler that the file lacks is left to the
-    caller, who finds its names in `report.fresh`.
+    The arrays are read-only views of the mapped file, and matrices are [out, in]. The caller initializes a head or pooler
+    that the file does not have; `report.fresh` lists its parameters.
     """
     place = name if isinstance(name, hub.Place) else hub.locate(name)
     config = config or config_of(place, prefix)
@@ -109,28 +111,33 @@ def load_source(
     ignore_mismatched_sizes: bool = False,
     optional: tuple[str, ...] = (),
 ) -> tuple[Tensors, LoadReport]:
-    """Read an opened checkpoint; see `load_checkpoint`. `head` is a key of HEADS, or None."""
+    """Load an open checkpoint: see `load_checkpoint`. `head` is a key of HEADS, or None."""
     if strict:
         check_sizes(source, config)
     tensors, report = match(source, head, config, prefix, ignore_mismatched_sizes)
     if strict and not report.exact:
         if report.mismatched and not (report.missing or report.unexpected):
-            again = ("With ", Setting("ignore_mismatched_sizes", True), " those of another shape are drawn anew.")
+            advice = (
+                "Type ",
+                Setting("ignore_mismatched_sizes", True),
+                " to initialize those of another shape at random.",
+            )
         else:
-            again = ("In Python, load_checkpoint(name, ", Setting("strict", False), ") reads what fits.")
-        raise LoadError(f"{report}\nIt was made for another head or another configuration. ", *again)
+            advice = ("In Python, load_checkpoint(name, ", Setting("strict", False), ") loads the matching tensors.")
+        raise LoadError(f"{report}\nThe checkpoint is for another head or another configuration. ", *advice)
     fresh = {_group(name) for name in report.fresh} - set(optional)
     if fresh:
         absent = ", ".join(sorted(part.rstrip(".") for part in fresh))
-        logger.warning("%s has no %s: fresh in Bert%s, to be trained before use.", source.path, absent, report.head)
+        logger.warning(
+            "%s has no %s: initialized at random in Bert%s, train it before use.", source.path, absent, report.head
+        )
     return tensors, report
 
 
 def check_sizes(source: Source, config: BertConfig) -> None:
-    """Refuse a configuration that is far too large for its file, before anything of its sizes is made.
+    """Refuse a configuration that is far too large for its file, before anything of its size is allocated.
 
-    Each layer has more than one tensor, and each width is a side of one. What is only of another size is left to `fit`, which
-    lists all.
+    Each layer has several tensors, and each hidden size is a dimension of a tensor. `fit` reports smaller differences.
     """
     count, largest = len(source.tensors), 1
     for array in source.tensors.values():
@@ -139,13 +146,13 @@ def check_sizes(source: Source, config: BertConfig) -> None:
     for name, limit in limits.items():
         if getattr(config, name) > limit:
             raise LoadError(
-                f"{name} is {getattr(config, name)} in the configuration, and {source.path} has {count} tensors with sides of "
-                f"up to {largest}: they are of different models."
+                f"{name} is {getattr(config, name)} in the configuration, but {source.path} has {count} tensors with "
+                f"dimensions of up to {largest}: pass the configuration of the same model."
             )
 
 
 def config_of(place: hub.Place, prefix: str = "") -> BertConfig:
-    """The configuration of a place; of a part of a larger model where config.json has one under the part's name."""
+    """The configuration of a place. With a prefix, that of the part of this name, if config.json has one."""
     if prefix:
         part = read_json(place.fetch(*FILES)).get(prefix.rstrip("./"))
         if isinstance(part, dict):
@@ -156,7 +163,7 @@ def config_of(place: hub.Place, prefix: str = "") -> BertConfig:
 def match(
     source: Source, head: str | None, config: BertConfig, prefix: str = "", ignore_mismatched_sizes: bool = False
 ) -> tuple[Tensors, LoadReport]:
-    """The part of an opened checkpoint that a class needs, complete or not. `head` is a key of HEADS, or None."""
+    """Return the tensors of an open checkpoint that a class needs, complete or not. `head` is a key of HEADS, or None."""
     found = canonical(source.tensors, source.naming, prefix)
     tensors, report = fit(
         found, config, head or head_for(config, found.tensors), str(source.path), ignore_mismatched_sizes
@@ -164,8 +171,8 @@ def match(
     for name, array in tensors.items():
         if array.dtype.name not in FLOATS:
             raise LoadError(
-                f"{name} of {source.path} is of type {array.dtype}, and weights are {', '.join(FLOATS)}: a quantized file "
-                "has to be turned back into one of them first."
+                f"{name} in {source.path} is of dtype {array.dtype}, but weights must be {', '.join(FLOATS)}: convert a "
+                "quantized file to one of these first."
             )
     return tensors, report
 
@@ -173,42 +180,42 @@ def match(
 def fit(
     found: Canonical, config: BertConfig, head: str, source: str, ignore_mismatched_sizes: bool = False
 ) -> tuple[Tensors, LoadReport]:
-    """The tensors that a class needs, out of those that a file has."""
+    """Return the tensors of a file that a class needs, and the report."""
     wanted = expand(config, head)
     given = _without_aliases(found, wanted, config.tie_word_embeddings, source)
-    absent = [name for name in wanted if name not in given]
-    there = {_group(name) for name in wanted if name in given}
-    fresh_parts = {_group(name) for name in absent} - there - {""}
+    groups = {name: _group(name) for name in wanted}
+    absent = {name: group for name, group in groups.items() if name not in given}
+    fresh_parts = set(absent.values()) - {group for name, group in groups.items() if name in given} - {""}
     mismatched = tuple(
         (name, given[name].shape, parameter.shape)
         for name, parameter in wanted.items()
         if name in given and given[name].shape != parameter.shape
     )
     reshaped = {name for name, _, _ in mismatched}
-    surplus = [name for name in given if name not in wanted]
+    surplus = {name: _part(name) for name in given if name not in wanted}
     tensors = {name: given[name] for name in wanted if name in given and name not in reshaped}
     report = LoadReport(
         source=source,
         head=head,
         loaded=tuple(tensors),
-        missing=tuple(name for name in absent if _group(name) not in fresh_parts),
-        unexpected=(*found.unknown, *(found.original[name] for name in surplus if not _part(name))),
+        missing=tuple(name for name, group in absent.items() if group not in fresh_parts),
+        unexpected=(*found.unknown, *(found.original[name] for name, part in surplus.items() if not part)),
         mismatched=() if ignore_mismatched_sizes else mismatched,
         fresh=(
-            *(name for name in absent if _group(name) in fresh_parts),
+            *(name for name, group in absent.items() if group in fresh_parts),
             *(reshaped if ignore_mismatched_sizes else ()),
         ),
-        left_out=tuple(name for name in surplus if _part(name)),
+        left_out=tuple(name for name, part in surplus.items() if part),
         dropped=tuple(found.dropped),
     )
     return tensors, report
 
 
 def _without_aliases(found: Canonical, wanted: dict[str, Parameter], tied: bool, source: str) -> Tensors:
-    """Without the second names of tied tensors; where only the second name is there, it becomes the first.
+    """The tensors without the second names of tied tensors. A tensor that has only its second name gets the first.
 
-    transformers 5 keeps two biases in a model whose vocabulary projection is not tied, and adds the one with the second name.
-    The projection itself is then a matrix of its own, of a head that a class has or leaves out.
+    transformers 5 has two biases in a model whose vocabulary projection is not tied, and computes with the one that has the
+    second name. Such a projection is a separate matrix of the head, not a second name of the word embedding.
     """
     given = dict(found.tensors)
     for row in TABLE:
@@ -230,35 +237,39 @@ def _same(first: Array, second: Array) -> bool:
     """Whether two arrays are equal bit by bit, NaN included."""
     if first.shape != second.shape or first.dtype != second.dtype:
         return False
+    if first.__array_interface__["data"] == second.__array_interface__["data"] and first.strides == second.strides:
+        return True  # a pickle stores a tied tensor once
     bits = f"u{first.dtype.itemsize}"
     return np.array_equal(first.view(bits), second.view(bits))
 
 
 def head_for(config: BertConfig, given: Iterable[str]) -> str:
-    """The class that the configuration names, or else the one whose parts are those that the file has."""
-    with contextlib.suppress(UsageError):  # for a class of the user's own, its parts decide
+    """Return the class that the configuration names, or otherwise the one that has the same parts as the file."""
+    with contextlib.suppress(UsageError):  # the name is unknown: the parts decide
         return head_of((config.architectures or [""])[0])
-    there = {_part(name) for name in given} - {""}
-    fitting = [head for head, row in HEADS.items() if there <= set(row.parts)]
+    present = {_part(name) for name in given} - {""}
+    fitting = [head for head, row in HEADS.items() if present <= set(row.parts)]
     if not fitting:
         raise LoadError(
-            f"The file has {', '.join(sorted(there))}, which no class has together: say which is meant, head='ForMaskedLM'."
+            f"No class has all parts of the file ({', '.join(sorted(present))}): pass the class, for example ",
+            Setting("head", "ForMaskedLM"),
+            ".",
         )
-    return min(fitting, key=lambda head: len(set(HEADS[head].parts) - there))
+    return min(fitting, key=lambda head: len(set(HEADS[head].parts) - present))
 
 
 def _part(name: str) -> str:
-    """The head or pooler that a name belongs to; empty for the embeddings and layers."""
+    """The head or pooler of a parameter. Empty for the embeddings and layers."""
     return next((part for part in PARTS if name.startswith(part)), "")
 
 
 def _group(name: str) -> str:
-    """What is drawn as a whole where a file has none of it: a head, the pooler, or the cross-attention of all layers."""
+    """The part that is initialized if a file has no tensor of it: a head, the pooler, or the cross-attention of all layers."""
     return "bert.encoder.layer.*.crossattention." if ".crossattention." in name else _part(name)
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first ten of many."""
+    """The first ten names, and how many more there are."""
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
@@ -269,9 +280,10 @@ def with_own(
     given: Tensors,
     ignore_mismatched_sizes: bool = False,
 ) -> LoadReport:
-    """The report on a class of the user's, which has some parameters of the table and others besides.
+    """Return the report on a user's class, which has some parameters of the table and additional ones.
 
-    named: those of the table. own: the others, with their shapes. given: what the file has, by its own names.
+    named: the parameters of the table that it has. own: its additional parameters, with their shapes. given: the tensors of
+    the file by the names in the file.
     """
     loaded = [name for name, shape in own.items() if name in given and given[name].shape == shape]
     fresh = [name for name in own if name not in loaded]

@@ -1,4 +1,4 @@
-"""Names such as "bert/pooler/dense/bias" as maps within maps: what the formats that nest their tensors write."""
+"""Names such as "bert/pooler/dense/bias" as nested dicts, for the formats that nest their tensors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from bertkit.errors import UsageError
 from bertkit.tensors import Array
 
 MAX_DEPTH = 32
-"""How deep names may nest, written or read: those of BERT go 10 deep."""
+"""How many levels a name may have when it is written or read. Those of BERT have up to 10."""
 
 Tree = dict[str, Union["Tree", Array]]
 
 
 def nest(tensors: Tensors, groups: Iterable[str] = ()) -> Tree:
-    """The tensors in maps within maps, cut at each "/" of their names, in their order.
+    """Return the tensors in nested dicts, split at each "/" of their names, in their order.
 
-    `groups` are paths of maps that shall exist even if nothing is in them.
+    `groups` are paths of dicts to create even if they stay empty.
 
     >>> nest({"a/b": 1, "a/c": 2}, groups=["d"])
     {'d': {}, 'a': {'b': 1, 'c': 2}}
@@ -36,9 +36,9 @@ def nest(tensors: Tensors, groups: Iterable[str] = ()) -> Tree:
 
 
 def _descend(tree: Tree, parents: list[str], name: str) -> Tree:
-    """The map at the end of the path `parents`, made where it is missing."""
+    """Return the dict at the path `parents`. Missing dicts are created."""
     if len(parents) >= MAX_DEPTH:
-        raise UsageError(f"The name {name!r} has {len(parents)} levels; at most {MAX_DEPTH} are written.")
+        raise UsageError(f"The name {name!r} has {len(parents)} levels; at most {MAX_DEPTH} are supported.")
     for part in parents:
         child = tree.setdefault(part, {})
         if not isinstance(child, dict) or not part:
@@ -49,6 +49,6 @@ def _descend(tree: Tree, parents: list[str], name: str) -> Tree:
 
 def _clash(name: str) -> UsageError:
     return UsageError(
-        f'The name {name!r} cannot be written: its parts between "/" may not be empty, no letter may be zero, and no '
-        'name may go on where another ends, as "a" and "a/b" do.'
+        f'The name {name!r} cannot be written: its parts between "/" must not be empty, it must not contain "\\0", and '
+        'no name may be a folder of another, such as "a" of "a/b".'
     )

@@ -1,12 +1,12 @@
-"""The part of pickle that a file of tensors needs, read by a machine that cannot run anything.
+"""Interpret the part of pickle that files of tensors use, without running any code of the file.
 
-A pickle is a program: each byte tells a small stack machine to push a value, to gather what lies above a mark, or to
-fetch a function by its name and call it. Python's own reader will call any function there is, which is how a checkpoint
-takes over a computer. The machine here knows the instructions that build plain values, and for the rest it has a table
-of names, each with a function of ours. A name outside the table ends the reading.
+A pickle is a program for a small stack machine. Its instructions push a value, collect the values above a mark, or look
+up a function by its name and call it. Python's own unpickler calls any function, so a checkpoint can take over a
+computer. The machine here has the instructions that build plain values, and a table of the names that are allowed, each
+with a function of bertkit. Any other name is an error.
 
-Nothing here recurses into the values it builds, or hashes anything but texts and short integers, so their depth costs
-nothing. Whatever the file says, MAX_STEPS and MAX_BYTES bound the time and the memory.
+The code does not recurse into the values that it builds, and hashes only strings and short integers, so deep nesting
+does no harm. MAX_STEPS and MAX_BYTES bound the time and the memory for any file.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bertkit.errors import FileFormatError, UnsafeFileError, printable
 
-MAX_STEPS = 200_000  # BERT-large with the state of its Adam takes 52,000
-MAX_BYTES = 4 * 2**20  # the same takes 173,000
+MAX_STEPS = 200_000  # BERT-large with the state of Adam needs 52,000
+MAX_BYTES = 4 * 2**20  # BERT-large with the state of Adam needs 173,000
 _MAX_INTEGER = 16  # bytes; the magic number of old PyTorch files has ten
 _MAX_NAME = 200
-_INSTEAD = "Take the model.safetensors of the same model, or save one with the program that wrote this file."
+_INSTEAD = "Use the model.safetensors of the same model, or save one with the program that wrote this file."
 
 Builder = Callable[[tuple[object, ...]], object]
-"""Stands for a function that a pickle may call: gets the arguments, gives None when they cannot be right."""
+"""Replaces a function that a pickle may call: takes the arguments, and returns None if they are invalid."""
 
 
 def load(
     data: memoryview, names: Mapping[str, object], outside: Callable[[object], object], what: str
 ) -> tuple[object, int]:
-    """The value of the pickle that `data` begins with, and the number of its bytes.
+    """Return the value of the pickle at the start of `data`, and its length in bytes.
 
-    `names` says what a global such as "collections.OrderedDict" stands for: a `Builder` if it may be called.
-    `outside` turns a persistent id into the object that lies outside of the pickle, or gives None if it cannot.
-    `what` names the file in errors. Byte strings come back as views of `data`.
+    `names` maps each allowed global, such as "collections.OrderedDict", to its value: a `Builder` if it may be called.
+    `outside` returns the object of a persistent id, which is stored outside the pickle, or None if the id is invalid.
+    `what` names the file in errors. Byte strings are returned as views of `data`.
 
     >>> import pickle
     >>> data = pickle.dumps({"epoch": 3, "loss": [0.5, 0.25]}, protocol=2) + b"what follows"
@@ -46,24 +46,24 @@ def load(
 
 
 def ordered_dict(arguments: tuple[object, ...]) -> object:
-    """The builder of `collections.OrderedDict`: empty, or (from Python 2) with a list of [key, value] lists."""
+    """Builder of `collections.OrderedDict`: empty, or (Python 2) from a list of [key, value] lists."""
     match arguments:
         case ():
             return {}
         case (list(pairs),) if all(isinstance(pair, list) and len(pair) == 2 and _is_key(pair[0]) for pair in pairs):
             built, count = dict(pairs), len(pairs)
-            pairs.clear()  # so that no file can have one long list turned again and again
+            pairs.clear()  # a file must not have one long list converted many times
             return built if len(built) == count else None
     return None
 
 
 def _is_key(key: object) -> bool:
-    """Whether a dictionary may have this key: more than these could be made slow, or too deep, to hash."""
+    """Whether this is an allowed key of a dictionary. Hashing others could be slow, or recurse too deeply."""
     return isinstance(key, str) or (isinstance(key, int) and -(2**63) <= key < 2**63)
 
 
 class _Machine:
-    """The stack machine: `stack` lies above the last mark, `below` holds what lies under each mark."""
+    """The stack machine. `stack` has the values above the last mark, `below` those below each mark."""
 
     def __init__(
         self, data: memoryview, names: Mapping[str, object], outside: Callable[[object], object], what: str
@@ -75,7 +75,7 @@ class _Machine:
         self.memo: dict[int, object] = {}
 
     def run(self) -> object:
-        """Takes the steps of the program until it says stop, and gives the value that is then on top."""
+        """Run the program until its STOP instruction, and return the value on top of the stack."""
         for _ in range(MAX_STEPS):
             code = self.take(1)[0]
             if code == ord("."):
@@ -83,10 +83,10 @@ class _Machine:
             if code not in _STEPS:
                 raise UnsafeFileError(
                     f"{self.what} has the pickle instruction {_instruction(code)} at byte {self.position - 1}, which "
-                    f"no file of plain tensors has: it is damaged or hostile. {_INSTEAD}"
+                    f"files of plain tensors do not have: it is damaged or hostile. {_INSTEAD}"
                 )
             _STEPS[code](self)
-        raise UnsafeFileError(f"{self.what} takes over {MAX_STEPS:,} steps to say which tensors it has. {_INSTEAD}")
+        raise UnsafeFileError(f"{self.what} needs over {MAX_STEPS:,} instructions to list its tensors. {_INSTEAD}")
 
     def damaged(self, why: str) -> FileFormatError:
         return FileFormatError(f"{self.what} {why}: it is cut off or damaged; download or copy it again.")
@@ -97,9 +97,9 @@ class _Machine:
         """The next `count` bytes."""
         start, end = self.position, self.position + count
         if end > len(self.data):
-            raise self.damaged(f"ends within its pickle, which wants {count} bytes at byte {start}")
+            raise self.damaged(f"ends within its pickle, which needs {count} bytes at byte {start}")
         if end > MAX_BYTES:
-            raise UnsafeFileError(f"{self.what} takes over {MAX_BYTES:,} bytes to say which tensors it has. {_INSTEAD}")
+            raise UnsafeFileError(f"{self.what} needs over {MAX_BYTES:,} bytes to list its tensors. {_INSTEAD}")
         self.position = end
         return self.data[start:end]
 
@@ -124,7 +124,7 @@ class _Machine:
     def line(self) -> str:
         length = bytes(self.data[self.position : self.position + _MAX_NAME]).find(b"\n")
         if length < 0:
-            raise self.damaged(f"has a name that goes on for over {_MAX_NAME} bytes")
+            raise self.damaged(f"has a name of over {_MAX_NAME} bytes")
         line = self.text(length)
         self.take(1)
         return line
@@ -136,7 +136,7 @@ class _Machine:
 
     def pop(self) -> object:
         if not self.stack:
-            raise self.damaged("takes a value that it never made")
+            raise self.damaged("takes a value from an empty stack")
         return self.stack.pop()
 
     def top(self) -> object:
@@ -149,7 +149,7 @@ class _Machine:
 
     def above_mark(self) -> list[object]:
         if not self.below:
-            raise self.damaged("gathers values without a mark")
+            raise self.damaged("collects values without a mark")
         values, self.stack = self.stack, self.below.pop()
         return values
 
@@ -161,7 +161,7 @@ class _Machine:
 
     def get(self, index: int) -> None:
         if index not in self.memo:
-            raise self.damaged(f"recalls value {index}, which it never stored")
+            raise self.damaged(f"reads value {index} of its memo, which it never stored")
         self.push(self.memo[index])
 
     # ---- filling containers
@@ -169,51 +169,53 @@ class _Machine:
     def append(self, values: Sequence[object]) -> None:
         target = self.top()
         if not isinstance(target, list):
-            raise self.damaged("appends to what is not a list")
+            raise self.damaged("appends to a value that is not a list")
         target.extend(values)
 
     def set(self, values: Sequence[object]) -> None:
         target = self.top()
         if not isinstance(target, dict) or len(values) % 2:
-            raise self.damaged("sets the entries of what is not a dictionary")
+            raise self.damaged("sets entries of a value that is not a dictionary")
         for key, value in zip(values[::2], values[1::2], strict=True):
             if not _is_key(key):
-                raise self.damaged(f"has a dictionary whose key is a {type(key).__name__}")
+                raise self.damaged(f"has a dictionary with a key of type {type(key).__name__}")
             if key in target:
                 raise self.damaged(f"has {str(key)[:_MAX_NAME]!r} twice in one dictionary")
             target[key] = value
 
     def build(self, _state: object) -> None:
-        """Drops attributes, of which only an OrderedDict has any: a state dict keeps its `_metadata` there."""
+        """Discard attributes. Only an OrderedDict has any: the `_metadata` of a state dict."""
         if not isinstance(self.top(), dict):
-            raise self.damaged("sets attributes of what has none")
+            raise self.damaged("sets attributes of a value that has none")
 
-    # ---- what Python's own reader would run
+    # ---- calls, which Python's own unpickler would run
 
     def find(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise self.damaged("asks for a name that is not a text")
-        spelt = f"{module}.{name}"
-        if spelt not in self.names:
-            raise self.whole_object(spelt) if self.is_whole_object() else self.unsafe(spelt)
-        self.push(self.names[spelt])
+            raise self.damaged("looks up a name that is not a text")
+        path = f"{module}.{name}"
+        if path not in self.names:
+            raise self.whole_object(path) if self.is_whole_object() else self.unsafe(path)
+        self.push(self.names[path])
 
     def is_whole_object(self) -> bool:
-        """Whether the class just named is that of the object in the file, which torch.save(model) begins with."""
+        """Whether the class just named is that of the saved object, as at the start of a file of torch.save(model)."""
         if self.stack == ["module"]:  # before version 1.6: ("module", class, source file, source)
             return True
-        ahead = bytes(self.data[self.position : self.position + 8])  # to the memo, then: empty tuple, new object
+        ahead = bytes(
+            self.data[self.position : self.position + 8]
+        )  # into the memo; then an empty tuple and a new object
         return not self.stack and re.match(rb"(q.|r....|\x94)?\)\x81", ahead, re.DOTALL) is not None
 
     def whole_object(self, name: str) -> UnsafeFileError:
         return UnsafeFileError(
-            f"{self.what} is a whole pickled {printable(name)}, which is code as well as tensors: nothing was run. Where "
-            'it was made, type torch.save(model.state_dict(), "pytorch_model.bin"), or save a model.safetensors.'
+            f"{self.what} is a pickled {printable(name)}, which has code as well as tensors: nothing was run. In the "
+            'program that saved it, type torch.save(model.state_dict(), "pytorch_model.bin"), or save a model.safetensors.'
         )
 
     def unsafe(self, name: str) -> UnsafeFileError:
         return UnsafeFileError(
-            f"{self.what} asks to run {printable(name)}, which no file of plain tensors needs: nothing was run. {_INSTEAD}"
+            f"{self.what} tries to run {printable(name)}, which files of plain tensors do not: nothing was run. {_INSTEAD}"
         )
 
     def instance(self) -> None:
@@ -222,7 +224,7 @@ class _Machine:
     def call(self, arguments: object) -> None:
         build = self.pop()
         if not callable(build) or not isinstance(arguments, tuple):
-            raise self.damaged("calls what is not a function")
+            raise self.damaged("calls a value that is not a function")
         self.push(self.made(build(arguments)))
 
     def fetch(self, key: object) -> None:
@@ -230,12 +232,12 @@ class _Machine:
 
     def made(self, value: object) -> object:
         if value is None:
-            raise self.damaged(f"makes an object, at byte {self.position - 1}, of values that do not fit together")
+            raise self.damaged(f"calls a function with invalid arguments at byte {self.position - 1}")
         return value
 
 
 def _instruction(code: int) -> str:
-    import pickletools  # only ever needed for this sentence
+    import pickletools  # only needed for this error
 
     return next((known.name for known in pickletools.opcodes if ord(known.code) == code), hex(code))
 
@@ -260,7 +262,7 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine], object]] = {
     b"C": lambda m: m.push(m.take(m.unsigned(1))),  # SHORT_BINBYTES
     b"B": lambda m: m.push(m.take(m.unsigned(4))),  # BINBYTES
     b"\x8e": lambda m: m.push(m.take(m.unsigned(8))),  # BINBYTES8
-    # several values
+    # containers
     b"(": lambda m: m.mark(),  # MARK
     b")": lambda m: m.push(()),  # EMPTY_TUPLE
     b"\x85": lambda m: m.push(m.last(1)),  # TUPLE1
@@ -273,13 +275,13 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine], object]] = {
     b"}": lambda m: m.push({}),  # EMPTY_DICT
     b"s": lambda m: m.set(m.last(2)),  # SETITEM
     b"u": lambda m: m.set(m.above_mark()),  # SETITEMS
-    # a value again
+    # memo
     b"q": lambda m: m.put(m.unsigned(1)),  # BINPUT
     b"r": lambda m: m.put(m.unsigned(4)),  # LONG_BINPUT
     b"\x94": lambda m: m.put(len(m.memo)),  # MEMOIZE
     b"h": lambda m: m.get(m.unsigned(1)),  # BINGET
     b"j": lambda m: m.get(m.unsigned(4)),  # LONG_BINGET
-    # what Python's own reader would run
+    # names and calls
     b"c": lambda m: m.find(m.line(), m.line()),  # GLOBAL
     b"\x93": lambda m: m.find(*m.last(2)),  # STACK_GLOBAL
     b"i": lambda m: m.instance(),  # INST

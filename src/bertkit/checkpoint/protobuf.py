@@ -1,8 +1,8 @@
-"""Protocol buffers on the wire: as much of them as TensorFlow's checkpoints need, without the protobuf package.
+"""The wire format of protocol buffers, as far as TensorFlow's checkpoints use it, without the protobuf package.
 
-A message is a row of fields. A field is a varint `number << 3 | kind` and a value: a varint (kind 0), 8 bytes (1), a
-varint length with that many bytes (2: text, or a message within), or 4 bytes (5). A varint holds 7 bits to a byte, the
-low ones first, and the top bit of a byte says that another follows. Fields that are zero are left out.
+A message is a sequence of fields. A field is a varint `number << 3 | kind` and a value: a varint (kind 0), 8 bytes (1),
+a varint length and that many bytes (2: text or a nested message), or 4 bytes (5). A varint has 7 bits in each byte, the
+low ones first. The top bit of a byte is set if another byte follows. Fields that are zero are omitted.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from bertkit.errors import FileFormatError
 
 Message = dict[int, list[int | memoryview]]
-"""A field's number -> its values in order."""
+"""{number of a field: its values in order}."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def parse(data: memoryview, what: str) -> Message:
-    """The fields of one message. `what` names it and its file in errors."""
+    """Return the fields of one message. `what` names the message and its file in errors."""
     message: Message = {}
     at = 0
     while at < len(data):
@@ -27,7 +27,7 @@ def parse(data: memoryview, what: str) -> Message:
 
 
 def _read_value(data: memoryview, at: int, kind: int, what: str) -> tuple[int | memoryview, int]:
-    """The value of `kind` at byte `at`, and the place behind it."""
+    """Return the value of `kind` at byte `at`, and the position after it."""
     if kind == _VARINT:
         return read_varint(data, at, what)
     if kind not in (_FIXED64, _BYTES, _FIXED32):
@@ -45,12 +45,12 @@ def _read_value(data: memoryview, at: int, kind: int, what: str) -> tuple[int | 
 
 
 def read_varint(data: memoryview, at: int, what: str) -> tuple[int, int]:
-    """The varint at byte `at`, cut to 64 bits, and the place behind it.
+    """Return the varint at byte `at`, truncated to 64 bits, and the position after it.
 
     >>> read_varint(memoryview(bytes([0xAC, 0x02])), 0, "an example")
     (300, 2)
     """
-    if at < len(data) and data[at] < 0x80:  # nearly all are of one byte
+    if at < len(data) and data[at] < 0x80:  # nearly all have one byte
         return data[at], at + 1
     value = 0
     for shift, byte in enumerate(data[at : at + 10]):
@@ -61,7 +61,7 @@ def read_varint(data: memoryview, at: int, what: str) -> tuple[int, int]:
 
 
 def integer(message: Message, number: int, what: str) -> int:
-    """The field as an integer that is not signed: 0 where it is left out, the last one where it is repeated."""
+    """Return a field as an unsigned integer: 0 if it is omitted, the last value if it is repeated."""
     value = message.get(number, [0])[-1]
     if not isinstance(value, int):
         raise FileFormatError(f"{what} has bytes where a number belongs (field {number}): it is damaged.")
@@ -69,7 +69,7 @@ def integer(message: Message, number: int, what: str) -> int:
 
 
 def nested(message: Message, number: int, what: str) -> list[memoryview]:
-    """The field's values as bytes, which are messages themselves."""
+    """Return the values of a field as bytes, which are nested messages."""
     values = [value for value in message.get(number, []) if isinstance(value, memoryview)]
     if len(values) < len(message.get(number, [])):
         raise FileFormatError(f"{what} has a number where bytes belong (field {number}): it is damaged.")
@@ -77,7 +77,7 @@ def nested(message: Message, number: int, what: str) -> list[memoryview]:
 
 
 def varint(value: int) -> bytes:
-    """`value`, not negative, in 7 bits to a byte.
+    """Encode a nonnegative integer, with 7 bits in each byte.
 
     >>> varint(300).hex()
     'ac02'
@@ -90,12 +90,12 @@ def varint(value: int) -> bytes:
 
 
 def field(number: int, value: int | bytes) -> bytes:
-    """A field with a number, or with bytes such as a message within. A zero is left out; empty bytes are not."""
+    """Encode a field with an integer, or with bytes such as a nested message. Zero is omitted, empty bytes are not."""
     if isinstance(value, bytes):
         return varint(number << 3 | _BYTES) + varint(len(value)) + value
     return varint(number << 3 | _VARINT) + varint(value) if value else b""
 
 
 def fixed32(number: int, value: int) -> bytes:
-    """A field with a number in four bytes."""
+    """Encode a field with an integer in four bytes. Zero is omitted."""
     return varint(number << 3 | _FIXED32) + value.to_bytes(4, "little") if value else b""

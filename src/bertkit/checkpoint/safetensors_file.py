@@ -1,11 +1,10 @@
-"""The safetensors format: how checkpoints are kept today.
+"""The safetensors format, in which checkpoints are usually saved today.
 
     8 bytes             N, the length of the header, little-endian
     N bytes             JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ..., "__metadata__": {...}}
-    the rest            the tensors' bytes, without gaps; offsets count from here
+    the rest            the bytes of the tensors, without gaps; offsets count from here
 
-We read it ourselves rather than by the `safetensors` package because that one copies each tensor into NumPy, and ours stay
-views of the mapped file.
+The `safetensors` package copies each tensor into NumPy. The tensors of this reader are views of the mapped file.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from bertkit.hub import parse_object
 from bertkit.hub.disk import whole_file
 from bertkit.tensors import Array
 
-LONGEST_HEADER = 8_000_000  # of a BERT it has some ten thousand, and JSON in memory is many times as large
+LONGEST_HEADER = 8_000_000  # bytes; BERT has some ten thousand, and parsed JSON is many times larger
 
 _DTYPES = {
     "F64": "float64",
@@ -47,7 +46,7 @@ _CODES = {name: code for code, name in _DTYPES.items()}
 
 
 def read(path: str | os.PathLike[str]) -> Tensors:
-    """The tensors of a file, as views of the mapped file."""
+    """Return the tensors of a file, as views of the mapped file."""
     data = map_file(path)
     header = _header(data, path)
     start = 8 + int.from_bytes(data[:8], "little")
@@ -59,16 +58,16 @@ def read(path: str | os.PathLike[str]) -> Tensors:
                 shape
             ) <= MOST_DIMENSIONS and all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
                 if code not in _DTYPES:
-                    raise FileFormatError(f"{name} of {path} is of type {code}; we read {', '.join(_DTYPES)}.")
+                    raise FileFormatError(f"{name} of {path} has the dtype {code}; supported are {', '.join(_DTYPES)}.")
                 dtype = numpy_dtype("bfloat16") if code == "BF16" else np.dtype(_DTYPES[code])
             case _:
                 raise FileFormatError(
-                    f"{name} of {path} is described as {str(entry)[:80]}, where dtype, shape and data_offsets were due: "
+                    f"{name} of {path} has the header {str(entry)[:80]} without a valid dtype, shape and data_offsets: "
                     "the file is damaged; download or copy it again."
                 )
         if end - begin != prod(shape) * dtype.itemsize or end > len(data) - start:
             raise FileFormatError(
-                f"{name} of {path}, of shape {shape} and type {dtype}, cannot lie at bytes {begin} to {end} of "
+                f"{name} of {path}, of shape {shape} and dtype {dtype}, does not fit bytes {begin} to {end} of "
                 f"{len(data) - start}: the file is cut off or damaged; download or copy it again."
             )
         spans.append((begin, end, name))
@@ -76,21 +75,21 @@ def read(path: str | os.PathLike[str]) -> Tensors:
     for (_, end, _), (begin, _, name) in pairwise([(0, 0, ""), *sorted(spans), (len(data) - start, 0, "its end")]):
         if begin != end:
             raise FileFormatError(
-                f"{path} has {name} at byte {begin} of its tensors, where it was due at byte {end}: the file is damaged "
-                "or has something appended; download or copy it again."
+                f"{path} has {name} at byte {begin} of its tensors, expected at byte {end}: the file is damaged or has "
+                "extra bytes; download or copy it again."
             )
     return tensors
 
 
 def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], on_bytes: OnBytes = lambda count: None) -> None:
-    """Write tensors to a file that is there whole or not at all. `on_bytes` hears of every piece written."""
+    """Write tensors to a file, which exists only if it is complete. `on_bytes` gets the size of each tensor written."""
     with whole_file(path) as file:
         write_into(file, tensors, on_bytes)
 
 
 def write_into(file: BinaryIO, tensors: Mapping[str, Array], on_bytes: OnBytes = lambda count: None) -> None:
-    """The same, into a file that is open."""
-    # Widest types first, as every reader of the format expects who wants its data aligned; then by name.
+    """Write tensors into an open file: see `write`."""
+    # Widest dtypes first, so that all tensors are aligned, as readers of the format expect; then by name.
     order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -112,18 +111,18 @@ def write_into(file: BinaryIO, tensors: Mapping[str, Array], on_bytes: OnBytes =
 
 
 def _header(data: memoryview, path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What the header says of each tensor, not checked yet."""
+    """The header: {name of a tensor: its entry}, not checked yet."""
     length = int.from_bytes(data[:8], "little")
     if length > LONGEST_HEADER:
-        raise UnsafeFileError(
-            f"{path} announces a header of {length:,} bytes, and {LONGEST_HEADER:,} is the most we read."
-        )
+        raise UnsafeFileError(f"{path} has a header of {length:,} bytes; at most {LONGEST_HEADER:,} are accepted.")
     if len(data) < 8 + length:
         raise FileFormatError(f"{path} is cut off inside its header: download or copy it again.")
     try:
         text = str(data[8 : 8 + length], "utf-8")
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path} is not a safetensors file, or a damaged one: its header is no text.") from error
+        raise FileFormatError(
+            f"{path} is not a safetensors file, or it is damaged: its header is not UTF-8 text."
+        ) from error
     header = parse_object(text, f"The header of {path}", FileFormatError)
     header.pop("__metadata__", None)
     return header

@@ -1,4 +1,4 @@
-"""{name in the parameter table: array} -> the files of any format, with the configuration beside them."""
+"""Save {name in the parameter table: array} in any format, with the configuration."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import re
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from bertkit.checkpoint import hdf5, msgpack, safetensors_file, tensor_bundle
 from bertkit.checkpoint.canonical import Canonical
 from bertkit.checkpoint.files import OnBytes, Tensors
 from bertkit.checkpoint.load import fit
 from bertkit.config import BertConfig
-from bertkit.errors import LoadError, UsageError
+from bertkit.errors import LoadError, UsageError, one_of
 from bertkit.heads import head_of
 from bertkit.hub.disk import whole_file
 from bertkit.parameters import Naming, Parameter, expand, transposed
 
 Format = Literal["safetensors", "google", "h5", "msgpack"]
 
-# What google-research's code reads of a bert_config.json. It refuses what it does not know.
+# The fields of bert_config.json that google-research's code accepts. It refuses any other.
 _GOOGLE_FIELDS = (
     "vocab_size",
     "hidden_size",
@@ -50,20 +50,22 @@ def save_checkpoint(
     variant: str | None = None,
     on_bytes: OnBytes = lambda count: None,
 ) -> list[Path]:
-    """Write the tensors of a class and its configuration into a directory, and return the files.
+    """Write the tensors of a class and its configuration into a directory. Return the files written.
 
     tensors: {name in the parameter table: array}, exactly those of the class.
     head: the class suffix, such as "ForMaskedLM".
-    to: "safetensors" (split above `max_shard_size`), "google" (a TF1 checkpoint), "h5" or "msgpack".
-    on_bytes: hears of every piece written, for a progress bar.
+    to: "safetensors" (in several files above `max_shard_size`), "google" (a TF1 checkpoint), "h5" or "msgpack".
+    variant: for example "fp16" for model.fp16.safetensors.
+    on_bytes: called with the number of bytes of each piece written, for a progress bar.
 
-    Each file is written beside and renamed: one that was there stays whole until the new one is.
+    Each file gets its name when it is complete: an existing file stays complete until the new one replaces it.
     """
     head = head_of(head)
-    kept, report = fit(Canonical(dict(tensors), {name: name for name in tensors}), config, head, "What was given")
+    one_of("to", to, get_args(Format))
+    kept, report = fit(Canonical(dict(tensors), {name: name for name in tensors}), config, head, "The tensors passed")
     report = replace(report, missing=report.missing + report.fresh, fresh=())
     if not report.exact:
-        raise LoadError(f"{report}\nGive all tensors of Bert{head} and no others, or name another class.")
+        raise LoadError(f"{report}\nPass all tensors of Bert{head} and no others, or another head.")
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     config = copy.copy(config)
@@ -80,14 +82,12 @@ def save_checkpoint(
         case "msgpack":
             written = [directory / "flax_model.msgpack"]
             msgpack.write(written[0], _bare(_spelled(kept, parameters, "flax"), head, "bert/"), on_bytes)
-        case _:
-            raise UsageError(f"There is no format {to!r} to write; there are safetensors, google, h5 and msgpack.")
     config.save_pretrained(directory)
     return [*written, directory / "config.json"]
 
 
 def byte_count(size: int | str) -> int:
-    """The number of bytes of "5GB", "200MB", "1GiB" or a number.
+    """Return the number of bytes of a size such as "5GB", "200MB", "1GiB" or 7.
 
     >>> byte_count("5GB"), byte_count("1KiB"), byte_count(7)
     (5000000000, 1024, 7)
@@ -95,32 +95,32 @@ def byte_count(size: int | str) -> int:
     match = re.fullmatch(r"(\d{1,12})\s*(?:([kmgt]?)(i?)b)?", str(size).strip(), re.IGNORECASE)
     if not match or int(match[1]) == 0:
         raise UsageError(
-            f"{size!r} is no size of a file: write a number of bytes, or one with a unit such as '5GB' or '200MB'."
+            f"Invalid size of a file {size!r}: write a number of bytes, or one with a unit such as '5GB' or '200MB'."
         )
     power = " kmgt".index((match[2] or " ").lower())
     return int(int(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
 def _spelled(tensors: Tensors, parameters: dict[str, Parameter], naming: Naming) -> Tensors:
-    """The tensors as a naming names and turns them."""
+    """The tensors under the names of a naming, transposed where its files have them transposed."""
     spelled = {}
     for name, array in tensors.items():
         own = parameters[name].spelled(naming)
         if not own:
             raise UsageError(
-                f"The names of {naming} have no place for {name}: save as safetensors, which has one for all."
+                f"Files with the names of {naming} cannot store {name}: save as safetensors, which stores all parameters."
             )
         spelled[own] = array.T if transposed(parameters[name].row, naming) else array
     return spelled
 
 
 def _bare(tensors: Tensors, head: str, bert: str) -> Tensors:
-    """A BertModel alone has no `bert.` before its names in Hugging Face's and in Flax's files."""
+    """Remove the prefix `bert.` of a BertModel, whose names have none in the files of Hugging Face and Flax."""
     return {name.removeprefix(bert): array for name, array in tensors.items()} if head == "Model" else tensors
 
 
 def _with_second_bias(tensors: Tensors, config: BertConfig) -> Tensors:
-    """A vocabulary projection that is not tied has, for transformers 5, a bias by another name."""
+    """Add the second name of the bias that transformers 5 reads if the vocabulary projection is not tied."""
     if config.tie_word_embeddings or "cls.predictions.bias" not in tensors:
         return tensors
     return {**tensors, "cls.predictions.decoder.bias": tensors["cls.predictions.bias"]}
@@ -133,7 +133,7 @@ def save_safetensors(
     variant: str | None = None,
     on_bytes: OnBytes = lambda count: None,
 ) -> list[Path]:
-    """Write tensors of any names as safetensors, split above `shard_size`, and return the files."""
+    """Write tensors of any names as safetensors, in several files above `shard_size`. Return the files written."""
     stem = f"model.{variant}" if variant else "model"
     shards = _shards(tensors, shard_size)
     if len(shards) == 1:
@@ -149,18 +149,18 @@ def save_safetensors(
 
 
 def _write_shards(shards: dict[Path, Tensors], index: Path, on_bytes: OnBytes) -> None:
-    """All shards and their index, or none: they are renamed once all are written, the index, which was entered first, last."""
+    """Write all shards and their index, or nothing. All are renamed at the end, the index last, as it is entered first."""
     total = sum(array.nbytes for shard in shards.values() for array in shard.values())
     places = {name: file.name for file, shard in shards.items() for name in shard}
     with ExitStack() as renamed:
         renamed.enter_context(whole_file(index)).write(_json({"metadata": {"total_size": total}, "weight_map": places}))
         for path, shard in shards.items():
             safetensors_file.write_into(renamed.enter_context(whole_file(path)), shard, on_bytes)
-        index.unlink(missing_ok=True)  # an older one names shards that are about to change
+        index.unlink(missing_ok=True)  # an older index lists shards that are about to change
 
 
 def _shards(tensors: Tensors, limit: int) -> list[Tensors]:
-    """The tensors in their order, in as few files as hold at most `limit` bytes each, or one tensor."""
+    """Split the tensors, in their order, into as few files as possible, each of at most `limit` bytes or one tensor."""
     shards: list[Tensors] = [{}]
     size = 0
     for name, array in tensors.items():
@@ -173,7 +173,7 @@ def _shards(tensors: Tensors, limit: int) -> list[Tensors]:
 
 
 def _remove_older(directory: Path, stem: str, keep: list[Path]) -> None:
-    """Take away an earlier save of the same model in another number of files, which a reader could prefer."""
+    """Remove the files of an earlier save in another number of files, which a reader could prefer."""
     for path in directory.iterdir():
         ours = re.fullmatch(rf"{re.escape(stem)}(-\d{{5}}-of-\d{{5}})?\.safetensors", path.name)
         index = stem == "model" and path.name == "model.safetensors.index.json"
@@ -182,12 +182,12 @@ def _remove_older(directory: Path, stem: str, keep: list[Path]) -> None:
 
 
 def _save_h5(directory: Path, tensors: Tensors, parameters: dict[str, Parameter], head: str, on_bytes: OnBytes) -> Path:
-    """Keras keeps a weight below its top layer and the model: `bert/tf_bert_for_masked_lm/bert/embeddings/...`."""
+    """Keras names a weight by its top layer and the model: `bert/tf_bert_for_masked_lm/bert/embeddings/...`."""
     model = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", f"TFBert{head}").lower()
     spelled = _spelled(tensors, parameters, "keras")
     placed = {f"{own.split('/')[0]}/{model}/{own}:0": array for own, array in spelled.items()}
     if any(own.startswith("mlm___cls/") for own in spelled):
-        # The head for masked words shares the embeddings: Keras looks for them below both.
+        # The masked-language-modelling head shares the embeddings: Keras looks for them below both layers.
         shared = {own: array for own, array in spelled.items() if own.startswith("bert/embeddings/")}
         placed |= {f"mlm___cls/{model}/{own}:0": array for own, array in shared.items()}
     hdf5.write(directory / "tf_model.h5", placed, hdf5.keras_attributes(placed), on_bytes)

@@ -1,4 +1,4 @@
-"""A place -> the tensors that lie there, whatever the format of their files."""
+"""Open the checkpoint of a place, in any format, and read its tensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEIGHTS: dict[str, tuple[str, ...]] = {
     "h5": ("tf_model.h5", "tf_model.h5.index.json"),
     "msgpack": ("flax_model.msgpack", "flax_model.msgpack.index.json"),
 }
-"""Format -> the files that hold it, the best first. The first format that is there is read."""
+"""{format: its files of weights, the preferred one first}. The first file that exists is read."""
 
 _ENDINGS = {
     ".safetensors": "safetensors",
@@ -51,7 +51,7 @@ _NAMING: dict[str, Naming] = {
 
 
 def preferred_to(format: str) -> list[str]:
-    """The files that a reader takes before those of a format.
+    """Return the files that would be read in preference to those of a format.
 
     >>> preferred_to("bin")
     ['model.safetensors', 'model.safetensors.index.json']
@@ -62,7 +62,7 @@ def preferred_to(format: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Source:
-    """An opened checkpoint: its tensors by the names of the file, as views of the mapped files."""
+    """An open checkpoint: its tensors by the names in the files, as views of the mapped files."""
 
     path: Path
     format: str
@@ -71,58 +71,55 @@ class Source:
 
 
 def open_source(place: Place, formats: Sequence[str] | None = None, variant: str | None = None) -> Source:
-    """The checkpoint of a place: the file that it names, or the first of WEIGHTS that is there.
+    """Open the checkpoint of a place: the file that it names, or the first of WEIGHTS that exists.
 
-    `formats` narrows the choice (`["safetensors"]`), `variant="fp16"` takes `model.fp16.safetensors` and the like.
+    `formats=["safetensors"]` restricts the choice. `variant="fp16"` reads `model.fp16.safetensors` or its shards.
     """
     for format in formats or ():
         if format not in WEIGHTS:
             raise UsageError(
-                f"There is no format {format!r}; we read {', '.join(WEIGHTS)}.{did_you_mean(format, WEIGHTS)}"
+                f"Unknown format {format!r}: choose one of {', '.join(WEIGHTS)}.{did_you_mean(format, WEIGHTS)}"
             )
     names = [name for format in formats or WEIGHTS for name in WEIGHTS[format]]
     if variant:  # model.safetensors -> model.fp16.safetensors, and x.index.json -> x.index.fp16.json
         names = [f"{stem}.{variant}.{ending}" for stem, _, ending in (name.rpartition(".") for name in names)]
     elif "google" in (formats or WEIGHTS):
         names += sorted(name for name in place.files if re.fullmatch(r"[\w.-]*ckpt[\w.-]*\.index", name))
-    named = place.file if place.file and place.file.name not in FILES else None  # config.json stands for its folder
+    named = place.file if place.file and place.file.name not in FILES else None  # config.json means its folder
     path = named or place.find(*names)
     if path is None:
-        looked, there = ", ".join(dict.fromkeys(names)), ", ".join(place.files[:10]) or "no files"
-        raise HubError(f"There are no weights in {place.where}: we look for {looked}. It has {there}.")
+        expected, present = ", ".join(dict.fromkeys(names)), ", ".join(place.files[:10]) or "no files"
+        raise HubError(f"There are no weights in {place.where}: expected one of {expected}. It has {present}.")
     format = _ENDINGS.get(path.suffix) or _format_of_index(path)
     if format == "google":
         _fetch_data(place, path)
     tensors = _read_shards(place, path, format) if path.suffix == ".json" else _READ[format](path)
-    return Source(path, format, _naming_of(format, tensors), tensors)
-
-
-def _naming_of(format: str, tensors: Tensors) -> Naming:
-    """The names of a format, or of the framework that wrote the file where the format is used by several."""
+    naming = _NAMING[format]
     if format == "google" and google2.is_google2(tensors):
-        return "google2"
-    if format == "safetensors" and any(name.endswith("word_embeddings.embedding") for name in tensors):
-        return "flax"
-    return _NAMING[format]
+        naming = "google2"
+    elif format == "safetensors":  # Flax and TensorFlow classes of transformers write their own names
+        leaves = {name.rpartition("word_embeddings")[2] for name in tensors if "word_embeddings" in name}
+        naming = "flax" if ".embedding" in leaves else "keras" if "/weight:0" in leaves else naming
+    return Source(path, format, naming, tensors)
 
 
 def _format_of_index(path: Path) -> str:
-    """The format of the files that `model.safetensors.index.json` and the like name."""
+    """The format of the files that an index lists: "safetensors" for `model.safetensors.index.json`."""
     ending = os.path.splitext(re.sub(r"\.index(\.[\w-]+)?\.json$", "", path.name))[1]
     if ending not in _ENDINGS:
-        raise FileFormatError(f"{path} ends in none of {', '.join(_ENDINGS)}, by which we tell what a file holds.")
+        raise FileFormatError(f"{path} has an unknown ending: files of weights end in {', '.join(_ENDINGS)}.")
     return _ENDINGS[ending]
 
 
 def _fetch_data(place: Place, index: Path) -> None:
-    """The files with the numbers, which Google's index does not name."""
+    """Fetch the files of the tensors, which Google's index does not name."""
     for name in place.files:
         if name.startswith(index.name.removesuffix(".index") + ".data-"):
             place.fetch(name)
 
 
 def _read_shards(place: Place, index: Path, format: str) -> Tensors:
-    """The tensors of all files that an index names."""
+    """The tensors of all files that an index lists."""
     match read_json(index).get("weight_map"):
         case dict(weight_map) if all(isinstance(shard, str) for shard in weight_map.values()):
             shards = sorted(set(weight_map.values()))
@@ -131,16 +128,16 @@ def _read_shards(place: Place, index: Path, format: str) -> Tensors:
     tensors: Tensors = {}
     for shard in shards:
         if "/" in shard or "\\" in shard or _ENDINGS.get(os.path.splitext(shard)[1]) != format:
-            raise UnsafeFileError(f"{index} asks for {shard!r}, where the names of files beside it are accepted.")
+            raise UnsafeFileError(f"{index} lists {shard!r}: only names of files in the same folder are accepted.")
         for name, array in _READ[format](place.fetch(shard)).items():
             if name in tensors:
                 raise FileFormatError(
-                    f"{name} lies in {shard} and in another file of {index}: bertkit cannot know which one to read."
+                    f"{name} is in {shard} and in another file of {index}: download or copy the files again."
                 )
             tensors[name] = array
     missing = [] if format == "h5" else sorted(weight_map.keys() - tensors.keys())
     if missing:
         raise FileFormatError(
-            f"{index} promises {missing[0]} and {len(missing) - 1} more, which its files do not have."
+            f"{index} lists {missing[0]} and {len(missing) - 1} more, which its files do not have: download or copy them again."
         )
     return tensors

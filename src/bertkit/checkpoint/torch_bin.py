@@ -1,14 +1,14 @@
-"""PyTorch's own checkpoint, pytorch_model.bin, read without PyTorch and without running its pickle.
+"""Read PyTorch's checkpoint, pytorch_model.bin, without PyTorch and without running its pickle.
 
-A pickled dictionary names each tensor, its shape and strides, and the storage that its numbers lie in. The storages lie
-outside of the pickle, in one of two ways:
+A pickled dictionary has the name, shape, strides and storage of each tensor. Storages are blocks of numbers outside the
+pickle, in one of two formats:
 
     since version 1.6   a zip file: <root>/data.pkl, <root>/data/<key of a storage>, <root>/byteorder, ...
-    before              pickles of a magic number, a version, facts of the machine, the dictionary and the list of
-                        storage keys; then for each key the count of its elements (8 bytes) and the elements
+    before              pickles of a magic number, a version, properties of the machine, the dictionary and the list of
+                        storage keys; then for each key the number of its elements (8 bytes) and the elements
 
-So `read` first reads the pickle into `_Tensor`s, plain descriptions; then it finds the range of bytes that each storage
-has in the file; then it lays an array over each tensor that the state dict names.
+`read` first converts the pickle to `_Tensor`s, which are plain descriptions. Then it finds the range of bytes of each
+storage, and makes an array, a view of these bytes, for each tensor of the state dict.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from bertkit.errors import FileFormatError, UnsafeFileError
 from bertkit.tensors import Array
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
-"""The keys under which training scripts keep the state dict of the model, beside the optimizer's and an epoch."""
+"""Keys under which training scripts save the state dict of the model, next to that of the optimizer and an epoch."""
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
 _MAX_DIMENSIONS = 32
-_MAX_EXPANSION = 16 * 2**20  # bytes; a tensor that was expanded may be larger than its storage, within reason
+_MAX_EXPANSION = 16 * 2**20  # bytes by which an expanded tensor may be larger than the file
 _DTYPES = {
     name: size
     for size, names in {
@@ -62,7 +62,7 @@ _STORAGES = {
 
 @dataclass(frozen=True)
 class _Storage:
-    """The numbers that tensors are views of: `size` bytes, of which those from `start` to `stop` are to be seen."""
+    """A block of numbers: `size` bytes, of which those from `start` to `stop` are visible to tensors."""
 
     key: str
     dtype: str
@@ -73,7 +73,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A view of a storage; offset and strides count elements, as in PyTorch."""
+    """A view of a storage. Offset and strides count elements, as in PyTorch."""
 
     storage: _Storage
     dtype: str
@@ -83,11 +83,11 @@ class _Tensor:
 
 
 def read(path: str | os.PathLike[str]) -> Tensors:
-    """The state dict in a file that torch.save wrote: each name and its array, a read-only view of the mapped file.
+    """Return the state dict of a file that torch.save wrote: {name: array}, read-only views of the mapped file.
 
-    The object in the file is the state dict, or a dictionary that holds one under one of `WRAPPERS`. Tensors that share
-    a storage share its bytes here too, and a tensor that was a transpose when it was saved has the strides of one. The
-    older format puts the numbers anywhere, so that its arrays may be unaligned; NumPy and PyTorch take them as is.
+    The saved object is the state dict, or a dictionary with one state dict under a key of `WRAPPERS`. Tensors that share a
+    storage share memory here too, and a tensor that was saved transposed has transposed strides. Arrays of the older
+    format may be unaligned, which NumPy supports.
     """
     data, what = map_file(path), str(path)
     head = bytes(data[:262])
@@ -97,16 +97,16 @@ def read(path: str | os.PathLike[str]) -> Tensors:
         found, spans = _read_pickles(data, what)
     elif head[257:] == b"ustar":
         raise FileFormatError(
-            f"{what} is in the tar format of PyTorch's first releases. If you trust it, type in a Python that has "
-            'PyTorch: torch.save(torch.load("old.bin", weights_only=False), "new.bin")'
+            f"{what} is in the tar format of PyTorch's first releases. If you trust it, type in Python with PyTorch: "
+            'torch.save(torch.load("old.bin", weights_only=False), "new.bin")'
         )
     else:
-        raise FileFormatError(f"{what} begins with {head[:16]!r}, which no file of torch.save does. Download it again.")
+        raise FileFormatError(f"{what} begins with {head[:16]!r}, unlike files of torch.save. Download it again.")
     tensors = _state_dict(found, what)
     return {name: _array(data, tensor, spans, f"{what}: {_some([name])}") for name, tensor in tensors.items()}
 
 
-# ---- the two formats: the object in the file, and which bytes each storage has
+# ---- the two formats: the saved object, and the range of bytes of each storage
 
 
 def _read_zip(data: memoryview, what: str) -> tuple[object, dict[str, range]]:
@@ -114,16 +114,16 @@ def _read_zip(data: memoryview, what: str) -> tuple[object, dict[str, range]]:
     roots = [name.removesuffix("data.pkl") for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(roots) != 1:
         raise FileFormatError(
-            f"{what} is a zip file with {len(roots)} members */data.pkl, where torch.save writes one: it is of another "
-            "kind, or was packed again in another folder."
+            f"{what} is a zip file with {len(roots)} members */data.pkl, but torch.save writes one: it is another kind of "
+            "file, or was packed again in another folder. Download it again."
         )
     root = roots[0]
     span = members.get(f"{root}byteorder", range(0))  # early versions have none
     order = bytes(data[span.start : span.stop][:16])
     if order not in (b"", b"little"):
         raise FileFormatError(
-            f"{what} has its numbers in {order!r} byte order, and only little is read: load it in PyTorch and save it "
-            "as model.safetensors."
+            f"{what} has the byte order {order!r}, but only b'little' is supported: load it in PyTorch and save it as "
+            "model.safetensors."
         )
     index = members[f"{root}data.pkl"]
     found, _ = pickled.load(data[index.start : index.stop], _NAMES, _storage, what)
@@ -146,22 +146,26 @@ def _read_pickles(data: memoryview, what: str) -> tuple[object, dict[str, range]
 
     magic, at = following(0)
     if magic != _MAGIC_NUMBER:
-        raise FileFormatError(f"{what} is a pickle, but not one of torch.save: save the state dict with torch.save.")
+        raise FileFormatError(
+            f"{what} is a pickle, but torch.save did not write it: save the state dict with torch.save."
+        )
     version, at = following(at)
     if version != _VERSION:
-        raise FileFormatError(f"{what} has a version other than {_VERSION}: load it in PyTorch and save again.")
-    _, at = following(at)  # facts of the machine; the numbers are little-endian on every one
+        raise FileFormatError(
+            f"{what} has a version of the format other than {_VERSION}: load it in PyTorch and save it again."
+        )
+    _, at = following(at)  # properties of the machine; the numbers are always little-endian
     found, at = following(at)
     keys, at = following(at)
     return found, _spans(data, at, keys, seen, what)
 
 
 def _spans(data: memoryview, at: int, keys: object, seen: dict[str, _Storage], what: str) -> dict[str, range]:
-    """The range of bytes of each storage, of which the first begins at `at` with the count of its elements."""
+    """The range of bytes of each storage. The first storage begins at `at`, with the number of its elements."""
     spans: dict[str, range] = {}
     for key in keys if isinstance(keys, list) else [None]:
         if not isinstance(key, str) or key not in seen or key in spans:
-            raise _damaged(what, "has a list of storages that are not those of its tensors")
+            raise _damaged(what, "lists storages that its tensors do not use")
         if at + 8 > len(data):
             raise _damaged(what, f"ends before storage {_some([key])}, at byte {at}")
         (count,) = struct.unpack_from("<q", data, at)
@@ -172,7 +176,7 @@ def _spans(data: memoryview, at: int, keys: object, seen: dict[str, _Storage], w
     return spans
 
 
-# ---- what the names in the pickle stand for
+# ---- builders for the names in the pickle
 
 
 def _storage(saved_id: object) -> _Storage | None:
@@ -193,7 +197,7 @@ def _storage(saved_id: object) -> _Storage | None:
 
 
 def _tensor(arguments: tuple[object, ...]) -> _Tensor | None:
-    """Storage, offset, shape, strides; then requires_grad, hooks, and flags of a lazy conjugate or negative."""
+    """Arguments: storage, offset, shape, strides, requires_grad, hooks, flags of a lazy conjugate or negative."""
     if len(arguments) > 7 or any(arguments[6:]):
         return None
     match arguments:
@@ -205,7 +209,7 @@ def _tensor(arguments: tuple[object, ...]) -> _Tensor | None:
 
 
 def _typed_tensor(arguments: tuple[object, ...]) -> _Tensor | None:
-    """The same with a dtype before the flags: of a tensor whose storage does not know it."""
+    """Arguments of `_tensor` with a dtype before the flags, for a storage without a dtype."""
     match arguments:
         case (*first, str(dtype)) | (*first, str(dtype), _) if len(first) == 6 and dtype in _DTYPES:
             tensor = _tensor((*first, *arguments[7:]))
@@ -214,7 +218,7 @@ def _typed_tensor(arguments: tuple[object, ...]) -> _Tensor | None:
 
 
 def _parameter(arguments: tuple[object, ...]) -> _Tensor | None:
-    """A tensor; then requires_grad, hooks, and attributes."""
+    """Arguments: a tensor, requires_grad, hooks, attributes."""
     match arguments:
         case (_Tensor() as tensor, *_):
             return tensor
@@ -222,7 +226,7 @@ def _parameter(arguments: tuple[object, ...]) -> _Tensor | None:
 
 
 def _tensor_with_attributes(arguments: tuple[object, ...]) -> object:
-    """A function of this table, a class, the arguments of the function, and attributes."""
+    """Arguments: a builder of `_NAMES`, a class, the arguments of the builder, attributes."""
     match arguments:
         case (build, "torch.Tensor", tuple(inner), _) if build is _tensor:
             return _tensor(inner)
@@ -254,14 +258,14 @@ _NAMES: dict[str, object] = {
         f"{module}.{name}": _STORAGES[name] for module in ("torch", "torch.storage", "torch.cuda") for name in _STORAGES
     },
 }
-"""All that a pickle may name: dtypes and storage types become the name of a dtype, functions become ours."""
+"""All names that a pickle may use. Dtypes and storage classes become the name of a dtype, functions become builders."""
 
 
-# ---- from the object in the file to arrays
+# ---- from the saved object to arrays
 
 
 def _state_dict(found: object, what: str) -> dict[str, _Tensor]:
-    """The tensors of the state dict, which is `found` itself or lies in it; its plain values are left out."""
+    """The tensors of the state dict, which is `found` itself or one of its values. Plain values are left out."""
     if not isinstance(found, dict):
         raise FileFormatError(f"{what} holds a {type(found).__name__.strip('_')}, not a state dict. {_HOW_TO_SAVE}")
     inner = [found[key] for key in WRAPPERS if _has_tensors(found.get(key))]
@@ -287,7 +291,7 @@ def _is_tensor(name: object, leaf: object, what: str) -> bool:
     if isinstance(leaf, str | int | float | None):
         return False
     raise FileFormatError(
-        f"{what} holds a {type(leaf).__name__.strip('_')} under {_some([name])}, where a state dict has tensors. "
+        f"{what} holds a {type(leaf).__name__.strip('_')} under {_some([name])}, but a state dict has tensors. "
         f"{_HOW_TO_SAVE}"
     )
 
@@ -298,20 +302,20 @@ def _some(keys: Sequence[object]) -> str:
 
 
 def _array(data: memoryview, tensor: _Tensor, spans: dict[str, range], what: str) -> Array:
-    """The array of one tensor. Every number here came from the file, so each is measured against it."""
+    """The array of one tensor. All numbers are from the file, so each is checked."""
     storage = tensor.storage
     span = spans.get(storage.key)
     if span is None:
-        raise _damaged(what, f"lies in storage {_some([storage.key])}, which the file has not")
+        raise _damaged(what, f"is in storage {_some([storage.key])}, which the file does not have")
     if len(span) != storage.size:
-        raise _damaged(what, f"lies in a storage of {storage.size} bytes, of which the file has {len(span)}")
+        raise _damaged(what, f"is in a storage of {storage.size} bytes, but the file has {len(span)}")
     size = _DTYPES[tensor.dtype]
     start = storage.start + tensor.offset * size
     last = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
     if 0 not in tensor.shape and start + (last + 1) * size > storage.stop:
-        raise _damaged(what, f"of shape {list(tensor.shape)} reaches beyond its storage of {storage.size} bytes")
+        raise _damaged(what, f"of shape {list(tensor.shape)} extends past its storage of {storage.size} bytes")
     if prod(max(n, 1) for n in tensor.shape) * size > len(data) + _MAX_EXPANSION:
-        raise UnsafeFileError(f"{what} of shape {list(tensor.shape)} would be larger than the file that holds it.")
+        raise UnsafeFileError(f"{what} of shape {list(tensor.shape)} is larger than the file.")
     return _view(data, numpy_dtype(tensor.dtype), tensor, span.start + start)
 
 

@@ -1,10 +1,10 @@
-"""Where the members of a zip file lie that are stored as they are: nothing is unpacked, nothing is read but the index.
+"""Find the uncompressed members of a zip file. Only its directory and headers are read.
 
-    member: header, name, extra field, bytes    (again and again)
-    directory: one entry per member, with its name, its size and where its header is
-    end of directory: how many entries, how many bytes, from where    (64-bit numbers in a second one before it)
+    member: header, name, extra field, bytes    (repeated)
+    directory: one entry for each member, with its name, its size and the position of its header
+    end of directory: number of entries, number of bytes, start    (64-bit numbers are in a second record before it)
 
-The sizes are those of the directory, since a header may leave them open.
+Sizes are taken from the directory, since headers may omit them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from itertools import pairwise
 
 from bertkit.errors import FileFormatError, UnsafeFileError
 
-MAX_MEMBERS = 20_000  # BERT-large with the state of its Adam has 1,200
-MAX_DIRECTORY = 4 * 2**20  # bytes; the same takes 100,000
+MAX_MEMBERS = 20_000  # BERT-large with the state of Adam has 1,200
+MAX_DIRECTORY = 4 * 2**20  # bytes; BERT-large with the state of Adam needs 100,000
 _MAX_NAME = 500
 
 # The first four bytes of each are its signature.
@@ -24,14 +24,14 @@ _ENTRY = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 _LOCATOR = struct.Struct("<4sIQI")
 _END64 = struct.Struct("<4sQ2H2I4Q")
-_FULL16, _FULL32 = 2**16 - 1, 2**32 - 1  # "see the 64-bit number instead"
+_FULL16, _FULL32 = 2**16 - 1, 2**32 - 1  # these values mean: use the 64-bit number
 
 
 def members(data: memoryview, what: str) -> dict[str, range]:
-    """The name of each member and the range of its bytes in `data`, a whole zip file. `what` names it in errors."""
+    """Return {name of a member: range of its bytes} of a zip file, `data`. `what` names the file in errors."""
     count, start, stop = _directory(data, what)
     if count > MAX_MEMBERS or stop - start > MAX_DIRECTORY:
-        raise UnsafeFileError(f"{what} has {count:,} members, where a checkpoint has a few hundred.")
+        raise UnsafeFileError(f"{what} has {count:,} members, but a checkpoint has a few hundred.")
     found: dict[str, range] = {}
     spans = []
     at = start
@@ -42,15 +42,15 @@ def members(data: memoryview, what: str) -> dict[str, range]:
         found[name] = _body(data[:start], header, name, size, what)
         spans.append((header, found[name].stop))
     if at != stop:
-        raise _damaged(what, f"has a directory of {stop - start} bytes, of which {count} members take {at - start}")
+        raise _damaged(what, f"has a directory of {stop - start} bytes, but its {count} entries have {at - start}")
     spans.sort()
     if any(end > begin for (_, end), (begin, _) in pairwise(spans)):
-        raise UnsafeFileError(f"{what} has members that overlap, which no honest zip file has. Download it again.")
+        raise UnsafeFileError(f"{what} has members that overlap: it is damaged or hostile. Download it again.")
     return found
 
 
 def _directory(data: memoryview, what: str) -> tuple[int, int, int]:
-    """How many entries the directory has, and where it starts and stops."""
+    """Return the number of entries of the directory, its start and its end."""
     end = len(data) - _END.size
     _, _, _, _, count, size, start, _ = _fields(_END, b"PK\5\6", data, end, what)
     if bytes(data[max(end - _LOCATOR.size, 0) :][:4]) == b"PK\6\7":
@@ -58,30 +58,30 @@ def _directory(data: memoryview, what: str) -> tuple[int, int, int]:
         count, size, start = _fields(_END64, b"PK\6\6", data, end, what)[-3:]
         for before, full, now in zip(small, (_FULL16, _FULL32, _FULL32), (count, size, start), strict=True):
             if before not in (full, now):
-                raise _damaged(what, f"says {before} and {now} of the same number in its two ends of directory")
+                raise _damaged(what, f"has {before} and {now} for the same number in its two ends of directory")
     if start + size != end:
         raise _damaged(what, f"has a directory from byte {start} to {start + size} that should end at {end}")
     return count, start, end
 
 
 def _entry(data: memoryview, at: int, what: str) -> tuple[str, int, int, int]:
-    """The name of a member, where its header is, its size, and where the next entry of the directory is."""
+    """Return the name of a member, the position of its header, its size, and the position of the next entry."""
     entry = _fields(_ENTRY, b"PK\1\2", data, at, what)
     flags, method, packed, size = entry[3], entry[4], entry[8], entry[9]
     name_length, extra_length, comment_length, header = *entry[10:13], entry[16]
     after_name = at + _ENTRY.size + name_length
     after_extra = after_name + extra_length
     if after_extra + comment_length > len(data):
-        raise _damaged(what, f"has an entry, at byte {at}, that reaches beyond the directory")
+        raise _damaged(what, f"has an entry, at byte {at}, that extends past the directory")
     name = _name(bytes(data[at + _ENTRY.size : after_name]), what)
     if flags & 1 or method:
         raise FileFormatError(
-            f"{what} has its member {name!r} {'encrypted' if flags & 1 else 'compressed'}, where torch.save stores "
-            f"members as they are: unpack it and pack it again with zip -0, or load it in PyTorch and save it again."
+            f"{what} has the {'encrypted' if flags & 1 else 'compressed'} member {name!r}, unlike files of torch.save: "
+            "unpack it and pack it again with zip -0, or load it in PyTorch and save it again."
         )
     size, packed, header = _wide(bytes(data[after_name:after_extra]), (size, packed, header), what)
     if size != packed:
-        raise _damaged(what, f"says {size} and {packed} of the size of its member {name!r}")
+        raise _damaged(what, f"has {size} and {packed} for the size of its member {name!r}")
     return name, header, size, after_extra + comment_length
 
 
@@ -91,14 +91,14 @@ def _name(raw: bytes, what: str) -> str:
     except UnicodeDecodeError:
         raise _damaged(what, "has a member whose name is not UTF-8") from None
     if len(name) > _MAX_NAME:
-        raise _damaged(what, f"has a member whose name has {len(name)} letters")
+        raise _damaged(what, f"has a member whose name has {len(name)} characters")
     if name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/"):
-        raise UnsafeFileError(f"{what} has a member with the name {name!r}, which leads out of the file.")
+        raise UnsafeFileError(f"{what} has a member with the name {name!r}, which is a path to another folder.")
     return name
 
 
 def _wide(extra: bytes, numbers: tuple[int, ...], what: str) -> tuple[int, ...]:
-    """The numbers, with those that do not fit 32 bits taken from the extra field 1, where they stand in this order."""
+    """The numbers. Those that need 64 bits are in the extra field 1, in the same order."""
     at, wide = 0, b""
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)
@@ -113,15 +113,15 @@ def _wide(extra: bytes, numbers: tuple[int, ...], what: str) -> tuple[int, ...]:
 
 
 def _body(data: memoryview, header: int, name: str, size: int, what: str) -> range:
-    """The bytes of the member whose header is at `header`; `data` ends where the directory starts."""
+    """The range of bytes of the member whose header is at `header`. `data` ends where the directory starts."""
     fields = _fields(_HEADER, b"PK\3\4", data, header, what)
     method, name_length, extra_length = fields[3], *fields[-2:]
     after_name = header + _HEADER.size + name_length
     start = after_name + extra_length
     if method or bytes(data[header + _HEADER.size : after_name]) != name.encode():
-        raise _damaged(what, f"has a header of its member {name!r} that is not the one in its directory")
+        raise _damaged(what, f"has a header of its member {name!r} that does not match the directory")
     if start + size > len(data):
-        raise _damaged(what, f"has its member {name!r} reach to byte {start + size} of {len(data)}")
+        raise _damaged(what, f"has a member {name!r} that ends at byte {start + size} of {len(data)}")
     return range(start, start + size)
 
 

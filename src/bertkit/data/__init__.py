@@ -1,4 +1,4 @@
-"""Texts and examples out of files."""
+"""Read texts and examples from files, and make batches of them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Rows of ids -> packed batches: real tokens one after the other, rows of similar length together, within an engine's limits.
+"""Pack rows of ids to batches without padding, with rows of similar length together, within an engine's limits.
 
     rows       [CLS] a b [SEP]    [CLS] c [SEP]
     batch      input_ids  [CLS] a b [SEP] [CLS] c [SEP]      lengths  4 3
 
-Shapes: T tokens of a batch, N rows, G groups of rows, t tokens of a row, M places where words are predicted.
+Shapes: T tokens of a batch, N rows, G groups of rows, t tokens of a row, M positions where words are predicted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Target:
-    """What a model should answer: one value for a row or a group, or an array of one value for each token or place."""
+    """A label: one value for a row or a group, or an array with a value for each token or position."""
 
     values: Any
     grain: Grain
@@ -36,7 +36,7 @@ class Target:
 class Group:
     """Rows that belong together, such as the choices of one question. All rows of a group share one object of this class."""
 
-    rows: int  # how many
+    rows: int  # number of rows
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Row:
 
     input_ids: Ints  # [t]
     token_type_ids: Ints  # [t]
-    positions: Ints | None = None  # [m], where words are predicted; None: everywhere
-    targets: Mapping[str, Target] = field(default_factory=dict)  # by the label arguments of the class
+    positions: Ints | None = None  # [m], where words are predicted; None: at all tokens
+    targets: Mapping[str, Target] = field(default_factory=dict)  # by the name of the model's label argument
     group: Group | None = None
 
     def __len__(self) -> int:
@@ -55,30 +55,30 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """Several sequences, packed."""
+    """Several packed sequences."""
 
     input_ids: Ints  # [T]
     token_type_ids: Ints  # [T]
     lengths: Ints  # [N]
-    positions: Ints | None = None  # [M], into the T tokens
-    places: Ints | None = None  # [N], how many of the M belong to each row
+    positions: Ints | None = None  # [M], indices into the T tokens
+    places: Ints | None = None  # [N], number of positions of each row
     targets: Mapping[str, Target] = field(default_factory=dict)  # values [N, ...], [T, ...], [M, ...] or [G, ...]
-    groups: Ints | None = None  # [G], how many rows each group has; None: rows do not belong together
+    groups: Ints | None = None  # [G], number of rows of each group; None: no groups
 
     @property
     def starts(self) -> Ints:
-        """Where each row begins [N]."""
+        """The index of the first token of each row [N]."""
         return np.cumsum(self.lengths) - self.lengths
 
     @property
     def names_words(self) -> bool:
-        """Whether the targets say which words stand at the positions."""
+        """Whether the targets have the true words at the positions."""
         return self.positions is not None and "labels" in self.targets
 
     def labels(self, head: str) -> dict[str, Array]:
-        """The label arguments that a class's forward takes beside packed tokens: [T], [N, ...] or [G].
+        """Return the label arguments for the forward of a class: [T], [N, ...] or [G].
 
-        Targets of places become labels of tokens, with -100 for tokens without a label.
+        Targets at positions become labels of all tokens, with -100 elsewhere.
 
         >>> row = Row(np.array([2, 4, 3]), np.zeros(3, int), np.array([1]), {"labels": Target(np.array([7]), "place")})
         >>> pack([row]).labels("ForMaskedLM")["labels"]
@@ -92,7 +92,7 @@ class Batch:
         return found
 
     def _of_tokens(self, values: Array) -> Array:
-        """[M] -> [T]."""
+        """Convert labels at positions [M] to labels of all tokens [T]."""
         assert self.positions is not None
         labels = np.full(len(self.input_ids), IGNORED, np.int64)
         labels[self.positions] = values
@@ -100,7 +100,7 @@ class Batch:
 
 
 def pack(rows: Sequence[Row]) -> Batch:
-    """Rows -> one batch. Positions, targets and groups are packed where the rows have them.
+    """Pack rows to one batch, with their positions, targets and groups if the rows have them.
 
     >>> rows = [Row(np.array(ids), np.zeros_like(ids), np.array([1])) for ids in ([2, 7, 3], [2, 3])]
     >>> batch = pack(rows)
@@ -131,7 +131,7 @@ def _joined(columns: Sequence[Ints]) -> Ints:
 
 
 def _stacked(name: str, rows: Sequence[Row]) -> Target:
-    """The targets of rows as one: stacked for rows and groups, joined for tokens and places."""
+    """Combine the targets of rows: stack targets of rows and groups, concatenate targets of tokens and positions."""
     grain = rows[0].targets[name].grain
     if grain == "group":
         rows = [
@@ -144,7 +144,7 @@ def _stacked(name: str, rows: Sequence[Row]) -> Target:
 
 
 def _groups(rows: Sequence[Row]) -> list[Group | None]:
-    """The groups of rows in their order. Raises UsageError if a group is incomplete."""
+    """Return the groups of rows in their order. Raise UsageError if a group is incomplete."""
     found: list[Group | None] = []
     counts: list[int] = []
     for row in rows:
@@ -155,35 +155,35 @@ def _groups(rows: Sequence[Row]) -> list[Group | None]:
     for group, count in zip(found, counts, strict=True):
         if group is not None and group.rows != count:
             raise UsageError(
-                f"A batch has {count} rows side by side of a group of {group.rows}: keep a group together."
+                f"A batch has only {count} neighbouring rows of a group of {group.rows}: keep all rows of a group together."
             )
     return found
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Which batches an engine takes.
+    """The maximum size of an engine's batches.
 
     >>> Limits(tokens=12).fit(rows=2, tokens=10, longest=7), Limits(tokens=12, rectangle=True).fit(2, 10, 7)
     (True, False)
     """
 
-    tokens: int = 4096  # of a batch: enough to keep a processor busy, and it bounds the memory of a forward
+    tokens: int = 4096  # of a batch: enough for full speed, with bounded memory
     rows: int | None = None
-    rectangle: bool = False  # rows are padded to the longest, and padding counts as tokens
-    buckets: Sequence[int] = ()  # the lengths that rows are padded to, for compilers that want few shapes
+    rectangle: bool = False  # rows are padded to the longest row, and padding counts as tokens
+    buckets: Sequence[int] = ()  # lengths to pad rows to, for compilers that need few shapes
 
     def fit(self, rows: int, tokens: int, longest: int) -> bool:
-        """Whether so many rows with so many tokens together are one batch."""
+        """Return whether this number of rows, with this total of tokens, fits into one batch."""
         if self.rectangle or self.buckets:
             tokens = rows * min((bucket for bucket in self.buckets if bucket >= longest), default=longest)
         return tokens <= self.tokens and (self.rows is None or rows <= self.rows)
 
 
 def by_length(rows: Sequence[Row], limits: Limits = Limits()) -> list[list[int]]:
-    """The numbers of rows in batches within the limits, the longest rows first, so that a lack of memory shows early.
+    """Group the indices of rows to batches within the limits, the longest rows first, so that a lack of memory shows early.
 
-    Rows of a group stay together. A row or a group that is larger than the limits is a batch of its own.
+    Rows of a group stay together. A row or a group that is larger than the limits is a separate batch.
 
     >>> rows = [Row(np.zeros(length, int), np.zeros(length, int)) for length in (3, 8, 2, 9)]
     >>> by_length(rows, Limits(tokens=10))
@@ -208,7 +208,7 @@ def by_length(rows: Sequence[Row], limits: Limits = Limits()) -> list[list[int]]
 
 
 def split(outputs: Mapping[str, Array], grains: Mapping[str, Grain], batch: Batch) -> list[dict[str, Array]]:
-    """What a forward put out, cut by the rows of the batch."""
+    """Split the outputs of a forward by the rows of the batch."""
     counts = {"token": batch.lengths, "place": batch.lengths if batch.places is None else batch.places}
     rows: list[dict[str, Array]] = [{} for _ in batch.lengths]
     for name, grain in grains.items():
@@ -222,10 +222,10 @@ def split(outputs: Mapping[str, Array], grains: Mapping[str, Grain], batch: Batc
 def look_ahead(
     items: Iterable[Item], most: int, first: int = 1, size: Callable[[Item], int] | None = None, room: int = 0
 ) -> Iterator[list[Item]]:
-    """Neighbouring items in lists, the first of `first`, each later one up to twice as long, up to `most`.
+    """Yield lists of neighbouring items. The first list has `first` items, and each later list twice as many, up to `most`.
 
-    The first answer to an endless stream so comes at once, and the memory it takes has a bound. With `size`, a list ends too
-    where its items together have reached the size `room`.
+    This way an endless stream gets its first answers early, with bounded memory. With `size`, a list also ends as soon as the
+    sizes of its items add up to `room`.
 
     >>> [len(some) for some in look_ahead(range(20), most=8)]
     [1, 2, 4, 8, 5]
@@ -245,7 +245,7 @@ def look_ahead(
 
 
 def characters(example: Any) -> int:
-    """How many characters the texts of an example have.
+    """Return the number of characters in all texts of an example.
 
     >>> characters({"text": "abc", "choices": ["de", "f"]})
     6

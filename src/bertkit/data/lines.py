@@ -1,4 +1,4 @@
-"""Lines of text out of files, as a stream; files packed with gzip or xz are unpacked on the way."""
+"""Read lines of text from files as a stream. Files in gzip or xz are decompressed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bertkit.errors import DataError
 LONGEST_LINE = 16 * 2**20  # bytes
 
 OnBytes = Callable[[int], object]
-"""Hears how many bytes of a file were just read: for a progress bar."""
+"""Called with the number of bytes of each read from a file, for progress bars."""
 
 _FIRST = 8
-"""Lines among which a zero byte tells that a file is no text."""
+"""A zero byte in these first lines means that the file is not text."""
 
 _GZIP, _XZ, _UTF16 = b"\x1f\x8b", b"\xfd7zXZ\x00", (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator[str]:
-    """The lines of a file of UTF-8 text, empty ones too, unpacked where it is packed; "-" is standard input."""
+    """Yield the lines of a UTF-8 file, including empty lines, decompressed if needed. "-" is standard input."""
     for text, wrong in checked_lines(name, on_bytes):
         if wrong is not None:
             raise DataError(wrong)
@@ -32,12 +32,12 @@ def read_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator[st
 
 
 def checked_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator[tuple[str, str | None]]:
-    """The lines of a file, each with None or with what is wrong with it; of a wrong one what can be read.
+    """Yield each line of a file with None or an error text. Invalid bytes in a line are replaced.
 
-    A file whose first lines tell that it is no text is an error as a whole.
+    Raises DataError if the first lines show that the file is not text.
     """
     shown = shown_name(name)
-    with _open(name, on_bytes) as file, _sound(shown):
+    with _open(name, on_bytes) as file, _decompression_errors(shown):
         number = 0
         while line := file.readline(LONGEST_LINE + 1):
             number += 1
@@ -56,20 +56,20 @@ def checked_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator
 
 
 def shown_name(name: str) -> str:
-    """The name of a file in messages."""
+    """Return the name of a file for messages."""
     return "standard input" if name == "-" else name
 
 
 def _is_binary(line: bytes, number: int) -> bool:
-    """Whether a line that is wrong tells that the file is no text."""
+    """Return whether an invalid line shows that the whole file is not text."""
     return number <= _FIRST and (b"\0" in line or len(line) > LONGEST_LINE or line.startswith(_UTF16))
 
 
 @contextlib.contextmanager
 def _open(name: str, on_bytes: OnBytes) -> Iterator[BinaryIO]:
-    """A file, unpacked when it begins as a packed one does."""
+    """Open a file, and decompress it if it starts like gzip or xz."""
     try:
-        raw = _Watched(0 if name == "-" else name, on_bytes)
+        raw = _CountedFile(0 if name == "-" else name, on_bytes)
     except OSError as error:
         raise DataError(f"{name} cannot be opened: {error.strerror}.") from error
     with raw, io.BufferedReader(raw, 2**18) as file:
@@ -82,8 +82,8 @@ def _open(name: str, on_bytes: OnBytes) -> Iterator[BinaryIO]:
             yield file
 
 
-class _Watched(io.FileIO):
-    """A file that tells how many bytes were read."""
+class _CountedFile(io.FileIO):
+    """A file that calls a function with the number of bytes of each read."""
 
     def __init__(self, file: str | int, on_bytes: OnBytes) -> None:
         super().__init__(file, "rb", closefd=isinstance(file, str))
@@ -96,24 +96,24 @@ class _Watched(io.FileIO):
 
 
 @contextlib.contextmanager
-def _sound(name: str) -> Iterator[None]:
-    """Tell of a damaged packed file in our words."""
+def _decompression_errors(name: str) -> Iterator[None]:
+    """Convert errors of gzip and xz to DataError."""
     try:
         yield
     except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise DataError(f"{name} cannot be unpacked: it is damaged or cut off ({error}).") from error
+        raise DataError(f"{name} cannot be decompressed: it is damaged or incomplete ({error}).") from error
 
 
 def _no_text(line: bytes, where: str, error: UnicodeDecodeError | None = None) -> str:
-    """What is wrong with a line."""
+    """Return the error text for an invalid line."""
     if len(line) > LONGEST_LINE:
         megabytes = LONGEST_LINE // 2**20
-        return f"{where} is longer than {megabytes} MB. A line is one text: break the file into lines."
+        return f"{where} is longer than {megabytes} MB. Each line is one text: split the file into lines."
     if line.startswith(_UTF16):
         return f"{where} is UTF-16. Write the file as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW"
     if error is None or b"\0" in line:
-        return f"{where} holds a zero byte, so that it is neither text nor packed with gzip or xz."
+        return f"{where} has a zero byte, so the file is not text, gzip or xz."
     return (
-        f"{where} is not UTF-8: byte {error.start + 1} of it is 0x{line[error.start]:02x}. If the file is text, write it "
-        "anew with: iconv -f ITS-ENCODING -t UTF-8 FILE > NEW"
+        f"{where} is not UTF-8: its byte {error.start + 1} is 0x{line[error.start]:02x}. If the file is text, convert it "
+        "with: iconv -f ITS-ENCODING -t UTF-8 FILE > NEW"
     )

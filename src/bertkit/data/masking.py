@@ -1,6 +1,6 @@
-"""Masking for pretraining: which tokens of a row are hidden, and how.
+"""Masking for pretraining.
 
-Of the tokens 15 % are chosen. Of the chosen ones 80 % become [MASK], 10 % another token, and 10 % stay as they are.
+15% of the tokens are chosen. Of the chosen tokens, 80% are replaced by [MASK], 10% by a random token, and 10% do not change.
 
     ids         [CLS] the river is  long [SEP]
     masked      [CLS] the [MASK] is long [SEP]
@@ -24,8 +24,8 @@ class Masked(NamedTuple):
     """A row with masks."""
 
     input_ids: Ints  # [t]
-    positions: Ints  # [m], of the chosen tokens, in their order
-    labels: Ints  # [m], the tokens that were there
+    positions: Ints  # [m], of the chosen tokens, ascending
+    labels: Ints  # [m], the original tokens at these positions
 
 
 def mask_words(
@@ -41,10 +41,10 @@ def mask_words(
     mask_replace_prob: float = 0.8,
     random_replace_prob: float = 0.1,
 ) -> Masked:
-    """Mask some tokens of a row as BERT's pretraining does.
+    """Mask some tokens of a row as in BERT's pretraining.
 
-    The result depends on the arguments alone, so that an example is masked alike in any batch, in any order and on any machine,
-    and anew in each epoch.
+    The result depends only on the arguments: it is the same in any batch, in any order and on any machine, and differs between
+    epochs.
 
     >>> ids = np.array([2, 11, 12, 13, 14, 3])
     >>> masked = mask_words(ids, {2, 3}, (0, 0, 0), mask_id=4, vocab_size=20)
@@ -53,15 +53,15 @@ def mask_words(
 
     Args:
         ids: the tokens [t].
-        special: ids of special tokens. They are neither chosen nor put in place of another token.
+        special: ids of special tokens, which are never chosen and never used as random tokens.
         rng_key: (seed, epoch, number of the example), each 0 or more.
         mask_id: the id of [MASK].
-        vocab_size: ids are below it.
-        words: the number of the word of each token [t], to choose whole words; None: tokens are chosen one by one.
-        share: of the tokens that are chosen. At least one is, if the row has one that can be.
-        max_predictions: the most tokens to choose. Longer words are never chosen.
-        mask_replace_prob: the share of the chosen tokens that become [MASK].
-        random_replace_prob: the share of them that become another token.
+        vocab_size: the size of the vocabulary.
+        words: the number of the word of each token [t], to choose whole words; None: choose single tokens.
+        share: the share of tokens to choose. At least one is chosen, unless all tokens are special.
+        max_predictions: the maximum number of tokens to choose. Words with more tokens are never chosen.
+        mask_replace_prob: the share of the chosen tokens that are replaced by [MASK].
+        random_replace_prob: the share of the chosen tokens that are replaced by a random token.
     """
     if min(rng_key) < 0:
         raise UsageError(
@@ -86,10 +86,10 @@ def mask_words(
 def _whole_words(
     candidates: Ints, words: Sequence[int | None], count: int, most: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """The tokens of words in random order, as many as fit into `count`; one word of up to `most` tokens if none does."""
+    """Choose random words with up to `count` tokens together, or if none fits, one short word of up to `most` tokens."""
     groups: list[list[int]] = []
     for place in candidates.tolist():
-        # The words of a second text may have the numbers of the first: a word is tokens side by side.
+        # Words of a second text may have the same numbers as words of the first, so a word must be contiguous.
         if groups and groups[-1][-1] == place - 1 and words[place] is not None and words[place] == words[place - 1]:
             groups[-1].append(place)
         else:
@@ -105,8 +105,8 @@ def _whole_words(
 
 
 def _others(count: int, special: Ints, vocab_size: int, rng: np.random.Generator) -> Ints:
-    """Ordinary tokens, each as likely as any other."""
+    """Draw random tokens that are not special, with equal probabilities."""
     others = rng.integers(0, vocab_size - len(special), count)
-    for token in special:  # in rising order: the numbers of ordinary tokens -> their ids
+    for token in special:  # ascending; skips the ids of special tokens
         others += others >= token
     return others

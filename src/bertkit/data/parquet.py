@@ -1,4 +1,4 @@
-"""Rows out of Parquet, by pyarrow, as a stream."""
+"""Read rows from Parquet as a stream, with pyarrow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BATCH = 256  # rows
 
 
 def import_pyarrow(purpose: str) -> tuple[Any, Any]:
-    """The modules pyarrow and pyarrow.parquet."""
+    """Import and return pyarrow and pyarrow.parquet."""
     try:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
@@ -24,7 +24,7 @@ def import_pyarrow(purpose: str) -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def open_parquet(name: str) -> Iterator[Any]:
-    """A ParquetFile; what is wrong with it, there or while it is read, is a DataError."""
+    """Open a ParquetFile. Errors while opening or reading it become DataError."""
     pyarrow, parquet = import_pyarrow(f"Reading {name}")
     if name == "-":
         raise DataError("Parquet cannot be read from standard input: name the file.")
@@ -41,13 +41,13 @@ def read_rows(
     columns: Sequence[str] | None = None,
     on_bytes: OnBytes = lambda count: None,
 ) -> Iterator[Any]:
-    """The rows of a file as {column: value}; a DataError in the place of one with a text that is not UTF-8.
+    """Yield the rows of a file as {column: value}, or a DataError for a row with a text that is not UTF-8.
 
     Args:
         name: the file.
-        check: gets the schema before the first row, and may refuse it.
-        columns: which to read; None is all.
-        on_bytes: gets the share of the file's bytes that each batch of rows is.
+        check: called with the schema before the first row, and may raise an error.
+        columns: the columns to read; None: all.
+        on_bytes: called with an estimate of the bytes of each batch of rows.
     """
     with open_parquet(name) as file:
         check(file.schema_arrow)
@@ -59,7 +59,7 @@ def read_rows(
 
 
 def _values(batch: Any, name: str, before: int) -> Iterator[Any]:
-    """The rows of a batch; one by one where a text in them is not UTF-8, to know which."""
+    """Yield the rows of a batch. If one is not UTF-8, read them one by one to find it."""
     try:
         yield from batch.to_pylist()
         return

@@ -1,7 +1,7 @@
-"""Records out of files, as a stream: lines of text, JSON, JSON lines, CSV, TSV and Parquet, packed or not.
+"""Read records from files as a stream: lines of text, JSON, JSON Lines, CSV, TSV and Parquet, also compressed.
 
-A record is a text (of a line), or what JSON says, or {column: value}. Where one record is wrong, an error stands in its place,
-so that it does not lose the others; where the file is wrong, an error is raised.
+A record is a line of text, a JSON value, or {column: value}. For an invalid record the stream yields a DataError and continues.
+For an invalid file it raises an error.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ _BY_ENDING = {
 
 
 def ending(name: str) -> tuple[str, str]:
-    """The format that a file's name tells ("" for none), and how it is packed ("gz", "xz" or "").
+    """Return the format of a file by its name, or "", and its compression: "gz", "xz" or "".
 
     >>> ending("a/answers.csv.gz"), ending("notes.txt")
     (('csv', 'gz'), ('', ''))
     """
-    path, packed = Path(name.lower()), ""
+    path, compression = Path(name.lower()), ""
     if path.suffix in (".gz", ".xz"):
-        path, packed = Path(path.stem), path.suffix[1:]
-    return _BY_ENDING.get(path.suffix, ""), packed
+        path, compression = Path(path.stem), path.suffix[1:]
+    return _BY_ENDING.get(path.suffix, ""), compression
 
 
 def format_of(name: str, given: Format = "infer") -> str:
-    """The format of a file: as given, as its name tells, or lines of text."""
+    """Return the given format, or with "infer" the format by the file's name, by default lines of text."""
     return given if given != "infer" else ending(name)[0] or "pipe"
 
 
 def check_file(name: str) -> None:
-    """Refuse what is no file; "-" is standard input."""
+    """Raise DataError if a file does not exist or is a folder. "-" is standard input."""
     path = Path(name)
     if name != "-" and path.is_dir():
-        raise DataError(f"{name} is a directory. Name a file in it, such as {path / 'texts.txt'}")
+        raise DataError(f"{name} is a folder: type a file in it, for example {path / 'texts.txt'}")
     if name != "-" and not path.exists():
         raise DataError(f"There is no file {name}.")
 
@@ -57,15 +57,15 @@ def read_records(
     name: str,
     format: Format = "infer",
     on_header: OnHeader = lambda names: None,
-    say: Callable[[str], object] = lambda sentence: None,
+    on_note: Callable[[str], object] = lambda sentence: None,
 ) -> Iterator[Any]:
-    """The records of a file; "-" is standard input. An empty line of text is a record too, an empty line of JSON is none.
+    """Read the records of a file. An empty line of text is also a record; an empty line of JSON is not.
 
     Args:
-        name: the file.
-        format: its format; "infer" goes by the name, and "pipe" is lines of text.
-        on_header: hears the columns of CSV, TSV and Parquet, and may refuse them.
-        say: hears a sentence about a CSV whose columns have no commas between them.
+        name: the file; "-" is standard input.
+        format: the format; "infer" uses the name of the file, and "pipe" is lines of text.
+        on_header: called with the columns of CSV, TSV and Parquet, and may raise an error.
+        on_note: called with a note if the columns of a CSV are not separated by commas.
     """
     check_file(name)
     kind = format_of(name, format)
@@ -77,11 +77,11 @@ def read_records(
         return _json_list(name)
     if kind == "parquet":
         return read_rows(name, lambda schema: on_header(_names(schema, name)))
-    return read_table(name, kind, on_header, say)
+    return read_table(name, kind, on_header, on_note)
 
 
 def count_records(name: str, format: Format = "infer") -> int | None:
-    """How many records a file has, or nearly; None where that cannot be known beforehand."""
+    """Return the approximate number of records in a file, or None if it is unknown before reading."""
     kind = format_of(name, format)
     if name == "-" or not Path(name).is_file() or kind == "json":
         return None
@@ -92,7 +92,7 @@ def count_records(name: str, format: Format = "infer") -> int | None:
 
 
 def json_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator[tuple[str, Any]]:
-    """(where it is, value) of each line that is not blank; a DataError in the place of a value that cannot be read."""
+    """Yield (position, value) for each line that is not empty. The value of an invalid line is a DataError."""
     for number, (line, wrong) in enumerate(checked_lines(name, on_bytes), start=1):
         where = f"Line {number} of {shown_name(name)}"
         if wrong is not None:
@@ -101,7 +101,7 @@ def json_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator[tu
             try:
                 yield where, json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield where, DataError(f"{where} is not JSON ({error}). A .jsonl has one object a line.")
+                yield where, DataError(f"{where} is not JSON ({error}): a .jsonl file needs one object in each line.")
 
 
 def _json_list(name: str) -> Iterator[Any]:
@@ -109,7 +109,9 @@ def _json_list(name: str) -> Iterator[Any]:
         found = json.loads("\n".join(read_lines(name)))
     except (ValueError, RecursionError) as error:
         hint = Setting("format", "jsonl")
-        raise DataError(f"{shown_name(name)} is not JSON ({error}). For an object a line, type ", hint, ".") from error
+        raise DataError(
+            f"{shown_name(name)} is not JSON ({error}). For one object in each line, type ", hint, "."
+        ) from error
     return iter(found if isinstance(found, list) else [found])
 
 
@@ -117,4 +119,4 @@ def _names(schema: Any, name: str) -> list[str]:
     try:
         return list(schema.names)
     except UnicodeDecodeError as error:
-        raise DataError(f"{name} has a column whose name is not UTF-8: write it anew with another name.") from error
+        raise DataError(f"{name} has a column whose name is not UTF-8: rename the column.") from error

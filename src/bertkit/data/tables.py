@@ -1,4 +1,4 @@
-"""Rows out of CSV and TSV, as a stream, with an error in the place of each row that cannot be read."""
+"""Read rows from CSV and TSV as a stream. For an invalid row the stream yields a DataError and continues."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from bertkit.data.lines import LONGEST_LINE, checked_lines, shown_name
 from bertkit.errors import DataError
 
 _MOST_UNCLOSED = 100
-"""Quotes without an end, each of which may reach over much of a table."""
+"""The maximum number of unclosed quotes in a table, as each may cause a search through much of the file."""
 
 OnHeader = Callable[[Sequence[str]], object]
-"""Hears the columns of a table, before its first row."""
+"""Called with the columns of a table before its first row."""
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
-def read_table(name: str, kind: str, on_header: OnHeader, say: Callable[[str], object]) -> Iterator[Any]:
-    """The rows of CSV or TSV under the names of the first row. TSV has no quotes, as the data sets of GLUE are."""
+def read_table(name: str, kind: str, on_header: OnHeader, on_note: Callable[[str], object]) -> Iterator[Any]:
+    """Yield the rows of CSV or TSV as {column: value}. TSV has no quotes, as in the data sets of GLUE."""
     lines, shown = _Lines(name), shown_name(name)
     delimiter = "\t" if kind == "tsv" else _delimiter(lines.peek())
     if kind == "csv" and delimiter != ",":
-        say(f"{shown} has {_DELIMITERS[delimiter]} between its columns.")
+        on_note(f"{shown} has {_DELIMITERS[delimiter]} between its columns.")
     rows = _cells(lines, shown, kind, delimiter)
     header = next(rows, None)
     if header is None:
@@ -35,7 +35,7 @@ def read_table(name: str, kind: str, on_header: OnHeader, say: Callable[[str], o
     if isinstance(header, DataError):
         raise header
     if len(set(header)) != len(header):
-        raise DataError(f"{shown} has two columns of one name in its first row: {', '.join(header)}.")
+        raise DataError(f"{shown} has two columns with the same name in its first row: {', '.join(header)}.")
     on_header(header)
     for number, row in enumerate((row for row in rows if row), start=1):
         if isinstance(row, DataError):
@@ -43,13 +43,13 @@ def read_table(name: str, kind: str, on_header: OnHeader, say: Callable[[str], o
         elif len(row) == len(header):
             yield dict(zip(header, row, strict=True))
         else:
-            yield DataError(f"Row {number} of {shown} has {len(row)} cells, and the first row {len(header)}.")
+            yield DataError(f"Row {number} of {shown} has {len(row)} cells, but the first row has {len(header)}.")
 
 
 class _Lines:
-    """The lines of a table, as far as they can be read: with what is wrong with them, and with their numbers.
+    """The lines of a table with their numbers and errors.
 
-    Those of one row are `taken`. What a quote that is not closed has taken can be given back.
+    `taken` has the lines of the current row. Lines that an unclosed quote has taken can be returned to the stream.
     """
 
     def __init__(self, name: str) -> None:
@@ -65,24 +65,24 @@ class _Lines:
         return self.taken[-1][1][0] + "\n"
 
     def peek(self) -> str:
-        """The next line, which is not taken; empty at the end."""
+        """Return the next line without taking it, or an empty string at the end."""
         if not self._waiting:
             self._waiting.extend(islice(self._source, 1))
         return self._waiting[0][1][0] if self._waiting else ""
 
-    def wrong(self) -> str | None:
-        """What is wrong with the first of those that are taken."""
+    def error(self) -> str | None:
+        """Return the error text of the first invalid line of the row, or None."""
         return next((sentence for _, (_, sentence) in self.taken if sentence is not None), None)
 
     def give_back(self) -> int:
-        """All that are taken but the first. Returns its number."""
+        """Return all lines of the row except the first to the stream, and return the number of the first."""
         (first, _), *rest = self.taken
         self._waiting.extendleft(reversed(rest))
         return first
 
 
 def _cells(lines: _Lines, shown: str, kind: str, delimiter: str) -> Iterator[list[str] | DataError]:
-    """The cells of each row, or what is wrong with it. A quote that is not closed does not take the rows after it along."""
+    """Yield the cells of each row, or an error. After an unclosed quote, reading continues with the next line."""
     csv.field_size_limit(LONGEST_LINE)
     options: dict[str, Any] = {} if kind == "csv" else {"quoting": csv.QUOTE_NONE}
     read = partial(csv.reader, delimiter=delimiter, **options)
@@ -103,12 +103,12 @@ def _cells(lines: _Lines, shown: str, kind: str, delimiter: str) -> Iterator[lis
             unclosed += 1
             yield DataError(f"Line {lines.give_back()} of {shown} has a quote that is not closed.")
         else:
-            wrong = lines.wrong()
-            yield row or [] if wrong is None else DataError(wrong)
+            error_text = lines.error()
+            yield row or [] if error_text is None else DataError(error_text)
 
 
 def _delimiter(header: str) -> str:
-    """What is between the columns of a CSV, by its first line: the commonest outside of quotes, a comma where there is none.
+    """Return the separator of a CSV: the most frequent one outside quotes in its first line, by default a comma.
 
     >>> _delimiter("id;text"), _delimiter('id,"a;b;c"'), _delimiter("text")
     (';', ',', ',')
@@ -118,7 +118,7 @@ def _delimiter(header: str) -> str:
 
 
 def _closed(lines: _Lines, read: Callable[..., Any]) -> bool:
-    """Whether the quotes in a row are closed where they have to be."""
+    """Return whether all quotes in a row are closed."""
     texts = [text for _, (text, _) in lines.taken]
     if len(texts) == 1 and texts[0].count('"') % 2 == 0:
         return True

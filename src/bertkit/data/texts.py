@@ -1,4 +1,4 @@
-"""Texts out of files, as a stream: plain text, JSON lines and Parquet, as they are or within gzip or xz."""
+"""Read texts from files as a stream: plain text, JSON Lines and Parquet, also compressed with gzip or xz."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from bertkit.logging import is_progress_bar_enabled
 def read_texts(
     paths: Sequence[str | os.PathLike[str]], *, field: str = "text", progress: bool = False
 ) -> Generator[str, None, None]:
-    """The texts of files, one after the other, in the memory of one line.
+    """Yield the texts of several files, one line in memory at a time.
 
     A text is a line of a plain file (UTF-8), the value of `field` in a line of a `.jsonl`, or a value of the column `field` of a
-    `.parquet`. Empty texts and nulls are left out. gzip and xz are unpacked on the way; "-" is standard input as plain text.
-    What can be seen beforehand, such as a missing file, is an error before the first text. Whoever leaves the texts before
-    their end closes them, as `contextlib.closing` does; that ends the bar.
+    `.parquet`. Empty texts and nulls are left out. Files in gzip or xz are decompressed. Some errors are raised before the first
+    text, for example for a missing file. To stop early, close the generator, for example with `contextlib.closing`; this also
+    removes the progress bar.
 
     Args:
-        paths: the files.
-        field: what holds the text of a JSON line, or the column of Parquet.
-        progress: draw a bar of the bytes read.
+        paths: the files; "-" is standard input with plain text.
+        field: the key of the text in JSON Lines, or the column in Parquet.
+        progress: whether to show a progress bar in bytes.
     """
     names = [os.fspath(path) for path in paths]
     size = sum(map(_size, names))
@@ -35,12 +35,12 @@ def read_texts(
 
 
 def _size(name: str) -> int:
-    """The bytes of a file that can be read."""
+    """Return the size of a file in bytes. Raise an error if it cannot be read as texts."""
     check_file(name)
     if format_of(name) in ("csv", "tsv"):
         raise UsageError(
-            f"{name} is a table, and which column holds the text is not known. Take plain text, .jsonl or .parquet, or - for a "
-            f"column that another program prints, as in: cut -f2 {name} | bertkit ... -"
+            f"{name} is a table, and the column of its texts is unknown: use plain text, .jsonl or .parquet, or pipe one column "
+            f"of it to standard input, for example: cut -f2 {name} | bertkit ... -"
         )
     return 0 if name == "-" else Path(name).stat().st_size
 
@@ -65,7 +65,7 @@ def _texts(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
 
 
 def _of_field(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
-    """The text in each JSON line."""
+    """Yield the text in each JSON line."""
     for where, value in json_lines(name, on_bytes):
         if isinstance(value, DataError):
             raise value
@@ -77,7 +77,7 @@ def _of_field(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
         if isinstance(text, str):
             yield _whole(text, where)
         elif text is not None:
-            raise DataError(f"{where} has {type(text).__name__} in its field {field!r}, where a text belongs.")
+            raise DataError(f"{where} has {type(text).__name__} in its field {field!r}, which must be a string.")
 
 
 def _whole(text: str, where: str) -> str:
@@ -85,22 +85,22 @@ def _whole(text: str, where: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{where} holds half of a surrogate pair ({text[error.start]!r}), which is no character."
+            f"{where} has half of a surrogate pair ({text[error.start]!r}), which is not a valid character."
         ) from error
     return text
 
 
 def _choice(field: str, known: Iterable[str]) -> list[object]:
-    """What to type instead of a field that is not there."""
+    """Return what to type instead of an unknown field, as parts of a message."""
     names = list(known)
     if not names:
-        return [" It has none."]
+        return [" It has no fields."]
     listed = ", ".join(map(repr, names))
-    return [f" It has {listed}: type ", Setting("field", names[0]), f", for example.{did_you_mean(field, names)}"]
+    return [f" It has {listed}: type for example ", Setting("field", names[0]), f".{did_you_mean(field, names)}"]
 
 
 def _of_column(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
-    """The texts of a column of Parquet."""
+    """Yield the texts in a column of a Parquet file."""
     for row in read_rows(name, lambda schema: _check_column(schema, name, field), [field], on_bytes):
         if isinstance(row, DataError):
             raise row
@@ -116,4 +116,4 @@ def _check_column(schema: Any, name: str, field: str) -> None:
     if types.is_dictionary(kind):
         kind = kind.value_type
     if not (types.is_string(kind) or types.is_large_string(kind)):
-        raise DataError(f"The column {field!r} of {name} holds {kind}, where texts belong.")
+        raise DataError(f"The column {field!r} of {name} has the type {kind}, but must have strings.")

@@ -1,9 +1,9 @@
-"""The engine of the Flax classes. XLA compiles once for each shape, so rows, lengths and places are rounded up to a few.
+"""The Flax engine. XLA compiles once for each shape, so the numbers of rows, tokens and places are rounded up to a few.
 
-    lengths   16, 32, 64, ... to the most positions       rows   1, 2, 4, ... to 4,096 tokens       places   16, 32, 64, ...
+    length   16, 32, 64, ... up to max_position_embeddings     rows   1, 2, 4, ... up to 4,096 tokens     places   16, 32, 64, ...
 
-For 512 positions that is at most 39 compilations of the layers and 9 of a head, however many lengths there are in a day; where
-words are predicted, up to 45 more of what takes their places out, which is quick to compile.
+Places are the positions at which words are predicted. For 512 positions, the layers are compiled at most 39 times, a head 9
+times, and the small program that selects the states at places 45 times, for any sequence of batches.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bertkit.engines.base import words_of
 from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.models.flax import heads
-from bertkit.models.flax.attention import Inputs
+from bertkit.models.flax.arguments import Arguments
 from bertkit.models.flax.model import Mode, bert
 from bertkit.models.flax.pretrained import FlaxBertPreTrainedModel
 from bertkit.models.flax.tree import placed
@@ -34,7 +34,7 @@ _SHORTEST = 16
 
 
 class FlaxEngine:
-    """One class of BERT in JAX, over the parameters of a model.
+    """One class of BERT in JAX. The engine does not change the model.
 
     >>> from bertkit.data.batches import Row, pack
     >>> config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
@@ -47,9 +47,11 @@ class FlaxEngine:
     def __init__(self, model: FlaxBertPreTrainedModel) -> None:
         self.model, self.head, self.config, self._params = model, model._head, model.config, model.params
         self.limits = Limits(buckets=lengths_to(self.config.max_position_embeddings))
-        self._body: Any = jax.jit(partial(_body, self.config, self.head, Mode(model.dtype)), static_argnames="layers")
-        self._top: Any = jax.jit(partial(_top, model), static_argnames="names")
-        self._taken: Any = jax.jit(partial(_taken))
+        self._run_body: Any = jax.jit(
+            partial(_run_body, self.config, self.head, Mode(model.dtype)), static_argnames="layers"
+        )
+        self._run_head: Any = jax.jit(partial(_run_head, model), static_argnames="names")
+        self._select: Any = jax.jit(partial(_select))
 
     @classmethod
     def open(
@@ -66,36 +68,36 @@ class FlaxEngine:
 
     @property
     def device(self) -> Any:
-        """Where it computes."""
+        """The device of the parameters."""
         (device,) = jax.tree.leaves(self._params)[0].devices()
         return device
 
     @property
     def precision(self) -> str:
-        """The type of its numbers, by its short name."""
+        """The short name of the type of the computation."""
         return _NAMES[jnp.dtype(self.model.dtype)]
 
     @property
     def compilations(self) -> int:
-        """How many shapes there have been so far."""
-        return int(sum(compiled._cache_size() for compiled in (self._body, self._taken, self._top)))
+        """The number of compilations so far."""
+        return int(sum(compiled._cache_size() for compiled in (self._run_body, self._select, self._run_head)))
 
     def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
-        """The arrays that are asked for, float32. Rows, lengths and places are rounded up, and cut again."""
-        ask.check(self.head, self.model._pools, batch.names_words)
+        """Return the requested arrays, as float32 in NumPy."""
+        ask.check(self.head, self.model._has_pooler, batch.names_words)
         names = (*ask.outputs, *["log_probs"][: ask.log_probs])
         grains, count = ask.grains(self.head), len(batch.lengths)
         longest, rows = int(batch.lengths.max(initial=1)), power_of_two(count)
         length = min((bucket for bucket in self.limits.buckets if bucket >= longest), default=longest)
         real = np.arange(length) < np.pad(batch.lengths, (0, rows - count))[:, None]  # [N, L]
         ids, types = (_grid(values, real) for values in (batch.input_ids, batch.token_type_ids))
-        states, pooled, inner = self._body(self._params, ids, types, real, layers=ask.layers)
+        states, pooled, inner = self._run_body(self._params, ids, types, real, layers=ask.layers)
         tokens = np.flatnonzero(real)  # cells of the grid
         places = tokens if batch.positions is None else tokens[batch.positions]
         kept: dict[str, Any] = {"row": slice(count), "token": tokens, "place": slice(len(places))}
         arrays = {
             name: np.asarray(x, np.float32)[kept[grains[name]]]
-            for name, x in self._made(names, {grains[name] for name in names}, states, pooled, places, batch).items()
+            for name, x in self._outputs(names, {grains[name] for name in names}, states, pooled, places, batch).items()
         }
         if ask.layers:
             arrays["hidden_states"] = np.asarray(inner, np.float32)[real]
@@ -103,54 +105,53 @@ class FlaxEngine:
             arrays["pooler_output"] = np.asarray(pooled, np.float32)[:count]
         return arrays
 
-    def _made(
+    def _outputs(
         self, names: tuple[str, ...], grains: set[Any], states: Any, pooled: Any, places: Array, batch: Batch
     ) -> dict[str, Any]:
-        """The outputs of the head, of all cells of the grid or of the places. What no output is made of has one shape."""
+        """The outputs of the head, for all cells of the grid or for the places."""
         if not names:
             return {}
-        none = np.zeros((1, self.config.hidden_size), np.float32)
-        x = self._taken(states, _longer(places)) if "place" in grains else states if "token" in grains else none
+        unused = np.zeros((1, self.config.hidden_size), np.float32)  # of one shape, so that it needs no compilation
+        x = self._select(states, _padded(places)) if "place" in grains else states if "token" in grains else unused
         words = batch.targets["labels"].values if "log_probs" in names else places[:0]
-        found: dict[str, Any] = self._top(
-            self._params, x, pooled if "row" in grains else none, _longer(words), names=names
-        )
+        pooled = pooled if "row" in grains else unused
+        found: dict[str, Any] = self._run_head(self._params, x, pooled, _padded(words), names=names)
         return found
 
 
-def _body(
+def _run_body(
     config: BertConfig, head: str, mode: Mode, params: Any, ids: Any, types: Any, real: Any, layers: tuple[int, ...]
 ) -> tuple[Any, Any, Any]:
-    """States [N * L, H], pooled vectors [N, H] and states of inner layers [N, L, K, H]."""
-    inputs = Inputs(input_ids=ids, token_type_ids=types, attention_mask=real)
-    mode = Mode(mode.dtype, states=bool(layers))
-    states = bert(config, params if head == "Model" else params["bert"], inputs, mode)
+    """Last states [N * L, H], pooled vectors [N, H], and states of K layers [N, L, K, H]."""
+    given = Arguments(input_ids=ids, token_type_ids=types, attention_mask=real)
+    mode = Mode(mode.dtype, keeps_states=bool(layers))
+    states = bert(config, params if head == "Model" else params["bert"], given, mode)
     inner = jnp.stack([states.hidden_states[layer] for layer in layers], axis=2) if states.hidden_states else None
     return states.last_hidden_state.reshape(-1, config.hidden_size), states.pooler_output, inner
 
 
-def _top(
+def _run_head(
     model: FlaxBertPreTrainedModel, params: Any, x: Any, pooled: Any, labels: Any, names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The outputs of the head that are wanted, of states [M, H] and pooled vectors [N, H]."""
-    made = model._outputs(model.config, params, x, pooled, None) if names else {}
+    """The outputs of the head with these names, from states [M, H] and pooled vectors [N, H]."""
+    outputs = model._outputs(model.config, params, x, pooled, None)
     if "log_probs" in names:
-        scores = jax.nn.log_softmax(made[words_of(model._head)].astype(jnp.float32))
-        made["log_probs"] = jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
-    return {name: made[name] for name in names}
+        scores = jax.nn.log_softmax(outputs[words_of(model._head)].astype(jnp.float32))
+        outputs["log_probs"] = jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
+    return {name: outputs[name] for name in names}
 
 
-def _taken(states: Any, cells: Any) -> Any:
+def _select(states: Any, cells: Any) -> Any:
     return states[cells]
 
 
-def _longer(numbers: Array) -> Array:
-    """Rounded up in length with zeros: to a power of two, 16 at least."""
+def _padded(numbers: Array) -> Array:
+    """Pad with zeros to a power of two, at least 16."""
     return np.pad(numbers, (0, max(power_of_two(len(numbers)), _SHORTEST) - len(numbers))).astype(np.int32)
 
 
 def _grid(values: Array, real: Array) -> Array:
-    """[T] -> [N, L], zero at padding."""
+    """[T] -> [N, L], zeros at padding."""
     whole = np.zeros(real.shape, np.int32)
     whole[real] = values
     return whole
@@ -167,7 +168,7 @@ def lengths_to(most: int) -> tuple[int, ...]:
 
 
 def power_of_two(count: int) -> int:
-    """The least power of two that is as large.
+    """The smallest power of two that is not less than count.
 
     >>> power_of_two(5), power_of_two(1), power_of_two(0)
     (8, 1, 1)
@@ -181,7 +182,7 @@ def model_class(head: str) -> Any:
 
 
 def device_of(given: object) -> Any:
-    """A device as pipelines take it: None (the first of JAX), -1 or "cpu", 0, "cuda:1", a device of JAX."""
+    """The device for a pipeline's argument: None (the first of JAX), -1 or "cpu", 0, "cuda:1", a jax.Device."""
     if given is None:
         return jax.devices()[0]
     if isinstance(given, jax.Device):
@@ -191,15 +192,20 @@ def device_of(given: object) -> Any:
     try:
         return jax.devices(kind)[int(number or 0)]
     except (IndexError, RuntimeError, ValueError) as error:
-        there = ", ".join(f'"{device.platform}:{device.id}"' for device in jax.devices())
-        raise UsageError(received("device", given), f" is not a device of JAX here: type {there}.") from error
+        known = ", ".join(f'"{device.platform}:{device.id}"' for device in jax.devices())
+        raise UsageError(received("device", given), f" is invalid: choose one of {known}.") from error
 
 
 def type_of(precision: str, device: Any) -> Any:
-    """The type of numbers. "auto": bf16 on GPUs and TPUs, fp32 on a processor."""
+    """The type of numbers for a precision. "auto" is bf16 on a GPU or TPU, and fp32 on a CPU."""
     if precision == "auto":
         precision = "fp32" if device.platform == "cpu" else "bf16"
     if precision not in _TYPES:
-        own, known = Setting("engine", "flax"), ", ".join(_TYPES)
-        raise UsageError(own, " has no ", received("precision", precision), f": type one of {known}.")
+        known = ", ".join(_TYPES)
+        raise UsageError(
+            Setting("engine", "flax"),
+            " does not support ",
+            received("precision", precision),
+            f": choose one of auto, {known}.",
+        )
     return _TYPES[precision]

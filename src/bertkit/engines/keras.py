@@ -1,7 +1,7 @@
-"""The engine of the TensorFlow classes: rectangles of a few shapes, each run by a graph.
+"""The TensorFlow engine: rectangular batches, run by a graph for each kind of request.
 
-Without XLA one graph takes all shapes: a day of lengths makes one graph for each kind of question. With XLA each shape is
-compiled once, so that rows are padded to LENGTHS, and batches to a power of two of rows.
+Without XLA, one graph takes batches of all shapes. With XLA, each shape is compiled once. Rows are padded to one of LENGTHS
+then, and the number of rows to a power of two.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from bertkit.models.keras.inputs import arrange
 from bertkit.tensors import Array
 
 LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-"""What rows are padded to for XLA."""
+"""The lengths that rows are padded to for XLA."""
 
 _POLICIES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 class KerasEngine:
-    """One class of BERT in TensorFlow, over a model that stays as it is.
+    """One class of BERT in TensorFlow. The engine does not change the model.
 
     >>> from bertkit.data.batches import Row, pack
     >>> config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
@@ -41,7 +41,7 @@ class KerasEngine:
 
     def __init__(self, model: Any, jit_compile: bool = False, device: str = "") -> None:
         if getattr(model, "_head", None) is None:
-            raise UsageError(f"{type(model).__name__} is not one of the nine classes of BERT, so that no task fits it.")
+            raise UsageError(f"{type(model).__name__} is not one of the nine classes of BERT: pass one of these.")
         self.model, self.head, self.config = model, model._head, model.config
         self.jit_compile, self.device = jit_compile, device
         longest = self.config.max_position_embeddings
@@ -53,11 +53,11 @@ class KerasEngine:
     def open(
         cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> KerasEngine:
-        """The engine for a class. "auto" is fp32."""
+        """The engine for a class. The precision "auto" is fp32."""
         place, wanted = device_of(device), "fp32" if precision == "auto" else precision
         if wanted not in _POLICIES:
             raise UsageError(
-                f"The engine of TensorFlow has no precision {precision!r}: type one of {', '.join(_POLICIES)}."
+                f"The TensorFlow engine has no precision {precision!r}: choose one of auto, {', '.join(_POLICIES)}."
             )
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(_POLICIES[wanted])
@@ -70,16 +70,16 @@ class KerasEngine:
 
     @property
     def precision(self) -> str:
-        """The type of its numbers."""
+        """The type of the model's numbers."""
         return {name: short for short, name in _POLICIES.items()}[self.model.bert.compute_dtype]
 
     @property
     def graphs(self) -> int:
-        """How many graphs it has made."""
+        """The number of graphs so far."""
         return sum(graph.experimental_get_tracing_count() for graph in self._graphs.values())
 
     def run(self, batch: Batch, ask: Ask) -> dict[str, Array]:
-        """The arrays that are asked for, as float32 in NumPy. The batch is run as one rectangle."""
+        """Return the requested arrays, as float32 in NumPy. The batch is run as one rectangle."""
         ask.check(self.head, self.model.bert.pooler is not None, batch.names_words)
         grains, rows = ask.grains(self.head), len(batch.lengths)
         longest = int(batch.lengths.max(initial=1))
@@ -89,7 +89,7 @@ class KerasEngine:
         real[:rows] = columns < batch.lengths[:, None]
         ids, types, words = np.zeros((3, height, length), np.int32)
         ids[real], types[real] = batch.input_ids, batch.token_type_ids
-        cells = np.flatnonzero(real)  # where the tokens lie
+        cells = np.flatnonzero(real)  # the positions of the tokens
         at_places = batch.positions is not None and "place" in grains.values()
         places = cells[batch.positions] if at_places else cells[:0]
         if ask.log_probs:
@@ -109,11 +109,11 @@ class KerasEngine:
         return answers
 
     def _padded(self, count: int) -> int:
-        """A power of two, for XLA."""
+        """The count, with XLA rounded up to a power of two."""
         return 1 << (count - 1).bit_length() if self.jit_compile and count else count
 
     def _graph(self, ask: Ask, at_places: bool) -> Any:
-        """The graph for a kind of question."""
+        """The graph for a kind of request."""
         key = (ask, at_places)
         if key not in self._graphs:
             rectangle = tf.TensorSpec([None, None], tf.int32)
@@ -144,7 +144,7 @@ class KerasEngine:
         model, last, grains = self.model, self.config.num_hidden_layers, ask.grains(self.head)
         inputs = arrange(ids, real, types, None, None, causal=self.config.is_decoder)
         inner = any(layer != last for layer in ask.layers)
-        states = model.bert(inputs, output_hidden_states=inner, output_attentions=False)
+        states = model.bert(arranged=inputs, output_hidden_states=inner, output_attentions=False)
         x, found = states.last_hidden_state, {}
         if at_places:
             x = tf.gather(tf.reshape(x, (-1, x.shape[-1])), places)[None]  # [1, M, H]
@@ -175,7 +175,7 @@ def model_class(head: str) -> Any:
 
 
 def device_of(given: object) -> str:
-    """A device as pipelines take it: None (what TensorFlow chooses), -1 (the processor), 0, "cuda:1", "GPU:1"."""
+    """The device for a pipeline's argument: None (TensorFlow chooses), -1 (the CPU), 0, "cuda:1", "GPU:1"."""
     if given is None:
         return ""
     if isinstance(given, int) and not isinstance(given, bool):
@@ -183,8 +183,11 @@ def device_of(given: object) -> str:
     kind, _, number = str(given).lower().lstrip("/").partition(":")
     kind = "gpu" if kind == "cuda" else kind
     if kind not in ("cpu", "gpu") or not (number or "0").isdigit():
-        raise UsageError(received("device", given), ' is none: type "cpu", "gpu", 0, or -1 for the processor.')
-    if kind == "gpu" and int(number or 0) >= len(tf.config.list_physical_devices("GPU")):
+        raise UsageError(received("device", given), ' is invalid: type "cpu", "gpu", 0, or -1 for the CPU.')
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if kind == "gpu" and int(number or 0) >= gpus:
         advice = Setting("device", "cpu")
-        raise UsageError(received("device", given), " is a GPU, and TensorFlow sees none here: type ", advice, ".")
+        raise UsageError(
+            received("device", given), f" does not exist: TensorFlow finds {gpus} GPUs. Type ", advice, "."
+        )
     return f"/{kind.upper()}:{number or 0}"

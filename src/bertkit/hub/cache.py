@@ -35,7 +35,9 @@ class Repository:
         advice = f" {why} To download all files while online, type: {command}"
         snapshot = self.snapshot()
         if snapshot is None:
-            raise HubError(f"{self.id} ({self.revision}) is not in the cache {self.cache}.{advice}")
+            raise HubError(
+                f"There is no folder {self.id} here, and {self.id} ({self.revision}) is not in the cache {self.cache}.{advice}"
+            )
         return folder_place(snapshot / self.subfolder, f"the cache of {self.id} ({self.revision})", advice)
 
     def snapshot(self) -> Path | None:

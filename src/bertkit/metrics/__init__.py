@@ -1,7 +1,7 @@
-"""Scores, in NumPy alone: a function for arrays that are there, an object with `update` and `compute` for those that stream by.
+"""Metrics in NumPy: a function for whole arrays, and a class with `update` and `compute` for streams of batches.
 
-Predictions come first, then references, everywhere. A score that divides by nothing is 0; a loss, an error or a correlation of
-nothing is nan. Nothing warns.
+The first argument is always the predictions, the second the references. A score whose denominator is 0 is 0; a loss, an error or
+a correlation without examples is nan. No function warns.
 """
 
 from bertkit.metrics.bootstrap import Interval, bootstrap_interval

@@ -1,4 +1,4 @@
-"""How far a score would swing with other examples of the same kind."""
+"""Confidence intervals of scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Examples: TypeAlias = Sequence[Any] | NDArray[Any]
 
 
 class Interval(NamedTuple):
-    """A score, and the two ends between which it stays."""
+    """A score and its confidence interval."""
 
     value: float
     low: float
@@ -31,19 +31,19 @@ def bootstrap_interval(
     confidence: float = 0.95,
     resamples: int = 1000,
 ) -> Interval:
-    """A score with its confidence interval, by drawing as many examples again and again (percentile bootstrap).
+    """Return a score with its confidence interval, by resampling the examples (percentile bootstrap).
 
     >>> from bertkit.metrics import accuracy
     >>> bootstrap_interval(accuracy, [1, 1, 0, 1] * 25, [1, 0, 0, 1] * 25, seed=0)
     Interval(value=0.75, low=0.67, high=0.84)
 
     Args:
-        metric: gives a number for predictions and references, such as `accuracy`, or a lambda around one with options.
-        predictions: one an example: an array, whose rows are the examples, or any sequence.
-        references: one an example.
-        seed: the same seed gives the same interval.
-        confidence: how much of the drawn scores is to lie within.
-        resamples: how often to draw.
+        metric: a function of predictions and references that returns a number, for example `accuracy`, or a lambda.
+        predictions: a prediction for each example, as an array whose rows are the examples, or as any sequence.
+        references: a reference for each example.
+        seed: the same seed returns the same interval.
+        confidence: the share of resampled scores within the interval.
+        resamples: the number of resamples.
     """
     _check(predictions, references, confidence, resamples)
     generator = np.random.default_rng(seed)
@@ -60,11 +60,11 @@ def bootstrap_interval(
 def _check(predictions: Examples, references: Examples, confidence: float, resamples: int) -> None:
     same_length(predictions, references, "examples")
     if not len(predictions):
-        raise UsageError("There is no example, and an interval needs one at least.")
+        raise UsageError("There are no examples, but an interval needs at least one.")
     if not 0 < confidence < 1:
-        raise UsageError(f"confidence is {confidence}, and a number between 0 and 1 is accepted, such as 0.95.")
+        raise UsageError(f"confidence is {confidence}, but must be between 0 and 1, for example 0.95.")
     if resamples < 1:
-        raise UsageError(f"resamples is {resamples}, and 1 or more is accepted, such as 1000.")
+        raise UsageError(f"resamples is {resamples}, but must be at least 1, for example 1000.")
 
 
 def _take(values: Examples, chosen: NDArray[np.int64]) -> Any:

@@ -1,4 +1,4 @@
-"""Calibration: of the answers that a model is 80 percent sure of, are 80 percent right?"""
+"""Calibration: whether the confidence of a classifier equals its accuracy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bertkit.errors import UsageError
 from bertkit.metrics.inputs import IGNORED, Numbers, as_array, number_array
 
 UNDEFINED = float("nan")
-"""The error of nothing; 0 would be a perfect one."""
+"""The error without examples, as 0 would mean a perfect calibration."""
 
-_SUM_MAY_BE_OFF = 0.02  # half precision
+_SUM_TOLERANCE = 0.02  # for probabilities in half precision
 
 
 class Bin(NamedTuple):
-    """The answers whose confidence is above `low`, and not above `high`."""
+    """The predictions with a confidence above `low`, up to and including `high`."""
 
     low: float
     high: float
@@ -27,7 +27,7 @@ class Bin(NamedTuple):
 
 
 class Calibration:
-    """The gap between how sure a classifier is and how often it is right, over a stream of batches. It keeps three numbers a bin.
+    """The difference between confidence and accuracy over a stream of batches. Only three numbers per bin are kept.
 
     >>> scores = Calibration(bins=10)
     >>> scores.update([[0.9, 0.1], [0.3, 0.7], [0.75, 0.25]], [0, 0, 0])
@@ -35,21 +35,21 @@ class Calibration:
     {'ece': 0.35, 'mce': 0.7, 'accuracy': 0.6667, 'confidence': 0.7833}
 
     Args:
-        bins: into how many parts of equal width confidences from 0 to 1 are put.
+        bins: the number of bins of equal width for confidences from 0 to 1.
     """
 
     def __init__(self, bins: int = 15) -> None:
         if bins < 1:
-            raise UsageError(f"bins is {bins}, and 1 or more is accepted.")
+            raise UsageError(f"bins is {bins}, but must be at least 1.")
         self._edges = np.linspace(0, 1, bins + 1)
         self._sums = np.zeros((3, bins))  # count, confidence, right
 
     def update(self, probabilities: ArrayLike, references: ArrayLike) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
             probabilities: [..., C], each row a distribution over the classes.
-            references: [...], classes; -100 does not count.
+            references: [...], classes; -100 is ignored.
         """
         rows, classes = _counted(probabilities, references)
         if not len(rows):
@@ -60,7 +60,7 @@ class Calibration:
             total += np.bincount(which, weights, minlength=len(total))
 
     def compute(self) -> dict[str, float]:
-        """`ece`, the mean gap (weighted by the answers in a bin), `mce`, the largest, and `accuracy` and `confidence` of all."""
+        """Return `ece` (mean difference, weighted by bin size), `mce` (largest difference), `accuracy` and `confidence`."""
         filled = [each for each in self.bins() if each.size]
         if not filled:
             return dict.fromkeys(("ece", "mce", "accuracy", "confidence"), UNDEFINED)
@@ -74,7 +74,7 @@ class Calibration:
         }
 
     def bins(self) -> list[Bin]:
-        """What a reliability diagram draws; confidence and accuracy of an empty bin are nan."""
+        """Return the bins, for a reliability diagram. Confidence and accuracy of an empty bin are nan."""
         return [
             Bin(float(low), float(high), int(count), *_means(count, confidence, right))
             for low, high, (count, confidence, right) in zip(
@@ -93,17 +93,17 @@ def _counted(probabilities: ArrayLike, references: ArrayLike) -> tuple[Numbers, 
         return np.empty((0, 1)), np.empty(0)
     if rows.shape[:-1] != classes.shape:
         raise UsageError(
-            f"probabilities have the shape {rows.shape} and references {classes.shape}. A row of probabilities for each "
-            "reference is accepted."
+            f"probabilities have the shape {rows.shape} and references {classes.shape}. Pass a row of probabilities for each "
+            "reference."
         )
     rows, classes = rows[classes != IGNORED], classes[classes != IGNORED]
-    if rows.size and (rows.min() < 0 or abs(rows.sum(axis=-1) - 1).max() > _SUM_MAY_BE_OFF):
-        raise UsageError("probabilities have a row that is no distribution. Pass the softmax of the logits.")
+    if rows.size and (rows.min() < 0 or abs(rows.sum(axis=-1) - 1).max() > _SUM_TOLERANCE):
+        raise UsageError("probabilities have a row that is not a distribution. Pass the softmax of the logits.")
     return rows, classes
 
 
 def expected_calibration_error(probabilities: ArrayLike, references: ArrayLike, bins: int = 15) -> float:
-    """The mean gap between confidence and accuracy: the `ece` of `Calibration` in one call.
+    """Return the mean difference between confidence and accuracy: the `ece` of `Calibration` in one call.
 
     >>> round(expected_calibration_error([[0.9, 0.1], [0.3, 0.7]], [0, 0]), 4)
     0.4

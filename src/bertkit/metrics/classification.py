@@ -1,6 +1,6 @@
-"""One label an example: accuracy, precision, recall, F1 and Matthews' correlation.
+"""Metrics for one label per example: accuracy, precision, recall, F1 and the Matthews correlation.
 
-All of them follow from three counts a class, so that is what a stream keeps, however long it is.
+All of them are computed from three counts per class, so the memory does not depend on the length of a stream.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BINARY = "binary"
 
 
 class Classification:
-    """The scores of a classifier over a stream of batches.
+    """Metrics of a classifier over a stream of batches.
 
     >>> scores = Classification(average="macro")
     >>> scores.update([0, 1, 2, 2], [0, 1, 2, 1])
@@ -29,9 +29,9 @@ class Classification:
     {'accuracy': 0.8, 'precision': 0.8333, 'recall': 0.8333, 'f1': 0.7778, 'matthews_correlation': 0.75}
 
     Args:
-        average: "macro", the plain mean of all classes; "weighted", that by how often they are in the references; "micro", all
-            counted together, which is the accuracy; "binary", the scores of `positive` alone.
-        positive: that class.
+        average: "macro": the mean over classes; "weighted": the mean weighted by the number of references of each class;
+            "micro": all classes counted together, which equals the accuracy; "binary": the scores of the class `positive`.
+        positive: the class for "binary".
     """
 
     def __init__(self, average: str = "macro", positive: int | str = 1) -> None:
@@ -41,19 +41,19 @@ class Classification:
         self._counts = Counts()
 
     def update(self, predictions: ArrayLike, references: ArrayLike) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
-            predictions: classes, integers or words, of any shape.
-            references: classes, of the same shape; -100 does not count.
+            predictions: classes, as integers or strings, of any shape.
+            references: classes, of the same shape; -100 is ignored.
         """
         first, second = labels(predictions, references)
         self._counts.predicted += _count(first)
-        self._counts.there += _count(second)
+        self._counts.actual += _count(second)
         self._counts.right += _count(second[first == second])
 
     def compute(self) -> dict[str, float]:
-        """`accuracy`, `precision`, `recall`, `f1` and `matthews_correlation` of all that came."""
+        """Return `accuracy`, `precision`, `recall`, `f1` and `matthews_correlation` of all batches."""
         precision, recall, f1, _ = self._averaged()
         return {
             "accuracy": self._counts.average("micro").recall,
@@ -64,7 +64,7 @@ class Classification:
         }
 
     def by_class(self) -> dict[Hashable, Scores]:
-        """Precision, recall, F1 and support of each class."""
+        """Return precision, recall, F1 and support of each class."""
         return self._counts.by_class()
 
     def _averaged(self) -> Scores:
@@ -73,8 +73,8 @@ class Classification:
         classes = self._counts.classes()
         if len({*classes, self._positive}) > 2:
             raise UsageError(
-                f"average='binary' is for two classes, and the labels are {_few(classes)} with {self._positive!r} as the "
-                f"positive one. Pass average='macro' (or {', '.join(map(repr, AVERAGES))}), or another `positive`."
+                f"average='binary' needs two classes, but the labels are {_few(classes)}, with the positive class "
+                f"{self._positive!r}. Pass average='macro' (or {', '.join(map(repr, AVERAGES))}), or another `positive`."
             )
         return self._counts.of(self._positive)
 
@@ -89,20 +89,20 @@ def _few(classes: list[Hashable]) -> str:
 
 
 def _matthews(counts: Counts) -> float:
-    """The correlation of two sets of labels of any number of classes, from their counts (integers, so nothing is lost).
+    """Return the Matthews correlation for any number of classes, from exact integer counts.
 
-    With s examples of which c are right, p_k predicted as class k and t_k that are of it:
+    With s examples, c of them correct, p_k predicted as class k, and t_k that have class k:
     (c s - sum p_k t_k) / sqrt((s^2 - sum p_k^2) (s^2 - sum t_k^2)).
     """
-    total, right = counts.there.total(), counts.right.total()
-    both = right * total - sum(counts.predicted[name] * times for name, times in counts.there.items())
+    total, right = counts.actual.total(), counts.right.total()
+    both = right * total - sum(counts.predicted[name] * times for name, times in counts.actual.items())
     predicted = total**2 - sum(times**2 for times in counts.predicted.values())
-    there = total**2 - sum(times**2 for times in counts.there.values())
-    return ratio(both, math.sqrt(predicted * there))
+    actual = total**2 - sum(times**2 for times in counts.actual.values())
+    return ratio(both, math.sqrt(predicted * actual))
 
 
 def accuracy(predictions: ArrayLike, references: ArrayLike) -> float:
-    """The part of the labels that is right.
+    """Return the share of correct labels.
 
     >>> accuracy([0, 1, 1, 0], [0, 1, 0, -100])
     0.6666666666666666
@@ -111,17 +111,17 @@ def accuracy(predictions: ArrayLike, references: ArrayLike) -> float:
 
 
 def precision(predictions: ArrayLike, references: ArrayLike, average: str = BINARY, positive: int | str = 1) -> float:
-    """The part of what was predicted that is right; see `Classification` for the averages."""
+    """Return the share of predictions of a class that are correct. See `Classification` for the averages."""
     return _scored(predictions, references, average, positive)["precision"]
 
 
 def recall(predictions: ArrayLike, references: ArrayLike, average: str = BINARY, positive: int | str = 1) -> float:
-    """The part of what is there that was found; see `Classification` for the averages."""
+    """Return the share of references of a class that were predicted. See `Classification` for the averages."""
     return _scored(predictions, references, average, positive)["recall"]
 
 
 def f1(predictions: ArrayLike, references: ArrayLike, average: str = BINARY, positive: int | str = 1) -> float:
-    """The harmonic mean of precision and recall; see `Classification` for the averages.
+    """Return the harmonic mean of precision and recall. See `Classification` for the averages.
 
     >>> f1([1, 1, 0, 0], [1, 0, 0, 0]), f1([2, 1, 0, 0], [2, 0, 0, 0], average="macro")
     (0.6666666666666666, 0.6)
@@ -130,7 +130,7 @@ def f1(predictions: ArrayLike, references: ArrayLike, average: str = BINARY, pos
 
 
 def matthews_correlation(predictions: ArrayLike, references: ArrayLike) -> float:
-    """1 where all is right, 0 for guessing, -1 where all of two classes is wrong; fair to rare classes.
+    """Return the Matthews correlation: 1 if all labels are correct, near 0 for random labels, -1 for two exchanged classes.
 
     >>> matthews_correlation([1, 1, 0, 0], [1, 0, 0, 0])
     0.5773502691896258

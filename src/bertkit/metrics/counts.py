@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of counted classes: what labels, columns of labels and entities have in common."""
+"""Precision, recall and F1 from counts per class, for labels, multiple labels and entities."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ class Scores(NamedTuple):
     precision: float
     recall: float
     f1: float
-    support: int  # how many there are in the references
+    support: int  # number of references
 
 
 @dataclass
 class Counts:
-    """How often each class was right, predicted, and there. Any score that divides by nothing is 0."""
+    """The number of correct predictions, predictions and references of each class. A score whose denominator is 0 is 0."""
 
     right: Counter[Hashable] = field(default_factory=Counter)
     predicted: Counter[Hashable] = field(default_factory=Counter)
-    there: Counter[Hashable] = field(default_factory=Counter)
+    actual: Counter[Hashable] = field(default_factory=Counter)
 
     def classes(self) -> list[Hashable]:
-        """All that were predicted or there, in order."""
-        return sorted(self.predicted.keys() | self.there.keys())  # type: ignore[type-var]
+        """Return all classes in predictions or references, sorted."""
+        return sorted(self.predicted.keys() | self.actual.keys())  # type: ignore[type-var]
 
     def by_class(self) -> dict[Hashable, Scores]:
-        """The scores of each class."""
+        """Return the scores of each class."""
         return {name: self.of(name) for name in self.classes()}
 
     def of(self, name: Hashable) -> Scores:
-        """The scores of one class."""
-        return _scores(self.right[name], self.predicted[name], self.there[name])
+        """Return the scores of one class."""
+        return _scores(self.right[name], self.predicted[name], self.actual[name])
 
     def average(self, kind: str) -> Scores:
-        """`micro` counts all classes together, `macro` is their plain mean, `weighted` that by their support."""
+        """Return the average: "micro" counts all classes together, "macro" is their mean, "weighted" the mean by support."""
         one_of("average", kind, AVERAGES)
         if kind == "micro":
-            return _scores(self.right.total(), self.predicted.total(), self.there.total())
+            return _scores(self.right.total(), self.predicted.total(), self.actual.total())
         rows = list(self.by_class().values())
         weights = np.array([row.support if kind == "weighted" else 1 for row in rows], float)
         precision, recall, f1 = (_mean([row[column] for row in rows], weights) for column in range(3))
-        return Scores(precision, recall, f1, self.there.total())
+        return Scores(precision, recall, f1, self.actual.total())
 
 
-def _scores(right: int, predicted: int, there: int) -> Scores:
-    return Scores(ratio(right, predicted), ratio(right, there), ratio(2 * right, predicted + there), there)
+def _scores(right: int, predicted: int, actual: int) -> Scores:
+    return Scores(ratio(right, predicted), ratio(right, actual), ratio(2 * right, predicted + actual), actual)
 
 
 def _mean(values: list[float], weights: Numbers) -> float:
@@ -64,5 +64,5 @@ def _mean(values: list[float], weights: Numbers) -> float:
 
 
 def ratio(part: float, whole: float) -> float:
-    """Their quotient; 0 of nothing."""
+    """Return part / whole, or 0 if the whole is 0."""
     return part / whole if whole else 0.0

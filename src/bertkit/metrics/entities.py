@@ -1,4 +1,4 @@
-"""Entities: an entity is right when its type, its first and its last token are."""
+"""Metrics for entities. An entity is correct if its type, its first and its last token are correct."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bertkit.metrics.schemes import scheme_named, spans
 
 
 class EntityScores:
-    """Precision, recall and F1 of entities over a stream of batches.
+    """Precision, recall and F1 of entities, and the accuracy of tags, over a stream of batches.
 
     >>> scores = EntityScores()
     >>> scores.update([["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "I-PER", "O", "O"]])
@@ -24,8 +24,8 @@ class EntityScores:
     Scores(precision=1.0, recall=1.0, f1=1.0, support=1)
 
     Args:
-        scheme: which tags make an entity; see `entity_spans`. None is seqeval's default, a name its strict mode.
-        labels: tag of each number (a list, or the `id2label` of a configuration), where tags come as numbers.
+        scheme: the tagging scheme, see `entity_spans`. None is like the default mode of seqeval, a name like its strict mode.
+        labels: the tag of each number (a list, or the `id2label` of a configuration), if tags are passed as numbers.
     """
 
     def __init__(self, scheme: str | None = None, labels: Sequence[str] | Mapping[int, str] | None = None) -> None:
@@ -36,29 +36,29 @@ class EntityScores:
         self._right_tokens = 0
 
     def update(self, predictions: Sequence[Sequence[Any]], references: Sequence[Sequence[Any]]) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
-            predictions: for each text a tag a token: words such as "B-PER", or numbers where `labels` were given. Lists of
-                different lengths, or a padded array [N, T].
-            references: the same; tokens whose reference is -100 do not count, and neither does their prediction.
+            predictions: a tag for each token of each text: strings such as "B-PER", or numbers if `labels` was passed. Either
+                lists of different lengths, or a padded array [N, T].
+            references: the same; tokens with the reference -100 are ignored.
         """
         same_length(predictions, references, "texts")
-        for row, (predicted, there) in enumerate(zip(predictions, references, strict=True)):
-            same_length(predicted, there, f"tokens of text {row}")
-            self._add(*self._tags(predicted, there))
+        for row, (predicted, actual) in enumerate(zip(predictions, references, strict=True)):
+            same_length(predicted, actual, f"tokens of text {row}")
+            self._add(*self._tags(predicted, actual))
 
-    def _add(self, predicted: list[str], there: list[str]) -> None:
-        self._tokens += len(there)
-        self._right_tokens += sum(one == other for one, other in zip(predicted, there, strict=True))
-        found, wanted = spans(predicted, self._scheme), spans(there, self._scheme)
+    def _add(self, predicted: list[str], actual: list[str]) -> None:
+        self._tokens += len(actual)
+        self._right_tokens += sum(one == other for one, other in zip(predicted, actual, strict=True))
+        found, wanted = spans(predicted, self._scheme), spans(actual, self._scheme)
         self._counts.predicted.update(entity.type for entity in found)
-        self._counts.there.update(entity.type for entity in wanted)
+        self._counts.actual.update(entity.type for entity in wanted)
         self._counts.right.update(entity.type for entity in set(found) & set(wanted))
 
-    def _tags(self, predicted: Sequence[Any], there: Sequence[Any]) -> tuple[list[str], list[str]]:
-        """The tags of both, without the tokens that do not count."""
-        rows = [values.tolist() if isinstance(values, np.ndarray) else values for values in (predicted, there)]
+    def _tags(self, predicted: Sequence[Any], actual: Sequence[Any]) -> tuple[list[str], list[str]]:
+        """Return the tags of predictions and references, without ignored tokens."""
+        rows = [values.tolist() if isinstance(values, np.ndarray) else values for values in (predicted, actual)]
         counted = [pair for pair in zip(*rows, strict=True) if pair[1] != IGNORED]
         return [self._tag(one) for one, _ in counted], [self._tag(other) for _, other in counted]
 
@@ -66,27 +66,23 @@ class EntityScores:
         if isinstance(label, str):
             return label
         if self._labels is None:
-            raise UsageError(
-                f"A tag is a word such as 'B-PER', and {label!r} came. Pass labels=config.id2label for numbers."
-            )
+            raise UsageError(f"{label!r} is not a tag such as 'B-PER'. For numbers pass labels=config.id2label.")
         if label not in self._labels:
-            raise UsageError(
-                f"There is no label {label!r}. Accepted: {_few(self._labels)}, and {IGNORED} in references."
-            )
+            raise UsageError(f"Unknown label {label!r}. Accepted: {_few(self._labels)}, and {IGNORED} in references.")
         return self._labels[int(label)]
 
     def compute(self, average: str = "micro") -> dict[str, float]:
-        """`precision`, `recall` and `f1` of the entities, `accuracy` of the tags.
+        """Return `precision`, `recall` and `f1` of the entities, and the `accuracy` of the tags.
 
         Args:
-            average: "micro", all types counted together, as entities are commonly scored; "macro", the plain mean of all types;
-                "weighted", that by how often they are in the references.
+            average: "micro": all types counted together, the usual score; "macro": the mean over types; "weighted": the mean
+                weighted by the number of references of each type.
         """
         precision, recall, f1, _ = self._counts.average(average)
         return {"precision": precision, "recall": recall, "f1": f1, "accuracy": ratio(self._right_tokens, self._tokens)}
 
     def by_type(self) -> dict[str, Scores]:
-        """Precision, recall, F1 and support of each type."""
+        """Return precision, recall, F1 and support of each type."""
         return {str(name): scores for name, scores in self._counts.by_class().items()}
 
 
@@ -94,7 +90,7 @@ def _numbered(labels: Sequence[str] | Mapping[int, str] | None) -> dict[int, str
     if labels is None:
         return None
     pairs = labels.items() if isinstance(labels, Mapping) else enumerate(labels)
-    return {int(number): tag for number, tag in pairs}  # in JSON the numbers are words
+    return {int(number): tag for number, tag in pairs}  # in JSON the numbers are strings
 
 
 def _few(labels: Mapping[int, str]) -> str:
@@ -109,7 +105,7 @@ def entity_scores(
     labels: Sequence[str] | Mapping[int, str] | None = None,
     average: str = "micro",
 ) -> dict[str, float]:
-    """`precision`, `recall` and `f1` of entities, and the `accuracy` of their tags: `EntityScores` in one call.
+    """Return `precision`, `recall` and `f1` of entities, and the `accuracy` of tags: `EntityScores` in one call.
 
     >>> entity_scores([[1, 2, 0]], [[1, 2, -100]], labels=["O", "B-PER", "I-PER"])
     {'precision': 1.0, 'recall': 1.0, 'f1': 1.0, 'accuracy': 1.0}

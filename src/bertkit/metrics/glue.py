@@ -1,4 +1,4 @@
-"""The scores by which each task of GLUE is ranked, under the names that they have there."""
+"""The metrics of each GLUE task, by their names in GLUE."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ GLUE_TASKS = {
     "wnli": ("accuracy",),
     "hans": ("accuracy",),
 }
-"""The scores of each task."""
+"""The names of the scores of each task."""
 
 
 class Glue:
-    """The scores of a task of GLUE over a stream of batches.
+    """The scores of a GLUE task over a stream of batches.
 
     >>> scores = Glue("mrpc")
     >>> scores.update([1, 1], [1, 0])
@@ -46,17 +46,17 @@ class Glue:
         self._scores = Regression() if task == "stsb" else Classification(average)
 
     def update(self, predictions: ArrayLike, references: ArrayLike) -> None:
-        """Take in a batch: classes, or numbers for "stsb"."""
+        """Add a batch of classes, or of numbers for "stsb"."""
         self._scores.update(predictions, references)
 
     def compute(self) -> dict[str, float]:
-        """The scores of the task, as `GLUE_TASKS` names them."""
+        """Return the scores of the task, by the names in `GLUE_TASKS`."""
         scores = self._scores.compute()
         return {name: scores[name] for name in self._names}
 
 
 def glue_scores(task: str, predictions: ArrayLike, references: ArrayLike) -> dict[str, float]:
-    """The scores of a task of GLUE: `Glue` in one call.
+    """Return the scores of a GLUE task: `Glue` in one call.
 
     >>> glue_scores("cola", [1, 0, 1, 1], [1, 0, 0, 1])
     {'matthews_correlation': 0.5773502691896258}

@@ -1,4 +1,4 @@
-"""One number an example: the correlations of Pearson and Spearman, and mean errors."""
+"""Metrics for one number per example: the correlations of Pearson and Spearman, and mean errors."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from numpy.typing import ArrayLike
 from bertkit.metrics.inputs import Numbers, numbers
 
 UNDEFINED = float("nan")
-"""What a correlation is where one side never changes, and a mean error of nothing. 0 would be a claim."""
+"""The correlation with a constant, and the mean error without examples."""
 
 
-_SILENT = np.errstate(over="ignore", invalid="ignore")  # infinities give infinities or nan
+_SILENT = np.errstate(over="ignore", invalid="ignore")  # infinities lead to infinities or nan, without warnings
 
 
 class Regression:
-    """The scores of a model that gives numbers, over a stream of batches. It keeps the two numbers of each example.
+    """Metrics of a regression model over a stream of batches. All predictions and references are kept in memory.
 
     >>> scores = Regression()
     >>> scores.update([1.0, 2.0], [1.5, 2.0])
@@ -29,13 +29,13 @@ class Regression:
         self._references: list[Numbers] = []
 
     def update(self, predictions: ArrayLike, references: ArrayLike) -> None:
-        """Take in a batch: numbers of any shape, the same for both."""
+        """Add a batch of numbers, with any shape that is the same for both."""
         first, second = numbers(predictions, references)
         self._predictions.append(first)
         self._references.append(second)
 
     def compute(self) -> dict[str, float]:
-        """`pearson`, `spearmanr`, `mse` and `mae` of all that came."""
+        """Return `pearson`, `spearmanr`, `mse` and `mae` of all batches."""
         first = np.concatenate([np.empty(0), *self._predictions])
         second = np.concatenate([np.empty(0), *self._references])
         return {
@@ -47,7 +47,7 @@ class Regression:
 
 
 def pearson(predictions: ArrayLike, references: ArrayLike) -> float:
-    """How straight the line is on which the two lie: 1 rising, -1 falling, nan where one side never changes.
+    """Return Pearson's correlation, from -1 to 1, or nan if one of the arrays is constant.
 
     >>> pearson([1, 2, 3], [2, 4, 6])
     1.0
@@ -56,7 +56,7 @@ def pearson(predictions: ArrayLike, references: ArrayLike) -> float:
 
 
 def spearman(predictions: ArrayLike, references: ArrayLike) -> float:
-    """Pearson's correlation of the ranks: 1 where both have the same order. Equal numbers share their mean rank.
+    """Return Spearman's correlation: Pearson's correlation of the ranks. Equal numbers get their mean rank.
 
     >>> spearman([1, 2, 30], [2, 4, 6])
     1.0
@@ -65,7 +65,7 @@ def spearman(predictions: ArrayLike, references: ArrayLike) -> float:
 
 
 def mean_squared_error(predictions: ArrayLike, references: ArrayLike) -> float:
-    """The mean of the squared differences.
+    """Return the mean of the squared differences.
 
     >>> mean_squared_error([1, 2], [1, 4])
     2.0
@@ -74,7 +74,7 @@ def mean_squared_error(predictions: ArrayLike, references: ArrayLike) -> float:
 
 
 def mean_absolute_error(predictions: ArrayLike, references: ArrayLike) -> float:
-    """The mean of the differences without their sign.
+    """Return the mean of the absolute differences.
 
     >>> mean_absolute_error([1, 2], [1, 4])
     1.0
@@ -100,15 +100,15 @@ def _squares(first: Numbers, second: Numbers) -> Numbers:
 def _pearson(first: Numbers, second: Numbers) -> float:
     if len(first) < 2 or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return UNDEFINED
-    if (first == first[0]).all() or (second == second[0]).all():  # before rounding can make a slope out of it
+    if (first == first[0]).all() or (second == second[0]).all():  # constant; rounding could hide this below
         return UNDEFINED
     first, second = _centred(first), _centred(second)
-    slope = np.dot(first, second) / np.sqrt(np.dot(first, first) * np.dot(second, second))
-    return float(np.clip(slope, -1, 1))
+    correlation = np.dot(first, second) / np.sqrt(np.dot(first, first) * np.dot(second, second))
+    return float(np.clip(correlation, -1, 1))
 
 
 def _centred(values: Numbers) -> Numbers:
-    """Around a mean of 0, the largest 1, so that no square overflows or vanishes."""
+    """Shift to mean 0 and scale to maximum 1, so that no square overflows or underflows."""
     centred = values - values.mean()
     return np.asarray(centred / abs(centred).max())
 
@@ -120,7 +120,7 @@ def _spearman(first: Numbers, second: Numbers) -> float:
 
 
 def _ranks(values: Numbers) -> Numbers:
-    """The place of each in the order of all; equal ones share the mean of theirs."""
+    """Return the rank of each value. Equal values get their mean rank."""
     _, which, times = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(times)
     return np.asarray((last - (times - 1) / 2)[which], np.float64)

@@ -1,11 +1,12 @@
-"""Tags -> entities, in every scheme that is in use.
+"""Convert tags to entities, in all common tagging schemes.
 
-A tag is a letter and a type, as in `B-PER`; `O` is outside. Schemes differ in which letter may begin, go on and end an entity:
+A tag is a letter and a type, for example `B-PER`, or `O` outside entities. Schemes differ in the letters that begin, continue and
+end an entity:
 
-    tag      O  B-PER  I-PER  B-PER  O       IOB2 (BIO): B begins, I goes on
-             O  I-PER  I-PER  B-PER  O       IOB1: B only where another of the type stands right before
-             O  B-PER  E-PER  S-PER  O       IOBES (BIOES): E ends, S stands alone
-             O  B-PER  L-PER  U-PER  O       BILOU: L ends, U stands alone
+    tag      O  B-PER  I-PER  B-PER  O       IOB2 (BIO): B begins, I continues
+             O  I-PER  I-PER  B-PER  O       IOB1: B only directly after another entity of the same type
+             O  B-PER  E-PER  S-PER  O       IOBES (BIOES): E ends, S is an entity of one token
+             O  B-PER  L-PER  U-PER  O       BILOU: L ends, U is an entity of one token
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bertkit.errors import UsageError, did_you_mean
 
 
 class Entity(NamedTuple):
-    """The tokens from `start` to before `end`."""
+    """An entity with the tokens from `start` up to, but not including, `end`."""
 
     type: str
     start: int
@@ -45,58 +46,58 @@ def _allowed(rules: str, first: Tag, second: Tag) -> bool:
 
 
 class Scheme(NamedTuple):
-    """Rules on two neighbours: their letters (`?` is any), then `=` same type, `!` another type, `*` either."""
+    """Rules for two neighbouring tags: their letters (`?` is any), then `=` for the same type, `!` another type, `*` any type."""
 
     letters: str
-    begins: str  # before and first
-    goes_on: str  # one and the next
-    ends: str  # last and after
+    begins: str  # the tag before an entity, and its first tag
+    inside: str  # two neighbouring tags of an entity
+    ends: str  # the last tag of an entity, and the tag after it
 
     def tag(self, label: str) -> Tag | None:
-        """A label as a tag, or None if it is not one of this scheme."""
+        """Parse a label. Return None if it is not a tag of this scheme."""
         return _parse(label, self.letters)
 
     def continues(self, before: Tag, tag: Tag) -> bool:
-        """Whether two neighbours are in the same entity."""
-        return _allowed(self.goes_on, before, tag)
+        """Return whether two neighbouring tags belong to the same entity."""
+        return _allowed(self.inside, before, tag)
 
     def may_follow(self, before: Tag, tag: Tag) -> bool:
-        """Whether `tag` is valid after `before`. `OUTSIDE` stands before the first tag and after the last."""
+        """Return whether `tag` is valid after `before`. Use `OUTSIDE` before the first tag and after the last."""
         is_complete = before == OUTSIDE or _allowed(self.ends, before, tag)
         is_start = tag == OUTSIDE or _allowed(self.begins, before, tag)
         return self.continues(before, tag) or (is_complete and is_start)
 
 
-LENIENT = Scheme("OBIES", begins="?B* ?I* ?E* ?S*", goes_on="BI= BE= II= IE=", ends="??*")
-"""What `conlleval` made of any tags: whatever is not outside belongs to an entity, even an I without a B."""
+LENIENT = Scheme("OBIES", begins="?B* ?I* ?E* ?S*", inside="BI= BE= II= IE=", ends="??*")
+"""The rules of `conlleval`, which accept all tags: each tag except O belongs to an entity, even I without B."""
 
 SCHEMES = {
-    "IOB1": Scheme("OBI", begins="?I* BB= IB=", goes_on="BI= II=", ends="I?* BO* BI* BB="),
-    "IOB2": Scheme("OBI", begins="?B*", goes_on="BI= II=", ends="??*"),
-    "IOE1": Scheme("OIE", begins="?I* EE=", goes_on="II= IE=", ends="I?* EI= EE="),
-    "IOE2": Scheme("OIE", begins="?I* ?E*", goes_on="II= IE=", ends="E?*"),
-    "IOBES": Scheme("OBIES", begins="?B* ?S*", goes_on="BI= BE= II= IE=", ends="E?* S?*"),
-    "BILOU": Scheme("OBILU", begins="?B* ?U*", goes_on="BI= BL= II= IL=", ends="L?* U?*"),
+    "IOB1": Scheme("OBI", begins="?I* BB= IB=", inside="BI= II=", ends="I?* BO* BI* BB="),
+    "IOB2": Scheme("OBI", begins="?B*", inside="BI= II=", ends="??*"),
+    "IOE1": Scheme("OIE", begins="?I* EE=", inside="II= IE=", ends="I?* EI= EE="),
+    "IOE2": Scheme("OIE", begins="?I* ?E*", inside="II= IE=", ends="E?*"),
+    "IOBES": Scheme("OBIES", begins="?B* ?S*", inside="BI= BE= II= IE=", ends="E?* S?*"),
+    "BILOU": Scheme("OBILU", begins="?B* ?U*", inside="BI= BL= II= IL=", ends="L?* U?*"),
 }
 ALIASES = {"BIO": "IOB2", "BIOES": "IOBES", "BILUO": "BILOU"}
 
 
 def scheme_named(name: str | None) -> Scheme:
-    """A scheme by its name; None is the lenient one."""
+    """Return a scheme by its name, or the lenient scheme for None."""
     if name is None:
         return LENIENT
     found = SCHEMES.get(ALIASES.get(name.upper(), name.upper()))
     if found is None:
         known = [*SCHEMES, *ALIASES]
         raise UsageError(
-            f"There is no scheme {name!r}. Accepted: {', '.join(known)}, or None for any of them read leniently."
+            f"Unknown scheme {name!r}: choose one of {', '.join(known)}, or None to accept all tags."
             f"{did_you_mean(name.upper(), known)}"
         )
     return found
 
 
 def entity_spans(tags: Sequence[str], scheme: str | None = None) -> list[Entity]:
-    """The entities in the tags of one text.
+    """Return the entities in the tags of one text.
 
     >>> entity_spans(["O", "B-PER", "I-PER", "O", "I-LOC"])
     [Entity(type='PER', start=1, end=3), Entity(type='LOC', start=4, end=5)]
@@ -104,15 +105,15 @@ def entity_spans(tags: Sequence[str], scheme: str | None = None) -> list[Entity]
     [Entity(type='PER', start=1, end=3)]
 
     Args:
-        tags: one a token.
-        scheme: "IOB2" (or "BIO"), "IOB1", "IOE1", "IOE2", "IOBES" (or "BIOES") or "BILOU", and what breaks its rules is no
-            entity; None takes tags of all but the last and finds an entity wherever there is something, as `conlleval` does.
+        tags: a tag for each token.
+        scheme: "IOB2" (or "BIO"), "IOB1", "IOE1", "IOE2", "IOBES" (or "BIOES") or "BILOU": entities that break the rules of the
+            scheme are left out. None: accept the tags of all schemes except BILOU in any order, as in `conlleval`.
     """
     return spans(tags, scheme_named(scheme))
 
 
 def spans(tags: Sequence[str], scheme: Scheme) -> list[Entity]:
-    """The same, with the scheme itself."""
+    """Return the entities in the tags of one text, for a Scheme."""
     parsed = [_checked(tag, scheme) for tag in tags]
     parsed.append(OUTSIDE)
     found = []
@@ -129,7 +130,7 @@ def spans(tags: Sequence[str], scheme: Scheme) -> list[Entity]:
 
 
 def scheme_of(labels: Iterable[str]) -> Scheme | None:
-    """The scheme that has the letters of all labels: IOB2, IOBES or BILOU. Labels that are no tags do not count.
+    """Return the scheme with the letters of all labels: IOB2, IOBES or BILOU. Labels that are not tags are ignored.
 
     >>> scheme_of(["O", "B-PER", "I-PER", "E-PER", "S-PER"]) == SCHEMES["IOBES"]
     True
@@ -151,7 +152,7 @@ def _checked(label: str, scheme: Scheme) -> Tag:
     if tag is None:
         letters = ", ".join(scheme.letters.replace("O", ""))
         raise UsageError(
-            f"{label!r} is no tag of this scheme. A tag is O, or one of the letters {letters} and a "
-            "type, as in B-PER. Pass scheme= for another scheme, or labels= where tags have numbers."
+            f"{label!r} is not a tag of this scheme. A tag is O, or one of the letters {letters} and a "
+            "type, for example B-PER. Pass scheme= for another scheme, or labels= if tags are numbers."
         )
     return tag

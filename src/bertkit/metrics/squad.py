@@ -1,4 +1,4 @@
-"""Answers to questions, scored by the rules of SQuAD 1.1 and 2.0. Scores are percentages, as the official scripts print them."""
+"""Metrics for question answering, as in the official scripts of SQuAD 1.1 and 2.0. Scores are percentages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Score = Callable[[str, str], float]
 
 
 def normalize_answer(text: str) -> str:
-    """What of an answer counts: lower case, without ASCII punctuation, articles and superfluous blanks, in this order.
+    """Lowercase an answer, and remove ASCII punctuation, articles and extra whitespace, in this order.
 
     >>> normalize_answer("The  answer is: an apple-tree!")
     'answer is appletree'
@@ -28,7 +28,7 @@ def normalize_answer(text: str) -> str:
 
 
 def exact_match(prediction: str, answer: str) -> float:
-    """1 where the two are the same after `normalize_answer`, else 0.
+    """Return 1 if both texts are equal after `normalize_answer`, otherwise 0.
 
     >>> exact_match("the Eiffel Tower", "Eiffel Tower.")
     1.0
@@ -37,7 +37,7 @@ def exact_match(prediction: str, answer: str) -> float:
 
 
 def word_f1(prediction: str, answer: str) -> float:
-    """F1 of the words of the two, as bags.
+    """Return the F1 of the words in both texts, without regard to their order.
 
     >>> word_f1("Eiffel Tower in Paris", "the Eiffel Tower")
     0.6666666666666666
@@ -51,7 +51,7 @@ def word_f1(prediction: str, answer: str) -> float:
 
 
 def word_f1_or_both_empty(prediction: str, answer: str) -> float:
-    """The F1 of SQuAD 2.0: two answers without a word agree.
+    """Return the F1 of SQuAD 2.0, which is 1 for two answers without words.
 
     >>> word_f1_or_both_empty("", "the"), word_f1_or_both_empty("", "tower")
     (1.0, 0.0)
@@ -61,7 +61,7 @@ def word_f1_or_both_empty(prediction: str, answer: str) -> float:
 
 
 class Squad:
-    """SQuAD 1.1 over a stream of batches: every question has an answer.
+    """Metrics of SQuAD 1.1, where every question has an answer, over a stream of batches.
 
     >>> scores = Squad()
     >>> scores.update(["the Eiffel Tower", "in 1889"], [["Eiffel Tower"], ["1889", "the year 1889"]])
@@ -75,22 +75,22 @@ class Squad:
         self._f1 = 0.0
 
     def update(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
-            predictions: an answer a question. "" for a question that was left out scores 0, as in the official script.
-            references: for each question the answers that are right; the best one counts.
+            predictions: an answer for each question. "" for an omitted question scores 0, as in the official script.
+            references: the correct answers of each question; the one with the best score counts.
         """
         _check(predictions, references)
         for row, (prediction, answers) in enumerate(zip(predictions, references, strict=True)):
             if not answers:
-                raise UsageError(f"references[{row}] has no answer. SQuAD 1.1 has one for every question; take Squad2.")
+                raise UsageError(f"references[{row}] has no answer, which SQuAD 1.1 requires. Use Squad2.")
             self._questions += 1
             self._exact += _best(exact_match, prediction, answers)
             self._f1 += _best(word_f1, prediction, answers)
 
     def compute(self) -> dict[str, float]:
-        """`exact_match` and `f1`, in percent."""
+        """Return `exact_match` and `f1`, in percent."""
         return {
             "exact_match": 100 * ratio(self._exact, self._questions),
             "f1": 100 * ratio(self._f1, self._questions),
@@ -101,14 +101,14 @@ class _Answered(NamedTuple):
     """A question of SQuAD 2.0."""
 
     has_answer: bool
-    said_something: bool
-    no_answer: float  # how sure the model is that there is none
+    has_prediction: bool
+    no_answer: float  # the model's confidence that there is no answer
     exact: float
     f1: float
 
 
 class Squad2:
-    """SQuAD 2.0 over a stream of batches: questions may have no answer. It keeps five numbers of each question.
+    """Metrics of SQuAD 2.0, where questions may have no answer, over a stream of batches. Keeps five numbers per question.
 
     >>> scores = Squad2()
     >>> scores.update(["in 1889", "Gustave"], [["1889"], []], no_answer=[0.2, 0.7])
@@ -116,8 +116,8 @@ class Squad2:
     {'best_exact': 50.0, 'best_exact_thresh': 0.0, 'best_f1': 83.33, 'best_f1_thresh': 0.2}
 
     Args:
-        threshold: a question counts as not answered where its `no_answer` is larger. The official value, 1.0, takes predictions
-            as they are.
+        threshold: a question counts as not answered if its `no_answer` is larger. The official value, 1.0, does not change
+            predictions.
     """
 
     def __init__(self, threshold: float = 1.0) -> None:
@@ -130,13 +130,13 @@ class Squad2:
         references: Sequence[Sequence[str]],
         no_answer: Sequence[float] | None = None,
     ) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
-            predictions: an answer a question, "" for none.
-            references: for each question the answers that are right, [] where it has none.
-            no_answer: for each question how sure the model is that it has none: a probability, or any score that grows with it
-                (then `threshold` is one of these). 0 where left out.
+            predictions: an answer for each question, or "" for no answer.
+            references: the correct answers of each question, or [] if it has no answer.
+            no_answer: the model's confidence that each question has no answer: a probability, or any other score with a
+                `threshold` on the same scale. The default is 0.
         """
         _check(predictions, references)
         unsure = [0.0] * len(predictions) if no_answer is None else [float(value) for value in no_answer]
@@ -144,11 +144,11 @@ class Squad2:
         self._questions += map(_answered, predictions, references, unsure)
 
     def compute(self) -> dict[str, float]:
-        """The keys of the official script, in percent.
+        """Return the scores by the names of the official script, in percent.
 
-        `exact`, `f1` and `total`; the same with `HasAns_` and `NoAns_` in front for the questions that have an answer and those
-        that have none; `best_exact` and `best_f1`, the most that a threshold reaches, and `best_exact_thresh` and
-        `best_f1_thresh`, that threshold.
+        `exact`, `f1` and `total`; the same with the prefix `HasAns_` for questions with an answer, and `NoAns_` for questions
+        without; `best_exact` and `best_f1`, the highest scores with any threshold; and `best_exact_thresh` and `best_f1_thresh`,
+        the thresholds of these scores.
         """
         groups = {
             "": self._questions,
@@ -180,7 +180,7 @@ def _check(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> N
         for row, value in enumerate(values):
             if isinstance(value, str) != (name == "predictions"):
                 raise UsageError(
-                    f"{name}[{row}] is {value!r:.80}. Each prediction is a text, and each reference a list of texts."
+                    f"{name}[{row}] is {value!r:.80}. Each prediction is a string, and each reference a list of strings."
                 )
 
 
@@ -200,17 +200,17 @@ def _answered(prediction: str, references: Sequence[str], no_answer: float) -> _
 
 
 def _best_threshold(questions: Sequence[_Answered], name: str) -> tuple[float, float]:
-    """The best score, in percent, that some threshold reaches, and that threshold.
+    """Return the best score with any threshold, in percent, and that threshold.
 
-    From a threshold below all, where only questions without an answer are right, upwards, one question at a time. Like the
-    official script this goes through questions of equal `no_answer` in the order in which they came.
+    Starts below all thresholds, where only questions without an answer are correct, and adds one question at a time. Questions
+    with equal `no_answer` are added in their original order, as in the official script.
     """
     score = best = float(sum(not question.has_answer for question in questions))
     threshold = 0.0
     for question in sorted(questions, key=lambda question: question.no_answer):
         if question.has_answer:
             score += getattr(question, name)
-        elif question.said_something:
+        elif question.has_prediction:
             score -= 1
         if score > best:
             best, threshold = score, question.no_answer
@@ -218,7 +218,7 @@ def _best_threshold(questions: Sequence[_Answered], name: str) -> tuple[float, f
 
 
 def squad_scores(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Exact match and F1 of SQuAD 1.1: `Squad` in one call.
+    """Return exact match and F1 of SQuAD 1.1: `Squad` in one call.
 
     >>> squad_scores(["1889", "Paris"], [["in 1889", "1889"], ["Lyon"]])
     {'exact_match': 50.0, 'f1': 50.0}
@@ -234,7 +234,7 @@ def squad2_scores(
     no_answer: Sequence[float] | None = None,
     threshold: float = 1.0,
 ) -> dict[str, float]:
-    """The scores of SQuAD 2.0: `Squad2` in one call.
+    """Return the scores of SQuAD 2.0: `Squad2` in one call.
 
     >>> scores = squad2_scores(["1889", ""], [["1889"], []])
     >>> scores["exact"], scores["NoAns_f1"], scores["total"]

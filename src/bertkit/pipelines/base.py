@@ -18,7 +18,7 @@ from bertkit.engines.base import Engine
 from bertkit.errors import ConfigError, UsageError, described, one_of, worded
 from bertkit.pipelines.calls import Calls, calls_of
 from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
-from bertkit.tasks.base import Task, TaskOptions, whole
+from bertkit.tasks.base import Task, TaskOptions, check_integer
 from bertkit.tasks.embedding import write_recipe
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Pipeline:
         self._task, self.engine, self._weights = task, engine, weights
         self.batch_size = batch_size
         self.defaults = MappingProxyType(dict(options or {}))  # read-only, as they are checked only here
-        whole("batch_size", batch_size, least=1, none=True)
+        check_integer("batch_size", batch_size, least=1, none=True)
         if self.defaults:
             self._calls.check(self.defaults)
 
@@ -109,7 +109,7 @@ class Pipeline:
             if self._task.place is not None:
                 write_recipe(self._task.place, Path(save_directory))
         except ConfigError as error:
-            _logger.warning("%s has the BERT alone, without its pooling: %s", save_directory, error)
+            _logger.warning("%s has only the BERT model, without its pooling: %s", save_directory, error)
 
     def __call__(
         self,
@@ -161,7 +161,7 @@ class Pipeline:
         """
         if errors != "raise":
             one_of("errors", errors, ("raise", "return"))
-        whole("batch_size", batch_size, least=1, none=True)
+        check_integer("batch_size", batch_size, least=1, none=True)
         return Run(self._task, self.engine, options, batch_size or self.batch_size, errors)
 
     def _run(self, options: Mapping[str, Any], batch_size: int | None, errors: Errors) -> Run:

@@ -1,7 +1,7 @@
 """BERT in plain NumPy: the forward pass and the losses of all nine classes, from the smallest step to the whole.
 
-This is the text to read first, and what every faster implementation is compared with. Parameters p are arrays by their
-names in the table of `parameters.py`, as `load_checkpoint` returns them; a matrix is [out, in]. In comments:
+Read this file first. Every faster implementation is compared with it. Parameters p are {name in the table of
+`parameters.py`: array}, as `load_checkpoint` returns them. A matrix is [out, in]. In comments:
 
     B sequences   L tokens in each   H hidden width   N heads   D = H/N width of a head   V vocabulary   C labels
 """
@@ -22,30 +22,30 @@ Arrays = Mapping[str, Array]
 Pair = tuple[Array, Array]
 
 
-# An activation is x (1 + tanh(x P(x²))) / 2. NumPy has no erf: the first P is a fit, within 7e-8 of x (1 + erf(x / √2)) / 2.
+# An activation is x (1 + tanh(x P(x²))) / 2. NumPy has no erf: _ERF is a polynomial P that is within 7e-8 of exact GELU.
 _ERF = (1.80558792e-09, -1.33445249e-07, 3.96909228e-06, -5.52400429e-05, -3.3130354e-05, 0.036334284, 0.797884216)
 _TANH = (0.7978845608 * 0.044715, 0.7978845608)
 _GATES = {"gelu": _ERF, "gelu_new": _TANH, "gelu_pytorch_tanh": _TANH, "silu": (0.5,), "swish": (0.5,)}
 
 
 def linear(p: Arrays, name: str, x: Array, bias: str = "") -> Array:
-    """The product with a matrix, plus a bias. One product for all sequences is faster than one for each."""
+    """The product with a matrix, plus a bias: one product for all sequences, which is faster than one for each."""
     y: Array = x.reshape(-1, x.shape[-1]) @ p[name + ".weight"].T
     y += p[bias or name + ".bias"]
     return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 def activate(name: str, x: Array) -> Array:
-    """One of `config.ACTIVATIONS`, of each number.
+    """Apply one of `config.ACTIVATIONS` to each number.
 
     >>> activate("gelu", np.array([-1.0, 0.0, 1.0])).round(4).tolist()
     [-0.1587, 0.0, 0.8413]
     """
     if name not in _GATES:
         return np.tanh(x) if name == "tanh" else np.maximum(x, 0)
-    square = np.minimum(x * x, 30.25)  # the fit ends at 5.5; beyond, float32 tells no difference
+    square = np.minimum(x * x, 30.25)  # P is valid up to 5.5; above that, GELU(x) = x in float32
     y = np.full_like(x, _GATES[name][0])
-    for coefficient in _GATES[name][1:]:  # in place, as no array of a layer is larger
+    for coefficient in _GATES[name][1:]:  # in place, since this is the largest array of a layer
         y *= square
         y += coefficient
     y *= x
@@ -57,23 +57,23 @@ def activate(name: str, x: Array) -> Array:
 
 
 def norm(config: BertConfig, p: Arrays, name: str, x: Array) -> Array:
-    """Mean 0 and variance 1 for each token, then a learned scale and shift."""
+    """Layer normalization: mean 0 and variance 1 for each token, then a learned scale and shift."""
     x = x - x.mean(-1, keepdims=True)
     x /= np.sqrt(np.square(x).mean(-1, keepdims=True) + config.layer_norm_eps)
     return np.asarray(x * p[name + ".weight"] + p[name + ".bias"])
 
 
 def zeroed(x: Array, real: Array, padding: float = 0.0) -> Array:
-    """Padding puts out zeros, or another number: x where `real`, which has only the first dimensions of x, is True.
+    """Set padding to zero or another number. `real` is False at padding, and has the first dimensions of x.
 
-    Only losses see the rest. -inf stands for the lowest number of the type.
+    Losses are computed before this. A `padding` of -inf means the lowest number of the dtype.
     """
     filler = x.dtype.type(max(padding, np.finfo(x.dtype).min))
     return x if real.all() else np.where(real.reshape(real.shape + (1,) * (x.ndim - real.ndim)), x, filler)
 
 
 def embed(config: BertConfig, p: Arrays, given: ReferenceInputs) -> Array:
-    """A token is the sum of what it is, which sentence it is in and, with absolute positions, where it is: [B, L, H]."""
+    """The sum of the embeddings of words, token types and, if they are absolute, positions, normalized: [B, L, H]."""
     words, types, places = (p[f"bert.embeddings.{of}_embeddings.weight"] for of in ("word", "token_type", "position"))
     x = words[given.input_ids] if given.inputs_embeds is None else given.inputs_embeds
     x = x + types[given.token_type_ids]
@@ -82,18 +82,20 @@ def embed(config: BertConfig, p: Arrays, given: ReferenceInputs) -> Array:
     return norm(config, p, "bert.embeddings.LayerNorm", x)
 
 
-def who_sees(config: BertConfig, mask: Array) -> Pair:
-    """Which token sees which, broadcast to [B, N, L, L]; and which tokens are real, no padding, [B, L]."""
-    if mask.ndim == 3:  # [B, L, L] is taken as it is, by decoders too, and says nothing of padding
+def attention_masks(config: BertConfig, mask: Array) -> Pair:
+    """Which token attends to which, broadcast to [B, N, L, L], and which tokens are real, not padding, [B, L]."""
+    if mask.ndim == 3:  # [B, L, L] is used unchanged, by decoders too, and does not mark padding
         return mask[:, None], np.ones(mask.shape[:2], bool)
-    before = np.tri(mask.shape[1], dtype=bool) if config.is_decoder else True  # a decoder sees nothing that follows
-    return mask[:, None, None] & before, mask
+    earlier = (
+        np.tri(mask.shape[1], dtype=bool) if config.is_decoder else True
+    )  # in a decoder, only itself and earlier ones
+    return mask[:, None, None] & earlier, mask
 
 
-def attend(config: BertConfig, p: Arrays, name: str, x: Array, source: Array, sees: Array, factors: Array) -> Pair:
-    """Each token of x asks the tokens of `source`: its new states [B, L, H], and the probabilities [B, N, L, K]."""
+def attend(config: BertConfig, p: Arrays, name: str, x: Array, source: Array, mask: Array, factors: Array) -> Pair:
+    """Each token of x attends to the tokens of `source`: the new states [B, L, H] and the probabilities [B, N, L, K]."""
     length, kind = x.shape[1], config.position_embedding_type
-    width = len(p[name + ".self.query.bias"])  # D times the heads that are left
+    width = len(p[name + ".self.query.bias"])  # D times the heads that are not pruned
     q, k, v = (
         linear(p, f"{name}.self.{part}", of).reshape(*of.shape[:2], len(factors), width // len(factors)).swapaxes(1, 2)
         for part, of in (("query", x), ("key", source), ("value", source))
@@ -106,7 +108,7 @@ def attend(config: BertConfig, p: Arrays, name: str, x: Array, source: Array, se
         if kind == "relative_key_query":
             scores += np.einsum("bnkd,qkd->bnqk", k, between)
     scores *= q.shape[-1] ** -0.5
-    np.copyto(scores, np.finfo(scores.dtype).min / 2, where=~sees)  # not -inf: who sees none, sees all alike
+    np.copyto(scores, np.finfo(scores.dtype).min / 2, where=~mask)  # not -inf: a token without others attends to all
     probabilities = np.exp(scores - scores.max(-1, keepdims=True))
     probabilities *= factors[:, None, None] / probabilities.sum(-1, keepdims=True)
     context = (probabilities @ v).swapaxes(1, 2).reshape(*x.shape[:2], width)
@@ -114,19 +116,19 @@ def attend(config: BertConfig, p: Arrays, name: str, x: Array, source: Array, se
 
 
 def encode(config: BertConfig, p: Arrays, given: ReferenceInputs) -> tuple[dict[str, list[Array]], Array]:
-    """The embeddings and the layers, which all classes share: what each layer makes; and which tokens are real, [B, L]."""
+    """The embeddings and the layers, which all classes share: outputs of each layer, and which tokens are real, [B, L]."""
     given.complete(config)
     x, source = embed(config, p, given), given.encoder_hidden_states  # [B, L, H], [B, K, H] or None
-    sees, real = who_sees(config, given.attention_mask)
-    sees_source = given.encoder_attention_mask[:, None, None]  # [B, 1, 1, K]
+    mask, real = attention_masks(config, given.attention_mask)
+    source_mask = given.encoder_attention_mask[:, None, None]  # [B, 1, 1, K]
     factors = given.head_mask.astype(x.dtype)  # [layers, N]
     run: dict[str, list[Array]] = {"hidden_states": [x], "attentions": [], "cross_attentions": []}
     for layer in range(config.num_hidden_layers):
         name, kept = f"bert.encoder.layer.{layer}.", factors[layer, kept_heads(config, layer)]
-        x, probabilities = attend(config, p, name + "attention", x, x, sees, kept)
+        x, probabilities = attend(config, p, name + "attention", x, x, mask, kept)
         run["attentions"].append(probabilities)
         if source is not None:
-            x, probabilities = attend(config, p, name + "crossattention", x, source, sees_source, factors[layer])
+            x, probabilities = attend(config, p, name + "crossattention", x, source, source_mask, factors[layer])
             run["cross_attentions"].append(probabilities)
         inside = activate(config.hidden_act, linear(p, name + "intermediate.dense", x))  # [B, L, intermediate_size]
         x = norm(config, p, name + "output.LayerNorm", linear(p, name + "output.dense", inside) + x)
@@ -135,7 +137,7 @@ def encode(config: BertConfig, p: Arrays, given: ReferenceInputs) -> tuple[dict[
 
 
 def predict_words(config: BertConfig, p: Arrays, x: Array) -> Array:
-    """A logit for each word, [..., H] -> [..., V]: the nearer to its embedding, the higher."""
+    """A logit for each word, [..., H] -> [..., V], by the word embeddings or, if these are not tied, a separate matrix."""
     name = "cls.predictions.transform."
     x = norm(config, p, name + "LayerNorm", activate(config.hidden_act, linear(p, name + "dense", x)))
     words = "bert.embeddings.word_embeddings" if config.tie_word_embeddings else "cls.predictions.decoder"
@@ -143,11 +145,11 @@ def predict_words(config: BertConfig, p: Arrays, x: Array) -> Array:
 
 
 def pool(p: Arrays, first: Array) -> Array:
-    """A vector for each sequence, [B, H], made of the states of its first token, [B, H]."""
+    """A vector for each sequence, [B, H], from the states of its first token, [B, H]."""
     return np.asarray(np.tanh(linear(p, "bert.pooler.dense", first)))
 
 
-# What each head makes of the last states of tokens x, [..., H], and of the pooled vectors, [B, H]: outputs by their names.
+# The outputs of each head, by name, from the last states of tokens x, [..., H], and the pooled vectors, [B, H].
 
 
 def states(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
@@ -161,12 +163,12 @@ def words(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, A
 
 
 def next_sentence(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
-    """Two logits, [B, 2]: the second sentence follows the first, or it does not."""
+    """Two logits, [B, 2]: the second sentence follows the first, or not."""
     return {"logits": linear(p, "cls.seq_relationship", pooled)}
 
 
 def pretraining(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
-    """Both of these."""
+    """The logits of `words` and of `next_sentence`."""
     follows = next_sentence(config, p, x, pooled)["logits"]
     return {"prediction_logits": predict_words(config, p, x), "seq_relationship_logits": follows}
 
@@ -187,7 +189,7 @@ def token_labels(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict
 
 
 def answers(config: BertConfig, p: Arrays, x: Array, pooled: Array) -> dict[str, Array]:
-    """A logit for each token to be the first of the answer, [...], and one to be the last."""
+    """The logits for each token to be the first and the last token of the answer, each [...]."""
     start, end = np.moveaxis(linear(p, "qa_outputs", x), -1, 0)
     return {"start_logits": start, "end_logits": end}
 
@@ -203,12 +205,13 @@ OUTPUTS: dict[str, Callable[[BertConfig, Arrays, Array, Array], dict[str, Array]
     "ForTokenClassification": token_labels,
     "ForQuestionAnswering": answers,
 }
-"""Head -> the function of its outputs."""
+"""{head: the function that returns its outputs}."""
 
 
 def forward(config: BertConfig, p: Arrays, head: str = "Model", **inputs: Any) -> dict[str, Any]:
-    """What the class `"Bert" + head` returns, by the same names. `loss` is there if the labels are. Inputs: see
-    `ReferenceInputs`.
+    """Return the outputs of the class `"Bert" + head`, by the same names, with `loss` if labels are passed.
+
+    Inputs: see `ReferenceInputs`.
 
     >>> config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     >>> p = {name: np.zeros(parameter.shape, np.float32) for name, parameter in expand(config, "ForMaskedLM").items()}
@@ -218,15 +221,17 @@ def forward(config: BertConfig, p: Arrays, head: str = "Model", **inputs: Any) -
     head, given = head_of(head), ReferenceInputs(**inputs)
     row = HEADS[head]
     if absent := expand(config, head).keys() - p.keys():
-        raise UsageError(f"Bert{head} needs {len(absent)} more parameters, such as {min(absent)}: see load_checkpoint.")
-    sides = given.fold_choices() if "group" in row.labels.values() else None
+        raise UsageError(
+            f"Bert{head} needs {len(absent)} more parameters, such as {min(absent)}: load a checkpoint that has them."
+        )
+    choices_each = given.fold_choices() if "group" in row.labels.values() else None
     run, real = encode(config, p, given)
     x = run["hidden_states"][-1]
     first = x[np.arange(len(x)), real.argmax(1)]  # [B, H], of the first token that is not padding
     pooled = zeroed(pool(p, first), np.any(real, 1)) if POOLER in row.parts else first
     found = OUTPUTS[head](config, p, x, pooled)
-    if sides is not None:  # [B * choices] -> [B, choices]
-        found = {name: array.reshape(-1, sides) for name, array in found.items()}
+    if choices_each is not None:  # [B * choices] -> [B, choices]
+        found = {name: array.reshape(-1, choices_each) for name, array in found.items()}
     loss = loss_of(config, head, found, given)
     outputs: dict[str, Any] = {} if loss is None else {"loss": loss}
     for name, x in found.items():
@@ -237,21 +242,21 @@ def forward(config: BertConfig, p: Arrays, head: str = "Model", **inputs: Any) -
 
 
 def loss_of(config: BertConfig, head: str, found: Arrays, given: ReferenceInputs) -> Array | None:
-    """The loss of the class `"Bert" + head`, out of its outputs; None if a label that it needs is not there."""
+    """The loss of the class `"Bert" + head` from its outputs. None if a required label was not passed."""
     pairs = [(found[x], getattr(given, y)) for x, y in zip(HEADS[head].outputs, HEADS[head].labels, strict=False)]
     if not pairs or any(labels is None for _, labels in pairs):
         return None
     if head == "ForSequenceClassification":
         return classification_loss(config, *pairs[0])
-    if head == "LMHeadModel":  # a token is predicted at the one before it
+    if head == "LMHeadModel":  # the logits of a token predict the next token
         pairs = [(logits[:, :-1], labels[:, 1:]) for logits, labels in pairs]
-    if head == "ForQuestionAnswering":  # padding is among the choices; a position after it does not count
+    if head == "ForQuestionAnswering":  # padding is among the classes; later positions are ignored
         pairs = [(x, np.where(y < x.shape[1], y.astype(int).clip(0), -100)) for x, y in pairs]
     return np.asarray(sum(cross_entropy(*pair) for pair in pairs) / (2 if head == "ForQuestionAnswering" else 1))
 
 
 def classification_loss(config: BertConfig, logits: Array, labels: Array) -> Array:
-    """By the problem that the configuration names, or else that the labels tell: [B, C], and [B] or [B, C]."""
+    """The loss of logits [B, C] and labels [B] or [B, C], by the problem type of the configuration or of the labels."""
     usual = "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification"
     problem = config.problem_type or ("regression" if config.num_labels == 1 else usual)
     if problem == "single_label_classification":
@@ -259,16 +264,18 @@ def classification_loss(config: BertConfig, logits: Array, labels: Array) -> Arr
     wanted = labels.reshape(logits.shape).astype(logits.dtype)
     if problem == "regression":
         return np.asarray(np.square(logits - wanted).mean())
-    # A yes or no for each class: -log sigmoid, in a form that no large number overflows.
+    # Binary cross-entropy of each class, -log sigmoid, in a form that does not overflow.
     return np.asarray(np.mean(np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))))
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
-    """The mean of -log softmax at the labels that count, [..., C] and [...]. NaN if none does."""
+    """The mean of -log softmax of logits [..., C] at labels [...] other than -100. NaN if all labels are -100."""
     labels = labels.reshape(logits.shape[:-1])
     logits, labels = logits[labels != -100], labels[labels != -100]
     if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-        raise UsageError(f"Labels are 0 to {logits.shape[1] - 1}, or -100; {labels.min()} to {labels.max()} came.")
+        raise UsageError(
+            f"Labels must be 0 to {logits.shape[1] - 1}, or -100; received {labels.min()} to {labels.max()}."
+        )
     logits = logits - logits.max(-1, keepdims=True)
     losses = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
     return np.asarray(losses.mean() if labels.size else np.nan, logits.dtype)

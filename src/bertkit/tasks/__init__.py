@@ -1,4 +1,4 @@
-"""Tasks: the uses of a BERT, one file each. A task is found by its name or an alias."""
+"""Tasks, one file each. `task_class` finds a task by its name or an alias."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bertkit.errors import UsageError, did_you_mean
 from bertkit.heads import HEADS
 
 TASKS = tuple(dict.fromkeys(task for head in HEADS.values() for task in head.tasks))
-"""Each is a class in a file of its own: fill-mask is FillMask in fill_mask.py."""
+"""Each task is a class in a separate file: fill-mask is FillMask in fill_mask.py."""
 
 ALIASES = {
     "ner": "token-classification",
@@ -24,7 +24,7 @@ ALIASES = {
 
 
 def task_class(name: str) -> Any:
-    """The class of a task.
+    """Return the class of a task.
 
     >>> task_class("ner").name
     'token-classification'
@@ -34,6 +34,6 @@ def task_class(name: str) -> Any:
     own = ALIASES.get(name, name)
     if own not in TASKS:
         known = [*TASKS, *ALIASES]
-        raise UsageError(f"There is no task {name!r}; the tasks are {', '.join(TASKS)}.{did_you_mean(name, known)}")
+        raise UsageError(f"Unknown task {name!r}: choose one of {', '.join(TASKS)}.{did_you_mean(name, known)}")
     module = import_module(f"bertkit.tasks.{own.replace('-', '_')}")
     return getattr(module, own.title().replace("-", ""))

@@ -1,9 +1,9 @@
-"""What a task is: Python objects -> rows of ids, and arrays of numbers -> Python objects. It knows no framework.
+"""The base class of tasks. A task turns Python objects into rows of ids, and outputs into Python objects, without a framework.
 
-encode      examples -> for each its rows, and what is needed to read the outputs
+encode      examples -> the rows of each example, with the data that `decode` needs
 (forward)   an engine runs the rows
-decode      the outputs of the rows of one example -> its answer, or further rows, where the answer takes another forward
-targets     examples and their true answers -> their rows with the targets of training; only tasks that can be trained have it
+decode      the outputs for the rows of one example -> its answer, or further rows that need another forward
+targets     examples and their true answers -> rows with the labels for training; only tasks that can be trained have it
 score       answers and true answers -> metrics
 """
 
@@ -30,139 +30,139 @@ if TYPE_CHECKING:
 
 OnLong = Literal["truncate", "window", "error"]
 Outputs = Sequence[Mapping[str, Array]]
-"""The outputs of the model for each row of an example."""
+"""The model's outputs for each row of an example."""
 
 
 @dataclass(frozen=True)
 class TaskOptions:
     """The options of every task."""
 
-    on_long: OnLong = "truncate"  # what to do with a text that is longer than the model takes
+    on_long: OnLong = "truncate"  # what to do with a text that is longer than the model's maximum
     overlap: int | None = None  # tokens that neighbouring windows share
-    max_length: int | None = None  # tokens of a row, special ones included; None: what the model takes
+    max_length: int | None = None  # tokens of a row, with special tokens; None: the model's maximum
     add_special_tokens: bool = True
-    details: bool = False  # return how each text was read, too
+    details: bool = False  # also return the Reading of each text
 
     def __post_init__(self) -> None:
         one_of("on_long", self.on_long, ("truncate", "window", "error"))
-        whole("overlap", self.overlap, least=0, none=True)
-        whole("max_length", self.max_length, least=1, none=True)
+        check_integer("overlap", self.overlap, least=0, none=True)
+        check_integer("max_length", self.max_length, least=1, none=True)
         for field in fields(self):
             if field.type in ("bool", "bool | None"):
-                flag(field.name, getattr(self, field.name), none=field.type != "bool")
+                check_boolean(field.name, getattr(self, field.name), none=field.type != "bool")
 
 
 O = TypeVar("O", bound=TaskOptions)  # noqa: E741
 
 
 class Reading(NamedTuple):
-    """How a text was read."""
+    """How a text was split into rows."""
 
-    truncated: bool  # whether some of it was left out
-    windows: int  # how many rows it has
-    n_tokens: int  # of the whole text, special tokens included
-    left_out: int = 0  # how many of them are in no row
+    truncated: bool  # whether some tokens were left out
+    windows: int  # number of rows
+    n_tokens: int  # of the whole text, with special tokens
+    left_out: int = 0  # number of tokens that are in no row
 
 
 @dataclass
 class Encoded:
-    """An example as rows."""
+    """An encoded example."""
 
     rows: list[Row]
     reading: Reading
-    memory: Any = None  # what `decode` needs to know
+    memory: Any = None  # the data that `decode` needs
 
 
 class Task(ABC, Generic[O]):
-    """One use of a BERT."""
+    """The base class of tasks."""
 
     name: ClassVar[str]
-    head: ClassVar[str]  # of the class that it needs: "Bert" + head
-    takes: ClassVar[str]  # what an example is, for errors
+    head: ClassVar[str]  # the task needs the class "Bert" + head
+    takes: ClassVar[str]  # the form of an example, for error messages
     options_type: type[O]
-    reads_all: ClassVar[tuple[object, ...]] = (Setting("on_long", "window"),)  # what to type so that nothing is cut
+    reads_all: ClassVar[tuple[object, ...]] = (Setting("on_long", "window"),)  # what to type to keep all tokens
 
     def __init__(self, tokenizer: Tokenizer, config: BertConfig, place: Place | None = None) -> None:
         self.check_config(config)
         self.tokenizer, self.config = tokenizer, config
-        self.place = place  # of the model, where it has further files for the task
+        self.place = place  # where the model's files are, for tasks that read further files
 
     @classmethod
     def check_config(cls, config: BertConfig) -> None:
-        """Raises UsageError if a model of this configuration cannot do the task."""
+        """Raise UsageError if a model with this configuration cannot do the task."""
 
     @abstractmethod
     def encode(self, examples: Sequence[Any], options: O) -> list[Encoded]:
-        """The rows of each example. All examples are encoded at once, which is faster."""
+        """Return the rows of each example. Encoding many examples in one call is faster."""
 
     @abstractmethod
     def wanted(self, options: O) -> Ask:
-        """The outputs that `decode` reads, by the names of the class `head`."""
+        """Return which outputs of the model `decode` needs."""
 
     @abstractmethod
     def decode(self, encoded: Encoded, outputs: Outputs, options: O) -> Any:
-        """The answer to an example, or an Encoded with further rows to run."""
+        """Return the answer for an example, or an Encoded with further rows to run."""
 
     def has_large_answers(self, options: O) -> bool:
-        """Whether an answer takes thousands of times more memory than its text."""
+        """Return whether an answer takes thousands of times more memory than its text."""
         return False
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How good answers are, by name of the metric."""
-        raise UsageError(f"{self.name} has no true answers to compare with.")
+        """Return the metrics of answers, by name."""
+        raise UsageError(f"{self.name} cannot be evaluated: it has no true answers.")
 
     @classmethod
     def options(cls, given: Mapping[str, Any]) -> O:
-        """Options by name -> checked options."""
+        """Return the checked options."""
         cls.check(given)
         return cls.options_type(**given)
 
     @classmethod
     def check(cls, names: Iterable[str]) -> None:
-        """Raises UsageError for a name that no option of the task has."""
+        """Raise UsageError for an unknown option."""
         known = [field.name for field in fields(cls.options_type)]
         for name in names:
             if name not in known:
-                near = did_you_mean(name, known) or f" It has {', '.join(sorted(known))}."
+                near = did_you_mean(name, known) or f" Its options are {', '.join(sorted(known))}."
                 raise UsageError(f"{cls.name} has no option {name!r}.{near}")
 
     def row_length(self, options: TaskOptions) -> int:
-        """The most tokens of a row."""
+        """Return the maximum number of tokens in a row."""
         most = min(self.tokenizer.model_max_length, self.config.max_position_embeddings)
         return most if options.max_length is None else min(options.max_length, most)
 
 
-def together(parts: Sequence[Encoded], memory: Any) -> Encoded:
-    """The rows of several texts as those of one example, read as the longest of them was."""
+def joined(parts: Sequence[Encoded], memory: Any) -> Encoded:
+    """Join the rows of several texts to one example, with the Reading of the longest text."""
     longest = max(parts, key=lambda part: part.reading.n_tokens).reading
     left_out = max(part.reading.left_out for part in parts)
     reading = longest._replace(truncated=left_out > 0, left_out=left_out)
     return Encoded([row for part in parts for row in part.rows], reading, memory)
 
 
-def whole(name: str, value: object, least: int, none: bool = False) -> None:
-    """Raises UsageError if a value is not an integer of at least `least`; with `none`, None is valid too."""
+def check_integer(name: str, value: object, least: int, none: bool = False) -> None:
+    """Raise UsageError if a value is not an integer of at least `least`. With `none`, None is also valid."""
     if (value is None and none) or (type(value) is int and value >= least):
         return
     advice = Setting(name, max(least, 1))
     raise UsageError(received(name, value), f" is not an integer of at least {least}: type for example ", advice, ".")
 
 
-def flag(name: str, value: object, none: bool = False) -> None:
-    """Raises UsageError if a value is neither True nor False; with `none`, None is valid too."""
+def check_boolean(name: str, value: object, none: bool = False) -> None:
+    """Raise UsageError if a value is neither True nor False. With `none`, None is also valid."""
     if not (isinstance(value, (bool, np.bool_)) or (value is None and none)):
         raise UsageError(received(name, value), " is not a boolean: type ", Setting(name, True), ", or leave it out.")
 
 
-def listed(name: str, value: object, such_as: str) -> None:
-    """Raises UsageError if a value is not a list of words."""
+def check_list(name: str, value: object, example: str) -> None:
+    """Raise UsageError if a value is not a list of strings."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-        advice = [value] if isinstance(value, str) else such_as
+        advice = [value] if isinstance(value, str) else example
         raise UsageError(received(name, value), " is not a list: type ", Setting(name, advice), ".")
 
 
 def text_of(example: Any, task: str) -> str:
-    """The text of an example: a string, or the one under "text" of a dictionary."""
+    """Return the text of an example: the example itself, or its value under "text"."""
     value = example.get("text") if isinstance(example, Mapping) else example
     if isinstance(value, str):
         return value

@@ -1,7 +1,7 @@
-"""Tokens with the scores of their labels -> words -> entities.
+"""Group tokens with label scores to words, and words to entities.
 
-There are two ways from labels to entities. `by_tag` joins neighbours as transformers does: neighbours of the same tag are one
-entity, whatever their prefixes, until the next B-. `by_scheme` reads BIO and BIOES as defined, for labels that are valid in them.
+`by_tag` groups labels to entities as transformers does: neighbours with the same tag are one entity until the next B-, whatever
+their prefixes. `by_scheme` follows the rules of BIO and BIOES, for labels that are valid in that scheme.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ Join = Callable[[list[str]], str]
 
 
 class Unit(NamedTuple):
-    """A token, or a word."""
+    """A token or a word."""
 
     word: str
     scores: NDArray[Any]  # [C]
-    start: int  # in the text
+    start: int  # offset in the text
     end: int
-    place: int  # of the token in its row
-    follows: bool  # whether it continues the word of the token before
-    number: int  # of its word
+    place: int  # index of the token in its row
+    follows: bool  # whether the token continues the word of the token before
+    number: int  # number of the word
 
 
 Tagged = tuple[Unit, str, float]
 
 
 class Group(NamedTuple):
-    """Neighbours that are one entity."""
+    """The tokens or words of one entity."""
 
     name: str
     units: list[Unit]
     scores: list[float]
 
     def entity(self, join: Join) -> Entity:
-        """The entity as a dictionary."""
+        """Return the entity as a dictionary."""
         return {
             "entity_group": self.name,
             "score": sum(self.scores) / len(self.scores),
@@ -52,10 +52,11 @@ class Group(NamedTuple):
 
 
 def words_of(units: Sequence[Unit], strategy: str, join: Join) -> list[Unit]:
-    """Tokens -> words. The scores of a word are, by the strategy:
+    """Group tokens to words. The strategy chooses the scores of a word:
 
-    - "first", "words": those of the first token. A word of "words" is one of the text, or of the list of words.
-    - "max": those of the token with the highest score.
+    - "first": the scores of the first token.
+    - "words": the same, for the words of the text or of the list of words, not for groups of word pieces.
+    - "max": the scores of the token with the highest score.
     - "average": the mean over the tokens.
     """
     groups: list[list[Unit]] = []
@@ -79,9 +80,9 @@ def _word(group: list[Unit], strategy: str, join: Join) -> Unit:
 
 
 def by_tag(tagged: Sequence[Tagged]) -> list[Group]:
-    """Neighbours of the same tag; a B- begins the next one.
+    """Group neighbours with the same tag. A B- starts a new group.
 
-    Labels that have neither B- nor I- count as inside.
+    Labels without the prefix B- or I- are treated like I-.
     """
     groups: list[Group] = []
     before = None
@@ -97,7 +98,7 @@ def by_tag(tagged: Sequence[Tagged]) -> list[Group]:
 
 
 def by_scheme(tagged: Sequence[Tagged], scheme: Scheme) -> list[Group]:
-    """Entities of labels that are valid in a scheme."""
+    """Group labels that are valid in a scheme to entities."""
     groups: list[Group] = []
     before = OUTSIDE
     for unit, name, score in tagged:

@@ -1,4 +1,4 @@
-"""Feature extraction: the hidden states of a text, one vector for each token or one for the whole text."""
+"""Feature extraction: the hidden states of a text, as one vector for each token or one for the whole text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from bertkit.errors import Setting, UsageError, did_you_mean, one_of, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, flag, text_of
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_boolean, text_of
 from bertkit.tasks.embedding import Normalize, Pooling, Recipe, read_recipe, unit
 from bertkit.tasks.windows import Windows, encode_texts, encode_whole, reading_places
 from bertkit.tensors import Array
@@ -25,33 +25,33 @@ POOLINGS = ("auto", "cls", "mean", "max", "pooler")
 class FeatureOptions(TaskOptions):
     """The options of feature extraction."""
 
-    pooling: PoolingName | None = None  # None: a vector for each token; "pooler": BERT's own; "auto": as the files say
-    normalize: bool | Literal["auto"] | None = None  # vectors of length 1; None: as the files say; "auto": else yes
-    prompt: str | None = None  # stands before each text
-    prompt_name: str | None = None  # of one in the files; None: their default with pooling="auto", else none
-    layers: int | Sequence[int] = -1  # -1 is the last, 0 the embedding
-    combine: Literal["concat", "mean", "sum"] = "concat"  # how several layers become one vector
-    return_tensors: bool | str = False  # arrays instead of lists: True or "np"; "pt"
+    pooling: PoolingName | None = None  # None: a vector per token; "auto": the pooling in the model's files
+    normalize: bool | Literal["auto"] | None = None  # None: if the model's files do; "auto": also without such files
+    prompt: str | None = None  # text to put before each text
+    prompt_name: str | None = None  # a prompt in the model's files; None: with pooling="auto" their default prompt
+    layers: int | Sequence[int] = -1  # -1 is the last layer, 0 the embeddings
+    combine: Literal["concat", "mean", "sum"] = "concat"  # how to combine several layers
+    return_tensors: bool | str = False  # return arrays (True or "np") or PyTorch tensors ("pt") instead of lists
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.pooling is not None:
             one_of("pooling", self.pooling, POOLINGS)
         if self.normalize != "auto":
-            flag("normalize", self.normalize, none=True)
+            check_boolean("normalize", self.normalize, none=True)
         if self.prompt is not None and self.prompt_name is not None:
             raise UsageError(
-                "prompt is the text itself, and prompt_name chooses one of the files: leave one of them out."
+                "prompt and prompt_name were both passed, but only one can be used: leave one of them out."
             )
         if not isinstance(self.prompt, (str, type(None))):
             raise UsageError(
-                received("prompt", self.prompt), " is no text: type ", Setting("prompt", "query: "), ", say."
+                received("prompt", self.prompt), " is not a string: type ", Setting("prompt", "query: "), "."
             )
         one_of("combine", self.combine, ("concat", "mean", "sum"))
         numbers = [self.layers] if isinstance(self.layers, int) else self.layers
         if not isinstance(numbers, Sequence) or not numbers or not all(type(number) is int for number in numbers):
             last, last_four = Setting("layers", -1), Setting("layers", [-4, -3, -2, -1])
-            raise UsageError(received("layers", self.layers), " is no layer: type ", last, ", or ", last_four, ".")
+            raise UsageError(received("layers", self.layers), " is not a layer: type ", last, ", or ", last_four, ".")
 
 
 class FeatureExtraction(Task[FeatureOptions]):
@@ -64,11 +64,11 @@ class FeatureExtraction(Task[FeatureOptions]):
 
     @cached_property
     def recipe(self) -> Recipe:
-        """How the files of the model say that a text becomes a vector."""
+        """The recipe in the model's files: how the hidden states of a text become its vector."""
         return Recipe() if self.place is None else read_recipe(self.place)
 
     def encode(self, examples: Sequence[Any], options: FeatureOptions) -> list[Encoded]:
-        """The rows of texts, each with the prompt before it."""
+        """Return the rows of texts, each with the prompt before it."""
         prompt = self._prompt(options)
         texts = [prompt + text_of(example, self.name) for example in examples]
         if options.pooling == "auto" and self.recipe.lower:
@@ -76,13 +76,13 @@ class FeatureExtraction(Task[FeatureOptions]):
         return encode_texts(self.tokenizer, texts, None, options, self.row_length(options))
 
     def row_length(self, options: TaskOptions) -> int:
-        """The most tokens of a row, with `pooling="auto"` as the files say."""
+        """Return the maximum number of tokens in a row; with `pooling="auto"` also limited by the model's files."""
         most = super().row_length(options)
         automatic = isinstance(options, FeatureOptions) and options.pooling == "auto" and options.max_length is None
         return min(most, self.recipe.max_length or most) if automatic else most
 
     def wanted(self, options: FeatureOptions) -> Ask:
-        """The hidden states of the layers, or BERT's own vector of a row. What the files lack raises here."""
+        """Request the hidden states of the layers, or the pooler's output. Raise UsageError for an unknown prompt or layer."""
         self._prompt(options)
         layers = tuple(self._layers(options))
         if options.pooling == "pooler":
@@ -91,11 +91,11 @@ class FeatureExtraction(Task[FeatureOptions]):
         return Ask(layers=layers)
 
     def has_large_answers(self, options: FeatureOptions) -> bool:
-        """A vector for each token."""
+        """Return whether an answer has a vector for each token."""
         return options.pooling is None
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: FeatureOptions) -> Any:
-        """`[1][tokens][H]` numbers, or with `pooling` one vector `[H]`."""
+        """Return `[1][tokens][H]` numbers, or with `pooling` one vector `[H]`."""
         if options.pooling is None:
             found = self.tokens(encoded.memory, outputs, options)[None]
             if options.normalize:
@@ -104,7 +104,7 @@ class FeatureExtraction(Task[FeatureOptions]):
             found = self.vector(encoded, outputs, options)
         if options.return_tensors is False:
             return found.tolist()
-        found = found.copy()  # a view would keep the states of the whole batch
+        found = found.copy()  # a view would keep the hidden states of the whole batch in memory
         if options.return_tensors in (True, "np", "numpy"):
             return found
         from bertkit.text.call import tensor_kind, to_tensor
@@ -113,7 +113,7 @@ class FeatureExtraction(Task[FeatureOptions]):
         return to_tensor(found, kind) if kind else found
 
     def vector(self, encoded: Encoded, outputs: Outputs, options: FeatureOptions) -> Array:
-        """One vector for a text: that of its windows, weighted by their tokens, and then the steps that the files name."""
+        """Return the vector of a text: pool all windows, weighted by their length, then apply the steps of the recipe."""
         automatic = options.pooling == "auto"
         if options.pooling == "pooler":
             weights = np.array([len(row) for row in encoded.rows], np.float32)
@@ -136,23 +136,23 @@ class FeatureExtraction(Task[FeatureOptions]):
         return self.recipe.pooling if options.pooling == "auto" else Pooling((options.pooling or "mean",))
 
     def _prompt(self, options: FeatureOptions) -> str:
-        """What stands before each text."""
+        """Return the text to put before each text."""
         if options.prompt is not None:
             return options.prompt
         if options.prompt_name is None:
             return self.recipe.default_prompt if options.pooling == "auto" else ""
         prompts, name = self.recipe.prompts, options.prompt_name
         if name not in prompts:
-            there = f"has {', '.join(map(repr, prompts))}" if prompts else "has none"
+            known = f"has {', '.join(map(repr, prompts))}" if prompts else "has no prompts"
             advice = Setting("prompt", "query: ")
             near = did_you_mean(str(name), prompts)
             raise UsageError(
-                received("prompt_name", name), f" is unknown: this model {there}. Type one, or ", advice, f".{near}"
+                received("prompt_name", name), f" is unknown: this model {known}. Type one, or ", advice, f".{near}"
             )
         return prompts[name]
 
     def _prompt_tokens(self, options: FeatureOptions) -> int:
-        """How many tokens of a row are special ones at its start or those of the prompt."""
+        """Return how many tokens at the start of a row are special tokens or belong to the prompt."""
         prompt = self._prompt(options)
         if not prompt:
             return 0
@@ -161,14 +161,14 @@ class FeatureExtraction(Task[FeatureOptions]):
         return min(len(whole.ids), self.row_length(options)) - whole.after
 
     def _lower(self, text: str) -> str:
-        """A text in small letters, but for special tokens."""
+        """Lowercase a text, except for special tokens."""
         special = "|".join(map(re.escape, self.tokenizer.all_special_tokens))
         parts = re.split(f"({special})", text) if special else [text]
         return "".join(part if number % 2 else "".join(map(str.lower, part)) for number, part in enumerate(parts))
 
     @staticmethod
     def _states(output: Mapping[str, Array], options: FeatureOptions) -> Array:
-        """The hidden states of a row, those of several layers combined: [t, K, H] -> [t, H], or [t, K * H]."""
+        """Combine the hidden states of a row over its layers: [t, K, H] -> [t, H], or [t, K * H]."""
         states = output["hidden_states"]
         if options.combine == "concat":
             return states.reshape(len(states), -1)
@@ -176,13 +176,13 @@ class FeatureExtraction(Task[FeatureOptions]):
         return combined
 
     def tokens(self, windows: Windows, outputs: Outputs, options: FeatureOptions) -> Array:
-        """A vector for each token of a text [t, H], each from the window that shows most around it."""
+        """Return a vector for each token of a text [t, H], from the window with the most tokens around it."""
         states = [self._states(output, options) for output in outputs]
         if len(states) == 1:
             return states[0]
         places = reading_places(windows)
         first, last = places[0], places[-1]
-        places[0] = range(first.stop)  # with the special tokens at the start and at the end
+        places[0] = range(first.stop)  # include the special tokens at the start and the end
         places[-1] = range(last.start, len(states[-1]))
         return np.concatenate([some[place.start : place.stop] for some, place in zip(states, places, strict=True)])
 
@@ -192,5 +192,5 @@ class FeatureExtraction(Task[FeatureOptions]):
         layers = [layer + count + 1 if layer < 0 else layer for layer in given]
         for layer, name in zip(layers, given, strict=True):
             if not 0 <= layer <= count:
-                raise UsageError(f"layers has {name}, and the model has layers 1 to {count}, with 0 for the embedding.")
+                raise UsageError(f"layers has {name}, but the model has layers 1 to {count}, and 0 for the embeddings.")
         return layers

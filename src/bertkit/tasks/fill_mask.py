@@ -1,8 +1,8 @@
-"""Fill-mask: which words may stand where a text has [MASK].
+"""Fill-mask: predict the words at the [MASK] tokens of a text.
 
-A word of several pieces is scored exactly: for "un ##aff ##able" the text gets three masks, and the score is the probability
-of "un", times that of "##aff" after "un", times that of "##able" after both. The best filling of several masks together
-(`joint=True`) is searched for in the same way, from left to right, with a beam.
+A word of several tokens is scored exactly: for "un ##aff ##able" the text gets three masks, and the score is the probability of
+"un", times the probability of "##aff" after "un", times the probability of "##able" after both. With `joint=True`, a beam search
+from left to right finds the best combination of words for several masks in the same way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bertkit.config import BertConfig
 from bertkit.data.batches import Ints, Row, Target
 from bertkit.errors import Setting, UsageError, described
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, listed, text_of, whole
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, check_integer, check_list, text_of
 from bertkit.tasks.numbers import largest, log_softmax, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Whole, around, encode_whole, neighbours, too_long
@@ -32,50 +32,50 @@ if TYPE_CHECKING:
 class FillMaskOptions(TaskOptions):
     """The options of fill-mask."""
 
-    on_long: OnLong = "window"  # the part of the text around the mask
+    on_long: OnLong = "window"  # "window": use the part of the text around the mask
     top_k: int = 5
-    targets: str | Sequence[str] | None = None  # the only words to choose from
-    joint: bool = False  # fill several masks together
+    targets: str | Sequence[str] | None = None  # score only these words
+    joint: bool = False  # find the best combination of words for several masks
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole("top_k", self.top_k, least=1)
+        check_integer("top_k", self.top_k, least=1)
         if self.targets is not None and not isinstance(self.targets, str):
-            listed("targets", self.targets, '["good", "bad"]')
+            check_list("targets", self.targets, '["good", "bad"]')
         if self.joint and self.targets is not None:
             joint = Setting("joint", True)
             raise UsageError(
-                "targets stand for one mask, and ", joint, " fills several together: leave one of them out."
+                "targets are scored for one mask, and ", joint, " combines several: leave one of them out."
             )
 
 
 class _Candidate(NamedTuple):
-    """One of the words to choose from: one piece, or several."""
+    """A target word and its tokens."""
 
     pieces: tuple[int, ...]
     text: str
 
 
 class _Beam(NamedTuple):
-    """A filling of the first masks."""
+    """Tokens for the first masks."""
 
-    score: float  # logarithm of its probability
+    score: float  # log probability
     tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class _Memory:
-    kept: Whole  # what is read of the text
-    masks: list[int]  # places in it
-    skipped: int  # masks of the text before these
-    total: int  # masks of the text
-    groups: int  # rows that have the masks of a neighbourhood
+    kept: Whole  # the text after truncation
+    masks: list[int]  # the positions of its masks
+    skipped: int  # number of masks that were truncated before them
+    total: int  # number of masks in the whole text
+    groups: int  # number of rows for groups of neighbouring masks; the rows of candidates follow
     candidates: list[_Candidate]
     beams: list[_Beam]
 
 
 class FillMask(Task[FillMaskOptions]):
-    """A text with [MASK] -> what may stand there."""
+    """A text with [MASK] -> the best words for each mask."""
 
     name = "fill-mask"
     head = "ForMaskedLM"
@@ -84,11 +84,11 @@ class FillMask(Task[FillMaskOptions]):
 
     @classmethod
     def check_config(cls, config: BertConfig) -> None:
-        """Raises UsageError for a decoder."""
+        """Raise UsageError for a decoder."""
         refuse_decoder(cls.name, config)
 
     def encode(self, examples: Sequence[Any], options: FillMaskOptions) -> list[Encoded]:
-        """A row around each group of masks, and rows for every piece of a word of several to choose from."""
+        """Return a row for each group of masks, and a row for each token of a target word that has several tokens."""
         texts = [text_of(example, self.name) for example in examples]
         candidates = self._candidates(options.targets) if options.targets is not None else []
         uncut = encode_whole(self.tokenizer, texts, options.add_special_tokens)
@@ -116,7 +116,7 @@ class FillMask(Task[FillMaskOptions]):
         return Encoded(rows, Reading(left_out > 0, len(groups), len(uncut.ids), left_out), memory)
 
     def _cut(self, uncut: Whole, most: int, options: FillMaskOptions) -> Whole:
-        """As much of a text as a row takes."""
+        """Truncate a text to the length of a row."""
         ids = uncut.ids
         if options.on_long == "error":
             raise too_long(len(ids), most)
@@ -128,25 +128,26 @@ class FillMask(Task[FillMaskOptions]):
         if masks:
             window = Setting("on_long", "window")
             return UsageError(
-                f"The {mask} of the text is in the part that was cut: type ", window, " to read the part around it."
+                f"The {mask} of the text was truncated: type ", window, " to use the part of the text around it."
             )
-        return UsageError(
-            f"The text has no {mask} to fill: put {mask} where a word is to be found in {described(text)}."
-        )
+        return UsageError(f"The text has no {mask}: replace the word to predict by {mask} in {described(text)}.")
 
     def _spelled(self, kept: Whole, mask: int, candidate: _Candidate, most: int) -> Iterator[Row]:
-        """For a word of several pieces a row a piece: the pieces before it are filled in, it and those after it are masks."""
+        """Yield a row for each token of a word of several tokens: the tokens before it are filled in, the others are masks."""
         pieces, unknown = candidate.pieces, self.tokenizer.mask_token_id
         for known in range(len(pieces)) if len(pieces) > 1 else ():
             ids = replaced(kept.ids, mask, [*pieces[:known], *[unknown] * (len(pieces) - known)])
             yield around(kept._replace(ids=ids), [mask + known], most)
 
     def wanted(self, options: FillMaskOptions) -> Ask:
-        """A logit for each word, at the masks."""
+        """Request the logits of all words at the masks."""
         return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: FillMaskOptions) -> Any:
-        """A list of fillings, the best first; of several masks a list of lists, or with `joint` of fillings of all."""
+        """Return a list of words with scores, the best first.
+
+        For several masks this is a list for each mask, or with `joint` a list of combinations of words for all masks.
+        """
         memory: _Memory = encoded.memory
         if options.joint:
             return self._next_mask(encoded, outputs, options)
@@ -177,14 +178,14 @@ class FillMask(Task[FillMaskOptions]):
         return {"score": score, "token": token, "token_str": word, "sequence": self._text(ids, len(memory.masks) == 1)}
 
     def _text(self, ids: Ints, readable: bool) -> str:
-        """The ids as text. While other masks are left, special tokens are kept, as a mask is one."""
+        """Decode ids. With `readable` special tokens are removed, which would also remove other masks."""
         pad = self.tokenizer.pad_token_id
         return str(self.tokenizer.decode(ids[ids != pad].tolist(), skip_special_tokens=readable))
 
-    # Several masks together.
+    # Beam search for several masks (joint=True).
 
     def _joint_rows(self, memory: _Memory, most: int) -> list[Row]:
-        """A row a beam, with its tokens in the first masks; the next mask is to be filled."""
+        """Return a row for each beam, with its tokens at the first masks, to predict the next mask."""
         number = len(memory.beams[0].tokens)
         rows = []
         for beam in memory.beams:
@@ -212,25 +213,25 @@ class FillMask(Task[FillMaskOptions]):
         score = float(np.exp(beam.score))
         return {"score": score, "token": list(beam.tokens), "token_str": words, "sequence": self._text(ids, True)}
 
-    # Words to choose from, training.
+    # Target words and training.
 
     def _candidates(self, given: str | Sequence[str]) -> list[_Candidate]:
-        """Words -> pieces, each word once. Raises UsageError for a word without pieces."""
+        """Return the target words with their tokens, each word once. Raise UsageError for a word without tokens."""
         found: dict[tuple[int, ...], _Candidate] = {}
         for text in [given] if isinstance(given, str) else given:
             if not isinstance(text, str):
                 advice = Setting("targets", ["good", "bad"])
-                raise UsageError(f"targets has {described(text)}, and a target is a word: type ", advice, ".")
+                raise UsageError(f"targets has {described(text)}, but a target is a word: type ", advice, ".")
             pieces = pieces_of(self.tokenizer, text)
             if not pieces:
-                raise UsageError(f"The target {text!r} has no token: type a word.")
+                raise UsageError(f"The target {text!r} has no tokens: type a word.")
             found.setdefault(pieces, _Candidate(pieces, text))
         if not found:
             raise UsageError("targets is empty: type ", Setting("targets", ["good", "bad"]), ", or leave it out.")
         return list(found.values())
 
     def targets(self, examples: Sequence[Any], answers: Sequence[Any], options: FillMaskOptions) -> list[list[Row]]:
-        """Rows with the token that belongs at each mask. An answer is a word for each mask of the text, or one word."""
+        """Return rows with the true token of each mask. An answer is a word for each mask of the text, or one word."""
 
         def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
             memory: _Memory = encoded.memory
@@ -241,7 +242,7 @@ class FillMask(Task[FillMaskOptions]):
         return with_targets(self, examples, answers, replace(options, targets=None, joint=False), label)
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How often the best word is the right one, over all masks; a truth is a word, or one for each mask."""
+        """Return the accuracy of the best word over all masks. A true answer is a word, or a list with a word for each mask."""
         from bertkit.metrics import accuracy
 
         right = []
@@ -253,15 +254,15 @@ class FillMask(Task[FillMaskOptions]):
 
 
 def replaced(ids: Ints, place: int, by: Sequence[int]) -> Ints:
-    """A row with several tokens instead of one."""
+    """Return a row in which one token is replaced by several."""
     return np.concatenate([ids[:place], np.array(by, np.int64), ids[place + 1 :]])
 
 
 def refuse_decoder(task: str, config: BertConfig) -> None:
-    """Raises UsageError for a configuration of a decoder."""
+    """Raise UsageError for the configuration of a decoder."""
     if config.is_decoder:
         raise UsageError(
-            f"{task} needs an encoder, and the configuration has is_decoder=True: a decoder reads only the text before a mask. "
+            f"{task} needs an encoder, but the configuration has is_decoder=True: a decoder uses only the text before a mask. "
             "Use an encoder, or type ",
             Setting("task", "sentence-scoring"),
             ".",
@@ -269,7 +270,7 @@ def refuse_decoder(task: str, config: BertConfig) -> None:
 
 
 def pieces_of(tokenizer: Tokenizer, word: str) -> tuple[int, ...]:
-    """The tokens of a word; one where the vocabulary has the word as it is."""
+    """Return the tokens of a word. A word that is in the vocabulary is one token."""
     token = tokenizer.convert_tokens_to_ids(word)
     if token != tokenizer.unk_token_id or word == tokenizer.unk_token:
         return (token,)
@@ -277,27 +278,27 @@ def pieces_of(tokenizer: Tokenizer, word: str) -> tuple[int, ...]:
 
 
 def tokens_of(tokenizer: Tokenizer, answer: Any, masks: int) -> Ints:
-    """The token of each mask of a text [masks], from the words of its true answer."""
+    """Return the token of each mask of a text [masks], from the words of its true answer."""
     words = [answer] if isinstance(answer, str) else answer
     if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
-        raise UsageError(f"The answer is a word for each mask, not {described(answer)}.")
+        raise UsageError(f"An answer is a word for each mask, not {described(answer)}.")
     if len(words) != masks:
-        raise UsageError(f"The text has {masks} masks, and the answer {len(words)} words: type a word for each mask.")
+        raise UsageError(f"The text has {masks} masks, but the answer has {len(words)} words: type one for each mask.")
     found: list[int] = []
     for word in words:
         pieces = pieces_of(tokenizer, word)
         if len(pieces) != 1:
             raise UsageError(
-                f"{word!r} has {len(pieces)} tokens, and a mask stands for one: put a mask for each token."
+                f"{word!r} has {len(pieces)} tokens, and a mask is one token: put a mask for each token into the text."
             )
         if pieces[0] == tokenizer.unk_token_id and word != tokenizer.unk_token:
-            raise UsageError(f"{word!r} is not in the vocabulary: type a word that the tokenizer knows.")
+            raise UsageError(f"{word!r} is not in the vocabulary: type another word.")
         found += pieces
     return np.array(found, np.int64)
 
 
 def is_word(tokenizer: Tokenizer, filling: Mapping[str, Any], word: str) -> bool:
-    """Whether a filling has the tokens of a word: "The" is "the" to a tokenizer that lowers."""
+    """Return whether an answer has the tokens of a word. "The" equals "the" for a tokenizer that lowercases."""
     pieces = pieces_of(tokenizer, word)
     return filling["token_str"] == word or filling.get("token") in (
         list(pieces),

@@ -1,4 +1,4 @@
-"""Multiple choice: which of several texts goes best with a first one."""
+"""Multiple choice: which of several texts fits best after a first text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, together, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_integer, joined
 from bertkit.tasks.numbers import largest, merged, softmax
 from bertkit.tasks.training import is_number_below, with_targets
 from bertkit.tasks.windows import encode_texts
@@ -21,22 +21,22 @@ from bertkit.tasks.windows import encode_texts
 class MultipleChoiceOptions(TaskOptions):
     """The options of multiple choice."""
 
-    top_k: int | None = None  # the best so many; None: all
-    merge: Literal["mean", "max", "first"] = "mean"  # how the windows of a long text become one
+    top_k: int | None = None  # number of choices to return; None: all
+    merge: Literal["mean", "max", "first"] = "mean"  # how to combine the logits of windows
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole("top_k", self.top_k, least=1, none=True)
+        check_integer("top_k", self.top_k, least=1, none=True)
         one_of("merge", self.merge, ("mean", "max", "first"))
 
 
 class _Memory(NamedTuple):
     choices: list[str]
-    owners: list[int]  # for each row the number of its choice
+    owners: list[int]  # the number of the choice of each row
 
 
 class MultipleChoice(Task[MultipleChoiceOptions]):
-    """A text and choices -> the choices, the best first."""
+    """A text and choices -> the choices with scores, the best first."""
 
     name = "multiple-choice"
     head = "ForMultipleChoice"
@@ -44,7 +44,7 @@ class MultipleChoice(Task[MultipleChoiceOptions]):
     options_type = MultipleChoiceOptions
 
     def encode(self, examples: Sequence[Any], options: MultipleChoiceOptions) -> list[Encoded]:
-        """A row a choice, in windows where the text is long."""
+        """Return a row for each choice, or several windows for long texts."""
         pairs = [_text_and_choices(example) for example in examples]
         first = [text for text, choices in pairs for _ in choices]
         second = [choice for _, choices in pairs for choice in choices]
@@ -53,15 +53,15 @@ class MultipleChoice(Task[MultipleChoiceOptions]):
         for _, choices in pairs:
             own = [next(encoded) for _ in choices]
             owners = [choice for choice, item in enumerate(own) for _ in item.rows]
-            found.append(together(own, _Memory(choices, owners)))
+            found.append(joined(own, _Memory(choices, owners)))
         return found
 
     def wanted(self, options: MultipleChoiceOptions) -> Ask:
-        """A logit a choice."""
+        """Request one logit for each row."""
         return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: MultipleChoiceOptions) -> list[dict[str, Any]]:
-        """`[{"score", "index", "choice"}]`, the best first; the scores of all sum to 1."""
+        """Return `[{"score", "index", "choice"}]`, the best first. The scores of all choices sum to 1."""
         memory: _Memory = encoded.memory
         rows = np.array([output["logits"] for output in outputs], np.float32).reshape(-1)
         owners = np.array(memory.owners)
@@ -74,9 +74,9 @@ class MultipleChoice(Task[MultipleChoiceOptions]):
     def targets(
         self, examples: Sequence[Any], answers: Sequence[Any], options: MultipleChoiceOptions
     ) -> list[list[Row]]:
-        """A row a choice, all with the number of the right one. An answer is that number, or the choice itself.
+        """Return a row for each choice, with the number of the correct choice. An answer is that number or the choice itself.
 
-        Long texts are cut rather than read in windows, as the class takes one row a choice.
+        Long texts are truncated, never split into windows, as the model needs one row for each choice.
         """
 
         def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
@@ -88,7 +88,7 @@ class MultipleChoice(Task[MultipleChoiceOptions]):
         return with_targets(self, examples, answers, options, label)
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How often the best choice is the right one: its number, or the choice itself."""
+        """Return the accuracy. A true answer is the number of the correct choice or the choice itself."""
         from bertkit.metrics import accuracy
 
         keys = ["choice" if isinstance(truth, str) else "index" for truth in truths]
@@ -97,13 +97,13 @@ class MultipleChoice(Task[MultipleChoiceOptions]):
 
 
 def _number(answer: Any, choices: Sequence[str]) -> int:
-    """The number of the right choice."""
+    """Return the number of the correct choice."""
     if isinstance(answer, str) and answer in choices:
         return choices.index(answer)
     if is_number_below(answer, len(choices)):
         return int(answer)
     raise UsageError(
-        f"{described(answer)} is not one of the {len(choices)} choices: type the right one, or its number, from 0 to "
+        f"{described(answer)} is not one of the {len(choices)} choices: type the correct one, or its number, from 0 to "
         f"{len(choices) - 1}."
     )
 

@@ -11,25 +11,25 @@ import numpy as np
 from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_integer
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, softmax
 from bertkit.tasks.text_classification import encode_pairs, pair_of
 from bertkit.tasks.training import is_number_below, with_targets
 
 RELATIONS = ("IsNext", "NotNext")
-"""What the two logits of BERT stand for."""
+"""The labels of the two logits."""
 
 
 @dataclass(frozen=True)
 class NextSentenceOptions(TaskOptions):
     """The options of next sentence prediction."""
 
-    top_k: int | None = 1  # 1: the better of the two; None or 2: both, in a list
-    merge: Merge = "mean"  # how windows become one
+    top_k: int | None = 1  # 1: the better label; None or 2: a list of both
+    merge: Merge = "mean"  # how to combine the logits of windows
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole("top_k", self.top_k, least=1, none=True)
+        check_integer("top_k", self.top_k, least=1, none=True)
         one_of("merge", self.merge, MERGES)
 
 
@@ -42,21 +42,24 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
     options_type = NextSentenceOptions
 
     def encode(self, examples: Sequence[Any], options: NextSentenceOptions) -> list[Encoded]:
-        """A row a pair."""
+        """Return the rows of each pair of texts."""
         return encode_pairs(self, two_texts(self, examples), options)
 
     def wanted(self, options: NextSentenceOptions) -> Ask:
-        """Two logits a pair."""
+        """Request two logits for each row."""
         return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: NextSentenceOptions) -> Any:
-        """`{"label", "score"}`: "IsNext" or "NotNext"."""
+        """Return `{"label", "score"}` with the label "IsNext" or "NotNext", or a list of both."""
         scores = softmax(merged(np.stack([output["logits"] for output in outputs]), options.merge))
         found = [{"label": RELATIONS[index], "score": float(scores[index])} for index in largest(scores, 2)]
         return found[0] if options.top_k == 1 else found[: options.top_k]
 
     def targets(self, examples: Sequence[Any], answers: Sequence[Any], options: NextSentenceOptions) -> list[list[Row]]:
-        """Rows with 0 where the second text is the next one, 1 where it is not. An answer is "IsNext", "NotNext", 0 or 1."""
+        """Return rows with 0 if the second text continues the first, otherwise 1.
+
+        An answer is "IsNext", "NotNext", 0 or 1.
+        """
 
         def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
             number = Target(next_number(answer), "row")
@@ -65,7 +68,7 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
         return with_targets(self, examples, answers, options, label)
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How often the answer to whether the second text is the next one is right."""
+        """Return the accuracy."""
         from bertkit.metrics import accuracy
 
         best = [answer[0] if isinstance(answer, list) else answer for answer in answers]
@@ -73,20 +76,20 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
 
 
 def two_texts(task: Task[Any], examples: Sequence[Any]) -> list[tuple[str, str]]:
-    """The two texts of each example."""
+    """Return the two texts of each example."""
     found = []
     for example in examples:
         first, second = pair_of(example, task.name)
         if second is None:
-            raise UsageError(f"{task.name} takes {task.takes}, and one text came: {described(first)}.")
+            raise UsageError(f"{task.name} takes {task.takes}, but only one text was passed: {described(first)}.")
         found.append((first, second))
     return found
 
 
 def next_number(answer: Any) -> int:
-    """0 for "IsNext", 1 for "NotNext"; numbers as they are."""
+    """Return 0 for "IsNext" and 1 for "NotNext". The numbers 0 and 1 are returned unchanged."""
     if isinstance(answer, str) and answer in RELATIONS:
         return RELATIONS.index(answer)
     if is_number_below(answer, 2):
         return int(answer)
-    raise UsageError(f'The answer is "IsNext", "NotNext", 0 or 1, not {described(answer)}.')
+    raise UsageError(f'An answer is "IsNext", "NotNext", 0 or 1, not {described(answer)}.')

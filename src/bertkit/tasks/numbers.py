@@ -1,4 +1,4 @@
-"""The few functions on arrays that tasks share."""
+"""Functions on arrays that several tasks use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MERGES = ("mean", "max", "first", "vote")
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities along the last axis, in float32 or wider."""
+    """Return the softmax along the last axis, in float32 or a wider type."""
     logits = np.asarray(logits, np.result_type(logits, np.float32))
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shares: Array = exponents / exponents.sum(axis=-1, keepdims=True)
@@ -21,7 +21,7 @@ def softmax(logits: Array) -> Array:
 
 
 def sigmoid(logits: Array) -> Array:
-    """Independent probabilities; no logit overflows.
+    """Return the sigmoid of each logit, without overflow.
 
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
@@ -31,7 +31,7 @@ def sigmoid(logits: Array) -> Array:
 
 
 def log_softmax(logits: Array) -> Array:
-    """Logarithms of probabilities along the last axis."""
+    """Return the logarithm of the softmax along the last axis."""
     logits = np.asarray(logits, np.result_type(logits, np.float32))
     shifted = logits - logits.max(axis=-1, keepdims=True)
     logs: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -39,7 +39,7 @@ def log_softmax(logits: Array) -> Array:
 
 
 def largest(scores: Array, count: int) -> list[int]:
-    """The indices of the largest scores, best first, the earlier of equal ones first.
+    """Return the indices of the largest scores in descending order. Of equal scores, the lower index is first.
 
     >>> largest(np.array([0.1, 0.5, 0.2, 0.5]), 3)
     [1, 3, 2]
@@ -54,9 +54,9 @@ def largest(scores: Array, count: int) -> list[int]:
 
 
 def merged(logits: Array, how: Merge) -> Array:
-    """The logits of windows [W, C] -> those of their text [C].
+    """Combine the logits of windows [W, C] to the logits of their text [C].
 
-    With "vote" they are the logarithms of the share of windows whose best label each is.
+    With "vote" each result is the logarithm of the share of windows in which that label is the best.
     """
     if len(logits) == 1 or how == "first":
         return np.asarray(logits[0])

@@ -1,4 +1,4 @@
-"""Pretraining: which words are masked in two texts, and whether the second text continues the first."""
+"""Pretraining: predict the masked words of two texts, and whether the second text continues the first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bertkit.config import BertConfig
 from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError, described
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_integer
 from bertkit.tasks.fill_mask import is_word, refuse_decoder, tokens_of
 from bertkit.tasks.next_sentence_prediction import RELATIONS, next_number, two_texts
 from bertkit.tasks.numbers import largest, softmax
@@ -21,25 +21,25 @@ from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Windows
 
 Mask = tuple[int, int]
-"""A mask by its text, 0 or 1, and the number of its piece in that text."""
+"""The position of a mask: the number of its text, 0 or 1, and the number of its token in that text."""
 
 
 @dataclass(frozen=True)
 class PretrainingOptions(TaskOptions):
     """The options of pretraining."""
 
-    top_k: int = 5  # words for each mask
+    top_k: int = 5  # number of words for each mask
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole("top_k", self.top_k, least=1)
+        check_integer("top_k", self.top_k, least=1)
 
 
 @dataclass(frozen=True)
 class _Memory:
     texts: tuple[str, str]
-    masks: list[list[Mask]]  # of each row
-    margins: list[list[int]]  # for each of them how many tokens of its text the row has around it
+    masks: list[list[Mask]]  # the masks of each row
+    margins: list[list[int]]  # for each mask, how many tokens of its text the row has on its shorter side
 
 
 class Pretraining(Task[PretrainingOptions]):
@@ -52,11 +52,11 @@ class Pretraining(Task[PretrainingOptions]):
 
     @classmethod
     def check_config(cls, config: BertConfig) -> None:
-        """Raises UsageError for a decoder."""
+        """Raise UsageError for a decoder."""
         refuse_decoder(cls.name, config)
 
     def encode(self, examples: Sequence[Any], options: PretrainingOptions) -> list[Encoded]:
-        """A row a pair, with the masks as its positions."""
+        """Return the rows of each pair of texts, with the masks as their positions."""
         pairs = two_texts(self, examples)
         found = encode_pairs(self, pairs, options)
         for item, pair in zip(found, pairs, strict=True):
@@ -66,11 +66,11 @@ class Pretraining(Task[PretrainingOptions]):
         return found
 
     def wanted(self, options: PretrainingOptions) -> Ask:
-        """A logit for each word at the masks, and two logits a pair."""
+        """Request the logits of all words at each mask, and two logits for each row."""
         return Ask(("prediction_logits", "seq_relationship_logits"))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: PretrainingOptions) -> dict[str, Any]:
-        """`{"masks": [[{"score", "token", "token_str"}]], "next_sentence": {"label", "score"}}`: a list for each mask."""
+        """Return `{"masks": [[{"score", "token", "token_str"}]], "next_sentence": {"label", "score"}}`, a list for each mask."""
         related = softmax(np.mean([output["seq_relationship_logits"] for output in outputs], axis=0))
         best = int(related.argmax())
         masks = []
@@ -88,7 +88,7 @@ class Pretraining(Task[PretrainingOptions]):
 
     @staticmethod
     def _best_places(memory: _Memory) -> Iterator[tuple[int, int]]:
-        """For each mask the row that shows most around it, and its number among the masks of that row."""
+        """Yield for each mask the row with the most tokens around it, and the number of the mask in that row."""
         best: dict[Mask, tuple[int, int, int]] = {}
         for row, (masks, margins) in enumerate(zip(memory.masks, memory.margins, strict=True)):
             for place, (mask, margin) in enumerate(zip(masks, margins, strict=True)):
@@ -97,7 +97,7 @@ class Pretraining(Task[PretrainingOptions]):
         return (best[mask][1:] for mask in sorted(best))
 
     def targets(self, examples: Sequence[Any], answers: Sequence[Any], options: PretrainingOptions) -> list[list[Row]]:
-        """Rows with the word that belongs at each mask, and with 0 where the second text is the next one, 1 where it is not.
+        """Return rows with the true token of each mask, and 0 if the second text continues the first, otherwise 1.
 
         An answer is `{"words": [...], "next_sentence": "IsNext"}`: a word for each mask of the two texts, and "IsNext",
         "NotNext", 0 or 1.
@@ -114,15 +114,15 @@ class Pretraining(Task[PretrainingOptions]):
         return with_targets(self, examples, answers, options, label)
 
     def _all_masks(self, texts: Sequence[str]) -> list[Mask]:
-        """The masks of two texts, whether or not a row has room for them."""
+        """Return all masks of two texts, including those that no row contains."""
         mask = self.tokenizer.mask_token_id
         ids = [self.tokenizer.engine.ids(text) for text in texts]
         return [(side, piece) for side in (0, 1) for piece, token in enumerate(ids[side]) if token == mask]
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How often the best word of a mask is the right one, and how often the answer to the next sentence is.
+        """Return the accuracy of the best word for each mask, and the accuracy of next sentence prediction.
 
-        An example whose masks were cut off has fewer answers than words: all of its words count as missed.
+        An example whose masks were truncated has fewer answers than words: all of its words count as wrong.
         """
         from bertkit.metrics import accuracy
 
@@ -143,7 +143,7 @@ class Pretraining(Task[PretrainingOptions]):
 
 
 def _memory(texts: tuple[str, str], windows: Windows, places: Sequence[Sequence[int]]) -> _Memory:
-    """Where the masks of each row are in their texts."""
+    """Return the masks of each row, by their positions in the two texts."""
     masks: list[list[Mask]] = []
     margins: list[list[int]] = []
     for window, own in zip(windows, places, strict=True):
@@ -160,4 +160,4 @@ def _memory(texts: tuple[str, str], windows: Windows, places: Sequence[Sequence[
 def _parts(answer: Any) -> tuple[Any, Any]:
     if isinstance(answer, Mapping) and {"words", "next_sentence"} <= answer.keys():
         return answer["words"], answer["next_sentence"]
-    raise UsageError(f'The answer is {{"words": [...], "next_sentence": "IsNext"}}, not {described(answer)}.')
+    raise UsageError(f'An answer has the form {{"words": [...], "next_sentence": "IsNext"}}, not {described(answer)}.')

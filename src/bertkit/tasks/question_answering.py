@@ -1,4 +1,4 @@
-"""Question answering: the part of a text that answers a question."""
+"""Extractive question answering: the part of a text that answers a question."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from bertkit.data.batches import Row, Target
 from bertkit.errors import Setting, UsageError, described, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, whole
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, check_integer
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Windows, encode_texts
@@ -28,24 +28,24 @@ class QuestionAnsweringOptions(TaskOptions):
     """The options of question answering."""
 
     on_long: OnLong = "window"
-    top_k: int = 1  # answers; 1 gives one, more a list
-    max_answer_len: int = 15  # tokens
-    max_seq_len: int | None = None  # tokens of a row; None: 384, or what the model takes
-    max_question_len: int = 64  # tokens of the question that are read
-    handle_impossible_answer: bool = False  # the text may have no answer
-    null_threshold: float | None = None  # how much better no answer must be than the best one, as in Google's scripts
-    align_to_words: bool = True  # answers begin and end with words
+    top_k: int = 1  # number of answers; more than 1 returns a list
+    max_answer_len: int = 15  # in tokens
+    max_seq_len: int | None = None  # tokens of a row; None: 384, or the model's maximum
+    max_question_len: int = 64  # in tokens; longer questions are truncated
+    handle_impossible_answer: bool = False  # also accept that the text has no answer
+    null_threshold: float | None = None  # return no answer if its logits exceed the best answer's by more than this
+    align_to_words: bool = True  # start and end answers at word boundaries
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("top_k", "max_answer_len", "max_question_len"):
-            whole(name, getattr(self, name), least=1)
-        whole("max_seq_len", self.max_seq_len, least=1, none=True)
+            check_integer(name, getattr(self, name), least=1)
+        check_integer("max_seq_len", self.max_seq_len, least=1, none=True)
         if self.null_threshold is not None and (
             isinstance(self.null_threshold, bool) or not isinstance(self.null_threshold, Real)
         ):
             advice = Setting("null_threshold", 0.0)
-            raise UsageError(received("null_threshold", self.null_threshold), " is no number: type ", advice, ", say.")
+            raise UsageError(received("null_threshold", self.null_threshold), " is not a number: type ", advice, ".")
 
 
 class _Memory(NamedTuple):
@@ -60,10 +60,10 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
     head = "ForQuestionAnswering"
     takes = 'question="..." and context="...", or {"question": ..., "context": ...}'
     options_type = QuestionAnsweringOptions
-    reads_all = (Setting("on_long", "window"), ", or a greater max_question_len,")
+    reads_all = (Setting("on_long", "window"), ", or a larger max_question_len,")
 
     def encode(self, examples: Sequence[Any], options: QuestionAnsweringOptions) -> list[Encoded]:
-        """Windows of the text, each after the question."""
+        """Return rows with the question, followed by a window of the text."""
         pairs = [_question_and_context(example) for example in examples]
         most = min(self.row_length(options), USUAL_LENGTH if options.max_seq_len is None else options.max_seq_len)
         shortened = [self._shortened(question, options, most) for question, _ in pairs]
@@ -86,43 +86,43 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         return [found[number] for number in range(len(pairs))]
 
     def _shortened(self, question: str, options: QuestionAnsweringOptions, most: int) -> tuple[str, int]:
-        """The part of a question that is read, and how many of its tokens are not."""
+        """Return the truncated question, and the number of tokens that were left out."""
         room = max(min(options.max_question_len, most // 2), 1)
         ends = self.tokenizer.engine.locate([question]).details(0).ends
         left_out = max(len(ends) - room, 0)
         if left_out and options.on_long == "error":
             raise UsageError(
-                f"The question has {len(ends)} tokens, and {room} are read: type a shorter one, ",
+                f"The question has {len(ends)} tokens, and at most {room} are used: type a shorter one, ",
                 Setting("max_question_len", most // 2),
-                ", the most for which a row has room, or ",
+                ", the maximum for this length of a row, or ",
                 Setting("on_long", "window"),
-                " to cut it.",
+                " to truncate the question.",
             )
         return question[: ends[room - 1]] if left_out else question, left_out
 
     def _room(self, question: str, most: int) -> int:
-        """Tokens of the text in a row."""
+        """Return how many tokens of the text fit into a row after the question."""
         least = len(self.tokenizer.engine.ids(question)) + self.tokenizer.num_special_tokens_to_add(pair=True) + 1
         if most < least:
             advice = Setting("max_length", least)
             raise UsageError(
-                f"A row of {most} tokens has no place for the question and a text: type ", advice, ", or more."
+                f"The question and a text do not fit into a row of {most} tokens: type ", advice, ", or more."
             )
         return most - least + 1
 
     def wanted(self, options: QuestionAnsweringOptions) -> Ask:
-        """Two logits a token: whether the answer begins and whether it ends there."""
+        """Request two logits for each token: whether the answer starts and whether it ends there."""
         return Ask(("start_logits", "end_logits"))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: QuestionAnsweringOptions) -> Any:
-        """`{"score", "start", "end", "answer"}`, or a list of them where there are several."""
+        """Return `{"score", "start", "end", "answer"}`, or a list of several."""
         best: dict[str, dict[str, Any]] = {}
         nulls, null_logits, logits = [], [], []
         threshold = self._threshold(options)
         for window, output in zip(encoded.memory.windows, outputs, strict=True):
             spans = _Spans(window, output, options.max_answer_len)
             for text, answer in self._answers(spans, encoded.memory.context, options).items():
-                # The windows share text: the same answer in several of them counts once.
+                # Windows overlap: an answer that several of them contain counts once.
                 if text not in best or answer["score"] > best[text]["score"]:
                     best[text] = answer
             nulls.append(spans.null)
@@ -131,7 +131,7 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
                 logits.append(spans.best_logit())
         found = sorted(best.values(), key=lambda answer: -answer["score"])
         nothing = {"score": min(nulls), "start": 0, "end": 0, "answer": ""}
-        if not found:  # a text without any token, or one that no answer can be in
+        if not found:  # the text has no tokens, or every span has probability 0
             found = [nothing | {"score": 0.0}]
         if threshold is not None:
             found = [nothing, *found] if min(null_logits) - max(logits) > threshold else [*found, nothing]
@@ -146,13 +146,13 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
 
     @staticmethod
     def _answers(spans: _Spans, context: str, options: QuestionAnsweringOptions) -> dict[str, dict[str, Any]]:
-        """The answers in a window by their text, in small letters.
+        """Return the answers in a window by their lowercased text.
 
-        Two spans with the same text are the same answer, and either may be meant: their probabilities are added.
+        Several spans with the same text are one answer, and their probabilities are added.
         """
-        wish = options.top_k * 2 + 10 if options.align_to_words else options.top_k
+        count = options.top_k * 2 + 10 if options.align_to_words else options.top_k
         found: dict[str, dict[str, Any]] = {}
-        for first, last, score in spans.best(wish):
+        for first, last, score in spans.best(count):
             start, end = spans.characters(first, last, options.align_to_words)
             text = context[start:end]
             if (known := found.get(text.lower())) is None:
@@ -164,9 +164,9 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
     def targets(
         self, examples: Sequence[Any], answers: Sequence[Any], options: QuestionAnsweringOptions
     ) -> list[list[Row]]:
-        """Rows with the first and the last token of the answer; 0 and 0 where a window has not all of it.
+        """Return rows with the first and the last token of the answer, or 0 and 0 if a window does not contain all of it.
 
-        An answer is `{"answer_start": 5, "text": "..."}`, or None where the text has none.
+        An answer is `{"answer_start": 5, "text": "..."}`, or None if the text has no answer.
         """
 
         def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
@@ -178,7 +178,10 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         return with_targets(self, examples, answers, options, label)
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Exact match and F1 of SQuAD: version 2.0 if a question has no answer, else 1.1. A truth is a list of right answers."""
+        """Return exact match and F1 by SQuAD 2.0 if a question has no answer, otherwise by SQuAD 1.1.
+
+        A true answer is a string, or a list of all correct answers.
+        """
         from bertkit.metrics import squad2_scores, squad_scores
 
         best = [answer[0] if isinstance(answer, list) and answer else answer for answer in answers]
@@ -188,12 +191,12 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
 
 
 class _Spans:
-    """The spans of tokens that may be an answer in a window, by their first and last token among those of the text."""
+    """The spans of tokens in a window that may be an answer. Tokens are counted from the first token of the text."""
 
     def __init__(self, window: Encoding, output: Mapping[str, Array], longest: int) -> None:
         at, self._length, _ = window.spans[1]
         self._at, self._window, self._longest = at, window, longest
-        places = np.concatenate([[0], np.arange(at, at + self._length)])  # [CLS] stands for no answer
+        places = np.concatenate([[0], np.arange(at, at + self._length)])  # [CLS] means no answer
         start, end = output["start_logits"][places], output["end_logits"][places]
         starts, ends = softmax(start), softmax(end)
         self._start, self._end, self._starts, self._ends = start[1:], end[1:], starts[1:], ends[1:]
@@ -201,19 +204,19 @@ class _Spans:
         self.null_logit = float(start[0] + end[0])
 
     def best(self, count: int) -> list[tuple[int, int, float]]:
-        """The likeliest spans, (first, last, probability)."""
+        """Return the most probable spans, as (first, last, probability)."""
         scores = np.tril(np.triu(self._starts[:, None] * self._ends), self._longest - 1)
         order = largest(scores.ravel(), min(count, scores.size))
         found = [(*divmod(index, self._length), float(scores.flat[index])) for index in order]
         return [span for span in found if span[2] > 0]
 
     def best_logit(self) -> float:
-        """The largest sum of two logits, as Google's scripts compare it with that for no answer."""
-        may_be = np.tril(np.triu(np.ones((self._length, self._length), bool)), self._longest - 1)
-        return float(np.where(may_be, self._start[:, None] + self._end, -np.inf).max(initial=-np.inf))
+        """Return the largest sum of a start and an end logit, for `null_threshold`."""
+        valid = np.tril(np.triu(np.ones((self._length, self._length), bool)), self._longest - 1)
+        return float(np.where(valid, self._start[:, None] + self._end, -np.inf).max(initial=-np.inf))
 
     def characters(self, first: int, last: int, align: bool) -> tuple[int, int]:
-        """The characters of a span; with `align` of the words that it touches."""
+        """Return the range of characters of a span; with `align`, extended to whole words."""
         if align:
             words = self._window.word_ids
             return self._words[words[self._at + first]][0], self._words[words[self._at + last]][1]
@@ -222,7 +225,7 @@ class _Spans:
 
     @cached_property
     def _words(self) -> dict[int | None, tuple[int, int]]:
-        """The characters of each word, as far as the window has it."""
+        """The range of characters of each word, for the part of the word in this window."""
         found: dict[int | None, tuple[int, int]] = {}
         places = slice(self._at, self._at + self._length)
         for word, (start, end) in zip(self._window.word_ids[places], self._window.offsets[places], strict=True):
@@ -231,33 +234,33 @@ class _Spans:
 
 
 def _with_left_out(reading: Reading, tokens: int) -> Reading:
-    """A reading that leaves out so many tokens of the question, too."""
+    """Return a Reading that also counts the tokens of the question that were left out."""
     left_out = reading.left_out + tokens
     return reading._replace(truncated=left_out > 0, n_tokens=reading.n_tokens + tokens, left_out=left_out)
 
 
 def _characters(answer: Any, context: str) -> tuple[int, int] | None:
-    """Where an answer begins and ends in its text, without blanks around it; None where the text has no answer."""
+    """Return the range of characters of an answer, without whitespace around it, or None if the text has no answer."""
     if answer is None:
         return None
     start, text = (answer.get("answer_start"), answer.get("text")) if isinstance(answer, Mapping) else (None, None)
     if not isinstance(text, str) or not isinstance(start, (int, np.integer)) or isinstance(start, bool):
         raise UsageError(
-            f'The answer is {{"answer_start": 5, "text": "..."}}, or None where the text has none, not {described(answer)}.'
+            f'An answer is {{"answer_start": 5, "text": "..."}}, or None for a text without an answer, not {described(answer)}.'
         )
     if not text.strip():
         return None
     if not 0 <= start < len(context):
-        raise UsageError(f"answer_start is {start}, and the text has the characters 0 to {len(context) - 1}.")
-    there = context[start : start + len(text)]
-    if there != text:
-        raise UsageError(f"The answer is {described(text)}, and at {start} the text has {described(there)}.")
+        raise UsageError(f"answer_start={start} is outside the text, which has the characters 0 to {len(context) - 1}.")
+    found = context[start : start + len(text)]
+    if found != text:
+        raise UsageError(f"The text has {described(found)} at {start}, not the answer {described(text)}.")
     start = int(start) + len(text) - len(text.lstrip())
     return start, start + len(text.strip())
 
 
 def _tokens(window: Encoding, start: int, end: int) -> tuple[int, int]:
-    """The first and the last token of the characters [start, end) of a text; 0 and 0 where the window has not all of them."""
+    """Return the first and the last token of the characters [start, end), or 0 and 0 if the window has only some of them."""
     at, length, _ = window.spans[1]
     places, offsets = range(at, at + length), window.offsets
     touched = [place for place in places if offsets[place][0] < end and offsets[place][1] > start]
@@ -274,5 +277,5 @@ def _question_and_context(example: Any) -> tuple[str, str]:
     if isinstance(question, str) and isinstance(context, str):
         if question.strip() and context.strip():
             return question, context
-        raise UsageError(f"The {'context' if question.strip() else 'question'} is empty: type a text.")
+        raise UsageError(f"The {'context' if question.strip() else 'question'} is empty: type some text.")
     raise UsageError(f'question-answering takes {{"question": ..., "context": ...}}, not {described(example)}.')

@@ -1,9 +1,9 @@
-"""Sentence scoring: how natural a language model finds a text.
+"""Sentence scoring: how probable a text is for a language model.
 
-An encoder masks each token in turn, and the logarithms of the probabilities of the hidden tokens are summed: the
-pseudo-log-likelihood. With `whole_words` the later pieces of a word are masked with the earlier ones, so that a rare word in
-many pieces does not look likely only because its later pieces give away the earlier ones. A decoder predicts each token from
-those before it, and the sum is the log-likelihood.
+An encoder masks one token at a time and sums the log probabilities of the masked tokens: the pseudo-log-likelihood. With
+`whole_words` the later pieces of a word are masked together with each piece. Otherwise a rare word of many pieces gets too high
+a score, as its later pieces reveal the earlier ones. A decoder predicts each token from the tokens before it, and the sum is the
+log-likelihood.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class ScoringOptions(TaskOptions):
     """The options of sentence scoring."""
 
     on_long: OnLong = "window"
-    whole_words: bool = False  # mask the later pieces of a word, too
-    tokens: bool = False  # return the score of every token, too
+    whole_words: bool = False  # also mask the later pieces of a word
+    tokens: bool = False  # also return the score of each token
 
 
 class _Memory(NamedTuple):
@@ -43,19 +43,19 @@ class SentenceScoring(Task[ScoringOptions]):
     options_type = ScoringOptions
 
     def encode(self, examples: Sequence[Any], options: ScoringOptions) -> list[Encoded]:
-        """A row a token, in which it is masked; for a decoder a row a window."""
+        """Return a row for each token, in which the token is masked; for a decoder, a row for each window."""
         texts = [text_of(example, self.name) for example in examples]
         if options.whole_words and self.config.is_decoder:
             advice = Setting("whole_words", True)
             raise UsageError(
-                advice, " masks words, and a decoder reads from left to right without masks: leave it out."
+                advice, " masks tokens, but a decoder predicts from left to right without masks: leave it out."
             )
         read = self._from_the_left if self.config.is_decoder else self._masked
         encoded = encode_texts(self.tokenizer, texts, None, options, self.row_length(options))
         return [read(item, options) for item in encoded]
 
     def _masked(self, encoded: Encoded, options: ScoringOptions) -> Encoded:
-        """A row for each token."""
+        """Return a row for each token, in which the token is masked."""
         rows, tokens = [], []
         for window, row, places in zip(encoded.memory, encoded.rows, reading_places(encoded.memory), strict=True):
             words = window.word_ids
@@ -71,14 +71,14 @@ class SentenceScoring(Task[ScoringOptions]):
         return _scored(rows, tokens, encoded)
 
     def _from_the_left(self, encoded: Encoded, options: ScoringOptions) -> Encoded:
-        """The rows of the windows. Each token is predicted at the one before it."""
+        """Return the rows of the windows. Each token is predicted at the position before it."""
         rows, tokens = [], []
         for number, (window, places) in enumerate(zip(encoded.memory, most_before(encoded.memory), strict=True)):
-            if places.start == 0:  # no special token is before the first one of the text
+            if places.start == 0:  # there is no special token before the text
                 if number:
                     advice = Setting("overlap", 1)
                     raise UsageError(
-                        "Without special tokens nothing is before the first token of a window: type ",
+                        "Without special tokens, a decoder cannot score the first token of a window: type ",
                         advice,
                         ", or more.",
                     )
@@ -91,11 +91,11 @@ class SentenceScoring(Task[ScoringOptions]):
         return _scored(rows, tokens, encoded)
 
     def wanted(self, options: ScoringOptions) -> Ask:
-        """The log probability of each token."""
+        """Request the log probability of each token."""
         return Ask(log_probs=True)
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: ScoringOptions) -> dict[str, Any]:
-        """`{"log_likelihood", "perplexity", "n_tokens"}`, and with `tokens` `[{"token", "log_prob"}]`."""
+        """Return `{"log_likelihood", "perplexity", "n_tokens"}`, with `tokens=True` also `"tokens": [{"token", "log_prob"}]`."""
         logs = np.concatenate([output["log_probs"] for output in outputs]).astype(np.float64)
         found: dict[str, Any] = {
             "log_likelihood": float(logs.sum()),
@@ -112,12 +112,12 @@ class SentenceScoring(Task[ScoringOptions]):
 
 def _scored(rows: list[Row], tokens: list[str], encoded: Encoded) -> Encoded:
     if not rows:
-        raise UsageError("The text has no token to score: type a text that is not empty.")
+        raise UsageError("The text has no tokens to score: type a longer text.")
     return Encoded(rows, encoded.reading, _Memory(tokens))
 
 
 def most_before(windows: Windows) -> list[range]:
-    """For each window the tokens that are scored: each piece of the text once, in the window with most of the text before it."""
+    """Return which tokens to score in each window: each token of the text once, in the window with the most tokens before it."""
     found, done = [], 0
     for window in windows:
         at, length, piece = window.spans[0]

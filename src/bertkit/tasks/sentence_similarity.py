@@ -1,4 +1,4 @@
-"""Sentence similarity: how similar texts are to one, by their vectors."""
+"""Sentence similarity: the similarity between the vector of one text and the vectors of others."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from bertkit.tensors import Array
 
 @dataclass(frozen=True)
 class SimilarityOptions(FeatureOptions):
-    """The options of sentence similarity: those of feature extraction, with the vectors that the files describe."""
+    """The options of sentence similarity: all options of feature extraction, with another default for `pooling`."""
 
     pooling: PoolingName | None = "auto"
-    similarity_fn_name: Literal["cosine", "dot", "euclidean", "manhattan"] | None = None  # None: as the files say
+    similarity_fn_name: Literal["cosine", "dot", "euclidean", "manhattan"] | None = None  # None: from the model's files
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.pooling is None:
             advice = Setting("pooling", "mean")
             raise UsageError(
-                "Similarity is that of one vector a text: type ", advice, ', or "auto", "cls", "max" or "pooler".'
+                "sentence-similarity needs one vector a text: type ", advice, ', or "auto", "cls", "max" or "pooler".'
             )
         if self.similarity_fn_name is not None:
             one_of("similarity_fn_name", self.similarity_fn_name, tuple(_SCORES))
@@ -51,11 +51,11 @@ _SCORES: dict[str, Callable[[Array, Array], Any]] = {
     "euclidean": lambda one, others: -np.linalg.norm(others - one, axis=1),
     "manhattan": lambda one, others: -np.abs(others - one).sum(axis=1),
 }
-"""Name -> the function from a vector [D] and others [n, D] to similarities [n]; distances are negative."""
+"""Name -> function of a vector [D] and others [n, D] that returns similarities [n]. Distances are negated."""
 
 
 class SentenceSimilarity(Task[SimilarityOptions]):
-    """A text and others -> how similar each of the others is."""
+    """A text and others -> the similarity of each of the others."""
 
     name = "sentence-similarity"
     head = "Model"
@@ -67,7 +67,7 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         self._features = FeatureExtraction(*args)
 
     def encode(self, examples: Sequence[Any], options: SimilarityOptions) -> list[Encoded]:
-        """The rows of all texts of each example, its own first."""
+        """Return the rows of all texts of each example, the source sentence first."""
         texts = [_texts(example) for example in examples]
         encoded = self._features.encode([text for some in texts for text in some], options)
         ends = list(accumulate(len(some) for some in texts))
@@ -83,11 +83,11 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         return found
 
     def wanted(self, options: SimilarityOptions) -> Ask:
-        """The same as feature extraction."""
+        """Request the same outputs as feature extraction."""
         return self._features.wanted(options)
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: SimilarityOptions) -> list[float]:
-        """The similarity between the text and each of the others."""
+        """Return the similarity between the source sentence and each of the others."""
         rows = iter(outputs)
         vectors = [self._features.vector(item, [next(rows) for _ in item.rows], options) for item in encoded.memory]
         of_files = self._features.recipe.similarity if options.pooling == "auto" else "cosine"
@@ -96,7 +96,7 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         return scores
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How similarities correlate with those that people gave, one or a list for each example."""
+        """Return the correlations with the true similarities: a number for each example, or a list of numbers."""
         from bertkit.metrics import Regression
 
         metric = Regression()

@@ -1,4 +1,4 @@
-"""Text classification: one label of several, several at once, or a number; of a text or of a pair of texts."""
+"""Text classification: one label, several labels or a number, for a text or a pair of texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, whole
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_integer
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, sigmoid, softmax
 from bertkit.tasks.training import class_number, with_targets
 from bertkit.tasks.windows import encode_texts
@@ -26,15 +26,15 @@ Pair = tuple[str, "str | None"]
 class TextClassificationOptions(TaskOptions):
     """The options of text classification."""
 
-    top_k: int | Literal[""] | None = ""  # so many labels in a list; None: all of them; "": the best, without a list
-    function_to_apply: Apply | None = None  # None: the one for the kind of labels
-    merge: Merge | None = None  # how windows become one; None: "max" for several labels at once, "mean" else
-    return_all_scores: bool | None = None  # the older way to say top_k=None, in the order of the labels
+    top_k: int | Literal[""] | None = ""  # number of labels in a list; None: all; "": only the best, without a list
+    function_to_apply: Apply | None = None  # None: the function for the model's problem_type
+    merge: Merge | None = None  # how to combine the logits of windows; None: "mean", or "max" for multi-label models
+    return_all_scores: bool | None = None  # an older form of top_k=None, which keeps the order of the labels
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.top_k != "":
-            whole("top_k", self.top_k, least=1, none=True)
+            check_integer("top_k", self.top_k, least=1, none=True)
         if self.function_to_apply is not None:
             one_of("function_to_apply", self.function_to_apply, ("sigmoid", "softmax", "none"))
         if self.merge is not None:
@@ -42,7 +42,7 @@ class TextClassificationOptions(TaskOptions):
 
 
 class TextClassification(Task[TextClassificationOptions]):
-    """A text, or two, -> a label and its score."""
+    """A text or a pair of texts -> a label and its score."""
 
     name = "text-classification"
     head = "ForSequenceClassification"
@@ -50,15 +50,15 @@ class TextClassification(Task[TextClassificationOptions]):
     options_type = TextClassificationOptions
 
     def encode(self, examples: Sequence[Any], options: TextClassificationOptions) -> list[Encoded]:
-        """The rows of texts or pairs."""
+        """Return the rows of texts or pairs."""
         return encode_pairs(self, [pair_of(example, self.name) for example in examples], options)
 
     def wanted(self, options: TextClassificationOptions) -> Ask:
-        """A logit for each label."""
+        """Request the logits of all labels."""
         return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: TextClassificationOptions) -> Any:
-        """`{"label", "score"}`, or a list of them, the best first."""
+        """Return `{"label", "score"}`, or a list of them, the best first."""
         how = options.merge or ("max" if self._kind() == "sigmoid" else "mean")
         logits = merged(np.stack([output["logits"] for output in outputs]), how)
         scores = apply(options.function_to_apply or self._kind(), logits, voted=how == "vote" and len(outputs) > 1)
@@ -69,7 +69,7 @@ class TextClassification(Task[TextClassificationOptions]):
         return [found[index] for index in order]
 
     def _kind(self) -> Apply:
-        """The function from logits to scores, by the configuration."""
+        """Return the function from logits to scores for this configuration."""
         problem, count = self.config.problem_type, self.config.num_labels
         if problem == "regression":
             return "none"
@@ -78,11 +78,11 @@ class TextClassification(Task[TextClassificationOptions]):
     def targets(
         self, examples: Sequence[Any], answers: Sequence[Any], options: TextClassificationOptions
     ) -> list[list[Row]]:
-        """Rows with the label to learn, by the kind of labels in the configuration.
+        """Return rows with targets, depending on the problem type in the configuration.
 
-        - one label: an answer is its name or number, and the target its number
-        - several labels at once: an answer is a list of them, and the target 0.0 or 1.0 for each label of the model [C]
-        - numbers: an answer is a number, or a list of them where the model has several, and so is the target
+        - one label: an answer is the name or the number of a label, and the target its number
+        - several labels: an answer is a list of labels, and the target 0.0 or 1.0 for each label of the model [C]
+        - regression: an answer is a number, or a list if the model predicts several numbers; the target is the same
         """
 
         def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
@@ -100,14 +100,14 @@ class TextClassification(Task[TextClassificationOptions]):
         return np.array(self._number(answer), np.int64)
 
     def _problem(self) -> str:
-        """The kind of labels: "regression", "single_label_classification" or "multi_label_classification"."""
+        """Return "regression", "single_label_classification" or "multi_label_classification"."""
         usual = "regression" if self.config.num_labels == 1 else "single_label_classification"
         return self.config.problem_type or usual
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Accuracy, F1 and the like; of numbers their correlation.
+        """Return accuracy, precision, recall and F1, or for regression the correlations and mean errors.
 
-        For several labels at once answers have all of them (`top_k=None`).
+        For several labels, each answer must list all of them (`top_k=None`).
         """
         from bertkit.metrics import Classification, MultiLabelClassification, Regression
 
@@ -127,12 +127,12 @@ class TextClassification(Task[TextClassificationOptions]):
         return scores
 
     def _flags(self, labels: Any) -> list[int]:
-        """1 for each label of the model that is among those of a text."""
+        """Return 1 for each label of the model that a text has, and 0 for the others."""
         if not isinstance(labels, (list, tuple, set, frozenset, np.ndarray)):
-            raise UsageError(f"The labels of a text are a list, not {described(labels)}: several are possible here.")
+            raise UsageError(f"This model needs a list of labels for each text, not {described(labels)}.")
         own = [self._number(label) for label in labels]
         if len(set(own)) < len(own):
-            raise UsageError(f"A text has one of its labels twice: {described(labels)}. Type the names of its labels.")
+            raise UsageError(f"A list of labels has one label twice: {described(labels)}. Type each label once.")
         return [int(index in own) for index in range(self.config.num_labels)]
 
     def _number(self, label: Any) -> int:
@@ -140,21 +140,21 @@ class TextClassification(Task[TextClassificationOptions]):
 
 
 def apply(function: Apply, logits: Array, voted: bool = False) -> Array:
-    """Logits -> scores."""
+    """Convert logits to scores."""
     if voted or function == "softmax":
         return softmax(logits)
     return sigmoid(logits) if function == "sigmoid" else logits
 
 
 def pair_of(example: Any, task: str) -> Pair:
-    """The one or two texts of an example."""
+    """Return the text of an example, and the second text or None."""
     if isinstance(example, str):
         return example, None
     if isinstance(example, Mapping) and isinstance(example.get("text"), str):
         second = example.get("text_pair")
         if second is None or isinstance(second, str):
             return example["text"], second
-    while isinstance(example, (list, tuple)) and len(example) == 1:  # as older versions of others wanted it
+    while isinstance(example, (list, tuple)) and len(example) == 1:  # the form that older versions of transformers use
         example = example[0]
     if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return example[0], example[1]
@@ -164,7 +164,7 @@ def pair_of(example: Any, task: str) -> Pair:
 def encode_pairs(
     task: Task[Any], pairs: Sequence[Pair], options: TaskOptions, cut: str = "longest_first"
 ) -> list[Encoded]:
-    """The rows of texts and pairs, in their order."""
+    """Return the rows of texts and pairs, in the order of the examples."""
     found: dict[int, Encoded] = {}
     for with_second in (False, True):
         numbers = [number for number, pair in enumerate(pairs) if (pair[1] is not None) is with_second]
@@ -176,9 +176,9 @@ def encode_pairs(
 
 
 def _finite(answer: Any, count: int) -> Array:
-    """The number to be learned, or [count] of them."""
+    """Return the target of a regression: a number, or an array [count]."""
     numbers = list(answer) if isinstance(answer, (list, tuple, np.ndarray)) else [answer]
     real = all(isinstance(number, Real) and not isinstance(number, bool) for number in numbers)
     if len(numbers) != count or not real or not np.isfinite(np.array(numbers, np.float64)).all():
-        raise UsageError(f"The answer is {f'{count} numbers' if count > 1 else 'a number'}, not {described(answer)}.")
+        raise UsageError(f"An answer is {f'{count} numbers' if count > 1 else 'a number'}, not {described(answer)}.")
     return np.array(numbers if count > 1 else numbers[0], np.float32)

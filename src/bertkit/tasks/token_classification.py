@@ -1,4 +1,4 @@
-"""Token classification: names, parts of speech, or any label of each word."""
+"""Token classification: a label for each word, for example named entities or parts of speech."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from bertkit.data.batches import Row, Target
 from bertkit.errors import Setting, UsageError, described, one_of, received
 from bertkit.heads import IGNORED, Ask
-from bertkit.tasks.base import Encoded, OnLong, Outputs, Task, TaskOptions, listed, text_of
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Task, TaskOptions, check_list, text_of
 from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
 from bertkit.tasks.training import class_number, with_targets
@@ -27,12 +27,12 @@ class TokenClassificationOptions(TaskOptions):
     """The options of token classification."""
 
     on_long: OnLong = "window"
-    aggregation_strategy: Strategy = "none"  # how tokens become words and words entities
-    ignore_labels: Sequence[str] | None = None  # None: ["O"], and nothing for "words"
-    constrained: bool = False  # only sequences of labels that are valid in BIO or BIOES
-    word_from: Literal["tokens", "text"] | None = None  # None: "text" for "words", "tokens" else
+    aggregation_strategy: Strategy = "none"  # how to group tokens to words and entities
+    ignore_labels: Sequence[str] | None = None  # None: ["O"], or no label with the strategy "words"
+    constrained: bool = False  # allow only sequences of labels that are valid in BIO or BIOES
+    word_from: Literal["tokens", "text"] | None = None  # None: "text" with the strategy "words", otherwise "tokens"
     is_split_into_words: bool = False
-    delimiter: str | None = None  # between the words of a list; None: a blank
+    delimiter: str | None = None  # between the words of a list; None: a space
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,20 +40,20 @@ class TokenClassificationOptions(TaskOptions):
         if self.word_from is not None:
             one_of("word_from", self.word_from, ("tokens", "text"))
         if self.ignore_labels is not None:
-            listed("ignore_labels", self.ignore_labels, '["O"]')
+            check_list("ignore_labels", self.ignore_labels, '["O"]')
         if self.delimiter is not None and not isinstance(self.delimiter, str):
             advice = Setting("delimiter", " ")
-            raise UsageError(received("delimiter", self.delimiter), " is no text: type ", advice, ", or leave it out.")
+            raise UsageError(received("delimiter", self.delimiter), " is not a string: type ", advice, ".")
 
 
 @dataclass(frozen=True)
 class _Memory:
     text: str
-    word_starts: list[int] | None  # where each word of a list begins in the text
+    word_starts: list[int] | None  # for a list of words, the offset of each word in the text
     windows: Windows
 
     def words(self, truncated: bool) -> range:
-        """How many words the text may have: of a text that is cut the exact number is not known."""
+        """Return the possible numbers of words in the text. For a truncated text the exact number is unknown."""
         if self.word_starts is not None:
             return range(len(self.word_starts) - 1, len(self.word_starts))
         seen = max((word for window in self.windows for word in window.word_ids if word is not None), default=-1) + 1
@@ -69,7 +69,7 @@ class TokenClassification(Task[TokenClassificationOptions]):
     options_type = TokenClassificationOptions
 
     def encode(self, examples: Sequence[Any], options: TokenClassificationOptions) -> list[Encoded]:
-        """The rows of texts, in windows where they are long."""
+        """Return the rows of texts. Long texts become several windows."""
         split = options.is_split_into_words
         first = [_words(example) if split else _text(example) for example in examples]
         found = encode_texts(self.tokenizer, first, None, options, self.row_length(options), words=split)
@@ -85,11 +85,11 @@ class TokenClassification(Task[TokenClassificationOptions]):
         return found
 
     def wanted(self, options: TokenClassificationOptions) -> Ask:
-        """A logit for each label of each token."""
+        """Request the logits of all labels for each token."""
         return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: TokenClassificationOptions) -> list[Entity]:
-        """The entities of a text, or its tokens or words, by the strategy."""
+        """Return the entities of a text, or its labelled tokens or words, depending on the strategy."""
         units = self._units(encoded.memory, outputs)
         strategy = options.aggregation_strategy
         if strategy in ("first", "average", "max", "words"):
@@ -108,7 +108,7 @@ class TokenClassification(Task[TokenClassificationOptions]):
         return found
 
     def _found(self, tagged: list[Tagged], options: TokenClassificationOptions) -> list[Entity]:
-        """Tokens, words or entities as they are returned, without those whose labels are ignored."""
+        """Convert tagged tokens or words to dictionaries, without ignored labels."""
         strategy = options.aggregation_strategy
         ignored = options.ignore_labels if options.ignore_labels is not None else [] if strategy == "words" else ["O"]
         if strategy in ("none", "words"):
@@ -117,7 +117,7 @@ class TokenClassification(Task[TokenClassificationOptions]):
         return [group.entity(self.tokenizer.convert_tokens_to_string) for group in groups if group.name not in ignored]
 
     def _units(self, memory: _Memory, outputs: Outputs) -> list[Unit]:
-        """The tokens of a text, each from the window that shows most around it."""
+        """Return the tokens of a text with their scores, each from the window with the most tokens around it."""
         units = []
         unk, prefix = self.tokenizer.unk_token_id, self.tokenizer.wordpieces_prefix
         for window, places, output in zip(memory.windows, reading_places(memory.windows), outputs, strict=True):
@@ -136,9 +136,10 @@ class TokenClassification(Task[TokenClassificationOptions]):
     def targets(
         self, examples: Sequence[Any], answers: Sequence[Any], options: TokenClassificationOptions
     ) -> list[list[Row]]:
-        """Rows with the label of each word at its first token, and -100 elsewhere. An answer is a label for each word.
+        """Return rows with the label of each word at its first token, and -100 at all other tokens.
 
-        A token that several windows have is labelled in the one that shows most around it.
+        An answer is a list with a label for each word. A token in several windows is labelled in the window with the most
+        tokens around it.
         """
 
         def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
@@ -157,19 +158,19 @@ class TokenClassification(Task[TokenClassificationOptions]):
         return with_targets(self, examples, answers, options, label)
 
     def _numbers(self, answer: Any, memory: _Memory, truncated: bool) -> list[int]:
-        """The numbers of the labels of all words."""
+        """Return the number of each word's label."""
         if isinstance(answer, (str, Mapping)) or not isinstance(answer, Sequence | np.ndarray):
-            raise UsageError(f"The answer is a list with a label for each word, not {described(answer)}.")
+            raise UsageError(f"An answer is a list with a label for each word, not {described(answer)}.")
         words = memory.words(truncated)
         if len(answer) < words.start or len(answer) >= words.stop:
             least = "at least " if truncated and memory.word_starts is None else ""
             raise UsageError(
-                f"A text of {least}{words.start} words came with {len(answer)} labels: type a label for each."
+                f"A text of {least}{words.start} words has {len(answer)} labels: pass one label for each word."
             )
         return [class_number(label, self.config.label2id) for label in answer]
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Precision, recall and F1 of entities. Answers are those of `aggregation_strategy="words"`."""
+        """Return precision, recall and F1 of entities. Answers must come from `aggregation_strategy="words"`."""
         from bertkit.metrics import entity_scores
 
         names = self.config.id2label
@@ -179,7 +180,7 @@ class TokenClassification(Task[TokenClassificationOptions]):
 
 
 def _one(unit: Unit, name: str, score: float, with_place: bool) -> Entity:
-    """A token or a word with its label."""
+    """Return a token or a word with its label as a dictionary."""
     place = {"index": unit.place} if with_place else {}
     return {"entity": name, "score": score, **place, "word": unit.word, "start": unit.start, "end": unit.end}
 
@@ -189,7 +190,7 @@ def _text(example: Any) -> str:
         raise UsageError(
             f"token-classification takes a text, not {described(example)}: type ",
             Setting("is_split_into_words", True),
-            " if those are its words.",
+            " for a list of words.",
         )
     return text_of(example, TokenClassification.name)
 

@@ -1,4 +1,4 @@
-"""What the tasks that can be trained share: rows with targets, and the checks of true answers."""
+"""Shared functions for training tasks: rows with targets, and checks of true answers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from bertkit.errors import BertkitError, UsageError, described
 from bertkit.tasks.base import Encoded, O, Task
 
 Label = Callable[[Encoded, Any], Sequence[Mapping[str, Target]]]
-"""An encoded example and its answer -> the targets of each row, by the label arguments of the class."""
+"""An encoded example and its answer -> the targets of each row, by the name of the model's label argument."""
 
 
 def with_targets(
     task: Task[O], examples: Sequence[Any], answers: Sequence[Any], options: O, label: Label
 ) -> list[list[Row]]:
-    """The rows of each example with the targets that `label` makes of its answer.
+    """Return the rows of each example, with the targets that `label` computes from its answer.
 
-    All rows of an example are one group, so that a batch has all of them or none.
+    All rows of an example are one group, so that they stay in one batch.
     """
     if len(examples) != len(answers):
         raise UsageError(
-            f"There are {len(examples)} examples and {len(answers)} answers: give one answer for each example."
+            f"{len(examples)} examples and {len(answers)} answers were passed: pass one answer for each example."
         )
     found = []
     for number, (item, answer) in enumerate(zip(_encoded(task, examples, options), answers, strict=True)):
@@ -37,7 +37,7 @@ def with_targets(
 
 
 def _encoded(task: Task[O], examples: Sequence[Any], options: O) -> list[Encoded]:
-    """All examples at once; if that fails one by one, to find the one that is wrong."""
+    """Encode all examples at once, or after an error one by one, to find the invalid example."""
     try:
         return task.encode(examples, options)
     except BertkitError:
@@ -49,16 +49,16 @@ def _encoded(task: Task[O], examples: Sequence[Any], options: O) -> list[Encoded
 
 @contextmanager
 def _naming(number: int) -> Iterator[None]:
-    """Errors say which example they are about."""
+    """Add the number of the example to errors."""
     try:
         yield
     except BertkitError as error:
-        error.parts = (f"Number {number} of the examples: ", *error.parts)
+        error.parts = (f"Example {number}: ", *error.parts)
         raise
 
 
 def class_number(label: Any, numbers: Mapping[str, int]) -> int:
-    """The number of a label, given by its name or its number.
+    """Return the number of a label, given by its name or its number.
 
     >>> class_number("GOOD", {"BAD": 0, "GOOD": 1}), class_number(0, {"BAD": 0, "GOOD": 1})
     (1, 0)
@@ -68,11 +68,10 @@ def class_number(label: Any, numbers: Mapping[str, int]) -> int:
     if is_number_below(label, len(numbers)):
         return int(label)
     raise UsageError(
-        f"{described(label)} is none of the labels of the model, which are {', '.join(numbers)}: type one of them, or its "
-        f"number, from 0 to {len(numbers) - 1}."
+        f"Unknown label {described(label)}: choose one of {', '.join(numbers)}, or a number from 0 to {len(numbers) - 1}."
     )
 
 
 def is_number_below(value: object, count: int) -> bool:
-    """Whether a value is a whole number from 0 to count - 1. True and False are not."""
+    """Return whether a value is an integer from 0 to count - 1, and not a boolean."""
     return isinstance(value, Integral) and not isinstance(value, bool) and 0 <= int(value) < count

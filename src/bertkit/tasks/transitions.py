@@ -1,4 +1,4 @@
-"""The best sequence of labels among those that are valid in their scheme, BIO or BIOES (Viterbi)."""
+"""Find the best valid sequence of labels in a scheme such as BIO or BIOES, with the Viterbi algorithm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEVER = -1e30
 
 
 def best_path(scores: NDArray[Any], names: Mapping[int, str]) -> list[int]:
-    """The labels of a sequence whose product of probabilities is the largest among those that are valid.
+    """Return the valid sequence of labels with the largest product of probabilities.
 
     >>> names = {0: "O", 1: "B-PER", 2: "I-PER"}
     >>> best_path(np.array([[0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]), names)
@@ -38,7 +38,7 @@ def best_path(scores: NDArray[Any], names: Mapping[int, str]) -> list[int]:
 
 
 def transitions(names: tuple[str, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which label may follow which [C, C], and which may be the first and the last [C]."""
+    """Return which label may follow which [C, C], which labels may be first [C], and which may be last [C]."""
     scheme = scheme_for(names)
     tags = [scheme.tag(name) or OUTSIDE for name in names]
     allowed = np.array([[scheme.may_follow(before, tag) for tag in tags] for before in tags])
@@ -48,11 +48,11 @@ def transitions(names: tuple[str, ...]) -> tuple[NDArray[np.bool_], NDArray[np.b
 
 
 def scheme_for(names: Collection[str]) -> Scheme:
-    """The scheme of a model's labels."""
+    """Return the scheme of a model's labels."""
     scheme = scheme_of(names)
     if scheme is None:
         raise UsageError(
             Setting("constrained", True),
-            f" is for labels in BIO or BIOES, and the labels are {', '.join(names)}: leave constrained out.",
+            f" needs labels in BIO or BIOES, but the labels are {', '.join(names)}: leave constrained out.",
         )
     return scheme

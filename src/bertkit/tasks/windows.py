@@ -1,12 +1,12 @@
-"""Texts -> rows that the model can take: cut, in windows, or the part around some tokens.
+"""Texts -> rows that fit into the model: truncated, in windows, or the part around some tokens.
 
-A text that is too long becomes windows that share some tokens with their neighbours. A token that two windows share is read
-from the one that shows more around it, so that neighbours meet in the middle of what they share:
+A text that is too long is split into windows that overlap. The answer for a token that two windows share is taken from the
+window with more tokens around it, so that the windows change in the middle of the overlap:
 
-    pieces      a b c d e f g h i j
+    tokens      a b c d e f g h i j
     windows     a b c d e f
                       d e f g h i j
-    read from   1 1 1 1 2 2 2 2 2 2
+    taken from  1 1 1 1 2 2 2 2 2 2
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one text or pair, in its order."""
+    """The windows of one text or pair, in the order of the text."""
 
     encodings: Encodings
     numbers: range
@@ -38,7 +38,7 @@ class Windows:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> Encoding:
-        """A window with all that is known of its tokens."""
+        """Return a window as an Encoding."""
         return self.encodings[self.numbers[index]]
 
     def __iter__(self) -> Iterator[Encoding]:
@@ -55,16 +55,16 @@ def encode_texts(
     words: bool = False,
     cut: str = "longest_first",
 ) -> list[Encoded]:
-    """Texts, or pairs of texts, as rows of at most `most` tokens. The memory of each is its Windows.
+    """Encode texts, or pairs of texts, as rows of at most `most` tokens. The memory of each is its Windows.
 
     Args:
-        tokenizer: turns them into pieces.
-        first: texts; with `words`, lists of words.
-        second: the second text of each pair.
-        options: what to do with long ones.
-        most: tokens of a row.
+        tokenizer: the tokenizer.
+        first: the texts; with `words`, lists of words.
+        second: the second text of each pair, or None.
+        options: the options of the task, of which `on_long` is the treatment of long texts.
+        most: the maximum number of tokens in a row.
         words: whether the texts are lists of words.
-        cut: which text of a pair is cut: "longest_first", "only_first" or "only_second".
+        cut: which text of a pair is truncated: "longest_first", "only_first" or "only_second".
     """
     if not first:
         return []
@@ -85,13 +85,13 @@ def encode_texts(
 
 
 def _room(tokenizer: Tokenizer, options: TaskOptions, most: int, pair: bool) -> int:
-    """How many tokens of texts fit into a row."""
+    """Return how many tokens of texts fit into a row, without special tokens."""
     special: int = tokenizer.num_special_tokens_to_add(pair) if options.add_special_tokens else 0
     if most < special + (options.on_long == "window"):
         advice = Setting("max_length", special + 1)
         raise OptionError(
             Setting("max_length", most),
-            f" has no place for a text beside {special} special tokens: type ",
+            f" leaves no space for a text, as a row has {special} special tokens: type ",
             advice,
             ", or more.",
         )
@@ -99,14 +99,17 @@ def _room(tokenizer: Tokenizer, options: TaskOptions, most: int, pair: bool) -> 
 
 
 def _overlap(tokenizer: Tokenizer, options: TaskOptions, most: int, room: int, fixed: Sequence[str]) -> int:
-    """How many tokens windows share. `room`: tokens of texts in a row; `fixed`: texts of pairs that every window has."""
+    """Return the number of tokens that neighbouring windows share.
+
+    `room` is the number of tokens of texts in a row, and `fixed` are the texts of pairs that every window repeats.
+    """
     if options.overlap is None:
         longest = max((len(tokenizer.engine.ids(text)) for text in set(fixed)), default=0)
         return max(min(most // 8, (room - longest) // 2), 0)
     if options.overlap >= room:
         raise OptionError(
             received("overlap", options.overlap),
-            f" is how many tokens neighbouring windows share, and a window has {room} of the text: type ",
+            f" is not smaller than a window, which has {room} tokens of the text: type ",
             Setting("overlap", max(room // 2, 0)),
             ", or less.",
         )
@@ -125,7 +128,7 @@ def _by_text(encodings: Encodings, options: TaskOptions, most: int, from_the_end
         numbers = range(end - count, end)[:: -1 if from_the_end else 1]
         rows = [Row(ids[starts[n] : stops[n]], types[starts[n] : stops[n]]) for n in numbers]
         if not total:
-            raise UsageError("The text has no token: type one, or ", Setting("add_special_tokens", True), ".")
+            raise UsageError("The text has no tokens: type more text, or ", Setting("add_special_tokens", True), ".")
         left_out = 0 if count > 1 else total - len(rows[0])
         if left_out and options.on_long == "error":
             raise too_long(total, most)
@@ -134,18 +137,18 @@ def _by_text(encodings: Encodings, options: TaskOptions, most: int, from_the_end
 
 
 def too_long(tokens: int, most: int) -> UsageError:
-    """The error for a text that does not fit into a row."""
+    """Return the error for a text that does not fit into a row."""
     return UsageError(
-        f"The text has {tokens} tokens, and a row takes {most}: type ",
+        f"The text has {tokens} tokens, and a row has at most {most}: type ",
         Setting("on_long", "window"),
-        " to read all of it in several rows, or ",
+        " to use several rows, or ",
         Setting("on_long", "truncate"),
-        " to leave out the rest.",
+        " to truncate the text.",
     )
 
 
 def meeting_points(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """For windows that have the pieces [start, end) of a text, the pieces [first, last) that are read from each.
+    """Return the tokens [first, last) to use from each window, for windows that contain the tokens [start, end) of a text.
 
     >>> meeting_points([(0, 6), (3, 10)])
     [(0, 4), (4, 10)]
@@ -155,7 +158,7 @@ def meeting_points(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def reading_places(windows: Windows) -> list[range]:
-    """For each window the tokens that are read: each piece of the text once, from the window that shows most around it."""
+    """Return which tokens to use from each window: each token of the text once, from the window with more tokens around it."""
     spans = [window.spans[0] for window in windows]
     points = meeting_points([(piece, piece + length) for _, length, piece in spans])
     return [
@@ -171,12 +174,12 @@ class Whole(NamedTuple):
     """A text as one row of any length."""
 
     ids: Ints  # [t]
-    before: int = 0  # special tokens at its start
-    after: int = 0  # and at its end
+    before: int = 0  # number of special tokens at its start
+    after: int = 0  # number of special tokens at its end
 
 
 def encode_whole(tokenizer: Tokenizer, texts: Sequence[str], add_special_tokens: bool) -> list[Whole]:
-    """Texts as one row each, however long they are."""
+    """Encode each text as one row, without truncation."""
     if not texts:
         return []
     options = Options(add_special_tokens=add_special_tokens)
@@ -187,12 +190,12 @@ def encode_whole(tokenizer: Tokenizer, texts: Sequence[str], add_special_tokens:
 
 
 def around(whole: Whole, places: Sequence[int], most: int) -> Row:
-    """A row of at most `most` tokens with the given places of a text in its middle. They are the `positions` of the row."""
+    """Return a row of at most `most` tokens with the given tokens of a text in its middle, as the `positions` of the row."""
     ids, at = whole.ids, np.array(places, np.int64)
     special = whole.before + whole.after
     if most <= special:
         advice = Setting("max_length", special + 1)
-        raise OptionError(Setting("max_length", most), " has no place for a mask: type ", advice, ", or more.")
+        raise OptionError(Setting("max_length", most), " leaves no space for a mask: type ", advice, ", or more.")
     if len(ids) > most:
         middle = (places[0] + places[-1] + 1) // 2
         start = min(max(middle - (most - special) // 2, whole.before), len(ids) - most + whole.before)
@@ -203,7 +206,7 @@ def around(whole: Whole, places: Sequence[int], most: int) -> Row:
 
 
 def neighbours(places: Sequence[int], room: int) -> list[list[int]]:
-    """Places in groups, each of which fits into a row.
+    """Group positions so that each group fits into a row of `room` tokens.
 
     >>> neighbours([3, 5, 40, 44], room=10)
     [[3, 5], [40, 44]]

@@ -1,6 +1,6 @@
-"""Zero-shot classification: labels chosen at the call, by a model that was trained on whether one text follows from another.
+"""Zero-shot classification: any labels, with a model that was trained on natural language inference.
 
-Each label makes a sentence ("This example is politics."), and its score is how well that sentence follows from the text.
+Each label is put into a sentence ("This example is politics."). Its score says how well the sentence follows from the text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from bertkit.errors import Setting, UsageError, described, one_of, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, text_of, together
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, joined, text_of
 from bertkit.tasks.numbers import MERGES, Merge, merged, softmax
 from bertkit.tasks.windows import encode_texts
 
@@ -32,8 +32,8 @@ class ZeroShotOptions(TaskOptions):
 
     candidate_labels: str | Sequence[str] = ()  # a list, or one string with commas
     hypothesis_template: str = "This example is {}."
-    multi_label: bool = False  # several labels may hold, each with a score of its own
-    merge: Merge = "mean"  # how windows become one
+    multi_label: bool = False  # several labels may be correct, with independent scores
+    merge: Merge = "mean"  # how to combine the logits of windows
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,23 +41,23 @@ class ZeroShotOptions(TaskOptions):
         advice = Setting("candidate_labels", ["politics", "sports"])
         if not isinstance(self.candidate_labels, (str, list, tuple)):
             labels = Setting("candidate_labels", self.candidate_labels, described(self.candidate_labels))
-            raise UsageError(labels, " is no list of labels: type ", advice, ".")
+            raise UsageError(labels, " is not a list of labels: type for example ", advice, ".")
         if not self.names:
-            raise UsageError("candidate_labels is empty: type ", advice, ".")
-        if not _has_place(self.hypothesis_template):
+            raise UsageError("candidate_labels is empty: type for example ", advice, ".")
+        if not _has_placeholder(self.hypothesis_template):
             advice = Setting("hypothesis_template", "This text is about {}.")
             template = received("hypothesis_template", self.hypothesis_template)
-            raise UsageError(template, " has no {} where the label belongs: type ", advice)
+            raise UsageError(template, " has no {} for the label: type ", advice)
 
     @property
     def names(self) -> list[str]:
-        """The labels."""
+        """The labels, as a list."""
         given = self.candidate_labels
         return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else list(given)
 
 
-def _has_place(template: object) -> bool:
-    """Whether a template has one place, for a label."""
+def _has_placeholder(template: object) -> bool:
+    """Return whether a template has one placeholder."""
     try:
         return isinstance(template, str) and template.format("a") != template
     except (IndexError, KeyError, ValueError):
@@ -66,7 +66,7 @@ def _has_place(template: object) -> bool:
 
 class _Memory(NamedTuple):
     sequence: str
-    owners: list[int]  # for each row the number of its label
+    owners: list[int]  # the number of the label of each row
 
 
 class ZeroShotClassification(Task[ZeroShotOptions]):
@@ -88,10 +88,10 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
             )
 
     def encode(self, examples: Sequence[Any], options: ZeroShotOptions) -> list[Encoded]:
-        """A row a label, in windows where the text is long. The text is cut, never the label."""
+        """Return a row for each label, or several windows for long texts. The text is truncated, never the label."""
         texts = [text_of(example, self.name) for example in examples]
         if not all(texts):
-            raise UsageError("A text is empty: type one.")
+            raise UsageError("A text is empty: type some text.")
         labels = [options.hypothesis_template.format(name) for name in options.names]
         first = [text for text in texts for _ in labels]
         most = self.row_length(options)
@@ -99,23 +99,23 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
         for label in labels:
             if (count := len(self.tokenizer.engine.ids(label))) >= room:
                 raise UsageError(
-                    f"{described(label)} has {count} tokens, and a row of {most} has no place for it and a text: type a "
-                    "shorter one."
+                    f"{described(label)} has {count} tokens, and does not fit into a row of {most} with a text: type a shorter "
+                    "label."
                 )
         rows = encode_texts(self.tokenizer, first, labels * len(texts), options, most, cut="only_first")
         found = []
         for number, text in enumerate(texts):
             own = rows[number * len(labels) : (number + 1) * len(labels)]
             owners = [label for label, item in enumerate(own) for _ in item.rows]
-            found.append(together(own, _Memory(text, owners)))
+            found.append(joined(own, _Memory(text, owners)))
         return found
 
     def wanted(self, options: ZeroShotOptions) -> Ask:
-        """A logit for each label of the model, such as entailment."""
+        """Request the logits of the model's labels, such as entailment."""
         return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: ZeroShotOptions) -> dict[str, Any]:
-        """`{"sequence", "labels", "scores"}`, the best label first."""
+        """Return `{"sequence", "labels", "scores"}`, the best label first."""
         owners = np.array(encoded.memory.owners)
         rows = np.stack([output["logits"] for output in outputs])
         logits = np.stack([merged(rows[owners == label], options.merge) for label in range(len(options.names))])
@@ -133,7 +133,7 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
         }
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """How often the best label is the right one."""
+        """Return the accuracy of the best label."""
         from bertkit.metrics import accuracy
 
         return {"accuracy": accuracy([answer["labels"][0] for answer in answers], list(truths))}

@@ -1,4 +1,4 @@
-"""CRC-32C against the vectors of RFC 3720, against division bit by bit, and the multiple of four terms by itself."""
+"""CRC-32C compared with the vectors of RFC 3720 and with division bit by bit, and the multiple with four terms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ POLYNOMIAL = 0x1EDC6F41  # without its x^32
 
 
 def by_division(data: bytes) -> int:
-    """The definition, one bit at a time: slow, and with nothing in common with the module."""
+    """The definition, one bit at a time, independent of the module."""
     register = 0xFFFFFFFF
     for byte in data:
         register ^= byte
@@ -72,15 +72,15 @@ def test_every_length_is_as_by_division(size: int) -> None:
 
 @pytest.mark.parametrize("size", [(1 << 20) + 3, (1 << 20) + 4, (1 << 20) + 5, (2 << 20) + 91_000])
 def test_longer_than_one_window(size: int) -> None:
-    """The CRC of zeros after a first byte is known by its power of x, so that no slow oracle is needed."""
+    """The CRC of zeros after a first byte is a power of x, so the slow definition is not needed."""
     once = np.zeros(size, np.uint8)
     other = once.copy()
-    other[0] = 0x80  # mirrored: the polynomial 1, with `size - 1` bytes and the 32 bits of the CRC behind it
+    other[0] = 0x80  # mirrored: the polynomial 1, before `size - 1` bytes and the 32 bits of the CRC
     mirrored = f"{power_of_x(8 * (size - 1) + 32):032b}"[::-1]
     assert crc32c(once) ^ crc32c(other) == int(mirrored, 2)
 
 
-def test_one_flipped_bit_is_seen_anywhere() -> None:
+def test_one_flipped_bit_changes_the_crc() -> None:
     data = np.random.default_rng(0).integers(0, 256, 200_000, np.uint8)
     expected = crc32c(data)
     for place in range(0, len(data), 9_973):
@@ -90,8 +90,8 @@ def test_one_flipped_bit_is_seen_anywhere() -> None:
     assert crc32c(data) == expected
 
 
-def test_mask_is_a_turn_and_a_shift() -> None:
+def test_mask_is_a_rotation_and_a_constant() -> None:
     crc = crc32c(b"foo")
-    turned = (masked_crc32c(b"foo") - 0xA282EAD8) % (1 << 32)
-    assert (turned >> 17 | turned << 15) % (1 << 32) == crc
+    rotated = (masked_crc32c(b"foo") - 0xA282EAD8) % (1 << 32)
+    assert (rotated >> 17 | rotated << 15) % (1 << 32) == crc
     assert masked_crc32c(b"") == 0xA282EAD8

@@ -1,4 +1,4 @@
-"""Checkpoints by a Hub id, over HTTP, from a Hub on this machine: only what is needed is fetched, and once."""
+"""Checkpoints by a Hub id over HTTP, from a local server: only the required files are fetched, and only once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hub_server import HubServer
 
 from bertkit import BertConfig, convert, inspect, load_checkpoint, locate, save_checkpoint
 
-NAME = "somebody/tiny-bert"
+NAME = "user/tiny-bert"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 def publish(server: HubServer, folder: Path, **options: Any) -> dict[str, np.ndarray]:
-    """Puts the tiny model on the server, with files beside it that nobody needs."""
+    """Put the tiny model on the server, with files that are not needed."""
     config = tiny.config()
     weights = tiny.weights(config, "ForMaskedLM")
     save_checkpoint(folder, weights, config, "ForMaskedLM", **options)
@@ -46,7 +46,7 @@ def publish(server: HubServer, folder: Path, **options: Any) -> dict[str, np.nda
         ({"to": "msgpack"}, {"config.json", "flax_model.msgpack"}),
     ],
 )
-def test_only_what_is_needed_is_fetched(
+def test_only_required_files_are_fetched(
     server: HubServer, tmp_path: Path, options: Any, needed: set[str] | None
 ) -> None:
     weights = publish(server, tmp_path / "made", **options)

@@ -1,4 +1,4 @@
-"""HDF5 files against h5py, both ways, and a table of files that must be refused."""
+"""HDF5 files compared with h5py, for reading and writing, and a table of files that must be refused."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def named_type(file: h5py.File) -> None:
 
 
 def many_attributes(file: h5py.File) -> None:
-    """So many that object headers are continued elsewhere, several times."""
+    """So many attributes that object headers have several continuations."""
     file["x"] = NUMBERS
     for number in range(100):
         file.attrs[f"of the root {number}"] = np.arange(50)
@@ -182,7 +182,7 @@ def test_keeps_the_types_of_number(tmp_path: Path) -> None:
     assert found["mask"].dtype == np.int8
 
 
-def test_names_come_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_names_have_the_order_of_the_file(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         hundreds_of_members(file)
     assert list(hdf5.read(tmp_path / "x.h5")) == list(h5py_tensors(tmp_path / "x.h5"))
@@ -219,8 +219,8 @@ def test_h5py_reads_what_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 256, 257, 3000])
-def test_groups_of_any_size_stay_sound(count: int, tmp_path: Path) -> None:
-    """h5py finds each member by its name, and can go on writing into the group."""
+def test_groups_of_any_size_are_valid(count: int, tmp_path: Path) -> None:
+    """h5py finds each member by its name, and can add members to the group."""
     tensors: Tensors = {f"group/layer_{number}": np.full(2, number) for number in range(count)}
     hdf5.write(tmp_path / "x.h5", tensors, {"group": {}})
     with h5py.File(tmp_path / "x.h5", "r+") as file:
@@ -230,7 +230,7 @@ def test_groups_of_any_size_stay_sound(count: int, tmp_path: Path) -> None:
     assert_equal(hdf5.read(tmp_path / "x.h5"), tensors)
 
 
-def test_bfloat16_comes_back_and_is_float32_to_h5py(tmp_path: Path) -> None:
+def test_bfloat16_is_kept_and_is_float32_in_h5py(tmp_path: Path) -> None:
     tensors: Tensors = {"x": NUMBERS.astype(ml_dtypes.bfloat16)}
     hdf5.write(tmp_path / "x.h5", tensors)
     assert hdf5.read(tmp_path / "x.h5")["x"].dtype == ml_dtypes.bfloat16
@@ -244,7 +244,7 @@ def test_one_array_under_two_names_is_stored_once(tmp_path: Path) -> None:
     assert (tmp_path / "x.h5").stat().st_size < 1.5 * shared.nbytes
     with h5py.File(tmp_path / "x.h5", "r+") as file:
         assert file["bert/embeddings"] == file["cls/embeddings"]
-        del file["bert/embeddings"]  # which frees the numbers if no other link is counted
+        del file["bert/embeddings"]  # frees the numbers if no other link is counted
         file["other"] = np.ones(10_000)
         assert not file["cls/embeddings"][:].any()
 
@@ -276,13 +276,13 @@ def test_keras_attributes_list_layers_and_their_weights_in_order() -> None:
     assert attributes["a"] == {"weight_names": ["m/y:0"]}
 
 
-def test_keras_attributes_of_nothing_and_of_what_is_in_no_layer() -> None:
+def test_keras_attributes_of_no_names_and_of_a_name_without_a_layer() -> None:
     assert hdf5.keras_attributes([])["/"]["layer_names"] == []
     with pytest.raises(UsageError, match="'kernel:0' is in no layer"):
         hdf5.keras_attributes(["kernel:0"])
 
 
-def test_keras_attributes_are_split_where_hdf5_has_no_room(tmp_path: Path) -> None:
+def test_long_keras_attributes_are_split(tmp_path: Path) -> None:
     names = [f"bert/{'scope' * 20}/layer_{number}/kernel:0" for number in range(1500)]
     array = np.zeros(1)
     hdf5.write(tmp_path / "x.h5", dict.fromkeys(names, array), hdf5.keras_attributes(names))
@@ -296,7 +296,7 @@ def test_keras_attributes_are_split_where_hdf5_has_no_room(tmp_path: Path) -> No
     ("tensors", "message"),
     [
         ({"a": np.array([1j])}, "complex128"),
-        ({"a": np.array(["text"])}, "'a' is of type"),
+        ({"a": np.array(["text"])}, "'a' is of dtype"),
         ({"a": NUMBERS, "a/b": NUMBERS}, "'a/b' cannot be written"),
         ({"a/b": NUMBERS, "a": NUMBERS}, "'a' cannot be written"),
         ({"a//b": NUMBERS}, "'a//b' cannot be written"),
@@ -305,13 +305,13 @@ def test_keras_attributes_are_split_where_hdf5_has_no_room(tmp_path: Path) -> No
         ({"/".join("x" * 40): NUMBERS}, "levels"),
     ],
 )
-def test_refuses_what_cannot_be_written(tensors: Tensors, message: str, tmp_path: Path) -> None:
+def test_refuses_tensors_that_cannot_be_written(tensors: Tensors, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
         hdf5.write(tmp_path / "x.h5", tensors)
     assert not list(tmp_path.iterdir())
 
 
-def test_refuses_an_attribute_without_room(tmp_path: Path) -> None:
+def test_refuses_an_attribute_that_is_too_large(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="too large"):
         hdf5.write(tmp_path / "x.h5", {"a": NUMBERS}, {"/": {"texts": ["x" * 100] * 700}})
     assert not list(tmp_path.iterdir())
@@ -319,14 +319,14 @@ def test_refuses_an_attribute_without_room(tmp_path: Path) -> None:
 
 def test_writing_needs_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hdf5.write(tmp_path / "x.h5", {"x": NUMBERS})
-    monkeypatch.setitem(sys.modules, "h5py", None)  # which makes its import fail
+    monkeypatch.setitem(sys.modules, "h5py", None)  # makes its import fail
     with pytest.raises(MissingExtraError, match=r"y\.h5 needs h5py, which is not installed\. Type: pip install h5py"):
         hdf5.write(tmp_path / "y.h5", {"x": NUMBERS})
     assert [path.name for path in tmp_path.iterdir()] == ["x.h5"]
     assert_equal(hdf5.read(tmp_path / "x.h5"), {"x": NUMBERS})
 
 
-def test_an_interrupted_save_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+def test_an_interrupted_save_keeps_the_old_file(tmp_path: Path) -> None:
     def interrupt(count: int) -> None:
         raise KeyboardInterrupt
 
@@ -345,7 +345,7 @@ ARRAYS = st.tuples(
 
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(NAMES.map("/".join), ARRAYS, max_size=30))
-def test_any_tree_comes_back(tmp_path_factory: pytest.TempPathFactory, tensors: Tensors) -> None:
+def test_any_tree_is_read_as_written(tmp_path_factory: pytest.TempPathFactory, tensors: Tensors) -> None:
     names = set(tensors)
     tensors = {
         name: array for name, array in tensors.items() if not any(other.startswith(f"{name}/") for other in names)
@@ -356,17 +356,17 @@ def test_any_tree_comes_back(tmp_path_factory: pytest.TempPathFactory, tensors: 
     assert_equal(h5py_tensors(path), tensors)
 
 
-# Refusing what is damaged, hostile or not supported
+# Files that are damaged, hostile or not supported
 
 
-def sound(path: Path, build: Callable[[h5py.File], None] = nested_groups) -> Path:
+def valid_file(path: Path, build: Callable[[h5py.File], None] = nested_groups) -> Path:
     with h5py.File(path / "tf_model.h5", "w") as file:
         build(file)
     return path / "tf_model.h5"
 
 
 def patched(path: Path, position: int, new: bytes) -> Path:
-    """The file with other bytes at `position`."""
+    """Replace the bytes of a file at `position`, and return the file."""
     data = bytearray(path.read_bytes())
     data[position : position + len(new)] = new
     path.write_bytes(data)
@@ -374,7 +374,7 @@ def patched(path: Path, position: int, new: bytes) -> Path:
 
 
 def found(path: Path, what: bytes, number: int = 0) -> int:
-    """Where in the file `what` stands, the first time or a later one."""
+    """The position in the file where `what` occurs, for the first or a later time."""
     start = -1
     for _ in range(number + 1):
         start = path.read_bytes().index(what, start + 1)
@@ -388,7 +388,7 @@ def header_of(path: Path, name: str) -> int:
 
 
 def message_of(path: Path, name: str, kind: int) -> int:
-    """The position of a message in an object header: of its type, its size, its flags and, 8 bytes on, its content."""
+    """The position of a message in an object header. Its content begins 8 bytes after it."""
     data, position = path.read_bytes(), header_of(path, name) + 16
     while data[position] != kind:
         position += 8 + struct.unpack_from("<H", data, position + 2)[0]
@@ -396,22 +396,22 @@ def message_of(path: Path, name: str, kind: int) -> int:
 
 
 def with_message(kind: int, offset: int, new: bytes) -> Callable[[Path], Path]:
-    """A file where a message of a dataset has other bytes at `offset`; its content begins at 8."""
+    """A file where a message of a dataset has other bytes at `offset`. Its content begins at 8."""
 
     def damage(folder: Path) -> Path:
-        path = sound(folder)
+        path = valid_file(folder)
         return patched(path, message_of(path, "classifier/bias:0", kind) + offset, new)
 
     return damage
 
 
 def at(position: int, new: bytes) -> Callable[[Path], Path]:
-    return lambda folder: patched(sound(folder), position, new)
+    return lambda folder: patched(valid_file(folder), position, new)
 
 
 def at_first(what: bytes, offset: int, new: bytes) -> Callable[[Path], Path]:
     def damage(folder: Path) -> Path:
-        path = sound(folder)
+        path = valid_file(folder)
         return patched(path, found(path, what) + offset, new)
 
     return damage
@@ -427,7 +427,7 @@ def of_bytes(data: bytes) -> Callable[[Path], Path]:
 
 def cut(keep: float) -> Callable[[Path], Path]:
     def damage(folder: Path) -> Path:
-        data = sound(folder).read_bytes()
+        data = valid_file(folder).read_bytes()
         return of_bytes(data[: int(len(data) * keep)])(folder)
 
     return damage
@@ -443,24 +443,24 @@ def built(build: Callable[[h5py.File], None], libver: str = "earliest") -> Calla
 
 
 def two_of_one_name(folder: Path) -> Path:
-    path = sound(folder, lambda file: file.update({"aaa": NUMBERS, "bbb": NUMBERS}))
+    path = valid_file(folder, lambda file: file.update({"aaa": NUMBERS, "bbb": NUMBERS}))
     return patched(path, found(path, b"bbb\0"), b"aaa\0")
 
 
 def root_is_a_dataset(folder: Path) -> Path:
-    path = sound(folder)
+    path = valid_file(folder)
     return patched(path, 64, struct.pack("<Q", header_of(path, "classifier/bias:0")))
 
 
-def tree_in_a_circle(folder: Path) -> Path:
-    path = sound(folder)
+def tree_with_a_cycle(folder: Path) -> Path:
+    path = valid_file(folder)
     tree = found(path, b"TREE")
     return patched(path, tree + 32, struct.pack("<Q", tree))
 
 
-def wide_tree_in_a_circle(folder: Path) -> Path:
+def wide_tree_with_a_cycle(folder: Path) -> Path:
     """A node with 65,535 children, each of which is the node itself."""
-    path = sound(folder)
+    path = valid_file(folder)
     start = path.stat().st_size
     with path.open("ab") as file:
         file.write(struct.pack("<4sBBHQQ", b"TREE", 0, 1, 65535, 0, 0) + struct.pack("<QQ", 0, start) * 65535)
@@ -469,7 +469,7 @@ def wide_tree_in_a_circle(folder: Path) -> Path:
 
 
 def header_continued_by_itself(folder: Path) -> Path:
-    path = sound(folder)
+    path = valid_file(folder)
     start = header_of(path, "classifier/bias:0") + 16
     return patched(path, start, struct.pack("<HHB3xQQ", 0x10, 16, 0, start, 24))
 
@@ -506,9 +506,9 @@ UNSAFE: dict[str, Callable[[Path], Path]] = {
     "numbers collected from other files": built(virtual),
     "a group in itself": built(group_in_itself),
     "groups that double": built(doubling_groups),
-    "a tree that goes in a circle": tree_in_a_circle,
-    "a wide tree that goes in a circle": wide_tree_in_a_circle,
-    "a header that goes in a circle": header_continued_by_itself,
+    "a tree with a cycle": tree_with_a_cycle,
+    "a wide tree with a cycle": wide_tree_with_a_cycle,
+    "a header with a cycle": header_continued_by_itself,
     "nine thousand names": nine_thousand_names,
     "a path of 600 letters": built(lambda file: file.create_group("/".join(["x" * 200] * 3))),
 }
@@ -540,7 +540,7 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "cut off at the end": cut(0.99),
     "an end beyond the file": at(40, struct.pack("<Q", 2**40)),
     "a root beyond the file": at(64, struct.pack("<Q", 2**63)),
-    "a root that is no header": at(64, struct.pack("<Q", 0)),
+    "a root that is not a header": at(64, struct.pack("<Q", 0)),
     "a root that is a dataset": root_is_a_dataset,
     "no heap": at_first(b"HEAP", 0, b"HELP"),
     "names beyond the file": at_first(b"HEAP", 24, struct.pack("<Q", 2**64 - 8)),
@@ -553,19 +553,19 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "a name without letters": at_first(b"classifier\0", 0, b"\0"),
     "a name of 600 letters": built(lambda file: file.create_group("x" * 600)),
     "a name with a slash": at_first(b"classifier\0", 2, b"/"),
-    "a name that is no UTF-8": at_first(b"classifier\0", 0, b"\xff"),
+    "a name that is not UTF-8": at_first(b"classifier\0", 0, b"\xff"),
     "two members of one name": two_of_one_name,
     "a message beyond its block": with_message(1, 2, b"\xf8\xff"),
     "a message too short for its content": with_message(1, 2, b"\x08\x00"),
     "neither group nor dataset": lambda folder: patched(
-        path := sound(folder), header_of(path, "classifier/bias:0") + 8, bytes(4)
+        path := valid_file(folder), header_of(path, "classifier/bias:0") + 8, bytes(4)
     ),
     "no type": with_message(3, 0, b"\x00"),
     "a shape of the future": with_message(1, 8, b"\x07"),
     "a shape of 200 dimensions": with_message(1, 9, b"\xc8"),
     "a shape that is too large": with_message(1, 16, struct.pack("<Q", 2**61)),
     "a shape that is too small": with_message(1, 16, struct.pack("<Q", 1)),
-    "no way to store": with_message(8, 9, b"\x07"),
+    "an unknown class of storage": with_message(8, 9, b"\x07"),
     "numbers beyond the file": with_message(8, 10, struct.pack("<Q", 2**62)),
     "numbers that were never stored": built(lambda file: file.create_dataset("x", (3,), "f4")),
 }
@@ -580,12 +580,12 @@ def test_refuses_damaged_files(damage: Callable[[Path], Path], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", UNSAFE.values(), ids=UNSAFE)
-def test_says_which_files_are_unsafe(damage: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_unsafe_files_have_their_own_error(damage: Callable[[Path], Path], tmp_path: Path) -> None:
     with pytest.raises(UnsafeFileError):
         hdf5.read(damage(tmp_path))
 
 
 @pytest.mark.parametrize("damage", UNSUPPORTED.values(), ids=UNSUPPORTED)
-def test_says_what_to_type_where_the_file_may_be_sound(damage: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_the_error_for_files_that_may_be_valid_has_a_command(damage: Callable[[Path], Path], tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="h5repack"):
         hdf5.read(damage(tmp_path))

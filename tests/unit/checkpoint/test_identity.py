@@ -1,4 +1,4 @@
-"""What tells the files of a model from others."""
+"""Fingerprints of the files of a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bertkit import locate, save_checkpoint
 from bertkit.checkpoint.identity import identity
 
 
-def test_the_files_that_are_read_and_no_others(tmp_path: Path) -> None:
+def test_only_the_files_that_are_read(tmp_path: Path) -> None:
     config = tiny.config()
     weights = tiny.weights(config, "ForMaskedLM")
     save_checkpoint(tmp_path / "one", weights, config, "ForMaskedLM")
@@ -27,8 +27,8 @@ def test_the_files_that_are_read_and_no_others(tmp_path: Path) -> None:
     assert {"bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"} <= found.keys()
 
 
-def test_of_a_large_file_a_part_is_read(tmp_path: Path) -> None:
-    """Sixteen gigabytes, of which none is on the disk, take no second; the time tells what the samples do not."""
+def test_only_a_part_of_a_large_file_is_read(tmp_path: Path) -> None:
+    """A sparse file of 16 GB takes less than a second. A change outside the samples is found by its time."""
     (tmp_path / "config.json").write_text("{}")
     path = tmp_path / "model.safetensors"
     with open(path, "wb") as file:
@@ -51,7 +51,7 @@ def test_of_a_large_file_a_part_is_read(tmp_path: Path) -> None:
         before = after
 
 
-def test_contents_that_the_cache_names_have_no_time(tmp_path: Path) -> None:
+def test_files_in_the_cache_have_no_time(tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
     (tmp_path / "snapshot").mkdir()
     (tmp_path / "blobs" / "abc").write_text("{}")

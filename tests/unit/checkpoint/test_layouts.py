@@ -1,12 +1,16 @@
-"""Names of every origin -> the table, and what is refused on the way."""
+"""The names in files of every origin, converted to those of the table, and names that are refused."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
 from google2_names import ENDING, google2
+from safetensors.numpy import save_file
 
+from bertkit import load_checkpoint
 from bertkit.checkpoint.canonical import Canonical, canonical
 from bertkit.checkpoint.files import Tensors
 from bertkit.errors import LoadError
@@ -21,7 +25,7 @@ def assert_same(found: Canonical, wanted: Tensors) -> None:
 
 
 def spelled(head: str, layout: Naming) -> tuple[Tensors, Tensors]:
-    """The tiny weights of a class as the table names them, and as the layout does."""
+    """The tiny weights of a class by the names of the table, and by those of the layout."""
     config = tiny.config()
     weights = tiny.weights(config, head)
     parameters = expand(config, head)
@@ -51,7 +55,7 @@ def test_wrappers_and_bare_models(wrapper: str, bert: str) -> None:
     assert_same(found, weights)
 
 
-def test_aliases_and_leftovers() -> None:
+def test_second_names_and_buffers() -> None:
     weights, theirs = spelled("ForPreTraining", "huggingface")
     theirs["cls.predictions.decoder.weight"] = theirs["bert.embeddings.word_embeddings.weight"]
     theirs["cls.predictions.decoder.bias"] = theirs["cls.predictions.bias"]
@@ -82,7 +86,7 @@ def test_flax_training_state() -> None:
 
 @pytest.mark.parametrize("root", ["encoder/", "model/", "model/layer_with_weights-0/", "model/encoder_network/"])
 @pytest.mark.parametrize("attention_output", ["_attention_layer/_output_dense", "_attention_output_dense"])
-def test_google2_models_of_layers_in_a_row(root: str, attention_output: str) -> None:
+def test_google2_models_with_numbered_layers(root: str, attention_output: str) -> None:
     weights, theirs = google2(root, True, attention_output)
     assert_same(canonical(theirs, "google2"), weights)
 
@@ -131,7 +135,7 @@ def test_google2_next_sentence_head(module: str) -> None:
     assert_same(canonical(theirs, "google2"), weights | head)
 
 
-def test_google2_classifier_has_no_name_that_could_be_told() -> None:
+def test_google2_classifier_is_unknown() -> None:
     weights, theirs = google2("model/layer_with_weights-0/", True, "_attention_output_dense")
     head = f"model/layer_with_weights-1/layer_with_weights-0/kernel{ENDING}"
     found = canonical({**theirs, head: np.zeros((8, 3))}, "google2")
@@ -155,6 +159,21 @@ def test_keras_files_whole_and_sharded(place: str) -> None:
     found = canonical(theirs, "keras")
     assert_same(found, weights)
     assert not found.unknown
+
+
+@pytest.mark.parametrize("head", ["Model", "ForMaskedLM", "ForPreTraining", "ForSequenceClassification"])
+def test_safetensors_of_transformers_own_tensorflow_classes(head: str, tmp_path: Path) -> None:
+    """They have the names of tf_model.h5 without the model's: "bert/embeddings/word_embeddings/weight:0"."""
+    weights, names = spelled(head, "keras")
+    save_file(
+        {f"{name}:0": np.ascontiguousarray(array) for name, array in names.items()},
+        tmp_path / "model.safetensors",
+        {"format": "tf"},
+    )
+    found, report = load_checkpoint(tmp_path / "model.safetensors", head, config=tiny.config())
+    assert report.exact and not report.fresh
+    for name, array in weights.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
@@ -220,7 +239,7 @@ def test_no_bert_at_all() -> None:
         canonical({"wte.weight": np.zeros((2, 2))}, "huggingface")
 
 
-def test_the_input_stays_as_it_is() -> None:
+def test_the_input_is_not_changed() -> None:
     _, theirs = spelled("ForPreTraining", "google")
     before = {name: array.copy() for name, array in theirs.items()}
     canonical(theirs, "google")

@@ -1,6 +1,6 @@
-"""MessagePack files of Flax against the msgpack library, both ways, and a table of files that must be refused.
+"""MessagePack files of Flax compared with the msgpack library, and a table of files that must be refused.
 
-What Flax adds to MessagePack is written down again here, in `flax_bytes`.
+`flax_bytes` adds the extensions of Flax to MessagePack.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def tensor(array: np.ndarray, kind: int = 1) -> msgpack.ExtType:
 
 
 def flax_bytes(tree: object) -> bytes:
-    """What `flax.serialization.msgpack_serialize` makes of nested maps, lists and arrays."""
+    """The bytes that `flax.serialization.msgpack_serialize` writes for nested maps, lists and arrays."""
 
     def extension(value: object) -> object:
         if isinstance(value, complex):
@@ -43,7 +43,7 @@ def flax_bytes(tree: object) -> bytes:
 
 
 def chunked(shape: tuple[int, ...], *chunks: object) -> dict[str, object]:
-    """A tensor that was cut."""
+    """A tensor that was split."""
     return {
         "__msgpack_chunked_array__": True,
         "shape": {str(axis): size for axis, size in enumerate(shape)},
@@ -130,7 +130,7 @@ def test_arrays_are_views_that_cannot_be_written_to(tmp_path: Path) -> None:
         array[0, 0] = 1.0
 
 
-def test_writes_views_of_any_layout_and_leaves_them_alone(tmp_path: Path) -> None:
+def test_writes_views_of_any_layout_and_does_not_change_them(tmp_path: Path) -> None:
     tensors: Tensors = {"transposed": NUMBERS.T, "strided": NUMBERS[::2, 1::2], "big_endian": NUMBERS.astype(">f4")}
     before = {name: array.copy() for name, array in tensors.items()}
     flax.write(tmp_path / "x.msgpack", tensors)
@@ -138,7 +138,7 @@ def test_writes_views_of_any_layout_and_leaves_them_alone(tmp_path: Path) -> Non
     assert_equal(tensors, before)
 
 
-def test_large_tensors_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_tensors_are_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "CHUNK_BYTES", 17)
     tensors: Tensors = {"a/large": NUMBERS, "a/transposed": NUMBERS.T, "small": np.arange(17, dtype=np.int8)}
     counts: list[int] = []
@@ -155,12 +155,12 @@ def test_large_tensors_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ("tensors", "message"),
     [
         ({"a": np.array([1j])}, "complex128"),
-        ({"a": np.array(["text"])}, "'a' is of type"),
+        ({"a": np.array(["text"])}, "'a' is of dtype"),
         ({"a": NUMBERS, "a/b": NUMBERS}, "'a/b' cannot be written"),
         ({"a//b": NUMBERS}, "'a//b' cannot be written"),
     ],
 )
-def test_refuses_what_cannot_be_written(tensors: Tensors, message: str, tmp_path: Path) -> None:
+def test_refuses_tensors_that_cannot_be_written(tensors: Tensors, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
         flax.write(tmp_path / "x.msgpack", tensors)
     assert not list(tmp_path.iterdir())
@@ -174,7 +174,7 @@ ARRAYS = st.tuples(st.sampled_from(["f4", "f2", "i1", "i8", "?"]), st.lists(st.i
 
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(NAMES.map("/".join), ARRAYS, max_size=20))
-def test_any_tree_comes_back(tmp_path_factory: pytest.TempPathFactory, tensors: Tensors) -> None:
+def test_any_tree_is_read_as_written(tmp_path_factory: pytest.TempPathFactory, tensors: Tensors) -> None:
     tensors = {
         name: tensors[name] for name in sorted(tensors) if not any(other.startswith(f"{name}/") for other in tensors)
     }
@@ -185,7 +185,7 @@ def test_any_tree_comes_back(tmp_path_factory: pytest.TempPathFactory, tensors: 
     assert path.read_bytes() == flax_bytes(nested(tensors))
 
 
-# Refusing what is damaged or hostile
+# Files that are damaged or hostile
 
 
 def of_bytes(data: bytes) -> Callable[[Path], Path]:
@@ -222,17 +222,17 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "cut off in the numbers": of_bytes(SOUND[:-1]),
     "cut off between values": of_bytes(SOUND[: SOUND.index(b"y")]),
     "cut off in a head": of_bytes(b"\xde\x00"),
-    "more behind the end": of_bytes(SOUND + b"\xc0"),
+    "more bytes after the end": of_bytes(SOUND + b"\xc0"),
     "a byte without meaning": of_bytes(b"\x81\xa1a\xc1"),
     "a map of 4 billion": of_bytes(b"\xdf\xff\xff\xff\xff\xa1a\xc0"),
     "a key of 4 GB": of_bytes(b"\x81\xdb\xff\xff\xff\xffa\xc0"),
     "a text of 4 GB": of_bytes(b"\x81\xa1a\xdb\xff\xff\xff\xffa"),
     "an extension of 4 GB": of_bytes(b"\x81\xa1a\xc9\xff\xff\xff\xff\x01"),
     "a key that is a number": of_tree({1: NUMBERS}),
-    "a key that is no UTF-8": of_bytes(b"\x81\xa1\xff\xc0"),
+    "a key that is not UTF-8": of_bytes(b"\x81\xa1\xff\xc0"),
     "a key without letters": of_tree({"": NUMBERS}),
     "keys without letters, nested 1,000 deep": of_bytes(b"\x81\xa0" * 1000 + b"\xc0"),
-    "a key that stands twice": of_bytes(b"\x82\xa1a\xc0\xa1a\xc0"),
+    "a key that occurs twice": of_bytes(b"\x82\xa1a\xc0\xa1a\xc0"),
     "names that meet": of_tree({"a": {"b": NUMBERS}, "a/b": NUMBERS}),
     "an extension that Flax does not have": of_payload((1,), "int8", b"\0", kind=7),
     "two parts": of_payload((1,), "int8"),
@@ -248,7 +248,7 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "a type of Python objects": of_payload((1,), "object", b"\0" * 8),
     "a type with fields": of_payload((1,), "i4,i4", b"\0" * 8),
     "a type that is a number": of_payload((1,), 4, b"\0" * 4),
-    "a type that is no UTF-8": of_payload((1,), b"\xff", b"\0" * 4),
+    "a type that is not UTF-8": of_payload((1,), b"\xff", b"\0" * 4),
     "numbers that are a text": of_payload((1,), "int32", "abcd"),
     "numbers beyond their extension": of_bytes(
         msgpack.packb({"x": msgpack.ExtType(1, msgpack.packb(((4,), "int8", b"abcd"))[:-4]), "y": "abcdef"})
@@ -257,9 +257,9 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "chunks that do not fit": of_tree({"x": chunked((3, 5), FLAT[:6], FLAT[6:])}),
     "chunks that are not flat": of_tree({"x": chunked((3, 4), NUMBERS)}),
     "chunks of two types": of_tree({"x": chunked((3, 4), FLAT[:6], FLAT[6:].astype("f8"))}),
-    "chunks that are no tensors": of_tree({"x": chunked((3, 4), 1, 2)}),
+    "chunks that are not tensors": of_tree({"x": chunked((3, 4), 1, 2)}),
     "no chunks": of_tree({"x": chunked((0,))}),
-    "chunks out of number": of_tree({"x": chunked((12,)) | {"chunks": {"1": FLAT}}}),
+    "chunks with a wrong number": of_tree({"x": chunked((12,)) | {"chunks": {"1": FLAT}}}),
     "chunks without a shape": of_tree({"x": {"__msgpack_chunked_array__": True, "chunks": {"0": FLAT}}}),
     "chunks of an absurd shape": of_tree({"x": chunked((2**62, 2**62, 0), FLAT[:0])}),
     "chunks of 100 dimensions": of_tree({"x": chunked((1,) * 100, FLAT[:1])}),
@@ -275,6 +275,6 @@ def test_refuses_damaged_files(damage: Callable[[Path], Path], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", UNSAFE.values(), ids=UNSAFE)
-def test_says_which_files_are_unsafe(damage: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_unsafe_files_have_their_own_error(damage: Callable[[Path], Path], tmp_path: Path) -> None:
     with pytest.raises(UnsafeFileError):
         flax.read(damage(tmp_path))

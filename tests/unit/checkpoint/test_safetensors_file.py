@@ -1,4 +1,4 @@
-"""Our safetensors files against the `safetensors` package, and files that lie."""
+"""Safetensors files compared with the `safetensors` package, and damaged files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def some_tensors() -> dict[str, np.ndarray]:
     return tensors
 
 
-def test_theirs_reads_ours_and_ours_reads_ours(tmp_path: Path) -> None:
+def test_the_package_and_bertkit_read_files_of_bertkit(tmp_path: Path) -> None:
     tensors = some_tensors()
     safetensors_file.write(tmp_path / "a.safetensors", tensors)
     ours = safetensors_file.read(tmp_path / "a.safetensors")
@@ -65,7 +65,7 @@ def test_theirs_reads_ours_and_ours_reads_ours(tmp_path: Path) -> None:
         assert file.metadata() == {"format": "pt"}
 
 
-def test_ours_reads_theirs(tmp_path: Path) -> None:
+def test_bertkit_reads_files_of_the_package(tmp_path: Path) -> None:
     tensors = {
         name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in some_tensors().items()
     }
@@ -76,7 +76,7 @@ def test_ours_reads_theirs(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours[name], array)
 
 
-def test_reading_one_tensor_reads_no_file(tmp_path: Path) -> None:
+def test_reading_one_tensor_does_not_read_the_file(tmp_path: Path) -> None:
     big = {f"{i}": np.zeros((1000, 1000), np.float32) for i in range(20)}
     safetensors_file.write(tmp_path / "a.safetensors", big)
     tracemalloc.start()
@@ -87,7 +87,7 @@ def test_reading_one_tensor_reads_no_file(tmp_path: Path) -> None:
     assert not array.flags.owndata
 
 
-def test_making_a_view_writable_leaves_the_file_alone(tmp_path: Path) -> None:
+def test_writing_to_a_view_does_not_change_the_file(tmp_path: Path) -> None:
     safetensors_file.write(tmp_path / "a.safetensors", {"a": np.zeros(4, np.float32)})
     before = (tmp_path / "a.safetensors").read_bytes()
     array = safetensors_file.read(tmp_path / "a.safetensors")["a"]
@@ -98,13 +98,13 @@ def test_making_a_view_writable_leaves_the_file_alone(tmp_path: Path) -> None:
 
 
 def test_progress_counts_every_byte(tmp_path: Path) -> None:
-    heard: list[int] = []
+    counts: list[int] = []
     tensors = some_tensors()
-    safetensors_file.write(tmp_path / "a.safetensors", tensors, heard.append)
-    assert sum(heard) == sum(array.nbytes for array in tensors.values())
+    safetensors_file.write(tmp_path / "a.safetensors", tensors, counts.append)
+    assert sum(counts) == sum(array.nbytes for array in tensors.values())
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     safetensors_file.write(path, {"a": np.zeros(4, np.float32)})
     before = path.read_bytes()
@@ -114,14 +114,14 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         safetensors_file.write(path, {"a": np.ones(4, np.float32)}, stop)
-    with pytest.raises(UsageError, match="complex64, which this kind of file cannot hold"):
+    with pytest.raises(UsageError, match="complex64, which this file format does not support"):
         safetensors_file.write(path, {"a": np.ones(4, np.complex64)})
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
 
 
 def _file(header: object, body: bytes = b"\0" * 8, length: int | None = None) -> Callable[[Path], Path]:
-    """A file of that header and body; a header that is no text becomes JSON."""
+    """A file of this header and body. A header that is not bytes becomes JSON."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
 
     def build(folder: Path) -> Path:
@@ -154,8 +154,8 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "header of 2**63 bytes": _file({"a": _entry()}, length=2**63),
     "header of 2**64 - 1 bytes": _file({"a": _entry()}, length=2**64 - 1),
     "no header": _file(b"", length=0),
-    "header is no JSON": _file(b"{'a': 1}"),
-    "header is no UTF-8": _file(b'{"\xff": 1}'),
+    "header is not JSON": _file(b"{'a': 1}"),
+    "header is not UTF-8": _file(b'{"\xff": 1}'),
     "header is a list": _file([1, 2]),
     "header nests deeply": _file(b'{"a":' + b"[" * 100_000),
     "header nests deeply and closes": _file(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
@@ -174,14 +174,14 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "negative offset": _file({"a": _entry(offsets=[-8, 0])}),
     "size is a float": _file({"a": _entry(shape=[2.0])}),
     "size is true": _file({"a": _entry(shape=[True, 2])}),
-    "a type that is not": _file({"a": _entry(dtype="F31")}),
+    "an unknown dtype": _file({"a": _entry(dtype="F31")}),
     "type is a list": _file({"a": _entry(dtype=["F32"])}),
     "offsets in reverse": _file({"a": _entry(offsets=[8, 0])}),
     "offsets beyond the file": _file({"a": _entry(shape=[2000], offsets=[0, 8000])}),
     "size and offsets disagree": _file({"a": _entry(shape=[3])}),
     "2**40 numbers": _file({"a": _entry(shape=[2**20, 2**20], offsets=[0, 2**42])}),
     "sizes whose product overflows": _file({"a": _entry(shape=[2**32, 2**32], offsets=[0, 8])}),
-    "an empty array with endless other sides": _file({"a": _entry(shape=[0, *[2**47] * 8], offsets=[0, 0])}, b""),
+    "an empty array with huge other dimensions": _file({"a": _entry(shape=[0, *[2**47] * 8], offsets=[0, 0])}, b""),
     "a thousand dimensions": _file({"a": _entry(shape=[1] * 1000, dtype="F64")}),
     "two tensors overlap": _file({"a": _entry(), "b": _entry()}),
     "a gap between tensors": _file({"a": _entry(), "b": _entry(offsets=[12, 20])}, b"\0" * 20),
@@ -199,6 +199,6 @@ def test_damaged_files_are_refused(case: str, tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
-def test_an_endless_header_is_unsafe(tmp_path: Path) -> None:
-    with pytest.raises(UnsafeFileError, match="8,000,000 is the most"):
+def test_a_huge_header_is_unsafe(tmp_path: Path) -> None:
+    with pytest.raises(UnsafeFileError, match="at most 8,000,000 are accepted"):
         safetensors_file.read(DAMAGED["header of 2**63 bytes"](tmp_path))

@@ -1,4 +1,4 @@
-"""A configuration that is far too large for its file is refused before anything of its size is made."""
+"""A configuration that is far too large for its file is refused before anything of its size is allocated."""
 
 from __future__ import annotations
 
@@ -31,16 +31,20 @@ def folder(path: Path, change: dict[str, int], to: str = "safetensors") -> Path:
 @pytest.mark.parametrize("change", TOO_LARGE, ids=str)
 def test_too_large_for_the_file(change: dict[str, int], to: str, tmp_path: Path) -> None:
     folder(tmp_path, change, to)
-    model_class = bertkit.BertForMaskedLM  # which imports torch
+    model_class = bertkit.BertForMaskedLM  # imports torch
     start = time.perf_counter()
-    with pytest.raises(LoadError, match=r"is \d+ in the configuration, and .* has \d+ tensors with sides of up to 23"):
+    with pytest.raises(
+        LoadError, match=r"is \d+ in the configuration, but .* has \d+ tensors with dimensions of up to 23"
+    ):
         load_checkpoint(tmp_path)
-    with pytest.raises(LoadError, match=r"is \d+ in the configuration, and .* has \d+ tensors with sides of up to 23"):
+    with pytest.raises(
+        LoadError, match=r"is \d+ in the configuration, but .* has \d+ tensors with dimensions of up to 23"
+    ):
         model_class.from_pretrained(tmp_path)
     assert time.perf_counter() - start < 2
 
 
-def test_it_takes_no_memory(tmp_path: Path) -> None:
+def test_refusing_it_allocates_no_memory(tmp_path: Path) -> None:
     folder(tmp_path, {"num_hidden_layers": 9999})
     script = f"""
 import resource, bertkit, torch
@@ -55,8 +59,8 @@ except bertkit.errors.LoadError:
     assert int(run.stdout) < 50
 
 
-def test_a_header_of_small_text_becomes_no_large_value(tmp_path: Path) -> None:
-    """The bounds of all JSON, in the header of a safetensors file."""
+def test_a_small_header_cannot_become_a_large_value(tmp_path: Path) -> None:
+    """The limits for JSON, in the header of a safetensors file."""
     for header in (
         b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}",
         b'{"a": [' + b"[]," * 2_600_000 + b"0]}",
@@ -68,10 +72,8 @@ def test_a_header_of_small_text_becomes_no_large_value(tmp_path: Path) -> None:
             bertkit.checkpoint.safetensors_file.read(path)
 
 
-def test_names_of_tensors_have_no_sequences_for_the_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """In the page of `inspect`, and in the errors of loading."""
+def test_escape_sequences_in_names_are_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither in the page of `inspect` nor in errors of loading."""
     config = tiny.config()
     weights = tiny.weights(config, "ForMaskedLM") | {"\x1b]0;title\x07bert.\x1b[2J": tiny.numbers("x", (2,))}
     config.id2label = {0: "\x1b[31mred", 1: "long" * 10_000, 2: "c"}

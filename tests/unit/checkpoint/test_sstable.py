@@ -1,4 +1,4 @@
-"""The table and the protobuf wire format by themselves; TensorFlow's opinion of both is in test_tensor_bundle.py."""
+"""The table and the wire format of protobuf. test_tensor_bundle.py compares both with TensorFlow."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_many_entries_make_several_blocks_that_share_prefixes() -> None:
     assert list(sstable.read_table(data, "a table")) == entries
 
 
-def test_as_many_entries_as_are_read_and_one_more() -> None:
+def test_the_largest_number_of_entries_and_one_more() -> None:
     entries = [(f"{n:05}".encode(), b"") for n in range(sstable._MAX_ENTRIES + 1)]
     assert len(list(sstable.read_table(written(entries[:-1]), "a table"))) == sstable._MAX_ENTRIES
     with pytest.raises(FileFormatError, match="a table has more than 16,384 entries"):
@@ -41,7 +41,7 @@ def test_as_many_entries_as_are_read_and_one_more() -> None:
 
 
 def test_every_changed_byte_of_a_table_is_noticed() -> None:
-    """Each byte is under a checksum, or in the footer, of which the meta block's place is of no use to anybody."""
+    """Each byte has a checksum or is in the footer, where the position of the meta block is not used."""
     entries = [(f"name {n}".encode(), bytes([n] * n)) for n in range(40)]
     good = bytes(written(entries))
     for place in range(len(good)):
@@ -67,7 +67,7 @@ def test_varint_round_trip(value: int) -> None:
 
 
 @pytest.mark.parametrize("octets", [b"", b"\x80", b"\xff" * 9, b"\xff" * 10 + b"\x01"])
-def test_varint_without_an_end(octets: bytes) -> None:
+def test_a_varint_that_does_not_end(octets: bytes) -> None:
     with pytest.raises(FileFormatError, match="a number ends within a number"):
         protobuf.read_varint(memoryview(octets), 0, "a number")
 
@@ -79,7 +79,7 @@ def test_message_keeps_every_value_of_a_field() -> None:
     assert [protobuf.integer(message, number, "a message") for number in (1, 3, 6, 9)] == [7, 0, 1 << 31, 1 << 56]
 
 
-def test_zero_is_left_out_and_empty_bytes_are_not() -> None:
+def test_zero_is_omitted_and_empty_bytes_are_not() -> None:
     assert protobuf.field(1, 0) == protobuf.fixed32(1, 0) == b""
     assert protobuf.field(1, b"") == b"\x0a\x00"
 

@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoints against TensorFlow: what it writes we read, and what we write it reads, bit for bit."""
+"""Checkpoints of TensorFlow: TensorFlow and bertkit read each other's files, bit for bit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def some(shape: tuple[int, ...], name: str = "float32", seed: int = 0) -> np.nda
 
 
 def google_bert(layers: int = 2, optimizer: bool = True) -> Tensors:
-    """The variables of google-research/bert in small, with those of its optimizer."""
+    """Small variables of google-research/bert, with those of its optimizer."""
     hidden, inner = 8, 12
     shapes: dict[str, tuple[int, ...]] = {
         "bert/embeddings/word_embeddings": (30, hidden),
@@ -65,7 +65,7 @@ def google_bert(layers: int = 2, optimizer: bool = True) -> Tensors:
 
 
 def every_dtype() -> Tensors:
-    """Every type as a matrix, a scalar and nothing at all."""
+    """Every dtype as a matrix, a scalar and an array without elements."""
     shapes = {"matrix": (3, 5), "scalar": (), "empty": (4, 0, 2)}
     return {f"{name}/{kind}": some(shape, name) for name in DTYPES for kind, shape in shapes.items()}
 
@@ -78,18 +78,18 @@ def assert_same(ours: Tensors, theirs: Tensors) -> None:
 
 
 def save(tf: ModuleType, prefix: Path, tensors: Tensors) -> None:
-    """Writes a checkpoint with the operation that all of TensorFlow's classes end in."""
+    """Write a checkpoint with the operation that all classes of TensorFlow use."""
     values = [tf.constant(tensor) for tensor in tensors.values()]
     tf.raw_ops.SaveV2(prefix=str(prefix), tensor_names=[*tensors], shape_and_slices=[""] * len(values), tensors=values)
 
 
 def load(tf: ModuleType, prefix: Path) -> Tensors:
-    """All that TensorFlow's reader sees."""
+    """All tensors that TensorFlow reads."""
     reader = tf.train.load_checkpoint(str(prefix))
     return {name: np.asarray(reader.get_tensor(name)) for name, _ in tf.train.list_variables(str(prefix))}
 
 
-# What TensorFlow wrote
+# Files of TensorFlow
 
 
 def test_reads_what_tensorflow_1_saved(tf: ModuleType, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_reads_several_shards(tf: ModuleType, tmp_path: Path) -> None:
 
 
 def test_reads_only_empty_tensors(tf: ModuleType, tmp_path: Path) -> None:
-    """Their shard has no byte, and a file of no bytes cannot be mapped."""
+    """Their shard has no bytes, and an empty file cannot be mapped."""
     tensors: Tensors = {"nothing": some((0, 3)), "less": some((0,), "int64")}
     save(tf, tmp_path / "empty", tensors)
     assert_same(read(tmp_path / "empty"), tensors)
@@ -161,7 +161,7 @@ def test_partitioned_variables_are_refused(tf: ModuleType, tmp_path: Path) -> No
         shape_and_slices=["4 3 0,2:-", "4 3 2,2:-"],
         tensors=[half, half],
     )
-    with pytest.raises(FileFormatError, match=r"parts\.index holds partitioned variables"):
+    with pytest.raises(FileFormatError, match=r"parts\.index has partitioned variables"):
         read(tmp_path / "parts")
 
 
@@ -175,18 +175,18 @@ def test_version_1_is_refused(tf: ModuleType, tmp_path: Path) -> None:
         read(tmp_path / "old.ckpt")
 
 
-# What we wrote
+# Files of bertkit
 
 
 @pytest.mark.parametrize("tensors", [google_bert(), every_dtype(), {"one": some(())}, {"nothing": some((0,))}, {}])
-def test_tensorflow_reads_what_we_write(tf: ModuleType, tmp_path: Path, tensors: Tensors) -> None:
+def test_tensorflow_reads_files_of_bertkit(tf: ModuleType, tmp_path: Path, tensors: Tensors) -> None:
     write(tmp_path / "ours", tensors)
     assert_same(load(tf, tmp_path / "ours"), tensors)
     assert_same(read(tmp_path / "ours"), tensors)
 
 
-def test_the_bytes_are_those_that_tensorflow_writes(tf: ModuleType, tmp_path: Path) -> None:
-    """Shard and entries, and with the entries the checksums; block boundaries may differ."""
+def test_the_bytes_equal_those_of_tensorflow(tf: ModuleType, tmp_path: Path) -> None:
+    """The shard and the entries with their checksums are equal. Block boundaries may differ."""
     tensors = google_bert() | every_dtype()
     save(tf, tmp_path / "theirs", tensors)
     write(tmp_path / "ours", tensors)
@@ -198,7 +198,7 @@ def test_the_bytes_are_those_that_tensorflow_writes(tf: ModuleType, tmp_path: Pa
     assert not without_place
 
 
-def test_tensorflow_1_restores_what_we_write(tf: ModuleType, tmp_path: Path) -> None:
+def test_tensorflow_1_restores_files_of_bertkit(tf: ModuleType, tmp_path: Path) -> None:
     tensors = google_bert()
     write(tmp_path / "bert_model.ckpt", tensors)
     v1 = tf.compat.v1
@@ -209,8 +209,8 @@ def test_tensorflow_1_restores_what_we_write(tf: ModuleType, tmp_path: Path) -> 
         assert_same(dict(zip(names, session.run(variables), strict=True)), {name: tensors[name] for name in names})
 
 
-def test_init_from_checkpoint_of_what_we_write(tf: ModuleType, tmp_path: Path) -> None:
-    """As run_classifier.py does it."""
+def test_init_from_checkpoint_reads_files_of_bertkit(tf: ModuleType, tmp_path: Path) -> None:
+    """As in run_classifier.py."""
     tensors = google_bert(optimizer=False)
     write(tmp_path / "bert_model.ckpt", tensors)
     v1 = tf.compat.v1
@@ -246,20 +246,20 @@ def test_writes_any_layout_and_byte_order(tf: ModuleType, tmp_path: Path) -> Non
 
 
 def test_keys_are_in_bytewise_order(tf: ModuleType, tmp_path: Path) -> None:
-    """That of UTF-8, which UTF-16 and a locale would order otherwise."""
+    """The order of UTF-8. UTF-16 and locales have another order."""
     tensors: Tensors = {name: some((2,)) for name in ("b", "B", "a/b", "a", "a.b", "ü", "\U0001f600", "\uffee", "Z")}
     write(tmp_path / "ours", tensors)
     assert list(read(tmp_path / "ours")) == sorted(tensors, key=str.encode)
     assert_same(load(tf, tmp_path / "ours"), tensors)
 
 
-def test_on_bytes_is_told_every_tensor(tmp_path: Path) -> None:
-    told: list[int] = []
-    write(tmp_path / "ours", {"a": some((3, 5)), "b": some((2,), "int8")}, told.append)
-    assert told == [60, 2]
+def test_on_bytes_is_called_after_every_tensor(tmp_path: Path) -> None:
+    counts: list[int] = []
+    write(tmp_path / "ours", {"a": some((3, 5)), "b": some((2,), "int8")}, counts.append)
+    assert counts == [60, 2]
 
 
-def test_a_failed_write_leaves_what_stood_there(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_files(tmp_path: Path) -> None:
     write(tmp_path / "ours", {"a": some((3,))})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for bad in ({"a": some((5,)), "b": np.array("text")}, {"": some((1,))}, {"a\0b": some((1,))}):
@@ -268,7 +268,7 @@ def test_a_failed_write_leaves_what_stood_there(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_shard_is_in_place_before_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shard_is_renamed_before_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved: list[str] = []
     monkeypatch.setattr("os.replace", lambda source, target: moved.append(Path(target).name))
     write(tmp_path / "ours", {"a": some((3,))})
@@ -284,7 +284,7 @@ def test_tensors_are_views_of_the_file(tmp_path: Path) -> None:
     tensors = read(tmp_path / "big")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 1 << 20  # of 32 MiB
+    assert peak < 1 << 20  # the file has 32 MiB
     assert not any(tensor.flags.writeable or tensor.flags.owndata for tensor in tensors.values())
 
 
@@ -311,13 +311,13 @@ def sealed(content: bytes, method: int = 0) -> bytes:
 
 
 def block(*rows: tuple[int, int, int, bytes], restarts: tuple[int, ...] = (0,)) -> bytes:
-    """A block's content from rows of (bytes shared, bytes of the key that follow, bytes of the value, all bytes)."""
+    """The content of a block, from rows of (shared bytes, further bytes of the key, bytes of the value, all bytes)."""
     content = b"".join(b"".join(map(protobuf.varint, row[:3])) + row[3] for row in rows)
     return content + b"".join(number.to_bytes(4, "little") for number in (*restarts, len(restarts)))
 
 
 def table(*blocks: bytes, places: list[tuple[int, int]] | None = None) -> bytes:
-    """A table of sealed blocks, whose index says that they are at `places`."""
+    """A table of sealed blocks, whose index has `places` as their positions."""
     found = [(sum(map(len, blocks[:number])), len(blocks[number]) - 5) for number in range(len(blocks))]
     handles = [protobuf.varint(start) + protobuf.varint(size) for start, size in places or found]
     index = sealed(block(*((0, 1, len(h), b"%c" % number + h) for number, h in enumerate(handles))))
@@ -361,7 +361,7 @@ def stored(folder: Path, index: bytes, data: bytes | None = bytes(8), shard: str
 
 
 def entry(**changes: Any) -> bytes:
-    """A sound entry, but for the named fields."""
+    """A valid entry with other values of the named fields."""
     numbers = {"dtype": 1, "shape": 2, "shard": 3, "start": 4, "size": 5, "checksum": 6, "slices": 7}
     return message(ENTRY | {numbers[name]: value for name, value in changes.items()})
 
@@ -387,7 +387,7 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "block beyond the file": lambda folder: stored(folder, table(sealed(block()), places=[(0, 1 << 40)])),
     "block far beyond the file": lambda folder: stored(folder, table(sealed(block()), places=[((1 << 64) - 1, 5)])),
     "blocks that repeat": lambda folder: stored(folder, table(sealed(block()), places=[(0, 8), (0, 8)])),
-    "blocks in a circle": lambda folder: stored(folder, table(sealed(block()), places=[(13, 24), (13, 24)])),
+    "blocks with a cycle": lambda folder: stored(folder, table(sealed(block()), places=[(13, 24), (13, 24)])),
     "block compressed": lambda folder: stored(folder, table(sealed(block(), method=1))),
     "block too short": lambda folder: stored(folder, table(sealed(b"\0\0"))),
     "block with absurd restarts": lambda folder: stored(folder, table(sealed(bytes(8) + b"\xff\xff\xff\xff"))),
@@ -411,11 +411,11 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "a million shards": lambda folder: stored(folder, index_of(entry(), header=message(HEADER | {1: 10**6}))),
     "minus one shards": lambda folder: stored(folder, index_of(entry(), header=message(HEADER | {1: 2**64 - 1}))),
     "big-endian": lambda folder: stored(folder, index_of(entry(), header=message(HEADER | {2: 1}))),
-    "version to come": lambda folder: stored(
+    "future version": lambda folder: stored(
         folder, index_of(entry(), header=message(HEADER | {3: protobuf.field(2, 2)}))
     ),
     "entry cut": lambda folder: stored(folder, index_of(entry()[:-1])),
-    "entry of a strange kind": lambda folder: stored(folder, index_of(entry() + b"\x43")),
+    "entry of an unknown kind": lambda folder: stored(folder, index_of(entry() + b"\x43")),
     "entry with a number for the shape": lambda folder: stored(folder, index_of(entry(shape=2))),
     "entry with bytes for the type": lambda folder: stored(folder, index_of(entry(dtype=b"float"))),
     "entry empty": lambda folder: stored(folder, index_of(b"")),
@@ -436,12 +436,12 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def test_the_sound_checkpoint_that_damage_starts_from(tmp_path: Path) -> None:
+def test_the_undamaged_checkpoint_is_valid(tmp_path: Path) -> None:
     assert_same(read(stored(tmp_path, SOUND)), {"name 0": np.zeros(2, np.float32)})
 
 
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
-def test_damage_is_told(damage: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_damaged_files_are_refused(damage: Callable[[Path], Path], tmp_path: Path) -> None:
     path = damage(tmp_path)
     with pytest.raises(FileFormatError) as caught:
         read(path)
@@ -449,13 +449,13 @@ def test_damage_is_told(damage: Callable[[Path], Path], tmp_path: Path) -> None:
     assert len(str(caught.value)) < 1000
 
 
-def test_a_shard_is_only_looked_for_where_a_tensor_needs_it(tmp_path: Path) -> None:
+def test_a_shard_is_only_opened_if_a_tensor_needs_it(tmp_path: Path) -> None:
     prefix = stored(tmp_path, index_of(entry(dtype=7, shard=5), entry(shape=shape(0), size=0)), data=None)
     assert_same(read(prefix), {"name 1": np.zeros(0, np.float32)})
 
 
-def test_entries_that_share_long_keys_stay_cheap(tmp_path: Path) -> None:
-    """An index of 1 MB whose names would unfold to 34 MB."""
+def test_entries_that_share_long_keys_need_little_memory(tmp_path: Path) -> None:
+    """An index of 1 MB whose names would need 34 MB."""
     text = entry(shape=shape(0), size=0)
     rows = [(500, 5, len(text), f"{n:05}".encode() + text) for n in range(1 << 16)]
     prefix = stored(tmp_path, table(sealed(block(HEADER_ROW, (0, 500, len(text), b"k" * 500 + text), *rows))))

@@ -1,4 +1,4 @@
-"""torch_bin.py against torch.save and torch.load, and against files that nobody should have to read."""
+"""torch_bin.py compared with torch.save and torch.load, and damaged and hostile files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def save(state: object, path: Path, zipped: bool = True, protocol: int = 2) -> P
 
 
 def numbers(tensor: torch.Tensor) -> Array:
-    """What torch has, as NumPy has it; the bits of a bfloat16 go over as integers."""
+    """A tensor as a NumPy array. The bits of bfloat16 are converted as integers."""
     tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:
         return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
@@ -55,7 +55,7 @@ def numbers(tensor: torch.Tensor) -> Array:
 
 
 def check(path: Path, expected: dict[str, torch.Tensor] | None = None) -> None:
-    """What `read` gives is what torch.load gives: names in order, dtypes, shapes, strides, numbers."""
+    """`read` returns the same as torch.load: names in order, dtypes, shapes, strides, numbers."""
     expected = torch.load(path, weights_only=True) if expected is None else expected
     found = torch_bin.read(path)
     assert list(found) == list(expected)
@@ -71,7 +71,7 @@ def check(path: Path, expected: dict[str, torch.Tensor] | None = None) -> None:
             assert all(ours == theirs for ours, theirs, n in pairs if n > 1), name
 
 
-# ---- what torch writes
+# ---- files of torch
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -112,18 +112,18 @@ def test_any_strides(tmp_path_factory: pytest.TempPathFactory, data: st.DataObje
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_every_protocol_and_what_modules_add(tmp_path: Path, protocol: int, zipped: bool) -> None:
+def test_every_protocol_and_attributes_of_modules(tmp_path: Path, protocol: int, zipped: bool) -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
-    state = module.state_dict(keep_vars=True)  # parameters that want a gradient, and _metadata on the OrderedDict
-    state["0.bias"].marked = True  # as transformers does: a parameter with attributes
+    state = module.state_dict(keep_vars=True)  # parameters that require a gradient, and _metadata on the OrderedDict
+    state["0.bias"].marked = True  # a parameter with attributes, as in transformers
     state["buffer"] = torch.ones(2)
     state["buffer"].marked = True
     assert hasattr(state, "_metadata")
-    check(save(state, tmp_path / "x.bin", zipped, protocol), state)  # torch.load takes protocol 2 alone
+    check(save(state, tmp_path / "x.bin", zipped, protocol), state)  # torch.load supports only protocol 2
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_tied_weights_share_their_bytes(tmp_path: Path, zipped: bool) -> None:
+def test_tied_weights_share_memory(tmp_path: Path, zipped: bool) -> None:
     table = torch.arange(12.0).reshape(4, 3)
     found = torch_bin.read(save({"in": table, "out": table, "row": table[2]}, tmp_path / "x.bin", zipped))
     assert np.shares_memory(found["in"], found["out"])
@@ -131,7 +131,7 @@ def test_tied_weights_share_their_bytes(tmp_path: Path, zipped: bool) -> None:
     assert found["row"].tolist() == [6, 7, 8]
 
 
-def test_nothing_is_copied_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
+def test_nothing_is_copied_and_the_file_is_not_changed(tmp_path: Path) -> None:
     path = save({"a": torch.zeros(1_000_000)}, tmp_path / "x.bin")
     before = path.read_bytes()
     tracemalloc.start()
@@ -147,7 +147,7 @@ def test_nothing_is_copied_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_bert_with_names_by_the_hundred(tmp_path: Path, zipped: bool) -> None:
+def test_bert_with_hundreds_of_names(tmp_path: Path, zipped: bool) -> None:
     from transformers import BertConfig, BertForPreTraining
 
     config = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=12, num_attention_heads=2, intermediate_size=12)
@@ -165,7 +165,7 @@ def test_trained_weights(tmp_path: Path) -> None:
         check(save(state, tmp_path / "x.bin", zipped), state)
 
 
-# ---- where the state dict is
+# ---- the position of the state dict
 
 
 @pytest.mark.parametrize("key", torch_bin.WRAPPERS)
@@ -204,31 +204,31 @@ def test_plain_values_beside_tensors_are_left_out(tmp_path: Path) -> None:
         ({0: torch.ones(1)}, "holds a Tensor under 0"),
     ],
 )
-def test_what_is_no_state_dict_is_told_so(tmp_path: Path, whole: object, sentence: str) -> None:
+def test_objects_that_are_not_a_state_dict_are_refused(tmp_path: Path, whole: object, sentence: str) -> None:
     with pytest.raises(FileFormatError, match=sentence):
         torch_bin.read(save(whole, tmp_path / "x.bin"))
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
-def test_a_whole_pickled_module_is_told_what_to_save(tmp_path: Path, zipped: bool) -> None:
+def test_the_error_for_a_pickled_module_says_what_to_save(tmp_path: Path, zipped: bool) -> None:
     path = save(torch.nn.Linear(2, 2), tmp_path / "x.bin", zipped)
     with pytest.raises(UnsafeFileError, match=r"pickled torch\.nn\.modules\.linear\.Linear.*model\.state_dict\(\)"):
         torch_bin.read(path)
 
 
-# ---- files written by hand: what older torch wrote, and what nobody should
+# ---- files written by hand: those of older versions of torch, and invalid ones
 
 
 class Stored:
-    """A storage: pickled as the persistent id that it has."""
+    """A storage, pickled as its persistent id."""
 
     def __init__(self, *saved_id: object) -> None:
         self.saved_id = saved_id
 
 
 class Rebuilt:
-    """A tensor: pickled as a call of `function` with `arguments`."""
+    """A tensor, pickled as a call of `function` with `arguments`."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
         self.function, self.arguments = function, arguments
@@ -260,7 +260,7 @@ def tensor(
 
 
 def zip_of(index: object, root: str = "archive", method: int = zipfile.ZIP_STORED, **members: bytes) -> bytes:
-    """A zip in the manner of torch.save; `index` is bytes or what to pickle, `members` go by their last names."""
+    """A zip like that of torch.save. `index` is bytes or an object to pickle, `members` is {last part of a name: bytes}."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         archive.writestr(f"{root}/data.pkl", index if isinstance(index, bytes) else pickled(index))
@@ -270,7 +270,7 @@ def zip_of(index: object, root: str = "archive", method: int = zipfile.ZIP_STORE
 
 
 def old(index: object, keys: object, *storages: bytes, version: int = 1001) -> bytes:
-    """A file in the manner of torch.save before 1.6; `index` is bytes or what to pickle."""
+    """A file like that of torch.save before 1.6. `index` is bytes or an object to pickle."""
     header = map(pickled, (0x1950A86A20F9469CFC6C, version, {"little_endian": True}))
     return b"".join([*header, index if isinstance(index, bytes) else pickled(index), pickled(keys), *storages])
 
@@ -284,7 +284,7 @@ def write(folder: Path, data: bytes) -> Path:
     return path
 
 
-def test_files_by_hand_are_what_torch_reads(tmp_path: Path) -> None:
+def test_torch_reads_the_files_written_by_hand(tmp_path: Path) -> None:
     state = {"a": tensor(), "b": tensor(offset=1, shape=(3,), strides=(1,))}
     check(write(tmp_path, zip_of(state)))
     with_view = stored()
@@ -292,7 +292,7 @@ def test_files_by_hand_are_what_torch_reads(tmp_path: Path) -> None:
     check(write(tmp_path, old({"a": tensor(with_view)}, ["0"], FOUR)))
 
 
-def test_a_storage_on_a_gpu_is_read_all_the_same(tmp_path: Path) -> None:
+def test_a_storage_on_a_gpu_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, zip_of({"a": tensor(stored(place="cuda:7"))}))
     assert torch_bin.read(path)["a"].tolist() == [[0, 1], [2, 3]]
 
@@ -310,7 +310,7 @@ def test_the_first_rebuild_function_and_sizes(tmp_path: Path) -> None:
 
 
 def test_a_file_of_python_2(tmp_path: Path) -> None:
-    """OrderedDict was called with a list of lists, and texts were byte strings."""
+    """OrderedDict has a list of lists as its argument, and texts are byte strings."""
     call = b"ctorch._utils\n_rebuild_tensor_v2\n"
     storage = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x04NtQ"
     entry = b"](U\x01a" + call + b"(" + storage + b"K\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n]\x85RtRe"
@@ -319,7 +319,7 @@ def test_a_file_of_python_2(tmp_path: Path) -> None:
 
 
 def test_a_zip_of_other_programs(tmp_path: Path) -> None:
-    """Folders, no padding, 64-bit sizes in the directory: packed again with zip -0, it is still the same."""
+    """Packed again with zip -0: folders, no padding, 64-bit sizes in the directory."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.mkdir("a") if hasattr(archive, "mkdir") else archive.writestr("a/", b"")
@@ -330,10 +330,10 @@ def test_a_zip_of_other_programs(tmp_path: Path) -> None:
 
 
 def test_members_beyond_four_gigabytes(tmp_path: Path) -> None:
-    """A sparse file: the second storage lies behind 5 GB of nothing, so that sizes and places need their 64 bits."""
+    """A sparse file: the second storage is after 5 GB of zeros, so sizes and positions need 64 bits."""
     path, gap = tmp_path / "x.bin", 5 * 2**30
     far = tensor(stored(gap, torch.ByteStorage), gap - 2, (2,), (1,))
-    index = pickled({"far": far, "behind": tensor(stored(key="1"))})
+    index = pickled({"far": far, "last": tensor(stored(key="1"))})
     directory = b""
     with open(path, "wb") as file:
         for name, data in {"x/data.pkl": index, "x/data/0": gap, "x/data/1": struct.pack("<4f", 4, 5, 6, 7)}.items():
@@ -345,14 +345,14 @@ def test_members_beyond_four_gigabytes(tmp_path: Path) -> None:
         file.write(wide(directory + end, 3, len(directory), start, start + len(directory)))
     found = torch_bin.read(path)
     assert found["far"].tolist() == [0, 0]
-    assert found["behind"].tolist() == [[4, 5], [6, 7]]
+    assert found["last"].tolist() == [[4, 5], [6, 7]]
 
 
 FULL = 2**32 - 1
 
 
 def entry(name: str, size: int, at: int) -> bytes:
-    """An entry of a zip's directory, with those numbers in its extra field that do not fit 32 bits."""
+    """An entry of the directory of a zip. Numbers that need 64 bits are in its extra field."""
     extra = struct.pack("<QQ", size, size) * (size >= FULL) + struct.pack("<Q", at) * (at >= FULL)
     extra = struct.pack("<HH", 1, len(extra)) + extra if extra else b""
     numbers = (0, min(size, FULL), min(size, FULL), len(name), len(extra), 0, 0, 0, 0, min(at, FULL))
@@ -360,7 +360,7 @@ def entry(name: str, size: int, at: int) -> bytes:
 
 
 def wide(data: bytes, count: int, size: int, start: int, at: int) -> bytes:
-    """The same end of a zip with a 64-bit end of directory before it, which says this and stands at `at`."""
+    """Add a 64-bit end of directory at `at`, with these numbers, before the end of a zip."""
     record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
     return data[:-22] + record + struct.pack("<4sIQI", b"PK\6\7", 0, at, 1) + data[-22:]
 
@@ -385,14 +385,14 @@ def exactly(data: bytes) -> Callable[[Path], Path]:
 
 
 def patched(find: bytes, skip: int, layout: str, *numbers: int, first: bool = False) -> Callable[[Path], Path]:
-    """The sound zip with other numbers `skip` bytes from its last (or first) `find` on."""
+    """The valid zip with other numbers, `skip` bytes after the start of its last (or first) `find`."""
     data = bytearray(SOUND)
     struct.pack_into(layout, data, (data.index(find) if first else data.rindex(find)) + skip, *numbers)
     return exactly(bytes(data))
 
 
 def wide_entry(size: int, extra: bytes | None = None) -> bytes:
-    """The sound zip with the size of its last member, in truth 2, as a 64-bit number."""
+    """The valid zip with a 64-bit number as the size of its last member, which has 2 bytes."""
     extra = struct.pack("<HHQQ", 1, 16, size, size) if extra is None else extra
     data = bytearray(SOUND)
     last = data.rindex(b"PK\1\2")
@@ -443,16 +443,18 @@ BOMBS: dict[str, Callable[[Path], Path]] = {
     "list in itself": program(b"]\x94h\x00a"),
     "dictionary in itself": program(b"}\x94\x8c\x01ah\x00s"),
     "billion laughs": program(b"]\x94" + b"".join(b"](h%ch%ce\x94" % (i, i) for i in range(200))),
-    "lists without end": program(b"]" * 2_000_000),
-    "marks without end": program(b"(" * 2_000_000),
-    "one list turned again and again": program(
+    "endless lists": program(b"]" * 2_000_000),
+    "endless marks": program(b"(" * 2_000_000),
+    "one list converted many times": program(
         b"]("
         + b"".join(b"](M%sNe" % struct.pack("<H", i) for i in range(20_000))
         + b"e\x94"
         + (ORDERED_DICT + b"h\x00\x85R") * 20_000
     ),
-    "one size again and again": program(b"(" + b"K\x01" * 50_000 + b"t\x94" + b"ctorch\nSize\nh\x00\x85R" * 20_000),
-    "arguments without end": program(TENSOR + b"(" + b"N" * 100_000 + b"tR"),
+    "one size converted many times": program(
+        b"(" + b"K\x01" * 50_000 + b"t\x94" + b"ctorch\nSize\nh\x00\x85R" * 20_000
+    ),
+    "endless arguments": program(TENSOR + b"(" + b"N" * 100_000 + b"tR"),
     "memo index 2**31": program(b"Nr\x00\x00\x00\x80j\x01\x00\x00\x80"),
     "text of 2**63 bytes": program(b"\x8d" + b"\xff" * 7 + b"\x7f"),
     "text of 4 GB": program(b"X\xff\xff\xff\xff"),
@@ -469,7 +471,7 @@ BOMBS: dict[str, Callable[[Path], Path]] = {
     ),
     "deflated zeros": exactly(zip_of({"a": tensor()}, method=zipfile.ZIP_DEFLATED, **{"data/0": bytes(10**7)})),
 }
-"""Files that are small and would be large, deep or slow."""
+"""Small files that would need much memory, depth or time."""
 
 DAMAGED: dict[str, Callable[[Path], Path]] = {
     **BOMBS,
@@ -481,7 +483,7 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "plain pickle": exactly(pickle.dumps({"a": 1}, protocol=2)),
     "one byte": exactly(b"\x80"),
     "zip without data.pkl": exactly(SOUND.replace(b"data.pkl", b"data.txt")),
-    # a pickle that asks for code
+    # a pickle that tries to run code
     "os.system": in_zip(SYSTEM),
     "os.system, old": old_file(SYSTEM, []),
     "os.system for a magic number": exactly(SYSTEM),
@@ -490,9 +492,9 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "a name from the memo": program(b"\x8c\x02os\x94\x8c\x06system\x94h\x00h\x01\x93\x8c\x04true\x85R"),
     "a name with dots": program(b"\x8c\x05torch\x8c\x0f_utils.os.popen\x93"),
     "a name of numbers": program(b"K\x01K\x02\x93"),
-    "a name without end": program(b"c" + b"a" * 1000),
+    "a name that does not end": program(b"c" + b"a" * 1000),
     "a name that is not text": program(b"c\xff\xfe\n\xff\n"),
-    "a name for the terminal": program(b"cos\n\x1b[2Jsystem\n"),
+    "a name with an escape sequence": program(b"cos\n\x1b[2Jsystem\n"),
     "instance": program(b"(X\x04\x00\x00\x00trueios\nsystem\n"),
     "object": program(b"(" + ORDERED_DICT + b"o"),
     "new object": program(ORDERED_DICT + b")\x81"),
@@ -500,7 +502,7 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "extension registry": program(b"\x82\x01"),
     "persistent id as text": program(b"P0\n"),
     "buffer from outside": program(b"\x97"),
-    # a pickle that is no program
+    # a pickle that is not a valid program
     "no stop": in_zip(pickled({"a": tensor()})[:-1]),
     "nothing at all": in_zip(b""),
     "stop at once": program(b""),
@@ -523,7 +525,7 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
     "OrderedDict with a name twice": program(ORDERED_DICT + b"](](K\x01Ne](K\x01Nee\x85R"),
     "size of a number": program(b"ctorch\nSize\nK\x01\x85R"),
     "attributes of a list": program(b"]}b"),
-    # a tensor that cannot be
+    # an impossible tensor
     "no storage": a_tensor("0"),
     "storage that is missing": a_tensor(stored(key="1")),
     "storage with a path": a_tensor(stored(key="../data.pkl")),
@@ -611,14 +613,14 @@ DAMAGED: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damaged_files_are_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_the_error_for_a_damaged_file_has_its_name(tmp_path: Path, name: str) -> None:
     path = DAMAGED[name](tmp_path)
     with pytest.raises(FileFormatError, match=r"pytorch_model\.bin"):
         torch_bin.read(path)
 
 
-@pytest.mark.parametrize("name", ["nested dictionaries", "lists without end", "text of 5 MB", "members by the million"])
-def test_bombs_take_little_memory(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["nested dictionaries", "endless lists", "text of 5 MB", "members by the million"])
+def test_bombs_need_little_memory(tmp_path: Path, name: str) -> None:
     path = BOMBS[name](tmp_path)
     tracemalloc.start()
     with pytest.raises(FileFormatError):
@@ -629,13 +631,15 @@ def test_bombs_take_little_memory(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["os.system", "os.system, old", "a name of texts", "a name from the memo", "instance"])
-def test_what_asks_for_code_is_named_and_not_run(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "system", lambda command: pytest.fail("the file was obeyed"))
-    with pytest.raises(UnsafeFileError, match=r"asks to run os\.system.*nothing was run.*model\.safetensors"):
+def test_functions_in_a_pickle_are_named_and_not_run(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "system", lambda command: pytest.fail("the file ran code"))
+    with pytest.raises(UnsafeFileError, match=r"tries to run os\.system.*nothing was run.*model\.safetensors"):
         torch_bin.read(DAMAGED[name](tmp_path))
 
 
-def test_the_files_that_were_damaged_were_sound(tmp_path: Path) -> None:
+def test_the_undamaged_files_are_valid(tmp_path: Path) -> None:
     for data in (
         SOUND,
         wide_entry(2),

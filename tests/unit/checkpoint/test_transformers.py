@@ -1,4 +1,4 @@
-"""Files of transformers in ours and ours in theirs: 5.x as it is installed, 4.57.6 as it was recorded."""
+"""transformers and bertkit load each other's files: installed 5.x, and recorded files of 4.57.6."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def state(model: torch.nn.Module, head: str) -> Tensors:
-    """Their state under the names of the table."""
+    """The state of a model of transformers by the names of the table."""
     bert = "bert." if head == "Model" else ""
     return {bert + name: array.numpy() for name, array in model.state_dict().items()}
 
@@ -38,7 +38,7 @@ def config_of(head: str, case: str) -> BertConfig:
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("shard", ["5GB", "1KB"])
-def test_ours_load_in_theirs(tmp_path: Path, head: str, case: str, shard: str) -> None:
+def test_transformers_loads_files_of_bertkit(tmp_path: Path, head: str, case: str, shard: str) -> None:
     config = config_of(head, case)
     weights = tiny.weights(config, head)
     save_checkpoint(tmp_path, weights, config, head, max_shard_size=shard)
@@ -54,7 +54,7 @@ def test_ours_load_in_theirs(tmp_path: Path, head: str, case: str, shard: str) -
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", ["safetensors", "shards", "bin", "legacy bin", "float16", "bfloat16"])
-def test_theirs_load_in_ours(tmp_path: Path, head: str, case: str, kind: str) -> None:
+def test_bertkit_loads_files_of_transformers(tmp_path: Path, head: str, case: str, kind: str) -> None:
     torch.manual_seed(0)
     config = config_of(head, case)
     model = getattr(transformers, f"Bert{head}")(transformers.BertConfig(**config.to_dict()))
@@ -78,7 +78,7 @@ def test_theirs_load_in_ours(tmp_path: Path, head: str, case: str, kind: str) ->
 
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"])
 @pytest.mark.parametrize("case", [*HEADS, "LMHeadModel-cross"])
-def test_what_transformers_4_wrote(transformers4: Path, case: str, file: str) -> None:
+def test_files_of_transformers_4(transformers4: Path, case: str, file: str) -> None:
     """The nine PyTorch, TensorFlow and Flax classes of transformers 4.57.6 (tests/oracles/transformers4.py)."""
     head = case.partition("-")[0]
     config = BertConfig.from_pretrained(transformers4 / case)

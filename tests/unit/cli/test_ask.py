@@ -174,7 +174,7 @@ def test_invalid_inputs_and_models_are_errors_of_one_line(
     model = ["--model", str(folder)]
     refused([*words, *model], "is empty", capsys)  # stdin of a test
     refused([*words, *model, "--input", str(tmp_path / "no file")], "There is no file", capsys)
-    refused([*words, *model, "--input", str(tmp_path)], "is a directory", capsys)
+    refused([*words, *model, "--input", str(tmp_path)], "is a folder", capsys)
     refused(
         [*words, *model, "--input", str(tmp_path / "empty.txt")],
         "empty.txt is empty, but at least one text is needed",
@@ -196,7 +196,7 @@ def test_invalid_inputs_and_models_are_errors_of_one_line(
     ("words", "sentence"),
     [
         (["fill-mask", " "], "Text 1 of 1 is empty"),
-        (["fill-mask", "no mask"], "has no [MASK] to fill"),
+        (["fill-mask", "no mask"], "The text has no [MASK]"),
         (
             ["fill-mask", "a [MASK]", "--top-k", "0"],
             "--top-k 0 is not an integer of at least 1: type for example --top-k 1.",
@@ -205,9 +205,9 @@ def test_invalid_inputs_and_models_are_errors_of_one_line(
         (["fill-mask", "a [MASK]", "--targets", ","], "targets is empty: type --targets good,bad, or leave it out."),
         (
             ["fill-mask", "a [MASK]", "--max-length", "2"],
-            "--max-length 2 has no place for a mask: type --max-length 3,",
+            "--max-length 2 leaves no space for a mask: type --max-length 3,",
         ),
-        (["score", "a", "--max-length", "1"], "beside 2 special tokens: type --max-length 3, or more."),
+        (["score", "a", "--max-length", "1"], "as a row has 2 special tokens: type --max-length 3, or more."),
         (["fill-mask", "a [MASK]", "--resume"], "--resume continues an output: type --output"),
         (
             ["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "cuda"],

@@ -182,13 +182,13 @@ def test_run_takes_options_of_the_task(tmp_path: Path, capsys: pytest.CaptureFix
         ("fill-mask", "joint=yes", "--option joint=yes is not a boolean: type --option joint=true"),
         ("fill-mask", "tokenizer_kwargs=3", "tokenizer_kwargs=3 is not a dictionary of options"),
         ("ner", "ignore_labels=3", """ignore_labels=3 is not a list: type --option 'ignore_labels=["O"]'."""),
-        ("ner", "delimiter=3", "delimiter=3 is no text"),
+        ("ner", "delimiter=3", "delimiter=3 is not a string"),
         (
             "question-answering",
             "null_threshold=x",
-            "--option null_threshold=x is no number: type --option null_threshold=0.0",
+            "--option null_threshold=x is not a number: type --option null_threshold=0.0",
         ),
-        ("feature-extraction", "layers={}", "layers={} is no layer"),
+        ("feature-extraction", "layers={}", "layers={} is not a layer"),
         ("feature-extraction", "return_tensors=true", "return_tensors works only in Python"),
         ("zero-shot-classification", "multi_label=no", "--option multi_label=no is not a boolean"),
     ],
@@ -333,7 +333,7 @@ def test_errors_of_rows_name_options_of_the_command_line(tmp_path: Path, capsys:
     path.write_text("Anna sings\n" + "Anna sings " * 100 + "\n")
     assert main([*ner(), "--on-long", "error", "--input", str(path), "--output", str(out)]) == 1
     error = lines(out)[1]["error"]
-    assert "type --on-long window to read all of it" in error
+    assert "type --on-long window to use several rows" in error
     assert f"bertkit: row 2: {error}\n" in capsys.readouterr().err
 
 

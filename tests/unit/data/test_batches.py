@@ -1,4 +1,4 @@
-"""Packing, batching and looking ahead."""
+"""Packing rows, batches by length, and look-ahead in streams."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_row_is_in_one_batch_within_the_budget(lengths: list[int], budget:
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.sampled_from([(), (16, 32, 64)]))
-def test_padding_counts_where_rows_are_padded(lengths: list[int], buckets: tuple[int, ...]) -> None:
+def test_padding_counts_as_tokens(lengths: list[int], buckets: tuple[int, ...]) -> None:
     batches = by_length([row(length) for length in lengths], Limits(100, rectangle=True, buckets=buckets))
     for batch in batches:
         longest = max(lengths[number] for number in batch)
@@ -44,10 +44,12 @@ def test_a_group_is_never_split(groups: list[list[int]], rectangle: bool) -> Non
     rows = [row(length, group=owner) for lengths, owner in zip(groups, owners, strict=True) for length in lengths]
     batches = by_length(rows, Limits(30, rectangle=rectangle))
     assert sorted(number for batch in batches for number in batch) == list(range(len(rows)))
-    sizes = [pack([rows[number] for number in batch]).groups for batch in batches]  # pack refuses a part of a group
+    sizes = [
+        pack([rows[number] for number in batch]).groups for batch in batches
+    ]  # pack raises for an incomplete group
     assert sorted(np.concatenate([*sizes, []]).tolist()) == sorted(map(len, groups))
     pair = Group(2)
-    with pytest.raises(UsageError, match="1 rows side by side of a group of 2"):
+    with pytest.raises(UsageError, match="only 1 neighbouring rows of a group of 2"):
         pack([row(3, group=pair), row(3, group=Group(1)), row(3, group=pair)])
 
 
@@ -96,7 +98,7 @@ def test_a_target_of_a_group_counts_once() -> None:
     assert batch.groups is not None and batch.groups.tolist() == [3, 3]
 
 
-def test_an_endless_stream_is_read_as_little_as_needed() -> None:
+def test_look_ahead_reads_no_more_than_needed() -> None:
     numbers = count()
     chunks = look_ahead(numbers, most=8)
     assert next(chunks) == [0]

@@ -1,4 +1,4 @@
-"""The data collators beside transformers' own: 5.x in the same test, and what 4.57.6 answered for TensorFlow and whole words."""
+"""The data collators compared with those of transformers: 5.x in the same test, and recorded results of 4.57.6."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def equal(here: list[list[Any]], there: list[list[Any]]) -> None:
 @pytest.mark.parametrize("kind", ["pt", "np"])
 @pytest.mark.parametrize("name", cases.CASES)
 def test_each_case_beside_transformers(name: str, kind: str, theirs: Any) -> None:
-    """Columns, their order, types and numbers; the masks of a seed, too."""
+    """The columns, their order, dtypes and values are the same, including the masks of a seed."""
     if name.startswith("choices") and kind == "np":
-        found = cases.answer(bertkit, ours(), name, "np")  # transformers has PyTorch's alone
+        found = cases.answer(bertkit, ours(), name, "np")  # transformers returns only PyTorch tensors here
         equal(found, cases.answer(transformers, theirs, name, "pt"))
         return
     equal(cases.answer(bertkit, ours(), name, kind), cases.answer(transformers, theirs, name, kind))
@@ -59,8 +59,8 @@ def test_tensorflow_beside_transformers_4(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pt", "np"])
-def test_without_a_seed_the_global_one_counts(kind: str, theirs: Any) -> None:
-    """`transformers.set_seed` gives the same masks: a training is the same after the import line is changed."""
+def test_masks_from_the_global_seed(kind: str, theirs: Any) -> None:
+    """`transformers.set_seed` leads to the same masks, so that changing the import line does not change a training."""
     found = []
     for library, tokenizer in ((bertkit, ours()), (transformers, theirs)):
         transformers.set_seed(7)
@@ -114,7 +114,7 @@ def test_whole_words_beside_transformers_4(seed: int) -> None:
 
 @pytest.mark.parametrize("kind", ["pt", "np", "tf"])
 def test_whole_words(kind: str) -> None:
-    """Never half a word, a special token or padding; and the batch keeps its other columns, which 4.57.6 lost."""
+    """Parts of words, special tokens and padding are never masked. The batch keeps its other columns, unlike in 4.57.6."""
     collate = bertkit.DataCollatorForWholeWordMask(ours(), mlm_probability=0.4, return_tensors=kind, seed=3)
     assert collate.mlm and collate.whole_word_mask
     masks = set()
@@ -139,14 +139,14 @@ def test_whole_words(kind: str) -> None:
 
 
 def test_chinese_words() -> None:
-    """`chinese_ref` names the tokens that continue a word."""
+    """`chinese_ref` has the positions of tokens that continue a word."""
     row = {"input_ids": [cases.CLS, 6, 7, 8, 9, cases.SEP], "chinese_ref": [2, 4]}
     collate = bertkit.DataCollatorForWholeWordMask(ours(), mlm_probability=0.5, return_tensors="np", seed=0)
     found = {tuple((collate([row])["labels"][0] != -100).tolist()) for _ in range(30)}
     assert found == {(False, True, True, False, False, False), (False, False, False, True, True, False)}
 
 
-# What cannot be.
+# Errors.
 
 
 @pytest.mark.parametrize(
@@ -155,12 +155,12 @@ def test_chinese_words() -> None:
         ({"mlm_probability": 1.5}, "mlm_probability=1.5 is not between 0 and 1"),
         ({"mlm_probability": None}, "mlm_probability=None is not between 0 and 1"),
         ({"mask_replace_prob": -0.1}, "mask_replace_prob=-0.1 is not between 0 and 1"),
-        ({"mask_replace_prob": 0.8, "random_replace_prob": 0.3}, "more than 1 together"),
+        ({"mask_replace_prob": 0.8, "random_replace_prob": 0.3}, "have a sum above 1"),
         ({"mlm": False, "whole_word_mask": True}, "type mlm=True"),
         ({"tf_experimental_compile": True}, "leave tf_experimental_compile=True out"),
     ],
 )
-def test_impossible_arguments(options: dict[str, Any], sentence: str, theirs: Any) -> None:
+def test_invalid_arguments(options: dict[str, Any], sentence: str, theirs: Any) -> None:
     with pytest.raises(BertkitError, match=sentence) as caught:
         bertkit.DataCollatorForLanguageModeling(ours(), **options)
     assert isinstance(caught.value, ValueError)
@@ -176,9 +176,9 @@ def test_no_mask_token() -> None:
     assert "labels" in bertkit.DataCollatorForLanguageModeling(tokenizer, mlm=False)(cases.rows())
 
 
-def test_batches_that_cannot_be() -> None:
+def test_invalid_batches() -> None:
     rows = cases.rows(labels=lambda _, length: [0] * (length + 9))
-    with pytest.raises(BertkitError, match="one label a token"):
+    with pytest.raises(BertkitError, match="one label for each token"):
         bertkit.DataCollatorForTokenClassification(ours())(rows)
     with pytest.raises(BertkitError, match="type padding=True"):
         bertkit.DataCollatorWithPadding(ours(), padding=False)(cases.rows())
@@ -188,12 +188,12 @@ def test_batches_that_cannot_be() -> None:
         bertkit.default_data_collator([{"a": 1, "label": 1}, {"a": 1}])
     with pytest.raises(BertkitError, match="return_tensors='jax'"):
         bertkit.DataCollatorWithPadding(ours(), return_tensors="jax")(cases.rows())
-    with pytest.raises(BertkitError, match="made no tensor input_ids"):
+    with pytest.raises(BertkitError, match="returned no tensor input_ids"):
         bertkit.DataCollatorWithPacking(lambda rows: {"input_ids": [1, 2]})([{}])
 
 
-def test_workers_have_masks_of_their_own() -> None:
-    """The two processes of a data loader draw from different seeds, the same in every run, as transformers' do."""
+def test_workers_have_different_masks() -> None:
+    """The two workers of a data loader use different seeds, the same in every run, as in transformers."""
     collate = bertkit.DataCollatorForLanguageModeling(ours(), mlm_probability=0.5, seed=1)
     assert pickle.loads(pickle.dumps(collate)).seed == 1
     runs = []
@@ -203,17 +203,17 @@ def test_workers_have_masks_of_their_own() -> None:
             batch_size=1,
             num_workers=2,
             collate_fn=collate,
-            multiprocessing_context="spawn",  # JAX, which other tests import, does not take a fork
+            multiprocessing_context="spawn",  # other tests import JAX, which does not support fork
         )
         runs.append([batch["labels"].tolist() for batch in loader])
     assert runs[0] == runs[1] and runs[0][0] != runs[0][1]
 
 
-# Packed.
+# Packing.
 
 
 def packed_and_padded(name: str, collator: Any, examples: list[dict[str, Any]], **more: Any) -> tuple[Any, Any]:
-    """The outputs of a tiny model for both batches."""
+    """Return the outputs of a tiny model for the packed and the padded batch."""
     sizes = {**SIZES, "vocab_size": len(cases.VOCABULARY), **more}
     torch.manual_seed(0)
     model = getattr(bertkit, name)(bertkit.BertConfig(**sizes)).eval()
@@ -223,7 +223,7 @@ def packed_and_padded(name: str, collator: Any, examples: list[dict[str, Any]], 
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_packed_losses_are_those_of_padded_batches(side: str) -> None:
+def test_packed_and_padded_batches_have_the_same_loss(side: str) -> None:
     tokenizer = ours(side)
     pad = bertkit.DataCollatorWithPadding(tokenizer)
     spans = {"start_positions": lambda n, _: n % 3, "end_positions": lambda n, _: n % 3}
@@ -246,8 +246,8 @@ def test_packed_losses_are_those_of_padded_batches(side: str) -> None:
         assert packed.loss.item() == pytest.approx(padded.loss.item(), abs=1e-5)
 
 
-def test_states_of_one_row() -> None:
-    """Outputs of tokens have the shape of the tokens, [1, T]: the same numbers as those of a row [T]."""
+def test_hidden_states_of_a_packed_batch() -> None:
+    """Outputs for tokens have the shape [1, T] of the tokens, and the same numbers as for tokens [T]."""
     torch.manual_seed(0)
     model = bertkit.BertModel(bertkit.BertConfig(**{**SIZES, "vocab_size": len(cases.VOCABULARY)})).eval()
     batch = bertkit.DataCollatorWithPacking(bertkit.DataCollatorWithPadding(ours()))(cases.rows())
@@ -270,7 +270,7 @@ def test_states_of_one_row() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("head", ["SequenceClassification", "TokenClassification", "MaskedLM"])
 def test_trainer_without_padding(head: str, tmp_path: Path) -> None:
-    """Losses of training and evaluation are those of padded training; what is evaluated has every token."""
+    """The losses of training and evaluation equal those with padding, and metrics use all tokens."""
     sizes = {**SIZES, "vocab_size": len(cases.VOCABULARY)}
     random = np.random.default_rng(1)
     examples = [

@@ -1,4 +1,4 @@
-"""Masking: how many tokens, which, and with what, and that it depends on the key alone."""
+"""Masking: the number and the choice of tokens, their replacements, and that the result depends only on the key."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_chosen_tokens(length: int, seed: int, most: int | None) -> None:
 
 
 def test_shares() -> None:
-    """80 % masks, 10 % others, 10 % unchanged, each token as likely as any other."""
+    """80% masks, 10% random tokens, 10% unchanged, with equal probabilities for all tokens."""
     ids, kinds, chosen, others = row(100), np.zeros(3), np.zeros(102), []
     for example in range(2000):
         found = masked(ids, (7, 0, example))
@@ -54,7 +54,7 @@ def test_shares() -> None:
     assert np.mean(others) == pytest.approx((5 + VOCABULARY - 1) / 2, rel=0.05)
 
 
-def test_the_key_decides() -> None:
+def test_the_result_depends_on_the_key() -> None:
     rows = [row(50, seed) for seed in range(20)]
     first = [masked(ids, (1, 2, number)) for number, ids in enumerate(rows)]
     again = {number: masked(rows[number], (1, 2, number)) for number in reversed(range(20))}
@@ -80,7 +80,7 @@ def test_special_tokens_are_never_chosen() -> None:
 
 
 def words_of(lengths: list[int]) -> list[int | None]:
-    """The word numbers of [CLS] words [SEP]."""
+    """Return the word numbers of [CLS] words [SEP]."""
     return [None, *(number for number, length in enumerate(lengths) for _ in range(length)), None]
 
 
@@ -106,7 +106,7 @@ def test_words_of_two_texts_may_have_the_same_numbers() -> None:
     assert found == {(1, 2), (4, 5)}
 
 
-def test_every_word_is_chosen_at_times() -> None:
+def test_every_word_can_be_chosen() -> None:
     lengths = [1, 2, 3, 1, 2, 1, 4, 1, 1, 2, 3, 1, 1, 2, 1]
     words, ids, counts = words_of(lengths), row(sum(lengths)), np.zeros(len(lengths))
     for example in range(1000):

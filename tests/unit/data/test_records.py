@@ -1,4 +1,4 @@
-"""Records out of files of every format, and what becomes of wrong ones."""
+"""Records from files of every format, and errors for invalid records."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ FILES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("packed", ["", ".gz", ".xz"])
-def test_the_same_rows_from_every_format(name: str, packed: str, tmp_path: Path) -> None:
-    pack = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[packed]
-    path = tmp_path / (name + packed)
-    path.write_bytes(pack(FILES[name]))
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+def test_the_same_rows_from_every_format(name: str, suffix: str, tmp_path: Path) -> None:
+    compress = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[suffix]
+    path = tmp_path / (name + suffix)
+    path.write_bytes(compress(FILES[name]))
     assert list(read_records(str(path))) == ROWS
     assert count_records(str(path)) in (None, 3, 4)
 
@@ -47,14 +47,14 @@ def test_parquet(tmp_path: Path) -> None:
         list(read_records(str(path)))
 
 
-def test_lines_of_text_stay_in_their_places(tmp_path: Path) -> None:
+def test_empty_lines_of_text_are_records(tmp_path: Path) -> None:
     path = tmp_path / "texts.txt"
     path.write_text("a\n\nb\tc\n")
     assert list(read_records(str(path))) == ["a", "", "b\tc"]
     assert count_records(str(path)) == 3
 
 
-def test_cells_with_ends_of_lines(tmp_path: Path) -> None:
+def test_cells_with_line_breaks(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text('text\n"two\nlines"\n')
     assert list(read_records(str(path))) == [{"text": "two\nlines"}]
@@ -67,7 +67,7 @@ def test_cells_with_ends_of_lines(tmp_path: Path) -> None:
         ("a.csv", "a,b\n1,2\n3\n4,5\n", [{"a": "1", "b": "2"}, "Row 2 of", {"a": "4", "b": "5"}]),
     ],
 )
-def test_a_wrong_record_is_an_error_in_its_place(name: str, text: str, expected: list[Any], tmp_path: Path) -> None:
+def test_an_invalid_record_is_an_error_in_the_stream(name: str, text: str, expected: list[Any], tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(text)
     found = list(read_records(str(path)))
@@ -85,9 +85,7 @@ WRONG = {"not UTF-8": b"caf\xe9", "zero byte": b"x\0y", "longer than 16 MB": b"x
         *product(["a.csv", "a.tsv"], [b"text\n"], ["not UTF-8", "zero byte"]),
     ],
 )
-def test_a_line_that_is_no_text_is_an_error_in_its_place(
-    name: str, first: bytes, sentence: str, tmp_path: Path
-) -> None:
+def test_an_invalid_line_is_an_error_in_the_stream(name: str, first: bytes, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(first + b"12\n" * 20 + WRONG[sentence] + b"\n13\n")
     found = list(read_records(str(path)))
@@ -97,7 +95,7 @@ def test_a_line_that_is_no_text_is_an_error_in_its_place(
     assert "13" in str(found[21]) and not [one for one in found[:20] if isinstance(one, DataError)]
 
 
-def test_a_line_that_is_no_text_keeps_its_quotes(tmp_path: Path) -> None:
+def test_quotes_in_an_invalid_line_count(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b'text,n\n"a\ncaf\xe9"," ""\nb",\n\nc,1\n\xff,1\n')
     found = list(read_records(str(path)))
@@ -108,7 +106,7 @@ def test_a_line_that_is_no_text_keeps_its_quotes(tmp_path: Path) -> None:
         list(read_records(str(path)))
 
 
-def test_a_file_that_is_no_text_is_an_error_as_a_whole(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_raises(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     for start in (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "text\nmore\n".encode("utf-16"), "中文中文".encode("utf-16")):
         path.write_bytes(start)
@@ -119,13 +117,13 @@ def test_a_file_that_is_no_text_is_an_error_as_a_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("a.json", '{"a": 1}\n{"a": 2}', 'For an object a line, type format="jsonl"'),
-        ("a.csv", "a,a\n1,2\n", "two columns of one name"),
+        ("a.json", '{"a": 1}\n{"a": 2}', 'For one object in each line, type format="jsonl"'),
+        ("a.csv", "a,a\n1,2\n", "two columns with the same name"),
         ("a.csv", 'a\n"' + "x" * (17 * 2**20), "longer than 16 MB"),
         ("a.parquet", "text", "cannot be read as Parquet"),
     ],
 )
-def test_a_wrong_file_is_one_sentence(name: str, text: str, sentence: str, tmp_path: Path) -> None:
+def test_an_invalid_file_raises(name: str, text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(DataError, match=sentence):
@@ -150,23 +148,23 @@ def test_formats(name: str, given: Format, expected: str) -> None:
         ("t,n\n" + '"a,1\n' * 300, [None] * 300, range(2, 302)),
     ],
 )
-def test_a_quote_that_is_not_closed_loses_one_row(text: str, records: list[Any], lines: Any, tmp_path: Path) -> None:
+def test_an_unclosed_quote_loses_one_row(text: str, records: list[Any], lines: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(text)
     found = list(read_records(str(path)))
     assert [None if isinstance(one, DataError) else one["t"] for one in found] == records
-    said = [str(one) for one in found if isinstance(one, DataError)]
-    assert said == [f"Line {line} of {path} has a quote that is not closed." for line in lines]
+    errors = [str(one) for one in found if isinstance(one, DataError)]
+    assert errors == [f"Line {line} of {path} has a quote that is not closed." for line in lines]
 
 
-def test_a_quote_over_more_than_a_row_takes_loses_one_row(tmp_path: Path) -> None:
+def test_a_quote_that_is_too_long_loses_one_row(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('t\n"' + ("x" * 999 + "\n") * 20_000 + "end\n")
     found = list(read_records(str(path)))
     assert len(found) == 20_001 and isinstance(found[0], DataError) and found[-1] == {"t": "end"}
 
 
-def test_a_text_of_parquet_that_is_not_utf8_loses_one_row(tmp_path: Path) -> None:
+def test_invalid_utf8_in_parquet_loses_one_row(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     ends = np.array([0, 1, 2, 3], np.int32).tobytes()
     texts = pa.Array.from_buffers(pa.string(), 3, [None, pa.py_buffer(ends), pa.py_buffer(b"a\xffb")])

@@ -1,4 +1,4 @@
-"""Texts come out of every kind of file as they went in; a file that is none gives one sentence that names it."""
+"""Texts are read unchanged from every kind of file, and an invalid file raises an error with its name."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ def json_lines(texts: list[str]) -> bytes:
     return "".join(json.dumps({"id": 1, "text": text}) + "\n" for text in texts).encode()
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
-@pytest.mark.parametrize(("suffix", "spell"), [(".txt", plain), ("", plain), (".jsonl", json_lines)])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress])
+@pytest.mark.parametrize(("suffix", "encode"), [(".txt", plain), ("", plain), (".jsonl", json_lines)])
 def test_formats(
-    tmp_path: Path, suffix: str, spell: Callable[[list[str]], bytes], pack: Callable[[bytes], bytes]
+    tmp_path: Path, suffix: str, encode: Callable[[list[str]], bytes], compress: Callable[[bytes], bytes]
 ) -> None:
-    name = f"corpus{suffix}" + {gzip.compress: ".gz", lzma.compress: ".xz"}.get(pack, "")
+    name = f"corpus{suffix}" + {gzip.compress: ".gz", lzma.compress: ".xz"}.get(compress, "")
     path = tmp_path / name
-    path.write_bytes(pack(spell(TEXTS)))
+    path.write_bytes(compress(encode(TEXTS)))
     assert [text for text in read_texts([path]) if text.strip()] == READ
 
 
-def test_packed_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
+def test_compression_is_detected_by_the_first_bytes(tmp_path: Path) -> None:
     path = tmp_path / "corpus.txt"
     path.write_bytes(gzip.compress(plain(TEXTS)))
     assert list(read_texts([path])) == READ
 
 
-def test_packed_files_one_after_the_other(tmp_path: Path) -> None:
-    """As `cat a.gz b.gz` makes them."""
+def test_concatenated_gzip_files(tmp_path: Path) -> None:
+    """The result of `cat a.gz b.gz`."""
     path = tmp_path / "corpus.gz"
     path.write_bytes(gzip.compress(b"a\n") + gzip.compress(b"b\n"))
     assert list(read_texts([path])) == ["a", "b"]
 
 
-def test_a_mark_of_byte_order_and_windows_line_ends(tmp_path: Path) -> None:
+def test_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
     path = tmp_path / "corpus.txt"
     path.write_bytes(b"\xef\xbb\xbffirst\r\nsecond\r\n\r\nthird")
     assert list(read_texts([path])) == ["first", "second", "third"]
@@ -84,21 +84,21 @@ def test_standard_input(tmp_path: Path) -> None:
         assert run.stdout.decode().strip() == str(READ)
 
 
-def test_an_error_in_standard_input_says_so() -> None:
+def test_errors_name_standard_input() -> None:
     script = "from bertkit.data import read_texts; list(read_texts(['-']))"
     run = subprocess.run([sys.executable, "-c", script], input=b"\xff", capture_output=True, check=False)
     assert b"DataError: Line 1 of standard input is not UTF-8" in run.stderr
 
 
-def test_every_byte_is_told(tmp_path: Path) -> None:
+def test_every_byte_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "corpus.txt.gz"
     path.write_bytes(gzip.compress(os.urandom(100_000).hex().encode()))
-    heard: list[int] = []
-    list(read_lines(str(path), heard.append))
-    assert sum(heard) == path.stat().st_size
+    counts: list[int] = []
+    list(read_lines(str(path), counts.append))
+    assert sum(counts) == path.stat().st_size
 
 
-def test_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "corpus.txt"
     path.write_bytes(b"line\n" * 1000)
     list(read_texts([path]))
@@ -107,8 +107,8 @@ def test_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "100%" in capsys.readouterr().err
 
 
-def test_memory_is_that_of_a_line(tmp_path: Path) -> None:
-    """A line of 40 MB of zeros within 200 KB of gzip, and 1 MB of short lines."""
+def test_memory_is_bounded_by_a_line(tmp_path: Path) -> None:
+    """A line of 40 MB of zeros in 200 KB of gzip, and 1 MB of short lines."""
     bomb, long = tmp_path / "bomb.gz", tmp_path / "long.txt.gz"
     bomb.write_bytes(gzip.compress(bytes(40 * 2**20), 1))
     long.write_bytes(gzip.compress(b"a line of text\n" * 2**16, 1))
@@ -137,25 +137,25 @@ def _folder(folder: Path) -> Path:
 
 DAMAGED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no such file": (lambda folder: folder / "none.txt", "There is no file"),
-    "a directory": (_folder, "is a directory"),
-    "a table": (_write("a.tsv", b"a\tb\n"), "which column"),
-    "Latin-1": (_write("a.txt", b"fine\ncaf\xe9\n"), "Line 2 of .* is not UTF-8: byte 4 of it is 0xe9"),
-    "a packed table": (_write("a.csv.gz", gzip.compress(b"a,b")), "which column"),
+    "a folder": (_folder, "is a folder"),
+    "a table": (_write("a.tsv", b"a\tb\n"), "is a table, and the column"),
+    "Latin-1": (_write("a.txt", b"fine\ncaf\xe9\n"), "Line 2 of .* is not UTF-8: its byte 4 is 0xe9"),
+    "a compressed table": (_write("a.csv.gz", gzip.compress(b"a,b")), "is a table, and the column"),
     "UTF-16": (_write("a.txt", "text".encode("utf-16")), "UTF-16"),
-    "UTF-16, big end first": (_write("a.txt", b"\xfe\xff\0t"), "UTF-16"),
+    "UTF-16, big-endian": (_write("a.txt", b"\xfe\xff\0t"), "UTF-16"),
     "binary": (_write("a.txt", b"\x7fELF\0\0\0"), "zero byte"),
     "a surrogate in UTF-8": (_write("a.txt", b"\xed\xa0\x80\n"), "not UTF-8"),
-    "bzip2": (_write("a.txt.bz2", bz2.compress(b"text")), "neither text nor"),
-    "gzip cut off": (_write("a.gz", gzip.compress(os.urandom(999).hex().encode())[:-99]), "cut off"),
-    "gzip damaged": (_write("a.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\0" + b"\xff" * 99), "cannot be unpacked"),
-    "gzip of another sum": (_write("a.gz", gzip.compress(b"text\n")[:-8] + bytes(8)), "cannot be unpacked"),
-    "xz cut off": (_write("a.xz", lzma.compress(os.urandom(999).hex().encode())[:-99]), "cut off"),
-    "xz damaged": (_write("a.xz", lzma.compress(b"text")[:8] + b"\xff" * 99), "cannot be unpacked"),
+    "bzip2": (_write("a.txt.bz2", bz2.compress(b"text")), "not text, gzip or xz"),
+    "truncated gzip": (_write("a.gz", gzip.compress(os.urandom(999).hex().encode())[:-99]), "damaged or incomplete"),
+    "damaged gzip": (_write("a.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\0" + b"\xff" * 99), "cannot be decompressed"),
+    "wrong checksum": (_write("a.gz", gzip.compress(b"text\n")[:-8] + bytes(8)), "cannot be decompressed"),
+    "truncated xz": (_write("a.xz", lzma.compress(os.urandom(999).hex().encode())[:-99]), "damaged or incomplete"),
+    "damaged xz": (_write("a.xz", lzma.compress(b"text")[:8] + b"\xff" * 99), "cannot be decompressed"),
     "not JSON": (_write("a.jsonl", b'{"text": "a"}\nplain\n'), "Line 2 of .* is not JSON"),
     "a JSON list": (_write("a.json", b'["a", "b"]'), "list, not an object"),
     "JSON over several lines": (_write("a.json", b'{\n "text": "a"\n}'), "Line 1 of .* not JSON"),
     "no such field": (_write("a.jsonl", b'{"txt": "a"}'), "Did you mean 'txt'"),
-    "no fields": (_write("a.jsonl", b"{}"), "It has none"),
+    "no fields": (_write("a.jsonl", b"{}"), "It has no fields"),
     "a number for a text": (_write("a.jsonl", b'{"text": 3}'), "int in its field"),
     "half a surrogate pair": (_write("a.jsonl", b'{"text": "\\ud83d"}'), "half of a surrogate pair"),
     "deep JSON": (_write("a.jsonl", b"[" * 100_000), "not JSON"),
@@ -195,12 +195,12 @@ def test_parquet(tmp_path: Path) -> None:
     table = arrow.table({"text": column, "kind": column.dictionary_encode(), "n": range(len(texts) + 2)})
     parquet.write_table(table, path, row_group_size=300)
     assert list(read_texts([path])) == list(read_texts([path], field="kind")) == texts
-    heard: list[int] = []
-    assert list(of_texts._texts(str(path), "text", heard.append)) == texts
-    assert sum(heard) == path.stat().st_size
+    counts: list[int] = []
+    assert list(of_texts._texts(str(path), "text", counts.append)) == texts
+    assert sum(counts) == path.stat().st_size
     with pytest.raises(DataError, match="Did you mean 'text'"):
         list(read_texts([path], field="txt"))
-    with pytest.raises(DataError, match="holds int64"):
+    with pytest.raises(DataError, match="has the type int64"):
         list(read_texts([path], field="n"))
 
 
@@ -213,8 +213,8 @@ def test_damaged_parquet(tmp_path: Path, data: bytes) -> None:
         list(read_texts([path]))
 
 
-def test_a_reader_that_is_left_closes_its_file(tmp_path: Path) -> None:
-    """An unclosed file would be a ResourceWarning, which is an error here."""
+def test_closing_the_generator_closes_the_file(tmp_path: Path) -> None:
+    """An open file would cause a ResourceWarning, which is an error in these tests."""
     path = tmp_path / "a.xz"
     path.write_bytes(lzma.compress(plain(TEXTS)))
     texts = read_texts([path])

@@ -1,6 +1,6 @@
-"""The engine of the Flax classes answers as the one without a framework, in a few compiled shapes.
+"""The Flax engine gives the outputs of the NumPy engine, and compiles only a few shapes.
 
-Outputs are compared in float64: what is compared is what is computed, and not how two libraries round.
+Outputs are compared in float64, so that rounding of the libraries does not matter.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def rows(lengths: list[int]) -> list[Row]:
     return [Row(rng.integers(5, 200, length), rng.integers(0, 2, length)) for length in lengths]
 
 
-def wide(name: str, head: str) -> tuple[FlaxEngine, NumpyEngine]:
-    """The engine and the reference, in float64."""
+def in_float64(name: str, head: str) -> tuple[FlaxEngine, NumpyEngine]:
+    """The Flax engine and the NumPy engine, in float64."""
     tensors = {key: array.astype(np.float64) for key, array in weights(name).items()}
     pooler = head != "Model" or "bert.pooler.dense.weight" in tensors
     model = model_class(head)(config(name), dtype=jnp.float64, _do_init=False, add_pooling_layer=pooler)
@@ -62,10 +62,10 @@ def _float64() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_float64")
 @pytest.mark.parametrize(("name", "head"), NAMES.items())
-def test_outputs_are_those_of_the_reference(name: str, head: str) -> None:
+def test_outputs_are_those_of_numpy(name: str, head: str) -> None:
     batch = pack(rows([5, 64, 1, 17, 30]))
     ask = Ask(tuple(HEADS[head].outputs) if head != "Model" else ("last_hidden_state",), layers=(0, 2))
-    found, wanted = (one.run(batch, ask) for one in wide(name, head))
+    found, wanted = (one.run(batch, ask) for one in in_float64(name, head))
     assert found.keys() == ask.grains(head).keys()
     for key, array in found.items():
         assert array.dtype == np.float32
@@ -73,8 +73,8 @@ def test_outputs_are_those_of_the_reference(name: str, head: str) -> None:
 
 
 @pytest.mark.usefixtures("_float64")
-def test_words_at_places_and_their_chances() -> None:
-    own, other = wide("masked", "ForMaskedLM")
+def test_words_at_places_and_their_log_probabilities() -> None:
+    own, other = in_float64("masked", "ForMaskedLM")
     words = [
         Row(row.input_ids, row.token_type_ids, np.array([1, 3]), {"labels": Target(np.array([7, 9]), "place")})
         for row in rows([9, 12, 5])
@@ -89,20 +89,20 @@ def test_words_at_places_and_their_chances() -> None:
 
 @pytest.fixture
 def compiled() -> Iterator[list[str]]:
-    """What JAX compiles meanwhile, an entry each."""
+    """The compilations of JAX during a test, one entry each."""
     found: list[str] = []
 
-    def heard(event: str, _: float, **__: Any) -> None:
+    def listener(event: str, _: float, **__: Any) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
             found.append(event)
 
-    jax.monitoring.register_event_duration_secs_listener(heard)
+    jax.monitoring.register_event_duration_secs_listener(listener)
     yield found
-    jax.monitoring.unregister_event_duration_listener(heard)
+    jax.monitoring.unregister_event_duration_listener(listener)
 
 
 def small(head: str) -> FlaxEngine:
-    """An engine that answers at once, for 512 positions."""
+    """An engine with a very small model of 512 positions."""
     sizes = {
         "vocab_size": 9,
         "hidden_size": 4,
@@ -113,24 +113,24 @@ def small(head: str) -> FlaxEngine:
     return FlaxEngine(model_class(head)(BertConfig(**sizes, num_labels=2)))
 
 
-def test_a_day_of_lengths_compiles_a_bounded_number_of_times(compiled: list[str]) -> None:
-    """All lengths from 1 to 512 in requests of many sizes, twice: JAX compiles as often as the engine counts, and not again."""
+def test_compilations_for_all_lengths_are_bounded(compiled: list[str]) -> None:
+    """Run all lengths from 1 to 512 in requests of many sizes, twice. The second time compiles nothing."""
     own, lengths = small("ForMaskedLM"), np.random.default_rng(0).permutation(np.arange(1, 513))
-    day = [Row(np.ones(length, int), np.zeros(length, int), np.arange(0, length, 7)) for length in lengths]
+    texts = [Row(np.ones(length, int), np.zeros(length, int), np.arange(0, length, 7)) for length in lengths]
     counts = []
     for _ in range(2):
         compiled.clear()
         for numbers in np.split(np.arange(512), np.cumsum([1, 2, 4, 1, 8, 1, 16, 3, 32, 1, 64, 1, 128])):
-            request = [day[number] for number in numbers]
+            request = [texts[number] for number in numbers]
             for batch in by_length(request, own.limits):
                 own.run(pack([request[number] for number in batch]), Ask(("logits",)))
         counts.append(len(compiled))
     assert counts == [own.compilations, 0]
-    assert own._body._cache_size() <= 39 and own._top._cache_size() <= 9 and own._taken._cache_size() <= 45
+    assert own._run_body._cache_size() <= 39 and own._run_head._cache_size() <= 9 and own._select._cache_size() <= 45
 
 
 def test_the_shapes_of_512_positions() -> None:
-    """Every length with every number of rows that a batch may have: as many shapes as the first lines of the engine say."""
+    """All lengths with all numbers of rows of a batch give the number of shapes in the docstring of the engine."""
     limits, shapes = small("ForTokenClassification").limits, set()
     for length in range(1, 513):
         bucket = next(bucket for bucket in limits.buckets if bucket >= length)
@@ -160,7 +160,7 @@ CALLS: list[tuple[str, str, Any, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("task", "name", "given", "options"), CALLS)
-def test_pipelines_answer_as_with_the_reference(task: str, name: str, given: Any, options: dict[str, Any]) -> None:
+def test_pipelines_answer_as_with_numpy(task: str, name: str, given: Any, options: dict[str, Any]) -> None:
     found, wanted = (
         pipeline(task, engine(name, MODELS[name][0], kind), tokenizer=tokenizer(), **options)(given)
         for kind in ("flax", "numpy")
@@ -168,11 +168,11 @@ def test_pipelines_answer_as_with_the_reference(task: str, name: str, given: Any
     _alike(found, wanted)
 
 
-def test_every_task_is_compared() -> None:
+def test_every_task_is_tested() -> None:
     assert {task for task, *_ in CALLS} == set(TASKS)
 
 
-def test_transformers_name_of_the_framework_chooses_the_engine() -> None:
+def test_framework_chooses_the_engine() -> None:
     pipe = pipeline("fill-mask", folder("masked"), framework="flax")
     assert isinstance(pipe.engine, FlaxEngine)
     _alike(
@@ -209,12 +209,12 @@ def _alike(found: Any, wanted: Any) -> None:
     elif isinstance(wanted, float):
         assert abs(found - wanted) < 1e-5 * max(
             1, abs(wanted)
-        )  # a perplexity is thousands, and float32 has seven digits
+        )  # perplexities are in the thousands, and float32 has seven digits
     else:
         assert found == wanted
 
 
-def test_a_model_object_and_a_folder_are_the_same(tmp_path: Path) -> None:
+def test_a_model_and_its_folder_give_the_same_answers(tmp_path: Path) -> None:
     model = bertkit.FlaxBertForSequenceClassification.from_pretrained(folder("five"))
     one = pipeline("text-classification", model, tokenizer=tokenizer())
     two = pipeline("text-classification", folder("five"), engine="flax", dtype="float32")
@@ -227,13 +227,13 @@ def test_devices_and_precisions() -> None:
     assert device_of(None) == device_of(-1) == device_of("cpu") == device_of(cpu) == cpu
     assert device_of(1) == device_of("cpu:1") == jax.devices()[1]
     for given in ("cud", "cpu:99", 1.5):
-        with pytest.raises(UsageError, match="is not a device of JAX here"):
+        with pytest.raises(UsageError, match='is invalid: choose one of "cpu:0", "cpu:1"'):
             device_of(given)
     half = FlaxEngine.open(weights("five"), config("five"), "ForSequenceClassification", "cpu:1", "bf16")
     assert half.precision == "bf16" and half.device == jax.devices()[1]
     wanted = engine("five", "ForSequenceClassification").run(pack(rows([5, 9])), Ask(("logits",)))["logits"]
     np.testing.assert_allclose(half.run(pack(rows([5, 9])), Ask(("logits",)))["logits"], wanted, atol=0.3)
-    with pytest.raises(UsageError, match='engine="flax" has no precision=.int8.'):
+    with pytest.raises(UsageError, match='engine="flax" does not support precision=.int8.: choose one of auto, fp32'):
         FlaxEngine.open(weights("five"), config("five"), "ForSequenceClassification", None, "int8")
     with pytest.raises(UsageError, match='this model has no pooler: type pooling="mean"'):
         engine("masked", "Model", "flax").run(pack(rows([3])), Ask(pooled=True))

@@ -1,4 +1,4 @@
-"""The engine of the TensorFlow classes answers as the one without a framework, by few graphs."""
+"""The TensorFlow engine gives the results of the engine without a framework, with few graphs."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def xla(name: str) -> KerasEngine:
     return KerasEngine(model_class(head)._of_tensors(config(name), weights(name)), jit_compile=True)
 
 
-def alike(found: Any, wanted: Any) -> None:
+def assert_close(found: Any, wanted: Any) -> None:
     assert type(found) is type(wanted)
     if isinstance(wanted, dict):
         assert found.keys() == wanted.keys()
         found, wanted = list(found.values()), list(wanted.values())
     if isinstance(wanted, list):
         for one, other in zip(found, wanted, strict=True):
-            alike(one, other)
+            assert_close(one, other)
     elif isinstance(wanted, float):
         assert found == pytest.approx(wanted, abs=1e-5, rel=1e-5)
     else:
@@ -79,22 +79,24 @@ def alike(found: Any, wanted: Any) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_pipelines_answer_as_without_a_framework(task: str) -> None:
+def test_pipelines_give_the_results_of_the_numpy_engine(task: str) -> None:
     name, given, options = CALLS[task]
-    alike(ours(task, name, "keras")(given, **options), ours(task, name)(given, **options))
-    assert engine(name, task_class(task).head, "keras").graphs <= 2  # such as words, and their chances
+    assert_close(ours(task, name, "keras")(given, **options), ours(task, name)(given, **options))
+    assert (
+        engine(name, task_class(task).head, "keras").graphs <= 2
+    )  # for example logits, and log-probabilities of words
 
 
 @pytest.mark.parametrize("task", ["fill-mask", "question-answering", "multiple-choice"])
 def test_pipelines_with_xla(task: str) -> None:
-    """Rows are padded to one of ten lengths, and batches and places to powers of two."""
+    """Rows are padded to one of ten lengths, the numbers of rows and of positions to powers of two."""
     name, given, options = CALLS[task]
-    own = bertkit.pipeline(task, xla(name), tokenizer=tokenizer(), batch_size=3)
-    alike(own(given, **options), ours(task, name)(given, **options))
+    tested = bertkit.pipeline(task, xla(name), tokenizer=tokenizer(), batch_size=3)
+    assert_close(tested(given, **options), ours(task, name)(given, **options))
 
 
-def test_all_that_an_engine_can_be_asked() -> None:
-    """Outputs, states of layers, pooled vectors, and chances of words, of every class."""
+def test_all_outputs_of_an_engine() -> None:
+    """Outputs, states of layers, pooled vectors and log-probabilities of words."""
     for name in ("masked", "plain", "joint", "decoder"):
         head = MODELS[name][0]
         outputs = tuple(HEADS[head].outputs) if head != "Model" else ("last_hidden_state",)
@@ -115,51 +117,51 @@ def small() -> Any:
     )
 
 
-def day(own: KerasEngine, most: int) -> None:
-    """Every length to `most`, in batches of random numbers of rows, as the pipelines make them."""
+def run_all_lengths(tested: KerasEngine, longest: int) -> None:
+    """Run each length from 1 to `longest`, in batches of random sizes, as pipelines make them."""
     rng = np.random.default_rng(0)
-    lengths = rng.permutation(np.arange(1, most + 1))
+    lengths = rng.permutation(np.arange(1, longest + 1))
     while len(lengths):
         some, lengths = np.split(lengths, [int(rng.integers(1, 65))])
         texts = [Row(np.ones(length, int), np.zeros(length, int)) for length in some]
-        for numbers in by_length(texts, own.limits):
-            own.run(pack([texts[number] for number in numbers]), Ask(("logits",)))
+        for numbers in by_length(texts, tested.limits):
+            tested.run(pack([texts[number] for number in numbers]), Ask(("logits",)))
 
 
-def test_a_day_of_lengths_makes_one_graph() -> None:
-    own = KerasEngine(small())
-    day(own, 512)
-    assert own.graphs == 1
+def test_all_lengths_use_one_graph() -> None:
+    tested = KerasEngine(small())
+    run_all_lengths(tested, 512)
+    assert tested.graphs == 1
 
 
-def test_a_day_of_lengths_makes_a_bounded_number_of_graphs_with_xla() -> None:
-    """Every length and every number of rows: so many shapes and no more."""
-    own = KerasEngine(small(), jit_compile=True)
+def test_the_number_of_graphs_is_bounded_with_xla() -> None:
+    """All lengths and numbers of rows are padded to 65 shapes, and each shape is compiled once."""
+    tested = KerasEngine(small(), jit_compile=True)
     shapes = set()
     for length in range(1, 513):
-        bucket = next(one for one in own.limits.buckets if one >= length)
-        shapes |= {(own._padded(count), bucket) for count in range(1, own.limits.tokens // bucket + 1)}
+        bucket = next(one for one in tested.limits.buckets if one >= length)
+        shapes |= {(tested._padded(count), bucket) for count in range(1, tested.limits.tokens // bucket + 1)}
     assert len(shapes) == 65
-    day(own, 40)
-    before = own.graphs
-    day(own, 40)
-    assert before == own.graphs <= len({shape for shape in shapes if shape[1] <= 48})
+    run_all_lengths(tested, 40)
+    before = tested.graphs
+    run_all_lengths(tested, 40)
+    assert before == tested.graphs <= len({shape for shape in shapes if shape[1] <= 48})
 
 
 def test_a_framework_or_a_model_chooses_the_engine() -> None:
     name, given, options = CALLS["text-classification"]
     model = bertkit.TFBertForSequenceClassification.from_pretrained(folder(name))
     wanted = ours("text-classification", name)(given, **options)
-    for where, own in ((model, {}), (folder(name), {"framework": "tf"}), (folder(name), {"engine": "keras"})):
-        pipe = bertkit.pipeline("text-classification", where, tokenizer=tokenizer(), **own)
+    for where, chosen in ((model, {}), (folder(name), {"framework": "tf"}), (folder(name), {"engine": "keras"})):
+        pipe = bertkit.pipeline("text-classification", where, tokenizer=tokenizer(), **chosen)
         assert isinstance(pipe.engine, KerasEngine) and pipe.precision == "fp32"
-        alike(pipe(given, **options), wanted)
+        assert_close(pipe(given, **options), wanted)
     with pytest.raises(UsageError, match=r"framework='tf'.* contradicts engine='torch'"):
         bertkit.pipeline("text-classification", folder(name), framework="tf", engine="torch")
     half = bertkit.pipeline("text-classification", folder(name), engine="keras", precision="bf16")
     assert half.precision == "bf16"
     for options in ({"device": "cuda:7"}, {"device": 3}):
-        with pytest.raises(UsageError, match="TensorFlow sees none here"):
+        with pytest.raises(UsageError, match="TensorFlow finds 0 GPUs"):
             bertkit.pipeline("text-classification", folder(name), engine="keras", **options)
 
 
@@ -168,4 +170,4 @@ def test_the_command_line(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     for kind in ("keras", "numpy"):
         assert main(["fill-mask", MASKED[0], "--model", str(folder("masked")), "--engine", kind, "--json"]) == 0
         found.append(json.loads(capsysbinary.readouterr().out))
-    alike(*found)
+    assert_close(*found)

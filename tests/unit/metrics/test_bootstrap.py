@@ -1,4 +1,4 @@
-"""Intervals are those of scipy's percentile bootstrap."""
+"""Confidence intervals compared with scipy's percentile bootstrap."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_scipy(confidence: float) -> None:
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_interval() -> None:
     predictions, references = [0.1, 0.4, 0.3, 0.9, 0.5], [0.2, 0.3, 0.5, 0.8, 0.1]
     first, same, other = (
         metrics.bootstrap_interval(metrics.mean_absolute_error, predictions, references, seed=seed, resamples=50)
@@ -49,12 +49,12 @@ def test_any_examples() -> None:
     assert metrics.bootstrap_interval(f1, texts, texts, seed=0, resamples=20).value == 1
 
 
-def test_wrong_use() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(UsageError, match="examples: 1 predictions for 2"):
         metrics.bootstrap_interval(metrics.accuracy, [1], [1, 1], seed=0)
-    with pytest.raises(UsageError, match="There is no example"):
+    with pytest.raises(UsageError, match="There are no examples"):
         metrics.bootstrap_interval(metrics.accuracy, [], [], seed=0)
-    with pytest.raises(UsageError, match="such as 0.95"):
+    with pytest.raises(UsageError, match="must be between 0 and 1, for example 0.95"):
         metrics.bootstrap_interval(metrics.accuracy, [1], [1], seed=0, confidence=95)
-    with pytest.raises(UsageError, match="such as 1000"):
+    with pytest.raises(UsageError, match="must be at least 1, for example 1000"):
         metrics.bootstrap_interval(metrics.accuracy, [1], [1], seed=0, resamples=0)

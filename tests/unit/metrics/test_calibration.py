@@ -1,4 +1,4 @@
-"""Calibration is that of the definition, written out, and scikit-learn's curve of it."""
+"""Calibration compared with its definition, and with scikit-learn's calibration curve."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_curve() -> None:
     assert [each.confidence for each in filled] == pytest.approx(confidence)
 
 
-def test_a_confidence_on_an_edge_is_in_the_bin_below() -> None:
+def test_a_confidence_on_an_edge_is_in_the_lower_bin() -> None:
     scores = metrics.Calibration(2)
     scores.update([[0.5, 0.5], [0.0, 1.0]], [0, 1])
     assert [each.size for each in scores.bins()] == [1, 1]
@@ -71,10 +71,10 @@ def test_edges() -> None:
     assert metrics.Calibration(2).bins()[1][:3] == (0.5, 1, 0)
 
 
-def test_wrong_use() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(UsageError, match="softmax"):
         metrics.expected_calibration_error([[3.0, -1.0]], [0])
-    with pytest.raises(UsageError, match="A row of probabilities"):
+    with pytest.raises(UsageError, match="Pass a row of probabilities"):
         metrics.expected_calibration_error([0.5, 0.5], [0, 1])
     with pytest.raises(UsageError, match="bins is 0"):
         metrics.Calibration(0)

@@ -1,4 +1,4 @@
-"""Accuracy, precision, recall, F1 and Matthews' correlation are those of scikit-learn."""
+"""Accuracy, precision, recall, F1 and the Matthews correlation compared with scikit-learn."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_any_number_of_classes(pairs: list[tuple[int, int]], average: str) -> No
 @given(PAIRS)
 def test_matthews(pairs: list[tuple[int, int]]) -> None:
     predictions, references = map(list, zip(*pairs, strict=True))
-    if len({*predictions, *references}) == 1:  # scikit-learn warns, and gives 0
+    if len({*predictions, *references}) == 1:  # scikit-learn warns and returns 0
         assert metrics.matthews_correlation(predictions, references) == 0
     else:
         assert metrics.matthews_correlation(predictions, references) == pytest.approx(
@@ -58,7 +58,7 @@ def test_two_classes(pairs: list[tuple[int, int]]) -> None:
 
 
 @given(PAIRS, st.integers(1, 7))
-def test_a_stream_is_its_whole(pairs: list[tuple[int, int]], size: int) -> None:
+def test_batches_and_one_call_are_equal(pairs: list[tuple[int, int]], size: int) -> None:
     whole, stream = metrics.Classification(), metrics.Classification()
     predictions, references = np.array(pairs).T
     whole.update(predictions, references)
@@ -80,7 +80,7 @@ def test_many_labels(rows: list[list[bool]], average: str) -> None:
     scores = metrics.MultiLabelClassification(average)
     for row in range(len(rows)):
         scores.update(predictions[row : row + 1], references[row : row + 1])
-    if width == 1:  # scikit-learn takes one column for one label
+    if width == 1:  # scikit-learn treats one column as binary labels
         predictions, references = np.pad(predictions, ((0, 0), (0, 1))), np.pad(references, ((0, 0), (0, 1)))
         average = "weighted" if average == "macro" else average
     expected = sklearn_scores(predictions, references, average)  # type: ignore[arg-type]
@@ -90,12 +90,12 @@ def test_many_labels(rows: list[list[bool]], average: str) -> None:
     assert found["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(references, predictions))
 
 
-def test_words_and_shapes() -> None:
+def test_strings_and_shapes() -> None:
     assert metrics.f1(["yes", "no"], ["yes", "yes"], positive="yes") == pytest.approx(2 / 3)
     assert metrics.accuracy(np.zeros((2, 3), np.uint8), [[0, 1, -100], [-100, 0, 0]]) == 0.75
 
 
-def test_nothing_at_all() -> None:
+def test_no_examples() -> None:
     expected = dict.fromkeys(["accuracy", "precision", "recall", "f1", "matthews_correlation"], 0.0)
     for average in ("binary", *AVERAGES):
         assert metrics.Classification(average).compute() == expected
@@ -105,34 +105,34 @@ def test_nothing_at_all() -> None:
 
 
 def test_counts_are_exact_for_long_streams() -> None:
-    """Squares of the counts pass 2**63."""
+    """The squares of the counts exceed 2**63."""
     scores = metrics.Classification()
     for _ in range(3):
         scores.update([0, 1], [0, 1])
-    for counter in (scores._counts.right, scores._counts.predicted, scores._counts.there):
+    for counter in (scores._counts.right, scores._counts.predicted, scores._counts.actual):
         for name in counter:
             counter[name] *= 10**12
     assert scores.compute()["matthews_correlation"] == 1
 
 
 @pytest.mark.parametrize(
-    ("predictions", "references", "words"),
+    ("predictions", "references", "match"),
     [
         ([[0.1, 0.9]], [1], "argmax"),
         ([[1, 0]], [1], "argmax"),
-        ([1, 0], [1], "One prediction for each reference"),
+        ([1, 0], [1], "Pass one prediction for each reference"),
         ([[1], [1, 2]], [[1], [1, 2]], "different lengths"),
         ([1], ["yes"], "same kind"),
         (1, 1, "an array or a list"),
         ([0, 1, 2], [0, 1, 2], "two classes"),
     ],
 )
-def test_wrong_use(predictions: object, references: object, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_invalid_arguments(predictions: object, references: object, match: str) -> None:
+    with pytest.raises(UsageError, match=match):
         metrics.f1(predictions, references)  # type: ignore[arg-type]
 
 
-def test_wrong_options() -> None:
+def test_invalid_options() -> None:
     with pytest.raises(UsageError, match="Did you mean 'macro'"):
         metrics.f1([1], [1], average="makro")
     with pytest.raises(UsageError, match="scores > 0.5"):

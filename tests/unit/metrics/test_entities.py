@@ -1,4 +1,4 @@
-"""Entities and their scores are seqeval's, in its default mode and in its strict one."""
+"""Entities and their scores compared with seqeval, in its default and its strict mode."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def tags(scheme: str | None) -> st.SearchStrategy[str]:
 
 
 def texts(scheme: str | None) -> st.SearchStrategy[list[list[tuple[str, str]]]]:
-    """Texts of tokens with a tag that was predicted and one that is right, the same more often than not."""
+    """Generate texts whose tokens have a predicted and a true tag, which are usually equal."""
     tag = tags(scheme)
     token = st.one_of(tag.map(lambda each: (each, each)), st.tuples(tag, tag))
     return st.lists(st.lists(token, max_size=9), min_size=1, max_size=4)
 
 
 def seqeval_spans(tags: list[str], scheme: str | None) -> list[tuple[str, int, int]]:
-    if scheme is None:  # its ends are the last token
+    if scheme is None:  # seqeval's end is the last token of an entity
         return [(kind, start, end + 1) for kind, start, end in seqeval.metrics.sequence_labeling.get_entities(tags)]
     found = seqeval.scheme.Tokens(tags, getattr(seqeval.scheme, scheme)).entities
     return [(each.tag, each.start, each.end) for each in found]
@@ -59,7 +59,7 @@ def test_scores(scheme: str | None, average: str) -> None:
         found = metrics.entity_scores(predictions, references, scheme, average=average)
         if any(metrics.entity_spans(each, scheme) for each in predictions + references):
             expected = [score(references, predictions, average=average, zero_division=0, **strict) for score in scores]
-        else:  # seqeval averages nothing into nan, with a warning
+        else:  # without entities, seqeval warns and returns nan
             expected = [0, 0, 0]
         assert [found["precision"], found["recall"], found["f1"]] == pytest.approx(expected)
         if any(references):
@@ -92,7 +92,7 @@ def test_numbers_with_labels() -> None:
     assert found["precision"] == pytest.approx(2 / 3)
 
 
-def test_nothing_at_all() -> None:
+def test_no_entities() -> None:
     nothing = {"precision": 0, "recall": 0, "f1": 0, "accuracy": 0}
     assert metrics.EntityScores().compute() == metrics.EntityScores().compute("macro") == nothing
     assert metrics.entity_scores([[]], [[]]) == nothing
@@ -100,21 +100,21 @@ def test_nothing_at_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("predictions", "references", "options", "words"),
+    ("predictions", "references", "options", "match"),
     [
         ([["O"]], [["O"], ["O"]], {}, "texts: 1 predictions for 2 references"),
         ([["O"], ["O"]], [["O"], ["O", "O"]], {}, "tokens of text 1: 1 predictions for 2"),
-        ([["PER"]], [["O"]], {}, "'PER' is no tag"),
-        ([["LABEL_0"]], [["O"]], {}, "'LABEL_0' is no tag"),
+        ([["PER"]], [["O"]], {}, "'PER' is not a tag"),
+        ([["LABEL_0"]], [["O"]], {}, "'LABEL_0' is not a tag"),
         ([["U-PER"]], [["O"]], {}, "scheme="),
         ([["E-PER"]], [["O"]], {"scheme": "IOB2"}, "letters B, I and"),
         ([["O"]], [["O"]], {"scheme": "IOB3"}, "Did you mean 'IOB"),
         ([["O"]], [["O"]], {"average": "mean"}, "average='mean' is invalid"),
         ([[0]], [[0]], {}, "labels=config.id2label"),
-        ([[3]], [[0]], {"labels": ["O", "B-X"]}, "no label 3. Accepted: 0, 1, and -100"),
+        ([[3]], [[0]], {"labels": ["O", "B-X"]}, "Unknown label 3. Accepted: 0, 1, and -100"),
         ([[0]], [[11]], {"labels": ["O"] * 10}, "Accepted: 0 to 9"),
     ],
 )
-def test_wrong_use(predictions: object, references: object, options: dict[str, object], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_invalid_arguments(predictions: object, references: object, options: dict[str, object], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
         metrics.entity_scores(predictions, references, **options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Loss, perplexity and accuracy are PyTorch's, of any type of numbers, in little memory."""
+"""Loss, perplexity and accuracy compared with PyTorch, for any floating-point dtype, with little memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_torch(seed: int, tokens: int, words: int, dtype: str) -> None:
 
 
 def test_many_rows_at_once() -> None:
-    """More rows than are brought to double precision at a time."""
+    """More rows than are converted to double precision at once."""
     logits = np.random.default_rng(0).normal(size=(1000, 7)).astype(np.float32)
     references = np.arange(1000) % 7
     expected = torch.log_softmax(torch.tensor(logits).double(), -1).numpy()[np.arange(1000), references]
@@ -71,7 +71,7 @@ def test_bfloat16_and_tensors() -> None:
 
 
 def test_pseudo_perplexity() -> None:
-    """Words that were hidden one by one, over two sentences; without guesses there is no accuracy."""
+    """Tokens masked one by one, in two sentences. Without logits there is no accuracy."""
     scores = metrics.LanguageModelling()
     scores.add(np.log([0.5, 0.25]))
     scores.add(np.log([0.5]))
@@ -88,15 +88,15 @@ def test_edges() -> None:
 
 
 @pytest.mark.parametrize(
-    ("logits", "references", "words"),
+    ("logits", "references", "match"),
     [
         ([[0.0, 1.0]], [2], "ids from 0 to 1"),
-        ([[0.0, 1.0]], [-1], "Accepted besides: -100"),
-        ([[0.0, 1.0]], [0, 1], "A row of logits for each"),
+        ([[0.0, 1.0]], [-1], "Use -100 for tokens to ignore"),
+        ([[0.0, 1.0]], [0, 1], "Pass a row of logits for each"),
         ([[0.0, 1.0]], [0.5], "references are ids"),
-        ([["a", "b"]], [0], "numbers are accepted"),
+        ([["a", "b"]], [0], "must be numbers"),
     ],
 )
-def test_wrong_use(logits: object, references: object, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_invalid_arguments(logits: object, references: object, match: str) -> None:
+    with pytest.raises(UsageError, match=match):
         metrics.LanguageModelling().update(logits, references)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The public names of the room."""
+"""The public names of bertkit.metrics."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def test_public_names() -> None:
         assert not callable(value) or value.__module__.startswith("bertkit.metrics."), name
 
 
-def test_the_room_is_an_attribute() -> None:
+def test_metrics_is_an_attribute_of_bertkit() -> None:
     script = "import sys, bertkit; assert 'numpy' not in sys.modules; print(bertkit.metrics.accuracy([1], [1]))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "1.0\n"
     assert bertkit.metrics is metrics
 
 
-def test_every_stream_is_a_metric() -> None:
+def test_every_class_is_a_metric() -> None:
     streams: list[metrics.Metric] = [
         metrics.Calibration(),
         metrics.Classification(),

@@ -1,4 +1,4 @@
-"""Correlations are those of scipy, mean errors those of scikit-learn, and GLUE's scores are made of both."""
+"""Correlations compared with scipy, mean errors compared with scikit-learn, and the scores of GLUE."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bertkit import metrics
 from bertkit.errors import UsageError
 
-# Steps of a quarter give many ties, and sums without rounding.
+# Multiples of 1/4 have many ties, and exact sums.
 PAIRS = st.lists(st.tuples(st.integers(-40, 40), st.integers(-40, 40)), min_size=2, max_size=30)
 
 
@@ -28,7 +28,7 @@ def quarters(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 def test_correlations(pairs: list[tuple[int, int]]) -> None:
     first, second = quarters(pairs)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy says so where one side never changes
+        warnings.simplefilter("ignore")  # scipy warns for constant input
         expected = scipy.stats.pearsonr(first, second)[0], scipy.stats.spearmanr(first, second)[0]
     found = metrics.pearson(first, second), metrics.spearman(first, second)
     assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
@@ -44,11 +44,11 @@ def test_errors(pairs: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-160, 1e160])
-def test_no_square_overflows_or_vanishes(scale: float) -> None:
+def test_no_square_overflows_or_underflows(scale: float) -> None:
     assert metrics.pearson(np.array([1.0, 2, 4]) * scale, [1, 2, 4]) == pytest.approx(1)
 
 
-def test_a_stream_is_its_whole() -> None:
+def test_batches_and_one_call_are_equal() -> None:
     first, second = np.random.default_rng(0).normal(size=(2, 50))
     scores = metrics.Regression()
     for start in range(0, 50, 7):
@@ -66,21 +66,21 @@ def test_undefined_is_nan(values: list[float]) -> None:
     assert math.isnan(metrics.pearson(values, range(len(values))))
 
 
-def test_an_order_may_have_infinities() -> None:
+def test_infinities() -> None:
     assert metrics.spearman([1.0, 2.0, math.inf], [1, 2, 3]) == pytest.approx(1)
     assert metrics.mean_squared_error([math.inf], [1]) == math.inf
 
 
-def test_other_types() -> None:
+def test_dtypes() -> None:
     import ml_dtypes
 
     assert metrics.pearson(np.array([1, 2, 3], ml_dtypes.bfloat16), [2, 4, 6]) == pytest.approx(1)
-    with pytest.raises(UsageError, match="numbers are accepted"):
+    with pytest.raises(UsageError, match="must be numbers"):
         metrics.pearson(["1", "2"], [1, 2])  # type: ignore[list-item]
 
 
 def evaluated(task: str, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
-    """The scores of the script `glue` of the evaluate library, out of the functions that it calls."""
+    """Compute the scores like the script `glue` of the evaluate library, with the functions that it calls."""
     if task == "cola":
         return {"matthews_correlation": sklearn.metrics.matthews_corrcoef(references, predictions)}
     if task == "stsb":
@@ -106,7 +106,7 @@ def test_glue(task: str) -> None:
     assert found == pytest.approx(expected)
 
 
-def test_glue_knows_its_tasks() -> None:
+def test_unknown_glue_task() -> None:
     with pytest.raises(UsageError, match="Did you mean 'mnli_matched'"):
         metrics.Glue("mnli-matched")
     assert metrics.Glue("mrpc").compute() == {"accuracy": 0, "f1": 0}

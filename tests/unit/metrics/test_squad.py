@@ -1,4 +1,4 @@
-"""Answers are scored as the official scripts of SQuAD score them; their scores are recorded by tests/oracles/squad.py."""
+"""The metrics of SQuAD compared with scores of the official scripts, which tests/oracles/squad.py has recorded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_squad2(official: list[dict[str, dict[str, float]]]) -> None:
         assert found == pytest.approx(expected["squad2"]), seed
 
 
-def test_a_stream_is_its_whole() -> None:
+def test_batches_and_one_call_are_equal() -> None:
     first, second = metrics.Squad(), metrics.Squad2()
     case = squad_cases.case(1)
     for row, prediction in enumerate(case.predictions):
@@ -47,30 +47,30 @@ def test_a_stream_is_its_whole() -> None:
     assert second.compute() == metrics.squad2_scores(case.predictions, case.references, case.no_answer)
 
 
-def test_the_difference_of_the_two_versions() -> None:
-    """In 1.1 answers without a word share none; in 2.0 they agree."""
+def test_answers_without_words() -> None:
+    """Two answers without words have F1 0 in SQuAD 1.1, and 1 in 2.0."""
     assert metrics.squad_scores(["the"], [["a"]]) == {"exact_match": 100, "f1": 0}
     assert metrics.squad2_scores(["the"], [["a"]])["f1"] == 100
     assert metrics.squad2_scores(["n"], [["a"]])["f1"] == 0
 
 
 def test_best_threshold() -> None:
-    """Here every answer of which the model is unsure is wrong, so there is a threshold that makes all right."""
+    """Only answers with a high `no_answer` are wrong, so there is a threshold with perfect scores."""
     scores = metrics.squad2_scores(["Paris", "Rome", "x"], [["Paris"], ["Rome"], []], [0.1, 0.4, 0.8])
     assert (scores["exact"], scores["best_exact"], scores["best_exact_thresh"]) == (pytest.approx(200 / 3), 100, 0.4)
 
 
-def test_nothing_at_all() -> None:
+def test_no_questions() -> None:
     assert metrics.squad_scores([], []) == {"exact_match": 0, "f1": 0}
     nothing = {"exact": 0, "f1": 0, "total": 0}
     best = {"best_exact": 0, "best_exact_thresh": 0, "best_f1": 0, "best_f1_thresh": 0}
     assert metrics.squad2_scores([], []) == nothing | best
 
 
-def test_wrong_use() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(UsageError, match="questions: 1 predictions for 2"):
         metrics.squad_scores(["a"], [["a"], ["b"]])
-    with pytest.raises(UsageError, match="take Squad2"):
+    with pytest.raises(UsageError, match="Use Squad2"):
         metrics.squad_scores(["a"], [[]])
     with pytest.raises(UsageError, match=r"references\[0\] is 'Paris'"):
         metrics.squad_scores(["Paris"], ["Paris"])

@@ -1,4 +1,4 @@
-"""Text classification, zero-shot, multiple choice and next sentences: windows, labels, scores, errors."""
+"""Text classification, zero-shot classification, multiple choice, next sentence prediction: windows, labels, scores, errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_windows_of_a_long_text(merge: str) -> None:
     assert np.allclose([scores[f"LABEL_{i}"] for i in range(5)], expected, atol=1e-5)
 
 
-def test_several_labels_at_once_take_the_largest() -> None:
+def test_multi_label_scores_of_windows() -> None:
     tags = ours("text-classification", "tags")
     ids = tokenizer()(LONG, add_special_tokens=False)["input_ids"]
     found = {one["label"]: one["score"] for one in tags(LONG, on_long="window", top_k=None)}
@@ -59,13 +59,13 @@ def test_several_labels_at_once_take_the_largest() -> None:
     assert sigmoid(np.array([0.0])).tolist() == [0.5]
 
 
-def test_the_second_text_by_its_name() -> None:
+def test_the_second_text_as_a_keyword() -> None:
     both = {"text": SENTENCES[0], "text_pair": SENTENCES[1]}
     assert five(SENTENCES[0], text_pair=SENTENCES[1]) == [five(both)]
     assert five(**both, top_k=2) == five(both, top_k=2)
 
 
-def test_a_pair_in_windows_is_read_whole() -> None:
+def test_windows_contain_all_tokens_of_a_pair() -> None:
     found = five({"text": SENTENCES[0], "text_pair": LONG}, on_long="window", details=True)
     assert found["windows"] > 10 and not found["truncated"]
     both = five({"text": LONG, "text_pair": LONG}, on_long="window", details=True)
@@ -85,16 +85,16 @@ def test_a_pair_in_windows_is_read_whole() -> None:
         ("a", {"merge": "median"}, "merge='median'"),
         ("a", {"top_k": 0}, "top_k=0"),
         ("a " * 99, {"on_long": "error"}, "The text has 101 tokens"),
-        ("a " * 99, {"on_long": "window", "overlap": 80}, "a window has 62"),
+        ("a " * 99, {"on_long": "window", "overlap": 80}, "overlap=80 is not smaller than a window, which has 62"),
     ],
 )
-def test_kind_errors(inputs: Any, options: dict[str, Any], match: str) -> None:
+def test_helpful_errors(inputs: Any, options: dict[str, Any], match: str) -> None:
     with pytest.raises(UsageError, match=match):
         five(inputs, **options)
 
 
 def value(targets: list[list[Row]]) -> Any:
-    """What the one row of the one example should be answered with."""
+    """Return the label of the only row of the only example."""
     ((row,),) = targets
     return row.targets["labels"].values
 
@@ -104,7 +104,7 @@ def test_targets_and_scores() -> None:
     assert value(task.targets(["a"], ["LABEL_3"], task.options({}))) == 3
     answers = five(["a", "the river"])
     assert task.score(answers, [one["label"] for one in answers])["accuracy"] == 1.0
-    with pytest.raises(UsageError, match="none of the labels"):
+    with pytest.raises(UsageError, match="Unknown label 'good'"):
         task.targets(["a"], ["good"], task.options({}))
     tags = ours("text-classification", "tags")
     flags = value(tags._task.targets(["a"], [["LABEL_0", "LABEL_3"]], tags._task.options({})))
@@ -161,7 +161,7 @@ def test_next_sentence() -> None:
     assert follows._task.score([best], [best["label"]]) == {"accuracy": 1.0}
     assert value(follows._task.targets([(first, second)], ["NotNext"], follows._task.options({}))) == 1
     assert value(follows._task.targets([(first, second)], [0], follows._task.options({}))) == 0
-    with pytest.raises(UsageError, match="one text came"):
+    with pytest.raises(UsageError, match="only one text was passed"):
         follows("a text")
 
 
@@ -188,8 +188,8 @@ def test_zero_shot() -> None:
     assert ready(SENTENCES[0]) == zero(SENTENCES[0], ["food", "law"])
     for options, match in (
         ({"candidate_labels": []}, "candidate_labels is empty"),
-        ({"candidate_labels": 3}, "no list of labels"),
-        ({"candidate_labels": ["the " * 99]}, "type a shorter one"),
+        ({"candidate_labels": 3}, "not a list of labels"),
+        ({"candidate_labels": ["the " * 99]}, "type a shorter label"),
         ({"candidate_labels": ["a"], "hypothesis_template": "b"}, "has no {}"),
         ({"candidate_labels": ["a"], "hypothesis_template": "{} {}"}, "has no {}"),
     ):

@@ -1,4 +1,4 @@
-"""Feature extraction, similarity and sentence scores, on a tiny model and on a trained one."""
+"""Feature extraction, sentence similarity and sentence scoring, with a tiny model and a trained one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_minilm() -> None:
         assert np.allclose(summed, (states[0] + states[2]).numpy(), atol=1e-5)
 
 
-def test_similar_sentences_are_near() -> None:
+def test_similar_sentences_have_high_scores() -> None:
     near = minilm("sentence-similarity")
     scores = near("A man is eating food.", ["A man eats something.", "The stock market fell."])
     assert scores[0] > 0.6 > 0.2 > scores[1]
@@ -63,7 +63,7 @@ def test_similar_sentences_are_near() -> None:
     assert near._task.score([[0.1], [0.9], [0.5]], [1, 5, 3])["spearmanr"] == pytest.approx(1)
     with pytest.raises(UsageError, match='"sentences": \\[...\\]'):
         near({"source_sentence": "a"})
-    with pytest.raises(UsageError, match="one vector a text"):
+    with pytest.raises(UsageError, match="needs one vector a text"):
         near("a", ["b"], pooling=None)
 
 
@@ -102,14 +102,14 @@ def test_every_token_of_a_long_text_has_a_vector() -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"layers": 3}, "layers has 3, and the model has layers 1 to 2"),
-        ({"layers": []}, "no layer"),
+        ({"layers": 3}, "layers has 3, but the model has layers 1 to 2"),
+        ({"layers": []}, "is not a layer"),
         ({"pooling": "average"}, "pooling='average'"),
         ({"combine": "stack"}, "combine='stack'"),
         ({"pooled": "mean"}, "Did you mean 'pooling'"),
     ],
 )
-def test_kind_errors(options: dict[str, Any], match: str) -> None:
+def test_helpful_errors(options: dict[str, Any], match: str) -> None:
     with pytest.raises(UsageError, match=match):
         features("a", **options)
 
@@ -134,18 +134,18 @@ def test_scores_of_sentences(whole: bool) -> None:
     assert found["perplexity"] == pytest.approx(np.exp(-np.mean(logs)), rel=1e-5)
     assert found["n_tokens"] == len(logs) and [one["token"] for one in found["tokens"]] == encoded.tokens()[1:-1]
     assert len(scoring([text, "The river."])) == 2
-    with pytest.raises(UsageError, match="no token to score"):
+    with pytest.raises(UsageError, match="no tokens to score"):
         scoring("")
 
 
-def test_a_long_text_is_scored_whole() -> None:
+def test_all_tokens_of_a_long_text_are_scored() -> None:
     count = len(tokenizer()(LONG)["input_ids"]) - 2
     assert scoring(LONG)["n_tokens"] == count
     assert scoring(LONG, on_long="truncate")["n_tokens"] == 62
 
 
 def left_to_right(ids: list[int], first: int = 1) -> list[float]:
-    """The log probability of each token from the `first` on, from the tokens before it."""
+    """Return the log probability of each token, given the tokens before it, starting with the token `first`."""
     logits = engine("decoder", "LMHeadModel").run(pack([Row(np.array(ids), np.zeros_like(ids))]), Ask(("logits",)))
     logs = log_softmax(logits["logits"])
     return [float(logs[place - 1, ids[place]]) for place in range(first, len(ids))]
@@ -166,11 +166,11 @@ def test_a_decoder_scores_from_left_to_right() -> None:
     assert [one["token"] for one in bare["tokens"]] == encoded.tokens()[2:-1]
     assert [one["log_prob"] for one in bare["tokens"]] == pytest.approx(left_to_right(ids[1:-1]), abs=1e-5)
     for wrong in ("", "\u200b"):
-        with pytest.raises(UsageError, match="no token to score"):
+        with pytest.raises(UsageError, match="no tokens to score"):
             decoder(wrong)
-    with pytest.raises(UsageError, match="no token to score"):
+    with pytest.raises(UsageError, match="no tokens to score"):
         decoder("the", add_special_tokens=False)
-    with pytest.raises(UsageError, match="whole_words=True masks words, and a decoder reads from left to right"):
+    with pytest.raises(UsageError, match="whole_words=True masks tokens, but a decoder predicts from left to right"):
         decoder(text, whole_words=True)
 
 
@@ -203,6 +203,6 @@ def test_a_decoder_scores_each_token_with_most_of_the_text_before_it(overlap: in
 
 
 def test_an_array_does_not_keep_its_batch() -> None:
-    """The states of a text are a part of those of its batch, which would stay in memory with it."""
+    """The result is a copy, as a view would keep the hidden states of the whole batch in memory."""
     found = ours("feature-extraction", "plain")(["a", "the of a " * 9], return_tensors="np")
     assert all(array.base is None for array in found)

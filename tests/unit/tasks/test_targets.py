@@ -1,4 +1,4 @@
-"""Targets: packed rows give each class the loss that transformers' class has on a padded rectangle; wrong answers raise."""
+"""Targets: packed rows have the same loss as transformers' padded batches, for each class. Invalid answers raise errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORDS = [["river", "long", "was"], ["river"], []]
 
 
 def packed_loss(name: str, rows: list[Row]) -> float:
-    """By the class of bertkit, of rows one after the other."""
+    """Return the loss of bertkit's class for packed rows."""
     head, batch = MODELS[name][0], pack(rows)
     lengths = batch.lengths
     if head == "ForMultipleChoice":
@@ -41,7 +41,7 @@ def packed_loss(name: str, rows: list[Row]) -> float:
 
 
 def padded_loss(name: str, encoded: Any, **labels: torch.Tensor) -> float:
-    """By the class of transformers, of a rectangle."""
+    """Return the loss of transformers' class for a padded batch."""
     with torch.no_grad():
         return float(pipeline_classes.theirs(name)(**encoded, **labels).loss)
 
@@ -51,7 +51,7 @@ def words() -> Any:
 
 
 def rectangle(first: list[str], second: list[str] | None = None) -> Any:
-    """Padded by transformers' tokenizer."""
+    """Encode and pad texts with transformers' tokenizer."""
     return words()(first, second, padding=True, truncation=True, max_length=64, return_tensors="pt")
 
 
@@ -136,7 +136,7 @@ def test_multiple_choice() -> None:
 
 @pytest.mark.parametrize("context", [SENTENCES[18], LONG])
 def test_question_answering(context: str) -> None:
-    """Of one row, and of many windows. A row ends with its tokens, so that transformers gets each alone, without padding."""
+    """One row, and many windows. transformers runs each row separately, without padding, as padding has logits there."""
     questions = ["Who was born in Bonn?", "Where?"]
     answers = [{"answer_start": context.index("Ludwig"), "text": "Ludwig van Beethoven"}, None]
     examples = [{"question": question, "context": context} for question in questions]
@@ -149,11 +149,11 @@ def test_question_answering(context: str) -> None:
     for number, owner in enumerate(owners):
         first = encoded.char_to_token(number, begin, 1)
         last = encoded.char_to_token(number, begin + len("Ludwig van Beethoven") - 1, 1)
-        there = owner == 0 and first is not None and last is not None
-        starts.append(first if there else 0)
+        is_complete = owner == 0 and first is not None and last is not None
+        starts.append(first if is_complete else 0)
         positions = {
             "start_positions": torch.tensor([starts[-1]]),
-            "end_positions": torch.tensor([last if there else 0]),
+            "end_positions": torch.tensor([last if is_complete else 0]),
         }
         row = {name: torch.tensor([column[number]]) for name, column in encoded.items()}
         losses.append(padded_loss("answers", row, **positions))
@@ -182,12 +182,12 @@ TRAINED: dict[str, tuple[str, Any, Any]] = {
 }
 
 
-def test_which_tasks_can_be_trained() -> None:
+def test_tasks_that_can_be_trained() -> None:
     assert {task for task in TASKS if hasattr(task_class(task), "targets")} == set(TRAINED)
 
 
 @pytest.mark.parametrize("task", TRAINED)
-def test_rows_of_an_example_are_never_in_two_batches(task: str) -> None:
+def test_rows_of_an_example_stay_in_one_batch(task: str) -> None:
     name, example, answer = TRAINED[task]
     options = {"on_long": "window"} | ({"is_split_into_words": True} if task == "token-classification" else {})
     rows = rows_of(task, name, [example] * 3, [answer] * 3, **options)
@@ -200,46 +200,46 @@ def test_rows_of_an_example_are_never_in_two_batches(task: str) -> None:
 
 
 WRONG: list[tuple[str, str, Any, Any, str]] = [
-    ("text-classification", "two", "a", "good", "'good' .* is none of the labels .* BAD, GOOD"),
-    ("text-classification", "two", "a", 2, "2 .* is none of the labels .* from 0 to 1"),
-    ("text-classification", "two", "a", -1, "none of the labels"),
-    ("text-classification", "two", "a", True, "none of the labels"),
-    ("text-classification", "two", "a", 1.0, "none of the labels"),
-    ("text-classification", "two", "a", ["GOOD"], "none of the labels"),
-    ("text-classification", "tags", "a", "LABEL_1", "The labels of a text are a list"),
-    ("text-classification", "tags", "a", ["LABEL_9"], "none of the labels"),
-    ("text-classification", "tags", "a", [0, 1, 0, 1], "one of its labels twice"),
-    ("text-classification", "number", "a", float("nan"), "The answer is a number, not nan"),
-    ("text-classification", "number", "a", "2.5", "The answer is a number, not '2.5'"),
-    ("text-classification", "number", "a", [1.0, 2.0], "The answer is a number"),
-    ("text-classification", "number", "a", None, "The answer is a number"),
+    ("text-classification", "two", "a", "good", "Unknown label 'good' .* BAD, GOOD"),
+    ("text-classification", "two", "a", 2, "Unknown label 2 .* from 0 to 1"),
+    ("text-classification", "two", "a", -1, "Unknown label -1"),
+    ("text-classification", "two", "a", True, "Unknown label True"),
+    ("text-classification", "two", "a", 1.0, "Unknown label 1.0"),
+    ("text-classification", "two", "a", ["GOOD"], "Unknown label \\['GOOD'\\]"),
+    ("text-classification", "tags", "a", "LABEL_1", "needs a list of labels for each text, not 'LABEL_1'"),
+    ("text-classification", "tags", "a", ["LABEL_9"], "Unknown label 'LABEL_9'"),
+    ("text-classification", "tags", "a", [0, 1, 0, 1], "has one label twice"),
+    ("text-classification", "number", "a", float("nan"), "An answer is a number, not nan"),
+    ("text-classification", "number", "a", "2.5", "An answer is a number, not '2.5'"),
+    ("text-classification", "number", "a", [1.0, 2.0], "An answer is a number"),
+    ("text-classification", "number", "a", None, "An answer is a number"),
     ("text-classification", "two", 3, "GOOD", "takes a text"),
-    ("token-classification", "names", ["a", "b"], ["O"], "A text of 2 words came with 1 labels"),
-    ("token-classification", "names", ["a", "b"], ["O"] * 3, "A text of 2 words came with 3 labels"),
-    ("token-classification", "names", ["a", "b"], ["O", "B-X"], "'B-X' .* is none of the labels"),
-    ("token-classification", "names", ["a", "b"], ["O", -100], "none of the labels"),
+    ("token-classification", "names", ["a", "b"], ["O"], "A text of 2 words has 1 labels"),
+    ("token-classification", "names", ["a", "b"], ["O"] * 3, "A text of 2 words has 3 labels"),
+    ("token-classification", "names", ["a", "b"], ["O", "B-X"], "Unknown label 'B-X'"),
+    ("token-classification", "names", ["a", "b"], ["O", -100], "Unknown label -100"),
     ("token-classification", "names", ["a", "b"], "OO", "a list with a label for each word"),
-    ("fill-mask", "masked", "a [MASK]", ["the", "of"], "has 1 masks, and the answer 2 words"),
-    ("fill-mask", "masked", "a [MASK]", "photosynthesis", "'photosynthesis' has 7 tokens, and a mask stands for one"),
+    ("fill-mask", "masked", "a [MASK]", ["the", "of"], "has 1 masks, but the answer has 2 words"),
+    ("fill-mask", "masked", "a [MASK]", "photosynthesis", "'photosynthesis' has 7 tokens, and a mask is one token"),
     ("fill-mask", "masked", "a [MASK]", "☃", "not in the vocabulary"),
     ("fill-mask", "masked", "a [MASK]", 3, "a word for each mask"),
-    ("fill-mask", "masked", "a", [], "has no \\[MASK\\] to fill"),
+    ("fill-mask", "masked", "a", [], "The text has no \\[MASK\\]"),
     ("next-sentence-prediction", "order", ("a", "b"), "Next", '"IsNext", "NotNext", 0 or 1'),
     ("next-sentence-prediction", "order", ("a", "b"), 2, '"IsNext", "NotNext", 0 or 1'),
     ("next-sentence-prediction", "order", ("a", "b"), True, '"IsNext", "NotNext", 0 or 1'),
-    ("next-sentence-prediction", "order", "a", 1, "one text came"),
+    ("next-sentence-prediction", "order", "a", 1, "only one text was passed"),
     ("multiple-choice", "choices", {"text": "a", "choices": ["b", "c"]}, 2, "not one of the 2 choices"),
     ("multiple-choice", "choices", {"text": "a", "choices": ["b", "c"]}, "d", "not one of the 2 choices"),
     ("question-answering", "answers", {"question": "a", "context": "b c"}, {"answer_start": 3, "text": "c"}, "0 to 2"),
     ("question-answering", "answers", {"question": "a", "context": "b c"}, {"answer_start": -1, "text": "c"}, "0 to 2"),
     (
         "question-answering", "answers", {"question": "a", "context": "b c"}, {"answer_start": 1, "text": "c"},
-        "The answer is 'c' .*, and at 1 the text has ' '",
+        "The text has ' ' .* at 1, not the answer 'c'",
     ),
     ("question-answering", "answers", {"question": "a", "context": "b c"}, {"text": "c"}, '"answer_start": 5'),
     ("question-answering", "answers", {"question": "a", "context": "b c"}, "c", '"answer_start": 5'),
     ("pretraining", "joint", ("a [MASK]", "b"), "the", '"words"'),
-    ("pretraining", "joint", ("a [MASK]", "b"), {"words": [], "next_sentence": 0}, "has 1 masks, and the answer 0"),
+    ("pretraining", "joint", ("a [MASK]", "b"), {"words": [], "next_sentence": 0}, "has 1 masks, but the answer has 0"),
     ("pretraining", "joint", ("a [MASK]", "b"), {"words": ["the"], "next_sentence": 3}, '"IsNext"'),
 ]  # fmt: skip
 
@@ -247,11 +247,11 @@ WRONG: list[tuple[str, str, Any, Any, str]] = [
 @pytest.mark.parametrize(("task", "name", "example", "answer", "match"), WRONG)
 def test_wrong_answers(task: str, name: str, example: Any, answer: Any, match: str) -> None:
     split = {"is_split_into_words": True} if task == "token-classification" else {}
-    _, right, sound = TRAINED[task]
+    _, valid_example, valid_answer = TRAINED[task]
     if (task, name) == ("text-classification", "tags"):
-        sound = [0]
-    with pytest.raises(UsageError, match="^Number 1 of the examples: .*" + match):
-        rows_of(task, name, [right, example], [sound, answer], **split)
+        valid_answer = [0]
+    with pytest.raises(UsageError, match="^Example 1: .*" + match):
+        rows_of(task, name, [valid_example, example], [valid_answer, answer], **split)
 
 
 def test_an_answer_for_each_example() -> None:
@@ -260,8 +260,8 @@ def test_an_answer_for_each_example() -> None:
     assert rows_of("text-classification", "two", [], []) == []
 
 
-def test_words_of_a_text_that_is_cut() -> None:
-    """Labels for the words of the whole text."""
+def test_words_of_a_truncated_text() -> None:
+    """An answer has a label for each word of the whole text."""
     many = LONG.split()
     answers = [number % 7 for number in range(len(many))]
     (row,) = rows_of("token-classification", "names", [many], [answers], is_split_into_words=True, on_long="truncate")
@@ -270,9 +270,9 @@ def test_words_of_a_text_that_is_cut() -> None:
     assert 10 < len(labelled) < 62 and labelled == answers[: len(labelled)]
     (row,) = rows_of("token-classification", "names", ["Anna sings."], [["B-PER", "O", 0]])
     assert [label for label in row.targets["labels"].values.tolist() if label != -100] == [1, 0, 0]
-    with pytest.raises(UsageError, match="A text of 3 words came with 4 labels"):
+    with pytest.raises(UsageError, match="A text of 3 words has 4 labels"):
         rows_of("token-classification", "names", ["Anna sings."], [[0] * 4])
-    with pytest.raises(UsageError, match="A text of at least .* words came with 4 labels"):
+    with pytest.raises(UsageError, match="A text of at least .* words has 4 labels"):
         rows_of("token-classification", "names", [LONG], [[0] * 4], on_long="truncate")
 
 

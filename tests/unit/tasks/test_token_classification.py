@@ -1,4 +1,4 @@
-"""Token classification beyond what transformers does: windows, labels of words, sequences that BIO and BIOES allow."""
+"""Token classification, options that transformers does not have: windows, labels of words, constrained sequences of labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONG = " ".join(SENTENCES)
 
 
 @pytest.mark.parametrize("overlap", [0, 3, 20, 40])
-def test_each_token_is_read_where_most_is_around_it(overlap: int) -> None:
+def test_each_token_is_labelled_in_the_window_with_most_context(overlap: int) -> None:
     ids = tokenizer()(LONG, add_special_tokens=False)["input_ids"]
     room, step = 62, 62 - overlap
     starts = [0]
@@ -51,7 +51,7 @@ def test_each_token_is_read_where_most_is_around_it(overlap: int) -> None:
     found = ner(LONG, ignore_labels=[], stride=overlap)
     assert [one["index"] for one in found] == list(range(1, len(ids) + 1))
     same = [one["entity"] == best[one["index"] - 1][1] for one in found]
-    # Where both windows show as much, either may be read.
+    # If two windows have the same number of tokens around a token, either may be used.
     assert sum(same) >= len(same) - len(starts)
 
 
@@ -80,7 +80,7 @@ def test_a_label_for_each_word() -> None:
     assert firsts[0][0]["start"] == 0
 
 
-def test_one_wrong_text_among_those_that_came_split() -> None:
+def test_an_invalid_text_among_lists_of_words() -> None:
     texts = [["Anna", "Keller"], ["won"], "x y", {"text": "x"}, {"text": ["Anna"]}]
     options = {"is_split_into_words": True, "aggregation_strategy": "words"}
     found = ner(texts, errors="return", **options)
@@ -89,7 +89,7 @@ def test_one_wrong_text_among_those_that_came_split() -> None:
     assert len(ner(["Anna", "Keller"], **options)) == 1 and ner([], **options) == []
 
 
-def test_each_takes_no_list_for_one_text() -> None:
+def test_each_treats_a_list_as_several_texts() -> None:
     found = ner.each(["Anna", "Keller"], errors="return", is_split_into_words=True)
     assert [type(one) for one in found] == [UsageError, UsageError]
     assert ner.each([]) == []
@@ -97,8 +97,8 @@ def test_each_takes_no_list_for_one_text() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["first", "average", "max"])
-def test_a_token_that_is_shorter_than_its_text_is_no_piece(strategy: str) -> None:
-    """Elsewhere such tokens are joined to the word before: a syllable of the text is three letters in the token."""
+def test_a_token_of_another_length_than_its_text_is_a_word(strategy: str) -> None:
+    """Such tokens do not join the word before, as in transformers: a syllable of the text is three characters here."""
     names = engine("names", "ForTokenClassification")
     config = BertConfig(**{**names.config.to_dict(), "id2label": {n: f"B-{n}" for n in range(names.config.num_labels)}})
     known = [normalize("NFD", "한국") if word == "soup" else word for word in vocabulary()]
@@ -109,7 +109,7 @@ def test_a_token_that_is_shorter_than_its_text_is_no_piece(strategy: str) -> Non
     assert [one["word"] for one in found] == ["the", "한국", "of", "it"]
 
 
-def test_constrained_paths_are_the_best_of_those_allowed() -> None:
+def test_constrained_paths_are_the_best_valid_paths() -> None:
     rng = np.random.default_rng(0)
     for names in (["O", "B-X", "I-X", "B-Y", "I-Y"], ["O", "B-X", "I-X", "E-X", "S-X"]):
         allowed, first, last = transitions(tuple(names))
@@ -124,7 +124,7 @@ def test_constrained_paths_are_the_best_of_those_allowed() -> None:
             assert best_path(scores, dict(enumerate(names))) == list(best)
 
 
-def test_what_bioes_allows() -> None:
+def test_transitions_of_bioes() -> None:
     allowed, first, last = transitions(("O", "B-X", "I-X", "E-X", "S-X", "E-Y"))
     assert allowed.astype(int).tolist() == [
         [1, 1, 0, 0, 1, 0],
@@ -185,7 +185,7 @@ def test_targets_and_score() -> None:
     (rows,) = task.targets([many], [[number % 7 for number in range(len(many))]], options)
     labelled = [label for row in rows for label in row.targets["labels"].values.tolist() if label != -100]
     assert len(rows) > 10 and labelled == [number % 7 for number in range(len(many))]
-    with pytest.raises(UsageError, match="came with 1 labels"):
+    with pytest.raises(UsageError, match="A text of 4 words has 1 labels"):
         task.targets([words], [["O"]], options)
 
 
@@ -195,11 +195,11 @@ def test_targets_and_score() -> None:
         (["a"], {"aggregation_strategy": "frist"}, "Did you mean 'first'"),
         ([["a", "b"]], {}, "takes a text"),
         ([[1]], {"is_split_into_words": True}, "a text is a list of words"),
-        ([["Anna", "sings"]], {}, "type is_split_into_words=True if those are its words"),
-        (["a"], {"stride": 63}, "overlap=63 .* a window has 62"),
+        ([["Anna", "sings"]], {}, "type is_split_into_words=True for a list of words"),
+        (["a"], {"stride": 63}, "overlap=63 is not smaller than a window, which has 62 tokens"),
         (["a"], {"ignore_labels": "O"}, r'type ignore_labels=\["O"\]'),
     ],
 )
-def test_kind_errors(inputs: Any, options: dict[str, Any], match: str) -> None:
+def test_helpful_errors(inputs: Any, options: dict[str, Any], match: str) -> None:
     with pytest.raises(UsageError, match=match):
         ner(inputs, **options)

@@ -1,4 +1,4 @@
-"""HDF5 files (`tf_model.h5`), as far as Keras uses the format: see `layout` for how it is built."""
+"""HDF5 files (`tf_model.h5`), as far as Keras uses the format: `layout` describes it."""
 
 from bertkit.checkpoint.hdf5.keras import keras_attributes
 from bertkit.checkpoint.hdf5.reader import read

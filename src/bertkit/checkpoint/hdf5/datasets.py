@@ -1,4 +1,4 @@
-"""Datasets: from the messages of a dataset to the view of its numbers."""
+"""Datasets: from the messages of a dataset to a view of its numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bertkit.tensors import Array
 
 
 def dataset(file: Untrusted, parts: Mapping[int, Part], name: str) -> Array | None:
-    """The tensor with these messages, {type: message}, or None if what is stored are texts, or nothing at all."""
+    """Return the tensor with these messages, {type: message}, or None for a dataset of texts or without any value."""
     if Message.DATASPACE not in parts or Message.DATATYPE not in parts:
         raise file.damaged(f"the tensor {name!r} has no shape or no type")
     if Message.EXTERNAL_FILES in parts:
@@ -31,14 +31,14 @@ def dataset(file: Untrusted, parts: Mapping[int, Part], name: str) -> Array | No
         raise file.damaged(f"the numbers of {name!r} were never stored")
     if size != prod(shape) * dtype.itemsize and 0 not in shape:
         raise file.damaged(
-            f"{name!r} has {size} bytes, where {list(shape)} of {dtype} are {prod(shape) * dtype.itemsize}"
+            f"{name!r} has {size} bytes, but {list(shape)} of {dtype} needs {prod(shape) * dtype.itemsize}"
         )
     return file.array(dtype, shape, 0 if 0 in shape else address, name)
 
 
 def _dtype(file: Untrusted, part: Part, name: str) -> np.dtype[np.generic] | None:
-    """The type of the numbers, or None for texts."""
-    fields(file, part, layout.BYTE)  # refuses an empty message, and a type that is elsewhere
+    """The dtype, or None for texts."""
+    fields(file, part, layout.BYTE)  # refuses an empty message, and a type that is stored elsewhere
     message = file.take(part.start, part.size)
     number = decode_number(message)
     if number is not None:
@@ -46,11 +46,13 @@ def _dtype(file: Untrusted, part: Part, name: str) -> np.dtype[np.generic] | Non
     if class_of(message) in NOT_NUMBERS:
         return None
     kind = Class(class_of(message)).name.lower() if class_of(message) in Class.__members__.values() else "unknown"
-    raise unsupported(file, f"holds {name!r} in a type ({kind}, {bytes(message[:20]).hex()}) that is no plain number")
+    raise unsupported(
+        file, f"holds {name!r} in a type ({kind}, {bytes(message[:20]).hex()}) that is not a plain number"
+    )
 
 
 def _shape(file: Untrusted, part: Part, name: str) -> tuple[int, ...] | None:
-    """The shape, or None for a dataset that holds nothing, not even a scalar."""
+    """The shape, or None for a dataset without any value, not even a scalar."""
     (version,) = fields(file, part, layout.BYTE)
     if version == 1:
         record = layout.DATASPACE_1
@@ -61,14 +63,14 @@ def _shape(file: Untrusted, part: Part, name: str) -> tuple[int, ...] | None:
         if kind == layout.NO_ELEMENTS:
             return None
     else:
-        raise file.damaged(f"the shape of {name!r} has the version {version}")
+        raise file.damaged(f"the shape of {name!r} has the unknown version {version}")
     shape = tuple(fields(file, part, layout.ADDRESS, record.size + 8 * axis)[0] for axis in range(rank))
     file.check_shape(shape, name)
     return shape
 
 
 def _numbers(file: Untrusted, part: Part, name: str) -> tuple[int, int]:
-    """(address, bytes) of the numbers."""
+    """Return the address of the numbers, and how many bytes they have."""
     version, storage = fields(file, part, layout.LAYOUT)
     at = layout.LAYOUT.size
     if version not in (3, 4):
@@ -83,4 +85,4 @@ def _numbers(file: Untrusted, part: Part, name: str) -> tuple[int, int]:
         raise unsupported(file, f"stores {name!r} in chunks, which may be compressed")
     if storage == Storage.VIRTUAL:
         raise elsewhere(file, name)
-    raise file.damaged(f"{name!r} is stored in the way {storage}, which does not exist")
+    raise file.damaged(f"{name!r} has the unknown class of storage {storage}")

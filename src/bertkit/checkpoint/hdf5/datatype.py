@@ -1,12 +1,12 @@
-"""The types of number as HDF5 spells them out, bit by bit.
+"""Dtypes as HDF5 describes them, bit by bit.
 
     class and version | 3 bytes of flags | bytes of one number | properties
     float:   flags are byte order, mantissa's leading 1 implied, position of the sign;
              properties are the first bit, the number of bits, position and bits of exponent and mantissa, and the bias
     integer: flags are byte order and signedness; properties are the first bit and the number of bits
 
-There are few types of number, so each is encoded once, and a type is recognized by comparing bytes: what is not in the
-table is not read, and nothing is computed from what a file claims.
+There are few dtypes, so each is encoded once, and the reader compares bytes: a dtype that is not in the table is not
+read, and nothing is computed from the numbers in a file.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FLOAT_BITS = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23), "floa
 
 
 def encode_number(name: str, big_endian: bool = False) -> bytes:
-    """The datatype message of a type of number.
+    """Return the datatype message of a dtype.
 
     >>> encode_number("int8").hex(" ")
     '10 08 00 00 01 00 00 00 00 00 08 00'
@@ -67,9 +67,9 @@ def encode_number(name: str, big_endian: bool = False) -> bytes:
 
 
 def decode_number(message: memoryview) -> tuple[str, bool] | None:
-    """(name of the type, is it big-endian?) of a datatype message, or None if it is no type of number that we read.
+    """Return the name of the dtype of a datatype message, and whether it is big-endian. None if the dtype is not supported.
 
-    An enumeration, which is what h5py makes of booleans, is read as the integers that it consists of.
+    An enumeration, which h5py writes for booleans, is read as its integers.
     """
     if class_of(message) == Class.ENUMERATION and len(message) > _HEADER.size:
         message = message[_HEADER.size :]
@@ -78,7 +78,7 @@ def decode_number(message: memoryview) -> tuple[str, bool] | None:
 
 
 def class_of(message: memoryview) -> int:
-    """The class of a datatype message; it may be one that does not exist."""
+    """Return the class of a datatype message, which may be unknown."""
     return message[0] & 0x0F
 
 

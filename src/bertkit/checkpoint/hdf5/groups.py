@@ -16,7 +16,7 @@ def is_group(kinds: Set[int]) -> bool:
 
 
 def members(file: Untrusted, parts: list[Part]) -> Iterator[tuple[str, int]]:
-    """(name, address of the object header) of each member, whichever way the group lists them."""
+    """Yield the name and the address of the object header of each member, for all kinds of groups."""
     for part in parts:
         if part.kind == Message.SYMBOL_TABLE:
             tree, heap = fields(file, part, layout.SYMBOL_TABLE)
@@ -28,10 +28,10 @@ def members(file: Untrusted, parts: list[Part]) -> Iterator[tuple[str, int]]:
 
 
 def _symbols(file: Untrusted, tree: int, heap: int) -> Iterator[tuple[str, int]]:
-    """The members of a group by its B-tree and its heap."""
+    """Yield the members of a group from its B-tree and its heap."""
     signature, _, size, _, names = file.unpack(layout.HEAP, heap)
     if signature != b"HEAP":
-        raise file.damaged(f"there is no heap of names at byte {heap}")
+        raise file.damaged(f"no heap of names begins at byte {heap}")
     for node in _leaves(file, tree):
         _, _, count = file.unpack(layout.SNOD, node)
         for index in range(count):
@@ -43,7 +43,7 @@ def _symbols(file: Untrusted, tree: int, heap: int) -> Iterator[tuple[str, int]]
 
 
 def _leaves(file: Untrusted, tree: int) -> Iterator[int]:
-    """The addresses of the SNODs below a B-tree, in order."""
+    """Yield the addresses of the SNODs below a B-tree, in order."""
     nodes = [tree]
     while nodes:
         node = nodes.pop()
@@ -57,11 +57,11 @@ def _leaves(file: Untrusted, tree: int) -> Iterator[int]:
                 _, child = file.unpack(layout.CHILD, node + layout.TREE.size + index * layout.CHILD.size)
                 nodes.append(child)
         else:
-            raise file.damaged(f"there is no part of a B-tree at byte {node}")
+            raise file.damaged(f"no part of a B-tree begins at byte {node}")
 
 
 def _name(file: Untrusted, start: int, end: int) -> str:
-    """The name that begins at `start` in a heap of names that ends at `end`."""
+    """The name that begins at `start`, in a heap of names that ends at `end`."""
     length = bytes(file.take(start, min(MAX_NAME, end - start))).find(b"\0")
     if length < 0:
         raise file.damaged(f"the name at byte {start} does not end within {MAX_NAME} bytes")
@@ -69,10 +69,10 @@ def _name(file: Untrusted, start: int, end: int) -> str:
 
 
 def _link(file: Untrusted, part: Part) -> Iterator[tuple[str, int]]:
-    """The member that a message of type LINK is, if it is one.
+    """Yield the member of a message of type LINK, if it is a hard link.
 
-    The flags, bit by bit: 0-1 the width of the name's length (1, 2, 4 or 8 bytes), 2 it has a number (8 bytes), 3 its
-    kind is written (1 byte, otherwise it is hard), 4 its character set is written (1 byte).
+    The bits of the flags: 0-1 the width of the length of the name (1, 2, 4 or 8 bytes), 2 it has a number (8 bytes), 3 it
+    has a kind (1 byte, otherwise it is hard), 4 it has a character set (1 byte).
     """
     _, flags = fields(file, part, layout.LINK)
     at = layout.LINK.size
@@ -88,7 +88,7 @@ def _link(file: Untrusted, part: Part) -> Iterator[tuple[str, int]]:
 
 
 def _refuse_dense(file: Untrusted, part: Part) -> None:
-    """Refuses a group of many members in the newer form, whose index is elsewhere."""
+    """Refuse a group of many members in the newer form, whose index is not in the header."""
     _, flags = fields(file, part, layout.LINK_INFO)
     (heap,) = fields(file, part, layout.ADDRESS, layout.LINK_INFO.size + (8 if flags & 1 else 0))
     if heap != layout.NOWHERE:

@@ -13,7 +13,7 @@ from bertkit.errors import FileFormatError, UnsafeFileError
 
 
 class Part(NamedTuple):
-    """A message of an object header: its type, its flags, and where its content is."""
+    """A message of an object header: its type, its flags, and the start and size of its content."""
 
     kind: int
     flags: int
@@ -22,20 +22,20 @@ class Part(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """How a header of one of the two versions is written."""
+    """The form of a header, which depends on its version."""
 
     message: Struct
     start: int
     size: int
-    frame: int  # the bytes before and behind the messages in a continuation
+    frame: int  # the bytes before and after the messages in a continuation
 
 
 def messages(file: Untrusted, header: int) -> list[Part]:
-    """The messages of the object header at that address, those in its continuations included."""
+    """Return the messages of the object header at this address, with those in its continuations."""
     form = _newer(file, header) if bytes(file.take(header, 4)) == b"OHDR" else _older(file, header)
     found: list[Part] = []
     blocks = [(form.start, form.size)]
-    for start, size in blocks:  # which grow while we go through them
+    for start, size in blocks:  # the list grows during the loop
         for part in _block(file, form.message, start, size):
             if part.kind == Message.CONTINUATION:
                 address, length = fields(file, part, layout.BLOCK)
@@ -46,7 +46,7 @@ def messages(file: Untrusted, header: int) -> list[Part]:
 
 
 def fields(file: Untrusted, part: Part, record: Struct, offset: int = 0) -> tuple[int, ...]:
-    """The fields of the record at `offset` in the content of a message."""
+    """Return the fields of the record at `offset` in the content of a message."""
     if part.flags & layout.SHARED_MESSAGE:
         raise unsupported(file, "shares types between its datasets")
     if offset + record.size > part.size:
@@ -55,18 +55,18 @@ def fields(file: Untrusted, part: Part, record: Struct, offset: int = 0) -> tupl
 
 
 def unsupported(file: Untrusted, what: str) -> FileFormatError:
-    """The error for a file that may be sound, but is of a kind that Keras does not write."""
+    """Return the error for a file that may be valid, but has a feature of HDF5 that Keras does not use."""
     return FileFormatError(
-        f"{file.path} {what}: HDF5 that Keras does not write, and that is not read here. Save the weights again from "
-        "Keras or transformers, best as safetensors, or type: h5repack -l CONTI -f NONE old.h5 new.h5"
+        f"{file.path} {what}: Keras does not write such HDF5 files, and they are not supported. Save the weights again "
+        "from Keras or transformers, best as safetensors, or type: h5repack -l CONTI -f NONE old.h5 new.h5"
     )
 
 
 def elsewhere(file: Untrusted, name: str) -> UnsafeFileError:
-    """The error for a file that asks for another one."""
+    """Return the error for a file that refers to another file."""
     return UnsafeFileError(
-        f"{file.path} keeps {name!r} in another file, and no file is opened because a file asks for it. If you trust "
-        "both, bring them together: h5repack --merge -l CONTI -f NONE old.h5 new.h5"
+        f"{file.path} has {name!r} in another file, which is not opened because this file names it. If you trust both, "
+        "merge them: type h5repack --merge -l CONTI -f NONE old.h5 new.h5"
     )
 
 
@@ -74,15 +74,15 @@ def _older(file: Untrusted, header: int) -> _Form:
     """The form of a header of version 1."""
     version, _, _, size = file.unpack(layout.HEADER_1, header)
     if version != 1:
-        raise file.damaged(f"there is no object header at byte {header}")
+        raise file.damaged(f"no object header begins at byte {header}")
     return _Form(layout.MESSAGE_1, header + layout.HEADER_1.size, size, frame=0)
 
 
 def _newer(file: Untrusted, header: int) -> _Form:
     """The form of a header of version 2, an OHDR.
 
-    Its flags, bit by bit: 0-1 the width of the size (1, 2, 4 or 8 bytes), 2 messages are numbered, 4 there are limits
-    (4 bytes), 5 there are times (16 bytes). A continuation is OCHK, messages, checksum.
+    The bits of its flags: 0-1 the width of the size (1, 2, 4 or 8 bytes), 2 its messages are numbered, 4 it has limits
+    (4 bytes), 5 it has times (16 bytes). A continuation is OCHK, messages, checksum.
     """
     _, version, flags = file.unpack(layout.HEADER_2, header)
     if version != 2:
@@ -94,7 +94,7 @@ def _newer(file: Untrusted, header: int) -> _Form:
 
 
 def _block(file: Untrusted, message: Struct, start: int, size: int) -> Iterator[Part]:
-    """The messages in the block of `size` bytes from `start` on."""
+    """Yield the messages in the block of `size` bytes from `start` on."""
     end = start + len(file.take(start, size))
     while start + message.size <= end:
         file.count_record()
@@ -102,5 +102,5 @@ def _block(file: Untrusted, message: Struct, start: int, size: int) -> Iterator[
         content = start + message.size
         start = content + size
         if start > end:
-            raise file.damaged(f"the message at byte {content} has {size} bytes, and its block ends at byte {end}")
+            raise file.damaged(f"the message at byte {content} has {size} bytes, but its block ends at byte {end}")
         yield Part(kind, flags, content, size)

@@ -1,4 +1,4 @@
-"""What Keras wants to find in an HDF5 file besides the tensors."""
+"""The attributes that Keras needs in an HDF5 file in addition to the tensors."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable, Mapping
 from bertkit.errors import UsageError
 
 KERAS_VERSION = "2.15.0"
-"""Keras changes the weights of a file without version as if Keras 1 had written it."""
+"""Keras converts the weights of a file without a version as if Keras 1 had written it."""
 
 ATTRIBUTE_LIMIT = 64512
-"""Keras's own limit for the texts of one attribute, in bytes; HDF5's is 64 KB with all that belongs to it."""
+"""Keras's limit for the texts of one attribute, in bytes. HDF5's limit is 64 KB for the whole attribute."""
 
 
 def keras_attributes(names: Iterable[str]) -> Mapping[str, Mapping[str, str | list[str]]]:
-    """The attributes of the groups of a Keras weights file: which layers it has, and which weights each of them.
+    """Return the attributes of the groups of a Keras weights file: its layers, and the weights of each layer.
 
-    `names` are the paths of the tensors, `<layer>/<weight>`, in the order of the model's weights, which is what Keras's
-    own `load_weights` goes by (transformers goes by the names). The result, {path of a group: {name: value}}, is for
-    `write`.
+    `names` are the paths of the tensors, `<layer>/<weight>`, in the order of the weights of the model. Keras's
+    `load_weights` uses this order (transformers uses the names). The result, {path of a group: {name: value}}, is an
+    argument of `write`.
 
     >>> keras_attributes(["bert/tf_bert_model/bert/pooler/dense/kernel:0"])["bert"]
     {'weight_names': ['tf_bert_model/bert/pooler/dense/kernel:0']}
@@ -27,7 +27,7 @@ def keras_attributes(names: Iterable[str]) -> Mapping[str, Mapping[str, str | li
     for name in names:
         layer, _, weight = name.partition("/")
         if not weight:
-            raise UsageError(f"The tensor {name!r} is in no layer: Keras wants names such as 'layer/kernel:0'.")
+            raise UsageError(f"The tensor {name!r} is in no layer: Keras needs names such as 'layer/kernel:0'.")
         layers.setdefault(layer, []).append(weight)
     root = {"backend": "tensorflow", "keras_version": KERAS_VERSION, **_split("layer_names", list(layers))}
     return {"/": root, **{layer: _split("weight_names", weights) for layer, weights in layers.items()}}
@@ -35,7 +35,9 @@ def keras_attributes(names: Iterable[str]) -> Mapping[str, Mapping[str, str | li
 
 def _split(attribute: str, texts: list[str]) -> dict[str, str | list[str]]:
     """The texts as one attribute or, if they are too many, as `attribute0`, `attribute1` ..., which Keras joins."""
-    width = max((len(text.encode()) for text in texts), default=1)  # all texts of an array take the room of the longest
+    width = max(
+        (len(text.encode()) for text in texts), default=1
+    )  # all texts of an array have the width of the longest
     count = max(1, ATTRIBUTE_LIMIT // width)
     if len(texts) <= count:
         return {attribute: texts}

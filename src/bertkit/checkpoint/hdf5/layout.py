@@ -1,24 +1,24 @@
-"""How an HDF5 file is built: the records that are read.
+"""The structure of an HDF5 file: the records that are read.
 
-A file is a tree of groups, and the leaves are datasets (tensors). All links are addresses: bytes from the file's start.
+A file is a tree of groups whose leaves are datasets (tensors). All links are addresses: bytes from the start of the file.
 
     superblock ──> object header of the group "/"
-                     message SYMBOL_TABLE ──┬──> local heap HEAP: the names of the members, one behind the other
+                     message SYMBOL_TABLE ──┬──> local heap HEAP: the names of the members, one after the other
                      message ATTRIBUTE ...  └──> B-tree TREE ──> (TREE ──>) SNOD: up to 8 members, sorted by name
                                                                               (offset of the name in the heap,
                                                                                address of the member's object header)
 
     object header of a dataset
         message DATASPACE    the shape
-        message DATATYPE     the type of number
+        message DATATYPE     the dtype
         message LAYOUT ────> the numbers, in C order, in one piece ("contiguous")
 
-An object header is a list of messages, each with its type and size. A message of type CONTINUATION leads to a block of
-further messages. An attribute is a message, too: a name, a type, a shape and the value (64 KB at most).
+An object header is a list of messages, each with its type and size. A message of type CONTINUATION has the address of a
+block of further messages. An attribute is a message too: a name, a type, a shape and the value (64 KB at most).
 
-That is what Keras writes, and h5py by default. `h5py.File(..., libver="latest")` writes object headers of
-another form (OHDR) and the members of a small group as messages of type LINK; those are read as well, but not the
-"dense" groups of more than eight members, and no chunked or compressed datasets.
+Keras writes such files, and so does h5py by default. `h5py.File(..., libver="latest")` writes object headers of another
+form (OHDR) and the members of a small group as messages of type LINK, which are read as well. "Dense" groups of more
+than eight members, and chunked or compressed datasets, are not supported.
 All numbers are little-endian. Fields that are not read are `x` in the formats below.
 
 The format is specified in the HDF Group's "HDF5 File Format Specification".
@@ -31,17 +31,17 @@ from struct import Struct
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NOWHERE = 2**64 - 1
-"""The address of what was never stored."""
+"""The address of data that was never stored."""
 
 SUPERBLOCK_START = Struct("<8sB")
 """signature, version"""
 
 SUPERBLOCK_0 = Struct("<8s5xBBxHH4xQQQQ8xQ24x")
-"""signature, bytes of an address, bytes of a length, half of the members that a SNOD and of the children that a TREE
-have room for, the address that all others count from, the free space, the file's end, the driver, the root's header"""
+"""signature, bytes of an address, bytes of a length, half of the largest number of members of a SNOD and of children of a
+TREE, the address that all others count from, the free space, the end of the file, the driver, the header of the root"""
 
 SUPERBLOCK_2 = Struct("<9xBBxQ8xQQ")
-"""bytes of an address, bytes of a length, the address that all others count from, the file's end, the root's header"""
+"""bytes of an address, bytes of a length, the address that all others count from, the end of the file, the header of the root"""
 
 HEADER_1 = Struct("<BxHII4x")
 """version 1, number of messages, number of links to the object, bytes of the messages that follow"""
@@ -50,7 +50,7 @@ MESSAGE_1 = Struct("<HHB3x")
 """type, bytes of the content that follows, flags"""
 
 HEADER_2 = Struct("<4sBB")
-"""OHDR, version 2, flags (which say what comes before the messages: see `headers`)"""
+"""OHDR, version 2, flags (the fields before the messages: see `headers`)"""
 
 MESSAGE_2 = Struct("<BHB")
 MESSAGE_2_NUMBERED = Struct("<BHB2x")
@@ -60,7 +60,7 @@ LINK_INFO = Struct("<BB")
 """version 0, flags (1: a number of 8 bytes follows); then the address of the heap of a dense group, or NOWHERE"""
 
 LINK = Struct("<BB")
-"""version 1, flags (which say what comes before the name: see `groups`)"""
+"""version 1, flags (the fields before the name: see `groups`)"""
 
 BLOCK = Struct("<QQ")
 """address, bytes: of a continuation, and of a contiguous dataset"""
@@ -73,13 +73,13 @@ HEAP = Struct("<4sB3xQQQ")
 
 TREE = Struct("<4sBBHQQ")
 """TREE, node type (0: group), level (0: the children are SNODs), number of children, left and right neighbour.
-Then its children, and the key behind the last."""
+Then its children, and a key after the last."""
 
 CHILD = Struct("<QQ")
-"""key, address of a TREE or SNOD. The key is the offset of a name: the last left of the child, or the empty name."""
+"""key, address of a TREE or SNOD. The key is the offset of the last name before the child, or of the empty name."""
 
 SNOD = Struct("<4sBxH")
-"""SNOD, version 1, number of members, which follow"""
+"""SNOD, version 1, number of members; then the members"""
 
 MEMBER = Struct("<QQI20x")
 """offset of the name in the heap, address of the object header, what is cached (2: this is a soft link)"""
@@ -100,11 +100,11 @@ BYTE = Struct("<B")
 SOFT_LINK_CACHED = 2
 NO_ELEMENTS = 2
 SHARED_MESSAGE = 0b10
-"""A flag of a message: the content is elsewhere."""
+"""A flag of a message: its content is stored elsewhere."""
 
 
 class Message(IntEnum):
-    """The types of message that matter here."""
+    """The types of message that are read."""
 
     DATASPACE = 0x01
     LINK_INFO = 0x02
@@ -117,7 +117,7 @@ class Message(IntEnum):
 
 
 class Storage(IntEnum):
-    """The classes of storage of a dataset: in its header, in one piece, in many, in other files."""
+    """The classes of storage of a dataset: in its header, in one piece, in chunks, in other files."""
 
     COMPACT = 0
     CONTIGUOUS = 1

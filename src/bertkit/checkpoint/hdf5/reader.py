@@ -1,4 +1,4 @@
-"""Reads the tensors of an HDF5 file; `layout` has a drawing of how they are reached."""
+"""Read the tensors of an HDF5 file. `layout` has a drawing of its structure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bertkit.errors import FileFormatError
 
 
 def read(path: str | os.PathLike[str]) -> Tensors:
-    """All tensors of an HDF5 file, by the path of the dataset, such as "bert/tf_bert_model/bert/pooler/dense/kernel:0".
+    """Return {path: tensor} of an HDF5 file, with paths such as "bert/tf_bert_model/bert/pooler/dense/kernel:0".
 
-    The arrays are read-only views of the mapped file. They come in the order of the alphabet, in which HDF5 keeps the
-    members of a group. Texts are left out, and so are soft links, which are second names of what also has a name of its
-    own. A file that keeps its numbers in other files is refused.
+    The arrays are read-only views of the mapped file, in alphabetical order, as HDF5 sorts the members of a group. Texts
+    are left out, and so are soft links, which are second names of other members. A file that has its numbers in other
+    files is refused.
     """
     file = Untrusted(path)
     _walk(file, _root(file), "")
@@ -42,12 +42,12 @@ def _root(file: Untrusted) -> int:
             file, f"has addresses of {widths[0]} and lengths of {widths[1]} bytes, counted from byte {base}"
         )
     if end > len(file.data):
-        raise file.damaged(f"it is {len(file.data)} bytes long, where it should be {end}")
+        raise file.damaged(f"it is {len(file.data)} bytes long, but should be {end}")
     return int(root)
 
 
 def _walk(file: Untrusted, header: int, path: str) -> None:
-    """Enters the dataset with that object header, or all that is in the group."""
+    """Add the dataset with this object header, or all datasets of the group."""
     parts = messages(file, header)
     kinds = {part.kind for part in parts}
     if is_group(kinds):
@@ -59,5 +59,5 @@ def _walk(file: Untrusted, header: int, path: str) -> None:
         array = dataset(file, {part.kind: part for part in parts}, path)
         if array is not None:
             file.enter(path, array)
-    elif Message.DATATYPE not in kinds:  # which alone is a type with a name: nothing to read
+    elif Message.DATATYPE not in kinds:  # a DATATYPE without LAYOUT is a named type, which has no numbers
         raise file.damaged(f"{path!r} is neither a group nor a dataset")

@@ -1,4 +1,4 @@
-"""Tensors -> an HDF5 file, by h5py."""
+"""Write tensors to an HDF5 file with h5py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bertkit.tensors import Array
 Attributes = Mapping[str, "str | list[str]"]
 
 _DATATYPE = b"\x03\x00"
-"""What HDF5 puts before the message of a datatype to hand it to a program: the message's type, and version 0."""
+"""The prefix of an encoded datatype in HDF5's API: the type of the message, and version 0."""
 
 
 def write(
@@ -29,11 +29,11 @@ def write(
     attributes: Mapping[str, Attributes] | None = None,
     on_bytes: OnBytes = lambda count: None,
 ) -> None:
-    """Writes the tensors under their names, whose parts between "/" become groups.
+    """Write the tensors under their names, whose parts between "/" become groups.
 
-    An array that stands under several names (the same object) is stored once, and each name links to it. `attributes`
-    are texts or lists of texts by the path of the group that has them ("/" is the outermost), as `keras_attributes`
-    gives them; a group that has no tensors is made. `on_bytes` is called with the number of bytes after each tensor.
+    If several names have the same array object, it is stored once, and each name links to it. `attributes` has texts or
+    lists of texts for the path of each group ("/" is the root), as `keras_attributes` returns them. A group without
+    tensors is created. `on_bytes` is called with the number of bytes after each tensor.
 
     >>> import numpy as np
     >>> path = getfixture("tmp_path") / "tf_model.h5"
@@ -47,8 +47,8 @@ def write(
         h5py: Any = import_module("h5py")
     except ImportError as error:
         raise MissingExtraError("h5py", None, f"Writing {path}") from error
-    first: dict[int, str] = {}  # the id of an array -> the name that it was written under
-    with whole_file(path) as beside, h5py.File(beside.name, "w", locking=False) as file:
+    first: dict[int, str] = {}  # {id of an array: the name under which it was written}
+    with whole_file(path) as partial, h5py.File(partial.name, "w", locking=False) as file:
         for name, array in tensors.items():
             if id(array) in first:
                 file[name] = file[first[id(array)]]
@@ -61,7 +61,7 @@ def write(
 
 
 def _write_tensor(h5py: Any, file: Any, name: str, array: Array) -> None:
-    """The bytes of an array as they are: NumPy's bfloat16 is no type that h5py knows, but HDF5 has a place for it."""
+    """Write the bytes of an array directly, since h5py does not know NumPy's bfloat16, which HDF5 supports."""
     number = h5py.h5t.decode(_DATATYPE + encode_number(array.dtype.name))
     dataset = file.create_dataset(name, array.shape, h5py.Datatype(number))
     if array.size:
@@ -70,7 +70,7 @@ def _write_tensor(h5py: Any, file: Any, name: str, array: Array) -> None:
 
 
 def _text(value: str | list[str]) -> Any:
-    """A text, or an array of texts [n], as Keras stores them: of a fixed width."""
+    """A text, or an array of texts [n], of a fixed width, as Keras stores them."""
     if isinstance(value, str):
         return np.bytes_(value.encode())
     return np.array([text.encode() for text in value], np.bytes_)

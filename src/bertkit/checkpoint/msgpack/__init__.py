@@ -1,4 +1,4 @@
-"""MessagePack files (`flax_model.msgpack`), as Flax uses the format: see `layout` for how it is built."""
+"""MessagePack files (`flax_model.msgpack`), as far as Flax uses the format: `layout` describes it."""
 
 from bertkit.checkpoint.msgpack.reader import read
 from bertkit.checkpoint.msgpack.writer import write

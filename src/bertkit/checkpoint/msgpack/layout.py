@@ -1,16 +1,16 @@
-"""How a MessagePack file of Flax is built: the heads of values, which reader and writer agree on.
+"""The structure of a MessagePack file of Flax: the heads of values, for the reader and the writer.
 
-A file is one value. The head of a value, its first byte and the number that may follow, says what it is and how long:
+A file is one value. The head of a value, its first byte and a number that may follow, has its kind and length:
 
-    map                        the count, then as many pairs of key and value
-    array                      the count, then as many values
-    string, bytes, extension   the length, (of an extension its type, one byte,) then as many bytes
-    integer from 0 on          the integer itself
+    map                        the number of pairs, then a key and a value for each
+    array                      the number of values, then the values
+    string, bytes, extension   the number of bytes, for an extension its type (one byte), then the bytes
+    nonnegative integer        the integer itself
     other                      nil, true, false, floats, negative integers
 
-Flax writes one map, in which maps are nested: {"bert": {"pooler": {"dense": {"kernel": tensor, "bias": tensor}}}}.
-A tensor is an extension of type 1, and its bytes are again a value: the array [shape, name of the type, numbers].
-A tensor of more than 1 GiB is cut: {"__msgpack_chunked_array__": true, "shape": {"0": 400000, "1": 768},
+Flax writes nested maps: {"bert": {"pooler": {"dense": {"kernel": tensor, "bias": tensor}}}}.
+A tensor is an extension of type 1. Its bytes are a value themselves: the array [shape, name of the dtype, numbers].
+A tensor of more than 1 GiB is split: {"__msgpack_chunked_array__": true, "shape": {"0": 400000, "1": 768},
 "chunks": {"0": tensor, "1": tensor}}, where the chunks have one dimension.
 
 MessagePack is specified at https://github.com/msgpack/msgpack/blob/master/spec.md.
@@ -33,12 +33,12 @@ CHUNKED, SHAPE, CHUNKS = "__msgpack_chunked_array__", "shape", "chunks"
 """The keys of the map that a large tensor becomes."""
 
 CHUNK_BYTES = 2**30
-"""Tensors above that are cut: the length of an extension ends at 4 GiB."""
+"""Larger tensors are split, since an extension has at most 4 GiB."""
 
 _U8, _U16, _U32, _U64 = (Struct(f">{letter}") for letter in "BHIQ")
 
 _HEADS = {
-    # kind: the first byte for the length 0, how many lengths it goes on for; number that follows: first byte
+    # kind: the first byte of length 0, how many lengths are in the first byte, {number that follows: first byte}
     "map": (0x80, 16, {_U16: 0xDE, _U32: 0xDF}),
     "array": (0x90, 16, {_U16: 0xDC, _U32: 0xDD}),
     "string": (0xA0, 32, {_U8: 0xD9, _U16: 0xDA, _U32: 0xDB}),
@@ -48,50 +48,50 @@ _HEADS = {
 }
 
 _SHORT_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
-"""First byte -> length."""
+"""{first byte: length}"""
 
 _OTHERS = {0xC0: 0, 0xC2: 0, 0xC3: 0, 0xCA: 4, 0xCB: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
-"""First byte of nil, false, true, two floats, four negative integers -> how many bytes follow."""
+"""{first byte of nil, false, true, two floats, four signed integers: how many bytes follow}"""
 
 TRUE = bytes([0xC3])
 
 _SMALL_NEGATIVE = 0xE0
-"""From this first byte on, it is a negative integer, without more bytes."""
+"""This first byte and all higher ones are negative integers without further bytes."""
 
 
 class Head(NamedTuple):
-    """What the head of a value says."""
+    """The head of a value."""
 
     kind: str
     length: int  # the elements of a map or an array, the bytes of the others, the integer itself
-    start: int  # the byte behind the head
+    start: int  # the byte after the head
     type: int = 0  # of an extension
 
 
 def read_head(file: Untrusted, at: int) -> Head:
-    """The head of the value at byte `at`."""
+    """Return the head of the value at byte `at`."""
     file.count_record()
     (first,) = file.unpack(_U8, at)
-    behind = at + 1
+    after = at + 1
     if first in _OTHERS or first >= _SMALL_NEGATIVE:
-        return Head("other", _OTHERS.get(first, 0), behind)
+        return Head("other", _OTHERS.get(first, 0), after)
     if first in _SHORT_EXTENSIONS:
-        return Head("extension", _SHORT_EXTENSIONS[first], behind + 1, *file.unpack(_U8, behind))
+        return Head("extension", _SHORT_EXTENSIONS[first], after + 1, *file.unpack(_U8, after))
     for kind, (start, room, numbers) in _HEADS.items():
         if start <= first < start + room:
-            return Head(kind, first - start, behind)
+            return Head(kind, first - start, after)
         for number, byte in numbers.items():
             if first == byte:
-                (length,) = file.unpack(number, behind)
-                behind += number.size
+                (length,) = file.unpack(number, after)
+                after += number.size
                 if kind == "extension":
-                    return Head(kind, length, behind + 1, *file.unpack(_U8, behind))
-                return Head(kind, length, behind)
-    raise file.damaged(f"no value begins with {first:#x}, as the one at byte {at} does")
+                    return Head(kind, length, after + 1, *file.unpack(_U8, after))
+                return Head(kind, length, after)
+    raise file.damaged(f"the value at byte {at} begins with {first:#x}, which is not MessagePack")
 
 
 def head(kind: str, length: int) -> bytes:
-    """The shortest head of a value of that kind (of an extension without the type).
+    """Return the shortest head of a value of this kind, without the type of an extension.
 
     >>> head("map", 3).hex(), head("bytes", 300).hex()
     ('83', 'c5012c')

@@ -1,4 +1,4 @@
-"""Reads the tensors of a MessagePack file of Flax; `layout` says how it is built."""
+"""Read the tensors of a MessagePack file of Flax. `layout` describes the format."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bertkit.errors import FileFormatError
 from bertkit.tensors import Array
 
 Value = dict[str, "Value"] | Array | int | None
-"""A map (an array is a map from "0", "1", ...), a tensor, an integer from 0 on, or anything else."""
+"""A map (an array is a map with the keys "0", "1", ...), a tensor, a nonnegative integer, or None for any other value."""
 
 
 def read(path: str | os.PathLike[str]) -> Tensors:
-    """All tensors of a MessagePack file of Flax, by their keys joined with "/", such as "bert/pooler/dense/kernel".
+    """Return {keys joined with "/": tensor} of a MessagePack file of Flax, such as "bert/pooler/dense/kernel".
 
-    The arrays are read-only views of the mapped file; only a tensor that was cut into chunks is put together in memory.
-    What is no array of numbers (a text, the number of a step) is left out.
+    The arrays are read-only views of the mapped file. Only a tensor that was split into chunks is copied into memory.
+    Other values, such as texts and the number of a step, are left out.
     """
     file = Untrusted(path)
     if read_head(file, 0).kind != "map":
@@ -32,13 +32,13 @@ def read(path: str | os.PathLike[str]) -> Tensors:
         )
     tree, end = _map(file, read_head(file, 0), "")
     if end != len(file.data):
-        raise file.damaged(f"it should end at byte {end}, and has {len(file.data)}")
+        raise file.damaged(f"it should end at byte {end}, but has {len(file.data)}")
     _enter(file, tree, "")
     return file.tensors
 
 
 def _value(file: Untrusted, at: int, path: str) -> tuple[Value, int]:
-    """(the value at byte `at`, which is called `path`; the byte behind it)."""
+    """Return the value at byte `at`, whose name is `path`, and the position after it."""
     head = read_head(file, at)
     if head.kind == "map":
         return _map(file, head, path)
@@ -61,10 +61,10 @@ def _map(file: Untrusted, head: Head, path: str) -> tuple[dict[str, Value], int]
     for _ in range(head.length):
         key = read_head(file, at)
         if key.kind != "string" or key.length > MAX_NAME:
-            raise file.damaged(f"the key at byte {at} is no text of at most {MAX_NAME} bytes")
+            raise file.damaged(f"the key at byte {at} is not a text of at most {MAX_NAME} bytes")
         name = file.text(key.start, key.length)
         if name in values:
-            raise file.damaged(f"the key {name!r} stands in it twice, in the map {path!r}")
+            raise file.damaged(f"the map {path!r} has the key {name!r} twice")
         values[name], at = _value(file, key.start + key.length, file.join(path, name))
     return values, at
 
@@ -78,30 +78,30 @@ def _array(file: Untrusted, head: Head, path: str) -> tuple[dict[str, Value], in
 
 
 def _tensor(file: Untrusted, start: int, end: int, path: str) -> Array:
-    """The view of the tensor that is written, as [shape, name of the type, numbers], from byte `start` to `end`."""
+    """The view of the tensor [shape, name of the dtype, numbers] from byte `start` to `end`."""
     parts = read_head(file, start)
     shape, at = _shape(file, parts.start, path)
     type_name = read_head(file, at)
     numbers = read_head(file, type_name.start + type_name.length)
     if (parts.kind, parts.length, numbers.kind, numbers.start + numbers.length) != ("array", 3, "bytes", end):
-        raise file.damaged(f"{path!r} is not written as [shape, name of the type, numbers]")
+        raise file.damaged(f"{path!r} is not an array of [shape, name of the dtype, numbers]")
     dtype = _dtype(file, type_name, path)
     if numbers.length != prod(shape) * dtype.itemsize:
-        raise file.damaged(f"{path!r} has {numbers.length} bytes, which are no {list(shape)} of {dtype}")
+        raise file.damaged(f"{path!r} has {numbers.length} bytes, which do not match {list(shape)} of {dtype}")
     return file.array(dtype, shape, numbers.start, path)
 
 
 def _shape(file: Untrusted, at: int, path: str) -> tuple[tuple[int, ...], int]:
-    """(the shape that is written from byte `at` on, the byte behind it)."""
+    """Return the shape at byte `at`, and the position after it."""
     head = read_head(file, at)
     if head.kind != "array":
-        raise file.damaged(f"the shape of {path!r} is no array")
+        raise file.damaged(f"the shape of {path!r} is not an array")
     sizes: list[int] = []
     at = head.start
     for _ in range(head.length):
         size = read_head(file, at)
         if size.kind != "integer":
-            raise file.damaged(f"the shape of {path!r} has at byte {at} no integer from 0 on")
+            raise file.damaged(f"the shape of {path!r} has at byte {at} a value that is not a nonnegative integer")
         sizes.append(size.length)
         at = size.start
     file.check_shape(tuple(sizes), path)
@@ -109,18 +109,18 @@ def _shape(file: Untrusted, at: int, path: str) -> tuple[tuple[int, ...], int]:
 
 
 def _dtype(file: Untrusted, head: Head, path: str) -> np.dtype[np.generic]:
-    """The type whose name is written there (which old versions of Flax did as bytes)."""
+    """The dtype with the name at this head. Old versions of Flax wrote names as bytes."""
     name = file.text(head.start, min(head.length, MAX_NAME)) if head.kind in ("string", "bytes") else head.kind
     if name not in layout.DTYPES:
         raise FileFormatError(
-            f"{file.path} has in {path!r} numbers of the type {name[:40]!r}. Save it again with numbers of a type "
-            f"that is read: {', '.join(layout.DTYPES)}."
+            f"{file.path} has {path!r} of dtype {name[:40]!r}. Save it again with a supported dtype: "
+            f"{', '.join(layout.DTYPES)}."
         )
     return numpy_dtype(name).newbyteorder("<")
 
 
 def _enter(file: Untrusted, value: Value, path: str) -> None:
-    """Enters the tensor called `path`, or all that are in the map of that name."""
+    """Add the tensor called `path`, or all tensors of the map of this name."""
     if isinstance(value, np.ndarray):
         file.enter(path, value)
     elif isinstance(value, dict) and layout.CHUNKED in value:
@@ -131,22 +131,22 @@ def _enter(file: Untrusted, value: Value, path: str) -> None:
 
 
 def _joined(file: Untrusted, tree: dict[str, Value], path: str) -> Array:
-    """The tensor that was cut into the chunks in this map."""
+    """Join the chunks of a tensor that was split."""
     shape, chunks = (_row(file, tree.get(key), path) for key in (layout.SHAPE, layout.CHUNKS))
     sizes = tuple(size for size in shape if isinstance(size, int))
     arrays = [chunk for chunk in chunks if isinstance(chunk, np.ndarray) and chunk.ndim == 1]
     if len(sizes) != len(shape) or len(arrays) != len(chunks) or len({array.dtype for array in arrays}) != 1:
-        raise file.damaged(f"{path!r} is not written as a shape and flat chunks of one type")
+        raise file.damaged(f"{path!r} is not a shape and flat chunks of one dtype")
     file.check_shape(sizes, path)
     if sum(array.size for array in arrays) != prod(sizes):
-        raise file.damaged(f"the chunks of {path!r} are no {list(sizes)} together")
+        raise file.damaged(f"the chunks of {path!r} do not match the shape {list(sizes)}")
     array = np.concatenate(arrays).reshape(sizes)
     array.flags.writeable = False
     return array
 
 
 def _row(file: Untrusted, value: Value, path: str) -> list[Value]:
-    """The values of a map from "0", "1", ..., in this order."""
+    """The values of a map with the keys "0", "1", ..., in this order."""
     if not isinstance(value, dict) or value.keys() != {str(index) for index in range(len(value))}:
-        raise file.damaged(f'{path!r} is cut into chunks that are not numbered from "0" on')
+        raise file.damaged(f'{path!r} has a shape or chunks that are not numbered from "0" on')
     return [value[str(index)] for index in range(len(value))]

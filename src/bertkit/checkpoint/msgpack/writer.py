@@ -1,4 +1,4 @@
-"""Writes tensors as a MessagePack file of Flax; `layout` says how it is built."""
+"""Write tensors to a MessagePack file of Flax. `layout` describes the format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Piece = bytes | memoryview
 
 
 def write(path: str | os.PathLike[str], tensors: Tensors, on_bytes: OnBytes = lambda count: None) -> None:
-    """Writes the tensors in nested maps, cut at each "/" of their names: what Flax's `to_bytes` makes of such maps.
+    """Write the tensors as nested maps, split at each "/" of their names, with the same bytes as Flax's `to_bytes`.
 
     `on_bytes` is called with the number of bytes after each tensor, or each chunk of a large one.
 
@@ -35,7 +35,7 @@ def write(path: str | os.PathLike[str], tensors: Tensors, on_bytes: OnBytes = la
 
 
 def _tree(tree: Tree) -> Iterator[Piece]:
-    """The bytes of a map of maps and tensors, piece by piece; the numbers are the memoryviews."""
+    """Yield the bytes of a map of maps and tensors, piece by piece. Memoryviews are the numbers of tensors."""
     yield head("map", len(tree))
     for key, value in tree.items():
         yield _string(key)
@@ -55,7 +55,7 @@ def _tensor(numbers: memoryview, shape: tuple[int, ...], dtype: str) -> Iterator
 
 
 def _chunks(array: Array) -> Iterator[Piece]:
-    """A large tensor, cut."""
+    """Yield the bytes of a large tensor, split into chunks."""
     numbers = as_stored(array)
     size = layout.CHUNK_BYTES // array.itemsize * array.itemsize
     starts = range(0, len(numbers), size)

@@ -1,6 +1,6 @@
-"""Examples of a data loader -> a batch of tensors, for PyTorch's DataLoader and transformers' Trainer.
+"""Data collators for PyTorch's DataLoader and transformers' Trainer: callables that turn a list of examples into a batch.
 
-A collator is an object that is called with a list of examples. It takes any tokenizer that has `pad`.
+The tokenizer of a collator may be any tokenizer with the method `pad`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Random numbers for masking, drawn by the generator of a framework: its seed is the seed of the masks.
+"""Random numbers for masking, from the generator of a framework, whose seed is also the seed of the masks.
 
-The numbers and their order are those that transformers draws, so that a seed gives the same masks.
+The numbers are drawn in the same order as in transformers, so that the same seed returns the same masks.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Ints = NDArray[np.int64]
 
 
 class Draws(Protocol):
-    """What a generator draws."""
+    """A source of random numbers."""
 
     def flags(self, chances: Chances) -> Flags:
-        """True with the given chances, each by itself."""
+        """Draw independent booleans that are True with the given probabilities."""
 
     def ids(self, size: int, where: Flags) -> Ints:
-        """Numbers below `size`, one for each True."""
+        """Draw an integer below `size` for each True in `where`."""
 
 
 def draws_of(kind: str, seed: int | None) -> Draws:
-    """The draws for a kind of tensor; without a seed by the framework's global generator."""
+    """Return the source of random numbers for a kind of tensor. Without a seed it uses the framework's global generator."""
     own = None if seed is None else seed + _worker()
     if kind == "np":
         return OfNumPy(own)
@@ -39,21 +39,21 @@ def draws_of(kind: str, seed: int | None) -> Draws:
 
 
 def _worker() -> int:
-    """The number of this process among the workers of a data loader, of which each has a seed of its own."""
+    """Return the number of this worker of a data loader, as each worker needs a different seed."""
     if multiprocessing.current_process().name == "MainProcess":
         return 0
     torch = sys.modules.get("torch")
     worker = torch.utils.data.get_worker_info() if torch else None
     if worker is None:
         raise UsageError(
-            "A seed in several processes needs the number of each, which PyTorch's DataLoader gives: use num_workers of a "
-            "DataLoader, one process, or no seed."
+            "A seed in several processes needs the number of each process, which only PyTorch's DataLoader provides: use its "
+            "num_workers, a single process, or no seed."
         )
     return int(worker.id)
 
 
 class OfNumPy:
-    """By NumPy."""
+    """Random numbers from NumPy."""
 
     def __init__(self, seed: int | None) -> None:
         self._generator: Any = np.random if seed is None else np.random.default_rng(seed)
@@ -69,15 +69,15 @@ class OfNumPy:
 
 
 class OfTorch:
-    """By PyTorch."""
+    """Random numbers from PyTorch."""
 
     def __init__(self, seed: int | None) -> None:
         self._torch = framework_of("pt")
         self._generator = None if seed is None else self._torch.Generator().manual_seed(seed)
 
     def flags(self, chances: Chances) -> Flags:
-        chances_there = self._torch.from_numpy(chances.astype(np.float32))
-        found: Flags = self._torch.bernoulli(chances_there, generator=self._generator).bool().numpy()
+        tensor = self._torch.from_numpy(chances.astype(np.float32))
+        found: Flags = self._torch.bernoulli(tensor, generator=self._generator).bool().numpy()
         return found
 
     def ids(self, size: int, where: Flags) -> Ints:
@@ -86,7 +86,7 @@ class OfTorch:
 
 
 class OfTensorFlow:
-    """By TensorFlow."""
+    """Random numbers from TensorFlow."""
 
     def __init__(self, seed: int | None) -> None:
         random = framework_of("tf").random

@@ -1,4 +1,4 @@
-"""The collators for language modelling: they choose the tokens that the model has to predict."""
+"""The collators for language modelling, which choose the tokens to predict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOT_FOR_MODELS = ("offset_mapping", "chinese_ref")
 
 @dataclass
 class DataCollatorForLanguageModeling:
-    """Pad examples and mask some of their tokens, which become the labels; all other labels are -100.
+    """Pad examples and mask some of their tokens. The labels are the original tokens at the masks, and -100 elsewhere.
 
     >>> import bertkit
     >>> tokenizer = bertkit.BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"])
@@ -31,16 +31,16 @@ class DataCollatorForLanguageModeling:
     ([[2, 4, 4, 3], [2, 4, 3, 0]], [[-100, 5, 6, -100], [-100, 5, -100, -100]])
 
     Args:
-        tokenizer: has the masks and the padding.
-        mlm: whether tokens are masked; otherwise all tokens but padding are labels.
-        whole_word_mask: whether all pieces of a word are masked together, as in DataCollatorForWholeWordMask.
-        mlm_probability: of a token to be chosen.
-        mask_replace_prob: the share of the chosen tokens that become [MASK].
-        random_replace_prob: the share of them that become any token. The rest stays as it is.
-        pad_to_multiple_of: rows are made longer, up to a multiple of this number.
+        tokenizer: a tokenizer with a mask token and `pad`.
+        mlm: whether to mask tokens; if False, all tokens except padding are labels.
+        whole_word_mask: whether to mask all pieces of a word together, as in DataCollatorForWholeWordMask.
+        mlm_probability: the probability of each token to be chosen.
+        mask_replace_prob: the share of the chosen tokens that are replaced by [MASK].
+        random_replace_prob: the share of the chosen tokens that are replaced by a random token. The others do not change.
+        pad_to_multiple_of: pad to a length that is a multiple of this number.
         return_tensors: "pt", "np" or "tf".
-        seed: of the masks. None: they are drawn by the framework's global generator.
-        tf_experimental_compile: False alone.
+        seed: the seed of the masks. None: use the framework's global generator.
+        tf_experimental_compile: must be False.
     """
 
     tokenizer: Any
@@ -58,7 +58,7 @@ class DataCollatorForLanguageModeling:
     def __post_init__(self) -> None:
         if self.tf_experimental_compile:
             raise UsageError(
-                "Masks are drawn outside of TensorFlow's graphs: leave ",
+                "Masking cannot be compiled to a TensorFlow graph: leave ",
                 Setting("tf_experimental_compile", True), " out.",
             )  # fmt: skip
         if self.mlm and self.tokenizer.mask_token is None:
@@ -67,7 +67,7 @@ class DataCollatorForLanguageModeling:
                 " for causal language modelling.",
             )  # fmt: skip
         if self.whole_word_mask and not self.mlm:
-            raise UsageError("Words are masked whole only where they are masked: type ", Setting("mlm", True), ".")
+            raise UsageError("whole_word_mask needs masking: type ", Setting("mlm", True), ".")
         shares = ("mask_replace_prob", "random_replace_prob")
         for name in ("mlm_probability", *shares) if self.mlm else shares:
             value = getattr(self, name)
@@ -77,11 +77,11 @@ class DataCollatorForLanguageModeling:
         if self.mask_replace_prob + self.random_replace_prob > 1:
             raise UsageError(
                 received("mask_replace_prob", self.mask_replace_prob), " and ",
-                received("random_replace_prob", self.random_replace_prob), " are more than 1 together.",
+                received("random_replace_prob", self.random_replace_prob), " have a sum above 1.",
             )  # fmt: skip
 
     def __call__(self, examples: Examples, return_tensors: str | None = None) -> Any:
-        """Examples, or lists of ids, -> a batch."""
+        """Return the batch of a list of examples, or of lists of ids."""
         kind = checked_kind(return_tensors or self.return_tensors)
         continuing = [_continuing(row) for row in examples]
         batch = self._padded(examples, kind)
@@ -112,24 +112,26 @@ class DataCollatorForLanguageModeling:
         return {"input_ids": with_dtype(batch["input_ids"], kind)}
 
     def _special(self, ids: Ints) -> Flags:
-        """[B, L], True at special tokens."""
+        """Return the mask of special tokens [B, L]."""
         mask = [self.tokenizer.get_special_tokens_mask(row, already_has_special_tokens=True) for row in ids.tolist()]
         return np.array(mask, bool)
 
     def _mask_tokens(self, ids: Ints, special: Flags, draws: Draws) -> tuple[Ints, Ints]:
-        """Ids [B, L] with masks, and the labels [B, L]."""
+        """Return the masked ids [B, L] and the labels [B, L]."""
         chosen = draws.flags(np.where(special, 0.0, self.mlm_probability or 0.0)) & ~special
         labels = np.where(chosen, ids, IGNORED)
         hidden = draws.flags(np.full(ids.shape, self.mask_replace_prob)) & chosen
         masked = np.where(hidden, self.tokenizer.mask_token_id, ids)
         if self.mask_replace_prob < 1 and self.random_replace_prob > 0:
-            share = self.random_replace_prob / (1 - self.mask_replace_prob)  # of those that are not hidden
+            share = self.random_replace_prob / (
+                1 - self.mask_replace_prob
+            )  # among the chosen tokens that are not [MASK]
             other = draws.flags(np.full(ids.shape, share)) & chosen & ~hidden
             masked[other] = draws.ids(len(self.tokenizer), other)
         return masked, labels
 
     def _mask_words(self, ids: Ints, special: Flags, continuing: list[set[int]], draws: Draws) -> tuple[Ints, Ints]:
-        """The same, where the pieces of a word are masked together."""
+        """Return the same with all pieces of a word masked together."""
         masked, labels = ids.copy(), np.full(ids.shape, IGNORED)
         if not self.mlm_probability:
             return masked, labels
@@ -152,7 +154,7 @@ class DataCollatorForLanguageModeling:
         return masked, labels
 
     def _words(self, ids: Ints, continuing: set[int]) -> NDArray[np.int64]:
-        """For each token [L] the number of its word."""
+        """Return the number of the word of each token [L]."""
         prefix = getattr(self.tokenizer, "wordpieces_prefix", "##")
         tokens = self.tokenizer.convert_ids_to_tokens(ids.tolist())
         begins = [
@@ -163,11 +165,11 @@ class DataCollatorForLanguageModeling:
 
 @dataclass
 class DataCollatorForWholeWordMask(DataCollatorForLanguageModeling):
-    """Pad examples and mask whole words: a word and its pieces that begin with "##".
+    """Pad examples and mask whole words: a token and all tokens after it that start with "##".
 
-    So many words are masked as fit into the share `mlm_probability` of the tokens of a row, and one at least. Special tokens are
-    never masked, nor put in place of another. An example may have a column `chinese_ref`: the places of tokens that belong to
-    the word before them.
+    Words are masked up to the share `mlm_probability` of the tokens of a row, but at least one word. Special tokens are never
+    masked, and never used as random tokens. An example may have a column `chinese_ref` with the positions of tokens that belong
+    to the word before them.
 
     >>> import bertkit
     >>> tokenizer = bertkit.BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##able", "to"])
@@ -182,6 +184,6 @@ class DataCollatorForWholeWordMask(DataCollatorForLanguageModeling):
 
 
 def _continuing(example: Any) -> set[int]:
-    """The places of an example's tokens that continue a word without "##"."""
+    """Return the positions of an example's tokens that continue a word without "##"."""
     given = example.get("chinese_ref") if isinstance(example, Mapping) else None
     return set() if given is None else set(to_array(given).tolist())

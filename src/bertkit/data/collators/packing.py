@@ -1,4 +1,4 @@
-"""The collator that leaves padding out: the tokens of a batch in one row, with the lengths of the sequences."""
+"""The packing collator: the tokens of a batch in one row without padding, with the lengths of the sequences."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bertkit.tensors import kind_of, to_array, with_dtype
 class DataCollatorWithPacking:
     """Pack the batch of another collator, for bertkit's PyTorch classes.
 
-    What has a value for each token, labels of tokens too, becomes one row [1, T] of the real tokens; `lengths` takes the place
-    of the attention_mask. All else stays as it is. Losses are those of the padded batch.
+    Columns with a value for each token become one row [1, T] without padding, including labels of tokens. `lengths` replaces
+    the attention_mask. Other columns do not change. The loss is the same as for the padded batch.
 
     >>> import bertkit
     >>> from bertkit import DataCollatorWithPadding
@@ -29,18 +29,19 @@ class DataCollatorWithPacking:
     {'input_ids': array([[2, 5, 6, 3, 2, 3]]), 'labels': array([1, 0]), 'lengths': array([4, 2])}
 
     Args:
-        collator: makes the batch, such as DataCollatorForTokenClassification(tokenizer).
+        collator: the collator to wrap, for example DataCollatorForTokenClassification(tokenizer).
     """
 
     collator: Callable[[Examples], Mapping[str, Any]]
 
     def __call__(self, features: Examples) -> dict[str, Any]:
-        """Examples -> a batch."""
+        """Return the batch of a list of examples."""
         batch = dict(self.collator(features))
         kind = kind_of(batch.get("input_ids"))
         if kind is None:
             raise DataError(
-                "The collator to pack made no tensor input_ids: type DataCollatorWithPacking(DataCollatorWithPadding(tokenizer))."
+                "The collator returned no tensor input_ids to pack: type "
+                "DataCollatorWithPacking(DataCollatorWithPadding(tokenizer))."
             )
         ids = to_array(batch["input_ids"])
         mask = to_array(batch.pop("attention_mask", np.ones_like(ids))).astype(bool)
@@ -54,13 +55,13 @@ class DataCollatorWithPacking:
 
 
 def _packed(value: Any, mask: NDArray[np.bool_], kind: str) -> object:
-    """A column [..., L] of whole numbers as [1, T]; any other as it is."""
+    """Return a column of integers [..., L] as [1, T], and other columns unchanged."""
     array = to_array(value)
     return with_dtype(array[mask][None], kind) if array.shape == mask.shape and array.dtype.kind in "iub" else value
 
 
 def _usual_places(lengths: NDArray[Any]) -> NDArray[np.int64]:
-    """[T], the place of each token in its row where there is no padding before it."""
+    """Return the position of each token in its row, without padding on the left [T]."""
     sizes = lengths.reshape(-1)
     places: NDArray[np.int64] = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return places

@@ -1,4 +1,4 @@
-"""The collators that pad: rows, rows with a label for each token, and the choices of a question."""
+"""The padding collators: for plain rows, for rows with a label for each token, and for multiple choice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bertkit.tensors import to_array, to_tensor, with_dtype
 
 @dataclass
 class DataCollatorWithPadding:
-    """Pad examples to one length. The column `label` or `label_ids` becomes `labels`.
+    """Pad examples to the same length. The column `label` or `label_ids` is renamed to `labels`.
 
     >>> import bertkit
     >>> tokenizer = bertkit.BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"])
@@ -26,10 +26,10 @@ class DataCollatorWithPadding:
            [2, 3, 0, 0]])
 
     Args:
-        tokenizer: has the padding token, and the side of the padding.
-        padding: True or "longest" (the longest row of the batch), "max_length", or False.
-        max_length: of "max_length"; None: the most that the model takes.
-        pad_to_multiple_of: rows are made longer, up to a multiple of this number.
+        tokenizer: the tokenizer whose `pad` pads the rows.
+        padding: True or "longest" (to the longest row of the batch), "max_length", or False.
+        max_length: the length for "max_length"; None: the model's maximum.
+        pad_to_multiple_of: pad to a length that is a multiple of this number.
         return_tensors: "pt", "np" or "tf".
     """
 
@@ -40,7 +40,7 @@ class DataCollatorWithPadding:
     return_tensors: str = "pt"
 
     def __call__(self, features: Examples) -> Any:
-        """Examples -> a batch."""
+        """Return the batch of a list of examples."""
         batch = padded(self, features, checked_kind(self.return_tensors))
         for name in ("label", "label_ids"):
             if name in batch:
@@ -50,7 +50,7 @@ class DataCollatorWithPadding:
 
 @dataclass
 class DataCollatorForTokenClassification:
-    """Pad examples that have a label for each token, and their labels too.
+    """Pad examples that have a label for each token, together with their labels.
 
     >>> import bertkit
     >>> tokenizer = bertkit.BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"])
@@ -61,7 +61,7 @@ class DataCollatorForTokenClassification:
 
     Args:
         tokenizer, padding, max_length, pad_to_multiple_of, return_tensors: as in DataCollatorWithPadding.
-        label_pad_token_id: the label of padding, which no loss counts.
+        label_pad_token_id: the label of padding, which the loss ignores.
     """
 
     tokenizer: Any
@@ -72,7 +72,7 @@ class DataCollatorForTokenClassification:
     return_tensors: str = "pt"
 
     def __call__(self, features: Examples, return_tensors: str | None = None) -> Any:
-        """Examples -> a batch. The labels are in the column `label` or `labels`, and stay there."""
+        """Return the batch of a list of examples. The labels stay in their column, `label` or `labels`."""
         kind = checked_kind(return_tensors or self.return_tensors)
         name = label_name(features[0])
         if name not in features[0]:
@@ -84,19 +84,19 @@ class DataCollatorForTokenClassification:
             own = to_array(given)
             if len(own) > width:
                 raise DataError(
-                    f"An example has {len(own)} labels, and its row {width} tokens: give one label a token."
+                    f"An example has {len(own)} labels, but its row has {width} tokens: pass one label for each token."
                 )
             start = 0 if side == "right" else width - len(own)
             row[start : start + len(own)] = own
         batch[name] = labels
-        for key, values in batch.items():  # whole numbers as int64, in TensorFlow too
+        for key, values in batch.items():  # integers become int64, also for TensorFlow
             batch[key] = with_dtype(values, kind) if values.dtype == np.int64 else to_tensor(values, kind)
         return batch
 
 
 @dataclass
 class DataCollatorForMultipleChoice:
-    """Pad examples of several choices each: every column has one row for each choice, [batch, choices, length].
+    """Pad examples with several choices. Each column gets a row for each choice, [batch, choices, length].
 
     >>> import bertkit
     >>> tokenizer = bertkit.BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"])
@@ -105,7 +105,7 @@ class DataCollatorForMultipleChoice:
     array([[[2, 5, 3],
             [2, 3, 0]]])
 
-    The arguments are those of DataCollatorWithPadding.
+    The arguments are the same as for DataCollatorWithPadding.
     """
 
     tokenizer: Any
@@ -115,7 +115,7 @@ class DataCollatorForMultipleChoice:
     return_tensors: str = "pt"
 
     def __call__(self, features: Examples, return_tensors: str | None = None) -> dict[str, Any]:
-        """Examples -> a batch. The label is in the column `label` or `labels`, and may be absent."""
+        """Return the batch of a list of examples. The column `label` or `labels` is optional."""
         kind = checked_kind(return_tensors or self.return_tensors)
         name = label_name(features[0])
         choices = len(features[0]["input_ids"])
@@ -135,19 +135,19 @@ class DataCollatorForMultipleChoice:
 def _counted(example: Mapping[str, Any], choices: int) -> int:
     if len(example["input_ids"]) != choices:
         raise DataError(
-            f"An example has {len(example['input_ids'])} choices, and the first one of the batch {choices}: give all of "
-            "them as many."
+            f"An example has {len(example['input_ids'])} choices, but the first example has {choices}: pass the same number of "
+            "choices for all examples."
         )
     return choices
 
 
 def padded(collator: Any, rows: Sequence[Example], kind: str) -> Any:
-    """Rows as the tokenizer of a collator pads them."""
+    """Pad rows with the tokenizer of a collator."""
     if not rows:
-        raise DataError("A batch has no examples: give at least one.")
+        raise DataError("The batch is empty: pass at least one example.")
     if collator.padding in (False, "do_not_pad") and len({len(row["input_ids"]) for row in rows}) > 1:
         raise DataError(
-            "The rows of input_ids differ in length, and a tensor needs rows of one length: type ",
+            "The rows of input_ids differ in length, but a tensor needs rows of the same length: type ",
             Setting("padding", True), ".",
         )  # fmt: skip
     return collator.tokenizer.pad(
@@ -160,10 +160,10 @@ def padded(collator: Any, rows: Sequence[Example], kind: str) -> Any:
 
 
 def label_name(example: Mapping[str, Any]) -> str:
-    """The column of the labels."""
+    """Return the name of the column with labels."""
     return "label" if "label" in example else "labels"
 
 
 def without(example: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """An example without a column."""
+    """Return a copy of an example without one column."""
     return {key: value for key, value in example.items() if key != name}

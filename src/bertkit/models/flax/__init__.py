@@ -1,4 +1,4 @@
-"""The nine Flax classes, and the pure functions inside them. They need JAX alone.
+"""The nine Flax classes, and the pure functions that they call. They require only JAX.
 
 Read tree.py, then model.py from top to bottom, then one class of heads.py.
 """

@@ -1,4 +1,4 @@
-"""The Auto classes: BERT's own under the names that code for many models uses."""
+"""The Auto classes, which load BERT. Other models raise an error."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ class _Auto:
 
     def __init__(self, *_: Any, **__: Any) -> None:
         name = type(self).__name__
-        raise UsageError(f"{name} is made by {name}.from_pretrained(name) or {name}.from_config(config).")
+        raise UsageError(
+            f"{name} cannot be instantiated: type {name}.from_pretrained(name) or {name}.from_config(config)."
+        )
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **options: Any) -> Any:
-        """As `from_pretrained` of the BERT class that this stands for."""
+        """See `from_pretrained` of the BERT class."""
         return cls.made.from_pretrained(pretrained_model_name_or_path, *args, **options)
 
     @classmethod
     def from_config(cls, config: BertConfig, **options: Any) -> Any:
-        """A model with random weights, as `from_config` of the BERT class that this stands for."""
+        """A model with random weights. See `from_config` of the BERT class."""
         return cls.made.from_config(config, **options)
 
 

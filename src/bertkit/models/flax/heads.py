@@ -1,4 +1,4 @@
-"""The nine classes. A class has the name of its head in the table of heads, and the outputs that it makes of the states.
+"""The nine classes. A class sets `_head`, its name in the table of heads, and `_outputs`, which computes the outputs of the head.
 
 B batch   L length   H hidden   V vocabulary   C labels
 """
@@ -20,16 +20,21 @@ from bertkit.models.flax.tree import Tree
 
 
 def predictions(config: BertConfig, p: Tree, x: Array) -> Array:
-    """Scores of every word, [..., H] -> [..., V]. The projection is the word embedding, unless the configuration unties them."""
-    own = p["cls"]["predictions"]
-    x = norm(config, own["transform"]["LayerNorm"], ACTIVATION[config.hidden_act](dense(own["transform"]["dense"], x)))
+    """Scores of all words of the vocabulary, [..., H] -> [..., V].
+
+    The projection is the word embedding, unless the configuration unties them.
+    """
+    head = p["cls"]["predictions"]
+    x = norm(
+        config, head["transform"]["LayerNorm"], ACTIVATION[config.hidden_act](dense(head["transform"]["dense"], x))
+    )
     tied = config.tie_word_embeddings
-    kernel = p["bert"]["embeddings"]["word_embeddings"]["embedding"].T if tied else own["decoder"]["kernel"]
-    return dense({"kernel": kernel, "bias": own["bias"]}, x)
+    kernel = p["bert"]["embeddings"]["word_embeddings"]["embedding"].T if tied else head["decoder"]["kernel"]
+    return dense({"kernel": kernel, "bias": head["bias"]}, x)
 
 
 def classifier(config: BertConfig, p: Tree, x: Array, rng: Any) -> Array:
-    """[..., H] -> [..., C], with dropout before."""
+    """Dropout and a dense layer, [..., H] -> [..., C]."""
     rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
     return dense(p["classifier"], dropout(x, rate, rng))
 
@@ -38,7 +43,7 @@ def classifier(config: BertConfig, p: Tree, x: Array, rng: Any) -> Array:
 
 
 class FlaxBertModel(FlaxBertPreTrainedModel):
-    """BERT without a head: the states of all tokens, and the pooled first one.
+    """BERT without a head: the states of all tokens, and the pooled first token.
 
     >>> import numpy as np
     >>> model = FlaxBertModel(BertConfig.named("tiny"))
@@ -55,7 +60,7 @@ class FlaxBertModel(FlaxBertPreTrainedModel):
 
 
 class FlaxBertForPreTraining(FlaxBertPreTrainedModel):
-    """BERT as it was pretrained: masked words, and the next sentence."""
+    """BERT with a masked-language-modelling head and a next-sentence head, as in pretraining."""
 
     _head = "ForPreTraining"
 
@@ -66,7 +71,7 @@ class FlaxBertForPreTraining(FlaxBertPreTrainedModel):
 
 
 class FlaxBertForMaskedLM(FlaxBertPreTrainedModel):
-    """BERT that predicts masked words."""
+    """BERT with a masked-language-modelling head."""
 
     _head = "ForMaskedLM"
 
@@ -76,7 +81,7 @@ class FlaxBertForMaskedLM(FlaxBertPreTrainedModel):
 
 
 class FlaxBertForCausalLM(FlaxBertPreTrainedModel):
-    """BERT as a decoder, that predicts the next word. Its configuration says is_decoder=True."""
+    """BERT as a decoder with a language-modelling head, for configurations with is_decoder=True."""
 
     _head = "LMHeadModel"
     _order = ("input_ids", "attention_mask", "position_ids", "token_type_ids", *FlaxBertPreTrainedModel._order[4:])
@@ -88,7 +93,7 @@ class FlaxBertForCausalLM(FlaxBertPreTrainedModel):
     def prepare_inputs_for_generation(
         self, input_ids: Any, max_length: int, attention_mask: Any = None
     ) -> dict[str, Any]:
-        """The arguments of the first step beside input_ids: an empty cache, a mask of its length, and positions."""
+        """The arguments of the first forward besides input_ids: an empty cache, a mask of its length, and positions."""
         batch, length = input_ids.shape
         mask, places = jnp.ones((batch, max_length), jnp.int32), jnp.arange(length, dtype=jnp.int32)
         if attention_mask is not None:
@@ -101,13 +106,13 @@ class FlaxBertForCausalLM(FlaxBertPreTrainedModel):
         }
 
     def update_inputs_for_generation(self, model_outputs: Any, model_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of the step after: what the last one returned, for one token more."""
+        """The arguments of the next forward besides input_ids, for one more token: the returned cache, and its position."""
         last = model_kwargs["position_ids"][:, -1:]
         return {**model_kwargs, "past_key_values": model_outputs.past_key_values, "position_ids": last + 1}
 
 
 class FlaxBertForNextSentencePrediction(FlaxBertPreTrainedModel):
-    """BERT that says whether one sentence follows another."""
+    """BERT with a next-sentence head."""
 
     _head = "ForNextSentencePrediction"
 
@@ -117,7 +122,7 @@ class FlaxBertForNextSentencePrediction(FlaxBertPreTrainedModel):
 
 
 class FlaxBertForSequenceClassification(FlaxBertPreTrainedModel):
-    """BERT that puts a text, or a pair of texts, into classes, or gives it numbers."""
+    """BERT with a classification or regression head over a text or a pair of texts."""
 
     _head = "ForSequenceClassification"
 
@@ -127,7 +132,7 @@ class FlaxBertForSequenceClassification(FlaxBertPreTrainedModel):
 
 
 class FlaxBertForMultipleChoice(FlaxBertPreTrainedModel):
-    """BERT that chooses among texts: input_ids are [B, choices, L]."""
+    """BERT with a multiple-choice head: a score for each of several texts. input_ids: [B, choices, L]."""
 
     _head = "ForMultipleChoice"
 
@@ -137,7 +142,7 @@ class FlaxBertForMultipleChoice(FlaxBertPreTrainedModel):
 
 
 class FlaxBertForTokenClassification(FlaxBertPreTrainedModel):
-    """BERT that puts every token into a class."""
+    """BERT with a classification head over each token."""
 
     _head = "ForTokenClassification"
 
@@ -147,7 +152,7 @@ class FlaxBertForTokenClassification(FlaxBertPreTrainedModel):
 
 
 class FlaxBertForQuestionAnswering(FlaxBertPreTrainedModel):
-    """BERT that finds where an answer starts and ends."""
+    """BERT with a question-answering head: scores for the start and the end of an answer."""
 
     _head = "ForQuestionAnswering"
 

@@ -1,9 +1,9 @@
-"""BERT as pure functions: embeddings, layers, pooler, and `bert` around them. Read from top to bottom, small parts to large.
+"""BERT as pure functions: embeddings, layers, pooler and `bert`, from small parts to large.
 
-Parameters p are a nested dict, and a function gets the part of it that bears its name: `p["encoder"]["layer"]["3"]`. Nothing is
-kept between calls. An rng is a key for dropout; without one there is none.
+The parameters p are a nested dict. Each function takes the part that bears its name, such as `p["encoder"]["layer"]["3"]`. Calls
+keep no state. rng is a key for dropout; None disables dropout.
 
-    B batch   L length   H hidden   I intermediate   A heads   D width of a head   S positions that are looked at
+    B batch   L length   H hidden   I intermediate   A heads   D width of a head   S positions that are attended to
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from bertkit.config import BertConfig
-from bertkit.models.flax.attention import Inputs, Layout, arrange, attend, dropout, positions, wide
+from bertkit.models.flax.arguments import Arguments
+from bertkit.models.flax.attention import Layout, arrange, attend, dropout, positions, sum_type
 from bertkit.models.flax.tree import Tree
 from bertkit.parameters import kept_heads
 
@@ -36,26 +37,26 @@ ACTIVATION: dict[str, Callable[[Array], Array]] = {
 
 @dataclass(frozen=True)
 class Mode:
-    """How a forward is computed. It is no array: another mode is another compilation."""
+    """Options of a forward. They are Python values, not arrays: each mode is compiled separately."""
 
     dtype: Any = jnp.float32  # of the computation
-    attentions: frozenset[int] = frozenset()  # the layers whose attention weights are wanted
-    states: bool = False  # whether the states of all layers are
-    again: bool = False  # whether the backward pass computes layers again rather than to keep them
-    train: bool = False  # whether padding is put out as it was computed, for a loss that looks at it
+    returns_weights: frozenset[int] = frozenset()  # the layers whose attention weights are returned
+    keeps_states: bool = False  # whether the states after each layer are returned
+    recomputes: bool = False  # whether the backward pass recomputes layers
+    train: bool = False  # whether padding is returned as it was computed, for losses over all positions
 
 
-class Around(NamedTuple):
-    """What a layer has besides its tokens."""
+class LayerInputs(NamedTuple):
+    """What all layers take besides the states of the tokens."""
 
     layout: Layout
     head_mask: Array | None  # [layers, A]
     encoder_states: Array | None  # [B, S, H]
-    cross: Layout  # how tokens look at them
+    cross: Layout  # how tokens attend to them
 
 
-class Seen(NamedTuple):
-    """What a layer leaves besides its states."""
+class LayerOutputs(NamedTuple):
+    """What a layer returns besides the states of the tokens."""
 
     weights: Array | None  # [B, A, L, S]
     cross_weights: Array | None
@@ -63,7 +64,7 @@ class Seen(NamedTuple):
 
 
 class States(NamedTuple):
-    """What `bert` gives to a head: last states [B, L, H], and pooled vectors [B, H]."""
+    """What `bert` returns to a head: last states [B, L, H], and pooled vectors [B, H]."""
 
     last_hidden_state: Array
     pooler_output: Array | None
@@ -75,36 +76,36 @@ class States(NamedTuple):
 
 
 def dense(p: Tree, x: Array) -> Array:
-    """The product with a kernel [inputs, outputs], plus a bias, in the type of x."""
+    """[..., inputs] -> [..., outputs], in the type of x."""
     return x @ p["kernel"].astype(x.dtype) + p["bias"].astype(x.dtype)
 
 
 def norm(config: BertConfig, p: Tree, x: Array) -> Array:
-    """Mean 0 and variance 1 for each token, in float32 at least; then a learned scale and shift."""
-    y = x.astype(wide(x.dtype))
+    """Layer normalization of each token, [..., H] -> [..., H], computed in at least float32."""
+    y = x.astype(sum_type(x.dtype))
     y = y - y.mean(axis=-1, keepdims=True)
     y = y * jax.lax.rsqrt(jnp.square(y).mean(axis=-1, keepdims=True) + config.layer_norm_eps)
     return (y * p["scale"] + p["bias"]).astype(x.dtype)
 
 
 def key_of(rng: Any, number: int) -> Any:
-    """The key of one of several places with dropout."""
+    """A separate key for each dropout, by its number."""
     return None if rng is None else jax.random.fold_in(rng, number)
 
 
 # ---------------------------------------------------------------------------------------------------------------- embeddings
 
 
-def embeddings(config: BertConfig, p: Tree, inputs: Inputs, layout: Layout, dtype: Any, rng: Any) -> Array:
-    """Words, token types and positions, summed, normed: [B, L, H]. An id that the model does not have gives NaN."""
-    words, types, places = (p.get(f"{of}_embeddings", {}).get("embedding") for of in ("word", "token_type", "position"))
-    x = jnp.take(words, inputs.input_ids, axis=0) if inputs.inputs_embeds is None else inputs.inputs_embeds
-    x = x.astype(dtype)
-    x = x + (types[0] if inputs.token_type_ids is None else jnp.take(types, inputs.token_type_ids, axis=0)).astype(
-        dtype
+def embeddings(config: BertConfig, p: Tree, arguments: Arguments, layout: Layout, dtype: Any, rng: Any) -> Array:
+    """The sum of word, token type and position embeddings, normalized: [B, L, H]. An unknown id gives NaN."""
+    words, types, places = (
+        p.get(f"{name}_embeddings", {}).get("embedding") for name in ("word", "token_type", "position")
     )
+    ids, type_ids, position_ids = arguments.input_ids, arguments.token_type_ids, arguments.position_ids
+    x = (jnp.take(words, ids, axis=0) if arguments.inputs_embeds is None else arguments.inputs_embeds).astype(dtype)
+    x = x + (types[0] if type_ids is None else jnp.take(types, type_ids, axis=0)).astype(dtype)
     if config.position_embedding_type == "absolute":
-        position_ids = positions(inputs, layout) if inputs.position_ids is None else inputs.position_ids
+        position_ids = positions(arguments, layout) if position_ids is None else position_ids
         x = x + jnp.take(places, position_ids, axis=0).astype(dtype)
     return dropout(norm(config, p["LayerNorm"], x), config.hidden_dropout_prob, rng)
 
@@ -118,135 +119,140 @@ def self_attention(
     x: Array,
     source: Array,
     layout: Layout,
-    of_heads: Array | None,
+    factors: Array | None,
     cache: dict[str, Array] | None,
     rng: Any,
-    weighs: bool,
+    returns_weights: bool,
 ) -> tuple[Array, Array | None, dict[str, Array] | None]:
-    """Every token of x looks at those of `source`: [B, L, H] and [B, S, H] -> [B, L, A * D], weights, cache.
+    """Each token of x attends to the tokens of source: [B, L, H] and [B, S, H] -> [B, L, A * D], weights, cache.
 
-    of_heads: [A], a factor for the result of each head.
+    factors: [A], for the result of each head.
     """
     q, k, v = (
         dense(p[name], of).reshape(*of.shape[:2], -1, config.hidden_size // config.num_attention_heads)
         for name, of in (("query", x), ("key", source), ("value", source))
     )
     if cache is not None:
-        k = jax.lax.dynamic_update_slice_in_dim(
-            cache["cached_key"], k.astype(cache["cached_key"].dtype), layout.start, 1
-        )
-        v = jax.lax.dynamic_update_slice_in_dim(cache["cached_value"], v.astype(k.dtype), layout.start, 1)
-        cache = {"cached_key": k, "cached_value": v, "cache_index": layout.start + x.shape[1]}
-        k, v = k.astype(q.dtype), v.astype(q.dtype)
+        keys, values = cache["cached_key"], cache["cached_value"]
+        keys = jax.lax.dynamic_update_slice_in_dim(keys, k.astype(keys.dtype), layout.past, 1)
+        values = jax.lax.dynamic_update_slice_in_dim(values, v.astype(values.dtype), layout.past, 1)
+        cache = {"cached_key": keys, "cached_value": values, "cache_index": layout.past + x.shape[1]}
+        k, v = keys.astype(q.dtype), values.astype(q.dtype)
     bias = distance_bias(config, p, q, k, layout) if "distance_embedding" in p else None
-    context, weights = attend(q, k, v, layout, bias, config.attention_probs_dropout_prob, rng, weighs)
-    if of_heads is not None:
-        context = context * of_heads[:, None].astype(context.dtype)
-        weights = None if weights is None else weights * of_heads[:, None, None].astype(weights.dtype)
+    context, weights = attend(q, k, v, layout, bias, config.attention_probs_dropout_prob, rng, returns_weights)
+    if factors is not None:
+        context = context * factors[:, None].astype(context.dtype)
+        weights = None if weights is None else weights * factors[:, None, None].astype(weights.dtype)
     return context.reshape(*x.shape[:2], -1), weights, cache
 
 
 def distance_bias(config: BertConfig, p: Tree, q: Array, k: Array, layout: Layout) -> Array:
-    """[B, A, L, S], what the distance of two tokens adds to their score."""
-    asks = layout.start + jnp.arange(q.shape[1])
-    distance = asks[:, None] - jnp.arange(k.shape[1]) + config.max_position_embeddings - 1
-    embedded = jnp.take(p["distance_embedding"]["embedding"], distance, axis=0, mode="clip").astype(
-        q.dtype
-    )  # [L, S, D]
-    bias = jnp.einsum("blad,lsd->bals", q, embedded)
+    """What the distance of two tokens adds to their score, [B, A, L, S]."""
+    places = layout.past + jnp.arange(q.shape[1])
+    distance = places[:, None] - jnp.arange(k.shape[1]) + config.max_position_embeddings - 1
+    embedded = jnp.take(p["distance_embedding"]["embedding"], distance, axis=0, mode="clip")  # [L, S, D]
+    bias = jnp.einsum("blad,lsd->bals", q, embedded.astype(q.dtype))
     if config.position_embedding_type == "relative_key_query":
-        bias = bias + jnp.einsum("bsad,lsd->bals", k, embedded)
+        bias = bias + jnp.einsum("bsad,lsd->bals", k, embedded.astype(q.dtype))
     return bias / math.sqrt(q.shape[-1])
 
 
 def residual(config: BertConfig, p: Tree, x: Array, before: Array, rng: Any) -> Array:
-    """The end of either half of a layer: a dense part, added to what went into the half, and normed."""
+    """The end of each half of a layer: a dense layer, a residual connection and a norm."""
     return norm(config, p["LayerNorm"], dropout(dense(p["dense"], x), config.hidden_dropout_prob, rng) + before)
 
 
 def layer(
-    config: BertConfig, number: int, weighs: bool, p: Tree, x: Array, around: Around, cache: Any, rng: Any
-) -> tuple[Array, Seen]:
-    """Attention, in a decoder with an encoder attention to that, and a feed-forward part: [B, L, H] -> [B, L, H]."""
-    of_heads = None if around.head_mask is None else around.head_mask[number]
-    kept = None if of_heads is None else of_heads[jnp.array(kept_heads(config, number))]
+    config: BertConfig,
+    number: int,
+    returns_weights: bool,
+    p: Tree,
+    x: Array,
+    inputs: LayerInputs,
+    cache: Any,
+    rng: Any,
+) -> tuple[Array, LayerOutputs]:
+    """Attention, in a decoder with an encoder also cross-attention, and a feed-forward part: [B, L, H] -> [B, L, H]."""
+    factors = None if inputs.head_mask is None else inputs.head_mask[number]
+    kept = None if factors is None else factors[jnp.array(kept_heads(config, number))]
     keys = [key_of(rng, place) for place in range(5)]
-    own = p["attention"]
-    context, weights, cache = self_attention(config, own["self"], x, x, around.layout, kept, cache, keys[0], weighs)
-    x = residual(config, own["output"], context, x, keys[1])
-    crossed = None
-    if around.encoder_states is not None:
-        own = p["crossattention"]
-        context, crossed, _ = self_attention(
-            config, own["self"], x, around.encoder_states, around.cross, of_heads, None, keys[2], weighs
+    part = p["attention"]
+    context, weights, cache = self_attention(
+        config, part["self"], x, x, inputs.layout, kept, cache, keys[0], returns_weights
+    )
+    x = residual(config, part["output"], context, x, keys[1])
+    cross_weights = None
+    if inputs.encoder_states is not None:
+        part, source = p["crossattention"], inputs.encoder_states
+        context, cross_weights, _ = self_attention(
+            config, part["self"], x, source, inputs.cross, factors, None, keys[2], returns_weights
         )
-        x = residual(config, own["output"], context, x, keys[3])
+        x = residual(config, part["output"], context, x, keys[3])
     inside = ACTIVATION[config.hidden_act](dense(p["intermediate"]["dense"], x))  # [B, L, I]
-    return residual(config, p["output"], inside, x, keys[4]), Seen(weights, crossed, cache)
+    return residual(config, p["output"], inside, x, keys[4]), LayerOutputs(weights, cross_weights, cache)
 
 
 def encoder(
-    config: BertConfig, p: Tree, x: Array, around: Around, mode: Mode, caches: Tree | None, rng: Any
-) -> tuple[list[Array], list[Seen]]:
-    """The layers, one after the other: the states before the first and after each, and what each leaves."""
-    states, seen = [x], []
+    config: BertConfig, p: Tree, x: Array, inputs: LayerInputs, mode: Mode, caches: Tree | None, rng: Any
+) -> tuple[list[Array], list[LayerOutputs]]:
+    """The layers, one after the other. Returns the states before the first and after each, and the other outputs of each."""
+    states, outputs = [x], []
     for number in range(config.num_hidden_layers):
-        run: Callable[..., tuple[Array, Seen]] = partial(layer, config, number, number in mode.attentions)
-        run = jax.checkpoint(run) if mode.again else run
+        run: Callable[..., tuple[Array, LayerOutputs]] = partial(layer, config, number, number in mode.returns_weights)
+        run = jax.checkpoint(run) if mode.recomputes else run
         cache = None if caches is None else caches["layer"][str(number)]["attention"]["self"]
-        x, left = run(p["layer"][str(number)], states[-1], around, cache, key_of(rng, number))
+        x, others = run(p["layer"][str(number)], states[-1], inputs, cache, key_of(rng, number))
         states.append(x)
-        seen.append(left)
-    return states, seen
+        outputs.append(others)
+    return states, outputs
 
 
 def pooler(p: Tree, first: Array) -> Array:
-    """The first token of a sequence, [CLS], stands for the whole: [B, H] -> [B, H]."""
+    """A dense layer and tanh over the first token of each sequence, [CLS]: [B, H] -> [B, H]."""
     return jnp.tanh(dense(p["dense"], first))
 
 
 # ---------------------------------------------------------------------------------------------------------------------- bert
 
 
-def bert(config: BertConfig, p: Tree, inputs: Inputs, mode: Mode, rng: Any = None) -> States:
-    """BERT without a head. Its states of padding are what they are: `layout.returned` makes zeros of them, but for training."""
-    caches, start, room = None, None, 0
-    if inputs.cache is not None:
-        caches = inputs.cache["encoder"]
+def bert(config: BertConfig, p: Tree, arguments: Arguments, mode: Mode, rng: Any = None) -> States:
+    """BERT without a head. Last states at padding are as computed; `layout.unpack` sets them to zero, except in training."""
+    caches, past, capacity = None, None, 0
+    if arguments.cache is not None:
+        caches = arguments.cache["encoder"]
         first = caches["layer"]["0"]["attention"]["self"]
-        start, room = first["cache_index"], first["cached_key"].shape[1]
-    layout = arrange(inputs, config.is_decoder, start, room)
-    mask, source = inputs.encoder_attention_mask, inputs.encoder_hidden_states
-    around = Around(
+        past, capacity = first["cache_index"], first["cached_key"].shape[1]
+    layout = arrange(arguments, config.is_decoder, past, capacity)
+    mask, source = arguments.encoder_attention_mask, arguments.encoder_hidden_states
+    shape = (config.num_hidden_layers, config.num_attention_heads)
+    inputs = LayerInputs(
         layout,
-        None if inputs.head_mask is None else jnp.broadcast_to(inputs.head_mask, _heads(config)),
+        None if arguments.head_mask is None else jnp.broadcast_to(arguments.head_mask, shape),
         None if source is None else source.astype(mode.dtype),
         Layout(None if mask is None else mask.reshape(len(mask), 1, -1, mask.shape[-1]) > 0, None),
     )
-    x = embeddings(config, p["embeddings"], inputs, layout, mode.dtype, key_of(rng, config.num_hidden_layers))
-    states, seen = encoder(config, p["encoder"], x, around, mode, caches, rng)
-    pooled = layout.returned_rows(pooler(p["pooler"], layout.firsts(states[-1]))) if "pooler" in p else None
+    x = embeddings(config, p["embeddings"], arguments, layout, mode.dtype, key_of(rng, config.num_hidden_layers))
+    states, outputs = encoder(config, p["encoder"], x, inputs, mode, caches, rng)
+    pooled = layout.unpack_rows(pooler(p["pooler"], layout.first(states[-1]))) if "pooler" in p else None
     layout = layout._replace(real=None) if mode.train else layout
     return States(
         states[-1],
         pooled,
-        tuple(layout.returned(x) for x in states) if mode.states else None,
-        None if caches is None else cache_of([left.cache for left in seen]),
-        weights_of(layout, [left.weights for left in seen]) if mode.attentions else None,
-        weights_of(layout, [left.cross_weights for left in seen]) if mode.attentions and source is not None else None,
+        tuple(layout.unpack(x) for x in states) if mode.keeps_states else None,
+        None if caches is None else cache_of([each.cache for each in outputs]),
+        returned_weights(layout, [each.weights for each in outputs]) if mode.returns_weights else None,
+        returned_weights(layout, [each.cross_weights for each in outputs])
+        if mode.returns_weights and source is not None
+        else None,
         layout,
     )
 
 
 def cache_of(layers: list[Any]) -> dict[str, Any]:
-    """The keys and values of each layer as Flax nests them."""
-    return {"encoder": {"layer": {str(i): {"attention": {"self": own}} for i, own in enumerate(layers)}}}
+    """The keys and values of each layer, nested as in Flax's "cache" collection."""
+    return {"encoder": {"layer": {str(i): {"attention": {"self": each}} for i, each in enumerate(layers)}}}
 
 
-def weights_of(layout: Layout, layers: list[Any]) -> tuple[Array | None, ...]:
-    """The attention weights of each layer as the caller gets them."""
+def returned_weights(layout: Layout, layers: list[Any]) -> tuple[Array | None, ...]:
+    """The attention weights of each layer as they are returned; None for a layer whose weights are not."""
     return tuple(None if weights is None else layout.returned_weights(weights) for weights in layers)
-
-
-def _heads(config: BertConfig) -> tuple[int, int]:
-    return config.num_hidden_layers, config.num_attention_heads

@@ -1,6 +1,6 @@
-"""What the Flax classes return: the classes of `bertkit.outputs` without a loss, which scripts compute from them.
+"""The output classes of the Flax classes: those of `bertkit.outputs` without a loss, which training scripts compute.
 
-Each is a pytree, so that it passes through jax.jit, jax.vmap and jax.export.
+Each is a pytree, so that jax.jit, jax.vmap and jax.export can return it.
 
     outputs.logits    outputs["logits"]    outputs[0]    outputs.to_tuple()    outputs.replace(logits=...)
 """
@@ -17,26 +17,26 @@ from bertkit.outputs import ModelOutput
 
 
 class FlaxModelOutput(ModelOutput):
-    """The base."""
+    """The base of the output classes."""
 
     def replace(self, **changed: Any) -> Any:
-        """A copy with other values."""
+        """A copy with some values replaced."""
         return type(self)(self.unread(), **changed)
 
 
 class FlaxBaseModelOutputWithPoolingAndCrossAttentions(FlaxModelOutput):
-    """Of FlaxBertModel."""
+    """Output of FlaxBertModel."""
 
     last_hidden_state: Any  # [B, L, H]
     pooler_output: Any  # [B, H]
-    hidden_states: Any  # of the embeddings and of each layer: [B, L, H]
+    hidden_states: Any  # states after the embeddings and after each layer: [B, L, H]
     past_key_values: Any  # the cache, a nested dict
-    attentions: Any  # of each layer: [B, A, L, L]
-    cross_attentions: Any  # of each layer: [B, A, L, length of the encoder]
+    attentions: Any  # weights of each layer: [B, A, L, L]
+    cross_attentions: Any  # weights of each layer: [B, A, L, length of the encoder]
 
 
 class FlaxBertForPreTrainingOutput(FlaxModelOutput):
-    """Of FlaxBertForPreTraining."""
+    """Output of FlaxBertForPreTraining."""
 
     prediction_logits: Any  # [B, L, V]
     seq_relationship_logits: Any  # [B, 2]: 0 the second sentence follows, 1 it does not
@@ -45,7 +45,7 @@ class FlaxBertForPreTrainingOutput(FlaxModelOutput):
 
 
 class FlaxMaskedLMOutput(FlaxModelOutput):
-    """Of FlaxBertForMaskedLM."""
+    """Output of FlaxBertForMaskedLM."""
 
     logits: Any  # [B, L, V]
     hidden_states: Any
@@ -53,7 +53,7 @@ class FlaxMaskedLMOutput(FlaxModelOutput):
 
 
 class FlaxCausalLMOutputWithCrossAttentions(FlaxModelOutput):
-    """Of FlaxBertForCausalLM."""
+    """Output of FlaxBertForCausalLM."""
 
     logits: Any  # [B, L, V]
     past_key_values: Any
@@ -63,7 +63,7 @@ class FlaxCausalLMOutputWithCrossAttentions(FlaxModelOutput):
 
 
 class FlaxNextSentencePredictorOutput(FlaxModelOutput):
-    """Of FlaxBertForNextSentencePrediction."""
+    """Output of FlaxBertForNextSentencePrediction."""
 
     logits: Any  # [B, 2]
     hidden_states: Any
@@ -71,7 +71,7 @@ class FlaxNextSentencePredictorOutput(FlaxModelOutput):
 
 
 class FlaxSequenceClassifierOutput(FlaxModelOutput):
-    """Of FlaxBertForSequenceClassification."""
+    """Output of FlaxBertForSequenceClassification."""
 
     logits: Any  # [B, C]
     hidden_states: Any
@@ -79,7 +79,7 @@ class FlaxSequenceClassifierOutput(FlaxModelOutput):
 
 
 class FlaxMultipleChoiceModelOutput(FlaxModelOutput):
-    """Of FlaxBertForMultipleChoice."""
+    """Output of FlaxBertForMultipleChoice."""
 
     logits: Any  # [B, choices]
     hidden_states: Any  # [B * choices, L, H]
@@ -87,7 +87,7 @@ class FlaxMultipleChoiceModelOutput(FlaxModelOutput):
 
 
 class FlaxTokenClassifierOutput(FlaxModelOutput):
-    """Of FlaxBertForTokenClassification."""
+    """Output of FlaxBertForTokenClassification."""
 
     logits: Any  # [B, L, C]
     hidden_states: Any
@@ -95,7 +95,7 @@ class FlaxTokenClassifierOutput(FlaxModelOutput):
 
 
 class FlaxQuestionAnsweringModelOutput(FlaxModelOutput):
-    """Of FlaxBertForQuestionAnswering."""
+    """Output of FlaxBertForQuestionAnswering."""
 
     start_logits: Any  # [B, L]
     end_logits: Any  # [B, L]
@@ -104,7 +104,7 @@ class FlaxQuestionAnsweringModelOutput(FlaxModelOutput):
 
 
 KINDS = {kind.__name__: kind for kind in FlaxModelOutput.__subclasses__()}
-"""All of them, by name: that of the shared class with "Flax" before it."""
+"""Name -> output class. The name is "Flax" and the name of the class in `bertkit.outputs`."""
 
 
 def _register(kind: type[FlaxModelOutput]) -> None:
@@ -119,7 +119,7 @@ def _register(kind: type[FlaxModelOutput]) -> None:
     def unflatten(names: Iterable[str], values: Iterable[Any]) -> FlaxModelOutput:
         output = kind()
         for name, value in zip(names, values, strict=True):
-            output[name] = value  # whatever it is: JAX passes None and markers of its own
+            output[name] = value  # may be None or a placeholder of JAX
         return output
 
     jax.tree_util.register_pytree_with_keys(kind, flatten_with_keys, unflatten, flatten)

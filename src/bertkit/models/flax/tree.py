@@ -1,6 +1,6 @@
-"""The parameters as a nested dict, as Flax files have them, made of the parameter table: {"bert": {"pooler": {"dense": ...}}}.
+"""The tree of parameters, a nested dict as in Flax's files: {"bert": {"pooler": {"dense": {"kernel": ..., "bias": ...}}}}.
 
-A path in the tree is a name in the table, spelled for Flax. Dense matrices are [in, out] here and [out, in] in the table.
+The parameter table gives each parameter its path. Dense matrices are [in, out] in the tree and [out, in] in the table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Path: TypeAlias = tuple[str, ...]
 
 
 def paths(config: BertConfig, head: str, pooler: bool = True) -> dict[Path, Parameter]:
-    """Where each parameter of a class is in its tree. BertModel's tree begins at what the others have as "bert".
+    """The path of each parameter in the tree of a class. The tree of FlaxBertModel is the part "bert" of the other trees.
 
     >>> list(paths(BertConfig.named("tiny"), "Model"))[0]
     ('embeddings', 'word_embeddings', 'embedding')
@@ -41,12 +41,12 @@ def shape(parameter: Parameter) -> tuple[int, ...]:
     return parameter.shape[::-1] if transposed(parameter.row, "flax") else parameter.shape
 
 
-def draw(parameter: Parameter, config: BertConfig, rng: Any) -> jax.Array:
-    """A fresh parameter: matrices normal around zero, the row of the padding token zero, norms one, biases zero."""
+def initialize(parameter: Parameter, config: BertConfig, rng: Any) -> jax.Array:
+    """An initial value: matrices normal, norms one, biases and the padding token's row zero."""
     if parameter.kind in ("norm", "bias"):
         return jnp.full(parameter.shape, float(parameter.kind == "norm"), jnp.float32)
-    own = jax.random.fold_in(rng, zlib.crc32(parameter.name.encode()))
-    values = jax.random.normal(own, shape(parameter), jnp.float32) * config.initializer_range
+    key = jax.random.fold_in(rng, zlib.crc32(parameter.name.encode()))
+    values = jax.random.normal(key, shape(parameter), jnp.float32) * config.initializer_range
     if parameter.name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
         values = values.at[config.pad_token_id].set(0)
     return values
@@ -55,7 +55,7 @@ def draw(parameter: Parameter, config: BertConfig, rng: Any) -> jax.Array:
 def placed(
     tensors: Mapping[str, NDArray[Any]], table: Mapping[Path, Parameter], put: Callable[[Any], Any] = jnp.array
 ) -> dict[str, Any]:
-    """Arrays by their names in the table -> the tree of those that are there, each put on a device: the one copy that is made."""
+    """Arrays by their names in the table -> the tree, without missing ones. put: copies an array to a device."""
     return nested(
         {
             path: put(tensors[parameter.name].T if transposed(parameter.row, "flax") else tensors[parameter.name])
@@ -66,7 +66,7 @@ def placed(
 
 
 def named(tree: Tree, table: Mapping[Path, Parameter]) -> dict[str, NDArray[Any]]:
-    """The tree -> NumPy arrays by their names in the table."""
+    """A tree -> NumPy arrays by their names in the table."""
     leaves, found = flat(tree), {}
     for path, parameter in table.items():
         array = np.asarray(leaves[path])

@@ -1,6 +1,6 @@
 """The nine TensorFlow classes, on Keras 3.
 
-Read model.py from top to bottom beside that of models/torch, then one class of heads.py.
+To read the code, start with model.py, which follows models/torch/model.py, then read one class of heads.py.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from bertkit.outputs import OUTPUTS, ModelOutput
 
 try:
     import optree
-    import tensorflow as tf  # noqa: F401 - what Keras runs on here
+    import tensorflow as tf  # noqa: F401 - the backend of Keras
 except ModuleNotFoundError as error:
     raise MissingExtraError("tensorflow", "tf", "A TensorFlow model") from error
 
 
 BertkitError._keras_call_info_injected = True  # type: ignore[attr-defined]
-"""Keras adds the arguments of the call to the sentences of other errors."""
+"""Prevents Keras from adding the arguments of the call to error messages."""
 
 _KINDS = {kind.__name__: kind for kind in OUTPUTS}
 
 
 def _flatten(output: ModelOutput) -> tuple[list[Any], Any, None]:
-    """What was computed, for the code of Keras that walks outputs: predict, functional models."""
+    """The values and names of an output, as Keras needs them in `predict` and functional models."""
     return list(output.values()), (type(output).__name__, *output), None
 
 

@@ -1,4 +1,4 @@
-"""Callbacks of fit that scripts for BERT's TensorFlow classes use: scores of whole epochs, and uploads to the Hub."""
+"""Callbacks for `fit`: metrics of a whole dataset, and uploads to the Hub."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from bertkit.heads import IGNORED
 
 
 class KerasMetricCallback(keras.callbacks.Callback):
-    """Scores of a whole dataset after every epoch, by any function of (predictions, labels), written into the logs.
+    """Compute metrics of a whole dataset after each epoch, and write them into the logs.
 
-    eval_dataset: batches of a tf.data.Dataset; or arrays, with `batch_size`.
-    output_cols: the outputs that are passed, by name; None: all but the loss. One alone is passed as an array, several as a dict.
-    label_cols: the labels among the inputs, by name; None: those beside them, or "labels", or the positions of answers.
+    metric_fn: takes (predictions, labels) and returns a dict of metrics.
+    eval_dataset: a tf.data.Dataset of batches; or arrays, with `batch_size`.
+    output_cols: names of the outputs in predictions; None: all but the loss. One output is an array, several are a dict.
+    label_cols: names of labels among the inputs; None: separate labels, "labels", or the positions of answers.
     """
 
     def __init__(
@@ -37,34 +38,36 @@ class KerasMetricCallback(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         if predict_with_generate:
-            raise UsageError("predict_with_generate=True is for models that generate text: leave it out.")
+            raise UsageError("predict_with_generate is not supported: leave it out.")
         if not isinstance(eval_dataset, tf.data.Dataset):
             if batch_size is None:
-                raise UsageError("An eval_dataset of arrays needs batch_size: type batch_size=8, say.")
+                raise UsageError("An eval_dataset of arrays needs a batch_size: for example batch_size=8.")
             eval_dataset = tf.data.Dataset.from_tensor_slices(eval_dataset).batch(batch_size)
         self.metric_fn, self.eval_dataset, self.output_cols = metric_fn, eval_dataset, output_cols
         spec = eval_dataset.element_spec
-        self.beside = isinstance(spec, tuple) and len(spec) > 1 and label_cols is None
+        self.separate_labels = isinstance(spec, tuple) and len(spec) > 1 and label_cols is None
         inputs = spec[0] if isinstance(spec, tuple) else spec
-        places = [list(label_cols)] if label_cols else [["labels"], ["start_positions", "end_positions"]]
-        self.label_cols = next((names for names in places if set(names) <= set(inputs)), [])
-        if not self.beside and not self.label_cols:
+        candidates = [list(label_cols)] if label_cols else [["labels"], ["start_positions", "end_positions"]]
+        self.label_cols = next((names for names in candidates if set(names) <= set(inputs)), [])
+        if not self.separate_labels and not self.label_cols:
             raise UsageError(
-                f"The dataset has {', '.join(inputs)}: type label_cols=[...], which of them are the labels."
+                f"Unknown labels in a dataset of {', '.join(inputs)}: type label_cols=[...] with the names of the labels."
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Predict all batches, and score."""
+        """Predict all batches, and compute the metrics."""
         predictions, labels = [], []
         for batch in self.eval_dataset:
-            inputs, beside = (batch[0], batch[1]) if isinstance(batch, tuple) else (batch, None)
+            inputs, labelled = (batch[0], batch[1]) if isinstance(batch, tuple) else (batch, None)
             found = dict(self.model.predict_on_batch(inputs))
             names = self.output_cols or [name for name in found if name != "loss"]
             predictions.append({name: found[name] for name in names})
-            labels.append(_named(beside if self.beside else {name: inputs[name] for name in self.label_cols}))
+            labels.append(
+                _named(labelled if self.separate_labels else {name: inputs[name] for name in self.label_cols})
+            )
         scores = self.metric_fn((_joined(predictions), _joined(labels)))
         if not isinstance(scores, Mapping):
-            raise UsageError(f"metric_fn returned {type(scores).__name__}, and must return a dict of scores by name.")
+            raise UsageError(f"metric_fn returned {type(scores).__name__}, and must return a dict of metrics.")
         if logs is not None:
             logs.update(scores)
 
@@ -76,7 +79,7 @@ def _named(labels: Any) -> dict[Any, Any]:
 
 
 def _joined(batches: Sequence[Mapping[Any, Any]]) -> Any:
-    """The rows of all batches, shorter ones padded with -100; of one column an array."""
+    """Concatenate the rows of all batches, shorter ones padded with -100. One column becomes an array."""
     found = {name: _rows([np.asarray(batch[name]) for batch in batches]) for name in batches[0]}
     return next(iter(found.values())) if len(found) == 1 else found
 
@@ -92,10 +95,10 @@ def _rows(batches: Sequence[Any]) -> Any:
 
 
 class PushToHubCallback(keras.callbacks.Callback):
-    """Save the model and upload it to the Hub: after every epoch, every so many steps, or at the end.
+    """Save the model and upload it to the Hub after each epoch, after each `save_steps` steps, or only after training.
 
-    hub_model_id: the repository, which is made where there is none; None: the name of `output_dir`.
-    checkpoint: upload the state of the optimizer too, as `checkpoint.weights.h5`; after epochs alone.
+    hub_model_id: the repository, which is created if it does not exist; None: the name of `output_dir`.
+    checkpoint: also upload the state of the optimizer, as `checkpoint.weights.h5`. Only with save_strategy="epoch".
     """
 
     def __init__(
@@ -114,7 +117,7 @@ class PushToHubCallback(keras.callbacks.Callback):
         if self.save_strategy not in ("epoch", "steps", "no"):
             raise UsageError(f'save_strategy is {save_strategy!r}, and must be "epoch", "steps" or "no".')
         if self.save_strategy == "steps" and (not isinstance(save_steps, int) or save_steps < 1):
-            raise UsageError(f'save_strategy="steps" needs save_steps, a whole number above 0, not {save_steps!r}.')
+            raise UsageError(f'save_strategy="steps" needs save_steps, a positive whole number, not {save_steps!r}.')
         if checkpoint and self.save_strategy != "epoch":
             raise UsageError('checkpoint=True needs save_strategy="epoch".')
         try:
@@ -130,18 +133,18 @@ class PushToHubCallback(keras.callbacks.Callback):
         self.last: Future[Any] | None = None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Upload after every `save_steps`."""
+        """Upload after each `save_steps` steps."""
         if self.save_strategy == "steps" and (batch + 1) % int(self.save_steps or 1) == 0:
             self._upload(f"Training in progress, step {batch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Upload after an epoch."""
+        """Upload after each epoch."""
         self.history.append({"epoch": epoch, **(logs or {})})
         if self.save_strategy == "epoch":
             self._upload(f"Training in progress, epoch {epoch + 1}")
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Upload what training has made."""
+        """Upload the trained model, and wait for it."""
         if self.last is not None:
             self.last.result()
         self._upload("End of training")
@@ -149,7 +152,7 @@ class PushToHubCallback(keras.callbacks.Callback):
         self.last.result()
 
     def _upload(self, message: str) -> None:
-        """Save and upload in the background. An upload that still runs is not joined by another."""
+        """Save, and upload in the background. Does nothing if an earlier upload is still running."""
         if self.last is not None and not self.last.done():
             return
         self.model.save_pretrained(self.output_dir)

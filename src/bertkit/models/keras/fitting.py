@@ -1,7 +1,7 @@
 """compile, fit, evaluate and predict: the model's own loss, or a loss and metrics of Keras.
 
-Labels lie among the inputs, `fit({"input_ids": ids, "labels": labels})`, or beside them, `fit(inputs, labels)`. Without a loss in
-`compile`, the model's own counts, which a forward with labels computes.
+Labels are among the inputs, `fit({"input_ids": ids, "labels": labels})`, or separate, `fit(inputs, labels)`. The default loss is
+the model's own, which a forward with labels computes.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from bertkit.errors import UsageError
 from bertkit.heads import HEADS
 from bertkit.models.keras.inputs import Tensor
 
-OWN = (None, "auto", "auto_with_warning", "passthrough")
-"""Values of `compile(loss=...)` that mean the model's own loss."""
+OWN_LOSS = (None, "auto", "auto_with_warning", "passthrough")
+"""Values of `compile(loss=...)` for the model's own loss."""
 
 
 class FittedModel(keras.Model):
-    """A Keras model whose forward may have computed its loss already."""
+    """A Keras model whose forward can compute its own loss."""
 
     _head: ClassVar[str | None] = None
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, **options: Any) -> None:
-        """As keras.Model.compile. Without a loss, the model's own is minimized; it needs labels among the inputs or beside them.
+        """The same as keras.Model.compile. The default loss is the model's own, which needs labels.
 
-        metrics: a list is for every output that has labels.
-        jit_compile: False unless it is asked for: XLA compiles once for every shape of a batch.
+        metrics: a list applies to each output that has labels.
+        jit_compile: False by default, as XLA compiles once for each shape of a batch.
         """
-        own = loss is None or (isinstance(loss, str) and loss in OWN)
+        uses_own = loss is None or (isinstance(loss, str) and loss in OWN_LOSS)
         options = {"jit_compile": False, **options}
         if isinstance(metrics, (list, tuple)) and len(self._labels) > 1:
             given = metrics
-            metrics = {output: [_another(metric) for metric in given] for output in HEADS[str(self._head)].outputs}
-        super().compile(optimizer=optimizer, loss=None if own else loss, metrics=metrics, **options)
+            metrics = {output: [_copy(metric) for metric in given] for output in HEADS[str(self._head)].outputs}
+        super().compile(optimizer=optimizer, loss=None if uses_own else loss, metrics=metrics, **options)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile a model that was read from a file as it was compiled."""
+        """Compile a loaded model as it was compiled when it was saved."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """How it is compiled."""
+        """The arguments of `compile`, for saving."""
         found: dict[str, Any] | None = super().get_compile_config()
         return found
 
@@ -59,24 +59,26 @@ class FittedModel(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
-        """What is minimized: the loss of `compile`, or the mean of the loss that the forward computed."""
+        """The loss of `compile`, or the mean of the loss that the forward computed."""
         if self._compile_loss is not None:
             y, y_pred = self._matched(x, y, y_pred)
             return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         loss = y_pred.get("loss") if isinstance(y_pred, Mapping) else y_pred[0]
         if loss is None:
+            names = " and ".join(self._labels) or "labels"
             raise UsageError(
-                f"{type(self).__name__} has computed no loss: give {' and '.join(self._labels) or 'no loss'} among the inputs "
-                "or beside them, or a loss of Keras to compile(loss=...)."
+                f"{type(self).__name__} computes no loss without labels: pass {names} to fit, or a loss of Keras to compile."
             )
         if sample_weight is not None:
             if loss.shape == (1,):
-                raise UsageError("The model's own loss is one number for all tokens here, and takes no sample_weight.")
+                raise UsageError(
+                    "sample_weight needs a loss for each row, and the model's own is one number: pass a loss of Keras to compile."
+                )
             loss = loss * ops.cast(sample_weight, loss.dtype)
         return ops.mean(loss) + sum(self.losses)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The metrics of `compile`, of labels wherever they lie and the logits that belong to them."""
+        """The metrics of `compile`, from each label and the output that belongs to it."""
         y, y_pred = self._matched(x, y, y_pred)
         if y is None:
             return self.get_metrics_result()
@@ -88,7 +90,7 @@ class FittedModel(keras.Model):
         return tuple(HEADS[self._head].labels) if self._head else ()
 
     def _with_labels(self, data: Any) -> Any:
-        """A batch whose labels lie among the inputs too, for the forward to compute the loss."""
+        """The batch with its labels also among the inputs, where the forward needs them for the loss."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         if y is None or self._compile_loss is not None or not self._labels:
             return data
@@ -100,7 +102,7 @@ class FittedModel(keras.Model):
         return {**x, **y}, y, weight
 
     def _matched(self, x: Any, y: Any, y_pred: Any) -> tuple[Any, Any]:
-        """Labels and the outputs that belong to them: tensors where there is one label, dicts where there are several."""
+        """Labels and the outputs that belong to them: tensors for one label, dicts for several."""
         if not isinstance(y_pred, Mapping) or not self._labels:
             return y, y_pred
         outputs = list(HEADS[self._head].outputs) if self._head else []
@@ -118,6 +120,6 @@ class FittedModel(keras.Model):
         return y, (None if y is None else y_pred[outputs[0]])
 
 
-def _another(metric: Any) -> Any:
-    """The same metric, with a count of its own."""
+def _copy(metric: Any) -> Any:
+    """A metric with the same configuration and its own state."""
     return metric.from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric

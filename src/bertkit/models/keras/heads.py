@@ -1,4 +1,4 @@
-"""The eight classes with a head. A class has a signature, and two methods: its outputs, and its loss. All else is `_answer`.
+"""The eight classes with a head. A class has its signature, `_outputs` and `_loss`; `_answer` does the rest for all of them.
 
 B batch   L length   H hidden   V vocabulary   C labels
 """
@@ -15,7 +15,7 @@ from keras import ops
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.heads import HEADS, IGNORED
-from bertkit.models.keras.inputs import Inputs, Tensor, arrange, is_symbolic, unpacked
+from bertkit.models.keras.inputs import Arranged, Tensor, arrange, compatible, is_symbolic, unpack_inputs
 from bertkit.models.keras.model import ACTIVATION, LayerCache, Part, TFBertMainLayer, dense, norm
 from bertkit.models.keras.pretrained import TFBertPreTrainedModel
 from bertkit.outputs import (
@@ -36,7 +36,7 @@ logger = logging.getLogger("bertkit")
 
 
 class BertTransform(Part):
-    """The dense step before the scores of words."""
+    """A dense layer, an activation and a norm before the vocabulary projection."""
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
@@ -50,7 +50,7 @@ class BertTransform(Part):
 
 
 class BertPredictions(Part):
-    """Scores of every word of the vocabulary. The projection is the word embedding, unless the configuration unties them."""
+    """Scores of all words of the vocabulary. Its projection is the word embedding, unless the configuration unties them."""
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
@@ -60,7 +60,7 @@ class BertPredictions(Part):
             self.decoder = dense(config, config.hidden_size, config.vocab_size, "decoder", use_bias=False)
 
     def build(self, input_shape: Any = None) -> None:
-        """The parts, and the bias of the words."""
+        """Build the sublayers, and the bias of the words."""
         super().build()
         self.bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="bias")
 
@@ -72,8 +72,8 @@ class BertPredictions(Part):
         return ops.matmul(x, ops.transpose(ops.cast(words.embeddings, x.dtype))) + self.bias
 
 
-class BertLanguageHead(Part):
-    """The head of masked words."""
+class BertWordsHead(Part):
+    """The masked-language-modelling head."""
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**{"name": "mlm___cls", **options})
@@ -85,7 +85,7 @@ class BertLanguageHead(Part):
 
 
 class BertNextSentenceHead(Part):
-    """Whether the second sentence follows the first: 0 it does, 1 it does not."""
+    """The next-sentence head. Class 0: the second sentence follows the first; class 1: it does not."""
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**{"name": "nsp___cls", **options})
@@ -100,44 +100,42 @@ class BertNextSentenceHead(Part):
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross-entropy of every label that is 0 or above, 0.0 for the others, and 1.0 or 0.0 for which they are.
+    """The cross-entropy of each label, and 1.0 where it counts. Negative labels do not count: both are 0.0 there.
 
     logits: [..., C], labels: [...].
     """
-    logits, labels = ops.cast(logits, "float32"), _of_classes(logits, labels)
-    losses = ops.logsumexp(logits, axis=-1)
+    logits, labels = ops.cast(logits, "float32"), _checked_classes(logits, labels)
     chosen = ops.take_along_axis(logits, ops.maximum(labels, 0)[..., None], axis=-1)[..., 0]
     counts = ops.cast(labels >= 0, "float32")
-    return (losses - chosen) * counts, counts
+    return (ops.logsumexp(logits, axis=-1) - chosen) * counts, counts
 
 
-def mean_of_counted(losses: Tensor, counts: Tensor) -> Tensor:
-    """[1], the mean over what counts."""
+def mean_loss(losses: Tensor, counts: Tensor) -> Tensor:
+    """The mean over the labels that count, [1]."""
     return ops.reshape(ops.sum(losses) / ops.sum(counts), (1,))
 
 
-def of_rows(losses: Tensor, counts: Tensor) -> Tensor:
-    """[B], whose mean is that over the rows that count: where all do, the losses as they are."""
+def row_losses(losses: Tensor, counts: Tensor) -> Tensor:
+    """The losses [B], scaled so that their mean is the mean over the rows that count."""
     return losses * (ops.cast(ops.size(losses), "float32") / ops.sum(counts))
 
 
-def _of_classes(logits: Tensor, labels: Any) -> Tensor:
-    """Labels as numbers of classes, one for each row of the logits."""
+def _checked_classes(logits: Tensor, labels: Any) -> Tensor:
+    """Labels as whole numbers, one for each row of the logits. Raises UsageError for invalid labels."""
     labels = ops.convert_to_tensor(labels)
     if "int" not in str(labels.dtype):
-        raise UsageError(f"Labels are of {labels.dtype}, and must be numbers of classes here, of a type such as int32.")
+        raise UsageError(f"Labels are of {labels.dtype}, and must be numbers of classes, of a type such as int32.")
     if len(labels.shape) == len(logits.shape) and labels.shape[-1] == 1:
         labels = ops.squeeze(labels, -1)  # a column
-    known = [
-        (a, b) for a, b in zip(labels.shape, logits.shape, strict=False) if isinstance(a, int) and isinstance(b, int)
-    ]
-    if len(labels.shape) != len(logits.shape) - 1 or any(a != b for a, b in known):
+    rows = logits.shape[:-1]
+    if not compatible(labels.shape, rows):
         raise UsageError(
-            f"Labels have the shape {list(labels.shape)}, and must be {list(logits.shape[:-1])}: one for each row of the logits."
+            f"Labels have the shape {list(labels.shape)}, and must be {list(rows)}, one for each row of the logits."
         )
     if not is_symbolic(labels) and 0 not in labels.shape and int(ops.max(labels)) >= logits.shape[-1]:
         raise UsageError(
-            f"Labels are 0 to {logits.shape[-1] - 1}, or {IGNORED} for none; these go up to {int(ops.max(labels))}."
+            f"Labels go up to {int(ops.max(labels))}, and must be 0 to {logits.shape[-1] - 1}, or {IGNORED} where there is no "
+            "label."
         )
     return ops.cast(labels, "int32")
 
@@ -146,25 +144,25 @@ def _of_classes(logits: Tensor, labels: Any) -> Tensor:
 
 
 class TFBertWithHead(TFBertPreTrainedModel):
-    """What the eight classes share: from arranged tokens to outputs and a loss."""
+    """The base of the eight classes: arranged tokens -> outputs and a loss."""
 
     bert: TFBertMainLayer
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        """What the head makes of the states of tokens x, [B, L, H], and of pooled vectors [B, H]: its outputs, by their names."""
+        """The outputs of the head by their names, from states of tokens x [B, L, H] and pooled vectors [B, H]."""
         raise NotImplementedError
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any]) -> Tensor:
-        """Of each output and its labels the cross-entropy, mean over the labels that are not -100; the sum of these: [1]."""
+        """The sum of the cross-entropy of each output with its labels, averaged over labels that are not -100: [1]."""
         losses = [
-            mean_of_counted(*cross_entropy(logits, wanted))
+            mean_loss(*cross_entropy(logits, wanted))
             for logits, wanted in zip(outputs.values(), labels.values(), strict=True)
         ]
         return losses[0] if len(losses) == 1 else sum(losses[1:], losses[0])
 
     def _answer(
         self,
-        inputs: Inputs,
+        inputs: Arranged,
         labels: Mapping[str, Any],
         head_mask: Tensor | None,
         output_attentions: bool | Sequence[int] | None,
@@ -175,9 +173,9 @@ class TFBertWithHead(TFBertPreTrainedModel):
         past_key_values: Sequence[LayerCache] | None = None,
         use_cache: bool = False,
     ) -> Any:
-        """The outputs of a forward. labels: by their names."""
+        """The output object of a forward. labels: by their names."""
         states = self.bert(
-            inputs,
+            arranged=inputs,
             head_mask=head_mask,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
@@ -187,15 +185,15 @@ class TFBertWithHead(TFBertPreTrainedModel):
             output_hidden_states=output_hidden_states,
         )
         layout, row = inputs.layout, HEADS[str(self._head)]
+        has_labels = bool(labels) and all(wanted is not None for wanted in labels.values())
         outputs = self._outputs(states.last_hidden_state, states.pooler_output)
         if inputs.choices is not None:
             outputs = {name: ops.reshape(output, (-1, inputs.choices)) for name, output in outputs.items()}
         found: dict[str, Any] = states._asdict()
-        learns = bool(labels) and all(wanted is not None for wanted in labels.values())
-        found["loss"] = self._loss(outputs, labels) if learns else None
+        found["loss"] = self._loss(outputs, labels) if has_labels else None
         for name, output in outputs.items():
-            about = row.outputs[name]
-            found[name] = output if about.grain == "row" else layout.unpack(output, about.padding)
+            grain, padding = row.outputs[name].grain, row.outputs[name].padding
+            found[name] = output if grain == "row" else layout.unpack(output, padding)
         answer = row.output({name: found.get(name) for name in row.output.names})
         return answer if (self.config.return_dict if return_dict is None else return_dict) else answer.to_tuple()
 
@@ -209,22 +207,22 @@ def _classifier_dropout(config: BertConfig) -> Any:
 
 
 class TFBertForPreTraining(TFBertWithHead):
-    """BERT as it was pretrained: masked words, and the next sentence."""
+    """BERT with a masked-language-modelling head and a next-sentence head, as in pretraining."""
 
     _head = "ForPreTraining"
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(config, **options)
         self.bert = TFBertMainLayer(config, name="bert")
-        self.mlm = BertLanguageHead(config)
+        self.mlm = BertWordsHead(config)
         self.nsp = BertNextSentenceHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
-        related = self.nsp(pooled)  # [B, 2]
-        return {"prediction_logits": self.mlm(x, words=self.get_input_embeddings()), "seq_relationship_logits": related}
+        words = self.mlm(x, words=self.get_input_embeddings())
+        return {"prediction_logits": words, "seq_relationship_logits": self.nsp(pooled)}
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -240,9 +238,9 @@ class TFBertForPreTraining(TFBertWithHead):
         next_sentence_label: Tensor | None = None,
         training: bool | None = None,
     ) -> BertForPreTrainingOutput | tuple[Any, ...]:
-        """labels: [B, L], the word of each masked token and -100 elsewhere. next_sentence_label: [B], 0 it follows, 1 not.
+        """labels: [B, L], the word of each masked token, -100 elsewhere. next_sentence_label: [B], 0 if it follows, else 1.
 
-        The loss is the sum of both, where both labels are given. The other arguments are those of TFBertModel.
+        There is a loss, the sum of both, if both labels are given. The other arguments are those of TFBertModel.
         """
         inputs = arrange(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, causal=self.config.is_decoder
@@ -258,20 +256,20 @@ class TFBertForPreTraining(TFBertWithHead):
 
 
 class TFBertForMaskedLM(TFBertWithHead):
-    """BERT that predicts masked words."""
+    """BERT with a masked-language-modelling head."""
 
     _head = "ForMaskedLM"
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(config, **options)
         self.bert = TFBertMainLayer(config, add_pooling_layer=False, name="bert")
-        self.mlm = BertLanguageHead(config)
+        self.mlm = BertWordsHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
         return {"logits": self.mlm(x, words=self.get_input_embeddings())}
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -286,7 +284,7 @@ class TFBertForMaskedLM(TFBertWithHead):
         labels: Tensor | None = None,
         training: bool | None = None,
     ) -> MaskedLMOutput | tuple[Any, ...]:
-        """labels: [B, L], the word of each masked token and -100 elsewhere. The other arguments are those of TFBertModel."""
+        """labels: [B, L], the word of each masked token, -100 elsewhere. The other arguments are those of TFBertModel."""
         inputs = arrange(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, causal=self.config.is_decoder
         )
@@ -294,7 +292,7 @@ class TFBertForMaskedLM(TFBertWithHead):
 
 
 class TFBertLMHeadModel(TFBertWithHead):
-    """BERT as a decoder, that predicts the next word. Its configuration says is_decoder=True."""
+    """BERT as a decoder with a language-modelling head, for configurations with is_decoder=True."""
 
     _head = "LMHeadModel"
 
@@ -302,21 +300,21 @@ class TFBertLMHeadModel(TFBertWithHead):
         super().__init__(config, **options)
         if not config.is_decoder:
             logger.warning(
-                "TFBertLMHeadModel of a configuration without is_decoder=True: every token sees those after it."
+                "TFBertLMHeadModel without is_decoder=True in its configuration: each token attends to those after it, too."
             )
         self.bert = TFBertMainLayer(config, add_pooling_layer=False, name="bert")
-        self.mlm = BertLanguageHead(config)
+        self.mlm = BertWordsHead(config)
         self.post_init()
 
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
         return {"logits": self.mlm(x, words=self.get_input_embeddings())}
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any]) -> Tensor:
-        """Of each word by the token before it."""
+        """The cross-entropy of each word, predicted from the token before it: [1]."""
         logits, wanted = outputs["logits"], ops.convert_to_tensor(labels["labels"])
         return super()._loss({"logits": logits[:, :-1]}, {"labels": wanted[:, 1:]})
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -335,9 +333,9 @@ class TFBertLMHeadModel(TFBertWithHead):
         labels: Tensor | None = None,
         training: bool | None = None,
     ) -> CausalLMOutputWithCrossAttentions | tuple[Any, ...]:
-        """labels: [B, L], the words themselves, -100 where there is no loss: each is predicted from the tokens before it.
+        """labels: [B, L], the words themselves, -100 where there is no loss. Each is predicted from the tokens before it.
 
-        The other arguments are those of TFBertModel. A decoder returns its cache by default, though not in training.
+        The other arguments are those of TFBertModel. A decoder returns its cache by default, except in training.
         """
         inputs, cache, keeps_cache = self.bert.arrange_steps(
             input_ids,
@@ -371,14 +369,14 @@ class TFBertLMHeadModel(TFBertWithHead):
         use_cache: bool = True,
         **others: Any,
     ) -> dict[str, Any]:
-        """The arguments of the next forward: with a cache, of the tokens that it does not hold yet."""
+        """The arguments of the next forward. With a cache, only the tokens that it does not hold."""
         past = past_key_values[0][0].shape[2] if past_key_values else 0
         given = {"input_ids": input_ids[:, past:], "attention_mask": attention_mask, "past_key_values": past_key_values}
         return {**given, "use_cache": use_cache, **others}
 
 
 class TFBertForNextSentencePrediction(TFBertWithHead):
-    """BERT that says whether one sentence follows another."""
+    """BERT with a next-sentence head."""
 
     _head = "ForNextSentencePrediction"
 
@@ -392,10 +390,10 @@ class TFBertForNextSentencePrediction(TFBertWithHead):
         return {"logits": self.nsp(pooled)}
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any]) -> Tensor:
-        """[B], 0.0 where there is no label."""
+        """The cross-entropy of each row, 0.0 where there is no label: [B]."""
         return cross_entropy(outputs["logits"], labels["labels"])[0]
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -411,7 +409,7 @@ class TFBertForNextSentencePrediction(TFBertWithHead):
         labels: Tensor | None = None,
         training: bool | None = None,
     ) -> NextSentencePredictorOutput | tuple[Any, ...]:
-        """next_sentence_label, or labels: [B], 0 the second sentence follows, 1 it does not.
+        """next_sentence_label, or labels: [B], 0 if the second sentence follows the first, else 1.
 
         The other arguments are those of TFBertModel.
         """
@@ -423,7 +421,7 @@ class TFBertForNextSentencePrediction(TFBertWithHead):
 
 
 class TFBertForSequenceClassification(TFBertWithHead):
-    """BERT that puts a text, or a pair of texts, into classes, or gives it numbers."""
+    """BERT with a classification or regression head over a text or a pair of texts."""
 
     _head = "ForSequenceClassification"
 
@@ -438,7 +436,7 @@ class TFBertForSequenceClassification(TFBertWithHead):
         return {"logits": self.classifier(self.dropout(pooled))}
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any]) -> Tensor:
-        """[B], the loss of `config.problem_type`, which the first labels decide if the configuration does not."""
+        """The loss of `config.problem_type` for each row, [B]. If that is None, the type of the first labels sets it."""
         logits, wanted, kind = outputs["logits"], ops.convert_to_tensor(labels["labels"]), self.config.problem_type
         if kind is None:
             several = "float" in str(wanted.dtype)
@@ -446,7 +444,7 @@ class TFBertForSequenceClassification(TFBertWithHead):
             kind = "regression" if self.config.num_labels == 1 else kind
         self.config.problem_type = kind
         if kind == "single_label_classification":
-            return of_rows(*cross_entropy(logits, wanted))
+            return row_losses(*cross_entropy(logits, wanted))
         if len(wanted.shape) == 1 and logits.shape[-1] == 1:
             wanted = wanted[:, None]
         if len(wanted.shape) != 2 or wanted.shape[-1] != logits.shape[-1]:
@@ -458,7 +456,7 @@ class TFBertForSequenceClassification(TFBertWithHead):
             return ops.mean(ops.square(x - y), axis=-1)
         return ops.mean(ops.maximum(x, 0) - x * y + ops.log1p(ops.exp(-ops.abs(x))), axis=-1)
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -473,9 +471,9 @@ class TFBertForSequenceClassification(TFBertWithHead):
         labels: Tensor | None = None,
         training: bool | None = None,
     ) -> SequenceClassifierOutput | tuple[Any, ...]:
-        """labels: [B] classes, or [B, C] of 0.0 and 1.0 for several at once, or [B] numbers where there is one label.
+        """labels: [B] classes; [B, C] of 0.0 and 1.0 for multi-label classification; or [B] numbers for regression.
 
-        Which it is says `config.problem_type`, or else the first labels do. The other arguments are those of TFBertModel.
+        `config.problem_type` chooses the loss; if it is None, the first labels do. The other arguments are those of TFBertModel.
         """
         inputs = arrange(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, causal=self.config.is_decoder
@@ -489,12 +487,14 @@ def _fold_choices(
     token_type_ids: Tensor | None,
     position_ids: Tensor | None,
     inputs_embeds: Tensor | None,
-) -> Inputs:
-    """Each choice as a sequence of its own: [B, choices, L] -> [B * choices, L], arranged."""
+) -> Arranged:
+    """Arrange the choices as separate sequences: [B, choices, L] -> [B * choices, L]."""
     every = [input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds]
     every = [None if x is None else ops.convert_to_tensor(x) for x in every]
     if any(len(x.shape) < 3 for x in every if x is not None) or not any(x is not None for x in every):
-        raise UsageError("TFBertForMultipleChoice takes input_ids and their like as tensors [batch, choices, length].")
+        raise UsageError(
+            "TFBertForMultipleChoice takes input_ids, attention_mask and so on as tensors [batch, choices, length]."
+        )
     choices = next(ops.shape(x)[1] for x in every if x is not None)
     every = [None if x is None else ops.reshape(x, (-1, *ops.shape(x)[2:])) for x in every]
     inputs = arrange(*every)
@@ -503,7 +503,7 @@ def _fold_choices(
 
 
 class TFBertForMultipleChoice(TFBertWithHead):
-    """BERT that chooses among texts."""
+    """BERT with a multiple-choice head: a score for each of several texts."""
 
     _head = "ForMultipleChoice"
 
@@ -518,10 +518,10 @@ class TFBertForMultipleChoice(TFBertWithHead):
         return {"logits": self.classifier(self.dropout(pooled))}  # [B * choices, 1], before they become [B, choices]
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any]) -> Tensor:
-        """[B], of each example."""
-        return of_rows(*cross_entropy(outputs["logits"], labels["labels"]))
+        """The cross-entropy of each example, [B]."""
+        return row_losses(*cross_entropy(outputs["logits"], labels["labels"]))
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -536,7 +536,7 @@ class TFBertForMultipleChoice(TFBertWithHead):
         labels: Tensor | None = None,
         training: bool | None = None,
     ) -> MultipleChoiceModelOutput | tuple[Any, ...]:
-        """input_ids and their like: [B, choices, L]. labels: [B], the choice that is right.
+        """input_ids, attention_mask and so on: [B, choices, L]. labels: [B], the right choice.
 
         The other arguments are those of TFBertModel.
         """
@@ -545,7 +545,7 @@ class TFBertForMultipleChoice(TFBertWithHead):
 
 
 class TFBertForTokenClassification(TFBertWithHead):
-    """BERT that puts every token into a class."""
+    """BERT with a classification head over each token."""
 
     _head = "ForTokenClassification"
 
@@ -559,7 +559,7 @@ class TFBertForTokenClassification(TFBertWithHead):
     def _outputs(self, x: Tensor, pooled: Tensor | None) -> dict[str, Tensor]:
         return {"logits": self.classifier(self.dropout(x))}
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -574,7 +574,7 @@ class TFBertForTokenClassification(TFBertWithHead):
         labels: Tensor | None = None,
         training: bool | None = None,
     ) -> TokenClassifierOutput | tuple[Any, ...]:
-        """labels: [B, L] classes, -100 where there is none. The other arguments are those of TFBertModel."""
+        """labels: [B, L] classes, -100 where there is no label. The other arguments are those of TFBertModel."""
         inputs = arrange(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, causal=self.config.is_decoder
         )
@@ -582,7 +582,7 @@ class TFBertForTokenClassification(TFBertWithHead):
 
 
 class TFBertForQuestionAnswering(TFBertWithHead):
-    """BERT that finds where an answer starts and ends."""
+    """BERT with a question-answering head: scores for the start and the end of an answer."""
 
     _head = "ForQuestionAnswering"
 
@@ -597,15 +597,18 @@ class TFBertForQuestionAnswering(TFBertWithHead):
         return {"start_logits": start, "end_logits": end}
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any]) -> Tensor:
-        """[B], the mean of two cross-entropies over the positions of a row, padding included; those beyond it do not count."""
+        """The mean of two cross-entropies over the positions of a row, padding included: [B].
+
+        Positions beyond the row are ignored.
+        """
         losses = []
         for logits, positions in zip(outputs.values(), labels.values(), strict=True):
             places = ops.maximum(ops.cast(ops.reshape(ops.convert_to_tensor(positions), (-1,)), "int32"), 0)
             places = ops.where(places < ops.shape(logits)[1], places, IGNORED)
-            losses.append(of_rows(*cross_entropy(logits, places)))
+            losses.append(row_losses(*cross_entropy(logits, places)))
         return (losses[0] + losses[1]) / 2.0
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -621,7 +624,7 @@ class TFBertForQuestionAnswering(TFBertWithHead):
         end_positions: Tensor | None = None,
         training: bool | None = None,
     ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
-        """start_positions, end_positions: [B], the first and the last token of each answer; beyond the text it is ignored.
+        """start_positions, end_positions: [B], the first and the last token of each answer. Positions beyond the row are ignored.
 
         The other arguments are those of TFBertModel.
         """
@@ -639,4 +642,4 @@ class TFBertForQuestionAnswering(TFBertWithHead):
 
 
 TFBertForPreTrainingOutput = BertForPreTrainingOutput
-"""The name that TensorFlow's scripts know."""
+"""The same class, by the name in TensorFlow scripts."""

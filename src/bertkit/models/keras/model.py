@@ -1,9 +1,9 @@
-"""BERT: embeddings, layers, pooler, TFBertMainLayer around them, and TFBertModel. Read from top to bottom, small parts to large.
+"""BERT: embeddings, layers, pooler, TFBertMainLayer and TFBertModel, from small parts to large.
 
-The parts are those of models/torch/model.py in their order, on keras.ops. Layers are nested and named as the table's names in
-Keras's spelling say (bert/encoder/layer_._3/attention/self/query/kernel). A batch is a rectangle: see inputs.py.
+The parts are those of models/torch/model.py, in the same order, with keras.ops. Layers are nested as the names of the variables
+say (bert/encoder/layer_._3/attention/self/query/kernel). A batch is always a rectangle: see inputs.py.
 
-    H hidden   I intermediate   A heads   D width of a head   B batch   L length   S positions that are looked at
+    H hidden   I intermediate   A heads   D width of a head   B batch   L length   S positions that are attended to
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import keras
@@ -20,8 +20,8 @@ from keras import ops
 
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
-from bertkit.models.keras.inputs import Inputs, Rectangle, Tensor, arrange, is_symbolic, plain_mask, unpacked
-from bertkit.models.keras.pretrained import Drawn, TFBertPreTrainedModel
+from bertkit.models.keras.inputs import Arranged, Rectangle, Tensor, arrange, is_symbolic, plain_mask, unpack_inputs
+from bertkit.models.keras.pretrained import BertInitializer, TFBertPreTrainedModel
 from bertkit.outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from bertkit.parameters import kept_heads
 
@@ -36,45 +36,45 @@ ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 LayerCache: TypeAlias = tuple[Tensor, ...]
-"""Keys and values [B, A, S, D] of the tokens, and where there is cross-attention those of the encoder's states."""
+"""Keys and values [B, A, S, D] of the tokens, and in cross-attention also those of the encoder's states."""
 
 
 class Part(keras.layers.Layer):
-    """A layer whose parts are built with it."""
+    """A layer that can be built before its first call, as its sublayers know their input sizes."""
 
-    takes: int | None = None  # the width that is built for, where it matters
+    input_size: int | None = None
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._allow_non_tensor_positional_args = True  # Inputs and Run
+        self._allow_non_tensor_positional_args = True  # LayerCall and EncoderCall
 
     def build(self, input_shape: Any = None) -> None:
-        """Build the parts. What they take, they know."""
+        """Build the sublayers."""
         for part in self._flatten_layers(include_self=False, recursive=False):
-            part.build((None, getattr(part, "takes", None)))
+            part.build((None, getattr(part, "input_size", None)))
 
 
 def dense(config: BertConfig, inputs: int, outputs: int, name: str, use_bias: bool = True) -> Any:
-    """A dense layer that knows what it takes."""
-    layer = keras.layers.Dense(outputs, use_bias=use_bias, kernel_initializer=Drawn(config), name=name)
-    layer.takes = inputs
+    """keras.layers.Dense with its input size."""
+    layer = keras.layers.Dense(outputs, use_bias=use_bias, kernel_initializer=BertInitializer(config), name=name)
+    layer.input_size = inputs
     return layer
 
 
 def embedding(config: BertConfig, rows: int, width: int, name: str, padding: int | None = None) -> Any:
-    """A table of vectors. padding: a row that begins at zero."""
-    return keras.layers.Embedding(rows, width, embeddings_initializer=Drawn(config, padding), name=name)
+    """keras.layers.Embedding. padding: the number of a row that is initialized to zeros."""
+    return keras.layers.Embedding(rows, width, embeddings_initializer=BertInitializer(config, padding), name=name)
 
 
 def norm(config: BertConfig) -> Any:
-    """LayerNorm, as the configuration has it."""
+    """keras.layers.LayerNormalization with its input size."""
     layer = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name="LayerNorm")
-    layer.takes = config.hidden_size
+    layer.input_size = config.hidden_size
     return layer
 
 
 class States(NamedTuple):
-    """What TFBertMainLayer gives to a head: last states [B, L, H], and pooled vectors [B, H]."""
+    """What TFBertMainLayer returns to a head: last states [B, L, H], and pooled vectors [B, H]."""
 
     last_hidden_state: Tensor
     pooler_output: Tensor | None
@@ -85,27 +85,32 @@ class States(NamedTuple):
 
 
 @dataclass
-class Run:
-    """What a forward has besides its tokens: the same for every layer, and what is gathered on the way."""
+class LayerCall:
+    """How the tokens of a layer attend, and what the layer returns besides its states."""
 
     layout: Rectangle
-    head_mask: Tensor | None  # [layers, A]
-    weights_of: Collection[int]  # the layers whose attention weights are wanted
-    cache: Sequence[LayerCache] | None
-    encoder_states: Tensor | None  # [B, S, H]
-    cross: Rectangle | None  # how tokens look at them
-    keeps_cache: bool
-    states: list[Tensor] | None = None
-    weights: list[Tensor | None] = field(default_factory=list)
-    cross_weights: list[Tensor | None] = field(default_factory=list)
-    new_cache: list[LayerCache] = field(default_factory=list)
+    factors: Tensor | None = None  # [A], for the result of each head
+    returns_weights: bool = False  # of attention
+    past: LayerCache = ()
+    kept: list[Tensor] | None = None  # collects keys and values for the next step; None: they are not kept
+    encoder_states: Tensor | None = None  # [B, S, H]
+    cross: Rectangle | None = None  # how tokens attend to them
+
+
+@dataclass
+class EncoderCall:
+    """The calls of all layers, and what the encoder returns besides its last states."""
+
+    layers: Sequence[LayerCall]
+    layout: Rectangle
+    keeps_states: bool  # whether the states after each layer are returned
 
 
 # ---------------------------------------------------------------------------------------------------------------- embeddings
 
 
 class BertEmbeddings(Part):
-    """Words, token types and positions, summed and normed."""
+    """The sum of word, token type and position embeddings, normalized."""
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
@@ -123,50 +128,54 @@ class BertEmbeddings(Part):
         self.dropout = keras.layers.Dropout(config.hidden_dropout_prob)
         self.absolute = config.position_embedding_type == "absolute"
 
-    def call(self, inputs: Inputs) -> Tensor:
+    def call(
+        self,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
         """[B, L] ids -> [B, L, H]."""
-        embeds, types = inputs.inputs_embeds, inputs.token_type_ids
-        if embeds is None:
-            embeds = self.word_embeddings(self._within(inputs.input_ids, "input_ids", self.word_embeddings.input_dim))
-        width = self.config.hidden_size
-        if embeds.shape[-1] != width:
+        if inputs_embeds is None:
+            words = self.word_embeddings
+            inputs_embeds = words(self._checked(input_ids, "input_ids", words.input_dim))
+        width, types = self.config.hidden_size, self.token_type_embeddings
+        if inputs_embeds.shape[-1] != width:
             raise UsageError(
-                f"inputs_embeds are {embeds.shape[-1]} wide, and must be [batch, length, {width}], as hidden_size is."
+                f"The last side of inputs_embeds is {inputs_embeds.shape[-1]}, and must be hidden_size, {width}."
             )
-        of_types = self.token_type_embeddings
-        if types is None:
-            types = ops.zeros((1, 1), dtype="int32")
-        x = ops.cast(embeds, self.compute_dtype)
-        x = x + of_types(self._within(types, "token_type_ids", of_types.input_dim))
+        if token_type_ids is None:
+            token_type_ids = ops.zeros((1, 1), dtype="int32")
+        x = ops.cast(inputs_embeds, self.compute_dtype)
+        x = x + types(self._checked(token_type_ids, "token_type_ids", types.input_dim))
         if self.absolute:
-            most = self.config.max_position_embeddings
-            x = x + self.position_embeddings(self._within(inputs.position_ids, "position_ids", most))
+            size = self.config.max_position_embeddings
+            x = x + self.position_embeddings(self._checked(position_ids, "position_ids", size))
         return self.dropout(self.LayerNorm(x))
 
-    def _within(self, ids: Tensor, name: str, size: int) -> Tensor:
-        """The same ids. Those that the model does not have are refused, where their numbers are known."""
-        most = ids.shape[-1] or 0 if name == "position_ids" and is_symbolic(ids) else 0
-        low = 0
+    def _checked(self, ids: Tensor, name: str, size: int) -> Tensor:
+        """The same ids. Raises UsageError for invalid ids. In a graph only the length of position_ids is checked."""
+        low, end = 0, (ids.shape[-1] or 0) if name == "position_ids" and is_symbolic(ids) else 0
         if not is_symbolic(ids) and 0 not in ids.shape:
-            low, most = int(ops.min(ids)), int(ops.max(ids)) + 1
-        if low < 0 or most > size:
-            raise UsageError(f"{name} go from {low} to {most - 1}, and the model has 0 to {size - 1}. {_BEYOND[name]}")
+            low, end = int(ops.min(ids)), int(ops.max(ids)) + 1
+        if low < 0 or end > size:
+            raise UsageError(f"{name} are {low} to {end - 1}, and must be 0 to {size - 1}. {_ADVICE[name]}")
         return ids
 
 
-_BEYOND = {
+_ADVICE = {
     "input_ids": "After tokenizer.add_tokens type model.resize_token_embeddings(len(tokenizer)).",
     "token_type_ids": "They are the numbers of the sentences, from 0.",
     "position_ids": "Shorten the text: tokenizer(..., truncation=True).",
 }
-"""What helps against ids that the model does not have."""
+"""Advice for ids that the model does not have."""
 
 
 # -------------------------------------------------------------------------------------------------------------------- layers
 
 
 class BertSelfAttention(Part):
-    """Every token looks at the tokens of its sequence, or at the states of an encoder."""
+    """Each token attends to the tokens of its sequence, or to the states of an encoder."""
 
     def __init__(self, config: BertConfig, layer: int, cross: bool = False, **options: Any) -> None:
         super().__init__(**options)
@@ -185,48 +194,45 @@ class BertSelfAttention(Part):
                 config, 2 * config.max_position_embeddings - 1, self.head_size, "distance_embedding"
             )
 
-    def call(self, x: Tensor, run: Run, layer: int) -> Tensor:
-        """[B, L, H] -> [B, L, A * D]."""
-        layout = run.cross if self.cross else run.layout
+    def call(self, x: Tensor, call: LayerCall) -> tuple[Tensor, Tensor | None]:
+        """[B, L, H] -> [B, L, A * D], and the weights if they are requested."""
+        layout = call.cross if self.cross else call.layout
         assert layout is not None
         q = self.by_head(self.query(x))
-        k, v = self.keys_and_values(x, run, layer)
+        k, v = self.keys_and_values(x, call)
         bias = None if self.position_embedding_type == "absolute" else self.distance_bias(q, k)
         weights = attention_weights(q, k, layout, bias)
         context = ops.matmul(self.dropout(weights), v)  # [B, A, L, D]
-        of_heads = None
-        if run.head_mask is not None:
-            of_heads = ops.take(run.head_mask[layer], list(self.heads), axis=0)[:, None, None]  # [A, 1, 1]
-            context = context * of_heads
-        if layer in run.weights_of:
-            weights = weights if of_heads is None else weights * of_heads
-            (run.cross_weights if self.cross else run.weights)[layer] = layout.weights(weights)
-        return ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (*run.layout.grid, len(self.heads) * self.head_size))
+        if call.factors is not None:
+            factors = ops.take(call.factors, list(self.heads), axis=0)[:, None, None]  # [A, 1, 1]
+            weights, context = weights * factors, context * factors
+        context = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (*layout.grid, len(self.heads) * self.head_size))
+        return context, layout.returned_weights(weights) if call.returns_weights else None
 
     def by_head(self, x: Tensor) -> Tensor:
         """[B, S, A * D] -> [B, A, S, D]."""
         rows, length = ops.shape(x)[:2]
         return ops.transpose(ops.reshape(x, (rows, length, len(self.heads), self.head_size)), (0, 2, 1, 3))
 
-    def keys_and_values(self, x: Tensor, run: Run, layer: int) -> tuple[Tensor, Tensor]:
-        """[B, A, S, D] each: of the tokens, with those in the cache before them, or of the encoder's states."""
-        past = run.cache[layer][2 * self.cross :] if run.cache else ()
+    def keys_and_values(self, x: Tensor, call: LayerCall) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, A, S, D]: of the cache and the tokens, or of the encoder's states."""
+        past = call.past[2 * self.cross :]
         if self.cross and past:  # the encoder's states stay the same from step to step
             k, v = past[0], past[1]
         else:
-            source = run.encoder_states if self.cross else x
+            source = call.encoder_states if self.cross else x
             k, v = self.by_head(self.key(source)), self.by_head(self.value(source))
             if past:
                 k, v = ops.concatenate([past[0], k], axis=2), ops.concatenate([past[1], v], axis=2)
-        if run.keeps_cache:
-            run.new_cache[layer] += (k, v)
+        if call.kept is not None:
+            call.kept += (k, v)
         return k, v
 
     def distance_bias(self, q: Tensor, k: Tensor) -> Tensor:
-        """[B, A, L, S], what the distance of two tokens adds to their score."""
+        """What the distance of two tokens adds to their score, [B, A, L, S]."""
         length, source = ops.shape(q)[2], ops.shape(k)[2]
-        asks = ops.arange(source - length, source, dtype="int32")
-        distance = asks[:, None] - ops.arange(source, dtype="int32")
+        places = ops.arange(source - length, source, dtype="int32")
+        distance = places[:, None] - ops.arange(source, dtype="int32")
         embedded = self.distance_embedding(distance + self.distance_embedding.input_dim // 2)  # [L, S, D]
         bias = ops.einsum("bald,lsd->bals", q, embedded)
         if self.position_embedding_type == "relative_key_query":
@@ -235,20 +241,20 @@ class BertSelfAttention(Part):
 
 
 def attention_weights(q: Tensor, k: Tensor, layout: Rectangle, bias: Tensor | None) -> Tensor:
-    """[B, A, L, S], how much each position looks at each. q: [B, A, L, D], k: [B, A, S, D]."""
+    """[B, A, L, S], how much each position attends to each. q: [B, A, L, D], k: [B, A, S, D]."""
     scores = ops.matmul(q / math.sqrt(q.shape[-1]), ops.transpose(k, (0, 1, 3, 2)))
     scores = ops.cast(scores, "float32")
     if bias is not None:
         scores = scores + ops.cast(bias, "float32")
     if layout.mask is not None:
-        # Half of the lowest number hides a position, and makes no NaN where all are hidden. It is added, not put in place of the
-        # scores, as gradients flow where all are hidden.
+        # Half of the lowest number hides a position, and makes no NaN where all are hidden. It is added, not written over the
+        # scores: gradients flow where all are hidden.
         scores = scores + ops.where(layout.mask, 0.0, -1.7e38)
     return ops.cast(ops.softmax(scores, axis=-1), q.dtype)
 
 
 class BertResidual(Part):
-    """The end of either half of a layer: a dense part, added to what went into the half, and normed."""
+    """The end of each half of a layer: a dense layer, a residual connection and a norm."""
 
     def __init__(self, inputs: int, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
@@ -262,20 +268,21 @@ class BertResidual(Part):
 
 
 class BertAttention(Part):
-    """The first half of a layer."""
+    """The first half of a layer: attention and its output."""
 
     def __init__(self, config: BertConfig, layer: int, cross: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.self = BertSelfAttention(config, layer, cross, name="self")
         self.output_ = BertResidual(self.self.query.units, config, name="output")
 
-    def call(self, x: Tensor, run: Run, layer: int) -> Tensor:
-        """[B, L, H] -> [B, L, H]."""
-        return self.output_(self.self(x, run, layer), x)
+    def call(self, x: Tensor, call: LayerCall) -> tuple[Tensor, Tensor | None]:
+        """[B, L, H] -> [B, L, H], and the weights."""
+        context, weights = self.self(x, call)
+        return self.output_(context, x), weights
 
 
 class BertIntermediate(Part):
-    """The wide middle of a layer."""
+    """The first dense layer of the feed-forward part, and its activation."""
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
@@ -288,7 +295,7 @@ class BertIntermediate(Part):
 
 
 class BertLayer(Part):
-    """Attention, in a decoder with an encoder attention to that, and a feed-forward part."""
+    """Attention, in a decoder with an encoder also cross-attention, and a feed-forward part."""
 
     def __init__(self, config: BertConfig, layer: int, **options: Any) -> None:
         super().__init__(**options)
@@ -298,12 +305,13 @@ class BertLayer(Part):
         self.intermediate = BertIntermediate(config, name="intermediate")
         self.output_ = BertResidual(config.intermediate_size, config, name="output")
 
-    def call(self, x: Tensor, run: Run, layer: int) -> Tensor:
-        """[B, L, H] -> [B, L, H]."""
-        x = self.attention(x, run, layer)
-        if run.cross is not None:
-            x = self.crossattention(x, run, layer)
-        return self.output_(self.intermediate(x), x)
+    def call(self, x: Tensor, call: LayerCall) -> tuple[Any, ...]:
+        """[B, L, H] -> [B, L, H], and the weights of each attention, or None."""
+        x, *weights = self.attention(x, call)
+        if call.cross is not None:
+            x, of_encoder = self.crossattention(x, call)
+            weights.append(of_encoder)
+        return (self.output_(self.intermediate(x), x), *weights)
 
 
 class BertEncoder(Part):
@@ -313,26 +321,37 @@ class BertEncoder(Part):
         super().__init__(**options)
         self.layer = [BertLayer(config, i, name=f"layer_._{i}") for i in range(config.num_hidden_layers)]
 
-    def call(self, x: Tensor, run: Run) -> Tensor:
-        """[B, L, H] -> [B, L, H]."""
-        for i, layer in enumerate(self.layer):
-            if run.states is not None:
-                run.states.append(x)
-            x = layer(x, run, i)
-        if run.states is not None:
-            run.states.append(x)
-        return x
+    def call(self, x: Tensor, run: EncoderCall) -> States:
+        """[B, L, H] -> States, without pooled vectors."""
+        states, weights, of_encoder = [], [], []
+        for layer, call in zip(self.layer, run.layers, strict=True):
+            if run.keeps_states:
+                states.append(run.layout.unpack(x))
+            x, *found = layer(x, call)
+            weights.append(found[0])
+            of_encoder += found[1:]
+        if run.keeps_states:
+            states.append(run.layout.unpack(x))
+        returns_weights = any(call.returns_weights for call in run.layers)
+        return States(
+            x,
+            None,
+            None if run.layers[0].kept is None else tuple([tuple(call.kept or ()) for call in run.layers]),
+            tuple(states) if run.keeps_states else None,
+            tuple(weights) if returns_weights else None,
+            tuple(of_encoder) if returns_weights and of_encoder else None,
+        )
 
 
 class BertPooler(Part):
-    """The first token of a sequence, [CLS], stands for the whole."""
+    """A dense layer and tanh over the first token of each sequence, [CLS]."""
 
     def __init__(self, config: BertConfig, **options: Any) -> None:
         super().__init__(**options)
         self.dense = dense(config, config.hidden_size, config.hidden_size, "dense")
 
     def call(self, first: Tensor) -> Tensor:
-        """[B, H] -> [B, H]."""
+        """First tokens [B, H] -> [B, H]."""
         return ops.tanh(self.dense(first))
 
 
@@ -341,7 +360,7 @@ class BertPooler(Part):
 
 @keras.saving.register_keras_serializable("bertkit")
 class TFBertMainLayer(Part):
-    """BERT without a head, as a layer: the `bert` of every class, and of models of your own."""
+    """BERT without a head, as a layer: the `bert` of each class, and of your own models."""
 
     def __init__(self, config: BertConfig | dict[str, Any], add_pooling_layer: bool = True, **options: Any) -> None:
         super().__init__(**{"name": "bert", **options})
@@ -352,14 +371,14 @@ class TFBertMainLayer(Part):
         self.pooler = BertPooler(config, name="pooler") if add_pooling_layer else None
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved model is made from again."""
+        """The arguments with which Keras creates a saved layer again."""
         own = {"config": self.config.to_dict(), "add_pooling_layer": self.add_pooling_layer}
         return {**super().get_config(), **own}
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
-        input_ids: Tensor | Inputs | None = None,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
@@ -373,16 +392,15 @@ class TFBertMainLayer(Part):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         training: bool | None = None,
+        arranged: Arranged | None = None,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions | States | tuple[Any, ...]:
-        """The states of the tokens. Those of padding are zero.
+        """Compute the states of the tokens. Those of padding are zero.
 
-        The arguments are those of the PyTorch class BertModel. Heads give Inputs, which are arranged already, as input_ids, and
-        take States.
+        The other arguments are those of the PyTorch class BertModel.
+        arranged: for the heads, in place of the tokens: they get States.
         """
-        config = self.config
-        if isinstance(input_ids, Inputs):
-            inputs, cache, keeps_cache = input_ids, past_key_values, bool(use_cache)
-        else:
+        config, inputs, cache, keeps_cache = self.config, arranged, past_key_values, bool(use_cache)
+        if inputs is None:
             inputs, cache, keeps_cache = self.arrange_steps(
                 input_ids,
                 attention_mask,
@@ -394,28 +412,26 @@ class TFBertMainLayer(Part):
                 training,
             )
         layout = inputs.layout
-        x = self.embeddings(inputs)
-        run = self._run(
-            inputs, x, head_mask, cache, keeps_cache, output_attentions, encoder_hidden_states, encoder_attention_mask
-        )
-        if config.output_hidden_states if output_hidden_states is None else output_hidden_states:
-            run.states = []
-        x, pooled = self.encoder(x, run), None
-        if self.pooler is not None:
-            pooled = layout.unpack_rows(self.pooler(layout.first(x)))
-        states = States(
+        x = self.embeddings(inputs.input_ids, inputs.token_type_ids, inputs.position_ids, inputs.inputs_embeds)
+        run = self._encoder_call(
+            inputs,
             x,
-            pooled,
-            tuple(run.new_cache) if keeps_cache else None,
-            None if run.states is None else tuple([layout.unpack(state) for state in run.states]),
-            tuple(run.weights) if run.weights_of else None,
-            tuple(run.cross_weights) if run.weights_of and run.cross else None,
+            head_mask,
+            cache,
+            keeps_cache,
+            output_attentions,
+            config.output_hidden_states if output_hidden_states is None else bool(output_hidden_states),
+            encoder_hidden_states,
+            encoder_attention_mask,
         )
-        if inputs is input_ids:
+        states = self.encoder(x, run)
+        x = states.last_hidden_state
+        if self.pooler is not None:
+            states = states._replace(pooler_output=layout.unpack_rows(self.pooler(layout.first(x))))
+        if arranged is not None:
             return states
-        output = BaseModelOutputWithPoolingAndCrossAttentions(
-            states._replace(last_hidden_state=layout.unpack(x))._asdict()
-        )
+        states = states._replace(last_hidden_state=layout.unpack(x))
+        output = BaseModelOutputWithPoolingAndCrossAttentions(states._asdict())
         return output if (config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
     def arrange_steps(
@@ -429,8 +445,8 @@ class TFBertMainLayer(Part):
         use_cache: bool | None,
         training: bool | None,
         labels: Tensor | None = None,
-    ) -> tuple[Inputs, Sequence[LayerCache] | None, bool]:
-        """The tokens, the cache before them, and whether to return one: decoders do, where no loss is asked for."""
+    ) -> tuple[Arranged, Sequence[LayerCache] | None, bool]:
+        """The arranged tokens, the cache before them, and whether to return a cache: decoders do unless there are labels."""
         config = self.config
         if use_cache is None:
             use_cache = config.use_cache and not training and labels is None
@@ -445,17 +461,18 @@ class TFBertMainLayer(Part):
         )
         return inputs, past_key_values, bool(use_cache and config.is_decoder)
 
-    def _run(
+    def _encoder_call(
         self,
-        inputs: Inputs,
+        inputs: Arranged,
         x: Tensor,
         head_mask: Tensor | None,
         cache: Sequence[LayerCache] | None,
         keeps_cache: bool,
         output_attentions: bool | Sequence[int] | None,
+        keeps_states: bool,
         encoder_states: Tensor | None,
         encoder_mask: Tensor | None,
-    ) -> Run:
+    ) -> EncoderCall:
         config, layers, layout = self.config, len(self.encoder.layer), inputs.layout
         asked = config.output_attentions if output_attentions is None else output_attentions
         try:
@@ -464,35 +481,40 @@ class TFBertMainLayer(Part):
             raise UsageError(
                 f"output_attentions is {asked!r}, and must be True, False, or numbers of layers such as [0, {layers - 1}]."
             ) from error
-        if not weights_of <= set(range(layers)):
+        if not weights_of <= set(range(-layers, layers)):
             raise UsageError(
-                f"output_attentions={asked!r} asks for a layer that is not there: they are 0 to {layers - 1}."
+                f"output_attentions={asked!r} has an unknown layer: they are 0 to {layers - 1}, or -1 for the last."
             )
         if head_mask is not None:
             head_mask, shape = ops.convert_to_tensor(head_mask, x.dtype), (layers, config.num_attention_heads)
             if tuple(head_mask.shape) not in (shape, shape[1:]):
                 raise UsageError(
-                    f"head_mask has the shape {list(head_mask.shape)}, and needs {list(shape[1:])} or {list(shape)}."
+                    f"head_mask has the shape {list(head_mask.shape)}, and must be {list(shape[1:])} or {list(shape)}."
                 )
             head_mask = ops.broadcast_to(head_mask, shape)
-        return Run(
-            layout,
-            head_mask,
-            weights_of,
-            cache,
-            None if encoder_states is None else ops.convert_to_tensor(encoder_states, x.dtype),
-            None if encoder_states is None else self._cross(layout, encoder_states, encoder_mask),
-            keeps_cache,
-            weights=[None] * layers,
-            cross_weights=[None] * layers,
-            new_cache=[()] * layers,
-        )
+        cross = None
+        if encoder_states is not None:
+            cross = self._cross(layout, encoder_states, encoder_mask)
+            encoder_states = ops.convert_to_tensor(encoder_states, x.dtype)
+        calls = [
+            LayerCall(
+                layout,
+                None if head_mask is None else head_mask[i],
+                i in weights_of or i - layers in weights_of,
+                cache[i] if cache else (),
+                [] if keeps_cache else None,
+                encoder_states,
+                cross,
+            )
+            for i in range(layers)
+        ]
+        return EncoderCall(calls, layout, keeps_states)
 
     def _cross(self, layout: Rectangle, states: Tensor, mask: Tensor | None) -> Rectangle:
-        """How the tokens of a decoder look at an encoder's states, [B, S, H]. mask: [B, S]."""
+        """How the tokens of a decoder attend to an encoder's states [B, S, H]. mask: [B, S]."""
         if not self.config.add_cross_attention:
             raise UsageError(
-                "encoder_hidden_states are for a decoder: make the model with BertConfig(is_decoder=True, "
+                "encoder_hidden_states require a decoder: make the model with BertConfig(is_decoder=True, "
                 "add_cross_attention=True)."
             )
         width = self.config.hidden_size
@@ -503,13 +525,13 @@ class TFBertMainLayer(Part):
         mask = plain_mask(ops.convert_to_tensor(mask))
         if len(mask.shape) != 2:
             raise UsageError(
-                f"encoder_attention_mask is {list(mask.shape)}, and must be [batch, length], as its states are."
+                f"encoder_attention_mask is {list(mask.shape)}, and must be [batch, length] of encoder_hidden_states."
             )
         return Rectangle(layout.grid, layout.real, mask[:, None, None])
 
 
 class TFBertModel(TFBertPreTrainedModel):
-    """BERT without a head: the states of all tokens, and the pooled first one.
+    """BERT without a head: the states of all tokens, and the pooled first token.
 
     >>> import numpy as np
     >>> from bertkit import BertConfig, TFBertModel
@@ -526,7 +548,7 @@ class TFBertModel(TFBertPreTrainedModel):
         self.bert = TFBertMainLayer(config, add_pooling_layer, name="bert")
         self.post_init()
 
-    @unpacked
+    @unpack_inputs
     def call(
         self,
         input_ids: Tensor | None = None,
@@ -544,7 +566,7 @@ class TFBertModel(TFBertPreTrainedModel):
         return_dict: bool | None = None,
         training: bool | None = None,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions | tuple[Any, ...]:
-        """As TFBertMainLayer: the states of the tokens, those of padding zero."""
+        """Compute the states of the tokens, as TFBertMainLayer does. Those of padding are zero."""
         return self.bert(
             input_ids,
             attention_mask=attention_mask,

@@ -1,4 +1,4 @@
-"""The optimizer and the schedule that scripts for BERT's TensorFlow classes make."""
+"""The optimizer and the learning rate schedule of TensorFlow scripts for BERT."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("bertkit")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule that first rises from 0 to a learning rate, and is then another schedule.
+    """A learning rate that rises from 0 during the warmup, and then follows another schedule.
 
     >>> schedule = WarmUp(1e-3, keras.optimizers.schedules.PolynomialDecay(1e-3, 100, 0.0), warmup_steps=10)
     >>> [round(float(schedule(step)), 6) for step in (0, 5, 10, 60, 110)]
@@ -35,25 +35,26 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         """The learning rate of a step."""
         step = ops.cast(step, "float32")
         risen = self.initial_learning_rate * (step / max(self.warmup_steps, 1)) ** self.power
-        later = self.decay_schedule_fn(ops.maximum(step - self.warmup_steps, 0.0))
-        return ops.where(step < self.warmup_steps, risen, later)
+        decayed = self.decay_schedule_fn(ops.maximum(step - self.warmup_steps, 0.0))
+        return ops.where(step < self.warmup_steps, risen, decayed)
 
     def get_config(self) -> dict[str, Any]:
-        """What it is made from again."""
+        """The arguments of the constructor, for saving."""
         names = ("initial_learning_rate", "decay_schedule_fn", "warmup_steps", "power", "name")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Made again."""
+        """Create the schedule from `get_config`."""
         return cls(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
 
 
 @keras.saving.register_keras_serializable("bertkit")
 class AdamWeightDecay(keras.optimizers.Adam):
-    """Adam whose weight decay is no part of the gradient, and leaves out some parameters.
+    """Adam with weight decay that is not part of the gradient, and that can leave out parameters.
 
-    include_in_weight_decay, exclude_from_weight_decay: parts of the paths of variables, such as "LayerNorm". The first wins.
+    include_in_weight_decay, exclude_from_weight_decay: patterns for paths of variables, such as "LayerNorm". The first has
+    priority.
     """
 
     def __init__(
@@ -84,19 +85,19 @@ class AdamWeightDecay(keras.optimizers.Adam):
         self.included, self.excluded = list(include_in_weight_decay or ()), list(exclude_from_weight_decay or ())
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Make the moments, and choose what decays: Keras itself would look at the last part of a path alone."""
+        """Create the moments, and choose which variables decay by their whole paths. Keras would match only the last part."""
         if not self.built:
             self.exclude_from_weight_decay(var_list=[v for v in variables if not self.decays(v.path)])
         super().build(variables)
 
     def decays(self, path: str) -> bool:
-        """Whether the variable of a path does."""
+        """Whether the variable with this path decays."""
         if any(re.search(part, path) for part in self.included):
             return True
         return not any(re.search(part, path) for part in self.excluded)
 
     def get_config(self) -> dict[str, Any]:
-        """What it is made from again."""
+        """The arguments of the constructor, for saving."""
         own = {"include_in_weight_decay": self.included, "exclude_from_weight_decay": self.excluded}
         return {**super().get_config(), "weight_decay_rate": self.weight_decay_rate, **own}
 
@@ -115,7 +116,7 @@ def create_optimizer(
     power: float = 1.0,
     include_in_weight_decay: Sequence[str] | None = None,
 ) -> tuple[keras.optimizers.Optimizer, Any]:
-    """An optimizer and its learning rate, which rises during the warmup and falls until the last step.
+    """An optimizer and its learning rate, which rises during the warmup and then falls until the last step.
 
     >>> optimizer, schedule = create_optimizer(5e-5, num_train_steps=100, num_warmup_steps=10, weight_decay_rate=0.01)
     >>> type(optimizer).__name__, round(float(schedule(10)), 6)

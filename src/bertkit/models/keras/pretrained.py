@@ -1,4 +1,4 @@
-"""What the nine classes share: where their weights come from and go to, and what can be done to a model as a whole."""
+"""The base of the nine classes: loading, saving, resizing, datasets."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from bertkit.parameters import Parameter, expand, initial, transposed
 logger = logging.getLogger("bertkit")
 
 _FROM_FILES = ContextVar("from_files", default=False)
-"""Whether a model is being built whose numbers come from files, so that none have to be drawn."""
+"""Whether weights from files follow, so that a new model needs no initial values."""
 
 
-class Drawn(keras.initializers.Initializer):
-    """Numbers normal around zero, and a row of zeros for the padding token. Zeros where they come from files."""
+class BertInitializer(keras.initializers.Initializer):
+    """Normal values, and zeros in the row of the padding token. All are zeros if weights from files follow."""
 
     def __init__(self, config: BertConfig, padding: int | None = None) -> None:
         self.scale, self.padding = config.initializer_range, padding
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """The numbers of a variable."""
+        """The initial values of a variable."""
         if _FROM_FILES.get():
             return keras.ops.zeros(shape, dtype)
-        rng = np.random.default_rng(np.random.randint(2**31))  # which keras.utils.set_random_seed makes the same again
+        rng = np.random.default_rng(np.random.randint(2**31))  # as keras.utils.set_random_seed decides
         values = rng.standard_normal(shape, np.float32) * np.float32(self.scale)
         if self.padding is not None:
             values[self.padding] = 0
@@ -53,8 +53,8 @@ class Drawn(keras.initializers.Initializer):
 class TFBertPreTrainedModel(FittedModel):
     """A BERT with or without a head, as a Keras model: loading, saving, resizing.
 
-    The nine classes set `_head`, the class suffix in the table of heads. Their variables are those of the parameter table, which
-    gives them names, initial values and a place in every kind of checkpoint. A subclass of your own has a `bert`, and more:
+    The nine classes set `_head`, the class suffix in the table of heads. The parameter table gives their variables names,
+    initial values and names in each kind of checkpoint. Your own subclass has a `bert` and further layers:
 
     >>> import keras
     >>> from bertkit import BertConfig, TFBertMainLayer
@@ -85,40 +85,41 @@ class TFBertPreTrainedModel(FittedModel):
         if not isinstance(config, BertConfig):
             name = type(self).__name__
             raise UsageError(
-                f"{name} is made of a bertkit.BertConfig, not of {config!r:.80}: for trained weights write "
-                f"{name}.from_pretrained(name); another library's becomes ours by BertConfig.from_dict(config.to_dict())."
+                f"{name} requires a bertkit.BertConfig, not {config!r:.80}: for trained weights type "
+                f"{name}.from_pretrained(name), for a configuration of another library "
+                f"{name}(BertConfig.from_dict(config.to_dict()))."
             )
         self.config = config
 
     def post_init(self) -> None:
-        """Build BERT's parts. The last line of a subclass's __init__; without it, the first call builds them."""
+        """Build the layers of BERT. Call it at the end of a subclass's __init__; else the first call builds them."""
         self.build()
-        self._tracker.unlock()  # a class below this one may add layers
+        self._tracker.unlock()  # a subclass may add layers
 
     def build(self, input_shape: Any = None) -> None:
-        """Build BERT's parts, which know what they take; others are built when they are first called."""
+        """Build the layers of BERT, which have an `input_size`. Other layers are built by their first call."""
         for part in self._flatten_layers(include_self=False, recursive=False):
-            if hasattr(part, "takes"):
-                part.build((None, part.takes))
+            if hasattr(part, "input_size"):
+                part.build((None, part.input_size))
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
-        """As `call`. Python's lists of numbers become arrays."""
+        """The same as `call`, also for nested lists of numbers."""
         if inputs:
             inputs = (as_arrays(inputs[0]), *inputs[1:])
         return super().__call__(*inputs, **named)
 
-    # Weights from files and to files.
+    # Loading and saving.
 
     @classmethod
     def from_config(cls, config: BertConfig | Mapping[str, Any], custom_objects: Any = None, **options: Any) -> Any:
-        """A model with random weights; or the one that Keras saved, of its `get_config`."""
+        """A model with random weights. Keras passes what `get_config` returned, to load a saved model."""
         if isinstance(config, BertConfig):
             return cls(copy.deepcopy(config), **options)
         given = dict(config)
         return cls(BertConfig.from_dict(given.pop("config")), **given)
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved model is made from again."""
+        """The arguments with which Keras creates a saved model again."""
         return {"config": self.config.to_dict(), "name": self.name}
 
     @classmethod
@@ -141,17 +142,18 @@ class TFBertPreTrainedModel(FittedModel):
         trust_remote_code: bool = False,
         **overrides: Any,
     ) -> Any:
-        """A trained model.
+        """Load a trained model.
 
-        pretrained_model_name_or_path: a directory, a file, a Hub id or a built-in model, whose files may be of any format (see
-        `load_checkpoint`): one safetensors file serves all frameworks.
-        from_pt: read the files of PyTorch, where there are others beside them.
-        use_safetensors: True reads safetensors alone, False `tf_model.h5`.
-        output_loading_info: return (model, what was missing, unexpected or of another shape).
-        overrides: fields of the configuration, such as num_labels=3, and the model's `name`.
+        pretrained_model_name_or_path: a folder, a file, a Hub id or the name of a built-in model, in any format that
+        `load_checkpoint` reads.
+        from_pt: read the PyTorch file of a folder that has several files.
+        use_safetensors: True reads safetensors only, False `tf_model.h5`.
+        output_loading_info: return (model, names that were missing, unexpected or of another shape).
+        overrides: fields of the configuration, such as num_labels=3, or the `name` of the model.
 
-        Such as TFBertForMaskedLM.from_pretrained("google-bert/bert-base-uncased"). trust_remote_code changes nothing: no code is
-        ever run.
+        trust_remote_code has no effect: no code of a model is ever run.
+
+        For example TFBertForMaskedLM.from_pretrained("google-bert/bert-base-uncased").
         """
         place = locate(
             pretrained_model_name_or_path,
@@ -172,7 +174,7 @@ class TFBertPreTrainedModel(FittedModel):
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"] if from_pt else ["h5"]
         source = open_source(place, formats, variant)
-        if "_head" in vars(cls):  # one of the nine: the table has all that it has
+        if "_head" in vars(cls):  # one of the nine: all its variables are in the table
             optional = (POOLER,) if cls._head == "Model" and own.get("add_pooling_layer") is False else ()
             tensors, report = load_source(
                 source, cls._head, config, ignore_mismatched_sizes=ignore_mismatched_sizes, optional=optional
@@ -180,46 +182,46 @@ class TFBertPreTrainedModel(FittedModel):
             model = cls._of_tensors(config, tensors, *model_args, **own)
         else:
             check_sizes(source, config)
-            model = cls._made(config, *model_args, **own)
+            model = cls._zeros(config, *model_args, **own)
             report = model._load(source, ignore_mismatched_sizes)
         return (model, report.loading_info()) if output_loading_info else model
 
     @classmethod
     def _of_tensors(cls, config: BertConfig, tensors: Tensors, *model_args: Any, **own: Any) -> Any:
-        """A model whose variables are these arrays. own: further arguments of the class."""
-        model = cls._made(config, *model_args, **own)
+        """A model with these arrays as its variables. own: further arguments of the class."""
+        model = cls._zeros(config, *model_args, **own)
         model._take(tensors)
         return model
 
     @classmethod
-    def _made(cls, config: BertConfig, *model_args: Any, **own: Any) -> Any:
-        """A model whose parts of BERT are zeros, to be filled from files."""
-        without_drawing = _FROM_FILES.set(True)
+    def _zeros(cls, config: BertConfig, *model_args: Any, **own: Any) -> Any:
+        """A model whose BERT variables are zeros, before weights are loaded."""
+        token = _FROM_FILES.set(True)
         try:
             model = cls(config, *model_args, **own)
-            if not model.built:  # a class of the user's without post_init
+            if not model.built:  # a subclass without post_init
                 model.build()
         finally:
-            _FROM_FILES.reset(without_drawing)
+            _FROM_FILES.reset(token)
         return model
 
     def _load(self, source: Source, ignore_mismatched_sizes: bool) -> LoadReport:
-        """For a class of the user's: take what a file has of the table, and of the layers that it has besides."""
+        """Load the variables of a user's subclass, those of BERT and those of its own layers."""
         if not any(parameter.name.startswith("bert.") for _, parameter in self._table()):
             name = type(self).__name__
             raise UsageError(
-                f"{name} has no layer called bert: write self.bert = TFBertMainLayer(config, name='bert')."
+                f"{name} has no layer with the name bert: type self.bert = TFBertMainLayer(config, name='bert')."
             )
         tensors, report = load_source(
             source,
-            self._head or "ForPreTraining",  # which has all that a class without a head may have of the table
+            self._head or "ForPreTraining",  # the class with the most parameters: a subclass may have any of them
             self.config,
             strict=False,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             optional=() if self._head else PARTS,
         )
         self._take(tensors)
-        own = self._own()
+        own = self._own_variables()
         named = [parameter.name for _, parameter in self._table()]
         shapes = {name: tuple(variable.shape) for name, variable in own.items()}
         report = with_own(report, named, shapes, source.tensors, ignore_mismatched_sizes)
@@ -228,13 +230,13 @@ class TFBertPreTrainedModel(FittedModel):
         for name in shapes.keys() & set(report.loaded):
             own[name].assign(source.tensors[name])
         if report.fresh:
-            made = f"as {type(self).__name__} made them, to be trained before use"
+            made = f"as {type(self).__name__} initialized them: train them before use"
             logger.warning("%s has no %s: they are %s.", report.source, ", ".join(report.fresh), made)
         return report
 
     def _take(self, tensors: Tensors) -> None:
-        """Assign the arrays to the variables; draw those that are not among them."""
-        rng = np.random.default_rng(np.random.randint(2**31))  # which keras.utils.set_random_seed makes the same again
+        """Assign the arrays to the variables, and initialize the other variables."""
+        rng = np.random.default_rng(np.random.randint(2**31))  # as keras.utils.set_random_seed decides
         for variable, parameter in self._table():
             array = tensors.get(parameter.name)
             if array is None:
@@ -250,11 +252,11 @@ class TFBertPreTrainedModel(FittedModel):
 
     @property
     def dummy_inputs(self) -> dict[str, Any]:
-        """The smallest batch, by which layers of a subclass that were never called are built."""
+        """A batch for the call that builds the layers of a subclass."""
         return {"input_ids": np.zeros((1, 1, 2) if self._head == "ForMultipleChoice" else (1, 2), np.int32)}
 
-    def _own(self) -> dict[str, Any]:
-        """What a subclass of the user's has besides: its variables, by the attribute that their layer is."""
+    def _own_variables(self) -> dict[str, Any]:
+        """The variables of a subclass's own layers, by the attribute of the layer: "tagger/kernel"."""
         layers = self._flatten_layers(include_self=False, recursive=False)
         if not all(layer.built for layer in layers):
             self(self.dummy_inputs)
@@ -269,7 +271,7 @@ class TFBertPreTrainedModel(FittedModel):
         return found
 
     def _arrays(self) -> Tensors:
-        """{name in the parameter table: array}, with what LoRA has added to it."""
+        """The variables by their names in the parameter table, with the updates of LoRA added."""
         adapted = {}
         for layer in self._flatten_layers(include_self=False):
             if getattr(layer, "lora_enabled", False):
@@ -293,22 +295,22 @@ class TFBertPreTrainedModel(FittedModel):
         safe_serialization: bool = True,
         token: str | bool | None = None,
     ) -> None:
-        """Write `config.json` and `model.safetensors` into a directory, which is made where there is none.
+        """Write `config.json` and `model.safetensors` into a folder, which is created if it does not exist.
 
-        What a class of your own has besides is written too, by the names of its attributes: "tagger/kernel".
+        The variables of your own layers have the names of their attributes there, such as "tagger/kernel".
         safe_serialization: False writes `tf_model.h5` instead, as the TensorFlow classes of transformers read it.
-        saved_model: write a SavedModel besides, into `saved_model/<version>`.
-        max_shard_size: "5GB"; above it safetensors are split into several files with an index.
+        saved_model: also write a SavedModel, into `saved_model/<version>`.
+        max_shard_size: larger weights are split into several safetensors files with an index.
         """
         if push_to_hub or create_pr:
             raise UsageError(
-                "push_to_hub=True is not done here: upload the directory, or train with PushToHubCallback."
+                "push_to_hub and create_pr are not supported: upload the folder, or train with PushToHubCallback."
             )
-        own = self._own()
+        own = self._own_variables()
         without_pooler = self._head == "Model" and self.base_model.pooler is None
         if own or self._head is None or without_pooler:
             if not safe_serialization:
-                raise UsageError("tf_model.h5 has no place for layers of your own: leave safe_serialization=False out.")
+                raise UsageError("tf_model.h5 cannot hold layers of your own: leave out safe_serialization=False.")
             config = copy.deepcopy(self.config)
             config.architectures = [type(self).__name__]
             config.save_pretrained(save_directory)
@@ -327,7 +329,7 @@ class TFBertPreTrainedModel(FittedModel):
             self.export(Path(save_directory) / "saved_model" / str(version), input_signature=signatures)
 
     def export(self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", **options: Any) -> None:
-        """As keras.Model.export: a graph in files. Without an input_signature it takes ids, mask and types of any length."""
+        """The same as keras.Model.export. By default the graph takes ids, a mask and token types of any length."""
         if options.get("input_signature") is None:
             sides = (None, None, None) if self._head == "ForMultipleChoice" else (None, None)
             names = ("input_ids", "attention_mask", "token_type_ids")
@@ -345,12 +347,12 @@ class TFBertPreTrainedModel(FittedModel):
         drop_remainder: bool | None = None,
         prefetch: bool = True,
     ) -> Any:
-        """Rows as a tf.data.Dataset for fit: the columns that the model takes, in batches, labels beside them.
+        """A tf.data.Dataset for `fit`: batches of the columns that the model takes, and labels.
 
-        dataset: a datasets.Dataset, a list of dicts, or whatever else has numbered rows that are dicts.
-        tokenizer: pads rows of several lengths.
-        collate_fn: makes columns of a list of rows, in its place, with collate_fn_args.
-        drop_remainder: leave out a last batch that is smaller; None: where rows are shuffled.
+        dataset: a datasets.Dataset, a list of dicts, or another sequence of dicts.
+        tokenizer: pads rows of different lengths.
+        collate_fn: makes the columns of a list of rows in place of the tokenizer. collate_fn_args: its further arguments.
+        drop_remainder: leave out a smaller last batch; None: only if `shuffle`.
         """
         from bertkit.models.keras.datasets import batches_of
 
@@ -359,15 +361,15 @@ class TFBertPreTrainedModel(FittedModel):
         found = batches_of(self, dataset, batch_size, shuffle, tokenizer, collate, drop)
         return found.prefetch(1) if prefetch else found
 
-    # The model as a whole.
+    # Properties and resizing.
 
     @property
     def base_model(self) -> Any:
-        """The TFBertMainLayer inside."""
+        """The TFBertMainLayer of the model."""
         return getattr(self, self.base_model_prefix)
 
     def num_parameters(self, only_trainable: bool = False) -> int:
-        """How many numbers the model has."""
+        """The number of parameters, as single numbers."""
         variables = self.trainable_variables if only_trainable else [variable for variable, _ in self._table()]
         return sum(int(np.prod(variable.shape)) for variable in variables)
 
@@ -376,9 +378,10 @@ class TFBertPreTrainedModel(FittedModel):
         return self.base_model.embeddings.word_embeddings
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None) -> Any:
-        """Give the vocabulary another size: after `tokenizer.add_tokens(...)`, to `len(tokenizer)`. The first rows stay.
+        """Change the size of the vocabulary, for example to `len(tokenizer)` after `tokenizer.add_tokens(...)`.
 
-        New rows begin at the mean of the old ones, new biases at zero. `config.vocab_size` follows. Compile the model again.
+        The first rows are kept. New rows are the mean of the old ones, new biases are zero. `config.vocab_size` changes, too.
+        Compile the model again.
         """
         if new_num_tokens in (None, self.config.vocab_size):
             return self.get_input_embeddings()
@@ -394,7 +397,7 @@ class TFBertPreTrainedModel(FittedModel):
         twin = self._of_tensors(self.config, resized, **own)
         self._tracker.unlock()
         for name, part in list(vars(self).items()):
-            if hasattr(part, "takes"):
+            if hasattr(part, "input_size"):
                 self._tracker.untrack(part)
                 setattr(self, name, getattr(twin, name))
         self._tracker.lock()

@@ -1,4 +1,4 @@
-"""TFBertTokenizer: texts -> ids within a graph, by the operations of TensorFlow Text."""
+"""TFBertTokenizer: texts -> ids in a graph, with the operations of TensorFlow Text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PADDINGS = ("longest", "max_length", False, "do_not_pad")
 
 @keras.saving.register_keras_serializable("bertkit")
 class TFBertTokenizer(keras.layers.Layer):
-    """A tokenizer that is a layer: texts become ids within a tf.function, a Keras model or a SavedModel.
+    """A tokenizer as a Keras layer, for use in a tf.function, a Keras model or a SavedModel.
 
     >>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "plants", "grow"]
     >>> tokenizer = TFBertTokenizer(words, do_lower_case=True)
@@ -31,15 +31,15 @@ class TFBertTokenizer(keras.layers.Layer):
 
     Args:
         vocab_list: the words, in the order of their ids.
-        do_lower_case: lower case and no accents.
-        cls_token_id, sep_token_id, pad_token_id: of the special tokens; None: their places in the vocabulary.
+        do_lower_case: convert to lower case and strip accents.
+        cls_token_id, sep_token_id, pad_token_id: ids of the special tokens. Default: their positions in the vocabulary.
         padding: "longest", "max_length", or False for ragged tensors.
-        truncation: cut rows at max_length; of pairs the longer text first.
-        max_length: of a row, with its special tokens.
-        pad_to_multiple_of: round the length of "longest" up.
-        use_fast_bert_tokenizer: FastBertTokenizer of TensorFlow Text, else its BertTokenizer: docs/tensorflow.md says where they
-            differ, and where both differ from the tokenizers in Python.
-        tokenizer_kwargs: further arguments of either.
+        truncation: shorten rows to max_length, in pairs the longer text first.
+        max_length: of a row with its special tokens.
+        pad_to_multiple_of: round the length up, with padding="longest".
+        use_fast_bert_tokenizer: use FastBertTokenizer of TensorFlow Text, else its BertTokenizer. docs/tensorflow.md describes
+            how their ids differ, also from the tokenizers in Python.
+        tokenizer_kwargs: further arguments for FastBertTokenizer or BertTokenizer.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class TFBertTokenizer(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, trainable=trainable, dtype=dtype)
         words = list(vocab_list)
-        self.given = {
+        self.arguments = {
             "vocab_list": words,
             "do_lower_case": do_lower_case,
             "cls_token_id": words.index("[CLS]") if cls_token_id is None else cls_token_id,
@@ -94,19 +94,19 @@ class TFBertTokenizer(keras.layers.Layer):
         self.built = True
 
     def __getattr__(self, name: str) -> Any:
-        """The arguments of the constructor, such as `max_length`."""
-        given = self.__dict__.get("given", {})
+        """The argument of the constructor with this name, such as `max_length`."""
+        given = self.__dict__.get("arguments", {})
         if name in given:
             return given[name]
         raise AttributeError(f"{type(self).__name__} has no {name!r}.")
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved model is made from again."""
-        return {**super().get_config(), **self.given, "vocab_list": list(self.given["vocab_list"])}
+        """The arguments of the constructor, for saving."""
+        return {**super().get_config(), **self.arguments, "vocab_list": list(self.arguments["vocab_list"])}
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any, **options: Any) -> TFBertTokenizer:
-        """The same vocabulary, casing and special tokens as a tokenizer in Python."""
+        """A layer with the vocabulary, casing and special tokens of a tokenizer in Python."""
         vocabulary = tokenizer.get_vocab()
         own = {
             "vocab_list": sorted(vocabulary, key=vocabulary.__getitem__),
@@ -121,7 +121,7 @@ class TFBertTokenizer(keras.layers.Layer):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *init_inputs: Any, **options: Any
     ) -> TFBertTokenizer:
-        """Of the tokenizer's files of a directory or a Hub id. options: of this class, or of BertTokenizer.from_pretrained."""
+        """Load the tokenizer of a folder or a Hub id. options: those of this class and of BertTokenizer.from_pretrained."""
         from bertkit.text.tokenizer import BertTokenizer
 
         known = inspect.signature(cls.__init__).parameters
@@ -132,7 +132,7 @@ class TFBertTokenizer(keras.layers.Layer):
         return cls.from_tokenizer(tokenizer, **own)
 
     def __call__(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
-        """As `call`. Python's texts become tensors."""
+        """The same as `call`, also for Python strings."""
         if not keras.utils.is_keras_tensor(text):
             text = tf.convert_to_tensor(text)
         if text_pair is not None and not keras.utils.is_keras_tensor(text_pair):
@@ -152,59 +152,57 @@ class TFBertTokenizer(keras.layers.Layer):
     ) -> dict[str, Any]:
         """[B] texts, or [B, 2] pairs -> input_ids, attention_mask and token_type_ids, each [B, L].
 
-        Arguments that are left out are those of the constructor.
+        The default of each argument is that of the constructor.
         """
-        given = self.given
+        given = self.arguments
         padding = given["padding"] if padding is None else padding
         if padding not in _PADDINGS:
             raise UsageError(
-                f'padding is {padding!r}, and must be "longest", "max_length" or False, for ragged tensors.'
+                f'padding is {padding!r}, and must be "longest", "max_length", or False for ragged tensors.'
             )
         if len(text.shape) == 2:
             text, text_pair = text[:, 0], text[:, 1]
         if len(text.shape) != 1 or (text_pair is not None and len(text_pair.shape) != 1):
-            raise UsageError("Texts are [batch], with text_pair [batch] beside them, or pairs [batch, 2].")
+            raise UsageError("Texts have the shape [batch], as text_pair has, or [batch, 2] for pairs.")
         if max_length is not None and text_pair is not None:
-            raise UsageError(
-                "The max_length of pairs is chosen in the constructor: TFBertTokenizer(..., max_length=64)."
-            )
-        most = given["max_length"] if max_length is None else max_length
+            raise UsageError("For pairs, pass max_length to the constructor: TFBertTokenizer(..., max_length=64).")
+        longest = given["max_length"] if max_length is None else max_length
         segments = [self.unpaired_tokenize(text)]
         truncation = given["truncation"] if truncation is None else truncation
         if text_pair is not None:
             segments.append(self.unpaired_tokenize(text_pair))
             segments = self.trimmer.trim(segments) if truncation else segments
         elif truncation:
-            segments = [segments[0][:, : most - 2]]
+            segments = [segments[0][:, : longest - 2]]
         ids, types = text_ops.combine_segments(segments, given["cls_token_id"], given["sep_token_id"])
         wanted = {
             "input_ids": (ids, given["pad_token_id"], True),
-            "attention_mask": (tf.ones_like(ids), 0, _or(return_attention_mask, given["return_attention_mask"])),
+            "attention_mask": (tf.ones_like(ids), 0, _default(return_attention_mask, given["return_attention_mask"])),
             "token_type_ids": (
                 types,
                 given["pad_token_id"],
-                _or(return_token_type_ids, given["return_token_type_ids"]),
+                _default(return_token_type_ids, given["return_token_type_ids"]),
             ),
         }
         if padding in (False, "do_not_pad"):
-            return {name: column for name, (column, _, asked) in wanted.items() if asked}
+            return {name: column for name, (column, _, returned) in wanted.items() if returned}
         multiple = given["pad_to_multiple_of"] if pad_to_multiple_of is None else pad_to_multiple_of
-        length = most
+        length = longest
         if padding == "longest":
             length = ids.bounding_shape(axis=1)
             length = length if multiple is None else -(-length // multiple) * multiple
         return {
             name: text_ops.pad_model_inputs(column, max_seq_length=length, pad_value=filler)[0]
-            for name, (column, filler, asked) in wanted.items()
-            if asked
+            for name, (column, filler, returned) in wanted.items()
+            if returned
         }
 
     def unpaired_tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """[B] texts -> ids without special tokens."""
-        if self.given["do_lower_case"]:
+        if self.arguments["do_lower_case"]:
             texts = text_ops.case_fold_utf8(texts)
         return self.tf_tokenizer.tokenize(texts).merge_dims(1, -1)
 
 
-def _or(value: bool | None, default: bool) -> bool:
+def _default(value: bool | None, default: bool) -> bool:
     return default if value is None else value

@@ -1,4 +1,4 @@
-"""NumPy arrays as tensors on the same memory and back, and types of numbers by their names."""
+"""NumPy arrays as tensors on the same memory and back, and dtypes by name."""
 
 from __future__ import annotations
 
@@ -7,25 +7,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertkit.errors import UsageError, did_you_mean
-
-FLOATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
-_SHORT = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
+from bertkit.checkpoint.dtypes import float_name
 
 
 def dtype_of(dtype: str | torch.dtype) -> torch.dtype:
-    """A floating-point dtype by its name.
+    """Return the floating-point dtype of a name.
 
     >>> dtype_of("bf16")
     torch.bfloat16
     """
-    name = str(dtype).removeprefix("torch.")
-    name = _SHORT.get(name, name)
-    if name not in FLOATS:
-        raise UsageError(
-            f"dtype is {dtype!r}, and must be one of {', '.join(FLOATS)} or auto.{did_you_mean(name, FLOATS)}"
-        )
-    return FLOATS[name]
+    found: torch.dtype = getattr(torch, float_name(dtype))
+    return found
 
 
 def tensor_of(array: NDArray[np.generic]) -> Tensor:

@@ -1,4 +1,4 @@
-"""One vector for a text: how the files of sentence-transformers describe it, and the steps that they name."""
+"""Sentence embeddings: read the configuration files of sentence-transformers, and compute the vector of a text."""
 
 from bertkit.tasks.embedding.files import MODULES, read_recipe, weights_place, write_recipe
 from bertkit.tasks.embedding.recipe import Dense, Normalize, Pooling, Recipe, unit

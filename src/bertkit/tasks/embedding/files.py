@@ -1,8 +1,8 @@
-"""The files of sentence-transformers: which steps make the vector of a text, and with which settings.
+"""Read and write the files of sentence-transformers, which define how the vector of a text is computed.
 
 modules.json                        the steps and their folders
-sentence_bert_config.json           how texts are read
-1_Pooling/config.json               which tokens count
+sentence_bert_config.json           maximum length and lowercasing
+1_Pooling/config.json               pooling modes
 2_Dense/config.json, model.safetensors
 config_sentence_transformers.json   prompts, similarity, and how many numbers of a vector are kept
 """
@@ -29,7 +29,7 @@ _MOST_BYTES = 2**20
 MODULES, _SETTINGS = "modules.json", "config_sentence_transformers.json"
 _READING = "sentence_bert_config.json"
 _LAYER = ("safetensors", "bin")
-_MOST_LAYER = 2**40  # bytes of the one file of a dense layer
+_MOST_LAYER = 2**40  # bytes in the file of a dense layer
 KINDS = ("Transformer", "Pooling", "Dense", "Normalize")
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -41,26 +41,26 @@ _OLDER = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-"""Flags of older files -> modes, in the order in which their vectors stand side by side."""
+"""Flags in older files -> pooling modes, in the order in which the vectors are concatenated."""
 
 
 class Module(NamedTuple):
-    """A line of modules.json."""
+    """An entry of modules.json."""
 
     kind: str  # one of KINDS
-    folder: str  # "" for the place itself
+    folder: str  # "" for the model's main folder
 
 
 def weights_place(place: Place) -> Place:
-    """Where the BERT of a place with a modules.json is: in the place, or in the folder that it names."""
-    alone = place.file is not None or any(name in place.files for name in FILES)
-    return place if alone else _below(place, _modules(place)[0].folder)
+    """Return where the BERT weights are: in the main folder, or in a folder that modules.json names."""
+    in_main_folder = place.file is not None or any(name in place.files for name in FILES)
+    return place if in_main_folder else _below(place, _modules(place)[0].folder)
 
 
 def read_recipe(place: Place) -> Recipe:
-    """The recipe in the files of a place; that of a plain BERT where it has no modules.json.
+    """Read the recipe from the model's files, or return the default recipe if there is no modules.json.
 
-    Raises ConfigError for a module or a setting that would change the vectors and is not known.
+    Raises ConfigError for an unknown module, and for an unknown setting that would change the vectors.
     """
     if MODULES not in place.files:
         return Recipe()
@@ -81,7 +81,7 @@ def read_recipe(place: Place) -> Recipe:
 
 
 def write_recipe(place: Place, folder: Path) -> None:
-    """Write the files of a place that make its recipe into the folder of a saved model. There are none without modules.json."""
+    """Copy the files of a recipe into the folder of a saved model. Without modules.json there is nothing to copy."""
     if MODULES not in place.files:
         return
     reader, *steps = _modules(place)
@@ -108,18 +108,18 @@ def _below(place: Place, folder: str) -> Place:
 
 
 def _modules(place: Place) -> list[Module]:
-    """The steps in their order: a Transformer, a Pooling, and what follows."""
+    """Read modules.json: a Transformer, a Pooling, and the steps after them in their order."""
     path = place.fetch(MODULES)
     text = read_text(path, _MOST_BYTES, ConfigError)
     listed = parse_object(f'{{"modules": {text}}}', str(path), ConfigError)["modules"]
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise ConfigError(f"{path} is no list of modules: download it again.")
+        raise ConfigError(f"{path} is not a list of modules: download it again.")
     modules = [_module(one, str(path)) for one in listed]
     kinds = [module.kind for module in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or {*kinds[2:]} & {"Transformer", "Pooling"}:
         raise ConfigError(
-            f"{path} lists {', '.join(kinds) or 'nothing'}: a Transformer, a Pooling and then any Dense and Normalize are "
-            "accepted. For vectors of the BERT alone type ",
+            f"{path} lists {', '.join(kinds) or 'nothing'}: a Transformer and a Pooling, then any Dense and Normalize, are "
+            "accepted. To ignore these modules type ",
             Setting("pooling", "mean"),
             ".",
         )
@@ -127,15 +127,15 @@ def _modules(place: Place) -> list[Module]:
 
 
 def _module(given: dict[str, Any], where: str) -> Module:
-    """A line of modules.json. Its type is only compared with known names."""
+    """Read an entry of modules.json. The name of its class is only compared with known names, never imported."""
     name, folder = given.get("type"), given.get("path")
     if not isinstance(name, str) or not isinstance(folder, str):
         raise ConfigError(f"{where} has a module without a type or a path: download it again.")
-    room, _, kind = name.rpartition(".")
-    if room.partition(".")[0] != "sentence_transformers" or kind not in KINDS:
+    package, _, kind = name.rpartition(".")
+    if package.partition(".")[0] != "sentence_transformers" or kind not in KINDS:
         raise ConfigError(
-            f"{where} has the module {printable(name, 100)}, which is unknown; {', '.join(KINDS)} are known. For vectors of the "
-            "BERT alone type ",
+            f"{where} has the unknown module {printable(name, 100)}: {', '.join(KINDS)} are supported. To ignore these modules "
+            "type ",
             Setting("pooling", "mean"),
             ".",
         )
@@ -145,7 +145,7 @@ def _module(given: dict[str, Any], where: str) -> Module:
 
 
 def _reading(place: Place) -> dict[str, Any]:
-    """sentence_bert_config.json. What would change the tokens in another way is refused."""
+    """Read sentence_bert_config.json. Raise ConfigError for other settings that would change the tokens."""
     found = _object(place, _READING)
     for name in ("tokenizer_args", "processor_kwargs", "config_args", "config_kwargs", "processing_kwargs"):
         if found.get(name):
@@ -156,7 +156,7 @@ def _reading(place: Place) -> dict[str, Any]:
 
 
 def _pooling(place: Place) -> Pooling:
-    """1_Pooling/config.json, of any version."""
+    """Read 1_Pooling/config.json, in any version of its format."""
     found, where = _object(place, FILES[0], needed=True), f"{FILES[0]} of {place.where}"
     given = found.get("pooling_mode")
     if given is None:
@@ -164,7 +164,7 @@ def _pooling(place: Place) -> Pooling:
     modes = [given] if isinstance(given, str) else given
     if not isinstance(modes, list) or not modes:
         raise ConfigError(
-            f"pooling_mode of {where} is {printable(given, 100)}: one or several of {', '.join(MODES)} are known."
+            f"pooling_mode of {where} is {printable(given, 100)}: one or several of {', '.join(MODES)} are supported."
         )
     unknown = [name for name in found if name.startswith("pooling_mode_") and name not in _OLDER and found[name]]
     for mode in [*modes, *unknown]:
@@ -189,10 +189,10 @@ def _dense(place: Place, found: dict[str, Any], where: str) -> Dense:
     weight, bias = tensors.pop("linear.weight", None), tensors.pop("linear.bias", None)
     if weight is None or weight.ndim != 2 or tensors or (bias is not None and bias.shape != weight.shape[:1]):
         raise ConfigError(
-            f"The weights in {place.where} are not those of a dense layer: linear.weight and linear.bias are accepted."
+            f"The weights in {place.where} do not fit a dense layer: linear.weight and linear.bias are accepted."
         )
     if bias is None and found.get("bias", True):
-        raise ConfigError(f"The weights in {place.where} have no linear.bias, and {where} says that there is one.")
+        raise ConfigError(f"The weights in {place.where} have no linear.bias, which {where} requires.")
     return Dense(weight, bias, function)
 
 
@@ -200,19 +200,20 @@ def _prompts(settings: dict[str, Any], place: Place) -> dict[str, str]:
     found = settings.get("prompts") or {}
     if not isinstance(found, dict) or not all(isinstance(text, str | None) for text in found.values()):
         raise ConfigError(
-            f"prompts in {_SETTINGS} of {place.where} are {printable(found, 100)}: texts by name are accepted."
+            f"prompts in {_SETTINGS} of {place.where} are {printable(found, 100)}: an object with a string for each name is "
+            "accepted."
         )
     return {name: text or "" for name, text in found.items()}
 
 
 def _default(settings: dict[str, Any], prompts: dict[str, str]) -> str:
-    """The prompt of texts without one."""
+    """Return the default prompt, or an empty string."""
     name = settings.get("default_prompt_name")
     return "" if name is None else prompts[_known(name, tuple(prompts), "default_prompt_name", _SETTINGS)]
 
 
 def _object(place: Place, name: str, needed: bool = False) -> dict[str, Any]:
-    """The object in a JSON file; an empty one where there is no such file and it is not needed."""
+    """Read a JSON object from a file. Return an empty object if an optional file is missing."""
     path = place.fetch(name) if needed else place.find(name)
     return {} if path is None else parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
 
@@ -227,7 +228,7 @@ def _flag(found: dict[str, Any], name: str, default: bool, where: str) -> bool:
 def _count(found: dict[str, Any], name: str, where: str) -> int | None:
     value = found.get(name)
     if value is not None and (type(value) is not int or value < 1):
-        raise ConfigError(f"{name} of {where} is {printable(value, 100)}: a whole number from 1 on is expected.")
+        raise ConfigError(f"{name} of {where} is {printable(value, 100)}: an integer of at least 1 is expected.")
     return value
 
 
@@ -235,6 +236,6 @@ def _known(value: Any, known: Sequence[str], name: str, where: str) -> str:
     if not isinstance(value, str) or value not in known:
         near = did_you_mean(value, known) if isinstance(value, str) else ""
         raise ConfigError(
-            f"{name} of {where} is {printable(value, 100)!r}: {', '.join(known) or 'nothing'} is known.{near}"
+            f"{name} of {where} is {printable(value, 100)!r}: supported are {', '.join(known) or 'no values'}.{near}"
         )
     return value

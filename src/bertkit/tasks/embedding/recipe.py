@@ -1,6 +1,6 @@
-"""From the hidden states of a text to its vector: pooling, and the steps after it, in NumPy.
+"""Compute the vector of a text from its hidden states: pooling and further steps, in NumPy.
 
-t tokens of a row, H hidden width, D width of a vector
+t tokens of a row, H hidden size, D size of a vector
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ MODES: dict[str, Callable[[Array, int], Array]] = {
     "weightedmean": _weighted,
     "lasttoken": lambda states, first: states[-1],
 }
-"""Mode -> the function from hidden states [t, H] and the number of the first token that counts to a vector [H]."""
+"""Mode -> function of the hidden states [t, H] and the index of the first token to pool, which returns a vector [H]."""
 
 
 @dataclass(frozen=True)
 class Pooling:
-    """Hidden states to a vector, by one mode or by several side by side.
+    """Pool hidden states to a vector. The vectors of several modes are concatenated.
 
     >>> Pooling(("cls", "mean"))([np.array([[1.0, 2.0], [3.0, 4.0]])]).tolist()
     [1.0, 2.0, 2.0, 3.0]
     """
 
     modes: tuple[str, ...]
-    include_prompt: bool = True  # whether the tokens of a prompt count
+    include_prompt: bool = True  # whether to pool the tokens of a prompt
 
     def __call__(self, windows: Sequence[Array], skipped: int = 0) -> Array:
-        """The vector of a text, from the states [t, H] of its windows. The first `skipped` tokens do not count."""
+        """Return the vector of a text from the hidden states [t, H] of its windows, without the first `skipped` tokens."""
         weights = np.array([len(states) for states in windows], np.float32)
         parts = []
         for mode in self.modes:
@@ -56,7 +56,7 @@ class Pooling:
 
 @dataclass(frozen=True)
 class Normalize:
-    """A vector to one of length 1."""
+    """Scale a vector to length 1."""
 
     def __call__(self, vector: Array) -> Array:
         """[D] -> [D]."""
@@ -65,7 +65,7 @@ class Normalize:
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """A vector through a dense layer and an activation."""
+    """Apply a dense layer and an activation function to a vector."""
 
     weight: Array  # [D, inputs]
     bias: Array | None  # [D]
@@ -76,8 +76,8 @@ class Dense:
         inputs = self.weight.shape[1]
         if len(vector) != inputs:
             raise UsageError(
-                f"The dense layer of this model takes {inputs} numbers, and the pooling gives {len(vector)}: leave out "
-                "layers and combine."
+                f"The dense layer of this model takes vectors of size {inputs}, but pooling returned size {len(vector)}: leave "
+                "out layers and combine."
             )
         product: Array = self.weight @ vector
         return self.activation(product if self.bias is None else product + self.bias)
@@ -85,21 +85,21 @@ class Dense:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a text becomes a vector. Without files that say so: the mean of its tokens."""
+    """How to compute the vector of a text. The default is the mean of its tokens."""
 
     pooling: Pooling = Pooling(("mean",))
-    steps: tuple[Normalize | Dense, ...] = ()  # after the pooling, in this order
-    max_length: int | None = None  # tokens of a row; None: what the model takes
-    lower: bool = False  # whether texts are lowercased first
-    prompts: Mapping[str, str] = field(default_factory=dict)  # what stands before a text, by name
+    steps: tuple[Normalize | Dense, ...] = ()  # applied after pooling, in this order
+    max_length: int | None = None  # tokens of a row; None: the model's maximum
+    lower: bool = False  # lowercase texts first
+    prompts: Mapping[str, str] = field(default_factory=dict)  # texts to put before each text, by name
     default_prompt: str = ""
     similarity: str = "cosine"
-    width: int | None = None  # how many numbers of a vector are kept, from its start; None: all
-    described: bool = False  # by files
+    width: int | None = None  # keep only the first numbers of a vector; None: all
+    described: bool = False  # whether the recipe was read from files
 
 
 def unit(vectors: Array) -> Array:
-    """Vectors of length 1."""
+    """Scale vectors to length 1."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     scaled: Array = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
     return scaled
@@ -123,4 +123,4 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "torch.nn.modules.activation.GELU": _gelu,
     "torch.nn.modules.activation.SiLU": lambda x: x * sigmoid(x),
 }
-"""The names in the files of dense layers that are known. No name leads to an import."""
+"""The supported names of activation functions. No name from a file is ever imported."""

@@ -1,4 +1,4 @@
-"""What a call of the Flax classes is: a pure function that JAX's transformations take, with outputs that are pytrees."""
+"""Calls of the Flax classes: pure functions for JAX's transformations, with outputs that are pytrees."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 
 @functools.cache
 def model(name: str, **given: Any) -> Any:
-    """A class with the weights of tests/support/tiny.py, smaller."""
+    """A model with the weights of tests/support/tiny.py, scaled down."""
     config = tiny.config(**(NO_DROPOUT | given))
     head = name.replace("ForCausalLM", "LMHeadModel")
     own = getattr(bertkit, f"FlaxBert{name}")(config, _do_init=False)
@@ -37,13 +37,13 @@ def model(name: str, **given: Any) -> Any:
 
 
 def close(found: Any, wanted: Any, atol: float = 1e-5) -> None:
-    """Two trees of the same shape."""
+    """Compare the leaves of two trees of one structure."""
     assert jax.tree.structure(found) == jax.tree.structure(wanted)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(one, other, atol=atol)
 
 
-def test_outputs_by_attribute_key_and_place() -> None:
+def test_outputs_by_attribute_key_and_index() -> None:
     outputs = model("ForMaskedLM")(IDS, MASK, output_hidden_states=True)
     assert outputs.logits is outputs["logits"] is outputs[0] is outputs.to_tuple()[0]
     assert list(outputs) == ["logits", "hidden_states"] and len(outputs.hidden_states) == 3
@@ -102,16 +102,16 @@ def test_donation() -> None:
 
 def test_a_forward_is_exported_and_read_back() -> None:
     own = model("ForQuestionAnswering", num_labels=2)
-    rows = export.symbolic_shape("b, l", constraints=["l <= 10"])  # the most positions
+    rows = export.symbolic_shape("b, l", constraints=["l <= 10"])  # max_position_embeddings
     ids = jax.ShapeDtypeStruct(rows, jnp.int32)
     exported = export.export(jax.jit(lambda ids, mask: own(ids, mask)))(ids, ids)
     read = export.deserialize(exported.serialize())
     close(read.call(IDS.astype(np.int32), MASK.astype(np.int32)), own(IDS, MASK))
 
 
-def test_dropout_needs_a_key_and_repeats_by_it() -> None:
+def test_dropout_requires_a_key_and_is_the_same_for_one_key() -> None:
     own = model("ForTokenClassification", hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
-    with pytest.raises(UsageError, match=r"needs a key: dropout_rng=jax.random.PRNGKey\(0\)"):
+    with pytest.raises(UsageError, match=r"requires a key: type dropout_rng=jax.random.PRNGKey\(0\)"):
         own(IDS, MASK, train=True)
     one, two = jax.random.split(jax.random.PRNGKey(0))
     first = own(IDS, MASK, train=True, dropout_rng=one).logits
@@ -123,7 +123,7 @@ def test_dropout_needs_a_key_and_repeats_by_it() -> None:
     close(through.logits, first)
 
 
-def test_dropout_drops_as_often_as_it_says_and_keeps_the_mean() -> None:
+def test_dropout_has_its_rate_and_keeps_the_mean() -> None:
     from bertkit.models.flax.attention import dropout
 
     for shape, rate in (((400, 400), 0.25), ((3, 401, 133), 0.1)):
@@ -145,16 +145,16 @@ def test_bfloat16_computes_in_bfloat16_from_parameters_of_any_type() -> None:
 
 
 def packed() -> tuple[np.ndarray, np.ndarray]:
-    """The two sequences in one row, and a token of padding."""
+    """The two sequences of IDS in one row, then a token of padding."""
     return np.array([[2, 7, 5, 9, 3, 2, 8, 3, 0]]), np.array([[1, 1, 1, 1, 1, 2, 2, 2, 0]])
 
 
 @pytest.mark.parametrize("given", [{}, {"position_embedding_type": "relative_key"}])
-def test_packed_rows_are_as_rows_by_themselves(given: dict[str, Any]) -> None:
+def test_packed_rows_give_the_numbers_of_separate_rows(given: dict[str, Any]) -> None:
     own = model("ForMaskedLM", **given)
     ids, segments = packed()
 
-    def apart(params: Any) -> Any:
+    def separate(params: Any) -> Any:
         logits = own(IDS, MASK, params=params).logits
         return jnp.square(logits).sum(), jnp.concatenate([logits[0], logits[1, :3]])
 
@@ -162,7 +162,7 @@ def test_packed_rows_are_as_rows_by_themselves(given: dict[str, Any]) -> None:
         logits = own(ids, segment_ids=segments, params=params).logits
         return jnp.square(logits).sum(), logits[0, :8]
 
-    one, other = (jax.value_and_grad(side, has_aux=True)(own.params) for side in (apart, together))
+    one, other = (jax.value_and_grad(side, has_aux=True)(own.params) for side in (separate, together))
     close(other, one, atol=1e-3)
     close(other[0][1], one[0][1])
 
@@ -170,27 +170,42 @@ def test_packed_rows_are_as_rows_by_themselves(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "options", "sentence"),
     [
-        ("Model", {}, {"input_ids": None}, "Give either input_ids or inputs_embeds"),
-        ("Model", {}, {"input_ids": np.ones((1, 11), int)}, "There are 11 tokens, and max_position_embeddings is 10"),
-        ("Model", {}, {"input_ids": IDS + 20}, "input_ids are 0 to 22, and these are 20 to 29"),
-        ("Model", {}, {"token_type_ids": IDS}, "token_type_ids are 0 to 1"),
-        ("Model", {}, {"attention_mask": MASK[:, :2]}, r"attention_mask has the shape \[2, 2\], and needs \[2, 5\]"),
-        ("Model", {}, {"attention_mask": (1.0 - MASK) * -1e4}, "attention_mask is 1 and 0"),
-        ("Model", {}, {"head_mask": np.ones(3)}, r"head_mask has the shape \[3\], and needs \[2\] or \[2, 2\]"),
+        ("Model", {}, {"input_ids": None}, "Pass either input_ids or inputs_embeds"),
+        (
+            "Model",
+            {},
+            {"input_ids": np.ones((1, 11), int)},
+            "The batch has 11 tokens in a row, and max_position_embeddings is 10",
+        ),
+        ("Model", {}, {"input_ids": IDS + 20}, "input_ids are 20 to 29, and must be 0 to 22"),
+        ("Model", {}, {"token_type_ids": IDS}, "token_type_ids are 0 to 9, and must be 0 to 1"),
+        (
+            "Model",
+            {},
+            {"attention_mask": MASK[:, :2]},
+            r"attention_mask has the shape \[2, 2\], and must be \[2, 5\] or \[2, 5, 5\]",
+        ),
+        (
+            "Model",
+            {},
+            {"attention_mask": (1.0 - MASK) * -1e4},
+            "attention_mask has -10000, and must be 1 where a position may attend",
+        ),
+        ("Model", {}, {"head_mask": np.ones(3)}, r"head_mask has the shape \[3\], and must be \[2\] or \[2, 2\]"),
         ("Model", {}, {"output_attentions": [2]}, "numbers of layers from 0 to 1"),
-        ("Model", {}, {"segment_ids": MASK}, "take a class of tokens"),
+        ("Model", {}, {"segment_ids": MASK}, "use a class without a pooler"),
         ("ForMaskedLM", {}, {"segment_ids": MASK, "attention_mask": MASK}, "leave attention_mask out"),
-        ("Model", {}, {"encoder_hidden_states": np.ones((2, 3, 8))}, "are for a decoder"),
-        ("Model", {}, {"past_key_values": {"a": 1}}, "past_key_values are for a decoder"),
-        ("ForMultipleChoice", {}, {}, r"takes input_ids \[batch, choices, length\], not \[2, 5\]"),
+        ("Model", {}, {"encoder_hidden_states": np.ones((2, 3, 8))}, "encoder_hidden_states require a decoder"),
+        ("Model", {}, {"past_key_values": {"a": 1}}, "past_key_values require a decoder"),
+        ("ForMultipleChoice", {}, {}, r"must be \[batch, choices, length\], not \[2, 5\]"),
     ],
 )
-def test_what_cannot_be_is_refused(name: str, given: Any, options: dict[str, Any], sentence: str) -> None:
+def test_invalid_arguments_raise_errors(name: str, given: Any, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         model(name, **given)(**({"input_ids": IDS} | options))
 
 
-def test_an_unknown_id_inside_jit_is_no_number() -> None:
+def test_an_unknown_id_inside_jit_gives_nan() -> None:
     own = model("Model")
     assert np.isnan(jax.jit(own.__call__)(IDS + 20).last_hidden_state).any()
 
@@ -204,8 +219,8 @@ def test_attentions_of_some_layers() -> None:
 # Decoding.
 
 
-def test_a_decoder_goes_on_from_its_cache() -> None:
-    """As generation calls it, left padding included; also without cross-attention."""
+def test_a_decoder_continues_from_its_cache() -> None:
+    """The calls of generation, with left padding."""
     own = model("ForCausalLM", is_decoder=True)
     ids, mask = np.array([[2, 7, 5, 9, 3, 4], [0, 0, 2, 8, 3, 6]]), np.array([[1] * 6, [0, 0, 1, 1, 1, 1]])
     places = np.maximum(mask.cumsum(-1) - 1, 0)
@@ -218,11 +233,9 @@ def test_a_decoder_goes_on_from_its_cache() -> None:
     close(jnp.concatenate([first.logits, second.logits, third.logits], 1), wanted)
     index = third.past_key_values["bert"]["encoder"]["layer"]["0"]["attention"]["self"]["cache_index"]
     assert int(index) == 6
-    with pytest.raises(
-        UsageError, match=r"room for 6 tokens and holds 6, and 1 more are given: type init_cache\(2, 7\)"
-    ):
+    with pytest.raises(UsageError, match=r"holds 6 of at most 6 tokens, and the call adds 1: type init_cache\(2, 7\)"):
         own(ids[:, :1], past_key_values=third.past_key_values)
-    with pytest.raises(UsageError, match=r"With past_key_values attention_mask is \[2, 6\]"):
+    with pytest.raises(UsageError, match=r"with past_key_values it must be \[2, 6\]"):
         own(ids[:, :1], mask[:, :1], past_key_values=own.init_cache(2, 6))
     with pytest.raises(UsageError, match="max_length is 11"):
         own.init_cache(2, 11)
@@ -232,11 +245,11 @@ def test_a_decoder_goes_on_from_its_cache() -> None:
     close(state["cache"], first.past_key_values)
     with pytest.raises(UsageError, match="mutable="):
         own.module.apply(variables, ids[:, :4])
-    with pytest.raises(UsageError, match="A cache is for a decoder"):
+    with pytest.raises(UsageError, match="A cache requires a decoder"):
         model("Model").init_cache(2, 6)
 
 
-def test_without_jax_an_import_works_and_a_use_says_what_to_install() -> None:
+def test_without_jax_an_import_works_and_a_use_raises_an_error() -> None:
     script = (
         "import sys; sys.modules['jax'] = None\n"
         "import bertkit, bertkit.models.bert.modeling_flax_bert\n"
@@ -251,10 +264,10 @@ def test_without_jax_an_import_works_and_a_use_says_what_to_install() -> None:
     assert second == 'engine="flax" needs jax, which is not installed. Type: pip install "bertkit[flax]"'
 
 
-def test_how_much_there_is_to_read() -> None:
-    """A forward passes 30 functions, most of them of the 4 files model, attention, heads and pretrained."""
+def test_functions_of_a_forward() -> None:
+    """A forward runs at most 30 functions, all but 6 of them in 5 files."""
     own = model("ForSequenceClassification")
     path = passed_through(lambda: own(IDS, MASK))
     assert len(path) <= 30, path
-    own = {"model.py", "attention.py", "heads.py", "pretrained.py"}
-    assert sum(file.removeprefix("models/flax/") not in own for file, _ in path) <= 6, path
+    files = {"model.py", "attention.py", "heads.py", "pretrained.py", "arguments.py"}
+    assert sum(file.removeprefix("models/flax/") not in files for file, _ in path) <= 6, path

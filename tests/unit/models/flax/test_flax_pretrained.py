@@ -1,4 +1,4 @@
-"""Parameters of the Flax classes: from files and to files, in every type, and read by the PyTorch classes."""
+"""Parameters of the Flax classes: loading and saving in every type, also with the PyTorch classes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def given(head: str) -> dict[str, Any]:
 
 
 def saved(folder: Path, head: str, to: Any = "safetensors", **more: Any) -> dict[str, np.ndarray]:
-    """Files of a tiny model."""
+    """Save a tiny model, and return its weights."""
     config = tiny.config(**(given(head) | more))
     tensors = tiny.weights(config, head)
     bertkit.save_checkpoint(folder, tensors, config, head, to=to)
@@ -43,7 +43,7 @@ def saved(folder: Path, head: str, to: Any = "safetensors", **more: Any) -> dict
 
 @pytest.mark.parametrize("head", HEADS)
 def test_from_files_to_files_and_read_by_torch(tmp_path: Path, head: str) -> None:
-    """Every class: mapped safetensors -> tree -> msgpack and safetensors -> the same numbers, and the same answers in PyTorch."""
+    """Load safetensors, save msgpack and safetensors: both have the same weights, and the same outputs in PyTorch."""
     tensors = saved(tmp_path / "one", head)
     name = f"FlaxBert{head.replace('LMHeadModel', 'ForCausalLM')}"
     model = getattr(bertkit, name).from_pretrained(tmp_path / "one")
@@ -65,7 +65,7 @@ def test_from_files_to_files_and_read_by_torch(tmp_path: Path, head: str) -> Non
 
 @pytest.mark.parametrize("case", [*HEADS, "LMHeadModel-cross"])
 def test_safetensors_of_transformers_own_flax_classes(tmp_path: Path, transformers4: Path, case: str) -> None:
-    """With safe_serialization=True they write their tree, a dot between the names of a path: [in, out] kernels and all."""
+    """Transformers saves the Flax tree: kernels are [in, out], and names are paths with dots."""
     head, there = case.partition("-")[0], transformers4 / case
     tree = msgpack_restore((there / "flax_model.msgpack").read_bytes())
     save_file(flatten_dict(tree, sep="."), tmp_path / "model.safetensors", metadata={"format": "flax"})
@@ -94,7 +94,7 @@ def test_safetensors_of_transformers_own_flax_classes_in_all_frameworks(tmp_path
 
 
 @pytest.mark.parametrize("more", [{"tie_word_embeddings": False}, {"position_embedding_type": "relative_key"}])
-def test_every_parameter_has_a_place_in_the_tree_and_in_its_files(tmp_path: Path, more: dict[str, Any]) -> None:
+def test_every_parameter_is_in_the_tree_and_in_files(tmp_path: Path, more: dict[str, Any]) -> None:
     tensors = saved(tmp_path / "one", "ForMaskedLM", **more)
     model = bertkit.FlaxBertForMaskedLM.from_pretrained(tmp_path / "one")
     assert named(model.params, model._paths()).keys() == tensors.keys()
@@ -125,7 +125,7 @@ def test_from_pt(tmp_path: Path) -> None:
         bertkit.FlaxBertForTokenClassification.from_pretrained(tmp_path / "flax", from_pt=True)
 
 
-def test_another_head_is_drawn_and_what_is_there_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_missing_parameters_are_initialized(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     saved(tmp_path, "ForMaskedLM")
     with caplog.at_level(logging.WARNING, "bertkit"):
         model, info = bertkit.FlaxBertForSequenceClassification.from_pretrained(
@@ -143,7 +143,7 @@ def test_another_head_is_drawn_and_what_is_there_is_not(tmp_path: Path, caplog: 
         bertkit.FlaxBertForMaskedLM.from_pretrained(tmp_path, hidden_size=4, num_attention_heads=1)
 
 
-def test_without_parameters_of_its_own(tmp_path: Path) -> None:
+def test_a_model_without_parameters(tmp_path: Path) -> None:
     saved(tmp_path, "Model")
     model, params = bertkit.FlaxBertModel.from_pretrained(tmp_path, _do_init=False)
     for use in (lambda: model.params, lambda: setattr(model, "params", params), lambda: model(IDS)):
@@ -157,7 +157,7 @@ def test_without_parameters_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "flax_model.msgpack").exists()
 
 
-def test_init_weights_draws_as_the_table_says() -> None:
+def test_init_weights_follows_the_table() -> None:
     config = bertkit.BertConfig(
         vocab_size=500, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
     )
@@ -185,9 +185,9 @@ def test_the_parameters_are_set_and_checked() -> None:
     assert type(model.params) is dict and not jax.tree.leaves(model.params)[0].any()
     leaves = flat(model.params)
     without = nested({path: leaf for path, leaf in leaves.items() if path[0] != "pooler"})
-    with pytest.raises(UsageError, match="not the parameters of FlaxBertModel; 2 missing: pooler/dense/bias"):
+    with pytest.raises(UsageError, match="Invalid parameters for FlaxBertModel: 2 missing, such as pooler/dense/bias"):
         model.params = without
-    with pytest.raises(UsageError, match="1 unknown: more"):
+    with pytest.raises(UsageError, match="1 unknown, such as more"):
         model.params = {**model.params, "more": jnp.ones(1)}
     assert ("pooler", "dense", "kernel") in model.required_params
     with pytest.raises(UsageError, match="params lack 2 parameters, such as pooler/dense/bias"):
@@ -220,12 +220,12 @@ def test_types_of_files_and_of_the_computation(tmp_path: Path) -> None:
         bertkit.FlaxBertModel.from_pretrained(tmp_path, dtype="bfloat61")
 
 
-def test_what_would_be_read_in_place_of_new_weights_is_refused(tmp_path: Path) -> None:
+def test_saving_beside_a_file_that_readers_prefer_raises_an_error(tmp_path: Path) -> None:
     saved(tmp_path, "Model")
     model = bertkit.FlaxBertModel.from_pretrained(tmp_path)
-    with pytest.raises(UsageError, match="holds model.safetensors, which would be read before flax_model.msgpack"):
+    with pytest.raises(UsageError, match="has model.safetensors, which is read in place of flax_model.msgpack"):
         model.save_pretrained(tmp_path)
-    with pytest.raises(UsageError, match="push_to_hub=True is not done here"):
+    with pytest.raises(UsageError, match="push_to_hub=True is not supported by the Flax classes"):
         model.save_pretrained(tmp_path, push_to_hub=True)
     with pytest.raises(UsageError, match="A FlaxBertModel without a pooler"):
         bertkit.FlaxBertModel(tiny.config(), add_pooling_layer=False).save_pretrained(tmp_path)
@@ -238,20 +238,20 @@ def test_the_auto_classes() -> None:
         assert type(made).__name__ == (
             "FlaxBertModel" if name == "FlaxAutoModel" else name.replace("AutoModel", "Bert")
         )
-        with pytest.raises(UsageError, match=f"{name} is made by {name}.from_pretrained"):
+        with pytest.raises(UsageError, match=f"{name} cannot be instantiated: type {name}.from_pretrained"):
             getattr(bertkit, name)()
-    with pytest.raises(UsageError, match="take one of the nine classes"):
+    with pytest.raises(UsageError, match="use one of the nine classes"):
         bertkit.FlaxBertPreTrainedModel(config)
-    with pytest.raises(UsageError, match="is made of a bertkit.BertConfig, not of 'name'"):
+    with pytest.raises(UsageError, match="takes a bertkit.BertConfig, not 'name'"):
         bertkit.FlaxBertModel("name")  # type: ignore[arg-type]
 
 
-def test_nothing_is_drawn_that_the_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parameters_of_the_file_are_not_initialized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tmp_path, "ForMaskedLM")
 
-    def draws(*_: Any) -> None:
-        raise AssertionError("a parameter was drawn")
+    def fail(*_: Any) -> None:
+        raise AssertionError("a parameter was initialized")
 
-    monkeypatch.setattr(jax.random, "normal", draws)
+    monkeypatch.setattr(jax.random, "normal", fail)
     model = bertkit.FlaxBertForMaskedLM.from_pretrained(tmp_path)
     assert len(jax.tree.leaves(model.params)) == 42

@@ -1,4 +1,4 @@
-"""Training with the Flax classes as scripts do it, on one device and over meshes, beside PyTorch and itself."""
+"""Training with the Flax classes as in scripts, on one device and over meshes, compared with PyTorch."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from pipeline_models import tokenizer
 
 import bertkit
 from bertkit.models.flax.tree import named
+from bertkit.parameters import expand
 
 DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[5] / "shared" / "data"))
 RECIPE = Path(__file__).parents[4] / "recipes" / "flax_train.py"
@@ -49,7 +50,7 @@ def recipe() -> Any:
 
 
 def saved(path: Path, head: str, **more: Any) -> Any:
-    """Files of a tiny model, and the Flax class that reads them."""
+    """Save a tiny model, and load it with the Flax class."""
     config = tiny.config(**(NONE | more))
     tensors = {name: array * np.float32(0.3) for name, array in tiny.weights(config, head).items()}
     bertkit.save_checkpoint(path, tensors, config, head)
@@ -57,11 +58,11 @@ def saved(path: Path, head: str, **more: Any) -> Any:
 
 
 @pytest.mark.parametrize("head", ["ForSequenceClassification", "ForMaskedLM"])
-def test_five_steps_of_adamw_are_those_of_torch(tmp_path: Path, head: str) -> None:
+def test_five_steps_of_adamw_give_the_losses_of_torch(tmp_path: Path, head: str) -> None:
     model = saved(tmp_path, head)
     labels = IDS[:, 0] % 3 if head == "ForSequenceClassification" else np.where((IDS % 2 == 0) & (MASK == 1), IDS, -100)
     theirs = getattr(bertkit, f"Bert{head}").from_pretrained(tmp_path).train()
-    decays = {name: parameter.decays for name, parameter in theirs._table().items()}
+    decays = {name: parameter.decays for name, parameter in expand(theirs.config, head).items()}
     groups = [
         {"params": [p for name, p in theirs.named_parameters() if decays[name] is kind], "weight_decay": 0.1 * kind}
         for kind in (True, False)
@@ -96,28 +97,28 @@ def test_five_steps_of_adamw_are_those_of_torch(tmp_path: Path, head: str) -> No
     assert wanted[-1] < wanted[0]
     trained = {name: p.detach().numpy() for name, p in theirs.named_parameters()}
     for name, array in named(params, model._paths()).items():
-        if not name.endswith("key.bias"):  # whose gradient is rounding alone, of which Adam makes whole steps
+        if not name.endswith("key.bias"):  # its gradient is only rounding errors, and Adam normalizes them
             np.testing.assert_allclose(array, trained[name], atol=1e-4, err_msg=name)
 
 
-# Scripts: their calls, in their order.
+# The calls of scripts, in their order.
 
 
 class TrainState(train_state.TrainState):
-    """With what the scripts keep in it."""
+    """A state with a loss function, as in the scripts."""
 
     loss_fn: Any = struct.field(pytree_node=False, default=None)
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:
-    """Mean over labels that are not -100, as the scripts compute it."""
+    """The mean over labels that are not -100, as in the scripts."""
     losses = optax.softmax_cross_entropy(logits, common_utils.onehot(labels, logits.shape[-1]))
     counts = labels >= 0
     return (losses * counts).sum() / counts.sum()
 
 
 def span(logits: Any, positions: Any) -> Any:
-    """The same of starts and ends."""
+    """The loss of starts and ends."""
     return sum(cross_entropy(one, place) for one, place in zip(logits, positions, strict=True)) / 2
 
 
@@ -130,12 +131,12 @@ FLOWS: dict[str, tuple[str, dict[str, Any], Any]] = {
 
 
 def logits_of(outputs: Any) -> Any:
-    """Those of a class, or the two of a span."""
+    """The logits of a class, or the start and end logits."""
     return (outputs.start_logits, outputs.end_logits) if "start_logits" in outputs else outputs.logits
 
 
 def step_of(state: Any, batch: Any, dropout_rng: Any, axis: str | None = None) -> Any:
-    """A script's step: a key for it and one for the next, a loss with dropout, gradients, their mean over devices."""
+    """A training step as in the scripts: it splits the key, and with an axis averages gradients over devices."""
     dropout_rng, new_dropout_rng = jax.random.split(dropout_rng)
     inputs = dict(batch)
     targets = inputs.pop("labels")
@@ -150,7 +151,7 @@ def step_of(state: Any, batch: Any, dropout_rng: Any, axis: str | None = None) -
 
 
 def in_other_frameworks(path: Path, head: str, wanted: Any, ids: np.ndarray, mask: np.ndarray) -> None:
-    """The PyTorch and the TensorFlow class read what the Flax class saved, and predict the same."""
+    """Check that the PyTorch and the TensorFlow class load the files and predict the same."""
     tensorflow()
     with torch.no_grad():
         theirs = getattr(bertkit, f"Bert{head}").from_pretrained(path)(torch.from_numpy(ids), torch.from_numpy(mask))
@@ -163,8 +164,8 @@ def in_other_frameworks(path: Path, head: str, wanted: Any, ids: np.ndarray, mas
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_a_script_trains_saves_and_is_read_by_torch_and_tensorflow(tmp_path: Path, flow: str) -> None:
-    """TrainState, a jitted step, a key that is split at every step; then the same predictions in the other frameworks."""
+def test_a_script_trains_and_saves_for_torch_and_tensorflow(tmp_path: Path, flow: str) -> None:
+    """Train with TrainState and a compiled step, then predict in the other frameworks."""
     head, more, labels = FLOWS[flow]
     saved(tmp_path / "one", head, num_hidden_layers=1, **DROPOUT, **more)
     model = getattr(bertkit, f"FlaxAutoModel{head}").from_pretrained(tmp_path / "one", seed=0, dtype=jnp.float32)
@@ -172,7 +173,7 @@ def test_a_script_trains_saves_and_is_read_by_torch_and_tensorflow(tmp_path: Pat
     state = TrainState.create(apply_fn=model.__call__, params=model.params, tx=optax.adamw(1e-2), loss_fn=loss_fn)
     train_step = jax.jit(step_of, donate_argnums=(0,))
     eval_step = jax.jit(lambda params: loss_fn(logits_of(model(IDS, MASK, params=params)), labels))
-    state, rng = jax.tree.map(jnp.copy, state), jax.random.PRNGKey(0)  # the step takes its memory
+    state, rng = jax.tree.map(jnp.copy, state), jax.random.PRNGKey(0)  # the step donates its memory
     before = eval_step(state.params)
     for _ in range(20):
         batch = {"input_ids": IDS, "attention_mask": MASK, "labels": labels}
@@ -183,13 +184,13 @@ def test_a_script_trains_saves_and_is_read_by_torch_and_tensorflow(tmp_path: Pat
 
 
 def decay_mask_fn(params: Any) -> Any:
-    """The parameters that decay, as scripts choose them by their names."""
+    """Which parameters have weight decay, by the rule of the scripts."""
     flat = flatten_dict(params)
     return unflatten_dict({path: path[-1] != "bias" and "layernorm" not in path[-2].lower() for path in flat})
 
 
 def test_run_flax_glue_with_pmap(tmp_path: Path) -> None:
-    """The way before meshes: a copy of the state on each device, a part of the batch for each, the mean of gradients."""
+    """Data parallelism before meshes: each device has a copy of the state and a part of the batch."""
     model = saved(tmp_path / "one", "ForSequenceClassification", num_hidden_layers=1)
     assert decay_mask_fn(model.params) == model.decay_mask()
     learning_rate_fn = optax.join_schedules([optax.linear_schedule(0, 1e-2, 2), optax.linear_schedule(1e-2, 0, 8)], [2])
@@ -213,17 +214,17 @@ def test_run_flax_glue_with_pmap(tmp_path: Path) -> None:
 
 
 def tweets(count: int) -> tuple[list[list[str]], list[list[str]]]:
-    """Words, and the entities that they are of."""
+    """The words and entity labels of the first texts of WNUT-17."""
     path = DATA / "wnut17" / "wnut17train.conll"
     if not path.exists():
-        pytest.skip(f"there is no {path}: set BERTKIT_DATA to the folder of the data")
+        pytest.skip(f"{path} does not exist: set BERTKIT_DATA to the folder of the data")
     blocks = re.split(r"\n\s*\n", path.read_text(encoding="utf-8"))[:count]
     pairs = [[line.split() for line in block.splitlines() if len(line.split()) == 2] for block in blocks]
     return [[word for word, _ in block] for block in pairs], [[name for _, name in block] for block in pairs]
 
 
 def test_run_flax_ner_on_tweets(tmp_path: Path) -> None:
-    """From words of WNUT-17 to entities by pipelines: a label at the first piece of each word, -100 elsewhere."""
+    """Train on WNUT-17 and predict with pipelines. Only the first piece of each word has a label."""
     words, entities = tweets(64)
     names = sorted({name for row in entities for name in row})
     fast = tokenizer()
@@ -264,8 +265,8 @@ def test_run_flax_ner_on_tweets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("head", "packs"), [("ForSequenceClassification", False), ("ForMaskedLM", True)])
-def test_a_step_on_eight_devices_is_that_on_one(tmp_path: Path, recipe: Any, head: str, packs: bool) -> None:
-    """Four share the batch and two each matrix, dropout included."""
+def test_a_step_on_eight_devices_gives_the_numbers_of_one(tmp_path: Path, recipe: Any, head: str, packs: bool) -> None:
+    """Four groups of two devices: the groups split the batch, and two devices split each matrix. With dropout."""
     assert jax.device_count() == 8
     model = saved(tmp_path, head, num_hidden_layers=1, **DROPOUT)
     if packs:
@@ -277,7 +278,7 @@ def test_a_step_on_eight_devices_is_that_on_one(tmp_path: Path, recipe: Any, hea
         batch = {"input_ids": IDS, "attention_mask": MASK, "labels": IDS[:, 1] % 3}
     found = []
     for mesh in (recipe.make_mesh(2), Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("data", "model"))):
-        params = jax.tree.map(jnp.copy, model.params)  # the step takes their memory
+        params = jax.tree.map(jnp.copy, model.params)  # the step donates their memory
         state = recipe.start(model, params, 10, 1e-3, mesh)
         for _ in range(2):
             state, loss = recipe.train_step(state, recipe.batch_on_mesh(batch, mesh), jax.random.PRNGKey(0))
@@ -287,7 +288,7 @@ def test_a_step_on_eight_devices_is_that_on_one(tmp_path: Path, recipe: Any, hea
     np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-5)
     many, one = (named(jax.device_get(params), model._paths()) for params, _ in found)
     for name, array in many.items():
-        if not name.endswith("key.bias"):  # whose gradient is rounding alone, of which Adam makes whole steps
+        if not name.endswith("key.bias"):  # its gradient is only rounding errors, and Adam normalizes them
             np.testing.assert_allclose(array, one[name], atol=1e-5, err_msg=name)
 
 
@@ -298,7 +299,7 @@ def test_packed_rows(recipe: Any) -> None:
 
 
 def one_layer(path: Path) -> Path:
-    """The first layer of a tiny model, and its tokenizer."""
+    """Save a tiny model with one layer, and its tokenizer."""
     config = pipeline_cases.config("masked")
     config.num_hidden_layers = 1
     weights = {name: array for name, array in pipeline_cases.weights("masked").items() if ".layer.1." not in name}
@@ -318,7 +319,7 @@ def test_the_recipe_from_files_to_files(tmp_path: Path, recipe: Any, capsys: pyt
     shape = ["--rows", "8", "--length", "16", "--rate", "5e-3", "--model-axis", "2"]
     files = [str(tmp_path / "train.tsv")] * 2
     recipe.main(["classify", *files, "--model", model, "--out", str(tmp_path / "out"), "--epochs", "6", *shape])
-    assert "right: 16 of 16" in capsys.readouterr().out
+    assert "correct: 16 of 16" in capsys.readouterr().out
     answer = bertkit.pipeline("text-classification", tmp_path / "out")("What a wonderful evening")
     assert answer[0]["label"] == "LABEL_1"
     recipe.main(

@@ -1,4 +1,4 @@
-"""What users of Keras do with a model: calls, fit, saving, exporting, adapters, models of their own."""
+"""Typical use of Keras with a model: calls, fit, saving, exporting, adapters, functional models."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from conformance.keras_backend import tensorflow
 
 import bertkit
+from bertkit.engines.torch import model_of
 from bertkit.errors import UsageError
 
 tf = tensorflow()
@@ -45,7 +46,7 @@ def near(a: Any, b: Any, atol: float = 1e-5) -> None:
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=atol)
 
 
-def test_ways_to_call() -> None:
+def test_forms_of_a_call() -> None:
     m = model()
     wanted = m(IDS, MASK).logits
     lists = {name: array.tolist() for name, array in INPUTS.items()}
@@ -67,12 +68,14 @@ def test_ways_to_call() -> None:
         assert output["logits"] is output[0] is output.logits
     assert isinstance(m(IDS, return_dict=False), tuple)
     near(m(IDS.tolist()).logits, m(IDS).logits)
+    attentions = m(IDS, output_attentions=[-1]).attentions  # the last layer
+    near(attentions[-1], m(IDS, output_attentions=True).attentions[-1])
 
 
-def test_labels_inside_and_outside_learn_the_same() -> None:
-    """The model's own loss with labels among the inputs, beside them, and Keras's loss."""
+def test_labels_among_the_inputs_or_separate_give_the_same_training() -> None:
+    """The model's own loss and a loss of Keras, with labels among the inputs and separate."""
     losses = []
-    for inputs, beside, loss in (
+    for inputs, targets, loss in (
         ({**INPUTS, "labels": CLASSES}, None, None),
         (INPUTS, CLASSES, None),
         (INPUTS, CLASSES, CROSS),
@@ -80,7 +83,7 @@ def test_labels_inside_and_outside_learn_the_same() -> None:
     ):
         m = model()
         m.compile(keras.optimizers.Adam(1e-2), loss=loss, metrics=["accuracy"])
-        history = m.fit(inputs, beside, epochs=2, batch_size=4, shuffle=False, verbose=0).history
+        history = m.fit(inputs, targets, epochs=2, batch_size=4, shuffle=False, verbose=0).history
         losses.append(history["loss"] + history["accuracy"])
     assert losses[0][1] < losses[0][0]
     for other in losses[1:]:
@@ -92,7 +95,7 @@ def test_labels_inside_and_outside_learn_the_same() -> None:
 
 
 @pytest.mark.parametrize("head", ["ForPreTraining", "ForNextSentencePrediction", "LMHeadModel", "ForMultipleChoice"])
-def test_every_loss_trains(head: str) -> None:
+def test_each_loss_decreases_in_training(head: str) -> None:
     m = model(head, is_decoder=head == "LMHeadModel")
     inputs = {
         "ForPreTraining": {**INPUTS, "labels": IDS, "next_sentence_label": CLASSES % 2},
@@ -106,7 +109,7 @@ def test_every_loss_trains(head: str) -> None:
     assert len(m.predict(inputs, verbose=0)["loss"])
 
 
-def test_answers_and_tokens_train() -> None:
+def test_own_loss_equals_a_loss_of_keras() -> None:
     m = model("ForQuestionAnswering", num_labels=2)
     places = {"start_positions": CLASSES, "end_positions": CLASSES + 1}
     m.compile("adam")
@@ -121,17 +124,18 @@ def test_answers_and_tokens_train() -> None:
     near(m.evaluate({**INPUTS, "labels": labels}, verbose=0), own)
 
 
-def test_losses_that_4_57_6_lacks() -> None:
+def test_multi_label_loss_as_torch() -> None:
     m = model()
     several = RNG.integers(0, 2, (8, 3)).astype(np.float32)
-    wanted = bertkit.BertForSequenceClassification._of_tensors(m.config, m._arrays(), "float32", torch.device("cpu"))
-    theirs = wanted(torch.tensor(IDS), torch.tensor(MASK), labels=torch.tensor(several)).loss
+    theirs = model_of(m._arrays(), m.config, "ForSequenceClassification", "float32")(
+        torch.tensor(IDS), torch.tensor(MASK), labels=torch.tensor(several)
+    ).loss
     near(tf.reduce_mean(m(INPUTS, labels=several).loss), theirs.detach())
 
 
 def test_five_steps_of_adamw_as_torch() -> None:
     m = model("ForMaskedLM")
-    theirs = bertkit.BertForMaskedLM._of_tensors(m.config, m._arrays(), "float32", torch.device("cpu")).train()
+    theirs = model_of(m._arrays(), m.config, "ForMaskedLM", "float32").train()
     adam = keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=1e-8)
     other = torch.optim.AdamW(theirs.parameters(), 1e-3, weight_decay=0.01, eps=1e-8)
     m.compile(adam)
@@ -183,7 +187,7 @@ def test_saved_in_keras_and_loaded_in_torch_and_in_a_new_process(tmp_path: Path,
     near(json.loads(run.stdout.splitlines()[-1]), wanted)
 
 
-def test_a_graph_in_files_needs_tensorflow_alone(tmp_path: Path) -> None:
+def test_an_exported_graph_needs_tensorflow_only(tmp_path: Path) -> None:
     m = model()
     m.export(tmp_path / "source" / "graph", verbose=False)
     (tmp_path / "source" / "graph").rename(tmp_path / "moved")
@@ -201,7 +205,7 @@ assert not any(name.startswith("bertkit") for name in sys.modules)
     near(json.loads(run.stdout.splitlines()[-1]), m(INPUTS).logits)
 
 
-def test_adapters_of_keras(tmp_path: Path) -> None:
+def test_lora_of_keras(tmp_path: Path) -> None:
     m = model()
     before = m(INPUTS).logits
     for layer in m.bert.encoder.layer:
@@ -214,7 +218,7 @@ def test_adapters_of_keras(tmp_path: Path) -> None:
     near(bertkit.TFBertForSequenceClassification.from_pretrained(tmp_path)(INPUTS).logits, m(INPUTS).logits)
 
 
-def test_models_of_the_users_own(tmp_path: Path) -> None:
+def test_functional_models(tmp_path: Path) -> None:
     m = model("Model")
     ids, mask = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
     for states in (
@@ -243,7 +247,7 @@ def test_half_precision() -> None:
         keras.config.set_dtype_policy("float32")
 
 
-def test_another_vocabulary() -> None:
+def test_resized_vocabulary() -> None:
     m = model("ForMaskedLM")
     before = m(INPUTS).logits
     assert m.resize_token_embeddings(30).input_dim == 30 == m.config.vocab_size
@@ -275,7 +279,7 @@ def test_loading(tmp_path: Path, transformers4: Path, caplog: pytest.LogCaptureF
         ({"input_ids": np.zeros((2, 11), int)}, "truncation=True"),
         ({"input_ids": IDS, "attention_mask": MASK[:, :2]}, r"attention_mask has the shape \[8, 2\]"),
         ({"input_idz": IDS}, "Did you mean 'input_ids'"),
-        ({"input_ids": IDS, "labels": CLASSES + 9}, "Labels are 0 to 2"),
+        ({"input_ids": IDS, "labels": CLASSES + 9}, "must be 0 to 2, or -100"),
         ({"input_ids": IDS, "labels": CLASSES[:2]}, "one for each row"),
         ({"input_ids": IDS * 1.5}, "whole numbers"),
         ({}, "input_ids or inputs_embeds"),
@@ -283,15 +287,15 @@ def test_loading(tmp_path: Path, transformers4: Path, caplog: pytest.LogCaptureF
         ({"input_ids": IDS, "head_mask": np.ones(7, np.float32)}, "head_mask has the shape"),
     ],
 )
-def test_what_cannot_be(given: dict[str, Any], sentence: str) -> None:
+def test_invalid_inputs(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         model()(given)
 
 
-def test_what_cannot_be_fitted() -> None:
+def test_invalid_fit_and_save() -> None:
     m = model()
     m.compile("adam")
-    with pytest.raises(UsageError, match="give labels among the inputs"):
+    with pytest.raises(UsageError, match="pass labels to fit"):
         m.fit(INPUTS, verbose=0)
     with pytest.raises(UsageError, match="push_to_hub"):
         m.save_pretrained("x", push_to_hub=True)

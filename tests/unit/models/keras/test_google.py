@@ -1,4 +1,4 @@
-"""Google's checkpoints, written by TensorFlow as TF1 and as TF2: a warm start of the classes, and the way back."""
+"""Google's checkpoints in the formats of TF1 and TF2: loading them into the classes, and converting back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def config(head: str) -> bertkit.BertConfig:
 
 
 def spelled(config: bertkit.BertConfig, head: str, weights: Tensors) -> Tensors:
-    """The weights of a class by Google's names, and as its matrices lie."""
+    """The weights of a class by Google's names, with matrices transposed as in its checkpoints."""
     table = expand(config, head)
     return {
         table[name].spelled("google"): array.T if transposed(table[name].row, "google") else array
@@ -40,7 +40,7 @@ def spelled(config: bertkit.BertConfig, head: str, weights: Tensors) -> Tensors:
 
 
 def save_tf1(folder: Path, config: bertkit.BertConfig, tensors: Tensors) -> None:
-    """What Google's run_pretraining leaves: variables, those of its optimizer, and the number of the step."""
+    """Write the files of Google's run_pretraining: variables, those of the optimizer, and the step."""
     v1 = tf.compat.v1
     every = {**tensors, **{f"{name}/adam_{which}": 0 * x for name, x in tensors.items() for which in "mv"}}
     with tf.Graph().as_default(), v1.Session() as session:
@@ -52,7 +52,7 @@ def save_tf1(folder: Path, config: bertkit.BertConfig, tensors: Tensors) -> None
 
 
 def save_tf2(folder: Path, config: bertkit.BertConfig, tensors: Tensors) -> None:
-    """Objects within objects, and variables as their attributes."""
+    """Write nested objects with variables as attributes, as TF2 does."""
     root = tf.train.Checkpoint()
     for name, array in tensors.items():
         *path, leaf = name.removesuffix(ENDING).replace(".S", "\0").split("/")
@@ -72,8 +72,8 @@ def save_configuration(folder: Path, config: bertkit.BertConfig) -> None:
     (folder / "bert_config.json").write_text(json.dumps(values), encoding="utf-8")
 
 
-def agrees(model: Any, weights: Tensors) -> None:
-    """The model answers as the reference with these weights."""
+def assert_as_reference(model: Any, weights: Tensors) -> None:
+    """The model gives the outputs of the reference with these weights."""
     head = model._head
     one = head == "ForMultipleChoice"
     ids, mask = (IDS[None], MASK[None]) if one else (IDS, MASK)
@@ -84,8 +84,8 @@ def agrees(model: Any, weights: Tensors) -> None:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_a_checkpoint_of_tf1_and_back(head: str, tmp_path: Path) -> None:
-    """Of the class itself: each of its numbers comes from the file, and lies in the file that is written of it."""
+def test_a_tf1_checkpoint_loads_and_converts_back(head: str, tmp_path: Path) -> None:
+    """All weights of a class are read from a file, and are in the converted file."""
     shape, old, new = config(head), tmp_path / "old", tmp_path / "new"
     old.mkdir()
     weights = tiny.weights(shape, head)
@@ -94,7 +94,7 @@ def test_a_checkpoint_of_tf1_and_back(head: str, tmp_path: Path) -> None:
     model, info = cls.from_pretrained(old, num_labels=shape.num_labels, output_loading_info=True)
     assert not any(info.values())
     assert all(np.array_equal(array, weights[name]) for name, array in model._arrays().items())
-    agrees(model, weights)
+    assert_as_reference(model, weights)
     model.save_pretrained(tmp_path / "own")
     bertkit.convert(tmp_path / "own", new, to="google")
     reader = tf.train.load_checkpoint(str(new / "bert_model.ckpt"))
@@ -102,14 +102,14 @@ def test_a_checkpoint_of_tf1_and_back(head: str, tmp_path: Path) -> None:
     assert reader.get_variable_to_shape_map().keys() == wanted.keys()
     for name, array in wanted.items():
         np.testing.assert_array_equal(reader.get_tensor(name), array)
-    agrees(cls.from_pretrained(new / "bert_model.ckpt", config=model.config), weights)
+    assert_as_reference(cls.from_pretrained(new / "bert_model.ckpt", config=model.config), weights)
 
 
 @pytest.mark.parametrize(
     ("head", "version"), [("ForMaskedLM", 1), ("ForSequenceClassification", 2), ("ForTokenClassification", 1)]
 )
 def test_a_pretrained_checkpoint_starts_a_class(head: str, version: int, tmp_path: Path) -> None:
-    """What was pretrained is taken, the head is fresh; fine-tuned, it becomes a TF1 checkpoint that PyTorch reads too."""
+    """A class starts with a new head. Fine-tuned, it is converted to a TF1 checkpoint, which the PyTorch class reads."""
     shape = config("ForPreTraining")
     if version == 1:
         weights = tiny.weights(shape, "ForPreTraining")
@@ -124,13 +124,13 @@ def test_a_pretrained_checkpoint_starts_a_class(head: str, version: int, tmp_pat
     started = {name: array for name, array in model._arrays().items() if name in weights}
     assert all(np.array_equal(array, weights[name]) for name, array in started.items())
     assert len(started) == sum(name in weights for name in expand(shape, head))
-    agrees(model, model._arrays())
+    assert_as_reference(model, model._arrays())
     labels = {"ForSequenceClassification": IDS[:, 0] % 3, "ForTokenClassification": IDS % 3}.get(head, IDS)
     model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)
     model.fit({"input_ids": IDS, "attention_mask": MASK, "labels": labels}, verbose=0)
     model.save_pretrained(tmp_path / "own")
     bertkit.convert(tmp_path / "own", tmp_path / "tuned", to="google")
-    (tmp_path / "tuned" / "config.json").unlink()  # Google's files alone
+    (tmp_path / "tuned" / "config.json").unlink()  # only Google's files
     theirs = getattr(bertkit, f"Bert{head}").from_pretrained(tmp_path / "tuned", num_labels=3)
     with torch.no_grad():
         wanted = theirs(torch.from_numpy(IDS), torch.from_numpy(MASK)).logits

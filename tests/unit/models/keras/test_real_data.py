@@ -1,6 +1,6 @@
-"""The scripts of the TensorFlow classes on small slices of real data: the same calls in the same order, tuned, saved, loaded.
+"""The example scripts for the TensorFlow classes on small parts of real data: the same calls in the same order.
 
-Each model is loaded in PyTorch, which gives the same answers; that of the first script in a new process too.
+Each fine-tuned model is saved and gives the same outputs in PyTorch, the first one also in a new process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import keras  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning"),
-    pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning"),  # Keras, of every dataset
+    pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning"),  # a warning of Keras for any dataset
 ]
 
 DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[5] / "shared" / "data"))
@@ -34,7 +34,7 @@ DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[5] / "shared" 
 def lines(name: str, count: int) -> list[str]:
     path = DATA / name
     if not path.exists():
-        pytest.skip(f"there is no {path}: set BERTKIT_DATA to the folder of the data")
+        pytest.skip(f"{path} does not exist: set BERTKIT_DATA to the folder of the data")
     with open(path, encoding="utf-8") as file:
         return [line.rstrip("\n") for line, _ in zip(file, range(count), strict=False)]
 
@@ -58,7 +58,7 @@ def _seed() -> None:
 
 
 def optimizer(steps: int) -> Any:
-    """As the scripts make it."""
+    """The optimizer of the scripts."""
     made, _ = bertkit.create_optimizer(
         init_lr=1e-2,
         num_train_steps=steps,
@@ -72,13 +72,13 @@ def optimizer(steps: int) -> Any:
     return made
 
 
-def learned(history: Any) -> None:
+def assert_loss_falls(history: Any) -> None:
     losses = history.history["loss"]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
 
 
-def same_in_torch(model: Any, folder: Path, batch: Any) -> None:
-    """Saved, it answers in PyTorch as in Keras."""
+def assert_same_in_torch(model: Any, folder: Path, batch: Any) -> None:
+    """The saved model gives the same outputs in PyTorch."""
     model.save_pretrained(folder)
     theirs = getattr(bertkit, type(model).__name__.removeprefix("TF")).from_pretrained(folder)
     batch = {name: np.array(x) for name, x in batch.items() if "label" not in name and "positions" not in name}
@@ -89,7 +89,7 @@ def same_in_torch(model: Any, folder: Path, batch: Any) -> None:
         np.testing.assert_allclose(found[name], wanted[name], atol=1e-5, rtol=1e-5, err_msg=name)
 
 
-def test_classes_of_texts(place: Path, tmp_path: Path) -> None:
+def test_text_classification(place: Path, tmp_path: Path) -> None:
     """run_text_classification and run_glue, on reviews of SST-2."""
     rows = [line.split("\t") for line in lines("glue/SST-2/train.tsv", 41)[1:]]
     with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
@@ -107,11 +107,11 @@ def test_classes_of_texts(place: Path, tmp_path: Path) -> None:
             for shuffle in (True, False)
         )
         model.compile(optimizer=optimizer(steps=len(train) * 4), metrics=["accuracy"], jit_compile=False)
-        learned(model.fit(train, validation_data=test, epochs=4, verbose=0))
+        assert_loss_falls(model.fit(train, validation_data=test, epochs=4, verbose=0))
     predictions = np.argmax(model.predict(test, verbose=0)["logits"], axis=1)
     assert predictions.shape == (40,)
     batch = tokenizer([text for text, _ in rows], padding=True, return_tensors="np")
-    same_in_torch(model, tmp_path / "tuned", batch)
+    assert_same_in_torch(model, tmp_path / "tuned", batch)
     tokenizer.save_pretrained(tmp_path / "tuned")
     script = """
 import json, sys, bertkit, numpy as np
@@ -131,7 +131,7 @@ print(json.dumps(model.predict(dict(batch), verbose=0).logits.tolist()))
     assert (found.argmax(1) == predictions).all()
 
 
-def test_names(place: Path, tmp_path: Path) -> None:
+def test_token_classification(place: Path, tmp_path: Path) -> None:
     """run_ner, and the post on German names, on texts of WNUT 17."""
     texts: list[list[list[str]]] = [[]]
     for line in lines("wnut17/wnut17train.conll", 600):
@@ -161,12 +161,12 @@ def test_names(place: Path, tmp_path: Path) -> None:
     if len(tokenizer) > embeddings.embeddings.shape[0]:
         model.resize_token_embeddings(len(tokenizer))
     train = model.prepare_tf_dataset(encoded, collate_fn=collator, batch_size=8, shuffle=True)
-    test = tf.data.Dataset.from_generator(  # as to_tf_dataset makes it: labels among the inputs
+    test = tf.data.Dataset.from_generator(  # as to_tf_dataset does: labels among the inputs
         lambda: (dict(collator(encoded[i : i + 8])) for i in range(0, 24, 8)),
         output_signature={name: tf.TensorSpec([None, None], tf.int64) for name in encoded[0]},
     ).apply(tf.data.experimental.assert_cardinality(3))
     model.compile(optimizer=optimizer(steps=12), jit_compile=False)
-    learned(model.fit(train, validation_data=test, epochs=4, verbose=0))
+    assert_loss_falls(model.fit(train, validation_data=test, epochs=4, verbose=0))
     found, wanted = [], []
     for batch in test:
         logits, labels = model.predict(batch, verbose=0)["logits"], batch["labels"].numpy()
@@ -174,10 +174,10 @@ def test_names(place: Path, tmp_path: Path) -> None:
             found.append([id2label[int(i)] for i in row[kept]])
         wanted += [[id2label[int(i)] for i in row[row != -100]] for row in labels]
     assert [len(row) for row in found] == [len(row) for row in wanted]
-    same_in_torch(model, tmp_path, batch)
+    assert_same_in_torch(model, tmp_path, batch)
 
 
-def test_masked_words(place: Path, tmp_path: Path) -> None:
+def test_masked_language_modelling(place: Path, tmp_path: Path) -> None:
     """run_mlm, on sentences of SST-2 in blocks of 32 tokens."""
     tokenizer = bertkit.AutoTokenizer.from_pretrained(place)
     texts = [line.split("\t")[0] for line in lines("glue/SST-2/train.tsv", 61)[1:]]
@@ -188,18 +188,18 @@ def test_masked_words(place: Path, tmp_path: Path) -> None:
     train = model.prepare_tf_dataset(blocks, shuffle=True, batch_size=8, collate_fn=collator, drop_remainder=True)
     model.compile(optimizer=optimizer(steps=len(train) * 4), jit_compile=False)
     history = model.fit(train, validation_data=train, epochs=4, verbose=0)
-    learned(history)
-    assert np.exp(history.history["val_loss"][-1]) < 30522  # the perplexity of who knows nothing
-    same_in_torch(model, tmp_path, next(iter(train))[0])
+    assert_loss_falls(history)
+    assert np.exp(history.history["val_loss"][-1]) < 30522  # the perplexity of equal probabilities
+    assert_same_in_torch(model, tmp_path, next(iter(train))[0])
 
 
-def test_answers(place: Path, tmp_path: Path) -> None:
+def test_question_answering(place: Path, tmp_path: Path) -> None:
     """run_qa, on questions of SQuAD: windows, positions of characters, logits of both ends."""
     path = DATA / "squad" / "train-v1.1.json"
     if not path.exists():
-        pytest.skip(f"there is no {path}: set BERTKIT_DATA to the folder of the data")
+        pytest.skip(f"{path} does not exist: set BERTKIT_DATA to the folder of the data")
     paragraphs = json.loads(path.read_text(encoding="utf-8"))["data"][0]["paragraphs"][:3]
-    examples = [(asked["question"], p["context"], asked["answers"][0]) for p in paragraphs for asked in p["qas"]]
+    examples = [(qa["question"], p["context"], qa["answers"][0]) for p in paragraphs for qa in p["qas"]]
     questions, contexts, answers = zip(*examples, strict=True)
     tokenizer = bertkit.AutoTokenizer.from_pretrained(place)
     encoded = tokenizer(
@@ -230,7 +230,7 @@ def test_answers(place: Path, tmp_path: Path) -> None:
     exact = keras.metrics.SparseCategoricalAccuracy("exact")
     model.compile(optimizer=optimizer(steps=len(train) * 3), jit_compile=False, metrics=["accuracy", exact])
     history = model.fit(train, epochs=3, verbose=0)
-    learned(history)
+    assert_loss_falls(history)
     assert history.history["end_logits_accuracy"] == history.history["end_logits_exact"]
     assert history.history["start_logits_accuracy"] != history.history["end_logits_accuracy"]
     test = model.prepare_tf_dataset(
@@ -238,11 +238,11 @@ def test_answers(place: Path, tmp_path: Path) -> None:
     )
     found = model.predict(test, verbose=0)
     assert found.start_logits.shape == found.end_logits.shape == (len(rows), 64)
-    same_in_torch(model, tmp_path, {name: np.array([row[name] for row in rows[:4]]) for name in rows[0]})
+    assert_same_in_torch(model, tmp_path, {name: np.array([row[name] for row in rows[:4]]) for name in rows[0]})
 
 
-def test_endings(place: Path, tmp_path: Path) -> None:
-    """run_swag, on CODAH: four endings of a sentence, flattened for the tokenizer and folded again."""
+def test_multiple_choice(place: Path, tmp_path: Path) -> None:
+    """run_swag, on CODAH: four endings of a sentence, flattened for the tokenizer and reshaped again."""
     rows = [line.split("\t") for line in lines("codah/train.tsv", 24)]
     tokenizer = bertkit.AutoTokenizer.from_pretrained(place)
     encoded = [
@@ -260,5 +260,5 @@ def test_endings(place: Path, tmp_path: Path) -> None:
     model = bertkit.TFAutoModelForMultipleChoice.from_pretrained(place)
     train = model.prepare_tf_dataset(encoded, shuffle=True, batch_size=6, collate_fn=collate)
     model.compile(optimizer=optimizer(steps=20), metrics=["accuracy"], jit_compile=False)
-    learned(model.fit(train, epochs=5, verbose=0))
-    same_in_torch(model, tmp_path, next(iter(train))[0])
+    assert_loss_falls(model.fit(train, epochs=5, verbose=0))
+    assert_same_in_torch(model, tmp_path, next(iter(train))[0])

@@ -1,4 +1,4 @@
-"""Answers of transformers 4.57.6's own TensorFlow classes, as tests/oracles/keras_transformers4.py recorded them."""
+"""Outputs of the TensorFlow classes of transformers 4.57.6, recorded by tests/oracles/keras_transformers4.py."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def recorded() -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(questions()))
-def test_answers_as_the_classes_of_4_57_6(name: str) -> None:
-    """Every output and the loss, in their shapes. Zeros at padding, and the first real token pooled, are ours."""
+def test_outputs_as_the_classes_of_4_57_6(name: str) -> None:
+    """All outputs, the loss, and their shapes. bertkit differs on purpose at padding, and pools the first real token."""
     case = questions()[name]
     outputs = keras_backend.model_of(case)(arguments(case), output_hidden_states=True)
     for key, (shape, numbers) in recorded()["classes"][name].items():
@@ -64,6 +64,6 @@ def test_ids_of_every_code_point_and_of_all_arguments(lower: bool, fast: bool) -
     assert digests(lambda texts: tokenizer(texts)["input_ids"].numpy()) == wanted["digests"]
 
 
-def test_every_question_was_asked() -> None:
+def test_all_cases_are_recorded() -> None:
     assert set(recorded()["classes"]) == set(questions())
     assert {re.sub("/.*", "", name) for name in questions()} == {case.head for case in questions().values()}

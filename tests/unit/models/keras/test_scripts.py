@@ -1,4 +1,4 @@
-"""What scripts for the TensorFlow classes import beside them, on words of our own. On real data: test_real_data.py."""
+"""Datasets, callbacks, optimizer and tokenizer of TensorFlow scripts, on invented texts. For real data: test_real_data.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ import keras  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning"),
-    pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning"),  # Keras, of every dataset
+    pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning"),  # a warning of Keras for any dataset
 ]
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "very", "a", "was", "it", "not", "who"]
@@ -51,8 +51,8 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def learns(model: Any, data: Any, epochs: int = 8, **compiled: Any) -> Any:
-    """Fit, and see the loss fall."""
+def fit(model: Any, data: Any, epochs: int = 8, **compiled: Any) -> Any:
+    """Fit a model, whose loss must fall."""
     optimizer, _ = bertkit.create_optimizer(5e-3, num_train_steps=40, num_warmup_steps=1, weight_decay_rate=0.01)
     model.compile(optimizer=optimizer, **compiled)
     history = model.fit(data, epochs=epochs, verbose=0)
@@ -61,7 +61,7 @@ def learns(model: Any, data: Any, epochs: int = 8, **compiled: Any) -> Any:
 
 
 def test_text_classification(place: Path, tmp_path: Path) -> None:
-    """run_text_classification, run_glue: rows of several lengths, a metric of an epoch, saved and asked in torch."""
+    """run_text_classification, run_glue: rows of different lengths, metrics of epochs, pipelines of the saved model."""
     keras.utils.set_random_seed(1)
     tokenizer = bertkit.AutoTokenizer.from_pretrained(place)
     model = bertkit.TFAutoModelForSequenceClassification.from_pretrained(place, num_labels=2)
@@ -97,8 +97,8 @@ def test_text_classification(place: Path, tmp_path: Path) -> None:
     assert [f"LABEL_{i}" for i in logits.argmax(1)] == [a["label"] for a in answers[1]]
 
 
-def test_masked_words(place: Path) -> None:
-    """run_mlm: labels among the inputs, the vocabulary grown before."""
+def test_masked_language_modelling(place: Path) -> None:
+    """run_mlm: labels among the inputs, and a larger vocabulary."""
     tokenizer = bertkit.AutoTokenizer.from_pretrained(place)
     tokenizer.add_tokens(["great"])
     model = bertkit.TFAutoModelForMaskedLM.from_pretrained(place)
@@ -106,11 +106,11 @@ def test_masked_words(place: Path) -> None:
         model.resize_token_embeddings(len(tokenizer))
     inputs = dict(tokenizer([f"{text} great" for text in TEXTS], padding=True, return_tensors="np"))
     inputs["labels"] = np.where(inputs["input_ids"] > 4, inputs["input_ids"], -100)
-    learns(model, tf.data.Dataset.from_tensor_slices(inputs).batch(4), jit_compile=True)
+    fit(model, tf.data.Dataset.from_tensor_slices(inputs).batch(4), jit_compile=True)
 
 
-def test_texts_in_labels_out(place: Path, tmp_path: Path) -> None:
-    """A graph in files that takes texts: moved, all that it was made of deleted, asked by TensorFlow and its Text alone."""
+def test_a_saved_model_of_texts(place: Path, tmp_path: Path) -> None:
+    """A SavedModel that takes texts needs only TensorFlow and TensorFlow Text, not the files that it was made from."""
     tokenizer = bertkit.TFBertTokenizer.from_pretrained(place)
     model = bertkit.TFBertForSequenceClassification.from_pretrained(place, id2label={0: "bad", 1: "good"})
 
@@ -162,7 +162,7 @@ def test_a_model_with_its_tokenizer_as_a_keras_file(place: Path, tmp_path: Path)
     np.testing.assert_allclose(again(tf.constant(TEXTS)), whole(tf.constant(TEXTS)), atol=1e-6)
 
 
-def test_an_optimizer_is_made_again() -> None:
+def test_an_optimizer_is_serialized() -> None:
     optimizer, schedule = bertkit.create_optimizer(1e-3, 100, 10, weight_decay_rate=0.01)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, bertkit.AdamWeightDecay) and again.get_config() == optimizer.get_config()
@@ -174,13 +174,13 @@ def test_an_optimizer_is_made_again() -> None:
     assert type(bertkit.create_optimizer(1e-3, 10, 0)[0]) is keras.optimizers.Adam
 
 
-def test_what_cannot_be() -> None:
+def test_invalid_arguments() -> None:
     model = bertkit.TFBertModel(tiny.config())
     rows = [{"input_ids": [2, 3]}, {"input_ids": [2, 5, 3]}]
     for call, sentence in (
         (lambda: model.prepare_tf_dataset(rows, batch_size=2), "tokenizer=tokenizer"),
         (lambda: model.prepare_tf_dataset(rows, batch_size=3), "fewer than a batch"),
-        (lambda: model.prepare_tf_dataset(iter(rows)), "rows that are numbered"),
+        (lambda: model.prepare_tf_dataset(iter(rows)), "takes a sequence of rows"),
         (lambda: bertkit.KerasMetricCallback(dict, {"input_ids": np.ones((2, 2))}), "batch_size"),
         (lambda: bertkit.KerasMetricCallback(dict, {"input_ids": np.ones((2, 2))}, batch_size=1), "label_cols"),
         (lambda: bertkit.PushToHubCallback("x", save_strategy="often"), '"epoch", "steps" or "no"'),

@@ -1,4 +1,4 @@
-"""Classes of the user's own below the TensorFlow classes: called, trained, saved and loaded with all that they have."""
+"""Users' subclasses of the TensorFlow classes: calls, training, saving and loading with all their layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INPUTS = {"input_ids": IDS, "attention_mask": (IDS > 2).astype(int)}
 
 
 class Deeper(bertkit.TFBertForSequenceClassification):
-    """One of the nine, and a layer more, as code for transformers has it: without post_init."""
+    """One of the nine with another layer and without post_init, as in code for transformers."""
 
     def __init__(self, config: Any, *inputs: Any, **options: Any) -> None:
         super().__init__(config, *inputs, **options)
@@ -32,7 +32,7 @@ class Deeper(bertkit.TFBertForSequenceClassification):
 
 
 class Renamed(bertkit.TFBertForSequenceClassification):
-    """One of the nine by another name."""
+    """One of the nine with another name."""
 
 
 class Tagger(bertkit.TFBertPreTrainedModel):
@@ -66,9 +66,7 @@ def pretrained(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("cls", [Deeper, Renamed, Tagger, Initialized])
-def test_started_trained_saved_and_loaded(
-    cls: Any, pretrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_trained_saved_and_loaded(cls: Any, pretrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = cls.from_pretrained(pretrained)
     weights = tiny.weights(model.config, "Model")
     assert all(np.array_equal(x, weights[name]) for name, x in model._arrays().items() if "layer.1" in name)
@@ -87,12 +85,12 @@ def test_started_trained_saved_and_loaded(
     name = "BertForSequenceClassification" if cls is Renamed else cls.__name__
     assert again.config.architectures == [name]
     if cls is not Renamed:
-        with pytest.raises(UsageError, match="no place for layers of your own"):
+        with pytest.raises(UsageError, match="cannot hold layers of your own"):
             model.save_pretrained(tmp_path / "h5", safe_serialization=False)
 
 
-def test_random_numbers_without_post_init() -> None:
-    """Built by the first call or within a graph, a main layer of random weights is not of zeros."""
+def test_initial_values_without_post_init() -> None:
+    """A main layer that the first call builds, also in a graph, has random weights."""
     for model in (Tagger(tiny.config()), Initialized(tiny.config())):
         states = model.bert(IDS).last_hidden_state
         table = np.asarray(model.bert.embeddings.word_embeddings.embeddings)
@@ -103,7 +101,7 @@ def test_random_numbers_without_post_init() -> None:
     assert np.asarray(model.bert.embeddings.word_embeddings.embeddings)[1:].std() > 0.015
 
 
-def test_what_cannot_be_loaded(pretrained: Path, tmp_path: Path) -> None:
+def test_loading_errors(pretrained: Path, tmp_path: Path) -> None:
     Tagger.from_pretrained(pretrained).save_pretrained(tmp_path / "own")
     with pytest.raises(BertkitError, match="of another shape: tagger/"):
         Tagger.from_pretrained(tmp_path / "own", width=3)
@@ -121,7 +119,7 @@ def test_what_cannot_be_loaded(pretrained: Path, tmp_path: Path) -> None:
         def call(self, inputs: Any) -> Any:
             return self.encoder(inputs)[0]
 
-    with pytest.raises(UsageError, match="no layer called bert"):
+    with pytest.raises(UsageError, match="no layer with the name bert"):
         Nameless.from_pretrained(pretrained)
 
 

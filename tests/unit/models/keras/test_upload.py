@@ -1,4 +1,4 @@
-"""PushToHubCallback beside a Hub of one machine, which takes what huggingface_hub sends it."""
+"""PushToHubCallback with a local server in place of the Hub."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ model.fit({"input_ids": np.ones((4, 3), int)}, np.array([0, 1, 2, 0]), epochs=1,
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Says yes to a repository, wants all files plainly, and keeps the names of a commit's files."""
+    """A server that accepts repositories and files, and records the names of the files of each commit."""
 
     commits: list[tuple[str, list[str]]]
 
@@ -58,7 +58,7 @@ class Hub(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Write no log."""
 
 
 def test_uploads_after_an_epoch_and_at_the_end(tmp_path: Path) -> None:

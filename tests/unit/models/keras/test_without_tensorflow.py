@@ -1,4 +1,4 @@
-"""Without TensorFlow, and with it: what an import costs, and what a class says."""
+"""The error without TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 
-def test_a_class_says_what_to_install() -> None:
+def test_the_error_names_the_package_to_install() -> None:
     script = """
 import sys
 for name in ("tensorflow", "tensorflow_text"):

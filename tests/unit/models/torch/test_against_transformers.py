@@ -98,7 +98,7 @@ def test_labels_on_padding_count_as_they_do_in_transformers(name: str) -> None:
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 @pytest.mark.parametrize("case", ["left padding", "answers in padding", "classes of padding", "mask of pairs"])
-def test_gradients_through_positions_that_see_nobody(case: str, implementation: str) -> None:
+def test_gradients_through_isolated_positions(case: str, implementation: str) -> None:
     """They see all alike, and some count in the loss: the last padding of a decoder tells the first word."""
     ids, mask = batch()
     empty = mask.clone()
@@ -187,7 +187,7 @@ def test_half_precision_is_no_further_from_float32_than_theirs(dtype: torch.dtyp
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 @pytest.mark.parametrize("again", [True, False])
 @pytest.mark.parametrize("name", ["BertForSequenceClassification", "BertForNextSentencePrediction"])
-def test_the_last_layer_is_computed_where_it_is_looked_at(name: str, again: bool, implementation: str) -> None:
+def test_the_last_layer_is_computed_for_needed_tokens_only(name: str, again: bool, implementation: str) -> None:
     """Logits, loss and gradients stay what they are, and nobody's last state but the first token's passes the feed-forward."""
     ids, mask = batch()
     asked = torch.tensor([1, 0, 1, 1, 0])

@@ -98,7 +98,7 @@ def test_attentions_are_those_that_made_the_context_with_their_dropout() -> None
     assert furthest(weights @ value, context) < TOLERANCE
 
 
-def test_only_what_is_asked_for_is_paid() -> None:
+def test_only_requested_tensors_cost_time() -> None:
     model, (ids, mask) = ours("BertForSequenceClassification"), batch()
     for asked in ({}, {"output_hidden_states": True}, {"output_attentions": True}):
         names = [name for _, name in passed_through(lambda asked=asked: model(ids, mask, **asked))]

@@ -39,7 +39,7 @@ def test_left_padding_pools_the_first_real_token() -> None:
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 @pytest.mark.parametrize("sides", [3, 4])
-def test_a_mask_may_say_for_each_position_where_it_looks(implementation: str, sides: int) -> None:
+def test_masks_of_pairs_of_positions(implementation: str, sides: int) -> None:
     ids, _ = batch()
     mask = torch.randint(0, 2, (5, 17, 17), generator=torch.Generator().manual_seed(4))
     mask[:, :, 0] = 1
@@ -191,7 +191,7 @@ def test_the_same_bits_by_every_way_that_is_not_refused(name: str, implementatio
             assert torch.equal(packed[row], one)
 
 
-def test_what_would_give_other_bits_is_refused() -> None:
+def test_inputs_without_batch_invariance_are_refused() -> None:
     ids, mask = batch()
     base, spans, words = ours("BertModel"), ours("BertForQuestionAnswering"), ours("BertForMaskedLM")
     decoder, crossed = ours("BertLMHeadModel"), ours("BertLMHeadModel", add_cross_attention=True)
@@ -334,7 +334,7 @@ def test_input_of_another_kind_or_shape_is_refused() -> None:
             call()
 
 
-def test_labels_that_are_none_are_refused() -> None:
+def test_invalid_labels_are_refused() -> None:
     ids, mask = batch()
     words, rows = ours("BertForMaskedLM"), ours("BertForSequenceClassification", problem_type=None)
     pairs, spans, choices = ours("BertForPreTraining"), ours("BertForQuestionAnswering"), ours("BertForMultipleChoice")
@@ -366,7 +366,9 @@ def test_labels_that_are_none_are_refused() -> None:
 
 
 @pytest.mark.parametrize("compiling", [True, False])
-def test_who_sees_nobody_is_told_where_that_can_be_asked(compiling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_isolated_positions_are_detected_where_values_can_be_read(
+    compiling: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A compiler cannot be asked: there such a position sees everybody, as long as gradients are computed."""
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
     mask = torch.tensor([[[[True, False]]], [[[False, False]]]])

@@ -106,7 +106,7 @@ def test_factors_of_heads() -> None:
     assert furthest(layer(x, None, extended_factors[0])[0], layer(x, None, factors, None, None, None, True)[0]) < 1e-6
 
 
-def test_what_a_part_cannot_take_is_refused() -> None:
+def test_invalid_arguments_of_a_part_are_refused() -> None:
     encoder, x = ours("BertModel").encoder, states()
     crossed = ours("BertLMHeadModel", add_cross_attention=True).bert.encoder.layer[0]
     layer, mask = encoder.layer[0], batch()[1]

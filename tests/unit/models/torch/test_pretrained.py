@@ -80,7 +80,7 @@ def test_training_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(again.get_parameter(key), parameter) for key, parameter in model.named_parameters())
 
 
-def test_a_fresh_head_is_told_and_drawn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_head_is_initialized_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ours("BertModel").save_pretrained(tmp_path)
     torch.manual_seed(0)
     with caplog.at_level(logging.WARNING):
@@ -248,7 +248,7 @@ class Tagger(BertPreTrainedModel):
 
 
 @pytest.mark.parametrize("made", [Gated, Scaled, Tagger])
-def test_own_parts_come_back(made: type[BertPreTrainedModel], tmp_path: Path) -> None:
+def test_own_parts_are_saved_and_loaded(made: type[BertPreTrainedModel], tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = made(BertConfig(**settings("BertModel"))).train()
     ids, mask = batch()
@@ -269,7 +269,7 @@ def test_own_parts_come_back(made: type[BertPreTrainedModel], tmp_path: Path) ->
         assert half(input_ids=ids, attention_mask=mask).dtype == torch.float16
 
 
-def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_own_parts_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ours("BertForSequenceClassification").save_pretrained(tmp_path / "plain")
     with caplog.at_level(logging.WARNING):
         _, info = Gated.from_pretrained(tmp_path / "plain", output_loading_info=True)
@@ -277,7 +277,7 @@ def test_own_parts_that_do_not_come_are_told(tmp_path: Path, caplog: pytest.LogC
     assert info["missing_keys"] == ["gate.weight", "gate.bias"]
     tagger = Tagger(BertConfig(**settings("BertModel")))
     tagger.save_pretrained(tmp_path / "tagger")
-    shape = r"classifier.weight \[5, 32\], needed \[7, 32\]"
+    shape = r"classifier.weight \[5, 32\], expected \[7, 32\]"
     with pytest.raises(LoadError, match=shape):
         Tagger.from_pretrained(tmp_path / "tagger", tags=7)
     other, info = Tagger.from_pretrained(
@@ -613,7 +613,7 @@ def test_feed_forward_in_chunks_changes_nothing() -> None:
     assert furthest(got, ours("BertModel")(ids, mask).last_hidden_state) < 1e-6
 
 
-def test_wide_states_of_large_batches_lie_in_the_cache() -> None:
+def test_large_batches_are_computed_in_parts() -> None:
     ids = torch.arange(5_000).remainder(40).view(200, 25)
     model, rows = ours("BertModel"), []
     model.encoder.layer[0].intermediate.register_forward_hook(
@@ -717,7 +717,7 @@ def test_models_of_inference_mode(tmp_path: Path) -> None:
         assert torch.equal(output.logits, expected.logits)
 
 
-def test_a_decoder_that_is_asked_for_a_loss_returns_no_cache_unless_it_is_asked_for_one() -> None:
+def test_a_decoder_with_labels_returns_a_cache_only_on_request() -> None:
     model, their = ours("BertLMHeadModel"), theirs("BertLMHeadModel")
     ids, _ = batch()
     assert list(model(ids)) == ["logits", "past_key_values"]
@@ -754,7 +754,7 @@ def test_outputs_are_dicts_attributes_and_tuples() -> None:
         output.logit  # noqa: B018
 
 
-def test_a_decoder_without_is_decoder_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_decoder_without_is_decoder_gets_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         BertLMHeadModel(BertConfig(**{**settings("BertLMHeadModel"), "is_decoder": False}))
     assert "is_decoder=True" in caplog.text
@@ -790,7 +790,7 @@ def test_a_model_without_pooler(tmp_path: Path, caplog: pytest.LogCaptureFixture
         with_pooler, info = BertModel.from_pretrained(tmp_path, output_loading_info=True)
     assert info["missing_keys"] == ["bert.pooler.dense.weight", "bert.pooler.dense.bias"]
     assert [record.getMessage().partition(" has ")[2] for record in caplog.records] == [
-        "no bert.pooler: fresh in BertModel, to be trained before use."
+        "no bert.pooler: initialized at random in BertModel, train it before use."
     ]
     assert furthest(with_pooler(ids, mask).last_hidden_state, expected) < 1e-6
     their = transformers.BertModel.from_pretrained(tmp_path, add_pooling_layer=False)
@@ -807,7 +807,7 @@ def test_a_decoder_from_an_encoders_file(tmp_path: Path, caplog: pytest.LogCaptu
             tmp_path, is_decoder=True, add_cross_attention=True, output_loading_info=True
         )
     assert [record.getMessage().partition(" has ")[2] for record in caplog.records] == [
-        "no bert.encoder.layer.*.crossattention: fresh in BertLMHeadModel, to be trained before use."
+        "no bert.encoder.layer.*.crossattention: initialized at random in BertLMHeadModel, train it before use."
     ]
     _, their_info = transformers.BertLMHeadModel.from_pretrained(
         tmp_path, is_decoder=True, add_cross_attention=True, output_loading_info=True
@@ -822,7 +822,7 @@ def test_a_decoder_from_an_encoders_file(tmp_path: Path, caplog: pytest.LogCaptu
         BertForMaskedLM.from_pretrained(tmp_path / "decoder", is_decoder=False, add_cross_attention=False)
 
 
-def test_what_the_error_of_another_shape_advises(tmp_path: Path) -> None:
+def test_the_error_of_a_mismatched_shape_gives_advice(tmp_path: Path) -> None:
     ours("BertForSequenceClassification").save_pretrained(tmp_path)
     with pytest.raises(LoadError) as refusal:
         BertForSequenceClassification.from_pretrained(tmp_path, num_labels=7)
