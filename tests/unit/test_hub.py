@@ -509,8 +509,7 @@ def test_offline_mode(
     monkeypatch.setenv(*setting.split("="))
     assert locate(NAME).fetch("config.json").read_bytes() == CONFIG
     with pytest.raises(
-        HubError,
-        match=rf"no folder google-bert/other here, and google-bert/other \(main\) is not in the cache .*{setting} forbids requests",
+        HubError, match=rf"no folder google-bert/other here, .*/other \(main\) is not in the cache .*{setting} forbids"
     ):
         locate("google-bert/other")
     with pytest.raises(UsageError, match=f"force_download=True needs the Hub, and {setting} forbids requests"):
