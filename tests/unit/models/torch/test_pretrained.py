@@ -165,7 +165,7 @@ def test_calls_as_they_are_written_for_transformers(tmp_path: Path) -> None:
         BertModel(transformers.RobertaConfig())
     with pytest.raises(UsageError, match="HTTPS_PROXY"):
         BertModel.from_pretrained(tmp_path, proxies={"https": "localhost"})
-    with pytest.raises(UsageError, match="give state_dict"):
+    with pytest.raises(UsageError, match="pass state_dict"):
         BertModel.from_pretrained(tmp_path, key_mapping={"a": "b"})
 
 
