@@ -220,7 +220,7 @@ def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
             Setting("engine", name), ' supports only attn_implementation="eager": type ', advice, ", or leave it out."
         )
     precision = precision_of(dtype)
-    one_of("precision", precision, ("auto", "fp32", "bf16", "fp16", "int8"))
+    one_of("precision", precision, ("auto", "fp32", "bf16", "fp16"))
     opened: Engine = engine_class(name).open(
         weights.tensors, weights.config, weights.head, device=device, precision=precision
     )

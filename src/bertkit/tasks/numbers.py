@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from bertkit.tensors import Array
+
 Merge = Literal["mean", "max", "first", "vote"]
 MERGES = ("mean", "max", "first", "vote")
 

@@ -15,7 +15,7 @@ from bertkit.text.call.encoder import Encoder
 from bertkit.text.call.encoding import Encoding
 from bertkit.text.call.inputs import Inputs
 from bertkit.text.call.options import Options
-from bertkit.text.call.rows import Call, Encodings, Layout, arrange, prepare
+from bertkit.text.call.rows import Call, Encodings, RowLayout, arrange, prepare
 from bertkit.text.call.sequences import overflow
 
 
@@ -34,7 +34,7 @@ class _Form(NamedTuple):
     flat: bool  # lists: one row without a batch dimension
     batch_axis: bool  # tensors: whether one row has a batch dimension
 
-    def column(self, layout: Layout, column: Ints) -> Any:
+    def column(self, layout: RowLayout, column: Ints) -> Any:
         """Convert a flat column [S], which has a number for each token, to lists or a tensor."""
         if self.kind is not None:
             return self.tensor(layout.matrix(column))
@@ -150,14 +150,14 @@ def _offsets(encodings: Encodings, form: _Form) -> Any:
     return form.tensor(np.stack([encodings.layout.matrix(column) for column in encodings.char_spans()], axis=-1))
 
 
-def _length(layout: Layout, form: _Form, slow: bool, batched: bool) -> Any:
+def _length(layout: RowLayout, form: _Form, slow: bool, batched: bool) -> Any:
     """Return the lengths of rows, including padding, except in a batch of the slow tokenizer."""
     if not slow:
         return form.numbers(layout.widths)
     return form.number_or_all(layout.lengths if batched else layout.widths)
 
 
-def _overflowing(call: Call, layout: Layout, form: _Form) -> dict[str, Any]:
+def _overflowing(call: Call, layout: RowLayout, form: _Form) -> dict[str, Any]:
     """Return the overflowing tokens as the slow tokenizer does."""
     if call.second is not None and call.shape.truncation == "longest_first":
         raise UsageError(

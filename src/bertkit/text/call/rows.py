@@ -91,7 +91,7 @@ def arrange(call: Call) -> Encodings:
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """The position of every row in the flat buffer."""
 
     rows: Rows
@@ -200,7 +200,7 @@ class Layout:
 class Encodings(Sequence[Encoding]):
     """The rows of a result. Each row is made when it is first used."""
 
-    layout: Layout
+    layout: RowLayout
     ids: Ints  # [S]
     names: Callable[[list[int]], list[str]]  # ids -> tokens
     locate: tuple[Callable[[], Located], ...]  # for the first and the second texts; slow, called only when needed
@@ -359,7 +359,7 @@ def _cut(call: Call) -> Cut | None:
     return Cut(shape.truncation, room, side, call.windows, stride, odd_to_first=call.slow)
 
 
-def _lay_out(rows: Rows, frame: Frame, shape: Shape) -> Layout:
+def _lay_out(rows: Rows, frame: Frame, shape: Shape) -> RowLayout:
     """Compute the position of every row in the buffer."""
     lengths = rows.first.lengths + frame.size
     if rows.second is not None:
@@ -370,4 +370,4 @@ def _lay_out(rows: Rows, frame: Frame, shape: Shape) -> Layout:
     ends = np.cumsum(widths)
     starts = ends - (widths if shape.side == "right" else lengths)
     size = int(ends[-1]) if len(ends) else 0
-    return Layout(rows, frame, starts, lengths, widths, size, padded=size > int(lengths.sum()))
+    return RowLayout(rows, frame, starts, lengths, widths, size, padded=size > int(lengths.sum()))
