@@ -11,7 +11,7 @@ from bertkit.cli.signature import check_utf8
 from bertkit.data.lines import read_lines
 
 
-class _Encoded(Protocol):
+class Tokenized(Protocol):
     """The part of BatchEncoding that this command uses, for one text or pair."""
 
     def __getitem__(self, key: str) -> Any: ...
@@ -19,7 +19,7 @@ class _Encoded(Protocol):
     def sequence_ids(self) -> list[int | None]: ...
 
 
-class _TokenRow(NamedTuple):
+class TokenRow(NamedTuple):
     """A token. start and end are its offsets in the first (sequence 0) or second text (1). Special tokens have sequence None."""
 
     token: str
@@ -49,31 +49,31 @@ def tokenize(
         print(render(found, [one] if pair is None else [one, pair], format))
 
 
-def _load(model: str, revision: str) -> Callable[..., _Encoded]:
+def _load(model: str, revision: str) -> Callable[..., Tokenized]:
     from bertkit.text.auto import AutoTokenizer
 
-    tokenizer: Callable[..., _Encoded] = AutoTokenizer.from_pretrained(model, revision=revision)
+    tokenizer: Callable[..., Tokenized] = AutoTokenizer.from_pretrained(model, revision=revision)
     return tokenizer
 
 
-def rows(encoding: _Encoded) -> list[_TokenRow]:
+def rows(encoding: Tokenized) -> list[TokenRow]:
     """The tokens of the encoding of one text or pair."""
     offsets = encoding["offset_mapping"]
     columns = (encoding.tokens(), encoding["input_ids"], encoding["token_type_ids"], offsets, encoding.sequence_ids())
     return [
-        _TokenRow(token, int(id_), int(type_), int(start), int(end), sequence)
+        TokenRow(token, int(id_), int(type_), int(start), int(end), sequence)
         for token, id_, type_, (start, end), sequence in zip(*columns, strict=True)
     ]
 
 
-def render(found: Sequence[_TokenRow], texts: Sequence[str], format: Literal["table", "json", "ids"]) -> str:
+def render(found: Sequence[TokenRow], texts: Sequence[str], format: Literal["table", "json", "ids"]) -> str:
     """The tokens of `texts` as a table, as one line of JSON, or as ids separated by spaces."""
     if format == "ids":
         return " ".join(str(row.id) for row in found)
     return _json(found, texts) if format == "json" else table(found, texts)
 
 
-def _json(found: Sequence[_TokenRow], texts: Sequence[str]) -> str:
+def _json(found: Sequence[TokenRow], texts: Sequence[str]) -> str:
     page = {
         **dict(zip(("text", "pair"), texts, strict=False)),
         "tokens": [row.token for row in found],
@@ -84,10 +84,10 @@ def _json(found: Sequence[_TokenRow], texts: Sequence[str]) -> str:
     return json.dumps(page, ensure_ascii=False)
 
 
-def table(found: Sequence[_TokenRow], texts: Sequence[str]) -> str:
+def table(found: Sequence[TokenRow], texts: Sequence[str]) -> str:
     """Tokens in columns that are straight in a terminal, in any script.
 
-    >>> print(table([_TokenRow("[CLS]", 101, 0, 0, 0, None), _TokenRow("日", 1864, 0, 0, 1, 0)], ["日"]))
+    >>> print(table([TokenRow("[CLS]", 101, 0, 0, 0, None), TokenRow("日", 1864, 0, 0, 1, 0)], ["日"]))
     token    id  type  offsets  text
     [CLS]   101     0
     日     1864     0  0-1      日
@@ -96,7 +96,7 @@ def table(found: Sequence[_TokenRow], texts: Sequence[str]) -> str:
     return "\n".join(straight(cells, right=(1, 2), indent=""))
 
 
-def _cells(row: _TokenRow, texts: Sequence[str]) -> tuple[str, ...]:
+def _cells(row: TokenRow, texts: Sequence[str]) -> tuple[str, ...]:
     if row.sequence is None:
         return shown(row.token), str(row.id), str(row.type), "", ""
     source = texts[row.sequence][row.start : row.end]

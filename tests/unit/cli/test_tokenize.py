@@ -12,7 +12,7 @@ from transformers import BertTokenizerFast
 import bertkit.cli.tokenize as command
 from bertkit.cli import main
 from bertkit.cli.page import width
-from bertkit.cli.tokenize import Row, render, rows, table
+from bertkit.cli.tokenize import TokenRow, render, rows, table
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = [*SPECIAL, "un", "##aff", "##able", "hello", "日", "本", "한국", "##어", "!"]
@@ -25,20 +25,20 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return BertTokenizerFast.from_pretrained(str(path.parent), strip_accents=False)
 
 
-def found(tokenizer: Any, text: str, pair: str | None = None) -> list[Row]:
+def found(tokenizer: Any, text: str, pair: str | None = None) -> list[TokenRow]:
     return rows(tokenizer(text, pair, return_offsets_mapping=True))
 
 
 def test_rows(tokenizer: Any) -> None:
     assert found(tokenizer, "Unaffable", "hello!") == [
-        Row("[CLS]", 2, 0, 0, 0, None),
-        Row("un", 5, 0, 0, 2, 0),
-        Row("##aff", 6, 0, 2, 5, 0),
-        Row("##able", 7, 0, 5, 9, 0),
-        Row("[SEP]", 3, 0, 0, 0, None),
-        Row("hello", 8, 1, 0, 5, 1),
-        Row("!", 13, 1, 5, 6, 1),
-        Row("[SEP]", 3, 1, 0, 0, None),
+        TokenRow("[CLS]", 2, 0, 0, 0, None),
+        TokenRow("un", 5, 0, 0, 2, 0),
+        TokenRow("##aff", 6, 0, 2, 5, 0),
+        TokenRow("##able", 7, 0, 5, 9, 0),
+        TokenRow("[SEP]", 3, 0, 0, 0, None),
+        TokenRow("hello", 8, 1, 0, 5, 1),
+        TokenRow("!", 13, 1, 5, 6, 1),
+        TokenRow("[SEP]", 3, 1, 0, 0, None),
     ]
 
 
@@ -113,13 +113,13 @@ def test_width(text: str, columns: int) -> None:
 
 
 def test_invisible_characters_are_escaped() -> None:
-    page = table([Row("a\u202eb", 1, 0, 0, 2, 0)], ["\x1b\ud800"])
+    page = table([TokenRow("a\u202eb", 1, 0, 0, 2, 0)], ["\x1b\ud800"])
     assert page.splitlines()[1].split() == ["a\\u202eb", "1", "0", "0-2", "\\x1b\\ud800"]
 
 
 def test_the_table_is_straight_in_every_script() -> None:
     texts = ["日本語", "한국어", "e\u0301te\u0301", "👩\u200d👧", "हिन्दी", "שָׁלוֹם", "plain"]
-    page = table([Row(text, 7, 0, 0, len(text), 0) for text in texts], ["x" * 9]).splitlines()
+    page = table([TokenRow(text, 7, 0, 0, len(text), 0) for text in texts], ["x" * 9]).splitlines()
     assert {width(line[: line.index("  0-")]) for line in page[1:]} == {width(page[0][: page[0].index("  offsets")])}
 
 
