@@ -252,7 +252,7 @@ def test_random_weights_give_a_warning(folder: Path, tmp_path: Path, caplog: pyt
         pipeline(model=tmp_path, engine="numpy")
     with caplog.at_level(logging.WARNING):
         pipeline("text-classification", tmp_path, engine="numpy")("a")
-    assert len(caplog.records) == 1 and "classifier: fresh" in caplog.records[0].getMessage()
+    assert len(caplog.records) == 1 and "classifier: initialized at random" in caplog.records[0].getMessage()
 
 
 @pytest.mark.parametrize(
