@@ -192,6 +192,7 @@ def test_invalid_batches() -> None:
         bertkit.DataCollatorWithPacking(lambda rows: {"input_ids": [1, 2]})([{}])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # with one core
 def test_workers_have_different_masks() -> None:
     """The two workers of a data loader use different seeds, the same in every run, as in transformers."""
     collate = bertkit.DataCollatorForLanguageModeling(ours(), mlm_probability=0.5, seed=1)
