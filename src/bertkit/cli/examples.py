@@ -118,7 +118,7 @@ class Columns:
 
     def _absent(self, column: str, record: Mapping[str, Any]) -> str:
         return (
-            f"There is no column {column!r}. The columns are {printable(', '.join(map(str, record)), 1000) or 'missing'}: "
+            f"There is no column {column!r}. The columns are {printable(', '.join(map(str, record)), 1000) or '(none)'}: "
             f"choose with --column.{did_you_mean(column, map(str, record))}"
         )
 

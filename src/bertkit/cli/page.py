@@ -38,7 +38,7 @@ class Page(NamedTuple):
 
 
 def page_of_stdout() -> Page:
-    """The page of the terminal. NO_COLOR, TERM=dumb and an output that is no terminal turn colours off."""
+    """The page of the terminal. Colours are off with NO_COLOR, with TERM=dumb, and if the output is not a terminal."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
     return Page(shutil.get_terminal_size().columns, not plain)
 

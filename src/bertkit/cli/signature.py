@@ -8,7 +8,7 @@ The text of an annotation is the help, and the docstring is the description.
 - A positional argument of type `list[str]` takes one word or more. With a default it is optional.
 - An option without a default is required, and one of type `list[str]` may be repeated. A bool that is False by default is a
   switch, any other bool (`bool | None = None`) a pair of switches: `--accents` and `--no-accents`.
-- A dataclass adds its fields as options, so that commands can share them. Its field `spell` is no option: it formats the
+- A dataclass adds its fields as options, so that commands can share them. Its field `spell` is not an option: it formats the
   settings in messages.
 """
 
