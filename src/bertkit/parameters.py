@@ -11,8 +11,9 @@ whether it is transposed there, its initial value and its weight decay in traini
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,14 @@ LEAVES: dict[Naming, dict[str, str]] = {
 """{naming: {kind: last part of a name}}. The bias of a norm has the kind "shift"."""
 
 
+class Initial(NamedTuple):
+    """How a new parameter is initialized: with normally distributed values, or all with the mean if the deviation is 0."""
+
+    mean: float = 0.0
+    deviation: float = 0.0
+    zero_row: int | None = None  # the number of a row of zeros
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A row of the table for one configuration and one layer."""
@@ -121,6 +130,13 @@ class Parameter:
     def decays(self) -> bool:
         """Whether weight decay applies to it in training: to matrices, but not to norms and biases."""
         return self.kind in ("embedding", "dense")
+
+    def initial(self, config: BertConfig) -> Initial:
+        """How it is initialized: matrices normal around zero, the row of the padding token zero, norms one, biases zero."""
+        if self.kind in ("norm", "bias"):
+            return Initial(mean=float(self.kind == "norm"))
+        padding = config.pad_token_id if self.name.endswith("word_embeddings.weight") else None
+        return Initial(deviation=config.initializer_range, zero_row=padding)
 
 
 def expand(config: BertConfig, head: str | None = None) -> dict[str, Parameter]:
@@ -234,10 +250,19 @@ def transposed(row: ParameterRow, naming: Naming) -> bool:
 
 
 def initial(parameter: Parameter, config: BertConfig, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return an initial value: matrices normal around zero, the row of the padding token zero, norms one, biases zero."""
-    if parameter.kind in ("norm", "bias"):
-        return np.full(parameter.shape, parameter.kind == "norm", np.float32)
-    values = rng.standard_normal(parameter.shape, np.float32) * np.float32(config.initializer_range)
-    if parameter.name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
-        values[config.pad_token_id] = 0
+    """Return an initial value of a parameter, as `Parameter.initial` defines it."""
+    return draw(parameter.initial(config), parameter.shape, rng)
+
+
+def draw(initial: Initial, shape: Sequence[int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return an initial value.
+
+    >>> draw(Initial(mean=1.0), (3,), np.random.default_rng(0))
+    array([1., 1., 1.], dtype=float32)
+    """
+    if not initial.deviation:
+        return np.full(shape, initial.mean, np.float32)
+    values = rng.standard_normal(shape, np.float32) * np.float32(initial.deviation)
+    if initial.zero_row is not None:
+        values[initial.zero_row] = 0
     return values

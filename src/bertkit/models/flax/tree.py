@@ -42,14 +42,13 @@ def shape(parameter: Parameter) -> tuple[int, ...]:
 
 
 def initialize(parameter: Parameter, config: BertConfig, rng: Any) -> jax.Array:
-    """An initial value: matrices normal, norms one, biases and the padding token's row zero."""
-    if parameter.kind in ("norm", "bias"):
-        return jnp.full(parameter.shape, float(parameter.kind == "norm"), jnp.float32)
+    """An initial value, as `Parameter.initial` defines it."""
+    initial = parameter.initial(config)
+    if not initial.deviation:
+        return jnp.full(parameter.shape, initial.mean, jnp.float32)
     key = jax.random.fold_in(rng, zlib.crc32(parameter.name.encode()))
-    values = jax.random.normal(key, shape(parameter), jnp.float32) * config.initializer_range
-    if parameter.name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
-        values = values.at[config.pad_token_id].set(0)
-    return values
+    values = jax.random.normal(key, shape(parameter), jnp.float32) * initial.deviation
+    return values if initial.zero_row is None else values.at[initial.zero_row].set(0)
 
 
 def placed(

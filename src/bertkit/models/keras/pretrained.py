@@ -25,7 +25,7 @@ from bertkit.heads import PARTS, POOLER
 from bertkit.hub import locate
 from bertkit.models.keras.fitting import FittedModel
 from bertkit.models.keras.inputs import as_arrays
-from bertkit.parameters import Parameter, expand, initial, transposed
+from bertkit.parameters import Initial, Parameter, draw, expand, initial, transposed
 
 logger = logging.getLogger("bertkit")
 
@@ -37,17 +37,14 @@ class BertInitializer(keras.initializers.Initializer):
     """Normal values, and zeros in the row of the padding token. All are zeros if weights from files follow."""
 
     def __init__(self, config: BertConfig, padding: int | None = None) -> None:
-        self.scale, self.padding = config.initializer_range, padding
+        self.initial = Initial(deviation=config.initializer_range, zero_row=padding)
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """The initial values of a variable."""
         if _FROM_FILES.get():
             return keras.ops.zeros(shape, dtype)
         rng = np.random.default_rng(np.random.randint(2**31))  # as keras.utils.set_random_seed decides
-        values = rng.standard_normal(shape, np.float32) * np.float32(self.scale)
-        if self.padding is not None:
-            values[self.padding] = 0
-        return keras.ops.convert_to_tensor(values, dtype)
+        return keras.ops.convert_to_tensor(draw(self.initial, shape, rng), dtype)
 
 
 class TFBertPreTrainedModel(FittedModel):

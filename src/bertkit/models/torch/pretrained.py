@@ -189,17 +189,17 @@ class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
         return super().load_state_dict(given, strict, assign)
 
     def initialize(self, paths: Sequence[str]) -> None:
-        """Initialize the parameters of these paths: matrices normal, norms one, biases and the padding token's row zero."""
+        """Initialize the parameters of these paths, as `Parameter.initial` defines."""
         table = loading.table_of(self)
         with torch.no_grad():
             for path in paths:
-                parameter, tensor = table[path], self.get_parameter(path)
-                if parameter.kind in ("norm", "bias"):
-                    tensor.fill_(parameter.kind == "norm")
+                initial, tensor = table[path].initial(self.config), self.get_parameter(path)
+                if initial.deviation:
+                    tensor.normal_(0, initial.deviation)
                 else:
-                    tensor.normal_(0, self.config.initializer_range)
-                if path.endswith("word_embeddings.weight") and self.config.pad_token_id is not None:
-                    tensor[self.config.pad_token_id] = 0
+                    tensor.fill_(initial.mean)
+                if initial.zero_row is not None:
+                    tensor[initial.zero_row] = 0
         if type(self)._init_weights is not BertPreTrainedModel._init_weights:
             loading.initialize_own(self, paths)
 
