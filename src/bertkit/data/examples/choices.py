@@ -29,10 +29,13 @@ class ChoiceReader(Reader):
     )
 
     def example(self, record: Mapping[Any, Any]) -> tuple[Any, Any]:
-        """Return the text with its choices, and the number of the right one."""
+        """Return the text with its choices, and the label with the choices and their marks."""
         text = self.text(record, "text")
         choices, marks = self._choices(record)
-        answer = _index(record.get(self.columns["label"]), choices, marks)
+        label = record.get(self.columns["label"])
+        if is_missing(label) or label == "":
+            raise DataError("the label is missing.")
+        answer = (label, choices, marks)
         start = self.columns.get("start")
         if start is not None and not is_missing(record.get(start)):
             before = self.text(record, "start", optional=True)
@@ -54,8 +57,15 @@ class ChoiceReader(Reader):
         return [self.text({"choice": one}, f"choice {number}", "choice") for number, one in enumerate(value)], marks
 
     def answers(self, found: list[Any]) -> Answers:
-        """Return the numbers unchanged."""
-        return Answers(found)
+        """Return the number of each right choice, or a DataError. If all labels can be numbers of choices, they are."""
+        all_numbers = all(not marks and _is_number_of(label, choices) for label, choices, marks in found)
+        values: list[Any] = []
+        for label, choices, marks in found:
+            try:
+                values.append(int(label) if all_numbers else _index(label, choices, marks))
+            except DataError as error:
+                values.append(error)
+        return Answers(values)
 
 
 def _index(label: Any, choices: Sequence[str], marks: Sequence[Any]) -> int:
@@ -64,15 +74,13 @@ def _index(label: Any, choices: Sequence[str], marks: Sequence[Any]) -> int:
     >>> _index("1", ["a", "b"], ()), _index("B", ["a", "b"], ()), _index("b", ["a", "b"], ()), _index("1", ["a", "b"], ["1", "2"])
     (1, 1, 1, 0)
     """
-    if is_missing(label) or label == "":
-        raise DataError("the label is missing.")
     if label in marks:
         return list(marks).index(label)
     found = _by_number(label) if not isinstance(label, bool) else None
     by_text = [number for number, choice in enumerate(choices) if choice == label]
-    if len(by_text) > 1 or (by_text and found is not None and found != by_text[0] and isinstance(label, str)):
+    if len(by_text) > 1:
         raise DataError(
-            f"the label {printable(label)!r} may be several of the choices: write the number of the right one."
+            f"the label {printable(label)!r} is the text of several choices: write the number of the right one."
         )
     if by_text:
         return by_text[0]
@@ -83,6 +91,11 @@ def _index(label: Any, choices: Sequence[str], marks: Sequence[Any]) -> int:
     raise DataError(
         f"the label {described(label)} is neither one of the choices nor a number from 0 to {len(choices) - 1}."
     )
+
+
+def _is_number_of(label: Any, choices: Sequence[str]) -> bool:
+    number = None if isinstance(label, bool) else _by_number(label)
+    return number is not None and 0 <= number < len(choices)
 
 
 def _by_number(label: Any) -> int | None:
