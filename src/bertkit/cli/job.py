@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from bertkit.cli.examples import AbsentColumnError, Columns
 from bertkit.cli.kept import Kept
 from bertkit.cli.partial import Partial
-from bertkit.cli.results import Failed, line_of
+from bertkit.cli.results import Failed
 from bertkit.cli.shared import PEEKED, Shared
+from bertkit.data.json_line import line_of
 from bertkit.data.records import count_records, read_records
 from bertkit.errors import BertkitError, DataError, UsageError, worded
 from bertkit.tasks import task_class
