@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
+from bertkit.data.examples.collection import integer
 from bertkit.data.examples.columns import Field, Fields, is_list
 from bertkit.data.examples.reader import Answers, Reader, is_missing
 from bertkit.errors import DataError, described, printable
@@ -107,6 +108,6 @@ def _is_number_of(label: Any, choices: Sequence[str]) -> bool:
 def _by_number(label: Any) -> int | None:
     """Return the number that a label is, or None."""
     if isinstance(label, str):
-        return int(label) if label.strip().isdecimal() else None
+        return integer(label)
     is_number = isinstance(label, Real) and not isinstance(label, bool)
     return int(label) if is_number and int(label) == label else None

@@ -114,7 +114,7 @@ def _integer(value: Any) -> int | None:
     try:
         if not isinstance(value, bool) and int(value) == float(value):
             return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise DataError(f"the place of an answer is {described(value)}, not a number of characters.")
 
