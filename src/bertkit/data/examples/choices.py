@@ -62,7 +62,8 @@ class ChoiceReader(Reader):
     def answers(self, found: list[Any]) -> Answers:
         """Return the number of each right choice, or a DataError. If all labels can be numbers of choices, they are."""
         all_numbers = all(not marks and _is_number_of(label, choices) for label, choices, marks in found)
-        if not all_numbers and all(not marks and _by_number(label) and label not in own for label, own, marks in found):
+        from_one = all(not marks and 0 < (_by_number(label) or 0) <= len(own) for label, own, marks in found)
+        if from_one and not all_numbers and not any(label in own for label, own, _ in found):
             raise DataError(
                 "The labels are numbers from 1: the first choice has the number 0, so subtract 1 from each label."
             )
