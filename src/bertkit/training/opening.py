@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
 
 _logger = logging.getLogger("bertkit")
-_LABELLED = ("ForSequenceClassification", "ForTokenClassification")
+LABELLED = ("ForSequenceClassification", "ForTokenClassification")
 
 
 @dataclass
@@ -84,7 +84,7 @@ def _config(
 ) -> BertConfig:
     """Return the configuration of the model, with the labels, the kind of problem and the dropout of the run."""
     config = BertConfig.from_pretrained(place if settings.config is None else settings.config)
-    if head in _LABELLED:
+    if head in LABELLED:
         if not has_labels(config, head, labels):
             names = list(labels) or ["LABEL_0"]
             config.id2label = dict(enumerate(names))
@@ -109,7 +109,7 @@ def _head(config: BertConfig) -> str:
 def _model(place: hub.Place, config: BertConfig, head: str, labels: Sequence[str]) -> Any:
     before = BertConfig.from_pretrained(place)
     own = {"add_pooling_layer": False} if head == "Model" else {}
-    mismatched = head in _LABELLED and _head(before) == head and not has_labels(before, head, labels)
+    mismatched = head in LABELLED and _head(before) == head and not has_labels(before, head, labels)
     model = model_class(head).from_pretrained(
         place, config=copy.deepcopy(config), ignore_mismatched_sizes=mismatched, **own
     )
