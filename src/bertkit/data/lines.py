@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 from bertkit.errors import DataError
 
 LONGEST_LINE = 16 * 2**20  # bytes
+LARGEST_DOCUMENT = 2**30  # bytes of a file that is read as a whole
 
 OnBytes = Callable[[int], object]
 """Called with the number of bytes of each read from a file, for progress bars."""
@@ -31,7 +32,9 @@ def read_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator[st
         yield text
 
 
-def checked_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator[tuple[str, str | None]]:
+def checked_lines(
+    name: str, on_bytes: OnBytes = lambda count: None, encoding: str = "utf-8"
+) -> Iterator[tuple[str, str | None]]:
     """Yield each line of a file with None or an error text. Invalid bytes in a line are replaced.
 
     Raises DataError if the first lines show that the file is not text.
@@ -43,9 +46,9 @@ def checked_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator
             number += 1
             wrong = None
             try:
-                text = line.decode()
+                text = line.decode(encoding)
             except UnicodeDecodeError as error:
-                text, wrong = line.decode(errors="replace"), _no_text(line, f"Line {number} of {shown}", error)
+                text, wrong = line.decode(encoding, "replace"), _no_text(line, f"Line {number} of {shown}", error)
             if len(line) > LONGEST_LINE or "\0" in text:
                 text, wrong = text.replace("\0", "\ufffd"), _no_text(line, f"Line {number} of {shown}")
             if wrong is not None and _is_binary(line, number):
@@ -53,6 +56,24 @@ def checked_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator
             yield text.rstrip("\r\n").removeprefix("\ufeff" if number == 1 else ""), wrong
             while len(line) > LONGEST_LINE and not line.endswith(b"\n"):
                 line = file.readline(LONGEST_LINE + 1)
+
+
+def read_document(name: str) -> str:
+    """Return the whole text of a UTF-8 file, decompressed if needed, for formats that are not read by lines."""
+    shown = shown_name(name)
+    with _open(name, lambda count: None) as file, _decompression_errors(shown):
+        data = file.read(LARGEST_DOCUMENT + 1)
+    if len(data) > LARGEST_DOCUMENT:
+        raise DataError(f"{shown} is larger than {LARGEST_DOCUMENT // 2**30} GB: split it into several files.")
+    try:
+        return data.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        for number, line in enumerate(data.split(b"\n"), start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                raise DataError(_no_text(line, f"Line {number} of {shown}", error)) from error
+        raise
 
 
 def shown_name(name: str) -> str:
@@ -114,6 +135,6 @@ def _no_text(line: bytes, where: str, error: UnicodeDecodeError | None = None) -
     if error is None or b"\0" in line:
         return f"{where} has a zero byte, so the file is not text, gzip or xz."
     return (
-        f"{where} is not UTF-8: its byte {error.start + 1} is 0x{line[error.start]:02x}. If the file is text, convert it "
-        "with: iconv -f ITS-ENCODING -t UTF-8 FILE > NEW"
+        f"{where} is not {error.encoding.upper()}: its byte {error.start + 1} is 0x{line[error.start]:02x}. If the file is "
+        "text, convert it with: iconv -f ITS-ENCODING -t UTF-8 FILE > NEW"
     )

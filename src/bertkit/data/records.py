@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from bertkit.data.lines import OnBytes, checked_lines, read_lines, shown_name
+from bertkit.data.lines import OnBytes, checked_lines, read_document, shown_name
 from bertkit.data.parquet import open_parquet, read_rows
 from bertkit.data.tables import OnHeader, read_table
 from bertkit.errors import DataError, Setting
@@ -74,7 +74,7 @@ def read_records(
     if kind == "jsonl":
         return (value for _, value in json_lines(name))
     if kind == "json":
-        return _json_list(name)
+        return iter(json_list(name))
     if kind == "parquet":
         return read_rows(name, lambda schema: on_header(_names(schema, name)))
     return read_table(name, kind, on_header, on_note)
@@ -91,28 +91,29 @@ def count_records(name: str, format: Format = "infer") -> int | None:
     return max(sum(1 for _ in checked_lines(name)) - (kind in ("csv", "tsv")), 0)
 
 
-def json_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator[tuple[str, Any]]:
-    """Yield (position, value) for each line that is not empty. The value of an invalid line is a DataError."""
+def json_lines(name: str, on_bytes: OnBytes = lambda count: None) -> Iterator[tuple[int, Any]]:
+    """Yield (number, value) for each line that is not empty. The value of an invalid line is a DataError."""
     for number, (line, wrong) in enumerate(checked_lines(name, on_bytes), start=1):
-        where = f"Line {number} of {shown_name(name)}"
         if wrong is not None:
-            yield where, DataError(wrong)
+            yield number, DataError(wrong)
         elif line and not line.isspace():
             try:
-                yield where, json.loads(line)
+                yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield where, DataError(f"{where} is not JSON ({error}): a .jsonl file needs one object in each line.")
+                where = f"Line {number} of {shown_name(name)}"
+                yield number, DataError(f"{where} is not JSON ({error}): a .jsonl file needs one object in each line.")
 
 
-def _json_list(name: str) -> Iterator[Any]:
+def json_list(name: str) -> list[Any]:
+    """Return the values of a JSON file with one list. Another value is a list of one."""
     try:
-        found = json.loads("\n".join(read_lines(name)))
+        found = json.loads(read_document(name))
     except (ValueError, RecursionError) as error:
         hint = Setting("format", "jsonl")
         raise DataError(
             f"{shown_name(name)} is not JSON ({error}). For one object in each line, type ", hint, "."
         ) from error
-    return iter(found if isinstance(found, list) else [found])
+    return found if isinstance(found, list) else [found]
 
 
 def _names(schema: Any, name: str) -> list[str]:

@@ -7,7 +7,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from bertkit.data.lines import LONGEST_LINE, checked_lines, shown_name
@@ -24,26 +24,44 @@ _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 def read_table(name: str, kind: str, on_header: OnHeader, on_note: Callable[[str], object]) -> Iterator[Any]:
     """Yield the rows of CSV or TSV as {column: value}. TSV has no quotes, as in the data sets of GLUE."""
-    lines, shown = _Lines(name), shown_name(name)
+    return (row for _, row in numbered_rows(name, kind, on_note, on_header=on_header))
+
+
+def numbered_rows(
+    name: str,
+    kind: str,
+    on_note: Callable[[str], object],
+    *,
+    has_header: bool = True,
+    encoding: str = "utf-8",
+    on_header: OnHeader = lambda names: None,
+) -> Iterator[tuple[int, Any]]:
+    """Yield (number of the first line, row) for each row of CSV or TSV, which is {column: value} or a DataError.
+
+    Without a header the columns are numbers from 0.
+    """
+    lines, shown = _Lines(name, encoding), shown_name(name)
     delimiter = "\t" if kind == "tsv" else _delimiter(lines.peek())
     if kind == "csv" and delimiter != ",":
         on_note(f"{shown} has {_DELIMITERS[delimiter]} between its columns.")
     rows = _cells(lines, shown, kind, delimiter)
-    header = next(rows, None)
-    if header is None:
+    first = next(rows, None)
+    if first is None:
         return
-    if isinstance(header, DataError):
-        raise header
+    if isinstance(first[1], DataError):
+        raise first[1]
+    header: Sequence[Any] = first[1] if has_header else range(len(first[1]))
     if len(set(header)) != len(header):
         raise DataError(f"{shown} has two columns with the same name in its first row: {', '.join(header)}.")
     on_header(header)
-    for number, row in enumerate((row for row in rows if row), start=1):
+    for line, row in rows if has_header else chain([first], rows):
         if isinstance(row, DataError):
-            yield row
+            yield line, row
         elif len(row) == len(header):
-            yield dict(zip(header, row, strict=True))
-        else:
-            yield DataError(f"Row {number} of {shown} has {len(row)} cells, but the first row has {len(header)}.")
+            yield line, dict(zip(header, row, strict=True))
+        elif row:
+            wrong = f"Line {line} of {shown} has {len(row)} cells, but the first row has {len(header)}."
+            yield line, DataError(wrong)
 
 
 class _Lines:
@@ -52,8 +70,8 @@ class _Lines:
     `taken` has the lines of the current row. Lines that an unclosed quote has taken can be returned to the stream.
     """
 
-    def __init__(self, name: str) -> None:
-        self._source = enumerate(checked_lines(name), start=1)
+    def __init__(self, name: str, encoding: str) -> None:
+        self._source = enumerate(checked_lines(name, encoding=encoding), start=1)
         self._waiting: deque[tuple[int, tuple[str, str | None]]] = deque()
         self.taken: list[tuple[int, tuple[str, str | None]]] = []
 
@@ -81,8 +99,8 @@ class _Lines:
         return first
 
 
-def _cells(lines: _Lines, shown: str, kind: str, delimiter: str) -> Iterator[list[str] | DataError]:
-    """Yield the cells of each row, or an error. After an unclosed quote, reading continues with the next line."""
+def _cells(lines: _Lines, shown: str, kind: str, delimiter: str) -> Iterator[tuple[int, list[str] | DataError]]:
+    """Yield the first line of each row, and its cells or an error. After an unclosed quote, continue with the next line."""
     csv.field_size_limit(LONGEST_LINE)
     options: dict[str, Any] = {} if kind == "csv" else {"quoting": csv.QUOTE_NONE}
     read = partial(csv.reader, delimiter=delimiter, **options)
@@ -101,10 +119,11 @@ def _cells(lines: _Lines, shown: str, kind: str, delimiter: str) -> Iterator[lis
             return
         if not closed:
             unclosed += 1
-            yield DataError(f"Line {lines.give_back()} of {shown} has a quote that is not closed.")
+            line = lines.give_back()
+            yield line, DataError(f"Line {line} of {shown} has a quote that is not closed.")
         else:
             error_text = lines.error()
-            yield row or [] if error_text is None else DataError(error_text)
+            yield lines.taken[0][0], row or [] if error_text is None else DataError(error_text)
 
 
 def _delimiter(header: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bertkit.data.lines import OnBytes, read_lines
+from bertkit.data.lines import OnBytes, read_lines, shown_name
 from bertkit.data.parquet import import_pyarrow, read_rows
 from bertkit.data.records import check_file, format_of, json_lines
 from bertkit.errors import DataError, Setting, UsageError, did_you_mean
@@ -66,7 +66,8 @@ def _texts(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
 
 def _of_field(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
     """Yield the text in each JSON line."""
-    for where, value in json_lines(name, on_bytes):
+    for number, value in json_lines(name, on_bytes):
+        where = f"Line {number} of {shown_name(name)}"
         if isinstance(value, DataError):
             raise value
         if not isinstance(value, dict):

@@ -129,6 +129,25 @@ def spans(tags: Sequence[str], scheme: Scheme) -> list[Entity]:
     return found
 
 
+def tags_of(entities: Iterable[Entity], length: int, scheme: str = "IOB2") -> list[str]:
+    """Return the tag of each of `length` tokens, the inverse of `entity_spans`.
+
+    >>> tags_of([Entity("PER", 1, 3)], 4), tags_of([Entity("PER", 1, 3), Entity("LOC", 3, 4)], 4, "IOBES")
+    (['O', 'B-PER', 'I-PER', 'O'], ['O', 'B-PER', 'E-PER', 'S-LOC'])
+
+    Args:
+        entities: entities that do not overlap.
+        length: number of tokens.
+        scheme: "IOB2", "IOBES" or "BILOU".
+    """
+    single, first, inside, last = tuple({"IOB2": "BBII", "IOBES": "SBIE", "BILOU": "UBIL"}[scheme])
+    tags = ["O"] * length
+    for kind, start, end in entities:
+        letters = [single] if end - start == 1 else [first, *[inside] * (end - start - 2), last]
+        tags[start:end] = [letter if kind == OUTSIDE.type else f"{letter}-{kind}" for letter in letters]
+    return tags
+
+
 def scheme_of(labels: Iterable[str]) -> Scheme | None:
     """Return the scheme with the letters of all labels: IOB2, IOBES or BILOU. Labels that are not tags are ignored.
 

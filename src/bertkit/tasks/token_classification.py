@@ -33,6 +33,7 @@ class TokenClassificationOptions(TaskOptions):
     word_from: Literal["tokens", "text"] | None = None  # None: "text" with the strategy "words", otherwise "tokens"
     is_split_into_words: bool = False
     delimiter: str | None = None  # between the words of a list; None: a space
+    label_all_tokens: bool = False  # in training, label every token of a word, not only its first
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -139,8 +140,9 @@ class TokenClassification(Task[TokenClassificationOptions]):
         """Return rows with the label of each word at its first token, and -100 at all other tokens.
 
         An answer is a list with a label for each word. A token in several windows is labelled in the window with the most
-        tokens around it.
+        tokens around it. With `label_all_tokens`, further tokens of a word have its label, after B-PER the label I-PER.
         """
+        inside = self._labels_inside() if options.label_all_tokens else None
 
         def label(encoded: Encoded, answer: Any) -> list[dict[str, Target]]:
             memory: _Memory = encoded.memory
@@ -152,10 +154,18 @@ class TokenClassification(Task[TokenClassificationOptions]):
                     word = window.word_ids[place]
                     if word is not None and word != before:
                         labels[place], before = numbers[word], word
+                    elif word is not None and inside is not None:
+                        labels[place] = inside[numbers[word]]
                 found.append({"labels": Target(labels, "token")})
             return found
 
         return with_targets(self, examples, answers, options, label)
+
+    def _labels_inside(self) -> list[int]:
+        """Return for each label the label of further tokens of the word."""
+        names, numbers = self.config.id2label, self.config.label2id
+        inside = [f"I-{names[number][2:]}" if names[number].startswith("B-") else "" for number in range(len(names))]
+        return [numbers.get(name, number) for number, name in enumerate(inside)]
 
     def _numbers(self, answer: Any, memory: _Memory, truncated: bool) -> list[int]:
         """Return the number of each word's label."""

@@ -5,7 +5,7 @@
         training.safetensors                                moments of the optimizer, random states, adapters
         trainer_state.json                                  position, best score, history of scores
 
-A folder is written as `.checkpoint-40.part` and renamed when it is complete, so that a crash, kill -9 or a full disk leaves the older
+A folder is written as `.checkpoint-40.part` and renamed when it is complete, so that a crash or a full disk leaves the older
 checkpoints as they are.
 """
 

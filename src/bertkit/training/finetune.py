@@ -25,7 +25,7 @@ from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_
 from bertkit.training.loop import Finetuner
 from bertkit.training.objectives import Objective, objective_of
 from bertkit.training.opening import open_for_training
-from bertkit.training.options import Settings, check_names
+from bertkit.training.options import Settings, check_names, columns_of
 from bertkit.training.recipes import read_recipe
 from bertkit.training.report import write_report
 from bertkit.training.weights import class_weights, pos_weights
@@ -219,9 +219,14 @@ class _Run:
             options.task,
             source,
             format=options.format,
-            columns=options.columns,
+            columns=columns_of(options.columns),
             on_bad=options.on_bad,
             problem_type=options.problem_type,
+            separator=options.separator,
+            label_names=options.label_names,
+            scheme=options.scheme,
+            repair=options.repair,
+            encoding=options.encoding,
             limit=limit,
         )
 

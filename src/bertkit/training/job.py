@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -69,7 +69,7 @@ class Job:
         journal = Journal(self.folder, self.tuner.position.step) if first else None
         began = self._began = time.monotonic()
         before = journal.seconds if journal else 0.0
-        progress = Progress(self.tuner.total_steps, done=self.tuner.position.step, enabled=first)
+        progress = self._progress() if first else None
         events = EventWriter(self.folder / "runs") if first else None
         ended_early = False
         try:
@@ -78,19 +78,25 @@ class Job:
                     step = self.tuner.step()
                     self.seconds, self.tokens = before + time.monotonic() - began, self.tokens + step.tokens
                     self.stopped = self.tuner.processes.any(self.stopped)
-                    progress.step(step.step, step.loss, step.learning_rate, step.tokens)
+                    if progress:
+                        progress.step(step.step, step.loss, step.learning_rate, step.tokens)
                     self._log(journal, events, step)
                     if self._is_due(self.settings.eval_steps, step):
-                        progress.evaluating()
-                        ended_early = self._evaluated(journal, events, step)
+                        with progress.evaluating() if progress else nullcontext():
+                            ended_early = self._evaluated(journal, events, step)
                     if self._is_due(self.settings.save_steps or self.settings.eval_steps, step) or self.stopped:
                         self.save()
         finally:
-            progress.close()
-            if journal and events:
-                journal.close()
-                events.close()
+            for open_one in (progress, journal, events):
+                if open_one is not None:
+                    open_one.close()
         return not self.stopped
+
+    def _progress(self) -> Progress:
+        tuner, left = self.tuner, self.tuner.total_steps - self.tuner.position.step
+        every = self.settings.eval_steps or tuner.steps_per_epoch
+        evaluations = 0 if self.eval is None else -(-left // every)
+        return Progress(tuner.total_steps, evaluations=evaluations, first_step=tuner.position.step)
 
     def _is_due(self, every: int | None, step: Step) -> bool:
         """Return whether something that happens every so many steps, or at the end of each epoch, happens now."""

@@ -6,7 +6,7 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,9 +22,13 @@ from bertkit.pipelines.open import tokenizer_of
 from bertkit.tasks import task_class
 from bertkit.tasks.base import Task
 from bertkit.tasks.embedding import MODULES, weights_place
+from bertkit.text.tokenizer import BertTokenizerFast
 from bertkit.training.batches import Unit, units_of
 from bertkit.training.options import Settings
 from bertkit.training.schedule import freeze
+
+if TYPE_CHECKING:
+    from bertkit.tasks.base import Tokenizer
 
 _logger = logging.getLogger("bertkit")
 _LABELLED = ("ForSequenceClassification", "ForTokenClassification")
@@ -51,6 +55,7 @@ def open_for_training(settings: Settings, labels: Sequence[str], problem_type: s
     job = task_class(settings.task)
     place = hub.locate(settings.model)
     place = weights_place(place) if MODULES in place.files else place
+    tokenizer = _tokenizer(place, settings)
     config = _config(place, settings, job.head, labels, problem_type)
     torch.manual_seed(settings.seed)
     model = _model(place, config, job.head, labels)
@@ -60,16 +65,22 @@ def open_for_training(settings: Settings, labels: Sequence[str], problem_type: s
     freeze(model, settings.freeze)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    if settings.lora is not None:
-        model = with_adapters(model, settings.lora)
-    return Opened(job(tokenizer_of(None, place), config, place), model, place)
+    trained = model if settings.lora is None else with_adapters(model, settings.lora)
+    return Opened(job(tokenizer, model.config, place), trained, place)
+
+
+def _tokenizer(place: hub.Place, settings: Settings) -> Tokenizer:
+    if settings.do_lower_case is None:
+        return tokenizer_of(settings.tokenizer, place)
+    source = place if settings.tokenizer is None else settings.tokenizer
+    return BertTokenizerFast.from_pretrained(source, do_lower_case=settings.do_lower_case)
 
 
 def _config(
     place: hub.Place, settings: Settings, head: str, labels: Sequence[str], problem_type: str | None
 ) -> BertConfig:
     """Return the configuration of the model, with the labels, the kind of problem and the dropout of the run."""
-    config = BertConfig.from_pretrained(place)
+    config = BertConfig.from_pretrained(place if settings.config is None else settings.config)
     if head in _LABELLED:
         if not has_labels(config, head, labels):
             names = list(labels) or ["LABEL_0"]
@@ -142,6 +153,8 @@ def task_options(task: Task[Any], settings: Settings) -> Any:
         "on_long": settings.on_long,
         "overlap": settings.overlap,
         "label_all_tokens": settings.label_all_tokens or None,
+        "max_question_len": settings.max_question_len,
+        "max_answer_len": settings.max_answer_len,
         "is_split_into_words": True if task.head == "ForTokenClassification" else None,
     }
     known = {field.name for field in fields(task.options_type)}

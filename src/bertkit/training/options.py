@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bertkit.arguments import Also
 from bertkit.errors import Setting, UsageError, received
-
-ClassWeights = str | Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +19,20 @@ class DataOptions:
     format: Annotated[str, "format of the files: infer, jsonl, csv, tsv, parquet, conll, squad, glue/mrpc, ..."] = (
         "infer"
     )
-    columns: Annotated[str | None, "columns of the file: text=sentence1,text_pair=sentence2,label=gold"] = None
+    columns: Annotated[
+        str | Mapping[str, Any] | None, "columns of the file: text=sentence1,text_pair=sentence2,label=gold"
+    ] = None
     problem_type: Annotated[
         Literal["single_label_classification", "multi_label_classification", "regression"] | None,
         "kind of text classification (default: inferred from the labels)",
     ] = None
+    separator: Annotated[str | None, "text between several labels in a cell"] = None
+    label_names: Annotated[str | list[str] | None, "file with the names of the labels 0, 1, ..., one in each line"] = (
+        None
+    )
+    scheme: Annotated[str | None, "scheme of tags: IOB1, IOB2, IOBES, BILOU, or none (default: inferred)"] = None
+    repair: Annotated[bool, "repair invalid sequences of tags, such as I-PER after O"] = False
+    encoding: Annotated[str | None, "encoding of the files (default: UTF-8)"] = None
     on_bad: Annotated[Literal["raise", "skip"], "what to do with an invalid row"] = "raise"
     limit: Annotated[int | None, "use only the first examples of the training file", Also("max-train-samples")] = None
     max_length: Annotated[
@@ -82,10 +90,13 @@ class OptimizationOptions:
         float, "share of each label that is spread over all labels", Also("label-smoothing-factor")
     ] = 0.0
     class_weights: Annotated[
-        str | None, "weight of each label in the loss: balanced, or good=1,bad=3", Also("class-weight")
+        str | Mapping[str, float] | None,
+        "weight of each label in the loss: balanced, or good=1,bad=3",
+        Also("class-weight"),
     ] = None
     pos_weight: Annotated[
-        str | None, "weight of positive labels in multi-label classification: balanced, or a number"
+        str | float | Mapping[str, float] | None,
+        "weight of positive labels in multi-label classification: balanced, or a number",
     ] = None
     group_by_length: Annotated[bool | None, "put texts of similar length into one batch (default: yes)"] = None
     lora: Annotated[int | None, "train only adapters of this rank (LoRA, needs peft)", Also("lora-rank")] = None
@@ -114,8 +125,9 @@ class RunOptions:
         Also("metric-for-best-model"),
     ] = None
     average: Annotated[
-        Literal["macro", "micro", "weighted", "binary"], "average of F1 over the labels (classification)"
-    ] = "macro"
+        Literal["macro", "micro", "weighted", "binary"] | None,
+        "average of F1 over the labels (default: depends on the task)",
+    ] = None
     eval_steps: Annotated[int | None, "steps between evaluations (default: one epoch)"] = None
     patience: Annotated[
         int | None, "stop after this number of evaluations without a better score", Also("early-stopping-patience")
@@ -151,8 +163,8 @@ GROUPS = (DataOptions, OptimizationOptions, RunOptions, DistillationOptions)
 class Settings(DataOptions, OptimizationOptions, RunOptions, DistillationOptions):
     """All options of a run, checked.
 
-    >>> Settings(lr=3e-5).lr
-    3e-05
+    >>> Settings(task="ner", model="bert-base-cased", train="train.conll", lr=3e-5).epochs
+    3.0
     """
 
     task: str
@@ -207,12 +219,30 @@ def _hints() -> dict[str, Any]:
 
 def _check(name: str, value: object, hint: Any) -> None:
     """Raise UsageError for a value of another type than the option's."""
-    kinds = get_args(hint) if get_origin(hint) is not None and get_origin(hint) is not Literal else (hint,)
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
-    plain = tuple(kind for kind in kinds if isinstance(kind, type))
-    is_number = isinstance(value, int) and not isinstance(value, bool) and float in plain
-    is_exact = value is None and type(None) in plain
-    if is_number or is_exact or type(value) in plain or (isinstance(value, str) and value in choices):
+    plain = tuple(get_origin(kind) or kind for kind in kinds if get_origin(kind) is not Literal)
+    is_number = type(value) is int and float in plain
+    is_other_bool = isinstance(value, bool) and bool not in plain
+    if is_number or (isinstance(value, plain) and not is_other_bool) or (isinstance(value, str) and value in choices):
         return
-    accepted = [repr(choice) for choice in choices] + [kind.__name__ for kind in plain if kind is not type(None)]
+    accepted = [repr(choice) for choice in choices] + [kind.__name__ for kind in plain if kind is not NoneType]
     raise UsageError(received(name, value), f" is invalid: it must be {' or '.join(accepted)}.")
+
+
+def columns_of(option: str | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the columns of an option: field -> column. A number is a column of a file without a header.
+
+    >>> columns_of("text=sentence1, label=0")
+    {'text': 'sentence1', 'label': 0}
+    """
+    if not isinstance(option, str):
+        return option
+    found: dict[str, Any] = {}
+    for part in option.split(","):
+        name, equals, column = (word.strip() for word in part.partition("="))
+        if not (name and equals and column):
+            advice = Setting("columns", "text=sentence,label=gold")
+            raise UsageError(received("columns", option), " is invalid: type for example ", advice, ".")
+        found[name] = int(column) if column.isdecimal() else column
+    return found

@@ -14,8 +14,10 @@ from bertkit.errors import Setting, UsageError, did_you_mean, received
 from bertkit.heads import IGNORED
 from bertkit.training.batches import Unit
 
+Option = str | float | Mapping[str, float] | None
 
-def class_weights(option: str | None, names: Mapping[int, str], units: Sequence[Unit]) -> Tensor | None:
+
+def class_weights(option: Option, names: Mapping[int, str], units: Sequence[Unit]) -> Tensor | None:
     """Return the weight of each label [C]. "balanced" gives rare labels more weight; "good=1,bad=3" names weights.
 
     Balanced weights are examples / (labels * examples with this label), as in scikit-learn; without examples a weight is 1.
@@ -33,7 +35,7 @@ def class_weights(option: str | None, names: Mapping[int, str], units: Sequence[
     return torch.tensor([given.get(name, 1.0) for name in names.values()], dtype=torch.float32)
 
 
-def pos_weights(option: str | None, names: Mapping[int, str], units: Sequence[Unit]) -> Tensor | None:
+def pos_weights(option: Option, names: Mapping[int, str], units: Sequence[Unit]) -> Tensor | None:
     """Return the weight of the positive examples of each label [C]: a number, "balanced" (negative / positive), or by name."""
     if option is None:
         return None
@@ -43,28 +45,31 @@ def pos_weights(option: str | None, names: Mapping[int, str], units: Sequence[Un
         balanced = np.where(positive > 0, (len(flags) - positive) / np.maximum(positive, 1), 1.0)
         return torch.tensor(balanced, dtype=torch.float32)
     try:
-        return torch.full((len(names),), float(option))
-    except ValueError:
+        return torch.full((len(names),), float(option))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
         given = _pairs("pos_weight", option, list(names.values()))
         return torch.tensor([given.get(name, 1.0) for name in names.values()], dtype=torch.float32)
 
 
-def _pairs(name: str, option: str, labels: Sequence[str]) -> dict[str, float]:
-    """Parse "good=1,bad=3"."""
-    found: dict[str, Any] = {}
-    for part in option.split(","):
-        label, equals, number = part.rpartition("=")
-        label = label.strip()
+def _pairs(name: str, option: Option, labels: Sequence[str]) -> dict[str, float]:
+    """Return the weights of labels, given as a dict or as "good=1,bad=3"."""
+    if isinstance(option, Mapping):
+        pairs: list[tuple[str, Any]] = list(option.items())
+    else:
+        pairs = [
+            (label.strip(), number) for label, _, number in (part.rpartition("=") for part in str(option).split(","))
+        ]
+    found = {}
+    for label, number in pairs:
         try:
             weight = float(number)
-        except ValueError:
+        except (TypeError, ValueError):
             weight = -1.0
-        if not equals or weight < 0:
+        if not label or weight < 0:
             advice = Setting(name, f"{labels[0] if labels else 'good'}=2")
             raise UsageError(received(name, option), ' is invalid: type "balanced", or for example ', advice, ".")
         if label not in labels:
-            raise UsageError(
-                f"{name} names {label!r}, which is not a label: {', '.join(labels)}.{did_you_mean(label, labels)}"
-            )
+            known = ", ".join(labels)
+            raise UsageError(f"{name} names {label!r}, which is not a label: {known}.{did_you_mean(label, labels)}")
         found[label] = weight
     return found

@@ -64,7 +64,7 @@ def test_cells_with_line_breaks(tmp_path: Path) -> None:
     ("name", "text", "expected"),
     [
         ("a.jsonl", '"x"\n{"a"\n["y", "z"]\n', ["x", "Line 2 of", ["y", "z"]]),
-        ("a.csv", "a,b\n1,2\n3\n4,5\n", [{"a": "1", "b": "2"}, "Row 2 of", {"a": "4", "b": "5"}]),
+        ("a.csv", "a,b\n1,2\n3\n4,5\n", [{"a": "1", "b": "2"}, "Line 3 of", {"a": "4", "b": "5"}]),
     ],
 )
 def test_an_invalid_record_is_an_error_in_the_stream(name: str, text: str, expected: list[Any], tmp_path: Path) -> None:

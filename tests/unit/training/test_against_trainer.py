@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 from torch_models import CLASSES, furthest, ours, theirs
-from training_cases import padded, settings, units
+from training_examples import padded, settings, units
 
 from bertkit.data.batches import pack
 from bertkit.training.batches import Unit
