@@ -1,4 +1,4 @@
-"""Arguments of from_pretrained that other libraries have and bertkit ignores or refuses."""
+"""Other names of options, and arguments of from_pretrained that other libraries have and bertkit ignores or refuses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertkit.errors import Setting, UsageError
+
+
+class Also(tuple[str, ...]):
+    """Other names of an option on the command line, in an annotation: `Annotated[float, "...", Also("rate")]`."""
+
+    __slots__ = ()
+
+    def __new__(cls, *names: str) -> Also:
+        """Return the names."""
+        return super().__new__(cls, names)
+
 
 _MEANINGLESS = frozenset(
     [

@@ -25,6 +25,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "zero-shot": ("bertkit.cli.ask:zero_shot", "classify texts with labels of your choice"),
     "score": ("bertkit.cli.ask:score", "compute how likely a text is (its perplexity)"),
     "run": ("bertkit.cli.run:run", "run any of these tasks over a file"),
+    "finetune": ("bertkit.cli.finetune:finetune", "train a model for a task on a file of examples"),
+    "predict": ("bertkit.cli.run:run", "the same as run"),
+    "evaluate": ("bertkit.cli.evaluate:evaluate", "score a model on a file of examples with true answers"),
     "inspect": ("bertkit.cli.inspect:inspect", "show the contents of a checkpoint and what is missing"),
     "convert": ("bertkit.cli.convert:convert", "write a checkpoint in another format"),
     "tokenize": ("bertkit.cli.tokenize:tokenize", "show the tokens of a text with ids, types and offsets"),
@@ -100,10 +103,12 @@ def _run(words: list[str]) -> int:
         raise UsageError(
             f"Unknown command {words[0]!r}: choose one of {', '.join(COMMANDS)}.{did_you_mean(words[0], COMMANDS)}"
         )
-    module, _, name = COMMANDS[words[0]][0].partition(":")
+    place, _, name = COMMANDS[words[0]][0].partition(":")
     from bertkit.cli.signature import call
 
-    return call(getattr(importlib.import_module(module), name), words[0], words[1:])
+    module = importlib.import_module(place)
+    defaults = getattr(module, "words_of_environment", list)  # options that a container passes as environment variables
+    return call(getattr(module, name), words[0], [*defaults(), *words[1:]])
 
 
 def _help() -> str:

@@ -10,6 +10,8 @@ The text of an annotation is the help, and the docstring is the description.
   switch, any other bool (`bool | None = None`) a pair of switches: `--accents` and `--no-accents`.
 - A dataclass adds its fields as options, so that commands can share them. Its field `spell` is not an option: it formats the
   settings in messages.
+- `Also("other-name")` after the text of an annotation adds names that the help does not show. Underscores may replace hyphens.
+- A parameter of type `Typed` gets the names of the options that were typed.
 """
 
 from __future__ import annotations
@@ -19,14 +21,20 @@ import dataclasses
 import inspect
 import json
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
+from bertkit.arguments import Also
 from bertkit.errors import BertkitError, Setting, UsageError
 
 Spell = Callable[[Setting], str]
 """A function that formats a setting as users of the command line, or of Python, type it."""
+
+
+class Typed(frozenset[str]):
+    """The names of the options that were typed, as other options have their defaults."""
+
 
 _SHORTER = {
     "hypothesis_template": "template",
@@ -52,16 +60,23 @@ class _Parser(argparse.ArgumentParser):
         title = "examples, where DIR is the directory or Hub id of a model" if "DIR" in lines else "examples"
         return super().format_help() + (f"\n{title}:\n{lines}" if lines else "")
 
+    def typed(self, words: Sequence[str]) -> Typed:
+        """The names of the options among the words of a command line."""
+        flags = {word.partition("=")[0] for word in words}
+        return Typed(action.dest for flag, action in self._option_string_actions.items() if flag in flags)
+
     def spell(self, setting: Setting) -> str:
         """A setting as an option of this command, or as a Python argument if the command has no such option."""
         name, value = _SHORTER.get(setting.name, setting.name), setting.value
-        if name == "task":
-            return f"bertkit run --task {value}"
         flags = {action.dest: action.option_strings for action in self._actions if action.option_strings}
+        if name == "task" and name not in flags:
+            return f"bertkit run --task {value}"
         if name not in flags:
             return f"--option {_quoted(f'{setting.name}={_json(value)}')}" if "option" in flags else str(setting)
         if isinstance(value, bool):
             return flags[name][0 if value else -1]
+        if isinstance(value, Mapping):
+            value = [f"{key}={one}" for key, one in value.items()]
         word = _quoted(",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
         return f"{flags[name][-1]}{'=' if word.startswith('-') else ' '}{word}"
 
@@ -103,6 +118,8 @@ def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> in
         group = hints[parameter.name]
         if isinstance(group, type) and dataclasses.is_dataclass(group):
             given[parameter.name] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
+        elif group is Typed:
+            given[parameter.name] = parser.typed(words)
         elif parameter.kind is not parameter.KEYWORD_ONLY:
             positions.append(given.pop(parameter.name))
     given.pop("spell", None)
@@ -142,6 +159,16 @@ def _add_all(parser: _Owner, owner: Callable[..., object]) -> None:
                 _add_switch(parser, flag, parameter, text)
             else:
                 _add_option(parser, flag, parameter, kind, text)
+            for names in hint.__metadata__[1:]:
+                _add_names(parser, flag, names)
+
+
+def _add_names(parser: _Owner, flag: str, names: Also) -> None:
+    """Add names of an option that the help does not show."""
+    known = parser._option_string_actions
+    for name in (flag[2:], *names):
+        known.setdefault(f"--{name}", known[flag])
+        known.setdefault(f"--{name.replace('-', '_')}", known[flag])
 
 
 def _plain(kind: Any) -> Any:

@@ -1,0 +1,120 @@
+"""`bertkit finetune`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+from bertkit.arguments import Also
+from bertkit.cli.job import logged_warnings, print_message
+from bertkit.cli.signature import Typed
+from bertkit.errors import MissingExtraError, UsageError
+from bertkit.training.options import DataOptions, DistillationOptions, OptimizationOptions, RunOptions
+
+_CHANNELS = {"train": ("TRAIN", "TRAINING"), "eval": ("EVAL", "VALIDATION", "TEST")}
+
+
+def words_of_environment(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the options that a container of SageMaker training gets as environment variables.
+
+    >>> words_of_environment({"SM_MODEL_DIR": "/opt/ml/model", "SM_HPS": '{"epochs": 3, "resume": true}'})
+    ['--out', '/opt/ml/model', '--epochs', '3', '--resume']
+    """
+    words = []
+    for option, names in _CHANNELS.items():
+        folder = next(
+            (environment[f"SM_CHANNEL_{name}"] for name in names if f"SM_CHANNEL_{name}" in environment), None
+        )
+        if folder is not None:
+            words += [f"--{option}", _file_in(Path(folder))]
+    if "SM_MODEL_DIR" in environment:
+        words += ["--out", environment["SM_MODEL_DIR"]]
+    try:
+        values = json.loads(environment.get("SM_HPS", "{}"))
+    except ValueError as error:
+        raise UsageError(f"The environment variable SM_HPS is not JSON: {error}.") from error
+    for name, value in values.items():
+        if value is True or value is None:
+            words += [f"--{name}"] if value else []
+        elif value is not False:
+            words += [f"--{name}", str(value)]
+    return words
+
+
+def _file_in(folder: Path) -> str:
+    """Return the only file of a folder, or the folder."""
+    found = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    return str(found[0] if len(found) == 1 else folder)
+
+
+def finetune(
+    data: DataOptions,
+    optimization: OptimizationOptions,
+    run: RunOptions,
+    distillation: DistillationOptions,
+    typed: Typed,
+    *,
+    task: Annotated[str | None, "text-classification, ner, question-answering, ...", Also("task-name")] = None,
+    model: Annotated[
+        str | None, "directory or Hub id of the model", Also("model-name-or-path", "init-checkpoint")
+    ] = None,
+    train: Annotated[str | None, "file of training examples", Also("train-file")] = None,
+    eval: Annotated[
+        str | None, "file of examples for evaluation", Also("validation-file", "predict-file", "eval-file")
+    ] = None,
+    out: Annotated[str | None, "output directory", Also("output-dir")] = None,
+    recipe: Annotated[str | None, "name or file of a recipe with these options, for example mrpc"] = None,
+    labels: Annotated[str | None, "labels of the model, in this order: bad,good"] = None,
+    seeds: Annotated[int | None, "train with this number of seeds, and keep the best model"] = None,
+    sweep: Annotated[
+        bool, "train with all batch sizes, learning rates and epochs of BERT's paper, and keep the best"
+    ] = False,
+    json: Annotated[bool, "print the scores as one line of JSON"] = False,
+) -> int:
+    """Train a model for a task on a file of examples.
+
+    The output directory has the model, its scores, a report (report.html) and all predictions on the evaluation file. After
+    Ctrl-C or a crash, the same command with --resume continues, and gives the same model as a run without interruption.
+    """
+    _check_torch()
+    from bertkit.training.finetune import Stopped
+    from bertkit.training.sweep import finetune_all
+
+    every = {**asdict(data), **asdict(optimization), **asdict(run), **asdict(distillation)}
+    chosen = {name: value for name, value in every.items() if name in typed}
+    given = {"task": task, "model": model, "train": train, "eval": eval, "out": out, "recipe": recipe}
+    command = shlex.join(["bertkit", *sys.argv[1:]])
+    names = None if labels is None else [label.strip() for label in labels.split(",")]
+    try:
+        with logged_warnings():
+            found = finetune_all(
+                **given, labels=names, seeds=seeds, sweep=sweep, on_note=print_message, command=command, **chosen
+            )
+    except Stopped as stop:
+        print_message(f"stopped. {stop} Run the same command with --resume to continue.")
+        return 130
+    _show(found, json)
+    return 0
+
+
+def _check_torch() -> None:
+    if find_spec("torch") is None:
+        raise MissingExtraError("PyTorch", "train", "finetune")
+
+
+def _show(found: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(dict(found.scores)))
+        return
+    for name, value in found.scores.items():
+        low, high = found.intervals.get(name, (None, None))
+        between = "" if low is None else f"  ({low:.4f} to {high:.4f})"
+        print(f"{name:<24}{value:8.4f}{between}")
+    print_message(f"the model is in {found.folder}, and its report in {found.folder / 'report.html'}.")

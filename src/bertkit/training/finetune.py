@@ -1,0 +1,314 @@
+"""`finetune`: from files of examples to a folder with a model, its scores and its report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertkit.data.examples import Examples, read_examples
+from bertkit.errors import Setting, UsageError
+from bertkit.pipelines import Pipeline, pipeline
+from bertkit.tasks import task_class
+from bertkit.training import checkpoints
+from bertkit.training.card import write_card
+from bertkit.training.distillation import distilled
+from bertkit.training.distributed import Processes
+from bertkit.training.evaluation import Evaluation
+from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_json
+from bertkit.training.loop import Finetuner
+from bertkit.training.objectives import Objective, objective_of
+from bertkit.training.opening import open_for_training
+from bertkit.training.options import Settings, check_names, columns_of
+from bertkit.training.recipes import read_recipe
+from bertkit.training.report import write_report
+from bertkit.training.teacher import remove_cache
+from bertkit.training.weights import class_weights, pos_weights
+
+_METRICS = {
+    "single_label_classification": "accuracy",
+    "multi_label_classification": "f1",
+    "regression": "pearson",
+    "token-classification": "f1",
+    "question-answering": "f1",
+    "sentence-embedding": "spearman",
+}
+_EDGES = (8, 16, 32, 64, 128, 256, 512)
+
+Note = Callable[[str], object]
+
+
+class Stopped(Exception):  # noqa: N818 - like KeyboardInterrupt
+    """A run that Ctrl-C has stopped, with a checkpoint from which `resume=True` continues."""
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """The result of a run."""
+
+    folder: Path
+    scores: Mapping[str, float] = field(default_factory=dict)  # of the best checkpoint, on the evaluation file
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def pipeline(self, **options: Any) -> Pipeline:
+        """Return a pipeline for the trained model."""
+        return pipeline(model=self.folder, **options)
+
+
+def finetune(
+    task: str | None = None,
+    model: str | os.PathLike[str] | None = None,
+    train: Any = None,
+    eval: Any = None,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    recipe: str | None = None,
+    labels: Sequence[str] | None = None,
+    on_note: Note = lambda sentence: None,
+    command: str | None = None,
+    **options: Any,
+) -> Finetuned:
+    """Train a model for a task on examples, and write it, its scores and a report to a folder.
+
+        finetune("text-classification", "bert-base-uncased", "train.tsv", "dev.tsv", "my-model", epochs=3)
+
+    Args:
+        task: "text-classification", "token-classification", "question-answering", "multiple-choice", "next-sentence-prediction"
+            or "sentence-embedding".
+        model: a folder, or the Hub id of a model.
+        train: a file of examples, a list of dicts, or a `datasets` object; see docs/data.md.
+        eval: the same for evaluation; None: no evaluation, and the last checkpoint is the result.
+        out: the output folder.
+        recipe: the name or file of a recipe, whose arguments are the defaults.
+        labels: the labels of the model, in this order; None: those of the training file, sorted.
+        on_note: called with sentences about what was inferred.
+        command: the command line, for the report.
+        options: the options of docs/fine_tuning.md, for example `epochs`, `lr`, `batch_size` and `seed`.
+    """
+    check_names(options)
+    settings = _settings(recipe, {"task": task, "model": model, "train": train, "eval": eval, "out": out}, options)
+    processes = Processes.of_environment(settings.device)
+    note = on_note if processes.is_first else lambda sentence: None
+    try:
+        return _Run(settings, labels, note, processes, command).work()
+    finally:
+        processes.close()
+
+
+def _settings(recipe: str | None, own: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
+    """Return the settings of a recipe, with the arguments that were passed."""
+    values = {} if recipe is None else read_recipe(recipe)
+    values |= {name: value for name, value in own.items() if value is not None} | dict(options)
+    values.pop("labels", None)
+    for name in ("task", "model", "train", "out"):
+        if values.get(name) is None:
+            raise UsageError(f"finetune needs {name}: type ", Setting(name, "..."), ".")
+    task = values["task"]
+    values["task"] = task if task == "sentence-embedding" else task_class(task).name
+    return Settings(**{**values, "model": os.fspath(values["model"]), "out": os.fspath(values["out"])})
+
+
+class _Run:
+    """What a run reads, opens and writes."""
+
+    def __init__(
+        self, settings: Settings, labels: Sequence[str] | None, note: Note, processes: Processes, command: str | None
+    ) -> None:
+        self.settings, self.note, self.processes, self.command = settings, note, processes, command
+        self.folder = Path(settings.out)
+        self.began = time.monotonic()
+        self._check_folder()
+        self.train = self._read(settings.train, settings.limit)
+        self.eval = None if settings.eval is None else self._read(settings.eval)
+        self.labels = list(labels or self.train.labels)
+        _check_labels(self.labels, self.train, "training")
+        if self.eval is not None:
+            _check_labels(self.labels, self.eval, "evaluation")
+        for sentence in self.train.notes:
+            note(sentence)
+        self.opened = open_for_training(settings, self.labels, self.train.problem_type)
+
+    def work(self) -> Finetuned:
+        """Train, evaluate the best checkpoint, and write the output folder."""
+        job = self._job()
+        checkpoint = checkpoints.latest(self.folder) if self.settings.resume else None
+        if checkpoint is not None:
+            job.resume(checkpoint)
+            self.note(f"Continuing after step {job.tuner.position.step:,} of {job.tuner.total_steps:,}.")
+        if not job.run():
+            raise Stopped(f"{self.folder} has a checkpoint after step {job.tuner.position.step:,}.")
+        if not self.processes.is_first:
+            return Finetuned(self.folder)
+        if job.best.step not in (None, job.tuner.position.step):
+            job.load_weights(self.folder / f"checkpoint-{job.best.step}")
+        return self._finish(job)
+
+    def _job(self) -> Job:
+        settings, opened = self.settings, self.opened
+        units = opened.units(self.train, settings)
+        units, objective = distilled(
+            opened, units, self._objective(units), settings, self.folder, self.processes, self.note
+        )
+        tuner = Finetuner(opened.model, units, objective, settings, self.processes)
+        eval_units = None if self.eval is None else opened.units(self.eval, settings)
+        evaluate = None if self.eval is None else partial(self._evaluation, tuner.model, intervals=False)
+        return Job(settings, self.folder, opened, tuner, self.eval, eval_units, self._metric(), evaluate)
+
+    def _objective(self, units: Any) -> Objective:
+        settings, names = self.settings, self.opened.task.config.id2label
+        return objective_of(
+            self.opened.task.head,
+            self.train.problem_type,
+            class_weights=class_weights(settings.class_weights, names, units),
+            pos_weight=pos_weights(settings.pos_weight, names, units),
+            label_smoothing=settings.label_smoothing,
+        )
+
+    def _metric(self) -> str:
+        if self.settings.metric is not None:
+            return self.settings.metric
+        is_tagging = any(label[:2] in ("B-", "I-") for label in self.labels)
+        if self.settings.task == "token-classification" and not is_tagging:
+            return "accuracy"
+        return _METRICS.get(self.train.problem_type or self.settings.task, "accuracy")
+
+    def _finish(self, job: Job) -> Finetuned:
+        """Write the model, its scores and its report."""
+        evaluation = None if self.eval is None else self._evaluation(job.tuner.model, intervals=True)
+        job.save_model(self.folder)
+        remove_cache(self.folder)
+        write_json(self.folder / "run.json", self._record(job, evaluation))
+        if evaluation is not None:
+            evaluation.write(self.folder / "predictions.jsonl")
+        write_card(self.folder)
+        write_report(self.folder)
+        if evaluation is None:
+            return Finetuned(self.folder)
+        return Finetuned(self.folder, evaluation.scores, evaluation.intervals)
+
+    def _evaluation(self, model: Any, intervals: bool) -> Evaluation:
+        """Evaluate a model, and store its tuned thresholds in its configuration."""
+        assert self.eval is not None
+        tune = self.settings.tune_thresholds is not False
+        return evaluation_of(self.opened, model, self.eval, self.settings, intervals=intervals, tune_thresholds=tune)
+
+    def _record(self, job: Job, evaluation: Evaluation | None) -> dict[str, Any]:
+        best: Best = job.best
+        return {
+            "task": self.settings.task,
+            "model": self.settings.model,
+            "command": self.command,
+            "settings": settings_dict(self.settings),
+            "data": {
+                "train": _data(self.settings.train, self.train, job.tuner.units),
+                "eval": None if self.eval is None else _data(self.settings.eval, self.eval, job.eval_units or []),
+            },
+            "labels": self.labels,
+            "problem_type": self.train.problem_type,
+            "versions": _versions(),
+            "processor": processor(),
+            "seconds": job.seconds,
+            "best": {"step": best.step, "metric": job.metric, "value": best.value},
+            "scores": {} if evaluation is None else dict(evaluation.scores),
+            "intervals": {} if evaluation is None else {k: list(v) for k, v in evaluation.intervals.items()},
+            "thresholds": {} if evaluation is None else evaluation.thresholds,
+        }
+
+    def _read(self, source: Any, limit: int | None = None) -> Examples:
+        options = self.settings
+        return read_examples(
+            options.task,
+            source,
+            format=options.format,
+            columns=columns_of(options.columns),
+            on_bad=options.on_bad,
+            problem_type=options.problem_type,
+            separator=options.separator,
+            label_names=options.label_names,
+            scheme=options.scheme,
+            repair=options.repair,
+            encoding=options.encoding,
+            limit=limit,
+        )
+
+    def _check_folder(self) -> None:
+        """Raise an error before the work if the output could not be written after it, or would replace another run."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError(f"{self.folder} is a file: type another folder for ", Setting("out", "my-model"), ".")
+        has_run = (self.folder / "metrics.jsonl").exists() or (self.folder / "config.json").exists()
+        if has_run and not (self.settings.resume or self.settings.overwrite):
+            resume, overwrite = Setting("resume", True), Setting("overwrite", True)
+            raise UsageError(
+                f"{self.folder} has an earlier run: type ",
+                resume,
+                " to continue it, ",
+                overwrite,
+                " to replace it, or another folder.",
+            )
+        if self.processes.is_first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.folder, os.W_OK):
+                raise UsageError(
+                    f"{self.folder} cannot be written to: type another folder for ", Setting("out", "my-model"), "."
+                )
+            if has_run and self.settings.overwrite:
+                checkpoints.remove_old(self.folder, 0, None)
+
+
+def _check_labels(labels: Sequence[str], examples: Examples, what: str) -> None:
+    """Raise UsageError if examples have labels that the model will not have, or if there are none."""
+    if not len(examples):
+        raise UsageError(f"The {what} file has no examples.")
+    unknown = [label for label in examples.labels if label not in labels]
+    if unknown and labels:
+        shown = ", ".join(map(repr, unknown[:5]))
+        raise UsageError(
+            f"The {what} file has labels that the training file lacks: {shown}. Remove these examples, or pass all labels: ",
+            Setting("labels", [*labels, *unknown][:5]),
+            ".",
+        )
+
+
+def _data(source: Any, examples: Examples, units: Any) -> dict[str, Any]:
+    """Return facts about examples, with a histogram of the tokens of their rows."""
+    lengths = np.array([sum(map(len, unit)) for unit in units])
+    counts = np.histogram(lengths, [0, *_EDGES, np.inf])[0]
+    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
+    return {
+        "name": name,
+        "examples": len(examples),
+        "skipped": examples.skipped,
+        "tokens": int(lengths.sum()),
+        "lengths": counts.tolist(),
+        "edges": [0, *_EDGES],
+    }
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    from bertkit import __version__
+
+    return {
+        "bertkit": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def processor() -> str:
+    """Return the name of the CPU."""
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

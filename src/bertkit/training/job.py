@@ -1,0 +1,246 @@
+"""One fine-tuning run: from files of examples to a folder with a model, its scores and its report."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from bertkit.checkpoint import safetensors_file
+from bertkit.data.examples import Examples
+from bertkit.errors import Setting, UsageError
+from bertkit.hub.disk import whole_file
+from bertkit.models.torch.arrays import tensor_of
+from bertkit.pipelines import pipeline
+from bertkit.training import checkpoints
+from bertkit.training.batches import Unit, batches_of
+from bertkit.training.evaluation import Evaluation, evaluate_pipeline
+from bertkit.training.events import EventWriter
+from bertkit.training.journal import Journal
+from bertkit.training.loop import Finetuner, Step
+from bertkit.training.objectives import Objective
+from bertkit.training.opening import Opened, given_options, without_adapters
+from bertkit.training.options import Settings
+from bertkit.training.progress import Progress
+
+LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "mean_squared_error", "mean_absolute_error")
+
+
+@dataclass
+class Best:
+    """The best evaluation so far."""
+
+    step: int | None = None
+    value: float | None = None
+    since: int = 0  # evaluations without a better score
+
+
+@dataclass
+class Job:
+    """The loop of a run: steps, evaluations, checkpoints, records. `run` returns whether it finished."""
+
+    settings: Settings
+    folder: Path
+    opened: Opened
+    tuner: Finetuner
+    eval: Examples | None
+    eval_units: list[Unit] | None
+    metric: str
+    evaluate: Callable[[], Evaluation] | None
+    best: Best = field(default_factory=Best)
+    stopped: bool = False  # by Ctrl-C
+    seconds: float = 0.0
+    tokens: int = 0  # since this process began
+    _began: float = 0.0
+
+    def run(self) -> bool:
+        """Train until all steps are made, patience ends or Ctrl-C. Return whether the run is complete."""
+        self._prepare_folder()
+        first = self.tuner.processes.is_first
+        journal = Journal(self.folder, self.tuner.position.step) if first else None
+        began = self._began = time.monotonic()
+        before = journal.seconds if journal else 0.0
+        progress = self._progress() if first else None
+        events = EventWriter(self.folder / "runs") if first else None
+        ended_early = False
+        try:
+            with self._ctrl_c():
+                while not self.tuner.finished and not self.stopped and not ended_early:
+                    step = self.tuner.step()
+                    self.seconds, self.tokens = before + time.monotonic() - began, self.tokens + step.tokens
+                    self.stopped = self.tuner.processes.any(self.stopped)
+                    if progress:
+                        progress.step(step.step, step.loss, step.learning_rate, step.tokens)
+                    self._log(journal, events, step)
+                    if self._is_due(self.settings.eval_steps, step):
+                        with progress.evaluating() if progress else nullcontext():
+                            ended_early = self._evaluated(journal, events, step)
+                    if self._is_due(self.settings.save_steps or self.settings.eval_steps, step) or self.stopped:
+                        self.save()
+        finally:
+            for open_one in (progress, journal, events):
+                if open_one is not None:
+                    open_one.close()
+        return not self.stopped
+
+    def _progress(self) -> Progress:
+        tuner, left = self.tuner, self.tuner.total_steps - self.tuner.position.step
+        every = self.settings.eval_steps or tuner.steps_per_epoch
+        evaluations = 0 if self.eval is None else -(-left // every)
+        return Progress(tuner.total_steps, evaluations=evaluations, first_step=tuner.position.step)
+
+    def _is_due(self, every: int | None, step: Step) -> bool:
+        """Return whether something that happens every so many steps, or at the end of each epoch, happens now."""
+        if self.tuner.finished:
+            return True
+        return self.tuner.position.at == 0 if every is None else step.step % every == 0
+
+    def _log(self, journal: Journal | None, events: EventWriter | None, step: Step) -> None:
+        due = step.step == 1 or self.tuner.finished or step.step % self.settings.log_steps == 0
+        if journal is None or events is None or not due:
+            return
+        values = {"loss": step.loss, "learning_rate": step.learning_rate, "grad_norm": step.grad_norm}
+        rate = {"tokens_per_second": self.tokens / max(time.monotonic() - self._began, 1e-9)}
+        journal.add("step", step=step.step, epoch=step.epoch, **values, **rate, seconds=self.seconds)
+        events.scalars(step.step, {f"train/{name}": value for name, value in values.items()}, self.seconds)
+
+    def _evaluated(self, journal: Journal | None, events: EventWriter | None, step: Step) -> bool:
+        """Evaluate, and return whether the run ends early, as `patience` says."""
+        if self.evaluate is None:
+            return False
+        scores = {"loss": eval_loss(self.tuner, self.eval_units or []), **self.evaluate().scores}
+        if self.metric not in scores:
+            known = ", ".join(scores)
+            raise UsageError(
+                f"There is no score {self.metric!r}: choose one of {known}, as ", Setting("metric", "loss"), "."
+            )
+        value = scores[self.metric]
+        sign = -1 if self.metric in LOWER_IS_BETTER else 1
+        if self.best.value is None or sign * value > sign * self.best.value:
+            self.best = Best(step.step, value)
+        else:
+            self.best.since += 1
+        if journal and events:
+            journal.add("eval", step=step.step, epoch=step.epoch, **scores, seconds=self.seconds)
+            events.scalars(step.step, {f"eval/{name}": value for name, value in scores.items()}, self.seconds)
+        return self.settings.patience is not None and self.best.since >= self.settings.patience
+
+    # Checkpoints.
+
+    def save(self) -> None:
+        """Write a checkpoint, and remove older ones."""
+        if self.tuner.processes.is_first:
+            values, tensors = self.tuner.state()
+            values |= {"best": asdict(self.best), "settings": settings_dict(self.settings)}
+            adapters = _adapters(self.tuner.model)
+            tensors |= {f"adapter.{name}": tensor for name, tensor in adapters.items()}
+            checkpoints.save(self.folder, self.tuner.position.step, self.save_model, values, tensors)
+            checkpoints.remove_old(self.folder, max(self.settings.keep, 1), self.best.step)
+        self.tuner.processes.wait()
+
+    def save_model(self, folder: Path) -> None:
+        """Write a normal model folder, with adapters merged."""
+        without_adapters(self.tuner.model).save_pretrained(folder)
+        self.opened.task.tokenizer.save_pretrained(folder)
+
+    def resume(self, checkpoint: Path) -> None:
+        """Continue from a checkpoint."""
+        values, tensors = checkpoints.load(checkpoint)
+        self.load_weights(checkpoint, tensors)
+        self.tuner.restore(values, tensors)
+        self.best = Best(**values["best"])
+
+    def load_weights(self, checkpoint: Path, tensors: dict[str, torch.Tensor] | None = None) -> None:
+        """Load the weights of a checkpoint into the model."""
+        tensors = checkpoints.load(checkpoint)[1] if tensors is None else tensors
+        adapters = {name.removeprefix("adapter."): t for name, t in tensors.items() if name.startswith("adapter.")}
+        if adapters:
+            self.tuner.model.load_state_dict(adapters, strict=False)
+            return
+        weights = {name: tensor_of(a) for name, a in safetensors_file.read(checkpoint / "model.safetensors").items()}
+        self.tuner.model.load_state_dict(weights)
+
+    def _prepare_folder(self) -> None:
+        if self.tuner.processes.is_first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def _ctrl_c(self) -> Iterator[None]:
+        """Let the first Ctrl-C end the loop after the current step, with a checkpoint. A second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.stopped:
+                raise KeyboardInterrupt
+            self.stopped = True
+
+        before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
+
+def eval_loss(tuner: Finetuner, units: list[Unit]) -> float:
+    """Return the mean loss on examples, without dropout."""
+    objective: Objective = tuner.objective.for_evaluation
+    tuner.model.eval()
+    total = weight = 0.0
+    size = tuner.settings.batch_size if objective.is_joint else max(len(units), 1)
+    with torch.no_grad():
+        for at in range(0, len(units), size):
+            batches = batches_of(
+                units[at : at + size], tuner.settings.batch_tokens, objective.head == "ForMultipleChoice"
+            )
+            objective.begin_step(tuner.model, batches)
+            for batch in batches:
+                own = objective.weight(batch)
+                total, weight = total + own * float(objective(tuner.model, batch)), weight + own
+    tuner.model.train()
+    return total / weight if weight else float("nan")
+
+
+def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Settings, **options: Any) -> Evaluation:
+    """Return the evaluation of a model in training, as `evaluate_pipeline` does."""
+    model.eval()
+    pipe = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
+    try:
+        return evaluate_pipeline(
+            pipe, examples, options=given_options(opened.task, settings), average=settings.average, **options
+        )
+    finally:
+        model.train()
+
+
+def _adapters(model: Any) -> dict[str, torch.Tensor]:
+    """Return the trained parameters of a model with adapters."""
+    if not hasattr(model, "peft_config"):
+        return {}
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def settings_dict(settings: Settings) -> dict[str, Any]:
+    """Return the settings as JSON values."""
+    values = asdict(settings)
+    return {
+        name: value if isinstance(value, (str, int, float, bool, type(None))) else str(value)[:200]
+        for name, value in values.items()
+    }
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write a JSON file atomically."""
+    with whole_file(path) as file:
+        file.write(json.dumps(values, indent=1, ensure_ascii=False).encode())

@@ -1,0 +1,168 @@
+"""Open what a run needs: the task, the tokenizer, and the model with a head for the labels."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bertkit import hub
+from bertkit.config import BertConfig
+from bertkit.data.examples import Examples
+from bertkit.engines.torch import device_of, model_class
+from bertkit.errors import MissingExtraError, UsageError
+from bertkit.heads import head_of
+from bertkit.pipelines.open import tokenizer_of
+from bertkit.tasks import task_class
+from bertkit.tasks.base import Task
+from bertkit.tasks.embedding import MODULES, weights_place
+from bertkit.text.tokenizer import BertTokenizerFast
+from bertkit.training.batches import Unit, units_of
+from bertkit.training.options import Settings
+from bertkit.training.schedule import freeze
+
+if TYPE_CHECKING:
+    from bertkit.tasks.base import Tokenizer
+
+_logger = logging.getLogger("bertkit")
+LABELLED = ("ForSequenceClassification", "ForTokenClassification")
+
+
+@dataclass
+class Opened:
+    """The task with its tokenizer, and the model."""
+
+    task: Task[Any]
+    model: Any
+    place: hub.Place  # of the model's files
+
+    def units(self, examples: Examples, settings: Settings) -> list[Unit]:
+        """Return the rows of examples with their targets."""
+        targets: Any = getattr(self.task, "targets", None)
+        if targets is None:
+            raise UsageError(f"{self.task.name} has no training: choose another task.")
+        return units_of(
+            targets(examples.inputs, examples.answers, self.task.options(given_options(self.task, settings))),
+            self.task.head,
+        )
+
+
+def open_for_training(settings: Settings, labels: Sequence[str], problem_type: str | None) -> Opened:
+    """Open a model for a task. A head that the files lack, or that has other labels, is new, and drawn with the seed."""
+    job = task_class(settings.task)
+    place = hub.locate(settings.model)
+    place = weights_place(place) if MODULES in place.files else place
+    tokenizer = _tokenizer(place, settings)
+    config = _config(place, settings, job.head, labels, problem_type)
+    torch.manual_seed(settings.seed)
+    model = _model(place, config, job.head, labels)
+    if settings.student_layers is not None:
+        keep_layers(model, settings.student_layers)
+    model.to(device_of(settings.device))
+    freeze(model, settings.freeze)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    trained = model if settings.lora is None else with_adapters(model, settings.lora)
+    return Opened(job(tokenizer, model.config, place), trained, place)
+
+
+def _tokenizer(place: hub.Place, settings: Settings) -> Tokenizer:
+    if settings.do_lower_case is None:
+        return tokenizer_of(settings.tokenizer, place)
+    source = place if settings.tokenizer is None else settings.tokenizer
+    return BertTokenizerFast.from_pretrained(source, do_lower_case=settings.do_lower_case)
+
+
+def _config(
+    place: hub.Place, settings: Settings, head: str, labels: Sequence[str], problem_type: str | None
+) -> BertConfig:
+    """Return the configuration of the model, with the labels, the kind of problem and the dropout of the run."""
+    config = BertConfig.from_pretrained(place if settings.config is None else settings.config)
+    if head in LABELLED:
+        if not has_labels(config, head, labels):
+            names = list(labels) or ["LABEL_0"]
+            config.id2label = dict(enumerate(names))
+            config.label2id = {name: number for number, name in enumerate(names)}
+        config.problem_type = problem_type
+    if settings.dropout is not None:
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = settings.dropout
+        config.classifier_dropout = None
+    return config
+
+
+def has_labels(config: BertConfig, head: str, labels: Sequence[str]) -> bool:
+    """Return whether a model of this head was trained for these labels, so that its head is kept."""
+    is_head = bool(config.architectures) and _head(config) == head
+    return is_head and (set(labels) <= set(config.label2id) if labels else config.num_labels == 1)
+
+
+def _head(config: BertConfig) -> str:
+    return head_of((config.architectures or ["BertModel"])[0])
+
+
+def _model(place: hub.Place, config: BertConfig, head: str, labels: Sequence[str]) -> Any:
+    before = BertConfig.from_pretrained(place)
+    own = {"add_pooling_layer": False} if head == "Model" else {}
+    mismatched = head in LABELLED and _head(before) == head and not has_labels(before, head, labels)
+    model = model_class(head).from_pretrained(
+        place, config=copy.deepcopy(config), ignore_mismatched_sizes=mismatched, **own
+    )
+    if mismatched:
+        _logger.warning(
+            "The model was trained for other labels (%s): its head is new.", ", ".join(before.label2id)[:200]
+        )
+        model.initialize(["classifier.weight", "classifier.bias"])
+    return model
+
+
+def keep_layers(model: Any, count: int) -> None:
+    """Keep some layers of a model, evenly spread from the first to the last, for a smaller student."""
+    layers = model.base_model.encoder.layer
+    if count > len(layers):
+        raise UsageError(f"The model has {len(layers)} layers, of which student_layers={count} cannot be kept.")
+    chosen = np.linspace(0, len(layers) - 1, count).round().astype(int).tolist() if count > 1 else [0]
+    model.base_model.encoder.layer = nn.ModuleList([layers[number] for number in chosen])
+    model.config.num_hidden_layers = count
+
+
+def with_adapters(model: Any, rank: int) -> Any:
+    """Return a model with LoRA adapters at queries and values. Only these, the pooler and the head are trained."""
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingExtraError("peft", None, "lora") from error
+    heads = [name for name, part in model.named_children() if name != "bert" and list(part.parameters())]
+    heads += ["pooler"] if getattr(model.base_model, "pooler", None) is not None else []
+    config = peft.LoraConfig(
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=["query", "value"], modules_to_save=heads or None
+    )
+    return peft.get_peft_model(model, config)
+
+
+def without_adapters(model: Any) -> Any:
+    """Return the model with its adapters merged into the weights; other models unchanged."""
+    return copy.deepcopy(model).merge_and_unload() if hasattr(model, "peft_config") else model
+
+
+def given_options(task: Task[Any], settings: Settings) -> dict[str, Any]:
+    """Return the options of a task that the settings of a run change."""
+    given: Mapping[str, Any] = {
+        "max_length": settings.max_length,
+        "on_long": settings.on_long,
+        "overlap": settings.overlap,
+        "label_all_tokens": settings.label_all_tokens or None,
+        "max_question_len": settings.max_question_len,
+        "max_answer_len": settings.max_answer_len,
+        "is_split_into_words": True if task.head == "ForTokenClassification" else None,
+    }
+    known = {field.name for field in fields(task.options_type)}
+    values = {name: value for name, value in given.items() if value is not None and name in known}
+    if task.name == "question-answering" and settings.max_length is not None:
+        values["max_seq_len"] = settings.max_length
+    return values

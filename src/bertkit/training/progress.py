@@ -1,0 +1,182 @@
+"""The progress of a training run on stderr: a line that is redrawn in a terminal, and a new line at intervals in a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from bertkit.logging import is_progress_bar_enabled
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+_WINDOW = 50
+"""The number of last steps whose mean is the speed."""
+
+_LAYOUT = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {postfix}"
+
+
+def resident_memory() -> int:
+    """Return the memory of this process in bytes, or 0 if the system does not report it.
+
+    >>> resident_memory() >= 0
+    True
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return _peak_memory()
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _peak_memory() -> int:
+    """Return the largest memory so far, for systems without /proc."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class Progress:
+    """Shows step, loss, learning rate, tokens per second, the time left and memory.
+
+    The time left is the mean time of the last steps for each remaining step, and the mean time of the evaluations so far for
+    each remaining evaluation. Before the first evaluation its time is unknown, and the line says "over".
+
+    >>> progress = Progress(2, file=sys.stdout)
+    >>> for step in (1, 2):
+    ...     progress.step(step, loss=0.5, lr=1e-5, tokens=512)  # doctest: +ELLIPSIS
+    step 1/2 (50%), loss 0.5000, lr 1.0e-05, ... tokens/s, ...
+    step 2/2 (100%), loss 0.5000, lr 1.0e-05, ... tokens/s...
+    >>> progress.close()
+
+    Args:
+        total_steps: the number of steps of the whole run.
+        evaluations: the number of evaluations that remain.
+        first_step: the number of steps that were done before, if the run is resumed.
+        interval: seconds between two lines, if stderr is not a terminal.
+        memory: returns the bytes in use, for example `torch.cuda.memory_allocated`.
+        file: stderr, unless another file is passed.
+        clock: returns seconds.
+    """
+
+    def __init__(
+        self,
+        total_steps: int,
+        *,
+        evaluations: int = 0,
+        first_step: int = 0,
+        interval: float = 30.0,
+        memory: Callable[[], int] = resident_memory,
+        file: TextIO | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._total, self._done, self._evaluations = total_steps, first_step, evaluations
+        self._interval, self._memory, self._clock = interval, memory, clock
+        self._file = sys.stderr if file is None else file
+        self._recent: deque[tuple[float, int, int]] = deque(maxlen=_WINDOW)  # seconds, steps and tokens of last calls
+        self._evaluated: list[float] = []  # the seconds of each evaluation
+        self._last = clock()  # the end of the last step or evaluation
+        self._printed: float | None = None  # the time of the last line
+        self._bar = self._open_bar()
+
+    def _open_bar(self) -> tqdm[Any] | None:
+        if not (is_progress_bar_enabled() and self._file.isatty()):
+            return None
+        from tqdm import tqdm
+
+        options: dict[str, Any] = {"bar_format": _LAYOUT, "dynamic_ncols": True, "file": self._file}
+        return tqdm(total=self._total, initial=self._done, **options)
+
+    def step(self, step: int, loss: float, lr: float, tokens: int) -> None:
+        """Show a finished step.
+
+        Args:
+            step: the number of finished steps of the whole run.
+            loss: the loss of the step.
+            lr: its learning rate.
+            tokens: the number of tokens since the last call.
+        """
+        now = self._clock()
+        self._recent.append((now - self._last, step - self._done, tokens))
+        self._last, self._done = now, step
+        if not is_progress_bar_enabled():
+            return
+        text = ", ".join([f"loss {loss:.4f}", f"lr {lr:.1e}", *self._rates()])
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(step - self._bar.n)
+        elif self._printed is None or now - self._printed >= self._interval or step >= self._total:
+            self._printed = now
+            share = 100 * step // max(self._total, 1)
+            print(f"step {step:,}/{self._total:,} ({share}%), {text}", file=self._file, flush=True)
+
+    def _rates(self) -> list[str]:
+        """Return speed, time left and memory in words."""
+        seconds = sum(one for one, _, _ in self._recent)
+        words = [f"{sum(tokens for _, _, tokens in self._recent) / seconds:,.0f} tokens/s"] if seconds > 0 else []
+        left = self.seconds_left()
+        if left:
+            unknown = self._evaluations > 0 and not self._evaluated
+            words.append(f"{'over ' if unknown else ''}{duration(left)} left")
+        memory = self._memory()
+        return [*words, f"{memory / 1e9:.1f} GB"] if memory else words
+
+    def seconds_left(self) -> float:
+        """Return the expected time of the remaining steps and evaluations."""
+        steps = sum(count for _, count, _ in self._recent)
+        training = (self._total - self._done) * sum(one for one, _, _ in self._recent) / steps if steps else 0.0
+        evaluation = sum(self._evaluated) / len(self._evaluated) if self._evaluated else 0.0
+        return max(training, 0.0) + max(self._evaluations, 0) * evaluation
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Measure an evaluation, so that its time counts neither as training nor as unknown.
+
+        >>> progress = Progress(2, evaluations=1)
+        >>> with progress.evaluating():
+        ...     pass
+        """
+        start = self._clock()
+        if self._bar is not None:
+            self._bar.set_postfix_str("evaluating")
+        yield
+        self._last = self._clock()
+        self._evaluated.append(self._last - start)
+        self._evaluations -= 1
+
+    def note(self, sentence: str) -> None:
+        """Print a sentence above the line. It is printed also if progress bars are disabled."""
+        text = f"bertkit: {sentence}"
+        if self._bar is None:
+            print(text, file=self._file, flush=True)
+        else:
+            self._bar.write(text, file=self._file)
+
+    def close(self) -> None:
+        """Leave the last line in the terminal. Further calls do nothing."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words, rounded to two units.
+
+    >>> duration(42), duration(200), duration(7_300)
+    ('42 s', '3 min 20 s', '2 h 2 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
