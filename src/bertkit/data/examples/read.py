@@ -82,8 +82,8 @@ def read_examples(
     chosen = reader_class.fields.check(
         {**layout.columns, **({} if columns is None else reader_class.fields.check(columns))}
     )
-    headless = any(isinstance(column, int) for column in flat(list(chosen.values())))
-    opened = open_source(source, layout.format, task, headless, encoding)
+    no_header = any(isinstance(column, int) for column in flat(list(chosen.values())))
+    opened = open_source(source, layout.format, task, no_header, encoding)
     bad = BadRows(opened, on_bad)
     records = _good(opened, bad)
     first = list(islice(records, min(limit or _FIRST, _FIRST)))
