@@ -112,13 +112,12 @@ def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> in
     given = {**vars(parsed), "spell": parser.spell}
     hints = get_type_hints(function, include_extras=True)
     positions = []
-    for name, hint in hints.items():
-        if hint is Typed:
-            given[name] = parser.typed(words)
     for parameter in inspect.signature(function).parameters.values():
         group = hints[parameter.name]
         if isinstance(group, type) and dataclasses.is_dataclass(group):
             given[parameter.name] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
+        elif group is Typed:
+            given[parameter.name] = parser.typed(words)
         elif parameter.kind is not parameter.KEYWORD_ONLY:
             positions.append(given.pop(parameter.name))
     given.pop("spell", None)

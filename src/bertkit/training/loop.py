@@ -115,8 +115,8 @@ class Finetuner:
         own = self.next_batches() if batches is None else list(batches)
         is_idle = batches is None and self.processes.is_idle(self._numbers())
         weights = np.array([self.objective.loss_weights(batch) for batch in own]) * (not is_idle)  # [batches, losses]
-        computed = 0 if is_idle else sum(len(batch.input_ids) for batch in own)
-        *totals, tokens = self.processes.sum(*weights.sum(0).tolist(), computed)
+        tokens = 0 if is_idle else sum(len(batch.input_ids) for batch in own)
+        *totals, all_tokens = self.processes.sum(*weights.sum(0).tolist(), tokens)
         factors = weights / [total or 1.0 for total in totals]
         loss = 0.0
         with self._autocast():
@@ -141,7 +141,7 @@ class Finetuner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._advance()
-        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(tokens))
+        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(all_tokens))
 
     def next_batches(self) -> list[Batch]:
         """Return the batches of the next step; in a distributed run, the share of this process."""

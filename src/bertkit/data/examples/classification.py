@@ -66,8 +66,8 @@ class TextClassificationReader(Reader):
     fields = Fields(
         (
             Field("text", _TEXT),
-            Field("text_pair", required=False),
-            Field("label", _LABEL, also=("labels",), several="(?!)"),
+            Field("text_pair", required=False, follows=True),
+            Field("label", _LABEL, also=("labels",), several=True),
         ),
         PAIRS,
     )

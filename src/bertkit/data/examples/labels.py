@@ -88,16 +88,19 @@ def _each(found: list[Any], convert: Callable[[Any], Any]) -> list[Any]:
     for value in found:
         key = (type(value), tuple(value) if isinstance(value, (list, tuple)) else value)
         try:
+            if key not in known:
+                known[key] = _result(convert, value)
             values.append(known[key])
-        except (KeyError, TypeError):
-            try:
-                answer = convert(value)
-            except DataError as error:
-                answer = error
-            values.append(answer)
-            if value.__hash__ is not None or not any(isinstance(one, (list, dict)) for one in value):
-                known[key] = answer
+        except TypeError:  # not hashable
+            values.append(_result(convert, value))
     return values
+
+
+def _result(convert: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return convert(value)
+    except DataError as error:
+        return error
 
 
 def _problem_of(found: list[Any], named: bool) -> str:

@@ -114,9 +114,7 @@ def _collected(
             good.append(index)
     source = bad.source
     if not good:
-        raise DataError(
-            f"{source.name} has no examples" + (f": {bad.count} bad rows were left out." if bad.count else ".")
-        )
+        raise DataError(f"{source.name} has no examples: ", *bad.notes())
     references = answers.values if answers.references is None else answers.references
     inputs, values, references, places = (
         [own[index] for index in good]
@@ -160,10 +158,7 @@ def _with_columns(
     records = _good(source, bad)
     first = list(islice(records, _FIRST))
     if not first:
-        raise DataError(
-            f"{source.name} has no examples: "
-            + (f"all {bad.count} rows are bad, the first: {bad.notes()[0]}" if bad.count else "it is empty.")
-        )
+        raise DataError(f"{source.name} has no examples: ", *(bad.notes() or ["it is empty."]))
     known = list(dict.fromkeys(column for _, record in first for column in record))
     mapping, notes = reader.fields.find(chosen, known, source.name)
     return mapping, notes, chain(first, records)
