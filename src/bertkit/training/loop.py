@@ -141,7 +141,7 @@ class Finetuner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._advance()
-        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(all_tokens))
+        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(tokens))
 
     def next_batches(self) -> list[Batch]:
         """Return the batches of the next step; in a distributed run, the share of this process."""

@@ -132,12 +132,13 @@ def keep_layers(model: Any, count: int) -> None:
 
 
 def with_adapters(model: Any, rank: int) -> Any:
-    """Return a model with LoRA adapters at queries and values. Only these, and the new head, are trained."""
+    """Return a model with LoRA adapters at queries and values. Only these, the pooler and the head are trained."""
     try:
         import peft
     except ImportError as error:
         raise MissingExtraError("peft", None, "lora") from error
-    heads = [name for name, _ in model.named_children() if name != "bert"]
+    heads = [name for name, part in model.named_children() if name != "bert" and list(part.parameters())]
+    heads += ["pooler"] if getattr(model.base_model, "pooler", None) is not None else []
     config = peft.LoraConfig(
         r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=["query", "value"], modules_to_save=heads or None
     )
