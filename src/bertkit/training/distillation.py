@@ -161,7 +161,7 @@ class Distillation(Objective):
 
     def of_attention(self, outputs: Any, found: dict[str, Any], batch: Batch) -> Tensor:
         """Return the squared difference of the attention of a token, summed over the tokens it attends to, as a mean."""
-        total = outputs.attentions[0][0].new_zeros(())
+        total: Tensor = outputs.attentions[0][0].new_zeros(())
         for (layer, _), theirs in zip(self.pairs, found[ATTENTION], strict=True):
             for student, teacher in zip(outputs.attentions[layer - 1], theirs, strict=True):  # [A, t, t] of each row
                 if len(student) != len(teacher):

@@ -115,8 +115,8 @@ class Finetuner:
         own = self.next_batches() if batches is None else list(batches)
         is_idle = batches is None and self.processes.is_idle(self._numbers())
         weights = np.array([self.objective.loss_weights(batch) for batch in own]) * (not is_idle)  # [batches, losses]
-        tokens = 0 if is_idle else sum(len(batch.input_ids) for batch in own)
-        *totals, all_tokens = self.processes.sum(*weights.sum(0).tolist(), tokens)
+        computed = 0 if is_idle else sum(len(batch.input_ids) for batch in own)
+        *totals, tokens = self.processes.sum(*weights.sum(0).tolist(), computed)
         factors = weights / [total or 1.0 for total in totals]
         loss = 0.0
         with self._autocast():
