@@ -150,7 +150,9 @@ class Job:
     def save_model(self, folder: Path) -> None:
         """Write a normal model folder, with adapters merged."""
         without_adapters(self.tuner.model).save_pretrained(folder)
-        self.opened.task.tokenizer.save_pretrained(folder)
+        task = self.opened.task
+        task.tokenizer.save_pretrained(folder)
+        task.save(folder, task.options(given_options(task, self.settings)))
 
     def resume(self, checkpoint: Path) -> None:
         """Continue from a checkpoint."""
@@ -216,6 +218,7 @@ def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Sett
     """Return the evaluation of a model in training, as `evaluate_pipeline` does."""
     model.eval()
     pipe = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
+    pipe._task = opened.task  # with the files of the original model
     try:
         return evaluate_pipeline(
             pipe, examples, options=given_options(opened.task, settings), average=settings.average, **options
