@@ -22,7 +22,7 @@ from bertkit.data.batches import Batch
 from bertkit.engines.processor import multiplies_bf16
 from bertkit.errors import BertkitError, Setting, UsageError
 from bertkit.training.batches import Unit, batches_of, steps_of, with_windows
-from bertkit.training.distributed import Processes
+from bertkit.training.distributed import Processes, like, whole
 from bertkit.training.objectives import Objective, device_of
 from bertkit.training.options import Settings
 from bertkit.training.schedule import learning_rate_factor, optimizer_of
@@ -76,6 +76,9 @@ class Finetuner:
         self.model, self.units, self.objective, self.settings = model, units, objective, settings
         self.processes = processes or Processes()
         self._sizes = [sum(map(len, unit)) for unit in units]
+        self._runs = self.processes.wrap(
+            model, settings.shard
+        )  # before the optimizer: sharding replaces the parameters
         self.optimizer = optimizer_of(
             model,
             settings.lr,
@@ -88,7 +91,6 @@ class Finetuner:
         per_step = settings.batch_size * settings.accumulate
         self.steps_per_epoch = math.ceil(len(units) / per_step)
         self.total_steps = settings.max_steps or max(1, math.ceil(self.steps_per_epoch * settings.epochs))
-        self._runs = self.processes.wrap(model, settings.shard)
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._order: tuple[int, list[list[int]]] = (-1, [])
         model.train()
@@ -101,18 +103,21 @@ class Finetuner:
     def step(self, batches: Sequence[Batch] | None = None) -> Step:
         """Make one step on the next batches, or on your own ones. Raise TrainingError if the loss is not a number."""
         self.model.train()
+        self.processes.seed(self.settings.seed, self.position.step)
         own = self.next_batches() if batches is None else list(batches)
-        is_idle = batches is None and self.processes.is_idle(self._numbers())
-        weights = [0.0 if is_idle else self.objective.weight(batch) for batch in own]
-        tokens = 0 if is_idle else sum(len(batch.input_ids) for batch in own)
-        total, tokens = self.processes.sum(sum(weights), tokens)
+        counted = 0 if batches is None and self.processes.is_idle(self._numbers()) else len(own)
+        if self.settings.shard:  # each batch gathers the parameters of all processes, so that all need as many batches
+            own += own[-1:] * (self.processes.largest(len(own)) - len(own))
+        weights = [self.objective.weight(batch) if number < counted else 0.0 for number, batch in enumerate(own)]
+        tokens = sum(len(batch.input_ids) for batch in own[:counted])
+        total, all_tokens = self.processes.sum(sum(weights), tokens)
         loss = 0.0
         for number, (batch, weight) in enumerate(zip(own, weights, strict=True), start=1):
             with self.processes.synchronized(self._runs, last=number == len(own)):
                 with self._autocast():
                     part = self.objective(self._runs, batch) * (weight / (total or 1.0))
                 (part * self.processes.count).backward()  # type: ignore[no-untyped-call]
-            loss += float(part.detach())
+            loss += float(part.detach()) if weight else 0.0  # the mean of no labels is not a number
         (loss,) = self.processes.sum(loss)
         if not math.isfinite(loss):
             raise TrainingError(
@@ -125,7 +130,7 @@ class Finetuner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._advance()
-        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(tokens))
+        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(all_tokens))
 
     def next_batches(self) -> list[Batch]:
         """Return the batches of the next step; in a distributed run, the share of this process."""
@@ -163,7 +168,7 @@ class Finetuner:
 
     def _clip(self) -> float:
         most = self.settings.clip or math.inf
-        return float(nn.utils.clip_grad_norm_(self._trained, most))
+        return float(whole(nn.utils.clip_grad_norm_(self._trained, most)))
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """Compute products in bf16, if that is the precision. The weights stay in fp32."""
@@ -177,11 +182,11 @@ class Finetuner:
     # State.
 
     def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """Return what resuming needs besides the weights: values for JSON, and tensors by name."""
+        """Return what resuming needs besides the weights: values for JSON, and tensors by name. All processes call it."""
         tensors = {f"random.{name}": state for name, state in _random_states().items()}
         for name, parameter in self._named():
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
+                tensors[f"optimizer.{key}.{name}"] = whole(torch.as_tensor(value))
         return {"position": asdict(self.position), "order": self.fingerprint()}, tensors
 
     def restore(self, values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
@@ -197,7 +202,7 @@ class Finetuner:
             kept = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
             if kept["step"] is not None:
                 self.optimizer.state[parameter] = {
-                    key: value.clone() if key == "step" else value.to(parameter.device).view_as(parameter).clone()
+                    key: value.clone() if key == "step" else like(value, parameter).clone()
                     for key, value in kept.items()
                     if value is not None
                 }
