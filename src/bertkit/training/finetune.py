@@ -21,7 +21,7 @@ from bertkit.tasks.sentence_embedding import SentenceEmbedding
 from bertkit.training import checkpoints
 from bertkit.training.card import write_card
 from bertkit.training.distillation import distilled
-from bertkit.training.distributed import Processes
+from bertkit.training.distributed import Processes, whole_model
 from bertkit.training.embeddings import embedding_objective
 from bertkit.training.evaluation import Evaluation
 from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_json
@@ -145,6 +145,7 @@ class _Run:
             self.note(f"Continuing after step {job.tuner.position.step:,} of {job.tuner.total_steps:,}.")
         if not job.run():
             raise Stopped(f"{self.folder} has a checkpoint after step {job.tuner.position.step:,}.")
+        job.tuner.model = whole_model(job.tuner.model)
         if not self.processes.is_first:
             return Finetuned(self.folder)
         if job.best.step not in (None, job.tuner.position.step):
@@ -189,7 +190,7 @@ class _Run:
     def _finish(self, job: Job) -> Finetuned:
         """Write the model, its scores and its report."""
         evaluation = None if self.eval is None else self._evaluation(job.tuner.model, intervals=True)
-        job.save_model(self.folder)
+        job.save_model(job.tuner.model, self.folder)
         remove_cache(self.folder)
         write_json(self.folder / "run.json", self._record(job, evaluation))
         if evaluation is not None:

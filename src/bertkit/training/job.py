@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +24,7 @@ from bertkit.models.torch.arrays import tensor_of
 from bertkit.pipelines import pipeline
 from bertkit.training import checkpoints
 from bertkit.training.batches import Unit, batches_of
+from bertkit.training.distributed import load_whole, whole_model
 from bertkit.training.evaluation import Evaluation, evaluate_pipeline
 from bertkit.training.events import EventWriter
 from bertkit.training.journal import Journal
@@ -138,18 +140,18 @@ class Job:
 
     def save(self) -> None:
         """Write a checkpoint, and remove older ones."""
+        (values, tensors), model = self.tuner.state(), whole_model(self.tuner.model)
         if self.tuner.processes.is_first:
-            values, tensors = self.tuner.state()
             values |= {"best": asdict(self.best), "settings": settings_dict(self.settings)}
             adapters = _adapters(self.tuner.model)
             tensors |= {f"adapter.{name}": tensor for name, tensor in adapters.items()}
-            checkpoints.save(self.folder, self.tuner.position.step, self.save_model, values, tensors)
+            checkpoints.save(self.folder, self.tuner.position.step, partial(self.save_model, model), values, tensors)
             checkpoints.remove_old(self.folder, max(self.settings.keep, 1), self.best.step)
         self.tuner.processes.wait()
 
-    def save_model(self, folder: Path) -> None:
+    def save_model(self, model: Any, folder: Path) -> None:
         """Write a normal model folder, with adapters merged."""
-        without_adapters(self.tuner.model).save_pretrained(folder)
+        without_adapters(model).save_pretrained(folder)
         task = self.opened.task
         task.tokenizer.save_pretrained(folder)
         task.save(folder, task.options(given_options(task, self.settings)))
@@ -166,10 +168,10 @@ class Job:
         tensors = checkpoints.load(checkpoint)[1] if tensors is None else tensors
         adapters = {name.removeprefix("adapter."): t for name, t in tensors.items() if name.startswith("adapter.")}
         if adapters:
-            self.tuner.model.load_state_dict(adapters, strict=False)
+            load_whole(self.tuner.model, adapters, strict=False)
             return
         weights = {name: tensor_of(a) for name, a in safetensors_file.read(checkpoint / "model.safetensors").items()}
-        self.tuner.model.load_state_dict(weights)
+        load_whole(self.tuner.model, weights)
 
     def _prepare_folder(self) -> None:
         if self.tuner.processes.is_first:
@@ -215,8 +217,8 @@ def eval_loss(tuner: Finetuner, units: list[Unit]) -> float:
 
 
 def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Settings, **options: Any) -> Evaluation:
-    """Return the evaluation of a model in training, as `evaluate_pipeline` does."""
-    model.eval()
+    """Return the evaluation of a model in training, as `evaluate_pipeline` does. All processes call it."""
+    model = whole_model(model).eval()
     pipe = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
     pipe._task = opened.task  # with the files of the original model
     try:

@@ -24,7 +24,7 @@ from bertkit.data.batches import Batch
 from bertkit.engines.processor import multiplies_bf16
 from bertkit.errors import BertkitError, Setting, UsageError
 from bertkit.training.batches import Unit, batches_of, steps_of, with_windows
-from bertkit.training.distributed import Processes
+from bertkit.training.distributed import Processes, like, whole
 from bertkit.training.objectives import Objective, device_of
 from bertkit.training.options import Settings
 from bertkit.training.schedule import learning_rate_factor, optimizer_of
@@ -78,6 +78,8 @@ class Finetuner:
         self.model, self.units, self.objective, self.settings = model, units, objective, settings
         self.processes = processes or Processes()
         self._sizes = [sum(map(len, unit)) for unit in units]
+        # Before the optimizer is made, as sharding replaces the parameters.
+        self._runs = self.processes.wrap(model, settings.shard)
         self.optimizer = optimizer_of(
             model,
             settings.lr,
@@ -99,7 +101,6 @@ class Finetuner:
         per_step = settings.batch_size * settings.accumulate
         self.steps_per_epoch = math.ceil(len(units) / per_step)
         self.total_steps = settings.max_steps or max(1, math.ceil(self.steps_per_epoch * settings.epochs))
-        self._runs = self.processes.wrap(model, settings.shard)
         self._trained = [parameter for _, parameter in self._named()]
         self._order: tuple[int, list[list[int]]] = (-1, [])
         model.train()
@@ -112,10 +113,14 @@ class Finetuner:
     def step(self, batches: Sequence[Batch] | None = None) -> Step:
         """Make one step on the next batches, or on your own ones. Raise TrainingError if the loss is not a number."""
         self.model.train()
+        self.processes.seed(self.settings.seed, self.position.step)
         own = self.next_batches() if batches is None else list(batches)
-        is_idle = batches is None and self.processes.is_idle(self._numbers())
-        weights = np.array([self.objective.loss_weights(batch) for batch in own]) * (not is_idle)  # [batches, losses]
-        computed = 0 if is_idle else sum(len(batch.input_ids) for batch in own)
+        counted = 0 if batches is None and self.processes.is_idle(self._numbers()) else len(own)
+        if self.settings.shard:  # each batch gathers the parameters of all processes, so that all need as many batches
+            own += own[-1:] * (self.processes.largest(len(own)) - len(own))
+        weights = np.array([self.objective.loss_weights(batch) for batch in own])  # [batches, losses]
+        weights[counted:] = 0
+        computed = sum(len(batch.input_ids) for batch in own[:counted])
         *totals, tokens = self.processes.sum(*weights.sum(0).tolist(), computed)
         factors = weights / [total or 1.0 for total in totals]
         loss = 0.0
@@ -127,7 +132,7 @@ class Finetuner:
                     losses = self.objective(self._runs, batch).reshape(-1)
                 part = (losses * losses.new_tensor(factor)).sum()
                 (part * self.processes.count).backward()  # type: ignore[no-untyped-call]
-            loss += float(part.detach())
+            loss += float(part.detach()) if any(factor) else 0.0  # the mean of no labels is not a number
         self.processes.average(parameter for _, parameter in self.objective.named_parameters())
         (loss,) = self.processes.sum(loss)
         if not math.isfinite(loss):
@@ -179,7 +184,7 @@ class Finetuner:
 
     def _clip(self) -> float:
         most = self.settings.clip or math.inf
-        return float(nn.utils.clip_grad_norm_(self._trained, most))
+        return float(whole(nn.utils.clip_grad_norm_(self._trained, most)))
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """Compute products in bf16, if that is the precision. The weights stay in fp32."""
@@ -193,11 +198,11 @@ class Finetuner:
     # State.
 
     def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """Return what resuming needs besides the weights: values for JSON, and tensors by name."""
+        """Return what resuming needs besides the weights: values for JSON, and tensors by name. All processes call it."""
         tensors = {f"random.{name}": state for name, state in _random_states().items()}
         for name, parameter in self._named():
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
+                tensors[f"optimizer.{key}.{name}"] = whole(torch.as_tensor(value))
         tensors |= {name: parameter.detach() for name, parameter in self._of_objective()}
         return {"position": asdict(self.position), "order": self.fingerprint()}, tensors
 
@@ -214,7 +219,7 @@ class Finetuner:
             kept = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
             if kept["step"] is not None:
                 self.optimizer.state[parameter] = {
-                    key: value.clone() if key == "step" else value.to(parameter.device).view_as(parameter).clone()
+                    key: value.clone() if key == "step" else like(value, parameter).clone()
                     for key, value in kept.items()
                     if value is not None
                 }

@@ -1,0 +1,82 @@
+"""Two processes (gloo, on a CPU) make the same steps as one with the same batches, with DDP and with FSDP2."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import train_in_processes
+
+from bertkit.checkpoint import safetensors_file
+from bertkit.errors import UsageError
+from bertkit.training.distributed import Processes
+
+KINDS = ("ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")  # the last has tied embeddings
+WAYS = {"ddp": False, "fsdp2": True}
+
+# 9 examples by 4: the last step has one example, and an idle process. batch_tokens splits the steps into batches.
+UNEVEN = {"count": 9, "batch_size": 4, "epochs": 2, "batch_tokens": 24, "clip": 0.5}
+DROPOUT = {"kind": KINDS[0], "count": 9, "batch_size": 4, "epochs": 2, "dropout": 0.1}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder with the results of all cases, trained by two processes of torchrun."""
+    cases: dict[str, Any] = {}
+    for way, shard in WAYS.items():
+        cases |= {f"{kind} {way}": {"kind": kind, "shard": shard, **UNEVEN} for kind in KINDS}
+        cases |= {f"whole {way}": {"shard": shard, **DROPOUT}, f"resumed {way}": {"shard": shard, "stop": 3, **DROPOUT}}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    out = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    command += [train_in_processes.__file__, str(out), json.dumps(cases)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return out
+
+
+def results(folder: Path) -> tuple[list[dict[str, float]], dict[str, np.ndarray]]:
+    """Return the steps and the final weights of a run."""
+    weights = safetensors_file.read(folder / "weights.safetensors")
+    return json.loads((folder / "steps.json").read_text()), {name: np.array(array) for name, array in weights.items()}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_are_as_one(kind: str, way: str, two: Path, tmp_path: Path) -> None:
+    train_in_processes.train(tmp_path, Processes(), kind, **UNEVEN)
+    expected, reference = results(tmp_path)
+    found, weights = results(two / f"{kind} {way}")
+    assert len(expected) == len(found) == 6
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+        assert ours["tokens"] == theirs["tokens"]
+    assert weights.keys() == reference.keys()
+    for name, array in reference.items():
+        if "key.bias" not in name:  # it shifts all scores of a row: its gradient is rounding, which Adam makes large
+            np.testing.assert_allclose(weights[name], array, rtol=0, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_checkpoint_of_two_processes_continues_exactly(way: str, two: Path) -> None:
+    """With dropout, each process has its own random numbers, in the resumed run too."""
+    expected, reference = results(two / f"whole {way}")
+    found, weights = results(two / f"resumed {way}")
+    assert (two / f"resumed {way}" / "checkpoint-3" / "config.json").exists()
+    assert found == expected
+    assert all(np.array_equal(weights[name], array) for name, array in reference.items())
+
+
+def test_sharding_needs_several_processes() -> None:
+    with pytest.raises(UsageError, match="shard=True needs several processes, started with torchrun"):
+        train_in_processes.tuner(KINDS[0], Processes(), 4, shard=True)
