@@ -138,6 +138,9 @@ if TYPE_CHECKING:
     from bertkit.training import set_seed as set_seed
     from bertkit.training.evaluation import Evaluation as Evaluation
     from bertkit.training.evaluation import evaluate as evaluate
+    from bertkit.training.finetune import Finetuned as Finetuned
+    from bertkit.training.finetune import finetune as finetune
+    from bertkit.training.loop import Finetuner as Finetuner
 
     from . import logging as logging
     from . import metrics as metrics
@@ -191,6 +194,8 @@ _HOMES = {  # name -> its module
     "Evaluation": "training.evaluation",
     "FeatureExtractionPipeline": "pipelines",
     "FillMaskPipeline": "pipelines",
+    "Finetuned": "training.finetune",
+    "Finetuner": "training.loop",
     "FlaxAutoModel": "models.flax.auto",
     "FlaxAutoModelForCausalLM": "models.flax.auto",
     "FlaxAutoModelForMaskedLM": "models.flax.auto",
@@ -259,6 +264,7 @@ _HOMES = {  # name -> its module
     "create_optimizer": "models.keras.optimization",
     "default_data_collator": "data.collators",
     "evaluate": "training.evaluation",
+    "finetune": "training.finetune",
     "get_constant_schedule": "training",
     "get_constant_schedule_with_warmup": "training",
     "get_cosine_schedule_with_warmup": "training",

@@ -153,7 +153,7 @@ class _Run:
         units = opened.units(self.train, settings)
         tuner = Finetuner(opened.model, units, self._objective(units), settings, self.processes)
         eval_units = None if self.eval is None else opened.units(self.eval, settings)
-        evaluate = partial(evaluation_of, opened, tuner.model, self.eval, settings)
+        evaluate = None if self.eval is None else partial(self._evaluation, tuner.model, intervals=False)
         return Job(settings, self.folder, opened, tuner, self.eval, eval_units, self._metric(), evaluate)
 
     def _objective(self, units: Any) -> Objective:
@@ -176,7 +176,7 @@ class _Run:
 
     def _finish(self, job: Job) -> Finetuned:
         """Write the model, its scores and its report."""
-        evaluation = None if self.eval is None else self._evaluation(job)
+        evaluation = None if self.eval is None else self._evaluation(job.tuner.model, intervals=True)
         job.save_model(self.folder)
         write_json(self.folder / "run.json", self._record(job, evaluation))
         if evaluation is not None:
@@ -187,9 +187,11 @@ class _Run:
             return Finetuned(self.folder)
         return Finetuned(self.folder, evaluation.scores, evaluation.intervals)
 
-    def _evaluation(self, job: Job) -> Evaluation:
+    def _evaluation(self, model: Any, intervals: bool) -> Evaluation:
+        """Evaluate a model, and store its tuned thresholds in its configuration."""
         assert self.eval is not None
-        return evaluation_of(self.opened, job.tuner.model, self.eval, self.settings, intervals=True)
+        tune = self.settings.tune_thresholds is not False
+        return evaluation_of(self.opened, model, self.eval, self.settings, intervals=intervals, tune_thresholds=tune)
 
     def _record(self, job: Job, evaluation: Evaluation | None) -> dict[str, Any]:
         best: Best = job.best
@@ -210,7 +212,7 @@ class _Run:
             "best": {"step": best.step, "metric": job.metric, "value": best.value},
             "scores": {} if evaluation is None else dict(evaluation.scores),
             "intervals": {} if evaluation is None else {k: list(v) for k, v in evaluation.intervals.items()},
-            "thresholds": {},
+            "thresholds": {} if evaluation is None else evaluation.thresholds,
         }
 
     def _read(self, source: Any, limit: int | None = None) -> Examples:

@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from bertkit.training.events import EventWriter
 from bertkit.training.journal import Journal
 from bertkit.training.loop import Finetuner, Step
 from bertkit.training.objectives import Objective
-from bertkit.training.opening import Opened, task_options, without_adapters
+from bertkit.training.opening import Opened, given_options, without_adapters
 from bertkit.training.options import Settings
 from bertkit.training.progress import Progress
 
@@ -55,7 +55,7 @@ class Job:
     eval: Examples | None
     eval_units: list[Unit] | None
     metric: str
-    evaluate: Any  # a function without arguments that returns an Evaluation
+    evaluate: Callable[[], Evaluation] | None
     best: Best = field(default_factory=Best)
     stopped: bool = False  # by Ctrl-C
     seconds: float = 0.0
@@ -115,7 +115,7 @@ class Job:
 
     def _evaluated(self, journal: Journal | None, events: EventWriter | None, step: Step) -> bool:
         """Evaluate, and return whether the run ends early, as `patience` says."""
-        if self.eval is None:
+        if self.evaluate is None:
             return False
         scores = {"loss": eval_loss(self.tuner, self.eval_units or []), **self.evaluate().scores}
         if self.metric not in scores:
@@ -207,12 +207,13 @@ def eval_loss(tuner: Finetuner, units: list[Unit]) -> float:
 
 
 def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Settings, **options: Any) -> Evaluation:
-    """Return the evaluation of a model in training."""
+    """Return the evaluation of a model in training, as `evaluate_pipeline` does."""
     model.eval()
     pipe = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
-    given = asdict(task_options(opened.task, settings))
     try:
-        return evaluate_pipeline(pipe, examples, options=given, average=settings.average, **options)
+        return evaluate_pipeline(
+            pipe, examples, options=given_options(opened.task, settings), average=settings.average, **options
+        )
     finally:
         model.train()
 

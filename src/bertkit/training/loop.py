@@ -105,7 +105,7 @@ class Finetuner:
         is_idle = batches is None and self.processes.is_idle(self._numbers())
         weights = [0.0 if is_idle else self.objective.weight(batch) for batch in own]
         tokens = 0 if is_idle else sum(len(batch.input_ids) for batch in own)
-        total, tokens = self.processes.sum(sum(weights), tokens)
+        total, all_tokens = self.processes.sum(sum(weights), tokens)
         loss = 0.0
         for number, (batch, weight) in enumerate(zip(own, weights, strict=True), start=1):
             with self.processes.synchronized(self._runs, last=number == len(own)):
@@ -125,7 +125,7 @@ class Finetuner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._advance()
-        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(tokens))
+        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(all_tokens))
 
     def next_batches(self) -> list[Batch]:
         """Return the batches of the next step; in a distributed run, the share of this process."""

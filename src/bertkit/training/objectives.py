@@ -165,7 +165,7 @@ def merged(logits: Tensor, batch: Batch, head: str, largest: bool = False) -> Te
     if head != "ForSequenceClassification" or not _has_windows(batch):
         return logits
     assert batch.groups is not None
-    parts = logits.split(batch.groups.tolist())
+    parts = torch.split(logits, batch.groups.tolist())
     return torch.stack([part.amax(0) if largest else part.mean(0) for part in parts])
 
 

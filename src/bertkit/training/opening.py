@@ -47,7 +47,10 @@ class Opened:
         targets: Any = getattr(self.task, "targets", None)
         if targets is None:
             raise UsageError(f"{self.task.name} has no training: choose another task.")
-        return units_of(targets(examples.inputs, examples.answers, task_options(self.task, settings)), self.task.head)
+        return units_of(
+            targets(examples.inputs, examples.answers, self.task.options(given_options(self.task, settings))),
+            self.task.head,
+        )
 
 
 def open_for_training(settings: Settings, labels: Sequence[str], problem_type: str | None) -> Opened:
@@ -146,8 +149,8 @@ def without_adapters(model: Any) -> Any:
     return copy.deepcopy(model).merge_and_unload() if hasattr(model, "peft_config") else model
 
 
-def task_options(task: Task[Any], settings: Settings) -> Any:
-    """Return the options of a task for training and evaluation."""
+def given_options(task: Task[Any], settings: Settings) -> dict[str, Any]:
+    """Return the options of a task that the settings of a run change."""
     given: Mapping[str, Any] = {
         "max_length": settings.max_length,
         "on_long": settings.on_long,
@@ -161,4 +164,4 @@ def task_options(task: Task[Any], settings: Settings) -> Any:
     values = {name: value for name, value in given.items() if value is not None and name in known}
     if task.name == "question-answering" and settings.max_length is not None:
         values["max_seq_len"] = settings.max_length
-    return task.options(values)
+    return values
