@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from bertkit.arguments import Also
-from bertkit.cli.job import print_message, printed_warnings
+from bertkit.cli.job import logged_warnings, print_message
 from bertkit.cli.page import page_of_stdout, straight
 from bertkit.cli.run import name_and_value
 from bertkit.cli.shared import device_of
@@ -61,7 +61,7 @@ def evaluate(
     for name, value, what in (("model", model, "its directory or its Hub id"), ("data", data, "a file of examples")):
         if value is None:
             raise UsageError(f"evaluate needs --{name}: type --{name} with {what}.")
-    with printed_warnings():
+    with logged_warnings():
         found = evaluate_model(
             model,
             data,
