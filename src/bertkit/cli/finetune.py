@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bertkit.arguments import Also
-from bertkit.cli.job import print_message, printed_warnings
+from bertkit.cli.job import logged_warnings, print_message
 from bertkit.cli.signature import Typed
 from bertkit.errors import MissingExtraError, UsageError
 from bertkit.training.options import DataOptions, DistillationOptions, OptimizationOptions, RunOptions
@@ -93,7 +93,7 @@ def finetune(
     command = shlex.join(["bertkit", *sys.argv[1:]])
     names = None if labels is None else [label.strip() for label in labels.split(",")]
     try:
-        with printed_warnings():
+        with logged_warnings():
             found = finetune_all(
                 **given, labels=names, seeds=seeds, sweep=sweep, on_note=print_message, command=command, **chosen
             )

@@ -65,7 +65,7 @@ def answer(
         partial = Partial(
             shared.output, source, about, kept=kept.names, resume=shared.resume, overwrite=shared.overwrite
         )
-    with printed_warnings(), partial or nullcontext():
+    with logged_warnings(), partial or nullcontext():
         origin, examples = _examples(task, shared, given, combination, kept)
         first = list(islice(examples, 1 if origin == "typed" else PEEKED))
         if not first:
@@ -246,7 +246,7 @@ def print_message(sentence: str) -> None:
 
 
 @contextmanager
-def printed_warnings() -> Iterator[None]:
+def logged_warnings() -> Iterator[None]:
     """Print the library's warnings to stderr, each once, in the form of the command's messages."""
     before: set[str] = set()
 

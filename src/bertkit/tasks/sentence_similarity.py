@@ -103,6 +103,10 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         from bertkit.metrics.weighted import number_metric
 
         refuse_average(self.name, average)
+        if any(truth is None for truth in truths):
+            raise UsageError(
+                "Pairs without a similarity cannot be evaluated: pass examples with a number in a column score."
+            )
         return number_metric(answers, [truth if isinstance(truth, (list, tuple)) else [truth] for truth in truths])
 
     def prediction(self, answer: Any, truth: Any) -> Prediction:
@@ -117,6 +121,8 @@ def _texts(example: Any) -> list[str]:
         texts = isinstance(others, (list, tuple)) and all(isinstance(text, str) for text in others)
         if isinstance(source, str) and others and texts:
             return [source, *others]
+        if all(isinstance(example.get(name), str) for name in ("text", "text_pair")):
+            return [example["text"], example["text_pair"]]
     if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return list(example)
     raise UsageError(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 Item = TypeVar("Item")
@@ -79,6 +79,14 @@ class Processes:
         if isinstance(module, DistributedDataParallel) and not last:
             return module.no_sync()
         return nullcontext()
+
+    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average the gradients of parameters that are not part of the model over the processes."""
+        if self.count > 1:
+            for parameter in parameters:
+                gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                distributed.all_reduce(gradient)
+                parameter.grad = gradient / self.count
 
     def wait(self) -> None:
         """Wait for all processes."""

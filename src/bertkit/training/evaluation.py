@@ -23,11 +23,23 @@ from bertkit.pipelines import Pipeline, pipeline
 from bertkit.pipelines.calls import options_of
 from bertkit.pipelines.run import progress_bar
 from bertkit.tasks.question_answering import QuestionAnswering
+from bertkit.training.options import columns_of
 from bertkit.training.thresholds import tuned
 
 if TYPE_CHECKING:
     from bertkit.data.examples import Examples
     from bertkit.tasks.base import Task
+
+EVALUATED = (
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "multiple-choice",
+    "next-sentence-prediction",
+    "sentence-similarity",
+)
+_TASKS = {"sentence-embedding": "sentence-similarity"}  # the task of training -> that of pipelines
+_READERS = {"sentence-similarity": "sentence-embedding"}
 
 OnBad = Literal["raise", "skip"]
 _logger = logging.getLogger("bertkit")
@@ -69,7 +81,7 @@ def evaluate(
     *,
     task: str | None = None,
     format: str = "infer",
-    columns: Mapping[str, str] | None = None,
+    columns: str | Mapping[str, Any] | None = None,
     on_bad: OnBad = "raise",
     limit: int | None = None,
     average: str | None = None,
@@ -94,7 +106,7 @@ def evaluate(
         data: a file, a folder, a list of dictionaries, a dataset, or Examples.
         task: "text-classification", "token-classification", ...; None: the main task of the model.
         format: the format of the file.
-        columns: the columns of the data: `{"text": "sentence", "label": "gold"}`.
+        columns: the columns of the data: `{"text": "sentence", "label": "gold"}`, or "text=sentence,label=gold".
         on_bad: "raise" raises an error for the first invalid example, "skip" leaves invalid examples out and counts them.
         limit: evaluate only so many examples.
         average: how to combine precision, recall and F1 of the labels: "macro", "micro", "weighted", or for two labels "binary",
@@ -121,12 +133,19 @@ def evaluate(
     pipe = model if isinstance(model, Pipeline) else None
     if pipe is None:
         opened = {"tokenizer": tokenizer, "device": device, "precision": precision, "engine": engine}
-        pipe = pipeline(task, model, batch_size=batch_size, **opened)
+        pipe = pipeline(_TASKS.get(task or "", task), model, batch_size=batch_size, **opened)
+    if pipe.task not in EVALUATED:
+        raise UsageError(
+            f"The model is a Bert{pipe.engine.head}, and its task {pipe.task} cannot be evaluated on a file. Pass a model "
+            f"that is trained for one of {', '.join(EVALUATED)}, or for embeddings type ",
+            Setting("task", "sentence-similarity"),
+            ".",
+        )
     examples = data
     if not isinstance(data, Examples):
         problem = getattr(pipe._task, "problem", None)
-        reading: dict[str, Any] = {"format": format, "columns": columns, "on_bad": on_bad, "limit": limit}
-        examples = read_examples(pipe.task, data, problem_type=problem, **reading)
+        reading: dict[str, Any] = {"format": format, "columns": columns_of(columns), "on_bad": on_bad, "limit": limit}
+        examples = read_examples(_READERS.get(pipe.task, pipe.task), data, problem_type=problem, **reading)
     given = {"on_long": on_long, "max_length": max_length}
     found = evaluate_pipeline(
         pipe,
@@ -267,8 +286,8 @@ def _unknown_labels(task: Task[Any], examples: Examples, unknown: Sequence[Seque
     more = f" and {len(counts) - _LISTED} more" if len(counts) > _LISTED else ""
     known = ", ".join(map(str, list(task.label_numbers())[:20])) + (", ..." if len(task.label_numbers()) > 20 else "")
     return UsageError(
-        f"The model does not know the labels {', '.join(named)}{more} of {len(unknown):,} examples, the first at "
-        f"{examples.where(first)}. Its labels are {known}. Correct the labels, or type ",
+        f"Unknown labels: {', '.join(named)}{more} of {len(unknown):,} examples, the first in {examples.where(first)}. The "
+        f"model has the labels {known}. Correct the file, or type ",
         Setting("on_bad", "skip"),
         " to leave these examples out.",
     )

@@ -19,6 +19,7 @@ from bertkit.pipelines import Pipeline, pipeline
 from bertkit.tasks import task_class
 from bertkit.training import checkpoints
 from bertkit.training.card import write_card
+from bertkit.training.distillation import distilled
 from bertkit.training.distributed import Processes
 from bertkit.training.evaluation import Evaluation
 from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_json
@@ -28,6 +29,7 @@ from bertkit.training.opening import open_for_training
 from bertkit.training.options import Settings, check_names, columns_of
 from bertkit.training.recipes import read_recipe
 from bertkit.training.report import write_report
+from bertkit.training.teacher import remove_cache
 from bertkit.training.weights import class_weights, pos_weights
 
 _METRICS = {
@@ -151,7 +153,10 @@ class _Run:
     def _job(self) -> Job:
         settings, opened = self.settings, self.opened
         units = opened.units(self.train, settings)
-        tuner = Finetuner(opened.model, units, self._objective(units), settings, self.processes)
+        units, objective = distilled(
+            opened, units, self._objective(units), settings, self.folder, self.processes, self.note
+        )
+        tuner = Finetuner(opened.model, units, objective, settings, self.processes)
         eval_units = None if self.eval is None else opened.units(self.eval, settings)
         evaluate = None if self.eval is None else partial(self._evaluation, tuner.model, intervals=False)
         return Job(settings, self.folder, opened, tuner, self.eval, eval_units, self._metric(), evaluate)
@@ -178,6 +183,7 @@ class _Run:
         """Write the model, its scores and its report."""
         evaluation = None if self.eval is None else self._evaluation(job.tuner.model, intervals=True)
         job.save_model(self.folder)
+        remove_cache(self.folder)
         write_json(self.folder / "run.json", self._record(job, evaluation))
         if evaluation is not None:
             evaluation.write(self.folder / "predictions.jsonl")

@@ -195,13 +195,19 @@ class Job:
 
 def eval_loss(tuner: Finetuner, units: list[Unit]) -> float:
     """Return the mean loss on examples, without dropout."""
-    objective: Objective = tuner.objective
+    objective: Objective = tuner.objective.for_evaluation
     tuner.model.eval()
     total = weight = 0.0
+    size = tuner.settings.batch_size if objective.is_joint else max(len(units), 1)
     with torch.no_grad():
-        for batch in batches_of(units, tuner.settings.batch_tokens, objective.head == "ForMultipleChoice"):
-            own = objective.weight(batch)
-            total, weight = total + own * float(objective(tuner.model, batch)), weight + own
+        for at in range(0, len(units), size):
+            batches = batches_of(
+                units[at : at + size], tuner.settings.batch_tokens, objective.head == "ForMultipleChoice"
+            )
+            objective.begin_step(tuner.model, batches)
+            for batch in batches:
+                own = objective.weight(batch)
+                total, weight = total + own * float(objective(tuner.model, batch)), weight + own
     tuner.model.train()
     return total / weight if weight else float("nan")
 

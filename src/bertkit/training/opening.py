@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
 
 _logger = logging.getLogger("bertkit")
-_LABELLED = ("ForSequenceClassification", "ForTokenClassification")
+LABELLED = ("ForSequenceClassification", "ForTokenClassification")
 
 
 @dataclass
@@ -84,7 +84,7 @@ def _config(
 ) -> BertConfig:
     """Return the configuration of the model, with the labels, the kind of problem and the dropout of the run."""
     config = BertConfig.from_pretrained(place if settings.config is None else settings.config)
-    if head in _LABELLED:
+    if head in LABELLED:
         if not has_labels(config, head, labels):
             names = list(labels) or ["LABEL_0"]
             config.id2label = dict(enumerate(names))
@@ -109,7 +109,7 @@ def _head(config: BertConfig) -> str:
 def _model(place: hub.Place, config: BertConfig, head: str, labels: Sequence[str]) -> Any:
     before = BertConfig.from_pretrained(place)
     own = {"add_pooling_layer": False} if head == "Model" else {}
-    mismatched = head in _LABELLED and _head(before) == head and not has_labels(before, head, labels)
+    mismatched = head in LABELLED and _head(before) == head and not has_labels(before, head, labels)
     model = model_class(head).from_pretrained(
         place, config=copy.deepcopy(config), ignore_mismatched_sizes=mismatched, **own
     )
@@ -132,12 +132,13 @@ def keep_layers(model: Any, count: int) -> None:
 
 
 def with_adapters(model: Any, rank: int) -> Any:
-    """Return a model with LoRA adapters at queries and values. Only these, and the new head, are trained."""
+    """Return a model with LoRA adapters at queries and values. Only these, the pooler and the head are trained."""
     try:
         import peft
     except ImportError as error:
         raise MissingExtraError("peft", None, "lora") from error
-    heads = [name for name, _ in model.named_children() if name != "bert"]
+    heads = [name for name, part in model.named_children() if name != "bert" and list(part.parameters())]
+    heads += ["pooler"] if getattr(model.base_model, "pooler", None) is not None else []
     config = peft.LoraConfig(
         r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=["query", "value"], modules_to_save=heads or None
     )

@@ -298,7 +298,9 @@ def test_the_threshold_of_no_answer_is_tuned_and_kept(tmp_path: Path) -> None:
 def test_unknown_labels() -> None:
     pipe = ours("text-classification", "two")
     inputs, truths = SENTENCES[:4], ["GOOD", "fair", "BAD", "fair"]
-    expected = r"labels 'fair' in 2 of 4 examples, the first at line 2 of dev.tsv. Its labels are BAD, GOOD"
+    expected = (
+        r"Unknown labels: 'fair' in 2 of 4 examples, the first in line 2 of dev.tsv. The model has the labels BAD, GOOD"
+    )
     with pytest.raises(UsageError, match=expected):
         evaluated(pipe, inputs, truths)
     found = evaluated(pipe, inputs, truths, on_bad="skip")
@@ -330,7 +332,7 @@ def test_one_class_and_one_example() -> None:
         (["a", 3], ["BAD", "GOOD"], {}, "^Line 2 of dev.tsv: text-classification takes a text"),
         (["a"], ["BAD"], {"average": "marco"}, "Did you mean 'macro'"),
         (["a"], ["BAD"], {"confidence": 2}, "confidence is 2"),
-        (["a", "b"], ["bad", "x"], {}, "labels 'bad' in 1, 'x' in 1"),
+        (["a", "b"], ["bad", "x"], {}, "labels: 'bad' in 1, 'x' in 1"),
     ],
 )
 def test_invalid_examples(inputs: list[Any], truths: list[Any], options: dict[str, Any], match: str) -> None:

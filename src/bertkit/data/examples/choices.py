@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
+from bertkit.data.examples.collection import integer
 from bertkit.data.examples.columns import Field, Fields, is_list
 from bertkit.data.examples.reader import Answers, Reader, is_missing
 from bertkit.errors import DataError, described, printable
@@ -61,7 +62,8 @@ class ChoiceReader(Reader):
     def answers(self, found: list[Any]) -> Answers:
         """Return the number of each right choice, or a DataError. If all labels can be numbers of choices, they are."""
         all_numbers = all(not marks and _is_number_of(label, choices) for label, choices, marks in found)
-        if not all_numbers and all(not marks and _by_number(label) and label not in own for label, own, marks in found):
+        from_one = all(not marks and 0 < (_by_number(label) or 0) <= len(own) for label, own, marks in found)
+        if from_one and not all_numbers and not any(label in own for label, own, _ in found):
             raise DataError(
                 "The labels are numbers from 1: the first choice has the number 0, so subtract 1 from each label."
             )
@@ -107,6 +109,6 @@ def _is_number_of(label: Any, choices: Sequence[str]) -> bool:
 def _by_number(label: Any) -> int | None:
     """Return the number that a label is, or None."""
     if isinstance(label, str):
-        return int(label) if label.strip().isdecimal() else None
+        return integer(label)
     is_number = isinstance(label, Real) and not isinstance(label, bool)
     return int(label) if is_number and int(label) == label else None
