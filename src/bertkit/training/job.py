@@ -113,7 +113,7 @@ class Job:
         values = {"loss": step.loss, "learning_rate": step.learning_rate, "grad_norm": step.grad_norm}
         rate = {"tokens_per_second": self.tokens / max(time.monotonic() - self._began, 1e-9)}
         journal.add("step", step=step.step, epoch=step.epoch, **values, **rate, seconds=self.seconds)
-        events.scalars(step.step, {f"train/{name}": value for name, value in values.items()}, self.seconds)
+        events.scalars(step.step, {f"train/{name}": value for name, value in values.items()})
 
     def _evaluated(self, journal: Journal | None, events: EventWriter | None, step: Step) -> bool:
         """Evaluate, and return whether the run ends early, as `patience` says."""
@@ -133,7 +133,7 @@ class Job:
             self.best.since += 1
         if journal and events:
             journal.add("eval", step=step.step, epoch=step.epoch, **scores, seconds=self.seconds)
-            events.scalars(step.step, {f"eval/{name}": value for name, value in scores.items()}, self.seconds)
+            events.scalars(step.step, {f"eval/{name}": value for name, value in scores.items()})
         return self.settings.patience is not None and self.best.since >= self.settings.patience
 
     # Checkpoints.
