@@ -277,6 +277,7 @@ def test_models_that_cannot_be_trained(steps: Any, options: Any, message: str, t
     [
         ({"batch_size": 1}, "A step of one example has nothing to compare it with: type for example batch_size=32"),
         ({"label_smoothing": 0.1}, r"label_smoothing=0\.1 has no meaning for sentence-embedding: leave it out"),
+        ({"shard": True}, "shard=True has no meaning for sentence-embedding"),
         ({"teacher": "x"}, "teacher='x' has no meaning for sentence-embedding"),
         ({"on_long": "window"}, 'is trained on one row for each text: type on_long="truncate"'),
     ],
