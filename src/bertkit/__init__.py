@@ -136,6 +136,11 @@ if TYPE_CHECKING:
     from bertkit.training import get_polynomial_decay_schedule_with_warmup as get_polynomial_decay_schedule_with_warmup
     from bertkit.training import get_scheduler as get_scheduler
     from bertkit.training import set_seed as set_seed
+    from bertkit.training.evaluation import Evaluation as Evaluation
+    from bertkit.training.evaluation import evaluate as evaluate
+    from bertkit.training.finetune import Finetuned as Finetuned
+    from bertkit.training.finetune import finetune as finetune
+    from bertkit.training.loop import Finetuner as Finetuner
 
     from . import logging as logging
     from . import metrics as metrics
@@ -186,8 +191,11 @@ _HOMES = {  # name -> its module
     "DefaultDataCollator": "data.collators",
     "EarlyStoppingCallback": "training",
     "EvalPrediction": "training",
+    "Evaluation": "training.evaluation",
     "FeatureExtractionPipeline": "pipelines",
     "FillMaskPipeline": "pipelines",
+    "Finetuned": "training.finetune",
+    "Finetuner": "training.loop",
     "FlaxAutoModel": "models.flax.auto",
     "FlaxAutoModelForCausalLM": "models.flax.auto",
     "FlaxAutoModelForMaskedLM": "models.flax.auto",
@@ -255,6 +263,8 @@ _HOMES = {  # name -> its module
     "convert": "checkpoint",
     "create_optimizer": "models.keras.optimization",
     "default_data_collator": "data.collators",
+    "finetune": "training.finetune",
+    "evaluate": "training.evaluation",
     "get_constant_schedule": "training",
     "get_constant_schedule_with_warmup": "training",
     "get_cosine_schedule_with_warmup": "training",

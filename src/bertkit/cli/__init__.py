@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("bertkit.cli.ask:score", "compute how likely a text is (its perplexity)"),
     "run": ("bertkit.cli.run:run", "run any of these tasks over a file"),
     "finetune": ("bertkit.cli.finetune:finetune", "train a model for a task on a file of examples"),
+    "predict": ("bertkit.cli.run:run", "the same as run"),
+    "evaluate": ("bertkit.cli.evaluate:evaluate", "score a model on a file of examples with true answers"),
     "inspect": ("bertkit.cli.inspect:inspect", "show the contents of a checkpoint and what is missing"),
     "convert": ("bertkit.cli.convert:convert", "write a checkpoint in another format"),
     "tokenize": ("bertkit.cli.tokenize:tokenize", "show the tokens of a text with ids, types and offsets"),

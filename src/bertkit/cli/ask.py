@@ -43,6 +43,9 @@ def classify(
         Literal["sigmoid", "softmax", "none"] | None,
         "function from logits to scores (default: from the model's configuration)",
     ] = None,
+    threshold: Annotated[
+        str | None, "show all labels with higher scores; auto: the thresholds that are stored with the model, else 0.5"
+    ] = None,
     merge: Annotated[Merge | None, _MERGE] = None,
     shared: Shared,
 ) -> int:
@@ -52,8 +55,13 @@ def classify(
         if len(given) != 1:
             raise UsageError(f"--pair needs one text, not {len(given)}: type one text and --pair with the second text.")
         given = [{"text": given[0], "text_pair": pair}]
-    options = {"top_k": top_k, "function_to_apply": function_to_apply, "merge": merge}
-    if top_k is None and _shows_tables(shared):
+    options = {
+        "top_k": top_k,
+        "function_to_apply": function_to_apply,
+        "merge": merge,
+        "threshold": None if threshold is None else _threshold(threshold),
+    }
+    if top_k is None and threshold is None and _shows_tables(shared):
         options["top_k"] = 10
     return answer("text-classification", shared, options, given)
 
@@ -246,6 +254,13 @@ def _checked(texts: Sequence[str]) -> list[str]:
 def _names(given: str | None) -> list[str] | None:
     """The words of a comma-separated list."""
     return None if given is None else [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _threshold(given: str) -> float | str:
+    try:
+        return given if given == "auto" else float(given)
+    except ValueError as error:
+        raise UsageError(f"--threshold {given!r} is invalid: type a number, as in --threshold 0.5, or auto") from error
 
 
 def _layers(given: str) -> int | list[int]:

@@ -8,11 +8,12 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 from bertkit.arguments import Also
-from bertkit.cli.job import print_message
+from bertkit.cli.job import logged_warnings, print_message
 from bertkit.cli.signature import Typed
 from bertkit.errors import MissingExtraError, UsageError
 from bertkit.training.options import DataOptions, DistillationOptions, OptimizationOptions, RunOptions
@@ -92,9 +93,10 @@ def finetune(
     command = shlex.join(["bertkit", *sys.argv[1:]])
     names = None if labels is None else [label.strip() for label in labels.split(",")]
     try:
-        found = finetune_all(
-            **given, labels=names, seeds=seeds, sweep=sweep, on_note=print_message, command=command, **chosen
-        )
+        with logged_warnings():
+            found = finetune_all(
+                **given, labels=names, seeds=seeds, sweep=sweep, on_note=print_message, command=command, **chosen
+            )
     except Stopped as stop:
         print_message(f"stopped. {stop} Run the same command with --resume to continue.")
         return 130
@@ -103,10 +105,8 @@ def finetune(
 
 
 def _check_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("PyTorch", "train", "finetune") from error
+    if find_spec("torch") is None:
+        raise MissingExtraError("PyTorch", "train", "finetune")
 
 
 def _show(found: Any, as_json: bool) -> None:

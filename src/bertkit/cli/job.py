@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from bertkit.cli.examples import AbsentColumnError, Columns
 from bertkit.cli.kept import Kept
 from bertkit.cli.partial import Partial
-from bertkit.cli.results import Failed, line_of
+from bertkit.cli.results import Failed
 from bertkit.cli.shared import PEEKED, Shared
+from bertkit.data.json_line import line_of
 from bertkit.data.records import count_records, read_records
 from bertkit.errors import BertkitError, DataError, UsageError, worded
 from bertkit.tasks import task_class
@@ -64,7 +65,7 @@ def answer(
         partial = Partial(
             shared.output, source, about, kept=kept.names, resume=shared.resume, overwrite=shared.overwrite
         )
-    with _warnings(), partial or nullcontext():
+    with logged_warnings(), partial or nullcontext():
         origin, examples = _examples(task, shared, given, combination, kept)
         first = list(islice(examples, 1 if origin == "typed" else PEEKED))
         if not first:
@@ -245,7 +246,7 @@ def print_message(sentence: str) -> None:
 
 
 @contextmanager
-def _warnings() -> Iterator[None]:
+def logged_warnings() -> Iterator[None]:
     """Print the library's warnings to stderr, each once, in the form of the command's messages."""
     before: set[str] = set()
 

@@ -45,6 +45,14 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "--task fill-mask --input masked.txt --option top_k=3 --model DIR",
         "--task embed --input texts.csv --keep id --output v.jsonl --model DIR",
     ),
+    "predict": (
+        "--task text-classification --input texts.txt --model DIR",
+        "--task text-classification --input texts.csv --column text --output labels.csv --model DIR",
+    ),
+    "evaluate": (
+        "--data dev.tsv --model DIR",
+        "--data dev.jsonl --columns text=body,label=gold --predictions p.jsonl --model DIR",
+    ),
     "inspect": ("DIR", "DIR --json"),
     "convert": ("DIR converted", "DIR halved --dtype float16 --overwrite"),
     "tokenize": (

@@ -67,6 +67,8 @@ def _word(given: Any) -> str:
 
 def _labels(example: Any, answer: Any, page: Page) -> list[str]:
     found = answer if isinstance(answer, list) else [answer]
+    if not found:
+        return [_text(example, page), page.paint("  no label with a score above its threshold", "dim")]
     widest = max(1.0, *(one["score"] for one in found))  # scores without softmax may be above 1
     return [_text(example, page), *_bars([(one["label"], one["score"]) for one in found], page, widest)]
 

@@ -10,7 +10,6 @@ import gzip
 import io
 import json
 import lzma
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from bertkit.data.json_line import line_of
 from bertkit.data.parquet import import_pyarrow
 from bertkit.data.records import ending
 from bertkit.errors import DataError, UsageError
@@ -25,8 +25,6 @@ from bertkit.hub.disk import whole_file
 
 Lines = Callable[[], Iterable[bytes]]
 """A function that returns the lines of JSON from the first one. It may be called several times."""
-
-_HALF = re.compile("[\ud800-\udfff]")
 
 _LISTED = 100
 """The most failed rows to list."""
@@ -44,25 +42,6 @@ class Failed:
         self.count += 1
         if self.count <= _LISTED:
             self.first.append((row, sentence))
-
-
-def line_of(answer: Any) -> bytes:
-    r"""An answer as a line of JSON. Infinities and NaN become null, and lone surrogates are escaped.
-
-    >>> line_of([0.5, float("inf")])
-    b'[0.5, null]\n'
-    >>> json.loads(line_of(["a" + chr(0xD800)])) == ["a" + r"\ud800"]
-    True
-    """
-    try:
-        text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        nulls = json.loads(json.dumps(answer), parse_constant=lambda name: None)
-        text = json.dumps(nulls, ensure_ascii=False)
-    try:
-        return text.encode() + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot encode
-        return _HALF.sub(lambda half: f"\\\\u{ord(half[0]):x}", text).encode() + b"\n"
 
 
 def is_error(line: bytes) -> bool:

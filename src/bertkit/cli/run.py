@@ -25,10 +25,10 @@ def run(
     interrupted run.
     """
     shared.check(task)
-    return answer(task, shared, calls_of(task).own(dict(map(_name_and_value, option))))
+    return answer(task, shared, calls_of(task).own(dict(map(name_and_value, option))))
 
 
-def _name_and_value(word: str) -> tuple[str, Any]:
+def name_and_value(word: str) -> tuple[str, Any]:
     """`top_k=3` -> ("top_k", 3). The value is JSON, True or False, or else a string."""
     given, equals, value = word.partition("=")
     name = given.strip().replace("-", "_")

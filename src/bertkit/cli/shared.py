@@ -84,11 +84,11 @@ class Shared:
 
         files = hub.locate(self.model or "", revision=self.revision, subfolder=self.subfolder)
         engine = self._engine(task, first)
-        own: dict[str, Any] = {"device": _device(self.device), "dtype": self.precision, "batch_size": self.batch_size}
+        own: dict[str, Any] = {"device": device_of(self.device), "dtype": self.precision, "batch_size": self.batch_size}
         return open_place(task, files, self.config, self.tokenizer, engine=engine, **own)
 
     def _engine(self, task: str, first: Sequence[Any]) -> str:
-        on_cpu = _device(self.device) in (None, -1, "cpu") and self.precision in ("auto", "fp32")
+        on_cpu = device_of(self.device) in (None, -1, "cpu") and self.precision in ("auto", "fp32")
         if self.engine != "auto" or not on_cpu:
             return self.engine
         # Sentence scoring runs the model once for each token.
@@ -97,7 +97,7 @@ class Shared:
         return "numpy" if few else "auto"
 
 
-def _device(given: str | None) -> int | str | None:
+def device_of(given: str | None) -> int | str | None:
     """The value of --device. Digits become a number."""
     try:
         return None if given is None else int(given)

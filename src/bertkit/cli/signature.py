@@ -21,7 +21,7 @@ import dataclasses
 import inspect
 import json
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
@@ -68,13 +68,15 @@ class _Parser(argparse.ArgumentParser):
     def spell(self, setting: Setting) -> str:
         """A setting as an option of this command, or as a Python argument if the command has no such option."""
         name, value = _SHORTER.get(setting.name, setting.name), setting.value
-        if name == "task":
-            return f"bertkit run --task {value}"
         flags = {action.dest: action.option_strings for action in self._actions if action.option_strings}
+        if name == "task" and name not in flags:
+            return f"bertkit run --task {value}"
         if name not in flags:
             return f"--option {_quoted(f'{setting.name}={_json(value)}')}" if "option" in flags else str(setting)
         if isinstance(value, bool):
             return flags[name][0 if value else -1]
+        if isinstance(value, Mapping):
+            value = [f"{key}={one}" for key, one in value.items()]
         word = _quoted(",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
         return f"{flags[name][-1]}{'=' if word.startswith('-') else ' '}{word}"
 
@@ -112,13 +114,12 @@ def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> in
     given = {**vars(parsed), "spell": parser.spell}
     hints = get_type_hints(function, include_extras=True)
     positions = []
-    for name, hint in hints.items():
-        if hint is Typed:
-            given[name] = parser.typed(words)
     for parameter in inspect.signature(function).parameters.values():
         group = hints[parameter.name]
         if isinstance(group, type) and dataclasses.is_dataclass(group):
             given[parameter.name] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
+        elif group is Typed:
+            given[parameter.name] = parser.typed(words)
         elif parameter.kind is not parameter.KEYWORD_ONLY:
             positions.append(given.pop(parameter.name))
     given.pop("spell", None)

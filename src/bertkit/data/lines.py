@@ -58,19 +58,19 @@ def checked_lines(
                 line = file.readline(LONGEST_LINE + 1)
 
 
-def read_document(name: str) -> str:
-    """Return the whole text of a UTF-8 file, decompressed if needed, for formats that are not read by lines."""
+def read_document(name: str, encoding: str = "utf-8") -> str:
+    """Return the whole text of a file, decompressed if needed, for formats that are not read by lines."""
     shown = shown_name(name)
     with _open(name, lambda count: None) as file, _decompression_errors(shown):
         data = file.read(LARGEST_DOCUMENT + 1)
     if len(data) > LARGEST_DOCUMENT:
         raise DataError(f"{shown} is larger than {LARGEST_DOCUMENT // 2**30} GB: split it into several files.")
     try:
-        return data.decode().removeprefix("\ufeff")
+        return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError:
         for number, line in enumerate(data.split(b"\n"), start=1):
             try:
-                line.decode()
+                line.decode(encoding)
             except UnicodeDecodeError as error:
                 raise DataError(_no_text(line, f"Line {number} of {shown}", error)) from error
         raise

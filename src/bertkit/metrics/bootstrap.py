@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bertkit.errors import UsageError
 from bertkit.metrics.inputs import same_length
+from bertkit.metrics.weighted import WeightedMetric
 
 Examples: TypeAlias = Sequence[Any] | NDArray[Any]
 
@@ -45,7 +46,8 @@ def bootstrap_interval(
         confidence: the share of resampled scores within the interval.
         resamples: the number of resamples.
     """
-    _check(predictions, references, confidence, resamples)
+    same_length(predictions, references, "examples")
+    _check(len(predictions), confidence, resamples)
     generator = np.random.default_rng(seed)
     size = len(predictions)
     drawn = []
@@ -57,9 +59,43 @@ def bootstrap_interval(
     return Interval(float(metric(predictions, references)), float(low), float(high))
 
 
-def _check(predictions: Examples, references: Examples, confidence: float, resamples: int) -> None:
-    same_length(predictions, references, "examples")
-    if not len(predictions):
+def bootstrap_intervals(
+    metric: WeightedMetric, *, seed: int, confidence: float = 0.95, resamples: int = 1000
+) -> dict[str, tuple[float, float]]:
+    """Return the confidence interval of each score of a metric, as `bootstrap_interval` does, but many times faster.
+
+    Resamples in which a score is undefined do not count for its interval. If it is always undefined, its interval is nan.
+
+    >>> from bertkit.metrics.weighted import accuracy_metric
+    >>> bootstrap_intervals(accuracy_metric([[True], [False], [True], [True]] * 25), seed=0)
+    {'accuracy': (0.67, 0.84)}
+
+    Args:
+        metric: the metric with its examples.
+        seed: the same seed returns the same intervals.
+        confidence: the share of resampled scores within an interval.
+        resamples: the number of resamples.
+    """
+    _check(metric.size, confidence, resamples)
+    generator = np.random.default_rng(seed)
+    size, drawn = metric.size, []
+    for _ in range(resamples):
+        times = np.bincount(generator.integers(0, size, size), minlength=size)
+        drawn.append(metric.scores(times.astype(np.float64)))
+    return {name: _quantiles(np.array([scores[name] for scores in drawn]), confidence) for name in drawn[0]}
+
+
+def _quantiles(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    rest = (1 - confidence) / 2
+    low, high = np.quantile(values, [rest, 1 - rest])
+    return float(low), float(high)
+
+
+def _check(size: int, confidence: float, resamples: int) -> None:
+    if not size:
         raise UsageError("There are no examples, but an interval needs at least one.")
     if not 0 < confidence < 1:
         raise UsageError(f"confidence is {confidence}, but must be between 0 and 1, for example 0.95.")

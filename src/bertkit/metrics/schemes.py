@@ -160,6 +160,18 @@ def scheme_of(labels: Iterable[str]) -> Scheme | None:
     return next((scheme for scheme in schemes if letters <= set(scheme.letters)), None)
 
 
+def scheme_for_scores(labels: Iterable[str]) -> Scheme | None:
+    """Return the scheme in which to count entities if all labels are tags, one of them "O"; otherwise None.
+
+    >>> scheme_for_scores(["O", "I-PER"]) == LENIENT, scheme_for_scores(["O", "U-PER"]) == SCHEMES["BILOU"]
+    (True, True)
+    >>> scheme_for_scores(["NOUN", "VERB"])
+    """
+    known = list(labels)
+    schemes = (LENIENT, SCHEMES["BILOU"]) if "O" in known and len(known) > 1 else ()
+    return next((scheme for scheme in schemes if all(scheme.tag(label) for label in known)), None)
+
+
 @lru_cache(65536)
 def _parse(label: str, letters: str) -> Tag | None:
     letter, hyphen, kind = label.partition("-")

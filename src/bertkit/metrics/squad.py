@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from bertkit.errors import UsageError
 from bertkit.metrics.counts import ratio
-from bertkit.metrics.inputs import same_length
+from bertkit.metrics.inputs import Numbers, same_length
+from bertkit.metrics.weighted import Ints, WeightedMeans, shares
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -172,6 +173,42 @@ class Squad2:
 
     def _at_threshold(self, question: _Answered, score: float) -> float:
         return float(not question.has_answer) if question.no_answer > self._threshold else score
+
+
+def question_metric(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> WeightedMeans:
+    """Return the scores of questions for bootstrap intervals, in percent: those of SQuAD 2.0 if one of them has no answer.
+
+    >>> question_metric(["1889", ""], [["1889"], []]).compute()["NoAns_f1"]
+    100.0
+    """
+    _check(predictions, references)
+    if all(references):
+        pairs = list(zip(predictions, references, strict=True))
+        found = [[100 * _best(score, text, answers) for text, answers in pairs] for score in (exact_match, word_f1)]
+        return WeightedMeans(len(pairs), {"exact_match": _column(found[0]), "f1": _column(found[1])})
+    questions = [_answered(text, answers, 0.0) for text, answers in zip(predictions, references, strict=True)]
+    values = {"exact_match": _column([100 * one.exact for one in questions])}
+    totals: dict[str, float] = {}
+    for prefix, kept in (("", (True, False)), ("HasAns_", (True,)), ("NoAns_", (False,))):
+        rows = [[one] if one.has_answer in kept else [] for one in questions]
+        if any(rows):
+            values[prefix + "exact"] = shares([[100 * one.exact for one in row] for row in rows])
+            values[prefix + "f1"] = shares([[100 * one.f1 for one in row] for row in rows])
+            totals[prefix + "total"] = sum(map(len, rows))
+    return WeightedMeans(len(questions), values, totals)
+
+
+def question_f1(prediction: str, references: Sequence[str]) -> float:
+    """Return the F1 of one answer by SQuAD 2.0, from 0 to 1. A question without an answer has no references.
+
+    >>> question_f1("", []), question_f1("1889", ["in 1889"])
+    (1.0, 0.6666666666666666)
+    """
+    return _answered(prediction, references, 0.0).f1
+
+
+def _column(values: Sequence[float]) -> tuple[Ints, Numbers]:
+    return shares([[value] for value in values])
 
 
 def _check(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:

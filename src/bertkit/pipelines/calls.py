@@ -90,9 +90,10 @@ class _TextClassification(Calls):
         return inputs, one
 
     def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
-        """For one string, returns a list of one answer. With `top_k` the answer is a list already."""
+        """For one string, returns a list of one answer. With `top_k` or `threshold` the answer is a list already."""
         one = isinstance(inputs, str) or "text_pair" in given
-        return [answers] if one and "top_k" not in given else answers
+        listed = "top_k" in given or given.get("threshold") is not None
+        return [answers] if one and not listed else answers
 
     def translate(self, given: dict[str, Any]) -> dict[str, Any]:
         """Accepts `function_to_apply` in upper case, too."""

@@ -4,7 +4,8 @@ encode      examples -> the rows of each example, with the data that `decode` ne
 (forward)   an engine runs the rows
 decode      the outputs for the rows of one example -> its answer, or further rows that need another forward
 targets     examples and their true answers -> rows with the labels for training; only tasks that can be trained have it
-score       answers and true answers -> metrics
+measured    answers and true answers -> a metric, of which `score` returns the scores
+prediction  an answer and the true answer -> both as a line of a predictions file
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from bertkit.tensors import Array
 
 if TYPE_CHECKING:
     from bertkit.hub import Place
+    from bertkit.metrics.weighted import WeightedMetric
     from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
 
     Tokenizer = BertTokenizer | BertTokenizerFast
@@ -62,6 +64,16 @@ class Reading(NamedTuple):
     windows: int  # number of rows
     n_tokens: int  # of the whole text, with special tokens
     left_out: int = 0  # number of tokens that are in no row
+
+
+class Prediction(NamedTuple):
+    """An answer in a short form, and the true answer in the same form."""
+
+    truth: Any
+    answer: Any
+    score: float | None = None  # the probability of the answer
+    correct: bool | None = None  # None: an answer is neither correct nor wrong, as for regression
+    scores: dict[str, float] | None = None  # label -> probability
 
 
 @dataclass
@@ -107,9 +119,33 @@ class Task(ABC, Generic[O]):
         """Return whether an answer takes thousands of times more memory than its text."""
         return False
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Return the metrics of answers, by name."""
+    def score(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> dict[str, float]:
+        """Return the scores of answers, by name. The arguments are those of `measured`."""
+        if len(answers) != len(truths):
+            raise UsageError(f"{len(answers)} answers and {len(truths)} true answers were passed: pass one for each.")
+        return self.measured(answers, truths, average).compute()
+
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
+        """Return the metric of answers.
+
+        Args:
+            answers: answers of the pipeline with `evaluation_options`.
+            truths: the true answers.
+            average: how to combine the scores of classes; None: as is usual for the task.
+        """
         raise UsageError(f"{self.name} cannot be evaluated: it has no true answers.")
+
+    def evaluation_options(self, truths: Sequence[Any]) -> dict[str, Any]:
+        """Return the options of a call whose answers `measured` takes."""
+        return {}
+
+    def prediction(self, answer: Any, truth: Any) -> Prediction:
+        """Return an answer and the true answer in a short form."""
+        raise UsageError(f"{self.name} cannot be evaluated: it has no predictions file.")
+
+    def label_numbers(self) -> Mapping[str, int]:
+        """Return the labels that true answers may have, with their numbers; empty if true answers are not labels."""
+        return {}
 
     @classmethod
     def options(cls, given: Mapping[str, Any]) -> O:
@@ -138,6 +174,12 @@ def joined(parts: Sequence[Encoded], memory: Any) -> Encoded:
     left_out = max(part.reading.left_out for part in parts)
     reading = longest._replace(truncated=left_out > 0, left_out=left_out)
     return Encoded([row for part in parts for row in part.rows], reading, memory)
+
+
+def refuse_average(task: str, average: str | None) -> None:
+    """Raise UsageError if a task whose scores are not per class gets an average."""
+    if average is not None:
+        raise UsageError(received("average", average), f" has no effect for {task}: leave it out.")
 
 
 def check_integer(name: str, value: object, least: int, none: bool = False) -> None:

@@ -18,13 +18,25 @@ from bertkit.config import BertConfig
 from bertkit.data.batches import Ints, Row, Target
 from bertkit.errors import Setting, UsageError, described
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, check_integer, check_list, text_of
+from bertkit.tasks.base import (
+    Encoded,
+    OnLong,
+    Outputs,
+    Reading,
+    Task,
+    TaskOptions,
+    check_integer,
+    check_list,
+    refuse_average,
+    text_of,
+)
 from bertkit.tasks.numbers import largest, log_softmax, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Whole, around, encode_whole, neighbours, too_long
 from bertkit.tensors import Array
 
 if TYPE_CHECKING:
+    from bertkit.metrics.weighted import WeightedMetric
     from bertkit.tasks.base import Tokenizer
 
 
@@ -241,16 +253,18 @@ class FillMask(Task[FillMaskOptions]):
 
         return with_targets(self, examples, answers, replace(options, targets=None, joint=False), label)
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
         """Return the accuracy of the best word over all masks. A true answer is a word, or a list with a word for each mask."""
-        from bertkit.metrics import accuracy
+        from bertkit.metrics.weighted import accuracy_metric
 
+        refuse_average(self.name, average)
         right = []
         for answer, truth in zip(answers, truths, strict=True):
             masks = [answer] if isinstance(answer[0], dict) else answer
             words = [truth] if isinstance(truth, str) else truth
-            right += [is_word(self.tokenizer, fillings[0], word) for fillings, word in zip(masks, words, strict=True)]
-        return {"accuracy": accuracy(right, [True] * len(right))}
+            pairs = zip(masks, words, strict=True)
+            right.append([is_word(self.tokenizer, fillings[0], word) for fillings, word in pairs])
+        return accuracy_metric(right)
 
 
 def replaced(ids: Ints, place: int, by: Sequence[int]) -> Ints:

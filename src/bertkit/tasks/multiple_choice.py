@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_integer, joined
+from bertkit.tasks.base import Encoded, Outputs, Prediction, Task, TaskOptions, check_integer, joined, refuse_average
 from bertkit.tasks.numbers import largest, merged, softmax
 from bertkit.tasks.training import is_number_below, with_targets
 from bertkit.tasks.windows import encode_texts
+
+if TYPE_CHECKING:
+    from bertkit.metrics.weighted import WeightedMetric
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,22 @@ class MultipleChoice(Task[MultipleChoiceOptions]):
             options = replace(options, on_long="truncate")
         return with_targets(self, examples, answers, options, label)
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
         """Return the accuracy. A true answer is the number of the correct choice or the choice itself."""
-        from bertkit.metrics import accuracy
+        from bertkit.metrics.weighted import accuracy_metric
 
-        keys = ["choice" if isinstance(truth, str) else "index" for truth in truths]
-        right = [answer[0][key] == truth for answer, key, truth in zip(answers, keys, truths, strict=True)]
-        return {"accuracy": accuracy(right, [True] * len(right))}
+        refuse_average(self.name, average)
+        return accuracy_metric([[_is_right(answer, truth)] for answer, truth in zip(answers, truths, strict=True)])
+
+    def prediction(self, answer: Any, truth: Any) -> Prediction:
+        """Return the number of the best choice."""
+        number = next((one["index"] for one in answer if one["choice"] == truth), truth)
+        return Prediction(number, answer[0]["index"], answer[0]["score"], _is_right(answer, truth))
+
+
+def _is_right(answer: Sequence[Mapping[str, Any]], truth: Any) -> bool:
+    """Return whether the best choice is the correct one."""
+    return bool(answer[0]["choice" if isinstance(truth, str) else "index"] == truth)
 
 
 def _number(answer: Any, choices: Sequence[str]) -> int:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_integer
+from bertkit.tasks.base import Encoded, Outputs, Prediction, Task, TaskOptions, check_integer, refuse_average
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, softmax
 from bertkit.tasks.text_classification import encode_pairs, pair_of
 from bertkit.tasks.training import is_number_below, with_targets
+
+if TYPE_CHECKING:
+    from bertkit.metrics.weighted import WeightedMetric
 
 RELATIONS = ("IsNext", "NotNext")
 """The labels of the two logits."""
@@ -67,12 +70,32 @@ class NextSentencePrediction(Task[NextSentenceOptions]):
 
         return with_targets(self, examples, answers, options, label)
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
         """Return the accuracy."""
-        from bertkit.metrics import accuracy
+        from bertkit.metrics.weighted import accuracy_metric
 
-        best = [answer[0] if isinstance(answer, list) else answer for answer in answers]
-        return {"accuracy": accuracy([RELATIONS.index(one["label"]) for one in best], list(map(next_number, truths)))}
+        refuse_average(self.name, average)
+        pairs = zip(answers, truths, strict=True)
+        return accuracy_metric([[_best(answer)["label"] == RELATIONS[next_number(truth)]] for answer, truth in pairs])
+
+    def evaluation_options(self, truths: Sequence[Any]) -> dict[str, Any]:
+        """Request the probabilities of both labels."""
+        return {"top_k": None}
+
+    def prediction(self, answer: Any, truth: Any) -> Prediction:
+        """Return the better label."""
+        best, right = _best(answer), RELATIONS[next_number(truth)]
+        scores = {one["label"]: one["score"] for one in answer} if isinstance(answer, list) else None
+        return Prediction(right, best["label"], best["score"], best["label"] == right, scores)
+
+    def label_numbers(self) -> Mapping[str, int]:
+        """Return "IsNext" and "NotNext" with their numbers."""
+        return {name: number for number, name in enumerate(RELATIONS)}
+
+
+def _best(answer: Any) -> Any:
+    """Return the better label of an answer, which is a dictionary or a list of both labels."""
+    return answer[0] if isinstance(answer, list) else answer
 
 
 def two_texts(task: Task[Any], examples: Sequence[Any]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,13 +12,16 @@ from bertkit.config import BertConfig
 from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError, described
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_integer
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_integer, refuse_average
 from bertkit.tasks.fill_mask import is_word, refuse_decoder, tokens_of
 from bertkit.tasks.next_sentence_prediction import RELATIONS, next_number, two_texts
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.text_classification import encode_pairs
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Windows
+
+if TYPE_CHECKING:
+    from bertkit.metrics.weighted import WeightedMetric
 
 Mask = tuple[int, int]
 """The position of a mask: the number of its text, 0 or 1, and the number of its token in that text."""
@@ -119,27 +122,27 @@ class Pretraining(Task[PretrainingOptions]):
         ids = [self.tokenizer.engine.ids(text) for text in texts]
         return [(side, piece) for side in (0, 1) for piece, token in enumerate(ids[side]) if token == mask]
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
         """Return the accuracy of the best word for each mask, and the accuracy of next sentence prediction.
 
         An example whose masks were truncated has fewer answers than words: all of its words count as wrong.
         """
-        from bertkit.metrics import accuracy
+        from bertkit.metrics.weighted import WeightedMeans, shares
 
-        right: list[bool] = []
-        following, related = [], []
+        refuse_average(self.name, average)
+        right: list[list[bool]] = []
+        related = []
         for answer, truth in zip(answers, truths, strict=True):
             own, follows = _parts(truth)
             words = [own] if isinstance(own, str) else list(own)
             masks = answer["masks"]
             if len(masks) == len(words):
-                right += [is_word(self.tokenizer, some[0], word) for some, word in zip(masks, words, strict=True)]
+                right.append([is_word(self.tokenizer, some[0], word) for some, word in zip(masks, words, strict=True)])
             else:
-                right += [False] * len(words)
-            following.append(next_number(follows))
-            related.append(RELATIONS.index(answer["next_sentence"]["label"]))
-        scores = {"mask_accuracy": accuracy(right, [True] * len(right))} if right else {}
-        return {**scores, "next_sentence_accuracy": accuracy(related, following)}
+                right.append([False] * len(words))
+            related.append([RELATIONS.index(answer["next_sentence"]["label"]) == next_number(follows)])
+        values = {"mask_accuracy": shares(right)} if any(right) else {}
+        return WeightedMeans(len(truths), {**values, "next_sentence_accuracy": shares(related)})
 
 
 def _memory(texts: tuple[str, str], windows: Windows, places: Sequence[Sequence[int]]) -> _Memory:

@@ -6,19 +6,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bertkit.data.batches import Row, Target
 from bertkit.errors import Setting, UsageError, described, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, OnLong, Outputs, Reading, Task, TaskOptions, check_integer
+from bertkit.tasks.base import (
+    Encoded,
+    OnLong,
+    Outputs,
+    Prediction,
+    Reading,
+    Task,
+    TaskOptions,
+    check_integer,
+    refuse_average,
+)
 from bertkit.tasks.numbers import largest, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Windows, encode_texts
 from bertkit.tensors import Array
 from bertkit.text.call import Encoding
+
+if TYPE_CHECKING:
+    from bertkit.metrics.weighted import WeightedMetric
 
 USUAL_LENGTH = 384
 
@@ -35,6 +48,9 @@ class QuestionAnsweringOptions(TaskOptions):
     handle_impossible_answer: bool = False  # also accept that the text has no answer
     null_threshold: float | None = None  # return no answer if its logits exceed the best answer's by more than this
     align_to_words: bool = True  # start and end answers at word boundaries
+    return_null_score: bool = (
+        False  # also return "null_score_diff", the difference of logits that null_threshold limits
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -126,7 +142,7 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
                 if text not in best or answer["score"] > best[text]["score"]:
                     best[text] = answer
             nulls.append(spans.null)
-            if threshold is not None:
+            if threshold is not None or options.return_null_score:
                 null_logits.append(spans.null_logit)
                 logits.append(spans.best_logit())
         found = sorted(best.values(), key=lambda answer: -answer["score"])
@@ -138,6 +154,9 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         elif options.handle_impossible_answer:
             found = sorted([*found, nothing], key=lambda answer: -answer["score"])
         found = found[: options.top_k]
+        if options.return_null_score:
+            difference = min(null_logits) - max(logits)
+            found = [{**answer, "null_score_diff": difference} for answer in found]
         return found[0] if len(found) == 1 else found
 
     def _threshold(self, options: QuestionAnsweringOptions) -> float | None:
@@ -177,17 +196,47 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
 
         return with_targets(self, examples, answers, options, label)
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Return exact match and F1 by SQuAD 2.0 if a question has no answer, otherwise by SQuAD 1.1.
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
+        """Return exact match and F1, by SQuAD 2.0 if a question has no answer, otherwise by SQuAD 1.1.
 
         A true answer is a string, or a list of all correct answers.
         """
-        from bertkit.metrics import squad2_scores, squad_scores
+        from bertkit.metrics.squad import question_metric
 
-        best = [answer[0] if isinstance(answer, list) and answer else answer for answer in answers]
-        texts = [answer["answer"] if answer else "" for answer in best]
-        right = [[truth] if isinstance(truth, str) else list(truth or ()) for truth in truths]
-        return squad_scores(texts, right) if all(right) else squad2_scores(texts, right)
+        refuse_average(self.name, average)
+        return question_metric([_best(answer)["answer"] for answer in answers], list(map(_listed, truths)))
+
+    def evaluation_options(self, truths: Sequence[Any]) -> dict[str, Any]:
+        """Request the best answer and no answer, with the numbers for a threshold, if a question has no answer."""
+        if all(map(_listed, truths)):
+            return {}
+        return {"handle_impossible_answer": True, "return_null_score": True, "top_k": 2}
+
+    def prediction(self, answer: Any, truth: Any) -> Prediction:
+        """Return the text of the answer, "" for no answer, and the list of all correct answers."""
+        best, right = _best(answer), _listed(truth)
+        exact = self.measured([answer], [right]).compute()["exact_match"]
+        return Prediction(right, best["answer"], best["score"], exact == 100)
+
+    def decided(self, answer: Any, threshold: float) -> list[dict[str, Any]]:
+        """Return an answer with `evaluation_options` as another `null_threshold` orders it: no answer first, or last."""
+        items = answer if isinstance(answer, list) else [answer]
+        texts, nothing = [one for one in items if one["answer"]], [one for one in items if not one["answer"]]
+        if not texts or items[0]["null_score_diff"] <= threshold:
+            return texts or nothing
+        difference = items[0]["null_score_diff"]
+        null = {"score": 0.0, "start": 0, "end": 0, "answer": "", "null_score_diff": difference}
+        return [*(nothing or [null]), *texts]
+
+
+def _best(answer: Any) -> Any:
+    """Return the best of several answers. An omitted answer is ""."""
+    return (answer[0] if isinstance(answer, list) and answer else answer) or {"answer": "", "score": None}
+
+
+def _listed(truth: Any) -> list[str]:
+    """Return the correct answers of a question; [] if it has none."""
+    return [truth] if isinstance(truth, str) else list(truth or ())
 
 
 class _Spans:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bertkit.errors import Setting, UsageError, described, one_of
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Reading, Task
+from bertkit.tasks.base import Encoded, Outputs, Prediction, Reading, Task, refuse_average
 from bertkit.tasks.embedding import unit
 from bertkit.tasks.feature_extraction import FeatureExtraction, FeatureOptions, PoolingName
 from bertkit.tensors import Array
+
+if TYPE_CHECKING:
+    from bertkit.metrics.weighted import WeightedMetric
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,21 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         scores: list[float] = score(vectors[0], np.stack(vectors[1:])).tolist()
         return scores
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
         """Return the correlations with the true similarities: a number for each example, or a list of numbers."""
-        from bertkit.metrics import Regression
+        from bertkit.metrics.weighted import number_metric
 
-        metric = Regression()
-        for answer, truth in zip(answers, truths, strict=True):
-            metric.update(answer, truth if isinstance(truth, (list, tuple)) else [truth])
-        return metric.compute()
+        refuse_average(self.name, average)
+        if any(truth is None for truth in truths):
+            raise UsageError(
+                "Pairs without a similarity cannot be evaluated: pass examples with a number in a column score."
+            )
+        return number_metric(answers, [truth if isinstance(truth, (list, tuple)) else [truth] for truth in truths])
+
+    def prediction(self, answer: Any, truth: Any) -> Prediction:
+        """Return the similarities; one number for one sentence."""
+        single = len(answer) == 1 and not isinstance(truth, (list, tuple))
+        return Prediction(truth, answer[0] if single else answer)
 
 
 def _texts(example: Any) -> list[str]:
@@ -111,6 +121,8 @@ def _texts(example: Any) -> list[str]:
         texts = isinstance(others, (list, tuple)) and all(isinstance(text, str) for text in others)
         if isinstance(source, str) and others and texts:
             return [source, *others]
+        if all(isinstance(example.get(name), str) for name in ("text", "text_pair")):
+            return [example["text"], example["text_pair"]]
     if isinstance(example, (list, tuple)) and len(example) == 2 and all(isinstance(text, str) for text in example):
         return list(example)
     raise UsageError(

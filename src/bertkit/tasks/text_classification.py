@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bertkit.config import BertConfig
 from bertkit.data.batches import Row, Target
-from bertkit.errors import UsageError, described, one_of
+from bertkit.errors import ConfigError, OptionError, Setting, UsageError, described, one_of, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, check_integer
+from bertkit.tasks.base import Encoded, Outputs, Prediction, Task, TaskOptions, check_integer, refuse_average
 from bertkit.tasks.numbers import MERGES, Merge, largest, merged, sigmoid, softmax
 from bertkit.tasks.training import class_number, with_targets
 from bertkit.tasks.windows import encode_texts
 from bertkit.tensors import Array
+
+if TYPE_CHECKING:
+    from bertkit.metrics.weighted import WeightedMetric
+
+_FEW_LABELS = 32
+"""The most labels for which a prediction has the probability of each label."""
+
+_USUAL_THRESHOLD = 0.5
 
 Apply = Literal["sigmoid", "softmax", "none"]
 Pair = tuple[str, "str | None"]
@@ -30,6 +39,7 @@ class TextClassificationOptions(TaskOptions):
     function_to_apply: Apply | None = None  # None: the function for the model's problem_type
     merge: Merge | None = None  # how to combine the logits of windows; None: "mean", or "max" for multi-label models
     return_all_scores: bool | None = None  # an older form of top_k=None, which keeps the order of the labels
+    threshold: float | Literal["auto"] | None = None  # return all labels with higher scores; "auto": `label_thresholds`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,6 +49,11 @@ class TextClassificationOptions(TaskOptions):
             one_of("function_to_apply", self.function_to_apply, ("sigmoid", "softmax", "none"))
         if self.merge is not None:
             one_of("merge", self.merge, MERGES)
+        if not (self.threshold is None or self.threshold == "auto" or _is_number(self.threshold)):
+            advice = Setting("threshold", "auto")
+            raise UsageError(
+                received("threshold", self.threshold), " is not a number: type for example 0.5, or ", advice, "."
+            )
 
 
 class TextClassification(Task[TextClassificationOptions]):
@@ -55,6 +70,9 @@ class TextClassification(Task[TextClassificationOptions]):
 
     def wanted(self, options: TextClassificationOptions) -> Ask:
         """Request the logits of all labels."""
+        if options.threshold is not None and self.problem == "regression":
+            what = " needs a model with labels, and this one predicts numbers: leave it out."
+            raise OptionError(received("threshold", options.threshold), what)
         return Ask(("logits",))
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: TextClassificationOptions) -> Any:
@@ -63,9 +81,12 @@ class TextClassification(Task[TextClassificationOptions]):
         logits = merged(np.stack([output["logits"] for output in outputs]), how)
         scores = apply(options.function_to_apply or self._kind(), logits, voted=how == "vote" and len(outputs) > 1)
         found = [{"label": self.config.id2label[i], "score": score} for i, score in enumerate(scores.tolist())]
-        if options.top_k == "":
+        if options.top_k == "" and options.threshold is None:
             return found if options.return_all_scores else found[int(scores.argmax())]
-        order = largest(scores, len(scores) if options.top_k is None else options.top_k)
+        order = largest(scores, options.top_k or len(scores))
+        if options.threshold is not None:
+            least = label_thresholds(self.config) if options.threshold == "auto" else [options.threshold] * len(found)
+            order = [index for index in order if found[index]["score"] > least[index]]
         return [found[index] for index in order]
 
     def _kind(self) -> Apply:
@@ -92,39 +113,88 @@ class TextClassification(Task[TextClassificationOptions]):
         return with_targets(self, examples, answers, options, label)
 
     def _target(self, answer: Any) -> Array:
-        problem = self._problem()
+        problem = self.problem
         if problem == "multi_label_classification":
             return np.array(self._flags(answer), np.float32)
         if problem == "regression":
             return _finite(answer, self.config.num_labels)
         return np.array(self._number(answer), np.int64)
 
-    def _problem(self) -> str:
-        """Return "regression", "single_label_classification" or "multi_label_classification"."""
+    @property
+    def problem(self) -> str:
+        """The problem type of the configuration, or the usual one for its number of labels."""
         usual = "regression" if self.config.num_labels == 1 else "single_label_classification"
         return self.config.problem_type or usual
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Return accuracy, precision, recall and F1, or for regression the correlations and mean errors.
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
+        """Return accuracy, precision, recall, F1 and the Matthews correlation, or for regression correlations and mean errors.
 
-        For several labels, each answer must list all of them (`top_k=None`).
+        For several labels, the labels of an answer are those with scores above `label_thresholds`.
         """
-        from bertkit.metrics import Classification, MultiLabelClassification, Regression
+        from bertkit.metrics.weighted import label_metric, multi_label_metric, number_metric
 
-        best = [answer[0] if isinstance(answer, list) else answer for answer in answers]
-        metric: Any
-        if self._problem() == "multi_label_classification":
-            metric = MultiLabelClassification()
-            found = [[one["label"] for one in answer if one["score"] > 0.5] for answer in answers]
-            metric.update([self._flags(names) for names in found], [self._flags(names) for names in truths])
-        elif self._problem() == "regression":
-            metric = Regression()
-            metric.update([one["score"] for one in best], truths)
-        else:
-            metric = Classification("macro")
-            metric.update(list(map(self._number, [one["label"] for one in best])), list(map(self._number, truths)))
-        scores: dict[str, float] = metric.compute()
-        return scores
+        self._check_average(average)
+        if self.problem == "regression":
+            return number_metric([self.scores_of(answer) for answer in answers], [_numbers(truth) for truth in truths])
+        if self.problem == "multi_label_classification":
+            found = [self._flags(self._above(answer)) for answer in answers]
+            return multi_label_metric(found, self.flags(truths), average or "macro")
+        best = [self._number(_listed(answer)[0]["label"]) for answer in answers]
+        return label_metric(best, list(map(self._number, truths)), self.config.num_labels, average or "macro")
+
+    def _check_average(self, average: str | None) -> None:
+        if self.problem == "regression":
+            refuse_average("regression", average)
+        if average is not None:
+            one_of("average", average, ("macro", "micro", "weighted", "binary"))
+        if average == "binary" and (self.config.num_labels != 2 or self.problem != "single_label_classification"):
+            advice = Setting("average", "macro")
+            what = f" needs a model with two labels, of which a text has one; this model has {self.config.num_labels}: type "
+            raise UsageError(received("average", average), what, advice, ".")
+
+    def evaluation_options(self, truths: Sequence[Any]) -> dict[str, Any]:
+        """Request the scores of all labels."""
+        if self.problem == "regression":
+            return {"top_k": None, "function_to_apply": "none"}
+        single = self.problem == "single_label_classification"
+        return {"top_k": 1 if single and self.config.num_labels > _FEW_LABELS else None}
+
+    def prediction(self, answer: Any, truth: Any) -> Prediction:
+        """Return the label, the list of labels, the number or the list of numbers."""
+        names = self.config.id2label
+        if self.problem == "regression":
+            found = self.scores_of(answer)
+            return Prediction(truth, found[0] if len(found) == 1 else found)
+        items = _listed(answer)
+        scores = {str(one["label"]): one["score"] for one in items} if 1 < len(items) <= _FEW_LABELS else None
+        if self.problem == "multi_label_classification":
+            right = [names[index] for index, flag in enumerate(self._flags(truth)) if flag]
+            labels = self._above(answer)
+            return Prediction(right, labels, None, set(labels) == set(right), scores)
+        label, score = items[0]["label"], items[0]["score"]
+        name = names[self._number(truth)]
+        return Prediction(name, label, score, label == name, scores)
+
+    def label_numbers(self) -> Mapping[str, int]:
+        """Return the labels of the configuration; none for regression."""
+        return {} if self.problem == "regression" else self.config.label2id
+
+    def scores_of(self, answer: Any) -> list[float]:
+        """Return the scores in an answer of all labels, in the order of the labels."""
+        scores = {one["label"]: one["score"] for one in _listed(answer)}
+        if len(scores) != self.config.num_labels:
+            advice = Setting("top_k", None)
+            raise UsageError(f"An answer has {len(scores)} of {self.config.num_labels} labels: type ", advice, ".")
+        return [scores[label] for label in self.config.id2label.values()]
+
+    def flags(self, truths: Sequence[Any]) -> Array:
+        """Return 1 for each label that a text has, and 0 for the others: [N, C]."""
+        return np.array([self._flags(truth) for truth in truths], np.int64).reshape(-1, self.config.num_labels)
+
+    def _above(self, answer: Any) -> list[str]:
+        """Return the labels of an answer whose scores are above their thresholds."""
+        least = label_thresholds(self.config)
+        return [one["label"] for one in _listed(answer) if one["score"] > least[self._number(one["label"])]]
 
     def _flags(self, labels: Any) -> list[int]:
         """Return 1 for each label of the model that a text has, and 0 for the others."""
@@ -137,6 +207,40 @@ class TextClassification(Task[TextClassificationOptions]):
 
     def _number(self, label: Any) -> int:
         return class_number(label, self.config.label2id)
+
+
+def label_thresholds(config: BertConfig) -> list[float]:
+    """Return the threshold of each label: that of `thresholds` in the configuration, otherwise 0.5.
+
+    >>> config = BertConfig.from_dict({"id2label": {"0": "good", "1": "bad"}, "thresholds": {"bad": 0.3}})
+    >>> label_thresholds(config)
+    [0.5, 0.3]
+    """
+    stored = getattr(config, "thresholds", None) or {}
+    numbers = {str(label): number for number, label in config.id2label.items()}
+    found = [_USUAL_THRESHOLD] * config.num_labels
+    for label, value in stored.items() if isinstance(stored, Mapping) else [("", stored)]:
+        if label not in numbers or not _is_number(value):
+            raise ConfigError(
+                f"thresholds of the configuration has {label!r:.80}: {value!r:.80}, and must be {{label: number}} with labels "
+                "of id2label: correct it, or remove thresholds."
+            )
+        found[numbers[label]] = float(value)
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _listed(answer: Any) -> list[dict[str, Any]]:
+    """Return an answer as a list. An answer without `top_k` is one dictionary."""
+    return answer if isinstance(answer, list) else [answer]
+
+
+def _numbers(truth: Any) -> list[float]:
+    """Return a true answer of a regression as a list of numbers."""
+    return list(truth) if isinstance(truth, (list, tuple, np.ndarray)) else [truth]
 
 
 def apply(function: Apply, logits: Array, voted: bool = False) -> Array:

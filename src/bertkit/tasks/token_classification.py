@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bertkit.data.batches import Row, Target
 from bertkit.errors import Setting, UsageError, described, one_of, received
 from bertkit.heads import IGNORED, Ask
-from bertkit.tasks.base import Encoded, OnLong, Outputs, Task, TaskOptions, check_list, text_of
+from bertkit.tasks.base import Encoded, OnLong, Outputs, Prediction, Task, TaskOptions, check_list, text_of
 from bertkit.tasks.entities import Entity, Tagged, Unit, by_scheme, by_tag, words_of
 from bertkit.tasks.numbers import softmax
 from bertkit.tasks.training import class_number, with_targets
 from bertkit.tasks.transitions import best_path, scheme_for
 from bertkit.tasks.windows import Windows, encode_texts, reading_places
+
+if TYPE_CHECKING:
+    from bertkit.metrics.weighted import WeightedMetric
 
 Strategy = Literal["none", "simple", "first", "average", "max", "words"]
 STRATEGIES = ("none", "simple", "first", "average", "max", "words")
@@ -51,6 +54,7 @@ class TokenClassificationOptions(TaskOptions):
 class _Memory:
     text: str
     word_starts: list[int] | None  # for a list of words, the offset of each word in the text
+    word_ends: list[int]
     windows: Windows
 
     def words(self, truncated: bool) -> range:
@@ -76,13 +80,14 @@ class TokenClassification(Task[TokenClassificationOptions]):
         found = encode_texts(self.tokenizer, first, None, options, self.row_length(options), words=split)
         delimiter = " " if options.delimiter is None else options.delimiter
         for item, source in zip(found, first, strict=True):
-            starts = None
+            starts, ends = None, []
             if not isinstance(source, str):
                 starts = [0]
                 for word in source:
-                    starts.append(starts[-1] + len(word) + len(delimiter))
+                    ends.append(starts[-1] + len(word))
+                    starts.append(ends[-1] + len(delimiter))
             text = source if isinstance(source, str) else delimiter.join(source)
-            item.memory = _Memory(text, starts, item.memory)
+            item.memory = _Memory(text, starts, ends, item.memory)
         return found
 
     def wanted(self, options: TokenClassificationOptions) -> Ask:
@@ -95,18 +100,33 @@ class TokenClassification(Task[TokenClassificationOptions]):
         strategy = options.aggregation_strategy
         if strategy in ("first", "average", "max", "words"):
             units = words_of(units, strategy, self.tokenizer.convert_tokens_to_string)
-        if not units:
-            return []
-        names = self.config.id2label
-        scores = np.stack([unit.scores for unit in units])
-        labels = best_path(scores, names) if options.constrained else scores.argmax(axis=1).tolist()
-        chosen = scores[np.arange(len(units)), labels].tolist()
-        tagged = [(unit, names[label], score) for unit, label, score in zip(units, labels, chosen, strict=True)]
+        tagged = self._tagged(units, options.constrained) if units else []
+        if strategy == "words" and encoded.memory.word_starts is not None:
+            tagged = sorted(tagged + self._without_tokens(encoded.memory, units), key=lambda one: one[0].number)
         found = self._found(tagged, options)
         if (options.word_from or ("text" if strategy == "words" else "tokens")) == "text":
             for one in found:
                 one["word"] = encoded.memory.text[one["start"] : one["end"]]
         return found
+
+    def _tagged(self, units: Sequence[Unit], constrained: bool) -> list[Tagged]:
+        """Return the best label of each token or word, and its probability."""
+        names = self.config.id2label
+        scores = np.stack([unit.scores for unit in units])
+        labels = best_path(scores, names) if constrained else scores.argmax(axis=1).tolist()
+        chosen = scores[np.arange(len(units)), labels].tolist()
+        return [(unit, names[label], score) for unit, label, score in zip(units, labels, chosen, strict=True)]
+
+    def _without_tokens(self, memory: _Memory, units: Sequence[Unit]) -> list[Tagged]:
+        """Return the words of a list that have no token, such as a zero-width space, or that were cut off.
+
+        Their label is "O", or None if the model has no such label, and their probability 0.0.
+        """
+        known = {unit.number for unit in units}
+        label: Any = "O" if "O" in self.config.label2id else None
+        spans = enumerate(zip(memory.word_starts or (), memory.word_ends, strict=False))
+        missing = (Unit("", np.zeros(0), *span, -1, False, number) for number, span in spans if number not in known)
+        return [(unit, label, 0.0) for unit in missing]
 
     def _found(self, tagged: list[Tagged], options: TokenClassificationOptions) -> list[Entity]:
         """Convert tagged tokens or words to dictionaries, without ignored labels."""
@@ -179,14 +199,44 @@ class TokenClassification(Task[TokenClassificationOptions]):
             )
         return [class_number(label, self.config.label2id) for label in answer]
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-        """Return precision, recall and F1 of entities. Answers must come from `aggregation_strategy="words"`."""
-        from bertkit.metrics import entity_scores
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
+        """Return precision, recall and F1 of entities, and the accuracy of tags.
 
-        names = self.config.id2label
+        If the labels are not tags of a scheme, such as parts of speech, return precision, recall and F1 of the labels.
+        """
+        from bertkit.metrics.schemes import scheme_for_scores
+        from bertkit.metrics.weighted import entity_metric, tag_metric
+
+        kinds = ("macro", "micro", "weighted")
+        if average is not None:
+            one_of("average", average, kinds)
         found = [[one["entity"] for one in answer] for answer in answers]
-        right = [[label if isinstance(label, str) else names[label] for label in truth] for truth in truths]
-        return entity_scores(found, right)
+        right = [self._names(truth) for truth in truths]
+        scheme = scheme_for_scores(self.config.id2label.values())
+        if scheme is not None:
+            return entity_metric(found, right, average or "micro", scheme)
+        numbers = self.config.label2id
+        predicted = [[numbers.get(label, -1) for label in row] for row in found]  # -1: None
+        actual = [[numbers[label] for label in row] for row in right]
+        return tag_metric(predicted, actual, self.config.num_labels, average or "macro")
+
+    def evaluation_options(self, truths: Sequence[Any]) -> dict[str, Any]:
+        """Request a label for each word of a list."""
+        return {"aggregation_strategy": "words", "is_split_into_words": True}
+
+    def prediction(self, answer: Any, truth: Any) -> Prediction:
+        """Return the labels of the words, with the mean of their probabilities."""
+        found, right = [one["entity"] for one in answer], self._names(truth)
+        score = sum(one["score"] for one in answer) / len(answer) if answer else None
+        return Prediction(right, found, score, found == right)
+
+    def label_numbers(self) -> Mapping[str, int]:
+        """Return the labels of the configuration."""
+        return self.config.label2id
+
+    def _names(self, truth: Any) -> list[str]:
+        names = self.config.id2label
+        return [names[class_number(label, self.config.label2id)] for label in truth]
 
 
 def _one(unit: Unit, name: str, score: float, with_place: bool) -> Entity:

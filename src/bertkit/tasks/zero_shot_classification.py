@@ -14,13 +14,14 @@ import numpy as np
 
 from bertkit.errors import Setting, UsageError, described, one_of, received
 from bertkit.heads import Ask
-from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, joined, text_of
+from bertkit.tasks.base import Encoded, Outputs, Task, TaskOptions, joined, refuse_average, text_of
 from bertkit.tasks.numbers import MERGES, Merge, merged, softmax
 from bertkit.tasks.windows import encode_texts
 
 if TYPE_CHECKING:
     from bertkit.config import BertConfig
     from bertkit.hub import Place
+    from bertkit.metrics.weighted import WeightedMetric
     from bertkit.tasks.base import Tokenizer
 
 _logger = logging.getLogger("bertkit")
@@ -132,8 +133,9 @@ class ZeroShotClassification(Task[ZeroShotOptions]):
             "scores": scores[order].tolist(),
         }
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+    def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
         """Return the accuracy of the best label."""
-        from bertkit.metrics import accuracy
+        from bertkit.metrics.weighted import accuracy_metric
 
-        return {"accuracy": accuracy([answer["labels"][0] for answer in answers], list(truths))}
+        refuse_average(self.name, average)
+        return accuracy_metric([[answer["labels"][0] == truth] for answer, truth in zip(answers, truths, strict=True)])

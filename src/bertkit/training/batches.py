@@ -31,10 +31,7 @@ def units_of(rows: Sequence[Sequence[Row]], head: str) -> list[Unit]:
     whole = head in ("ForMultipleChoice", "ForSequenceClassification", "Model")
     units: list[Unit] = []
     for own in rows:
-        if whole and len(own) > 1:
-            units.append(list(own))
-        else:
-            units += [[row if head == "ForMultipleChoice" else replace(row, group=None)] for row in own]
+        units += [list(own)] if whole else [[replace(row, group=None)] for row in own]
     return units
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -85,7 +85,7 @@ class Processes:
             torch.manual_seed(int(np.random.SeedSequence([*key, self.rank]).generate_state(1)[0]))
 
     def wrap(self, model: Any, shard: bool = False) -> Any:
-        """Return the module to run, which averages gradients over the processes. With `shard`, it is sharded over them (FSDP2)."""
+        """Return the module to run, which averages gradients over the processes. With `shard`, it is sharded (FSDP2)."""
         if shard and (self.count == 1 or hasattr(model, "peft_config")):
             raise UsageError(
                 Setting("shard", True),
@@ -105,6 +105,14 @@ class Processes:
         if isinstance(module, DistributedDataParallel) and not last:
             return module.no_sync()
         return nullcontext()
+
+    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average the gradients of parameters that are not part of the model over the processes."""
+        if self.count > 1:
+            for parameter in parameters:
+                gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                distributed.all_reduce(gradient)
+                parameter.grad = gradient / self.count
 
     def wait(self) -> None:
         """Wait for all processes."""
@@ -144,6 +152,7 @@ def whole_model(model: Any) -> Any:
         copied = model_class(model._head)(copy.deepcopy(model.config), **own)
     copied.load_state_dict(weights, assign=True)
     copied.tie_weights()
+    copied.config = model.config  # evaluation stores thresholds there
     return copied.train(model.training)
 
 

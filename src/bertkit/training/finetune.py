@@ -19,6 +19,7 @@ from bertkit.pipelines import Pipeline, pipeline
 from bertkit.tasks import task_class
 from bertkit.training import checkpoints
 from bertkit.training.card import write_card
+from bertkit.training.distillation import distilled
 from bertkit.training.distributed import Processes, whole_model
 from bertkit.training.evaluation import Evaluation
 from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_json
@@ -28,6 +29,7 @@ from bertkit.training.opening import open_for_training
 from bertkit.training.options import Settings, check_names, columns_of
 from bertkit.training.recipes import read_recipe
 from bertkit.training.report import write_report
+from bertkit.training.teacher import remove_cache
 from bertkit.training.weights import class_weights, pos_weights
 
 _METRICS = {
@@ -152,9 +154,12 @@ class _Run:
     def _job(self) -> Job:
         settings, opened = self.settings, self.opened
         units = opened.units(self.train, settings)
-        tuner = Finetuner(opened.model, units, self._objective(units), settings, self.processes)
+        units, objective = distilled(
+            opened, units, self._objective(units), settings, self.folder, self.processes, self.note
+        )
+        tuner = Finetuner(opened.model, units, objective, settings, self.processes)
         eval_units = None if self.eval is None else opened.units(self.eval, settings)
-        evaluate = partial(evaluation_of, opened, tuner.model, self.eval, settings)
+        evaluate = None if self.eval is None else partial(self._evaluation, tuner.model, intervals=False)
         return Job(settings, self.folder, opened, tuner, self.eval, eval_units, self._metric(), evaluate)
 
     def _objective(self, units: Any) -> Objective:
@@ -177,8 +182,9 @@ class _Run:
 
     def _finish(self, job: Job) -> Finetuned:
         """Write the model, its scores and its report."""
-        evaluation = None if self.eval is None else self._evaluation(job)
+        evaluation = None if self.eval is None else self._evaluation(job.tuner.model, intervals=True)
         job.save_model(job.tuner.model, self.folder)
+        remove_cache(self.folder)
         write_json(self.folder / "run.json", self._record(job, evaluation))
         if evaluation is not None:
             evaluation.write(self.folder / "predictions.jsonl")
@@ -188,9 +194,11 @@ class _Run:
             return Finetuned(self.folder)
         return Finetuned(self.folder, evaluation.scores, evaluation.intervals)
 
-    def _evaluation(self, job: Job) -> Evaluation:
+    def _evaluation(self, model: Any, intervals: bool) -> Evaluation:
+        """Evaluate a model, and store its tuned thresholds in its configuration."""
         assert self.eval is not None
-        return evaluation_of(self.opened, job.tuner.model, self.eval, self.settings, intervals=True)
+        tune = self.settings.tune_thresholds is not False
+        return evaluation_of(self.opened, model, self.eval, self.settings, intervals=intervals, tune_thresholds=tune)
 
     def _record(self, job: Job, evaluation: Evaluation | None) -> dict[str, Any]:
         best: Best = job.best
@@ -211,7 +219,7 @@ class _Run:
             "best": {"step": best.step, "metric": job.metric, "value": best.value},
             "scores": {} if evaluation is None else dict(evaluation.scores),
             "intervals": {} if evaluation is None else {k: list(v) for k, v in evaluation.intervals.items()},
-            "thresholds": {},
+            "thresholds": {} if evaluation is None else evaluation.thresholds,
         }
 
     def _read(self, source: Any, limit: int | None = None) -> Examples:

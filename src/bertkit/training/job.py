@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -30,7 +30,7 @@ from bertkit.training.events import EventWriter
 from bertkit.training.journal import Journal
 from bertkit.training.loop import Finetuner, Step
 from bertkit.training.objectives import Objective
-from bertkit.training.opening import Opened, task_options, without_adapters
+from bertkit.training.opening import Opened, given_options, without_adapters
 from bertkit.training.options import Settings
 from bertkit.training.progress import Progress
 
@@ -57,7 +57,7 @@ class Job:
     eval: Examples | None
     eval_units: list[Unit] | None
     metric: str
-    evaluate: Any  # a function without arguments that returns an Evaluation
+    evaluate: Callable[[], Evaluation] | None
     best: Best = field(default_factory=Best)
     stopped: bool = False  # by Ctrl-C
     seconds: float = 0.0
@@ -117,7 +117,7 @@ class Job:
 
     def _evaluated(self, journal: Journal | None, events: EventWriter | None, step: Step) -> bool:
         """Evaluate, and return whether the run ends early, as `patience` says."""
-        if self.eval is None:
+        if self.evaluate is None:
             return False
         scores = {"loss": eval_loss(self.tuner, self.eval_units or []), **self.evaluate().scores}
         if self.metric not in scores:
@@ -197,24 +197,31 @@ class Job:
 
 def eval_loss(tuner: Finetuner, units: list[Unit]) -> float:
     """Return the mean loss on examples, without dropout."""
-    objective: Objective = tuner.objective
+    objective: Objective = tuner.objective.for_evaluation
     tuner.model.eval()
     total = weight = 0.0
+    size = tuner.settings.batch_size if objective.is_joint else max(len(units), 1)
     with torch.no_grad():
-        for batch in batches_of(units, tuner.settings.batch_tokens, objective.head == "ForMultipleChoice"):
-            own = objective.weight(batch)
-            total, weight = total + own * float(objective(tuner.model, batch)), weight + own
+        for at in range(0, len(units), size):
+            batches = batches_of(
+                units[at : at + size], tuner.settings.batch_tokens, objective.head == "ForMultipleChoice"
+            )
+            objective.begin_step(tuner.model, batches)
+            for batch in batches:
+                own = objective.weight(batch)
+                total, weight = total + own * float(objective(tuner.model, batch)), weight + own
     tuner.model.train()
     return total / weight if weight else float("nan")
 
 
 def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Settings, **options: Any) -> Evaluation:
-    """Return the evaluation of a model in training. All processes call it."""
+    """Return the evaluation of a model in training, as `evaluate_pipeline` does. All processes call it."""
     model = whole_model(model).eval()
     pipe = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
-    given = asdict(task_options(opened.task, settings))
     try:
-        return evaluate_pipeline(pipe, examples, options=given, average=settings.average, **options)
+        return evaluate_pipeline(
+            pipe, examples, options=given_options(opened.task, settings), average=settings.average, **options
+        )
     finally:
         model.train()
 

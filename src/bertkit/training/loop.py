@@ -13,8 +13,10 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -76,6 +78,8 @@ class Finetuner:
         self.model, self.units, self.objective, self.settings = model, units, objective, settings
         self.processes = processes or Processes()
         self._sizes = [sum(map(len, unit)) for unit in units]
+        if settings.shard and objective.is_joint:
+            raise UsageError(Setting("shard", True), " is not possible for losses of several texts: leave it out.")
         self._runs = self.processes.wrap(
             model, settings.shard
         )  # before the optimizer: sharding replaces the parameters
@@ -87,11 +91,20 @@ class Finetuner:
             settings.epsilon,
             settings.layer_decay,
         )
+        extra = [parameter for _, parameter in objective.named_parameters()]
+        if extra:
+            group = {
+                "params": extra,
+                "lr": settings.lr,
+                "initial_lr": settings.lr,
+                "weight_decay": settings.weight_decay,
+            }
+            self.optimizer.add_param_group(group)
         self.position = Position()
         per_step = settings.batch_size * settings.accumulate
         self.steps_per_epoch = math.ceil(len(units) / per_step)
         self.total_steps = settings.max_steps or max(1, math.ceil(self.steps_per_epoch * settings.epochs))
-        self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._trained = [parameter for _, parameter in self._named()]
         self._order: tuple[int, list[list[int]]] = (-1, [])
         model.train()
 
@@ -108,16 +121,23 @@ class Finetuner:
         counted = 0 if batches is None and self.processes.is_idle(self._numbers()) else len(own)
         if self.settings.shard:  # each batch gathers the parameters of all processes, so that all need as many batches
             own += own[-1:] * (self.processes.largest(len(own)) - len(own))
-        weights = [self.objective.weight(batch) if number < counted else 0.0 for number, batch in enumerate(own)]
-        tokens = sum(len(batch.input_ids) for batch in own[:counted])
-        total, all_tokens = self.processes.sum(sum(weights), tokens)
+        weights = np.array([self.objective.loss_weights(batch) for batch in own])  # [batches, losses]
+        weights[counted:] = 0
+        computed = sum(len(batch.input_ids) for batch in own[:counted])
+        *totals, tokens = self.processes.sum(*weights.sum(0).tolist(), computed)
+        factors = weights / [total or 1.0 for total in totals]
         loss = 0.0
-        for number, (batch, weight) in enumerate(zip(own, weights, strict=True), start=1):
+        with self._autocast():
+            self.objective.begin_step(self._runs, own)
+        for number, (batch, factor) in enumerate(zip(own, factors.tolist(), strict=True), start=1):
             with self.processes.synchronized(self._runs, last=number == len(own)):
                 with self._autocast():
-                    part = self.objective(self._runs, batch) * (weight / (total or 1.0))
+                    losses = self.objective(self._runs, batch).reshape(-1)
+                shares = losses.new_tensor(factor)
+                part = torch.where(shares > 0, losses * shares, 0.0).sum()  # the mean of no labels is not a number
                 (part * self.processes.count).backward()  # type: ignore[no-untyped-call]
-            loss += float(part.detach()) if weight else 0.0  # the mean of no labels is not a number
+            loss += float(part.detach())
+        self.processes.average(parameter for _, parameter in self.objective.named_parameters())
         (loss,) = self.processes.sum(loss)
         if not math.isfinite(loss):
             raise TrainingError(
@@ -130,7 +150,7 @@ class Finetuner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._advance()
-        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(all_tokens))
+        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(tokens))
 
     def next_batches(self) -> list[Batch]:
         """Return the batches of the next step; in a distributed run, the share of this process."""
@@ -141,7 +161,7 @@ class Finetuner:
 
     @property
     def _most_windows(self) -> int:
-        return 2**31 if self.objective.head == "ForMultipleChoice" else self.settings.max_windows
+        return 2**31 if self.objective.head in ("ForMultipleChoice", "Model") else self.settings.max_windows
 
     def _numbers(self) -> list[int]:
         """Return the numbers of the units of the next step."""
@@ -187,6 +207,7 @@ class Finetuner:
         for name, parameter in self._named():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = whole(torch.as_tensor(value))
+        tensors |= {name: parameter.detach() for name, parameter in self._of_objective()}
         return {"position": asdict(self.position), "order": self.fingerprint()}, tensors
 
     def restore(self, values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
@@ -206,6 +227,9 @@ class Finetuner:
                     for key, value in kept.items()
                     if value is not None
                 }
+        with torch.no_grad():
+            for name, parameter in self._of_objective():
+                parameter.copy_(tensors[name])
         _restore_random({name.removeprefix("random."): t for name, t in tensors.items() if name.startswith("random.")})
 
     def fingerprint(self) -> str:
@@ -219,7 +243,11 @@ class Finetuner:
         return f"{found:08x}-{len(self.units)}-{values}"
 
     def _named(self) -> Iterator[tuple[str, nn.Parameter]]:
-        return ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
+        own = ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
+        return chain(own, self._of_objective())
+
+    def _of_objective(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((f"objective.{name}", parameter) for name, parameter in self.objective.named_parameters())
 
 
 def _random_states() -> dict[str, torch.Tensor]:

@@ -6,16 +6,27 @@ T tokens   N rows   G groups of rows   C labels
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
 from bertkit.data.batches import Batch
 from bertkit.errors import UsageError, received
 from bertkit.heads import HEADS, IGNORED
+
+
+class Inner(NamedTuple):
+    """The inner outputs of the model that an objective needs; None: as the configuration says."""
+
+    output_hidden_states: bool | None = None
+    output_attentions: bool | None = None
+
+
+PLAIN = Inner()
 
 
 class Objective(ABC):
@@ -26,22 +37,39 @@ class Objective(ABC):
     """
 
     head: str  # class suffix of the model
+    is_joint = False  # whether the loss of a step depends on all of its examples together
 
     @abstractmethod
     def weight(self, batch: Batch) -> float:
         """Return the weight of a batch: the number of its labels, or the sum of their weights."""
 
+    def loss_weights(self, batch: Batch) -> tuple[float, ...]:
+        """Return the weight of each loss of a batch. Most objectives have one loss."""
+        return (self.weight(batch),)
+
     @abstractmethod
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch from the outputs of the model."""
+        """Return the mean loss of a batch from the outputs of the model, or several losses, whose sum is minimized [K]."""
 
-    def outputs(self, model: Any, batch: Batch) -> Any:
+    def outputs(self, model: Any, batch: Batch, inner: Inner = PLAIN) -> Any:
         """Run the model."""
-        return model(**inputs_of(batch, self.head, device_of(model)))
+        return model(**inputs_of(batch, self.head, device_of(model)), **inner._asdict())
 
     def __call__(self, model: Any, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch."""
+        """Return the mean loss of a batch, or several [K]."""
         return self.loss(self.outputs(model, batch), batch)
+
+    def begin_step(self, model: Any, batches: Sequence[Batch]) -> None:  # noqa: B027 - most objectives have nothing to do
+        """Prepare for the batches of a step. After it, each batch is passed to `__call__`, in the same order."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield parameters that are trained together with the model, but are not part of it."""
+        return iter(())
+
+    @property
+    def for_evaluation(self) -> Objective:
+        """The objective whose loss is reported on evaluation examples."""
+        return self
 
 
 def device_of(model: Any) -> torch.device:
@@ -77,10 +105,10 @@ class OwnLoss(Objective):
         labels = next(iter(batch.labels(self.head).values()))
         return float((labels != IGNORED).sum()) if labels.dtype.kind == "i" else float(len(labels))
 
-    def outputs(self, model: Any, batch: Batch) -> Any:
+    def outputs(self, model: Any, batch: Batch, inner: Inner = PLAIN) -> Any:
         """Run the model with labels."""
         device = device_of(model)
-        return model(**inputs_of(batch, self.head, device), **labels_of(batch, self.head, device))
+        return model(**inputs_of(batch, self.head, device), **labels_of(batch, self.head, device), **inner._asdict())
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the loss that the model computed."""
@@ -96,14 +124,14 @@ class Classification(Objective):
 
     def weight(self, batch: Batch) -> float:
         """Return the sum of the weights of the labels."""
-        labels = torch.from_numpy(_of_examples(batch, self._labels(batch)))
+        labels = torch.from_numpy(of_examples(batch, self._labels(batch)))
         labels = labels[labels != IGNORED]
         return float(len(labels)) if self.weights is None else float(self.weights[labels].sum())
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the mean cross-entropy."""
         logits = merged(outputs.logits, batch, self.head)
-        labels = torch.from_numpy(_of_examples(batch, self._labels(batch))).to(logits.device)
+        labels = torch.from_numpy(of_examples(batch, self._labels(batch))).to(logits.device)
         weights = None if self.weights is None else self.weights.to(logits.device)
         return F.cross_entropy(logits.float(), labels, weights, ignore_index=IGNORED, label_smoothing=self.smoothing)
 
@@ -121,12 +149,12 @@ class MultiLabel(Objective):
 
     def weight(self, batch: Batch) -> float:
         """Return the number of examples."""
-        return float(len(_of_examples(batch, batch.labels(self.head)["labels"])))
+        return float(len(of_examples(batch, batch.labels(self.head)["labels"])))
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the mean binary cross-entropy."""
         logits = merged(outputs.logits, batch, self.head, largest=True)
-        labels = torch.from_numpy(_of_examples(batch, batch.labels(self.head)["labels"])).to(logits.device)
+        labels = torch.from_numpy(of_examples(batch, batch.labels(self.head)["labels"])).to(logits.device)
         labels = labels * (1 - self.smoothing) + self.smoothing / 2
         weight = None if self.pos_weight is None else self.pos_weight.to(logits.device)
         return F.binary_cross_entropy_with_logits(logits.float(), labels, pos_weight=weight)
@@ -139,12 +167,12 @@ class Regression(Objective):
 
     def weight(self, batch: Batch) -> float:
         """Return the number of examples."""
-        return float(len(_of_examples(batch, batch.labels(self.head)["labels"])))
+        return float(len(of_examples(batch, batch.labels(self.head)["labels"])))
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the mean squared error."""
         logits = merged(outputs.logits, batch, self.head).float()
-        labels = torch.from_numpy(_of_examples(batch, batch.labels(self.head)["labels"])).to(logits.device)
+        labels = torch.from_numpy(of_examples(batch, batch.labels(self.head)["labels"])).to(logits.device)
         return F.mse_loss(logits, labels.view_as(logits))
 
 
@@ -152,7 +180,7 @@ def _has_windows(batch: Batch) -> bool:
     return batch.groups is not None and bool((batch.groups > 1).any())
 
 
-def _of_examples(batch: Batch, labels: Any) -> Any:
+def of_examples(batch: Batch, labels: Any) -> Any:
     """Return the labels of examples. The windows of a text have the same label, [N, ...] -> [G, ...]."""
     if not _has_windows(batch) or len(labels) != len(batch.lengths):
         return labels
@@ -165,7 +193,7 @@ def merged(logits: Tensor, batch: Batch, head: str, largest: bool = False) -> Te
     if head != "ForSequenceClassification" or not _has_windows(batch):
         return logits
     assert batch.groups is not None
-    parts = logits.split(batch.groups.tolist())
+    parts = torch.split(logits, batch.groups.tolist())
     return torch.stack([part.amax(0) if largest else part.mean(0) for part in parts])
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
 
 _logger = logging.getLogger("bertkit")
-_LABELLED = ("ForSequenceClassification", "ForTokenClassification")
+LABELLED = ("ForSequenceClassification", "ForTokenClassification")
 
 
 @dataclass
@@ -47,7 +47,10 @@ class Opened:
         targets: Any = getattr(self.task, "targets", None)
         if targets is None:
             raise UsageError(f"{self.task.name} has no training: choose another task.")
-        return units_of(targets(examples.inputs, examples.answers, task_options(self.task, settings)), self.task.head)
+        return units_of(
+            targets(examples.inputs, examples.answers, self.task.options(given_options(self.task, settings))),
+            self.task.head,
+        )
 
 
 def open_for_training(settings: Settings, labels: Sequence[str], problem_type: str | None) -> Opened:
@@ -81,7 +84,7 @@ def _config(
 ) -> BertConfig:
     """Return the configuration of the model, with the labels, the kind of problem and the dropout of the run."""
     config = BertConfig.from_pretrained(place if settings.config is None else settings.config)
-    if head in _LABELLED:
+    if head in LABELLED:
         if not has_labels(config, head, labels):
             names = list(labels) or ["LABEL_0"]
             config.id2label = dict(enumerate(names))
@@ -106,7 +109,7 @@ def _head(config: BertConfig) -> str:
 def _model(place: hub.Place, config: BertConfig, head: str, labels: Sequence[str]) -> Any:
     before = BertConfig.from_pretrained(place)
     own = {"add_pooling_layer": False} if head == "Model" else {}
-    mismatched = head in _LABELLED and _head(before) == head and not has_labels(before, head, labels)
+    mismatched = head in LABELLED and _head(before) == head and not has_labels(before, head, labels)
     model = model_class(head).from_pretrained(
         place, config=copy.deepcopy(config), ignore_mismatched_sizes=mismatched, **own
     )
@@ -129,12 +132,13 @@ def keep_layers(model: Any, count: int) -> None:
 
 
 def with_adapters(model: Any, rank: int) -> Any:
-    """Return a model with LoRA adapters at queries and values. Only these, and the new head, are trained."""
+    """Return a model with LoRA adapters at queries and values. Only these, the pooler and the head are trained."""
     try:
         import peft
     except ImportError as error:
         raise MissingExtraError("peft", None, "lora") from error
-    heads = [name for name, _ in model.named_children() if name != "bert"]
+    heads = [name for name, part in model.named_children() if name != "bert" and list(part.parameters())]
+    heads += ["pooler"] if getattr(model.base_model, "pooler", None) is not None else []
     config = peft.LoraConfig(
         r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=["query", "value"], modules_to_save=heads or None
     )
@@ -146,8 +150,8 @@ def without_adapters(model: Any) -> Any:
     return copy.deepcopy(model).merge_and_unload() if hasattr(model, "peft_config") else model
 
 
-def task_options(task: Task[Any], settings: Settings) -> Any:
-    """Return the options of a task for training and evaluation."""
+def given_options(task: Task[Any], settings: Settings) -> dict[str, Any]:
+    """Return the options of a task that the settings of a run change."""
     given: Mapping[str, Any] = {
         "max_length": settings.max_length,
         "on_long": settings.on_long,
@@ -161,4 +165,4 @@ def task_options(task: Task[Any], settings: Settings) -> Any:
     values = {name: value for name, value in given.items() if value is not None and name in known}
     if task.name == "question-answering" and settings.max_length is not None:
         values["max_seq_len"] = settings.max_length
-    return task.options(values)
+    return values

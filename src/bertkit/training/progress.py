@@ -54,8 +54,8 @@ class Progress:
     >>> progress = Progress(2, file=sys.stdout)
     >>> for step in (1, 2):
     ...     progress.step(step, loss=0.5, lr=1e-5, tokens=512)  # doctest: +ELLIPSIS
-    step 1/2 ... loss 0.5000 ... lr 1.0e-05 ... tokens/s ... left ...
-    step 2/2 ... loss 0.5000 ... lr 1.0e-05 ... tokens/s ...
+    step 1/2 (50%), loss 0.5000, lr 1.0e-05, ... tokens/s, ...
+    step 2/2 (100%), loss 0.5000, lr 1.0e-05, ... tokens/s...
     >>> progress.close()
 
     Args:
@@ -171,7 +171,7 @@ def duration(seconds: float) -> str:
     """Return a duration in words, rounded to two units.
 
     >>> duration(42), duration(200), duration(7_300)
-    ('42 s', '3 min 20 s', '2 h 1 min')
+    ('42 s', '3 min 20 s', '2 h 2 min')
     """
     whole = round(seconds)
     if whole < 60:

@@ -1,11 +1,12 @@
 """Read what a fine-tuning run wrote to its folder: run.json, metrics.jsonl and predictions.jsonl.
 
-The report and the model card are made from these files alone, so that they can be made again at any time.
+The report and the model card need only these files, so that they can be written again at any time.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -129,16 +130,21 @@ def _prediction(line: Mapping[str, Any]) -> Prediction:
         line.get("input"),
         line.get("truth"),
         line.get("answer"),
-        float(score) if is_number(score) else None,
+        float(score) if is_finite(score) else None,
         correct,
         str(line.get("where", "")),
-        {name: value for name, value in scores.items() if is_number(value)} if isinstance(scores, dict) else {},
+        {name: value for name, value in scores.items() if is_finite(value)} if isinstance(scores, dict) else {},
     )
 
 
 def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value of a JSON file is a number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Return whether a value of a JSON file is a number, and neither nan nor infinite."""
+    return is_number(value) and math.isfinite(value)
 
 
 def _clean(value: Any) -> Any:

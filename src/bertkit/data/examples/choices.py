@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
+from bertkit.data.examples.collection import integer
 from bertkit.data.examples.columns import Field, Fields, is_list
 from bertkit.data.examples.reader import Answers, Reader, is_missing
 from bertkit.errors import DataError, described, printable
@@ -21,9 +23,10 @@ class ChoiceReader(Reader):
             Field(
                 "choices",
                 ("choices", "options", "endings", "candidates"),
-                several=r"(?:ending|choice|option|answer|sol|candidate)_?(\d+|[a-z])",
+                several=True,
+                pattern=r"(?:ending|choice|option|answer|sol|candidate)_?(\d+|[a-z])",
             ),
-            Field("start", ("sent2",), required=False),
+            Field("start", ("sent2",), required=False, follows=True),
             Field("label", ("label", "answer", "answerkey", "correct", "target", "gold"), also=("labels",)),
         )
     )
@@ -59,6 +62,11 @@ class ChoiceReader(Reader):
     def answers(self, found: list[Any]) -> Answers:
         """Return the number of each right choice, or a DataError. If all labels can be numbers of choices, they are."""
         all_numbers = all(not marks and _is_number_of(label, choices) for label, choices, marks in found)
+        from_one = all(not marks and 0 < (_by_number(label) or 0) <= len(own) for label, own, marks in found)
+        if from_one and not all_numbers and not any(label in own for label, own, _ in found):
+            raise DataError(
+                "The labels are numbers from 1: the first choice has the number 0, so subtract 1 from each label."
+            )
         values: list[Any] = []
         for label, choices, marks in found:
             try:
@@ -76,7 +84,7 @@ def _index(label: Any, choices: Sequence[str], marks: Sequence[Any]) -> int:
     """
     if label in marks:
         return list(marks).index(label)
-    found = _by_number(label) if not isinstance(label, bool) else None
+    found = _by_number(label)
     by_text = [number for number, choice in enumerate(choices) if choice == label]
     if len(by_text) > 1:
         raise DataError(
@@ -94,12 +102,13 @@ def _index(label: Any, choices: Sequence[str], marks: Sequence[Any]) -> int:
 
 
 def _is_number_of(label: Any, choices: Sequence[str]) -> bool:
-    number = None if isinstance(label, bool) else _by_number(label)
+    number = _by_number(label)
     return number is not None and 0 <= number < len(choices)
 
 
 def _by_number(label: Any) -> int | None:
     """Return the number that a label is, or None."""
     if isinstance(label, str):
-        return int(label) if label.strip().isdecimal() else None
-    return int(label) if hasattr(label, "__int__") and int(label) == label else None
+        return integer(label)
+    is_number = isinstance(label, Real) and not isinstance(label, bool)
+    return int(label) if is_number and int(label) == label else None

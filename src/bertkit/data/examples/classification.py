@@ -66,8 +66,8 @@ class TextClassificationReader(Reader):
     fields = Fields(
         (
             Field("text", _TEXT),
-            Field("text_pair", required=False),
-            Field("label", _LABEL, also=("labels",), several="(?!)"),
+            Field("text_pair", required=False, follows=True),
+            Field("label", _LABEL, also=("labels",), several=True),
         ),
         PAIRS,
     )
@@ -76,8 +76,7 @@ class TextClassificationReader(Reader):
     def example(self, record: Mapping[Any, Any]) -> tuple[Any, Any]:
         """Return the text or the pair, and the value of the label."""
         text: Any = self.text(record, "text")
-        pair = self.columns.get("text_pair")
-        if pair is not None and not is_missing(record.get(pair)):
+        if "text_pair" in self.columns:
             text = {"text": text, "text_pair": self.text(record, "text_pair", optional=True)}
         return text, self._label(record)
 
@@ -95,7 +94,7 @@ class TextClassificationReader(Reader):
         column = self.columns["label"]
         if is_list(column):
             return answers_of(found, self.given, [str(one) for one in column], plural=True)
-        return answers_of(found, self.given, self.names.get(column), plural=str(column).casefold() == "labels")
+        return answers_of(found, self.given, self.names.get(column), plural=self.given.plural or column == "labels")
 
 
 def _flag(value: object, column: object) -> bool:

@@ -60,7 +60,14 @@ def in_order(labels: Iterable[str]) -> list[str]:
     >>> in_order(["10", "9", "10"]), in_order(["good", "bad"])
     (['9', '10'], ['bad', 'good'])
     """
-    return sorted(set(labels), key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label))
+    numbers = {label: integer(label) for label in labels}
+    return sorted(numbers, key=lambda label: (numbers[label] is None, numbers[label] or 0, label))
+
+
+def integer(text: str) -> int | None:
+    """Return the integer from 0 that a text is, or None. A text of more than 18 digits is not a number of a label."""
+    text = text.strip()
+    return int(text) if len(text) <= 18 and text.isdecimal() else None
 
 
 def listed(names: Sequence[Any], most: int = 12) -> str:

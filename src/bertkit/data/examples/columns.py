@@ -25,7 +25,9 @@ class Field:
     usual: Sequence[str] = ()  # usual names of its column, in the order of their preference
     required: bool = True
     also: Sequence[str] = ()  # other names of the field in `columns`
-    several: str | None = None  # it may have several columns: a pattern for their usual names
+    several: bool = False  # whether it may have several columns
+    pattern: str = "(?!)"  # of the usual names of several columns, with their number or letter as a group
+    follows: bool = False  # whether its column is found by name only if the column of the first field is
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Fields:
             field = self.named(name)
             if field.name in found:
                 raise UsageError(f"The option columns has the field {field.name!r} twice: leave one of them out.")
-            if not all(type(one) in (str, int) for one in flat(column)) or (is_list(column) and field.several is None):
+            if not all(type(one) in (str, int) for one in flat(column)) or (is_list(column) and not field.several):
                 raise UsageError(
                     f"The column of the field {name!r} is {described(column)}, but must be the name of a column, or its number "
                     "from 0 in a file without a header."
@@ -81,7 +83,8 @@ class Fields:
         guessed = self._guessed(found, known)
         for field in self.fields:
             if field.required and field.name not in found and field.name not in guessed:
-                raise DataError(*_absent(field, known, name))
+                used = set(flat([*found.values(), *guessed.values()]))
+                raise DataError(*_absent(field, known, [column for column in known if column not in used], name))
         return {**found, **guessed}, [_note(guessed, found, known)] if guessed else []
 
     def _guessed(self, found: Mapping[str, Any], known: Sequence[Column]) -> dict[str, Any]:
@@ -97,7 +100,7 @@ class Fields:
                 guessed = {field: spelt[name] for field, name in zip(own, names, strict=False) if field not in found}
                 break
         for field in self.fields:
-            if field.name in found or field.name in guessed or (first in found and not field.required):
+            if field.name in found or field.name in guessed or (first in found and field.follows):
                 continue
             used = set(flat([*found.values(), *guessed.values()]))
             several = _several(field, spelt)
@@ -109,7 +112,7 @@ class Fields:
 
 def _several(field: Field, spelt: Mapping[str, str]) -> list[str]:
     """Return the columns whose names match the pattern of a field, in the order of their numbers."""
-    matches = [(re.fullmatch(field.several or "(?!)", name), column) for name, column in spelt.items()]
+    matches = [(re.fullmatch(field.pattern, name), column) for name, column in spelt.items()]
     own = [(match[1], column) for match, column in matches if match]
     return [column for _, column in sorted(own, key=lambda one: (len(one[0]), one[0]))] if len(own) > 1 else []
 
@@ -143,12 +146,12 @@ def _known(column: Column, known: Sequence[Column], field: str, name: str) -> Co
     )
 
 
-def _absent(field: Field, known: Sequence[Column], name: str) -> list[object]:
+def _absent(field: Field, known: Sequence[Column], unused: Sequence[Column], name: str) -> list[object]:
     """Return the parts of the error for a required field without a column."""
-    example: Any = known[-1] if known else field.name
+    example: Any = field.name if not unused else unused[-1 if field.name == "label" else 0]
     parts: list[object] = [
         f"{name} has no column with a usual name for the {field.name}. Its columns are {listed(known, 40)}: type for example ",
-        Setting("columns", {field.name: [example] if field.several and not field.usual else example}),
+        Setting("columns", {field.name: example}),
         ".",
     ]
     if known and isinstance(known[0], str):

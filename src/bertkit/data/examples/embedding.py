@@ -30,12 +30,13 @@ class EmbeddingReader(Reader):
         (
             Field("text", ("text", "anchor")),
             Field("text_pair", ("positive",)),
-            Field("negative", ("negative", "hard_negative"), required=False),
+            Field("negative", ("negative", "hard_negative"), required=False, follows=True),
             Field(
                 "score",
                 ("score", "similarity", "similarity_score", "relatedness_score", "label"),
-                False,
+                required=False,
                 also=("label",),
+                follows=True,
             ),
         ),
         _TOGETHER,

@@ -9,11 +9,9 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
-from bertkit.data.examples.collection import in_order, listed
-from bertkit.data.examples.reader import Answers, Options
-from bertkit.errors import DataError, Setting, described, printable
-
-PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
+from bertkit.data.examples.collection import in_order, integer, listed
+from bertkit.data.examples.reader import PROBLEMS, Answers, Options
+from bertkit.errors import DataError, Setting, UsageError, described, printable, received
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _SEPARATORS = "|;,"
@@ -44,6 +42,9 @@ def answers_of(found: list[Any], options: Options, names: Sequence[str] | None, 
         found = [_split(value, separator) for value in found]
     problem = options.problem_type or _problem_of(found, named=names is not None)
     if problem == "regression":
+        for name, option in (("separator", separator), ("label_names", options.label_names)):
+            if option is not None:
+                raise UsageError(received(name, option), " has no effect for regression: leave it out.")
         answers = Answers(_each(found, _number_of))
         notes.append(_range_note(answers.values))
     else:
@@ -66,16 +67,19 @@ def name_of(value: object, names: Sequence[str] | None) -> str:
         name = value.strip()
     elif isinstance(value, bool):
         name = str(value).lower()
+    elif isinstance(value, Integral):
+        name = str(value)
     elif isinstance(value, Real) and math.isfinite(number := float(value)):
-        name = str(int(number) if isinstance(value, Integral) or (names and number.is_integer()) else number)
+        name = str(int(number) if names and number.is_integer() else number)
     else:
         raise DataError(f"the label is {described(value)}, not a name or a number.")
     if not name:
         raise DataError("the label is empty.")
     if names is None or name in names:
         return name
-    if name.isdecimal() and int(name) < len(names):
-        return names[int(name)]
+    number_of_name = integer(name)
+    if number_of_name is not None and number_of_name < len(names):
+        return names[number_of_name]
     raise DataError(
         f"the label {printable(name)!r} is neither a number from 0 to {len(names) - 1} nor one of {listed(names)}."
     )
@@ -88,16 +92,19 @@ def _each(found: list[Any], convert: Callable[[Any], Any]) -> list[Any]:
     for value in found:
         key = (type(value), tuple(value) if isinstance(value, (list, tuple)) else value)
         try:
+            if key not in known:
+                known[key] = _result(convert, value)
             values.append(known[key])
-        except (KeyError, TypeError):
-            try:
-                answer = convert(value)
-            except DataError as error:
-                answer = error
-            values.append(answer)
-            if value.__hash__ is not None or not any(isinstance(one, (list, dict)) for one in value):
-                known[key] = answer
+        except TypeError:  # not hashable
+            values.append(_result(convert, value))
     return values
+
+
+def _result(convert: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return convert(value)
+    except DataError as error:
+        return error
 
 
 def _problem_of(found: list[Any], named: bool) -> str:
@@ -127,8 +134,11 @@ def _number_of(value: object) -> float | list[float]:
 
 def number_of(value: Any, what: str = "label") -> float:
     """Return a value as a number. Raise DataError if it is not one."""
-    if _is_number(value) and math.isfinite(number := float(value)):
-        return number
+    try:
+        if _is_number(value) and math.isfinite(number := float(value)):
+            return number
+    except OverflowError:
+        pass
     raise DataError(f"the {what} is {described(value)}, not a number.")
 
 
@@ -183,14 +193,14 @@ def _used(values: list[Any]) -> set[str]:
 def _range_note(values: list[Any]) -> str:
     numbers = [value for value in values if isinstance(value, float)]
     between = f" from {min(numbers):g} to {max(numbers):g}" if numbers else ""
-    return f'The labels are numbers{between}: problem_type="regression".'
+    return f'Regression (problem_type="regression"): the labels are numbers{between}.'
 
 
 def _label_notes(answers: Answers, used: int, problem: str) -> list[str]:
     """Return sentences about the labels, and warnings about unusual ones."""
     labels, count = answers.labels, len(answers.values)
-    several = ", several a text" if problem == PROBLEMS[1] else ""
-    notes = [f'{len(labels)} label{"s" * (len(labels) != 1)}{several}: {listed(labels)}: problem_type="{problem}".']
+    kind = "Several labels a text" if problem == PROBLEMS[1] else "One label a text"
+    notes = [f'{kind} (problem_type="{problem}"), {len(labels)} in all: {listed(labels)}.']
     if used == 1:
         notes.append(f"All {count} examples have the same label: a model learns nothing from one class.")
     if len(labels) > _MANY and all(label.isdecimal() for label in labels):

@@ -114,7 +114,7 @@ def _integer(value: Any) -> int | None:
     try:
         if not isinstance(value, bool) and int(value) == float(value):
             return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise DataError(f"the place of an answer is {described(value)}, not a number of characters.")
 
@@ -131,7 +131,7 @@ def _placed(text: str, start: int | None, context: str) -> dict[str, Any]:
     matches = [
         match
         for match in pattern.finditer(context, first, last)
-        if start is None or abs(match.start() - start) <= _NEAR
+        if start is None or 0 <= start <= match.start() + _NEAR <= start + 2 * _NEAR
     ]
     if len(matches) == 1:
         return {"answer_start": matches[0].start(), "text": matches[0].group()}

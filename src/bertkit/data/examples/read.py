@@ -10,9 +10,9 @@ from importlib import import_module
 from itertools import chain, islice
 from typing import Any, Literal
 
+from bertkit.data.examples.bad_rows import BadRows
 from bertkit.data.examples.collection import Examples, Place
 from bertkit.data.examples.columns import Columns, flat
-from bertkit.data.examples.labels import PROBLEMS
 from bertkit.data.examples.layouts import LAYOUTS, Layout, layout_of
 from bertkit.data.examples.reader import Options, Reader
 from bertkit.data.examples.sources import FORMATS, Source, check_format, open_source
@@ -31,9 +31,6 @@ READERS = {
 
 _FIRST = 100
 """The number of records whose columns are considered."""
-
-_SHOWN = 3
-"""The number of bad rows that a note names."""
 
 
 def read_examples(
@@ -77,17 +74,17 @@ def read_examples(
         limit: the maximum number of examples.
     """
     reader_class, layout = _reader_class(task), _layout(format)
-    _check(on_bad, problem_type, encoding, limit)
+    _check(on_bad, encoding, limit)
     options = Options(problem_type, separator, _names(label_names), scheme, repair)
     options.check(task, reader_class.options)
     known = {name: value for name, value in layout.options.items() if getattr(options, name) is None}
-    options = replace(options, **known)
+    options = replace(options, plural="labels" in (columns or ()), **known)
     chosen = reader_class.fields.check(
         {**layout.columns, **({} if columns is None else reader_class.fields.check(columns))}
     )
     headless = any(isinstance(column, int) for column in flat(list(chosen.values())))
     opened = open_source(source, layout.format, task, headless, encoding)
-    bad = _BadRows(opened, on_bad)
+    bad = BadRows(opened, on_bad)
     mapping, notes, records = _with_columns(reader_class, {**opened.columns, **chosen}, opened, bad)
     reader = reader_class(options, mapping, opened.names)
     found: list[tuple[Place, Any, Any]] = []
@@ -102,7 +99,7 @@ def read_examples(
 
 
 def _collected(
-    task: str, reader: Reader, found: list[tuple[Place, Any, Any]], bad: _BadRows, notes: list[str]
+    task: str, reader: Reader, found: list[tuple[Place, Any, Any]], bad: BadRows, notes: list[str]
 ) -> Examples:
     """Return the examples, without those whose answers are bad."""
     answers = reader.answers([answer for _, _, answer in found])
@@ -114,9 +111,7 @@ def _collected(
             good.append(index)
     source = bad.source
     if not good:
-        raise DataError(
-            f"{source.name} has no examples" + (f": {bad.count} bad rows were left out." if bad.count else ".")
-        )
+        raise DataError(f"{source.name} has no examples: ", *bad.notes())
     references = answers.values if answers.references is None else answers.references
     inputs, values, references, places = (
         [own[index] for index in good]
@@ -127,49 +122,20 @@ def _collected(
     return Examples(task, inputs, values, references, *kept, places, source.unit, source.short)
 
 
-class _BadRows:
-    """Raise the error for a bad row with its place, or count it."""
-
-    def __init__(self, source: Source, on_bad: str) -> None:
-        self.source, self._raises = source, on_bad == "raise"
-        self.count = 0
-        self._first: list[str] = []
-
-    def add(self, place: Place, error: DataError) -> None:
-        """Count a bad row, for a reason without its place."""
-        self.add_placed(DataError(f"{self.source.unit.capitalize()} {place} of {self.source.name}: ", *error.parts))
-
-    def add_placed(self, error: DataError) -> None:
-        """Count a bad row, for an error that names its place."""
-        if self._raises:
-            raise DataError(*error.parts, " To leave out bad rows, type ", Setting("on_bad", "skip"), ".") from error
-        self.count += 1
-        if len(self._first) < _SHOWN:
-            self._first.append(str(error))
-
-    def notes(self) -> list[str]:
-        """Return a sentence about the bad rows that were left out."""
-        rows = "bad row was" if self.count == 1 else "bad rows were"
-        return [f"{self.count} {rows} left out: {' '.join(self._first)}"] if self.count else []
-
-
 def _with_columns(
-    reader: type[Reader], chosen: Mapping[str, Any], source: Source, bad: _BadRows
+    reader: type[Reader], chosen: Mapping[str, Any], source: Source, bad: BadRows
 ) -> tuple[dict[str, Any], list[str], Iterator[tuple[Place, Any]]]:
     """Return the column of each field, notes about them, and all records. The columns are those of the first records."""
     records = _good(source, bad)
     first = list(islice(records, _FIRST))
     if not first:
-        raise DataError(
-            f"{source.name} has no examples: "
-            + (f"all {bad.count} rows are bad, the first: {bad.notes()[0]}" if bad.count else "it is empty.")
-        )
+        raise DataError(f"{source.name} has no examples: ", *(bad.notes() or ["it is empty."]))
     known = list(dict.fromkeys(column for _, record in first for column in record))
     mapping, notes = reader.fields.find(chosen, known, source.name)
     return mapping, notes, chain(first, records)
 
 
-def _good(source: Source, bad: _BadRows) -> Iterator[tuple[Place, Any]]:
+def _good(source: Source, bad: BadRows) -> Iterator[tuple[Place, Any]]:
     """Yield the records that are valid."""
     for place, record in source.records:
         if isinstance(record, DataError):
@@ -200,11 +166,9 @@ def _layout(format: Any) -> Layout:
     return layout
 
 
-def _check(on_bad: str, problem_type: str | None, encoding: str | None, limit: int | None) -> None:
+def _check(on_bad: str, encoding: str | None, limit: int | None) -> None:
     """Raise UsageError for an invalid option."""
     one_of("on_bad", on_bad, ("raise", "skip"))
-    if problem_type is not None:
-        one_of("problem_type", problem_type, PROBLEMS)
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UsageError(
             received("limit", limit), " is not an integer of at least 1: type for example ", Setting("limit", 1), "."
@@ -222,11 +186,12 @@ def _names(names: Sequence[str] | str | os.PathLike[str] | None) -> list[str] | 
     """Return the names of labels. A string is the name of a file."""
     if names is None:
         return None
-    found = (
-        [name for name in read_lines(os.fspath(names)) if name]
-        if isinstance(names, (str, os.PathLike))
-        else list(names)
-    )
-    if not found or len(set(found)) < len(found) or not all(isinstance(name, str) for name in found):
-        raise UsageError(received("label_names", names), " has no names, or one twice: type each name once.")
+    if isinstance(names, (str, os.PathLike)):
+        found = [name for name in read_lines(os.fspath(names)) if name]
+    else:
+        found = list(names) if isinstance(names, (list, tuple)) else []
+    if not found or not all(isinstance(name, str) for name in found) or len(set(found)) < len(found):
+        raise UsageError(
+            received("label_names", names), " is not a list of different names, or a file with a name in each line."
+        )
     return found

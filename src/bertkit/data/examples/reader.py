@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from bertkit.data.examples.columns import Fields
-from bertkit.errors import DataError, UsageError, described, received
+from bertkit.errors import DataError, Setting, UsageError, described, one_of, received
+
+PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,16 @@ class Options:
     label_names: Sequence[str] | None = None
     scheme: str | None = None
     repair: bool = False
+    plural: bool = False  # whether the option `columns` names the field "labels"
+
+    def __post_init__(self) -> None:
+        if self.problem_type is not None:
+            one_of("problem_type", self.problem_type, PROBLEMS)
+        if self.separator is not None and (not isinstance(self.separator, str) or not self.separator):
+            advice = Setting("separator", ",")
+            raise UsageError(received("separator", self.separator), " is not a text: type for example ", advice, ".")
+        if type(self.repair) is not bool:
+            raise UsageError(received("repair", self.repair), " is not a boolean: type ", Setting("repair", True), ".")
 
     def check(self, task: str, own: Sequence[str]) -> None:
         """Raise UsageError for an option that the task does not have."""

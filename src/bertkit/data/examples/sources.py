@@ -139,7 +139,11 @@ def _open_conllu(source: Source, name: str, encoding: str | None) -> None:
 
 
 def _open_folder(source: Source, name: str, encoding: str | None) -> None:
-    source.records, source.unit, source.columns = class_files(name), "file", {"text": "text", "label": "label"}
+    source.records, source.unit, source.columns = (
+        class_files(name, encoding or "utf-8"),
+        "file",
+        {"text": "text", "label": "label"},
+    )
 
 
 def _open_trec(source: Source, name: str, encoding: str | None) -> None:
@@ -173,7 +177,7 @@ _OPEN = {
     "trec": _open_trec,
     "folder": _open_folder,
 }
-_ENCODED = ("conll", "conllu", "trec")
+_ENCODED = ("conll", "conllu", "trec", "folder")
 _TASKS = {
     "conll": ("token-classification",),
     "conllu": ("token-classification",),
@@ -198,7 +202,8 @@ def _of_object(source: Any) -> Source:
         names = {column: found for column, own in (source.features or {}).items() if (found := _label_names(own))}
         return Source("the data set", "the data set", "index", enumerate(iter(source)), names=names)
     if hasattr(source, "columns") and hasattr(source, "to_dict"):
-        return Source("the data frame", "the data frame", "index", enumerate(source.to_dict("records")))
+        rows = source.to_dicts() if hasattr(source, "to_dicts") else source.to_dict("records")
+        return Source("the data frame", "the data frame", "index", enumerate(rows))
     if isinstance(source, Mapping):
         split = next(iter(source), "train")
         raise UsageError(

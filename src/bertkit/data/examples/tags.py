@@ -9,14 +9,13 @@ from bertkit.data.examples.collection import in_order, listed
 from bertkit.data.examples.columns import Field, Fields
 from bertkit.data.examples.labels import name_of
 from bertkit.data.examples.reader import Answers, Reader, is_missing
-from bertkit.errors import DataError, Setting, described
+from bertkit.errors import DataError, Setting, described, one_of
 from bertkit.metrics.schemes import (
     ALIASES,
     OUTSIDE,
     SCHEMES,
     Scheme,
     entity_spans,
-    scheme_named,
     scheme_of,
     spans,
     tags_of,
@@ -92,10 +91,9 @@ def _list(value: Any, name: str) -> list[Any]:
 def _scheme(found: list[list[str]], given: str | None) -> str | None:
     """Return the name of the scheme of the tags, or None for tags that are not entities."""
     if given is not None:
-        if given.lower() == "none":
-            return None
-        scheme_named(given)
-        return ALIASES.get(given.upper(), given.upper())
+        name = given.upper() if isinstance(given, str) else given
+        one_of("scheme", name, (*SCHEMES, *ALIASES, "NONE"))
+        return None if name == "NONE" else ALIASES.get(name, name)
     labels = {tag for tags in found for tag in tags}
     if not any(label[1:2] == "-" for label in labels) and not labels <= {"B", "I", "O"}:
         return None

@@ -20,6 +20,12 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     The page has no script and loads nothing, so that it can be sent as one file. Its pictures need matplotlib; without it the
     page has the same numbers in tables.
 
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> size = (folder / "run.json").write_text('{"task": "text-classification", "scores": {"accuracy": 0.9}}')
+    >>> write_report(folder).name
+    'report.html'
+
     Args:
         folder: the output folder of the run, with run.json, metrics.jsonl and predictions.jsonl.
     """

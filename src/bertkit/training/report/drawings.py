@@ -38,7 +38,12 @@ def lines(axes: Any, curves: Mapping[str, Points], y: str) -> None:
     for number, (name, points) in enumerate(curves.items()):
         colour, dash = _LINES[number % len(_LINES)], _DASHES[number // len(_LINES) % len(_DASHES)]
         axes.plot(
-            *points, color=colour, linestyle=dash, marker="o" if len(points[0]) < 30 else "", markersize=4, label=name
+            *points,
+            color=colour,
+            linestyle=dash,
+            marker="o" if len(points[0]) < 30 else "",
+            markersize=4,
+            label=shortened(name, 22),
         )
     _finish(axes, "step", y, legend=len(curves) > 1)
 
@@ -51,7 +56,11 @@ def _finish(axes: Any, x: str, y: str, legend: bool = True) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     if legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2, fontsize=8, borderaxespad=0)
+        _legend_above(axes)
+
+
+def _legend_above(axes: Any) -> None:
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.03), ncols=2, fontsize=8, borderaxespad=0)
 
 
 def thinned(places: Sequence[float], values: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -144,7 +153,7 @@ def reliability(axes: Any, bins: Sequence[Bin]) -> None:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("confidence")
     axes.set_ylabel("accuracy")
-    axes.legend(loc="upper left", fontsize=8)
+    _legend_above(axes)
 
 
 def histogram(axes: Any, files: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
@@ -181,10 +190,10 @@ def bars(axes: Any, values: Mapping[str, float], x: str) -> None:
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text of at most `most` characters, on one line.
+    """Return a text of at most `most` characters, on one line. An empty text would be an invisible label.
 
     >>> shortened("a very long label", 8)
     'a very …'
     """
-    line = " ".join(text.split())
+    line = " ".join(text.split()) or "(empty)"
     return line if len(line) <= most else f"{line[: most - 1]}…"

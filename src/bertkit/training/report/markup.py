@@ -49,16 +49,26 @@ def number(value: object) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
     """Return a table. Columns of numbers are aligned to the right; texts are escaped."""
+    lines = [list(row) for row in rows]
+    kinds = ["number" if all(map(_is_cell_number, column)) else "" for column in zip(*lines, strict=True)] or [
+        ""
+    ] * len(head)
+    top = "".join(
+        f'<th scope="col" class="{kind}">{escaped(name)}</th>' for name, kind in zip(head, kinds, strict=True)
+    )
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in lines)
     title = f"<caption>{escaped(caption)}</caption>" if caption else ""
-    top = "".join(f'<th scope="col">{escaped(name)}</th>' for name in head)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f'<div class="scroll"><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def _is_cell_number(value: object) -> bool:
+    return value is None or is_number(value)
+
+
 def _cell(value: object) -> str:
-    if value is None or is_number(value):
+    if _is_cell_number(value):
         return f'<td class="number">{number(value)}</td>'
-    return f'<td dir="auto">{escaped(value)}</td>'
+    return f'<td dir="auto">{escaped(value) or "(empty)"}</td>'
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> str:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bertkit.training.record import Prediction, Record, is_number
+from bertkit.training.record import Prediction, Record, is_finite, is_number
+from bertkit.training.report.drawings import shortened
 from bertkit.training.report.markup import Section, element, escaped, number, paragraph, text
 from bertkit.training.report.pictures import Pictures
 from bertkit.training.report.results import texts
@@ -14,7 +15,7 @@ from bertkit.training.report.results import texts
 _MOST = 25
 _ORDER = {
     "numbers": "largest error first",
-    "tags": "most wrong words first",
+    "tags": "most wrong words first. The true tag, then the tag of the model, are after each wrong word",
 }
 
 
@@ -30,7 +31,8 @@ def mistakes(record: Record, pictures: Pictures) -> Iterator[Section]:
         yield Section("mistakes", "Worst mistakes", paragraph("The model made no mistake on the evaluation examples."))
         return
     order = _ORDER.get(record.kind, "highest confidence first")
-    counted = f"{min(len(ranked), _MOST)} of {len(ranked):,} mistakes, {order}."
+    noun = "inexact answers" if record.kind == "numbers" else "mistakes"
+    counted = f"{min(len(ranked), _MOST)} of {len(ranked):,} {noun}, {order}."
     items = "".join(f"<li>{_item(record, record.predictions[place])}</li>" for _, place in ranked[:_MOST])
     yield Section("mistakes", "Worst mistakes", paragraph(counted, "muted") + f'<ol class="mistakes">{items}</ol>')
 
@@ -38,8 +40,7 @@ def mistakes(record: Record, pictures: Pictures) -> Iterator[Section]:
 def _badness(record: Record, one: Prediction) -> float:
     """Return how bad an answer is: 0 for a correct one."""
     if record.kind == "numbers":
-        distance = abs(float(one.truth) - float(one.answer)) if is_number(one.truth) and is_number(one.answer) else 0.0
-        return distance if distance == distance else 0.0  # nan differs from itself
+        return abs(one.truth - one.answer) if is_finite(one.truth) and is_finite(one.answer) else 0.0
     if record.kind == "tags":
         return float(sum(truth != answer for truth, answer in _tag_pairs(one)))
     if one.correct is not False:
@@ -112,7 +113,7 @@ def _words(one: Prediction) -> str:
     """Return the words of a text, with truth and answer after each word whose tag is wrong."""
     parts = []
     for word, (truth, answer) in zip(one.input, _tag_pairs(one), strict=True):
-        shown = escaped(word)
+        shown = escaped(shortened(word, 60))
         if truth != answer:
             tags = element("sub", escaped(truth), "good") + element("sub", escaped(answer), "bad")
             shown = element("span", shown + tags, "wrong")

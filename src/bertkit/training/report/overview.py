@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
-from bertkit.training.record import Record, is_number
+from bertkit.training.record import Record, is_finite, is_number
 from bertkit.training.report import drawings
 from bertkit.training.report.markup import Section, element, escaped, facts, folded, number, paragraph, table
 from bertkit.training.report.pictures import Pictures
 
+_MOST_LINES = 8  # of a picture that can be read
 _NO_SCORES = {"event", "step", "epoch", "loss", "seconds"}
 
 
@@ -101,8 +102,8 @@ def _score_names(record: Record) -> dict[str, list[str]]:
         name: max(map(abs, values), default=0) for name in names if (values := _points(record.evaluations, name)[1])
     }
     return {
-        "one": [name for name, value in largest.items() if value <= 1],
-        "hundred": [name for name, value in largest.items() if 1 < value <= 100],
+        "one": [name for name, value in largest.items() if value <= 1][:_MOST_LINES],
+        "hundred": [name for name, value in largest.items() if 1 < value <= 100][:_MOST_LINES],
     }
 
 
@@ -116,7 +117,7 @@ def lengths(record: Record, pictures: Pictures) -> Iterator[Section]:
     files: dict[str, tuple[list[float], list[float]]] = {}
     for name, file in record.part("data").items():
         counts, edges = (file.get("lengths"), file.get("edges")) if isinstance(file, dict) else (None, None)
-        if isinstance(counts, list) and isinstance(edges, list) and len(edges) == len(counts) + 1 and sum(counts):
+        if _are_numbers(counts) and _are_numbers(edges) and len(edges) == len(counts) + 1 and any(counts):
             files[name] = counts, edges
     if not files:
         return
@@ -128,6 +129,10 @@ def lengths(record: Record, pictures: Pictures) -> Iterator[Section]:
         for name, (counts, edges) in files.items()
     )
     yield Section("lengths", "Length of texts", picture + folded("Numbers", tables, not picture))
+
+
+def _are_numbers(value: object) -> TypeGuard[list[float]]:
+    return isinstance(value, list) and all(map(is_finite, value))
 
 
 def data(record: Record, pictures: Pictures) -> Iterator[Section]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bertkit.training.progress import duration
-from bertkit.training.record import Record, is_number
+from bertkit.training.record import Record, is_finite, is_number
 from bertkit.training.report.markup import Section, escaped, number, paragraph
 from bertkit.training.report.pictures import COLOURS, Pictures
 
@@ -32,13 +32,13 @@ section{background:var(--card);border:1px solid var(--line);border-radius:.5rem;
 .muted,figcaption,caption{color:var(--muted);font-size:.875rem}
 .tiles,.figures{display:grid;gap:1rem}
 .tiles{grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr))}
-.tiles>div{border-left:3px solid var(--line);padding:.1rem .7rem}
+.tiles>div{overflow-wrap:anywhere;border-left:3px solid var(--line);padding:.1rem .7rem}
 .tiles>.best{border-color:var(--blue)}
 .tiles b{display:block;font-size:1.6rem;line-height:1.3;font-variant-numeric:tabular-nums}
 .figures{grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));align-items:start}
-figure{margin:0}
+figure{margin:0;overflow-x:auto}
 figcaption{text-align:center}
-svg{display:block;width:100%;height:auto;max-width:36rem;margin:0 auto}
+svg{display:block;width:100%;height:auto;margin:0 auto}
 svg *{stroke-linejoin:round}
 svg text{font-family:system-ui,sans-serif!important}
 .scroll{overflow-x:auto}
@@ -65,6 +65,15 @@ summary{cursor:pointer;color:var(--blue)}
 .wrong{border-bottom:2px solid var(--red)}
 .wrong sub{font-size:.7rem;vertical-align:baseline;margin-left:.2em}
 footer{color:var(--muted);font-size:.875rem}
+@media(max-width:30rem){
+body{padding:.5rem}
+h1{font-size:1.3rem}
+section{padding:.7rem}
+table{font-size:.8rem}
+th,td{padding-right:.5rem}
+.mistakes dl{grid-template-columns:1fr}
+.mistakes dt{font-size:.8rem}
+}
 """
 
 
@@ -101,7 +110,7 @@ def _summary(record: Record) -> str:
     words = [f"Trained on {number(trained)} examples" if is_number(trained) else "Trained"]
     if is_number(evaluated):
         words.append(f"and evaluated on {number(evaluated)}")
-    if is_number(seconds := record.facts.get("seconds")):
+    if is_finite(seconds := record.facts.get("seconds")):
         words.append(f"in {duration(seconds)}")
     if processor := record.facts.get("processor"):
         words.append(f"({processor})")

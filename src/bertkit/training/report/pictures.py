@@ -28,6 +28,9 @@ COLOURS = {
 
 INK, MUTED, LINE, BLUE, ORANGE, CARD = COLOURS.values()
 
+_SMALLEST = 0.7
+"""How much a picture may shrink on a narrow screen. A larger one scrolls, as smaller text could not be read."""
+
 Paint = Callable[[Any], None]
 """Draws on the axes of matplotlib."""
 
@@ -97,4 +100,7 @@ def _for_page(svg: str, name: str, caption: str) -> str:
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     for variable, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{variable})")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escaped(caption)}"', 1)
+    width = float(svg.split(' width="')[1].split("pt")[0])
+    style = f"max-width:{width:.0f}pt;min-width:{_SMALLEST * width:.0f}pt"
+    svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escaped(caption)}" style="{style}"', 1)

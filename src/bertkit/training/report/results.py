@@ -13,7 +13,7 @@ import numpy as np
 from bertkit.metrics import Calibration, Classification, EntityScores, MultiLabelClassification, Scores
 from bertkit.metrics.schemes import LENIENT, SCHEMES, scheme_of
 from bertkit.metrics.squad import word_f1_or_both_empty
-from bertkit.training.record import Kind, Prediction, Record, is_number
+from bertkit.training.record import Kind, Prediction, Record, is_finite, is_number
 from bertkit.training.report import drawings
 from bertkit.training.report.markup import Section, folded, paragraph, table
 from bertkit.training.report.pictures import Pictures
@@ -85,11 +85,8 @@ def _named(scores: Mapping[Any, Scores]) -> dict[str, Scores]:
 def _by_label(scores: Mapping[str, Scores], pictures: Pictures, thresholds: Mapping[str, Any] | None = None) -> str:
     """A table of the scores of each label, the most frequent first, and a picture of their F1."""
     order = sorted(scores, key=lambda name: (-scores[name].support, name))[:_MOST_ROWS]
-    extra = {"threshold": thresholds} if thresholds else {}
-    head = ["label", "examples", "precision", "recall", "F1", *extra]
-    rows = [
-        [name, scores[name].support, *scores[name][:3], *(each.get(name) for each in extra.values())] for name in order
-    ]
+    head = ["label", "F1", "precision", "recall", *(["threshold"] if thresholds else []), "examples"]
+    rows = [_label_row(name, scores[name], thresholds) for name in order]
     left = len(scores) - len(order)
     note = paragraph(f"{left:,} rarer labels are not shown.", "muted") if left else ""
     picture = ""
@@ -99,6 +96,11 @@ def _by_label(scores: Mapping[str, Scores], pictures: Pictures, thresholds: Mapp
             "labels", "F1 by label", partial(drawings.bars, values=worst, x="F1"), (4.4, 0.8 + 0.2 * len(worst))
         )
     return f'<div class="figures"><div>{table(head, rows)}{note}</div>{picture}</div>'
+
+
+def _label_row(name: str, scores: Scores, thresholds: Mapping[str, Any] | None) -> list[object]:
+    threshold = [thresholds.get(name)] if thresholds else []
+    return [name, scores.f1, scores.precision, scores.recall, *threshold, scores.support]
 
 
 def _several_labels(record: Record, pictures: Pictures) -> Iterator[Section]:
@@ -126,12 +128,8 @@ def _names(value: object) -> set[str]:
 
 
 def _numbers(record: Record, pictures: Pictures) -> Iterator[Section]:
-    found = [
-        (float(one.truth), float(one.answer))
-        for one in record.predictions
-        if is_number(one.truth) and is_number(one.answer)
-    ]
-    pairs = np.array([pair for pair in found if all(map(math.isfinite, pair))])
+    both = ((one.truth, one.answer) for one in record.predictions)
+    pairs = np.array([(truth, answer) for truth, answer in both if is_finite(truth) and is_finite(answer)])
     if not len(pairs):
         return
     shown = pairs[:: -(-len(pairs) // 2_000)]
@@ -189,12 +187,12 @@ def _answers(record: Record, pictures: Pictures) -> Iterator[Section]:
     for one in record.predictions:
         groups[_group(texts(one.truth))].append(one)
     rows = [[name, *_answer_scores(each)] for name, each in groups.items() if each]
-    body = table(["true answer", "questions", "exact", "F1", "answered with nothing"], rows)
+    body = table(["true answer", "questions", "exact", "F1", "no answer given"], rows)
     if groups["no answer"]:
         counted = Counter((bool(texts(one.truth)), bool(one.answer)) for one in record.predictions)
         sides = {True: "has an answer", False: "has no answer"}
         rows = [[sides[truth], counted[truth, True], counted[truth, False]] for truth in (True, False)]
-        body += table(["question", "model answers", "model answers nothing"], rows)
+        body += table(["question", "answer given", "no answer given"], rows)
         threshold = record.part("thresholds").items()
         body += "".join(paragraph(f"Threshold {name}: {value}.", "muted") for name, value in threshold)
     yield Section("answers", "Answers by length", body)

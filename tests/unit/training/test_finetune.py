@@ -1,0 +1,328 @@
+"""`finetune` on small files, as a new user calls it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pipeline_models
+import pytest
+import torch
+import transformers
+
+import bertkit
+from bertkit.errors import BertkitError
+from bertkit.training.finetune import Stopped, finetune
+from bertkit.training.recipes import names, read_recipe
+from bertkit.training.sweep import finetune_all
+
+WORDS = ("the", "end", "of", "it", "and", "another", "one")
+
+
+@pytest.fixture
+def model() -> Path:
+    """A tiny encoder with a tokenizer."""
+    return pipeline_models.folder("masked")
+
+
+def reviews(count: int = 24, seed: int = 0) -> list[dict[str, Any]]:
+    """Texts with "end" are bad, the others good."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        words = rng.choice([word for word in WORDS if word != "end"], 5).tolist()
+        is_bad = bool(rng.integers(2))
+        found.append({"text": " ".join([*words, "end"] if is_bad else words), "label": "bad" if is_bad else "good"})
+    return found
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def train(
+    model: Path, out: Path, rows: Any = None, dev: Any = None, task: str = "text-classification", **options: Any
+) -> Any:
+    rows = reviews() if rows is None else rows
+    given = {"epochs": 2.0, "batch_size": 8, "lr": 1e-3, **options}
+    return finetune(task, model, rows, reviews(12, 1) if dev is None else dev, out, **given)
+
+
+def test_a_classifier(model: Path, tmp_path: Path) -> None:
+    """Its folder opens in bertkit and in transformers, and has all records of the run."""
+    train_file, dev_file = write(tmp_path / "train.jsonl", reviews(48)), write(tmp_path / "dev.jsonl", reviews(16, 1))
+    found = train(model, tmp_path / "out", train_file, dev_file, epochs=12.0, lr=1e-2, batch_size=4)
+    assert found.scores["accuracy"] == 1
+    assert found.intervals["accuracy"] == (1, 1)
+    answers = found.pipeline()(["the end of it", "another one"])
+    assert [answer["label"] for answer in answers] == ["bad", "good"]
+    theirs = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert theirs.config.id2label == {0: "bad", 1: "good"}
+    record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+    assert record["data"]["train"]["examples"] == 48
+    assert record["scores"] == found.scores
+    lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert [line["epoch"] for line in lines if line["event"] == "eval"] == list(range(1, 13))
+    assert len((tmp_path / "out" / "predictions.jsonl").read_text("utf-8").splitlines()) == 16
+    assert "accuracy" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert (tmp_path / "out" / "README.md").read_text("utf-8").startswith("---")
+
+
+TASKS = {
+    "regression": (
+        "text-classification",
+        [{"text": row["text"], "label": len(row["text"]) / 10} for row in reviews(16)],
+        "pearson",
+    ),
+    "several": (
+        "text-classification",
+        [{"text": row["text"], "labels": [row["label"], "long"][: 1 + n % 2]} for n, row in enumerate(reviews(16))],
+        "f1",
+    ),
+    "pairs": (
+        "text-classification",
+        [{"text": row["text"], "text_pair": "one", "label": row["label"]} for row in reviews(16)],
+        "accuracy",
+    ),
+    "entities": (
+        "token-classification",
+        [{"tokens": ["the", "end", "of", "it"], "labels": ["O", "B-X", "I-X", "O"]}] * 12,
+        "f1",
+    ),
+    "parts of speech": (
+        "token-classification",
+        [{"tokens": ["the", "end", "of", "it"], "labels": ["DET", "NOUN", "ADP", "PRON"]}] * 12,
+        "accuracy",
+    ),
+    "questions": (
+        "question-answering",
+        [
+            {"question": "the end?", "context": "the end of it", "answers": {"text": ["of it"], "answer_start": [8]}},
+            {"question": "another?", "context": "another one", "answers": {"text": [], "answer_start": []}},
+        ]
+        * 6,
+        "f1",
+    ),
+    "choices": (
+        "multiple-choice",
+        [{"text": "the end", "choices": ["of it", "and", "one"], "label": 1}] * 8,
+        "accuracy",
+    ),
+    "next sentences": (
+        "next-sentence-prediction",
+        [{"text": "the end", "text_pair": "of it", "label": n % 2} for n in range(8)],
+        "accuracy",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_task(name: str, model: Path, tmp_path: Path) -> None:
+    task, rows, metric = TASKS[name]
+    found = train(model, tmp_path / "out", rows, rows, task)
+    record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+    assert record["best"]["metric"] == metric
+    assert 0 <= abs(found.scores[metric]) <= 100
+    head = bertkit.AutoConfig.from_pretrained(tmp_path / "out").architectures
+    getattr(transformers, head[0]).from_pretrained(tmp_path / "out")
+    again = bertkit.evaluate(tmp_path / "out", rows)
+    assert again.scores == pytest.approx(found.scores, abs=1e-6)
+
+
+def test_the_best_checkpoint_is_the_result(model: Path, tmp_path: Path) -> None:
+    """With a learning rate that destroys the model after some epochs, the result is that of the best epoch."""
+    found = train(model, tmp_path / "out", epochs=6.0, lr=3e-2, schedule="constant", keep=2, metric="loss")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    losses = {line["step"]: line["loss"] for line in lines if line["event"] == "eval"}
+    best = min(losses, key=lambda step: losses[step])
+    record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+    assert record["best"] == {"step": best, "metric": "loss", "value": losses[best]}
+    kept = {path.name for path in (tmp_path / "out").glob("checkpoint-*")}
+    assert f"checkpoint-{best}" in kept
+    expected = bertkit.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out" / f"checkpoint-{best}")
+    final = bertkit.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert all(torch.equal(a, b) for a, b in zip(expected.parameters(), final.parameters(), strict=True))
+    assert found.scores
+
+
+def test_patience_ends_a_run(model: Path, tmp_path: Path) -> None:
+    train(model, tmp_path / "out", epochs=50.0, lr=1e-9, patience=2)
+    record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+    lines = (tmp_path / "out" / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert sum('"eval"' in line for line in lines) <= 4
+    assert record["best"]["step"] is not None
+
+
+def test_a_resumed_run_is_the_same(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after a checkpoint, and resumed: the same weights bit by bit, and the same records."""
+    train(model, tmp_path / "whole", epochs=3.0)
+    from bertkit.training.job import Job
+
+    save = Job.save
+
+    def stop(self: Job) -> None:
+        save(self)
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(Job, "save", stop)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(model, tmp_path / "out", epochs=3.0)
+    monkeypatch.undo()
+    assert [path.name for path in (tmp_path / "out").glob("checkpoint-*")] == ["checkpoint-3"]
+    train(model, tmp_path / "out", epochs=3.0, resume=True)
+    for name in ("model.safetensors", "predictions.jsonl"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    read = [(tmp_path / run / "metrics.jsonl").read_text("utf-8").splitlines() for run in ("out", "whole")]
+    kept = [[{k: v for k, v in json.loads(line).items() if "second" not in k} for line in lines] for lines in read]
+    assert kept[0] == kept[1]
+
+
+def test_adapters(model: Path, tmp_path: Path) -> None:
+    """LoRA trains few parameters, and the result is a normal model."""
+    pytest.importorskip("peft", reason="peft is not installed: pip install peft")
+    train(model, tmp_path / "out", lora=2)
+    whole = bertkit.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    before = bertkit.AutoModel.from_pretrained(model, add_pooling_layer=False)
+    layer, old = whole.bert.encoder.layer[0], before.encoder.layer[0]
+    assert not torch.equal(layer.attention.self.query.weight, old.attention.self.query.weight)
+    assert torch.equal(layer.intermediate.dense.weight, old.intermediate.dense.weight)
+
+
+def test_a_trained_head_is_kept_for_the_same_labels(model: Path, tmp_path: Path) -> None:
+    train(model, tmp_path / "first")
+    train(tmp_path / "first", tmp_path / "second", lr=1e-12, warmup=0.0, weight_decay=0.0)
+    first, second = (
+        bertkit.AutoModelForSequenceClassification.from_pretrained(tmp_path / name) for name in ("first", "second")
+    )
+    torch.testing.assert_close(first.classifier.weight, second.classifier.weight, atol=1e-6, rtol=0)
+    renamed = [{**row, "label": row["label"].upper()} for row in reviews()]
+    train(tmp_path / "first", tmp_path / "third", renamed, renamed, lr=1e-12, warmup=0.0)
+    third = bertkit.AutoModelForSequenceClassification.from_pretrained(tmp_path / "third")
+    assert third.config.id2label == {0: "BAD", 1: "GOOD"}
+    assert not torch.allclose(first.classifier.weight, third.classifier.weight, atol=1e-3)
+
+
+def test_seeds_and_sweeps(model: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    options = {"task": "text-classification", "model": model, "train": reviews(8), "eval": reviews(8, 1), "epochs": 1.0}
+    found = finetune_all(**options, out=tmp_path / "out", seeds=2, on_note=notes.append)
+    summary = json.loads((tmp_path / "out" / "sweep.json").read_text("utf-8"))
+    assert [run["seed"] for run in summary["runs"]] == [0, 1]
+    assert found.scores[summary["metric"]] == max(run["best"] for run in summary["runs"])
+    assert notes[-1].startswith("accuracy of 2 runs: ")
+    assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "no examples": ({"dev": []}, "no examples"),
+    "a wrong column": ({"columns": "text=body"}, "body"),
+    "labels unseen in training": (
+        {"dev": [{"text": "the end", "label": "ugly"}]},
+        "labels that the training file lacks: 'ugly'",
+    ),
+    "an unknown option": ({"learning_rat": 3}, "finetune has no option 'learning_rat'."),
+    "a negative rate": ({"lr": -1.0}, "lr=-1.0 is not above 0"),
+    "a wrong type": ({"batch_size": "many"}, "batch_size='many' is invalid"),
+    "a score that there is not": ({"metric": "bleu"}, "There is no score 'bleu'"),
+    "frozen layers that there are not": ({"freeze": "77"}, "freeze='77' is invalid"),
+    "no class weights": ({"class_weights": "nice=3"}, "class_weights names 'nice', which is not a label: bad, good."),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(name: str, model: Path, tmp_path: Path) -> None:
+    options, message = MISTAKES[name]
+    with pytest.raises(BertkitError) as error:
+        train(model, tmp_path / "out", **options)
+    assert message in str(error.value)
+
+
+def test_an_earlier_run_is_not_replaced(model: Path, tmp_path: Path) -> None:
+    train(model, tmp_path / "out")
+    with pytest.raises(
+        BertkitError, match=r"has an earlier run: type resume=True to continue it, overwrite=True to replace it"
+    ):
+        train(model, tmp_path / "out")
+    train(model, tmp_path / "out", overwrite=True)
+
+
+def test_unusual_data(model: Path, tmp_path: Path) -> None:
+    """One class, one example, labels of emoji, and a text of 100,000 words."""
+    train(model, tmp_path / "one class", [{"text": "the end", "label": "bad"}] * 4, [{"text": "it", "label": "bad"}])
+    train(model, tmp_path / "one example", reviews(2), reviews(2), epochs=1.0)
+    emoji = [{"text": "the end", "label": "😀"}, {"text": "it", "label": "👩‍🚀"}] * 4
+    train(model, tmp_path / "emoji", emoji, emoji)
+    assert set(bertkit.AutoConfig.from_pretrained(tmp_path / "emoji").label2id) == {"😀", "👩‍🚀"}
+    long = [{"text": "it " * 100_000, "label": "bad"}, {"text": "one", "label": "good"}]
+    train(model, tmp_path / "long", long, long, epochs=1.0)
+    train(model, tmp_path / "windows", long, [long[1]], epochs=1.0, on_long="window", max_windows=4)
+
+
+@pytest.mark.parametrize("name", names())
+def test_recipes(name: str) -> None:
+    values = read_recipe(name)
+    assert {"task", "epochs", "lr", "batch_size", "max_length"} <= values.keys()
+    from bertkit.training.options import Settings
+
+    Settings(**{"model": "m", "train": "t", **values})
+
+
+def test_a_recipe_of_a_file(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('task = "text-classification"\nepochs = 1.0\nlr = 2e-4\n', "utf-8")
+    finetune(None, model, reviews(8), None, tmp_path / "out", recipe=str(path), batch_size=4)
+    settings = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))["settings"]
+    assert (settings["epochs"], settings["lr"], settings["batch_size"]) == (1.0, 2e-4, 4)
+    path.write_text("lerning_rate = 3\n", "utf-8")
+    with pytest.raises(BertkitError, match="finetune has no option 'lerning_rate'"):
+        read_recipe(str(path))
+    with pytest.raises(BertkitError, match="There is no recipe 'mrpz': type one of .* Did you mean 'mrpc'"):
+        read_recipe("mrpz")
+
+
+def test_a_full_disk(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint that cannot be written leaves the one before it."""
+    from bertkit.checkpoint import safetensors_file
+
+    write_file, calls = safetensors_file.write, []
+
+    def fail(path: Any, *rest: Any) -> None:
+        calls.append(path)
+        if len(calls) > 3:  # the model and the state of two checkpoints
+            raise OSError(28, "No space left on device")
+        write_file(path, *rest)
+
+    monkeypatch.setattr("bertkit.training.checkpoints.safetensors_file.write", fail)
+    with pytest.raises(OSError, match="No space left"):
+        train(model, tmp_path / "out", epochs=3.0)
+    assert [path.name for path in sorted((tmp_path / "out").iterdir()) if path.is_dir()] == ["checkpoint-3", "runs"]
+    monkeypatch.undo()
+    train(model, tmp_path / "out", epochs=3.0, resume=True)
+
+
+def test_ctrl_c_writes_a_checkpoint(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import signal
+
+    from bertkit.training.loop import Finetuner
+
+    step = Finetuner.step
+
+    def interrupted(self: Finetuner, *batches: Any) -> Any:
+        if self.position.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, *batches)
+
+    monkeypatch.setattr(Finetuner, "step", interrupted)
+    with pytest.raises(Stopped, match="has a checkpoint after step 4"):
+        train(model, tmp_path / "out", epochs=4.0)
+    monkeypatch.undo()
+    train(model, tmp_path / "out", epochs=4.0, resume=True)
+    train(model, tmp_path / "whole", epochs=4.0)
+    files = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("out", "whole")]
+    assert files[0] == files[1]
+    shutil.rmtree(tmp_path / "out")
