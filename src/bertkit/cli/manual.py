@@ -51,7 +51,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     ),
     "finetune": (
         "--task text-classification --model DIR --train train.tsv --eval dev.tsv --out my-model",
-        "--recipe mrpc --model DIR --train train.tsv --eval dev.tsv --out mrpc --seeds 3",
+        "--task text-classification --model DIR --train train.tsv --eval dev.tsv --out best --epochs 2 --seeds 2",
     ),
     "evaluate": (
         "--data dev.tsv --model DIR",
