@@ -47,6 +47,9 @@ _SHORTER = {
 _WIDEST = 60
 """The most characters of the choices of an option that its help shows as {a,b}. The text of a longer one names them."""
 
+_MANY = 40
+"""The most options that the first lines of a help list."""
+
 _Owner = argparse._ActionsContainer
 
 
@@ -143,6 +146,8 @@ def parser_of(function: Callable[..., object], command: str) -> _Parser:
         allow_abbrev=False,
     )
     _add_all(parser, function)
+    if len(parser._actions) > _MANY:
+        parser.usage = f"{parser.prog} [options]"
     return parser
 
 
