@@ -85,7 +85,7 @@ class Processes:
             torch.manual_seed(int(np.random.SeedSequence([*key, self.rank]).generate_state(1)[0]))
 
     def wrap(self, model: Any, shard: bool = False) -> Any:
-        """Return the module to run, which averages gradients over the processes. With `shard`, each has a part of it (FSDP2)."""
+        """Return the module to run, which averages gradients over the processes. With `shard`, it is sharded (FSDP2)."""
         if shard and (self.count == 1 or hasattr(model, "peft_config")):
             raise UsageError(
                 Setting("shard", True),
@@ -152,6 +152,7 @@ def whole_model(model: Any) -> Any:
         copied = model_class(model._head)(copy.deepcopy(model.config), **own)
     copied.load_state_dict(weights, assign=True)
     copied.tie_weights()
+    copied.config = model.config  # evaluation stores thresholds there
     return copied.train(model.training)
 
 

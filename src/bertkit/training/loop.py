@@ -78,6 +78,8 @@ class Finetuner:
         self.model, self.units, self.objective, self.settings = model, units, objective, settings
         self.processes = processes or Processes()
         self._sizes = [sum(map(len, unit)) for unit in units]
+        if settings.shard and objective.is_joint:
+            raise UsageError(Setting("shard", True), " is not possible for losses of several texts: leave it out.")
         # Before the optimizer is made, as sharding replaces the parameters.
         self._runs = self.processes.wrap(model, settings.shard)
         self.optimizer = optimizer_of(
@@ -130,9 +132,10 @@ class Finetuner:
             with self.processes.synchronized(self._runs, last=number == len(own)):
                 with self._autocast():
                     losses = self.objective(self._runs, batch).reshape(-1)
-                part = (losses * losses.new_tensor(factor)).sum()
+                shares = losses.new_tensor(factor)
+                part = torch.where(shares > 0, losses * shares, 0.0).sum()  # the mean of no labels is not a number
                 (part * self.processes.count).backward()  # type: ignore[no-untyped-call]
-            loss += float(part.detach()) if any(factor) else 0.0  # the mean of no labels is not a number
+            loss += float(part.detach())
         self.processes.average(parameter for _, parameter in self.objective.named_parameters())
         (loss,) = self.processes.sum(loss)
         if not math.isfinite(loss):
