@@ -17,7 +17,7 @@ from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer import modules as st
 from torch import Tensor
 
-from bertkit import BertConfig, BertModel, finetune, pipeline
+from bertkit import BertConfig, BertModel, evaluate, finetune, pipeline
 from bertkit.cli import main
 from bertkit.data.batches import pack
 from bertkit.engines.torch import model_class
@@ -72,6 +72,19 @@ def saved(folder: Path, *steps: Any, **options: Any) -> Path:
     """Save a tiny BERT and the steps after it with sentence-transformers."""
     modules = [st.Transformer(str(pipeline_models.folder("plain"))), *steps]
     SentenceTransformer(modules=modules, device="cpu", **options).save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny encoder with small weights, which can be trained."""
+    tokenizer = pipeline_models.tokenizer()
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    length = tokenizer.model_max_length
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes, max_position_embeddings=length)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -151,6 +164,30 @@ def test_two_passes_have_the_same_dropout(tmp_path: Path) -> None:
         torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-6)
 
 
+def test_a_resumed_run_is_the_same(encoder: Path) -> None:
+    """With dropout and two passes: the same losses, and the same bits of all weights."""
+
+    def tuner() -> Finetuner:
+        _, units, objective = opened(encoder)
+        model = model_class("Model").from_pretrained(encoder, add_pooling_layer=False, hidden_dropout_prob=0.3)
+        torch.manual_seed(3)
+        return Finetuner(model, units, objective, settings(epochs=6, lr=1e-3, batch_tokens=15))
+
+    whole, first, second = tuner(), tuner(), tuner()
+    assert len(whole.next_batches()) > 1
+    torch.manual_seed(3)
+    losses = [whole.step().loss for _ in range(6)]
+    torch.manual_seed(3)
+    again = [first.step().loss for _ in range(3)]
+    values, tensors = first.state()
+    second.model.load_state_dict(first.model.state_dict())
+    second.restore(values, tensors)
+    assert again + [second.step().loss for _ in range(3)] == losses
+    assert len(set(losses)) == 6
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+
+
 MODES: Sequence[Any] = [*_OLDER.values(), ("max", "cls")]
 
 
@@ -175,19 +212,6 @@ def rows(form: str) -> list[dict[str, Any]]:
     inputs, answers = FORMS[form]
     pairs = zip(inputs, answers, strict=True)
     return [{**one, **({} if answer is None else {"score": answer})} for one, answer in pairs]
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny encoder with small weights, which can be trained."""
-    tokenizer = pipeline_models.tokenizer()
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    length = tokenizer.model_max_length
-    folder = tmp_path_factory.mktemp("encoder")
-    torch.manual_seed(0)
-    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes, max_position_embeddings=length)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def train(form: str, out: Path, model: Path, **options: Any) -> Any:
@@ -253,6 +277,24 @@ def test_scores_of_pairs() -> None:
     assert task.score([[0.1], [0.3], [0.2]], [1.0, 5.0, 2.0])["spearmanr"] == pytest.approx(1)
     with pytest.raises(UsageError, match="Some examples have a similarity and others have none"):
         task.score([[0.1], [0.3]], [1.0, None])
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [("pairs", ["accuracy", "mrr"]), ("triplets", ["accuracy"]), ("scores", ["spearmanr", "pearson"])],
+)
+def test_evaluation(form: str, names: list[str]) -> None:
+    """The scores, the intervals and the lines of the predictions file; a wrong task is refused with the right one."""
+    folder = pipeline_models.folder("plain")
+    found = evaluate(folder, rows(form), task="sentence-embedding", engine="numpy", resamples=20)
+    assert list(found.scores) == list(found.intervals) == names
+    json.dumps(found.predictions)
+    similarities = pipeline("sentence-embedding", folder, engine="numpy")(FORMS[form][0])
+    answers = [line["answer"] for line in found.predictions]
+    assert answers == [some if form == "triplets" else some[0] for some in similarities]
+    if form == "pairs":
+        with pytest.raises(UsageError, match='need the task of embeddings: type task="sentence-embedding"'):
+            evaluate(folder, rows(form), task="sentence-similarity", engine="numpy")
 
 
 @pytest.mark.parametrize(
