@@ -204,7 +204,7 @@ class _Run:
     def _evaluation(self, model: Any, intervals: bool) -> Evaluation:
         """Evaluate a model, and store its tuned thresholds in its configuration."""
         assert self.eval is not None
-        tune = self.settings.tune_thresholds is not False
+        tune = self.settings.tune_thresholds is not False and self.settings.null_score_diff_threshold is None
         return evaluation_of(self.opened, model, self.eval, self.settings, intervals=intervals, tune_thresholds=tune)
 
     def _record(self, job: Job, evaluation: Evaluation | None) -> dict[str, Any]:
