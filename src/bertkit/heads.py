@@ -61,7 +61,7 @@ HEADS: dict[str, Head] = {
         outputs.BaseModelOutputWithPoolingAndCrossAttentions,
         {"last_hidden_state": Output("token"), "pooler_output": Output("row", POOLER)},
         {},
-        ("feature-extraction", "sentence-similarity"),
+        ("feature-extraction", "sentence-similarity", "sentence-embedding"),
     ),
     "ForPreTraining": Head(
         (POOLER, WORDS, NEXT),
@@ -148,7 +148,7 @@ def tasks_of(head: str) -> list[str]:
     """The tasks that a class can do, the main one first. Every class can do what BertModel can.
 
     >>> tasks_of("ForMaskedLM")
-    ['fill-mask', 'sentence-scoring', 'feature-extraction', 'sentence-similarity']
+    ['fill-mask', 'sentence-scoring', 'feature-extraction', 'sentence-similarity', 'sentence-embedding']
     """
     return list(dict.fromkeys([*HEADS[head].tasks, *HEADS["Model"].tasks]))
 

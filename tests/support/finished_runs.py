@@ -54,14 +54,14 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 def _facts(draws: np.random.Generator, own: Mapping[str, Any]) -> dict[str, Any]:
-    edges = [0, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256]
+    edges = [0, 8, 16, 32, 64, 128, 256, 512]
     files = {
         name: {
             "name": f"{name}.tsv",
             "examples": size,
             "skipped": 3 if name == "train" else 0,
             "tokens": size * 27,
-            "lengths": draws.multinomial(size, [0.05, 0.2, 0.25, 0.2, 0.13, 0.08, 0.05, 0.02, 0.01, 0.01]).tolist(),
+            "lengths": draws.multinomial(size, [0.05, 0.2, 0.35, 0.2, 0.13, 0.05, 0.02, 0]).tolist(),
             "edges": edges,
         }
         for name, size in (("train", 6920), ("eval", 400))
@@ -197,7 +197,7 @@ def _several(draws: np.random.Generator) -> tuple[dict[str, Any], list[dict[str,
         lines.append(line | {"correct": set(truth) == set(answer), "where": _where(number)})
     facts = {"task": "text-classification", "labels": EMOTIONS, "scores": {"f1": 0.7712, "accuracy": 0.4433}}
     thresholds = {name: round(float(draws.uniform(0.2, 0.6)), 2) for name in EMOTIONS}
-    return facts | {"problem_type": "multi_label_classification", "thresholds": thresholds}, lines
+    return facts | {"problem_type": "multi_label_classification", "thresholds": {"thresholds": thresholds}}, lines
 
 
 def _regression(draws: np.random.Generator) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -286,7 +286,7 @@ def _questions(draws: np.random.Generator) -> tuple[dict[str, Any], list[dict[st
             line | {"score": float(draws.beta(4, 2)), "correct": correct, "where": f"question {number} of dev.json"}
         )
     scores = {"f1": 71.2, "exact": 66.5, "HasAns_f1": 70.1, "NoAns_f1": 73.4}
-    return {"task": "question-answering", "scores": scores, "thresholds": {"no_answer": -1.25}}, lines
+    return {"task": "question-answering", "scores": scores, "thresholds": {"null_score_diff_threshold": -1.25}}, lines
 
 
 def _choices(draws: np.random.Generator) -> tuple[dict[str, Any], list[dict[str, Any]]]:

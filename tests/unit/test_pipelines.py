@@ -36,6 +36,7 @@ CALLS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "next-sentence-prediction": ("order", {"text": LONG, "text_pair": "a"}, {}),
     "feature-extraction": ("plain", LONG, {"pooling": "mean"}),
     "sentence-similarity": ("plain", {"source_sentence": LONG, "sentences": [LONG, "a"]}, {}),
+    "sentence-embedding": ("plain", {"text": LONG, "text_pair": LONG, "negative": "a"}, {}),
     "sentence-scoring": ("masked", LONG[:2000], {}),
     "pretraining": ("joint", {"text": LONG, "text_pair": "a"}, {}),
 }
@@ -46,6 +47,7 @@ SHORTER: dict[str, Any] = {
     "multiple-choice": {"text": "a", "choices": ["a", "b"]},
     "next-sentence-prediction": {"text": "a", "text_pair": "a"},
     "sentence-similarity": {"source_sentence": "a", "sentences": ["a"]},
+    "sentence-embedding": {"text": "a", "text_pair": "a"},
     "pretraining": {"text": "a", "text_pair": "a"},
 }
 

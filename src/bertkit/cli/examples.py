@@ -21,6 +21,7 @@ _FIELDS = {
     "question-answering": ("question", "context"),
     "multiple-choice": ("text", "choices"),
     "sentence-similarity": ("source_sentence", "sentences"),
+    "sentence-embedding": _PAIR,
 }
 _LISTS = ("choices", "sentences")
 _ALSO = {

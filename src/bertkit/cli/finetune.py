@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from bertkit.arguments import Also
 from bertkit.cli.job import logged_warnings, print_message
 from bertkit.cli.signature import Typed
 from bertkit.errors import MissingExtraError, UsageError
-from bertkit.training.options import DataOptions, DistillationOptions, OptimizationOptions, RunOptions
+from bertkit.training.options import GROUPS, DataOptions, DistillationOptions, OptimizationOptions, RunOptions
 
 _CHANNELS = {"train": ("TRAIN", "TRAINING"), "eval": ("EVAL", "VALIDATION", "TEST")}
 
@@ -40,11 +40,14 @@ def words_of_environment(environment: Mapping[str, str] = os.environ) -> list[st
         values = json.loads(environment.get("SM_HPS", "{}"))
     except ValueError as error:
         raise UsageError(f"The environment variable SM_HPS is not JSON: {error}.") from error
+    both_ways = {option.name for group in GROUPS for option in fields(group) if "bool | None" in str(option.type)}
     for name, value in values.items():
         if value is True or value is None:
             words += [f"--{name}"] if value else []
         elif value is not False:
             words += [f"--{name}", str(value)]
+        elif name.replace("-", "_") in both_ways:
+            words += [f"--no-{name.replace('_', '-')}"]
     return words
 
 

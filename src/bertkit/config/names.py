@@ -21,7 +21,8 @@ WRITTEN_WHEN_SET = frozenset(
 # Attributes of this process, which are never written.
 NEVER_WRITTEN = frozenset(["_name_or_path", "_attn_implementation_internal"])
 
-# Arguments of other libraries that are accepted and kept. Those with an effect are properties of BertConfig.
+# Arguments that are accepted and kept: those of other libraries, and the thresholds of docs/evaluation.md. Those with an effect
+# on the model are properties of BertConfig.
 INERT = frozenset(
     [
         "_attn_implementation",
@@ -52,6 +53,7 @@ INERT = frozenset(
         "no_repeat_ngram_size",
         "num_beam_groups",
         "num_beams",
+        "null_score_diff_threshold",
         "num_return_sequences",
         "output_past",
         "output_scores",
@@ -69,6 +71,7 @@ INERT = frozenset(
         "task_specific_params",
         "temperature",
         "tf_legacy_loss",
+        "thresholds",
         "tie_encoder_decoder",
         "tokenizer_class",
         "top_k",

@@ -177,6 +177,20 @@ class WeightedNumbers(WeightedMetric):
         }
 
 
+class WeightedCorrelations(WeightedNumbers):
+    """The correlations only, of numbers with another scale than the references.
+
+    >>> numbers = WeightedCorrelations(3, [0.1, 0.2, 0.4], [1, 2, 5], np.arange(3))
+    >>> {name: round(value, 3) for name, value in numbers.compute().items()}
+    {'spearmanr': 1.0, 'pearson': 0.996}
+    """
+
+    def scores(self, weights: Numbers) -> dict[str, float]:
+        """Return `spearmanr` and `pearson`."""
+        found = super().scores(weights)
+        return {name: found[name] for name in ("spearmanr", "pearson")}
+
+
 # Metrics from predictions and references.
 
 

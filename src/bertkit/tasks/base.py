@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -142,6 +143,14 @@ class Task(ABC, Generic[O]):
     def prediction(self, answer: Any, truth: Any) -> Prediction:
         """Return an answer and the true answer in a short form."""
         raise UsageError(f"{self.name} cannot be evaluated: it has no predictions file.")
+
+    def save(self, folder: Path, options: O) -> None:
+        """Write the files that a pipeline for the task reads besides those of the model and the tokenizer.
+
+        Args:
+            folder: the folder of a saved model.
+            options: the options with which the model was trained.
+        """
 
     def label_numbers(self) -> Mapping[str, int]:
         """Return the labels that true answers may have, with their numbers; empty if true answers are not labels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,11 @@ from bertkit.tensors import Array
 
 Merge = Literal["mean", "max", "first", "vote"]
 MERGES = ("mean", "max", "first", "vote")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a real number, and not a boolean."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def softmax(logits: Array) -> Array:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bertkit.data.batches import Row, Target
-from bertkit.errors import Setting, UsageError, described, received
+from bertkit.errors import ConfigError, Setting, UsageError, described, received
 from bertkit.heads import Ask
 from bertkit.tasks.base import (
     Encoded,
@@ -24,7 +23,7 @@ from bertkit.tasks.base import (
     check_integer,
     refuse_average,
 )
-from bertkit.tasks.numbers import largest, softmax
+from bertkit.tasks.numbers import is_number, largest, softmax
 from bertkit.tasks.training import with_targets
 from bertkit.tasks.windows import Windows, encode_texts
 from bertkit.tensors import Array
@@ -57,9 +56,7 @@ class QuestionAnsweringOptions(TaskOptions):
         for name in ("top_k", "max_answer_len", "max_question_len"):
             check_integer(name, getattr(self, name), least=1)
         check_integer("max_seq_len", self.max_seq_len, least=1, none=True)
-        if self.null_threshold is not None and (
-            isinstance(self.null_threshold, bool) or not isinstance(self.null_threshold, Real)
-        ):
+        if self.null_threshold is not None and not is_number(self.null_threshold):
             advice = Setting("null_threshold", 0.0)
             raise UsageError(received("null_threshold", self.null_threshold), " is not a number: type ", advice, ".")
 
@@ -160,8 +157,14 @@ class QuestionAnswering(Task[QuestionAnsweringOptions]):
         return found[0] if len(found) == 1 else found
 
     def _threshold(self, options: QuestionAnsweringOptions) -> float | None:
+        if options.null_threshold is not None or not options.handle_impossible_answer:
+            return options.null_threshold
         stored = getattr(self.config, "null_score_diff_threshold", None)
-        return stored if options.null_threshold is None and options.handle_impossible_answer else options.null_threshold
+        if stored is not None and not is_number(stored):
+            raise ConfigError(
+                f"null_score_diff_threshold of the configuration is {stored!r:.80}, and must be a number: correct or remove it."
+            )
+        return stored
 
     @staticmethod
     def _answers(spans: _Spans, context: str, options: QuestionAnsweringOptions) -> dict[str, dict[str, Any]]:

@@ -71,7 +71,7 @@ class SentenceSimilarity(Task[SimilarityOptions]):
 
     def encode(self, examples: Sequence[Any], options: SimilarityOptions) -> list[Encoded]:
         """Return the rows of all texts of each example, the source sentence first."""
-        texts = [_texts(example) for example in examples]
+        texts = [self.texts(example) for example in examples]
         encoded = self._features.encode([text for some in texts for text in some], options)
         ends = list(accumulate(len(some) for some in texts))
         found = []
@@ -91,12 +91,21 @@ class SentenceSimilarity(Task[SimilarityOptions]):
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: SimilarityOptions) -> list[float]:
         """Return the similarity between the source sentence and each of the others."""
-        rows = iter(outputs)
-        vectors = [self._features.vector(item, [next(rows) for _ in item.rows], options) for item in encoded.memory]
+        vectors = self.vectors(encoded, outputs, options)
         of_files = self._features.recipe.similarity if options.pooling == "auto" else "cosine"
         score = _SCORES[options.similarity_fn_name or of_files]
         scores: list[float] = score(vectors[0], np.stack(vectors[1:])).tolist()
         return scores
+
+    def vectors(self, encoded: Encoded, outputs: Outputs, options: SimilarityOptions) -> list[Array]:
+        """Return the vector of each text of an example."""
+        rows = iter(outputs)
+        return [self._features.vector(item, [next(rows) for _ in item.rows], options) for item in encoded.memory]
+
+    @staticmethod
+    def texts(example: Any) -> list[str]:
+        """Return the texts of an example, the source sentence first."""
+        return _texts(example)
 
     def measured(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> WeightedMetric:
         """Return the correlations with the true similarities: a number for each example, or a list of numbers."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from bertkit.data.batches import Row, Target
 from bertkit.errors import ConfigError, OptionError, Setting, UsageError, described, one_of, received
 from bertkit.heads import Ask
 from bertkit.tasks.base import Encoded, Outputs, Prediction, Task, TaskOptions, check_integer, refuse_average
-from bertkit.tasks.numbers import MERGES, Merge, largest, merged, sigmoid, softmax
+from bertkit.tasks.numbers import MERGES, Merge, is_number, largest, merged, sigmoid, softmax
 from bertkit.tasks.training import class_number, with_targets
 from bertkit.tasks.windows import encode_texts
 from bertkit.tensors import Array
@@ -49,7 +48,7 @@ class TextClassificationOptions(TaskOptions):
             one_of("function_to_apply", self.function_to_apply, ("sigmoid", "softmax", "none"))
         if self.merge is not None:
             one_of("merge", self.merge, MERGES)
-        if not (self.threshold is None or self.threshold == "auto" or _is_number(self.threshold)):
+        if not (self.threshold is None or self.threshold == "auto" or is_number(self.threshold)):
             advice = Setting("threshold", "auto")
             raise UsageError(
                 received("threshold", self.threshold), " is not a number: type for example 0.5, or ", advice, "."
@@ -220,17 +219,13 @@ def label_thresholds(config: BertConfig) -> list[float]:
     numbers = {str(label): number for number, label in config.id2label.items()}
     found = [_USUAL_THRESHOLD] * config.num_labels
     for label, value in stored.items() if isinstance(stored, Mapping) else [("", stored)]:
-        if label not in numbers or not _is_number(value):
+        if label not in numbers or not is_number(value):
             raise ConfigError(
                 f"thresholds of the configuration has {label!r:.80}: {value!r:.80}, and must be {{label: number}} with labels "
                 "of id2label: correct it, or remove thresholds."
             )
         found[numbers[label]] = float(value)
     return found
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _listed(answer: Any) -> list[dict[str, Any]]:
@@ -282,7 +277,7 @@ def encode_pairs(
 def _finite(answer: Any, count: int) -> Array:
     """Return the target of a regression: a number, or an array [count]."""
     numbers = list(answer) if isinstance(answer, (list, tuple, np.ndarray)) else [answer]
-    real = all(isinstance(number, Real) and not isinstance(number, bool) for number in numbers)
+    real = all(map(is_number, numbers))
     if len(numbers) != count or not real or not np.isfinite(np.array(numbers, np.float64)).all():
         raise UsageError(f"An answer is {f'{count} numbers' if count > 1 else 'a number'}, not {described(answer)}.")
     return np.array(numbers if count > 1 else numbers[0], np.float32)

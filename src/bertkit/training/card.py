@@ -164,7 +164,7 @@ def _usage(record: Record) -> Iterator[str]:
         yield "## How to use it"
         yield _python("from bertkit import pipeline", f'model = pipeline("{pipeline}", {name})', f"print(model{call})")
         yield _other_library(record.task, pipeline, name, call)
-    if record.part("thresholds"):
+    if record.thresholds:
         yield "config.json has thresholds, which were tuned on the evaluation file. bertkit applies them; other libraries do not."
 
 
@@ -227,8 +227,8 @@ def _limits(record: Record) -> Iterator[str]:
         yield "The model was not evaluated: its quality is unknown."
     elif is_number(count):
         yield f"The scores are from {number(count)} examples. Texts of another kind, domain or language may have other scores."
-    if record.part("best"):
-        chosen = "best checkpoint and the thresholds were" if record.part("thresholds") else "best checkpoint was"
+    if is_number(record.part("best").get("step")):
+        chosen = "best checkpoint and the thresholds were" if record.thresholds else "best checkpoint was"
         yield f"The {chosen} chosen on the evaluation file, so its scores are slightly optimistic."
     length = record.part("settings").get("max_length")
     if is_number(length):

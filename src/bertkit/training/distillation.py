@@ -48,8 +48,6 @@ from bertkit.training.opening import LABELLED, Opened
 from bertkit.training.options import DistillationOptions, Settings
 from bertkit.training.teacher import ATTENTION, HIDDEN, Teacher, with_cache
 
-Distance = Callable[[Tensor, Tensor], Tensor]
-
 _NEEDS_TEACHER = ("temperature", "alpha", "hidden_states", "attention")
 _NEVER = -1e9
 """The logit of positions that a row does not have."""
@@ -142,9 +140,9 @@ class Distillation(Objective):
         """Return the distance of the logits of each item, [n, C] -> [n]."""
         if isinstance(self.task, Regression):
             return (student - teacher).square().flatten(1).mean(1)
-        distance: Distance = _of_each_label if isinstance(self.task, MultiLabel) else _of_distributions
-        found: Tensor = distance(student / self.temperature, teacher / self.temperature)
-        return found * self.temperature**2
+        several, temperature = isinstance(self.task, MultiLabel), self.temperature
+        distance: Callable[[Tensor, Tensor], Tensor] = _of_each_label if several else _of_distributions
+        return temperature * temperature * distance(student / temperature, teacher / temperature)
 
     def _kept(self, batch: Batch) -> Any:
         """Return which items are compared; None: all of them, one for each row."""
@@ -163,7 +161,7 @@ class Distillation(Objective):
 
     def of_attention(self, outputs: Any, found: dict[str, Any], batch: Batch) -> Tensor:
         """Return the squared difference of the attention of a token, summed over the tokens it attends to, as a mean."""
-        total = outputs.attentions[0][0].new_zeros(())
+        total: Tensor = outputs.attentions[0][0].new_zeros(())
         for (layer, _), theirs in zip(self.pairs, found[ATTENTION], strict=True):
             for student, teacher in zip(outputs.attentions[layer - 1], theirs, strict=True):  # [A, t, t] of each row
                 if len(student) != len(teacher):
@@ -178,13 +176,19 @@ def _tokens(batch: Batch) -> float:
 
 def _of_distributions(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the KL divergence of the student's distributions from the teacher's, [n, C] -> [n]."""
-    return F.kl_div(student.log_softmax(-1), teacher.log_softmax(-1), reduction="none", log_target=True).sum(-1)
+    return _kl(student.log_softmax(-1), teacher.log_softmax(-1)).sum(-1)
 
 
 def _of_each_label(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the KL divergence for labels that are each true or false, as a mean over the labels, [n, C] -> [n]."""
     both = [torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)]) for logits in (student, teacher)]
-    return F.kl_div(both[0], both[1], reduction="none", log_target=True).sum(0).mean(-1)
+    return _kl(both[0], both[1]).sum(0).mean(-1)
+
+
+def _kl(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the terms of the KL divergence of log-probabilities."""
+    terms: Tensor = teacher.exp() * (teacher - student)
+    return terms
 
 
 def layer_pairs(student: int, teacher: int) -> list[tuple[int, int]]:
@@ -277,7 +281,7 @@ def _classes(settings: Settings, config: BertConfig, opened: Opened) -> tuple[in
     kinds = {kind for kind in (config.problem_type, student.problem_type) if kind}
     theirs, ours = config.label2id, student.id2label
     if len(kinds) > 1 or set(theirs) != set(ours.values()):
-        labels = [", ".join(list(names)[:20]) for names in (theirs, ours.values())]
+        labels = [", ".join(list(names)[:20]) for names in (config.id2label.values(), ours.values())]
         raise UsageError(
             f"The teacher's labels are {labels[0]} ({config.problem_type or 'one for each text'}), and the student's are "
             f"{labels[1]} ({student.problem_type or 'one for each text'}): choose a teacher that was trained for the same labels."

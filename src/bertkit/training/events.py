@@ -49,7 +49,7 @@ class EventWriter:
         self._write(seconds, field(3, b"brain.Event:2"))
 
     def scalars(self, step: int, values: Mapping[str, float], seconds: float | None = None) -> None:
-        """Write the values of a step. `seconds` is the time since 1970, by default now."""
+        """Write the values of a step. `seconds` is the time since 1970, by default the present."""
         seconds = time.time() if seconds is None else seconds
         if not self._started:
             self._started = True

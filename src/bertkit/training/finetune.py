@@ -17,10 +17,12 @@ from bertkit.data.examples import Examples, read_examples
 from bertkit.errors import Setting, UsageError
 from bertkit.pipelines import Pipeline, pipeline
 from bertkit.tasks import task_class
+from bertkit.tasks.sentence_embedding import SentenceEmbedding
 from bertkit.training import checkpoints
 from bertkit.training.card import write_card
 from bertkit.training.distillation import distilled
 from bertkit.training.distributed import Processes, whole_model
+from bertkit.training.embeddings import embedding_objective
 from bertkit.training.evaluation import Evaluation
 from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_json
 from bertkit.training.loop import Finetuner
@@ -38,7 +40,7 @@ _METRICS = {
     "regression": "pearson",
     "token-classification": "f1",
     "question-answering": "f1",
-    "sentence-embedding": "spearman",
+    "sentence-embedding": "spearmanr",
 }
 _EDGES = (8, 16, 32, 64, 128, 256, 512)
 
@@ -110,8 +112,7 @@ def _settings(recipe: str | None, own: Mapping[str, Any], options: Mapping[str, 
     for name in ("task", "model", "train", "out"):
         if values.get(name) is None:
             raise UsageError(f"finetune needs {name}: type ", Setting(name, "..."), ".")
-    task = values["task"]
-    values["task"] = task if task == "sentence-embedding" else task_class(task).name
+    values["task"] = task_class(values["task"]).name
     return Settings(**{**values, "model": os.fspath(values["model"]), "out": os.fspath(values["out"])})
 
 
@@ -164,6 +165,10 @@ class _Run:
 
     def _objective(self, units: Any) -> Objective:
         settings, names = self.settings, self.opened.task.config.id2label
+        if isinstance(self.opened.task, SentenceEmbedding):
+            if self.processes.count > 1:
+                self.note("Each process compares the texts of its own share of a step.")
+            return embedding_objective(self.opened.task, units, settings)
         return objective_of(
             self.opened.task.head,
             self.train.problem_type,
@@ -175,6 +180,8 @@ class _Run:
     def _metric(self) -> str:
         if self.settings.metric is not None:
             return self.settings.metric
+        if self.settings.task == "sentence-embedding" and self.train.answers[0] is None:
+            return "accuracy"
         is_tagging = any(label[:2] in ("B-", "I-") for label in self.labels)
         if self.settings.task == "token-classification" and not is_tagging:
             return "accuracy"

@@ -113,7 +113,7 @@ class Job:
         values = {"loss": step.loss, "learning_rate": step.learning_rate, "grad_norm": step.grad_norm}
         rate = {"tokens_per_second": self.tokens / max(time.monotonic() - self._began, 1e-9)}
         journal.add("step", step=step.step, epoch=step.epoch, **values, **rate, seconds=self.seconds)
-        events.scalars(step.step, {f"train/{name}": value for name, value in values.items()}, self.seconds)
+        events.scalars(step.step, {f"train/{name}": value for name, value in values.items()})
 
     def _evaluated(self, journal: Journal | None, events: EventWriter | None, step: Step) -> bool:
         """Evaluate, and return whether the run ends early, as `patience` says."""
@@ -133,7 +133,7 @@ class Job:
             self.best.since += 1
         if journal and events:
             journal.add("eval", step=step.step, epoch=step.epoch, **scores, seconds=self.seconds)
-            events.scalars(step.step, {f"eval/{name}": value for name, value in scores.items()}, self.seconds)
+            events.scalars(step.step, {f"eval/{name}": value for name, value in scores.items()})
         return self.settings.patience is not None and self.best.since >= self.settings.patience
 
     # Checkpoints.
@@ -152,7 +152,9 @@ class Job:
     def save_model(self, model: Any, folder: Path) -> None:
         """Write a normal model folder, with adapters merged."""
         without_adapters(model).save_pretrained(folder)
-        self.opened.task.tokenizer.save_pretrained(folder)
+        task = self.opened.task
+        task.tokenizer.save_pretrained(folder)
+        task.save(folder, task.options(given_options(task, self.settings)))
 
     def resume(self, checkpoint: Path) -> None:
         """Continue from a checkpoint."""
@@ -218,6 +220,7 @@ def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Sett
     """Return the evaluation of a model in training, as `evaluate_pipeline` does. All processes call it."""
     model = whole_model(model).eval()
     pipe = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
+    pipe._task = opened.task  # with the files of the original model
     try:
         return evaluate_pipeline(
             pipe, examples, options=given_options(opened.task, settings), average=settings.average, **options

@@ -80,9 +80,8 @@ class Finetuner:
         self._sizes = [sum(map(len, unit)) for unit in units]
         if settings.shard and objective.is_joint:
             raise UsageError(Setting("shard", True), " is not possible for losses of several texts: leave it out.")
-        self._runs = self.processes.wrap(
-            model, settings.shard
-        )  # before the optimizer: sharding replaces the parameters
+        # Before the optimizer is made, as sharding replaces the parameters.
+        self._runs = self.processes.wrap(model, settings.shard)
         self.optimizer = optimizer_of(
             model,
             settings.lr,

@@ -56,8 +56,8 @@ class Opened:
 def open_for_training(settings: Settings, labels: Sequence[str], problem_type: str | None) -> Opened:
     """Open a model for a task. A head that the files lack, or that has other labels, is new, and drawn with the seed."""
     job = task_class(settings.task)
-    place = hub.locate(settings.model)
-    place = weights_place(place) if MODULES in place.files else place
+    files = hub.locate(settings.model)
+    place = weights_place(files) if MODULES in files.files else files
     tokenizer = _tokenizer(place, settings)
     config = _config(place, settings, job.head, labels, problem_type)
     torch.manual_seed(settings.seed)
@@ -69,7 +69,7 @@ def open_for_training(settings: Settings, labels: Sequence[str], problem_type: s
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     trained = model if settings.lora is None else with_adapters(model, settings.lora)
-    return Opened(job(tokenizer, model.config, place), trained, place)
+    return Opened(job(tokenizer, model.config, files), trained, place)
 
 
 def _tokenizer(place: hub.Place, settings: Settings) -> Tokenizer:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from bertkit.errors import DataError
+from bertkit.tasks import ALIASES
 
 LONGEST_TEXT = 20_000
 """Characters of a text that are kept for the report."""
@@ -56,7 +57,8 @@ class Record:
     @property
     def task(self) -> str:
         """The name of the task."""
-        return str(self.facts.get("task", "unknown task"))
+        name = str(self.facts.get("task", "unknown task"))
+        return ALIASES.get(name, name)
 
     @property
     def kind(self) -> Kind:
@@ -67,6 +69,13 @@ class Record:
     def labels(self) -> list[str]:
         """The names of the labels."""
         return [str(label) for label in self.facts.get("labels") or []]
+
+    @property
+    def thresholds(self) -> dict[str, Any]:
+        """The tuned thresholds by label, or by the name of the setting if there is one for all."""
+        found = self.part("thresholds")
+        by_label = found.get("thresholds")
+        return dict(by_label) if isinstance(by_label, Mapping) else found
 
     def part(self, name: str) -> dict[str, Any]:
         """Return an object of run.json, such as "settings", or an empty one."""

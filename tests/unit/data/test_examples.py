@@ -326,7 +326,7 @@ def test_a_bad_number() -> None:
         (
             ["a", "b"],
             {"problem_type": "single_label_classification"},
-            'For several labels a text, type problem_type="multi',
+            'For several labels per text, type problem_type="multi',
         ),
         ([0.5], {}, 'numbers with a fraction: .* type problem_type="regression"'),
         ([0, 1, 0], {}, "the list of labels has '0' twice"),

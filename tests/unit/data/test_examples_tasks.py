@@ -9,13 +9,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bertkit import BertConfig, BertTokenizer
 from bertkit.data.examples import Examples, read_examples
 from bertkit.errors import BertkitError, DataError
 from bertkit.metrics.schemes import SCHEMES, Entity, entity_spans, tags_of
+from bertkit.tasks import task_class
 
 DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[4] / "shared" / "data"))
 TAG, ASK, CHOOSE = "token-classification", "question-answering", "multiple-choice"
@@ -230,18 +233,18 @@ def test_the_place_of_an_answer(start: int, text: str, expected: dict[str, Any],
     assert list(found) == [({"question": "Who slept?", "context": TEXT}, expected)]
     assert found.references == [[text, "The dog"]] and found.where(0) == "question q1 of a.json"
     moved = expected != {"answer_start": start, "text": text}
-    assert any("1 answers are not exactly at their place" in note for note in found.notes) == moved
+    assert any("not exactly at answer_start: 1." in note for note in found.notes) == moved
 
 
 @pytest.mark.parametrize(
     ("start", "text", "reason"),
     [
-        (0, "dog", "3 times near it"),  # any of them could be meant
+        (0, "dog", "it occurs 3 times near it"),  # any of them could be meant
         (0, "cat", "where the text has 'The', and not near it"),
         (-1, "saw", "answer_start=-1, where the text has '', and not near it"),
         (500, "slept", "not near it"),
         ("x", "dog", "the place of an answer is 'x'"),
-        (None, "dog", "the answer 'dog' is 3 times in the text: write its answer_start"),
+        (None, "dog", "the answer 'dog' occurs 3 times in the text: write its answer_start"),
     ],
 )
 def test_a_wrong_place_is_refused(start: Any, text: str, reason: str, tmp_path: Path) -> None:
@@ -349,6 +352,33 @@ def test_labels_of_choices_are_numbers_if_all_can_be() -> None:
     assert read_examples(CHOOSE, rows).answers == [0, 1]
     rows[0]["label"] = "2"
     assert read_examples(CHOOSE, rows).answers == [1, 0]
+
+
+NAMES = ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "options", "expected"),
+    [
+        ("text-classification", {"text": "Anna sings", "label": 1}, {"label_names": NAMES}, 1),
+        ("text-classification", {"text": "Anna sings", "labels": ["b", "c"]}, {"label_names": NAMES}, [0, 1, 1]),
+        ("text-classification", {"sentence1": "Anna", "sentence2": "sings", "label": 2.5}, {}, 2.5),
+        ("next-sentence-prediction", {"text": "Anna", "text_pair": "sings", "label": 1}, {}, 1),
+        (TAG, {"words": ["Anna", "sings"], "tags": ["c", "a"]}, {"label_names": NAMES}, [-100, 2, 0, -100]),
+        (CHOOSE, {"question": "Anna", "choice0": "sings", "choice1": "sat", "label": "1"}, {}, 1),
+        (ASK, {"question": "Who?", "context": "Anna sings", "answers": [{"text": "sings", "answer_start": 5}]}, {}, 5),
+    ],
+)
+def test_tasks_take_the_examples(task: str, row: dict[str, Any], options: dict[str, Any], expected: Any) -> None:
+    found = read_examples(task, [row], **options)
+    labels = dict(enumerate(found.labels or ["LABEL_0"]))
+    config = BertConfig(vocab_size=9, id2label=labels, problem_type=found.problem_type)
+    tokenizer = BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "sings", "sat", "who"])
+    own = task_class(task)
+    task_options = own.options({"is_split_into_words": True} if task == TAG else {})
+    ((first, *_),) = own(tokenizer, config).targets(found.inputs, found.answers, task_options)
+    target = first.targets["start_positions" if task == ASK else "labels"]
+    assert np.asarray(target.values).tolist() == expected
 
 
 def real(name: str) -> str:

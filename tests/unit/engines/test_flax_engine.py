@@ -153,6 +153,7 @@ CALLS: list[tuple[str, str, Any, dict[str, Any]]] = [
     ("next-sentence-prediction", "order", TEXTS, {}),
     ("next-sentence-prediction", "joint", TEXTS, {}),
     ("sentence-similarity", "plain", {"source_sentence": "Rain.", "sentences": ["Snow fell.", "A dog barks."]}, {}),
+    ("sentence-embedding", "plain", {"text": "Rain.", "text_pair": "Snow.", "negative": "A dog."}, {}),
     ("sentence-scoring", "masked", "Rain is expected.", {"tokens": True}),
     ("sentence-scoring", "decoder", "Rain is expected.", {}),
     ("pretraining", "joint", {"text": "Rain is [MASK].", "text_pair": "The [MASK] is cold."}, {}),

@@ -45,6 +45,7 @@ CALLS: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "next-sentence-prediction": ("order", PAIRS, {"top_k": None}),
     "feature-extraction": ("plain", SENTENCES[:3], {"pooling": "mean", "layers": [-1, 1], "normalize": True}),
     "sentence-similarity": ("plain", {"source_sentence": SENTENCES[0], "sentences": SENTENCES[1:4]}, {}),
+    "sentence-embedding": ("plain", {"text": SENTENCES[0], "text_pair": SENTENCES[1]}, {"vectors": True}),
     "sentence-scoring": ("masked", SENTENCES[:2], {"tokens": True}),
     "pretraining": ("joint", {"text": MASKED[0], "text_pair": "The waiter was [MASK]."}, {}),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 import scipy.stats
 import seqeval.metrics
 import sklearn.metrics
+import transformers
 from pipeline_cases import SENTENCES
-from pipeline_models import engine, ours, tokenizer
+from pipeline_models import engine, folder, ours, tokenizer
 
 from bertkit.config import BertConfig
 from bertkit.errors import BertkitError, ConfigError, DataError, UsageError
@@ -278,6 +280,26 @@ def test_thresholds_of_labels_are_tuned_and_kept(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_transformers_keeps_and_ignores_thresholds(tmp_path: Path, kind: str) -> None:
+    """A model that transformers has loaded and saved still has the thresholds, and every engine follows them."""
+    thresholds = {"LABEL_0": 0.9, "LABEL_1": 0.1, "LABEL_2": 0.5, "LABEL_3": 0.5}
+    shutil.copytree(folder("tags"), tmp_path / "ours")
+    BertConfig.from_pretrained(folder("tags"), thresholds=thresholds).save_pretrained(tmp_path / "ours")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "ours")
+    assert theirs.config.thresholds == thresholds
+    theirs.save_pretrained(tmp_path / "theirs")
+    tokenizer().save_pretrained(tmp_path / "theirs")
+    pipe = pipeline(model=tmp_path / "theirs", engine=kind)
+    logits = theirs.eval()(**tokenizer()(SENTENCES[0], return_tensors="pt")).logits[0]
+    scores = dict(zip(LABELS, logits.sigmoid().tolist(), strict=False))
+    found = {one["label"]: one["score"] for one in pipe(SENTENCES[0], threshold="auto")}
+    assert found == pytest.approx(
+        {name: scores[name] for name in thresholds if scores[name] > thresholds[name]}, abs=1e-5
+    )
+    assert pipe(SENTENCES[0]) == ours("text-classification", "tags", kind)(SENTENCES[0])
+
+
 def test_the_threshold_of_no_answer_is_tuned_and_kept(tmp_path: Path) -> None:
     pipe = of_config("answers", "ForQuestionAnswering")
     real = [answer["answer"] for answer in pipe(QUESTIONS)]
@@ -352,6 +374,11 @@ def test_invalid_thresholds() -> None:
     pipe = of_config("tags", "ForSequenceClassification", thresholds={"LABEL_9": 0.5})
     with pytest.raises(ConfigError, match="has 'LABEL_9': 0.5, and must be {label: number}"):
         pipe("a", threshold="auto")
+    questions = of_config("answers", "ForQuestionAnswering", null_score_diff_threshold="0")
+    with pytest.raises(
+        ConfigError, match="null_score_diff_threshold of the configuration is '0', and must be a number"
+    ):
+        questions(QUESTIONS[0], handle_impossible_answer=True)
     with pytest.raises(UsageError, match="threshold='high' is not a number"):
         pipe("a", threshold="high")
     with pytest.raises(UsageError, match="needs a model with labels"):

@@ -22,10 +22,17 @@ from bertkit.training.sweep import finetune_all
 WORDS = ("the", "end", "of", "it", "and", "another", "one")
 
 
-@pytest.fixture
-def model() -> Path:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny encoder with a tokenizer."""
-    return pipeline_models.folder("masked")
+    tokenizer = pipeline_models.tokenizer()
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = bertkit.BertConfig(vocab_size=len(tokenizer), **sizes, max_position_embeddings=tokenizer.model_max_length)
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    bertkit.BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def reviews(count: int = 24, seed: int = 0) -> list[dict[str, Any]]:
@@ -55,7 +62,7 @@ def train(
 def test_a_classifier(model: Path, tmp_path: Path) -> None:
     """Its folder opens in bertkit and in transformers, and has all records of the run."""
     train_file, dev_file = write(tmp_path / "train.jsonl", reviews(48)), write(tmp_path / "dev.jsonl", reviews(16, 1))
-    found = train(model, tmp_path / "out", train_file, dev_file, epochs=12.0, lr=1e-2, batch_size=4)
+    found = train(model, tmp_path / "out", train_file, dev_file, epochs=12.0, lr=3e-3)
     assert found.scores["accuracy"] == 1
     assert found.intervals["accuracy"] == (1, 1)
     answers = found.pipeline()(["the end of it", "another one"])

@@ -144,7 +144,7 @@ def test_scores_of_several_labels_with_thresholds(runs: dict[str, Path]) -> None
         np.array([[name in line[side] for name in labels] for line in lines]) for side in ("truth", "answer")
     )
     _, _, f1, support = precision_recall_fscore_support(truth, answer)
-    thresholds = json.loads((runs["several labels"] / "run.json").read_text())["thresholds"]
+    thresholds = json.loads((runs["several labels"] / "run.json").read_text())["thresholds"]["thresholds"]
     table = page(runs["several labels"]).tables["labels"][0]
     assert len(table) == 29
     for name, found, _, _, threshold, examples in table[1:]:
@@ -237,6 +237,19 @@ def test_scores_settings_and_command(runs: dict[str, Path]) -> None:
     settings, versions = found.tables["settings"]
     assert ["lr", "5e-05"] in settings and ["class_weights", "none"] in settings
     assert ["torch", "2.13.0"] in versions and ["processor", "AMD EPYC, 2 cores"] in versions
+    rows = found.tables["lengths"][0]
+    assert [row[0] for row in rows] == [
+        "tokens",
+        "0 to 7",
+        "8 to 15",
+        "16 to 31",
+        "32 to 63",
+        "64 to 127",
+        "128 to 255",
+        "256 to 511",
+    ]
+    facts = json.loads((runs["two labels"] / "run.json").read_text())
+    assert [int(row[2]) for row in rows[1:]] == facts["data"]["eval"]["lengths"][:-1]
     assert found.tables["data"][0][1] == ["train", "train.tsv", "6,920", "3", "186,840"]
     assert [int(row[0]) for row in found.tables["curves"][0][1:]] == [210, 420, 630]
 

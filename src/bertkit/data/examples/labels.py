@@ -148,7 +148,7 @@ def _label_of(value: object, names: Sequence[str] | None) -> str:
             return name_of(value[0], names)
         advice = Setting("problem_type", "multi_label_classification")
         raise DataError(
-            f"the label is {described(value)}, not one label. For several labels a text, type ", advice, "."
+            f"the label is {described(value)}, not one label. For several labels per text, type ", advice, "."
         )
     return name_of(value, names)
 
@@ -199,7 +199,7 @@ def _range_note(values: list[Any]) -> str:
 def _label_notes(answers: Answers, used: int, problem: str) -> list[str]:
     """Return sentences about the labels, and warnings about unusual ones."""
     labels, count = answers.labels, len(answers.values)
-    kind = "Several labels a text" if problem == PROBLEMS[1] else "One label a text"
+    kind = "Several labels per text" if problem == PROBLEMS[1] else "One label per text"
     notes = [f'{kind} (problem_type="{problem}"), {len(labels)} in all: {listed(labels)}.']
     if used == 1:
         notes.append(f"All {count} examples have the same label: a model learns nothing from one class.")

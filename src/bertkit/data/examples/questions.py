@@ -83,7 +83,7 @@ class QuestionReader(Reader):
         if without := sum(answer is None for answer, _, _ in found):
             notes.append(f"{without} of {len(found)} questions have no answer in their text, as in SQuAD 2.0.")
         if moved := sum(changed for _, _, changed in found):
-            notes.append(f"{moved} answers are not exactly at their place in the text: the nearest place is used.")
+            notes.append(f"Answers whose text is not exactly at answer_start: {moved}. Their place nearby is used.")
         return Answers([answer for answer, _, _ in found], notes=notes, references=[right for _, right, _ in found])
 
 
@@ -137,9 +137,9 @@ def _placed(text: str, start: int | None, context: str) -> dict[str, Any]:
         return {"answer_start": matches[0].start(), "text": matches[0].group()}
     shown = printable(text, 80)
     if start is None:
-        raise DataError(f"the answer {shown!r} is {len(matches)} times in the text: write its answer_start.")
+        raise DataError(f"the answer {shown!r} occurs {len(matches)} times in the text: write its answer_start.")
     at = context[start : start + len(text)] if start >= 0 else ""
     raise DataError(
         f"the answer {shown!r} is not at answer_start={start}, where the text has {printable(at, 80)!r}, and "
-        + ("not near it." if not matches else f"{len(matches)} times near it.")
+        + ("not near it." if not matches else f"it occurs {len(matches)} times near it.")
     )

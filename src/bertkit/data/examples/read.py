@@ -58,7 +58,7 @@ def read_examples(
     Args:
         task: "text-classification", "token-classification", "question-answering", "multiple-choice",
             "next-sentence-prediction" or "sentence-embedding".
-        source: the name of a file or a folder, a list of dictionaries, a pandas DataFrame or a data set of `datasets`.
+        source: the name of a file or a folder, a list of dictionaries, a DataFrame or a data set of the package datasets.
         format: "jsonl", "json", "csv", "tsv", "parquet", "conll", "conllu", "squad", "trec" or "folder", or a data set with known
             columns: a task of GLUE such as "mrpc", or "goemotions" or "codah". "infer": by the name of the file.
         columns: field -> column, such as `{"text": "sentence1", "text_pair": "sentence2", "label": "gold"}`. A number from 0 is a
@@ -70,7 +70,7 @@ def read_examples(
         scheme: the scheme of tags: "IOB1", "IOB2", "IOBES", "BILOU", "IOE1", "IOE2", or "none" for tags that are not entities.
             None: by the tags. Tags in IOB1, IOE1 and IOE2 are converted to IOB2.
         repair: whether invalid sequences of tags are repaired. By default they are bad rows.
-        encoding: the encoding of CSV, TSV, CoNLL and TREC. None: UTF-8.
+        encoding: the encoding of CSV, TSV, CoNLL, TREC and folders. None: UTF-8.
         limit: the maximum number of examples.
     """
     reader_class, layout = _reader_class(task), _layout(format)
@@ -82,13 +82,15 @@ def read_examples(
     chosen = reader_class.fields.check(
         {**layout.columns, **({} if columns is None else reader_class.fields.check(columns))}
     )
-    headless = any(isinstance(column, int) for column in flat(list(chosen.values())))
-    opened = open_source(source, layout.format, task, headless, encoding)
+    no_header = any(isinstance(column, int) for column in flat(list(chosen.values())))
+    opened = open_source(source, layout.format, task, no_header, encoding)
     bad = BadRows(opened, on_bad)
-    mapping, notes, records = _with_columns(reader_class, {**opened.columns, **chosen}, opened, bad)
+    records = _good(opened, bad)
+    first = list(islice(records, min(limit or _FIRST, _FIRST)))
+    mapping, notes = _columns(reader_class, {**opened.columns, **chosen}, first, bad)
     reader = reader_class(options, mapping, opened.names)
     found: list[tuple[Place, Any, Any]] = []
-    for place, record in records:
+    for place, record in chain(first, records):
         if limit is not None and len(found) == limit:
             break
         try:
@@ -122,17 +124,15 @@ def _collected(
     return Examples(task, inputs, values, references, *kept, places, source.unit, source.short)
 
 
-def _with_columns(
-    reader: type[Reader], chosen: Mapping[str, Any], source: Source, bad: BadRows
-) -> tuple[dict[str, Any], list[str], Iterator[tuple[Place, Any]]]:
-    """Return the column of each field, notes about them, and all records. The columns are those of the first records."""
-    records = _good(source, bad)
-    first = list(islice(records, _FIRST))
+def _columns(
+    reader: type[Reader], chosen: Mapping[str, Any], first: Sequence[tuple[Place, Any]], bad: BadRows
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the column of each field, and notes about them. The known columns are those of the first records."""
+    name = bad.source.name
     if not first:
-        raise DataError(f"{source.name} has no examples: ", *(bad.notes() or ["it is empty."]))
+        raise DataError(f"{name} has no examples: ", *(bad.notes() or ["it is empty."]))
     known = list(dict.fromkeys(column for _, record in first for column in record))
-    mapping, notes = reader.fields.find(chosen, known, source.name)
-    return mapping, notes, chain(first, records)
+    return reader.fields.find(chosen, known, name)
 
 
 def _good(source: Source, bad: BadRows) -> Iterator[tuple[Place, Any]]:

@@ -43,14 +43,14 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
 
-def open_source(source: Any, format: str, task: str, headless: bool, encoding: str | None) -> Source:
+def open_source(source: Any, format: str, task: str, no_header: bool, encoding: str | None) -> Source:
     """Open a file, a folder, or an object with records.
 
     Args:
         source: the name of a file, a folder, a list of dictionaries, a data frame or a data set.
         format: one of FORMATS, or "infer".
         task: the name of the task, for formats that only one task has.
-        headless: whether the columns of a table are numbers, so that it has no header.
+        no_header: whether the columns of a table are numbers, so that it has no header.
         encoding: the encoding of a text file; None: UTF-8.
     """
     if not isinstance(source, (str, os.PathLike)):
@@ -67,7 +67,7 @@ def open_source(source: Any, format: str, task: str, headless: bool, encoding: s
     found = Source(name if name != "-" else shown_name(name), shown_name(Path(name).name))
     if format in ("csv", "tsv"):
         utf8 = encoding or "utf-8"
-        found.records = numbered_rows(name, format, found.notes.append, has_header=not headless, encoding=utf8)
+        found.records = numbered_rows(name, format, found.notes.append, has_header=not no_header, encoding=utf8)
         return found
     if encoding is not None and format not in _ENCODED:
         raise UsageError(received("encoding", encoding), f" has no effect for {format}: leave it out.")

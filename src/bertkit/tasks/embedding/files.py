@@ -103,6 +103,35 @@ def write_recipe(place: Place, folder: Path) -> None:
             file.write(content)
 
 
+def write_mean(folder: Path, width: int, max_length: int) -> None:
+    """Write the files of the default recipe, the mean of the tokens, into the folder of a saved model.
+
+    Args:
+        folder: the folder.
+        width: the size of a vector.
+        max_length: the maximum number of tokens in a row.
+    """
+    steps = {"": "Transformer", "1_Pooling": "Pooling"}
+    modules = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (path, kind) in enumerate(steps.items())
+    ]
+    files: dict[str, Any] = {
+        MODULES: modules,
+        _READING: {"max_seq_length": max_length, "do_lower_case": False},
+        f"1_Pooling/{FILES[0]}": {
+            "word_embedding_dimension": width,
+            **{flag: mode == "mean" for flag, mode in _OLDER.items()},
+            "include_prompt": True,
+        },
+        _SETTINGS: {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+    }
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / name) as file:
+            file.write(json.dumps(content, indent=2).encode())
+
+
 def _below(place: Place, folder: str) -> Place:
     return place.below(folder) if folder else place
 

@@ -156,24 +156,19 @@ def reliability(axes: Any, bins: Sequence[Bin]) -> None:
     _legend_above(axes)
 
 
-def histogram(axes: Any, files: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
-    """Draw the share of texts by length, for each file: its counts and the edges of its bins."""
-    for colour, (name, (counts, edges)) in zip((BLUE, ORANGE), files.items(), strict=False):
+def histogram(axes: Any, names: Sequence[str], files: Mapping[str, Sequence[float]]) -> None:
+    """Draw the share of examples in each bin, for each file."""
+    width = 0.8 / len(files)
+    for number, (file, counts) in enumerate(files.items()):
         shares = 100 * np.asarray(counts, float) / max(sum(counts), 1)
-        axes.stairs(
-            shares,
-            edges,
-            color=colour,
-            fill=colour == BLUE,
-            alpha=0.45 if colour == BLUE else 1,
-            label=name,
-            linewidth=1.4,
-        )
+        places = np.arange(len(names)) + (number - (len(files) - 1) / 2) * width
+        axes.bar(places, shares, width, color=_LINES[number % len(_LINES)], alpha=0.7, label=file)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.tick_params(axis="x", length=0)
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("tokens")
     axes.set_ylabel("examples (%)")
-    axes.set_xlim(left=0)
-    axes.legend(fontsize=8)
+    _legend_above(axes)
 
 
 def bars(axes: Any, values: Mapping[str, float], x: str) -> None:

@@ -21,7 +21,7 @@ _ORDER = {
 
 def mistakes(record: Record, pictures: Pictures) -> Iterator[Section]:
     """The examples with the worst answers: those that were wrong with the highest confidence, or by most."""
-    if not record.predictions:
+    if not any(_is_judged(record, one) for one in record.predictions):
         return
     ranked = sorted(
         ((badness, place) for place, one in enumerate(record.predictions) if (badness := _badness(record, one)) > 0),
@@ -35,6 +35,13 @@ def mistakes(record: Record, pictures: Pictures) -> Iterator[Section]:
     counted = f"{min(len(ranked), _MOST)} of {len(ranked):,} {noun}, {order}."
     items = "".join(f"<li>{_item(record, record.predictions[place])}</li>" for _, place in ranked[:_MOST])
     yield Section("mistakes", "Worst mistakes", paragraph(counted, "muted") + f'<ol class="mistakes">{items}</ol>')
+
+
+def _is_judged(record: Record, one: Prediction) -> bool:
+    """Return whether an answer can be compared with the truth."""
+    if record.kind == "numbers":
+        return is_finite(one.truth) and is_finite(one.answer)
+    return one.correct is not None
 
 
 def _badness(record: Record, one: Prediction) -> float:
@@ -113,7 +120,7 @@ def _words(one: Prediction) -> str:
     """Return the words of a text, with truth and answer after each word whose tag is wrong."""
     parts = []
     for word, (truth, answer) in zip(one.input, _tag_pairs(one), strict=True):
-        shown = escaped(shortened(word, 60))
+        shown = escaped(shortened(str(word), 60))
         if truth != answer:
             tags = element("sub", escaped(truth), "good") + element("sub", escaped(answer), "bad")
             shown = element("span", shown + tags, "wrong")

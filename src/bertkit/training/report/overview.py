@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeGuard
 
 from bertkit.training.record import Record, is_finite, is_number
@@ -25,7 +26,7 @@ def scores(record: Record, pictures: Pictures) -> Iterator[Section]:
     order = sorted(found, key=lambda name: name != best.get("metric"))
     tiles = "".join(_tile(name, found[name], intervals.get(name), name == best.get("metric")) for name in order)
     body = f'<div class="tiles">{tiles}</div>'
-    if "step" in best:
+    if is_number(best.get("step")):
         body += paragraph(
             f"The checkpoint of step {number(best['step'])} was kept, which has the best {best.get('metric')} "
             f"({number(best.get('value'))}).",
@@ -114,21 +115,32 @@ def _some(lines: Sequence[dict[str, Any]], most: int) -> Sequence[dict[str, Any]
 
 def lengths(record: Record, pictures: Pictures) -> Iterator[Section]:
     """How many tokens the examples have."""
-    files: dict[str, tuple[list[float], list[float]]] = {}
+    files: dict[str, dict[str, float]] = {}
     for name, file in record.part("data").items():
         counts, edges = (file.get("lengths"), file.get("edges")) if isinstance(file, dict) else (None, None)
-        if _are_numbers(counts) and _are_numbers(edges) and len(edges) == len(counts) + 1 and any(counts):
-            files[name] = counts, edges
+        if _are_numbers(counts) and _are_numbers(edges) and 0 <= len(edges) - len(counts) <= 1 and any(counts):
+            files[name] = dict(zip(_bins(edges, len(counts)), counts, strict=True))
     if not files:
         return
-    picture = pictures.draw("lengths", "Examples by their number of tokens", partial(drawings.histogram, files=files))
-    tables = "".join(
-        table(
-            ["from", "to", "examples"], zip(edges[:-1], edges[1:], counts, strict=True), f"{name}: tokens of an example"
-        )
-        for name, (counts, edges) in files.items()
-    )
-    yield Section("lengths", "Length of texts", picture + folded("Numbers", tables, not picture))
+    names = list(dict.fromkeys(name for counts in files.values() for name in counts))
+    while not any(counts.get(names[-1]) for counts in files.values()):
+        names.pop()
+    columns = {file: [counts.get(name, 0) for name in names] for file, counts in files.items()}
+    paint = partial(drawings.histogram, names=names, files=columns)
+    picture = pictures.draw("lengths", "Share of the examples by their number of tokens", paint)
+    rows = [[name, *counts] for name, *counts in zip(names, *columns.values(), strict=True)]
+    numbers = table(["tokens", *files], rows, "The number of examples.")
+    yield Section("lengths", "Length of texts", picture + folded("Numbers", numbers, not picture))
+
+
+def _bins(edges: Sequence[float], count: int) -> list[str]:
+    """Return the name of each bin. Without an upper edge, the last bin has all longer texts.
+
+    >>> _bins([0, 8, 16], 3)
+    ['0 to 7', '8 to 15', '16 or more']
+    """
+    closed = [f"{low:,.0f} to {high - 1:,.0f}" for low, high in pairwise(edges)]
+    return closed if count < len(edges) else [*closed, f"{edges[-1]:,.0f} or more"]
 
 
 def _are_numbers(value: object) -> TypeGuard[list[float]]:

@@ -79,7 +79,7 @@ th,td{padding-right:.5rem}
 
 def page(record: Record, sections: Sequence[Section], pictures: Pictures) -> str:
     """Return the whole page."""
-    title = f"{record.task}: {record.facts.get('model', 'unknown model')}"
+    title = f"{record.folder.resolve().name}: {record.task}"
     links = "".join(f'<a href="#{one.anchor}">{escaped(one.title)}</a>' for one in sections)
     advice = (
         ""
@@ -107,7 +107,9 @@ def _summary(record: Record) -> str:
     """One sentence of what was trained, on how many examples and in which time."""
     counts = {name: file.get("examples") for name, file in record.part("data").items() if isinstance(file, dict)}
     trained, evaluated = counts.get("train"), counts.get("eval")
-    words = [f"Trained on {number(trained)} examples" if is_number(trained) else "Trained"]
+    words = [f"Fine-tuned from {record.facts.get('model', 'an unknown model')}"]
+    if is_number(trained):
+        words.append(f"on {number(trained)} examples")
     if is_number(evaluated):
         words.append(f"and evaluated on {number(evaluated)}")
     if is_finite(seconds := record.facts.get("seconds")):

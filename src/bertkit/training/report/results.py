@@ -15,11 +15,12 @@ from bertkit.metrics.schemes import LENIENT, SCHEMES, scheme_of
 from bertkit.metrics.squad import word_f1_or_both_empty
 from bertkit.training.record import Kind, Prediction, Record, is_finite, is_number
 from bertkit.training.report import drawings
-from bertkit.training.report.markup import Section, folded, paragraph, table
+from bertkit.training.report.markup import Section, folded, number, paragraph, table
 from bertkit.training.report.pictures import Pictures
 
 _MOST_CELLS = 12  # labels of a matrix that can be read
 _MOST_ROWS = 100
+_MOST_BARS = 40
 _MOST_PAIRS = 20
 _MOST_CLASSES = 1_000  # a smaller confidence is left out of the calibration
 
@@ -91,9 +92,12 @@ def _by_label(scores: Mapping[str, Scores], pictures: Pictures, thresholds: Mapp
     note = paragraph(f"{left:,} rarer labels are not shown.", "muted") if left else ""
     picture = ""
     if len(scores) > 2:
-        worst = dict(sorted(((name, scores[name].f1) for name in order), key=lambda each: -each[1])[:40])
+        best_first = dict(sorted(((name, scores[name].f1) for name in order[:_MOST_BARS]), key=lambda each: -each[1]))
         picture = pictures.draw(
-            "labels", "F1 by label", partial(drawings.bars, values=worst, x="F1"), (4.4, 0.8 + 0.2 * len(worst))
+            "labels",
+            "F1 by label",
+            partial(drawings.bars, values=best_first, x="F1"),
+            (4.4, 0.8 + 0.2 * len(best_first)),
         )
     return f'<div class="figures"><div>{table(head, rows)}{note}</div>{picture}</div>'
 
@@ -110,7 +114,7 @@ def _several_labels(record: Record, pictures: Pictures) -> Iterator[Section]:
     metric = MultiLabelClassification()
     metric.update(*([[name in pair[side] for name in labels] for pair in pairs] for side in (1, 0)))
     scores = {labels[int(str(place))]: row for place, row in metric.by_class().items()}
-    yield Section("labels", "Scores by label", _by_label(scores, pictures, record.part("thresholds")))
+    yield Section("labels", "Scores by label", _by_label(scores, pictures, record.thresholds))
     missed = Counter(
         (truth, answer) for truths, answers in pairs for truth in truths - answers for answer in answers - truths
     )
@@ -150,6 +154,8 @@ def _tags(record: Record, pictures: Pictures) -> Iterator[Section]:
         for one in record.predictions
         if isinstance(one.truth, list) and isinstance(one.answer, list) and len(one.truth) == len(one.answer)
     ]
+    if not pairs:
+        return
     tags = {tag for pair in pairs for side in pair for tag in side}
     scheme = "BILOU" if scheme_of(tags) == SCHEMES["BILOU"] else None
     if scheme or all(LENIENT.tag(tag) for tag in tags):
@@ -193,8 +199,7 @@ def _answers(record: Record, pictures: Pictures) -> Iterator[Section]:
         sides = {True: "has an answer", False: "has no answer"}
         rows = [[sides[truth], counted[truth, True], counted[truth, False]] for truth in (True, False)]
         body += table(["question", "answer given", "no answer given"], rows)
-        threshold = record.part("thresholds").items()
-        body += "".join(paragraph(f"Threshold {name}: {value}.", "muted") for name, value in threshold)
+        body += "".join(paragraph(f"{name}: {number(value)}.", "muted") for name, value in record.thresholds.items())
     yield Section("answers", "Answers by length", body)
 
 
