@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import train_in_processes
+import training_cases
 
 from bertkit.checkpoint import safetensors_file
 from bertkit.errors import UsageError
+from bertkit.tasks.embedding import Recipe
 from bertkit.training.distributed import Processes
+from bertkit.training.embeddings import Embeddings, negatives_loss
+from bertkit.training.loop import Finetuner
 
 KINDS = ("ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")  # the last has tied embeddings
 WAYS = {"ddp": False, "fsdp2": True}
@@ -80,3 +84,13 @@ def test_a_checkpoint_of_two_processes_continues_exactly(way: str, two: Path) ->
 def test_sharding_needs_several_processes() -> None:
     with pytest.raises(UsageError, match="shard=True needs several processes, started with torchrun"):
         train_in_processes.tuner(KINDS[0], Processes(), 4, shard=True)
+
+
+def test_losses_of_all_texts_of_a_step_need_one_process() -> None:
+    processes = Processes()
+    processes.count = 2
+    objective = Embeddings(Recipe(), negatives_loss)
+    with pytest.raises(UsageError, match="compares all texts of a step needs one process: start it without torchrun"):
+        Finetuner(
+            training_cases.model("Model"), training_cases.units(), objective, training_cases.settings(), processes
+        )
