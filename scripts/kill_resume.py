@@ -87,7 +87,8 @@ def killed(model: Path, train: Path, out: Path, moment: tuple[float, float], whi
         moment_of_kill = partial(is_writing, out) if while_writing else partial(is_over, time.monotonic() + seconds)
         begun = begun and wait_for(process, moment_of_kill)
         process.kill()
-        process.wait()
+        if process.wait() > 0:
+            raise SystemExit("A run failed before it was killed.")
         writing = is_writing(out)
         if begun and (writing or not while_writing):
             break
@@ -128,8 +129,9 @@ def main() -> int:
             steps = bisect.bisect(times, at)
             moment = (min(steps, len(times) - 4), 0.0) if while_writing else (steps, at - times[steps - 1])
             state = killed(model, train, out, moment, while_writing)
-            resumed = start(model, train, out, "--resume").wait()
-            same = resumed == 0 and result(out) == expected and not is_writing(out)
+            if start(model, train, out, "--resume").wait():
+                raise SystemExit("A resumed run failed.")
+            same = result(out) == expected and not is_writing(out)
             equal += same
             print(f"{number + 1:>3}  {state:<48} {'equal' if same else 'DIFFERENT'}", flush=True)
     print(f"{equal} of {options.kills} runs have the same bits.")

@@ -24,13 +24,20 @@ from bertkit.checkpoint import safetensors_file
 from bertkit.engines.torch import model_class
 from bertkit.models.torch.arrays import array_of
 from bertkit.training import checkpoints
+from bertkit.training.distillation import Distillation
 from bertkit.training.distributed import Processes, load_whole, whole_model
 from bertkit.training.loop import Finetuner
 from bertkit.training.objectives import objective_of
+from bertkit.training.teacher import Teacher
 
 
-def tuner(kind: str, processes: Processes, count: int, dropout: float = 0.0, **options: Any) -> Finetuner:
-    """Return a Finetuner of a tiny model, with the same weights in every process."""
+def tuner(
+    kind: str, processes: Processes, count: int, dropout: float = 0.0, taught: bool = False, **options: Any
+) -> Finetuner:
+    """Return a Finetuner of a tiny model, with the same weights in every process.
+
+    taught: with a wider teacher, which is random, too.
+    """
     config = BertConfig(
         vocab_size=training_examples.WORDS,
         hidden_size=32,
@@ -46,7 +53,15 @@ def tuner(kind: str, processes: Processes, count: int, dropout: float = 0.0, **o
     model = model_class(kind)(config)
     problem = "single_label_classification" if kind == "ForSequenceClassification" else None
     settings = training_examples.settings(lr=1e-3, **options)
-    return Finetuner(model, training_examples.units(kind, count), objective_of(kind, problem), settings, processes)
+    objective = objective_of(kind, problem)
+    if taught:
+        torch.manual_seed(2)
+        teacher = model_class(kind)(BertConfig.from_dict({**config.to_dict(), "hidden_size": 48}))
+        matrix = torch.nn.Linear(32, 48, bias=False)
+        objective = Distillation(
+            objective, Teacher(teacher, kind, ("logits",), (1, 2)), settings, [(1, 1), (2, 2)], matrix
+        )
+    return Finetuner(model, training_examples.units(kind, count), objective, settings, processes)
 
 
 def resumed(first: Finetuner, second: Finetuner, folder: Path) -> Finetuner:

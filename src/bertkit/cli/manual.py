@@ -49,6 +49,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "--task text-classification --input texts.txt --model DIR",
         "--task text-classification --input texts.csv --column text --output labels.csv --model DIR",
     ),
+    "finetune": (
+        "--task text-classification --model DIR --train train.tsv --eval dev.tsv --out my-model",
+        "--task text-classification --model DIR --train train.tsv --eval dev.tsv --out best --epochs 2 --seeds 2",
+    ),
     "evaluate": (
         "--data dev.tsv --model DIR",
         "--data dev.jsonl --columns text=body,label=gold --predictions p.jsonl --model DIR",

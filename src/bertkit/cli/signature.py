@@ -44,6 +44,12 @@ _SHORTER = {
     "similarity_fn_name": "measure",
 }
 """Options of tasks -> their shorter names on the command line."""
+_WIDEST = 60
+"""The most characters of the choices of an option that its help shows as {a,b}. The text of a longer one names them."""
+
+_MANY = 40
+"""The most options that the first lines of a help list."""
+
 _Owner = argparse._ActionsContainer
 
 
@@ -140,6 +146,8 @@ def parser_of(function: Callable[..., object], command: str) -> _Parser:
         allow_abbrev=False,
     )
     _add_all(parser, function)
+    if len(parser._actions) > _MANY:
+        parser.usage = f"{parser.prog} [options]"
     return parser
 
 
@@ -209,7 +217,7 @@ def _add_option(parser: _Owner, flag: str, parameter: inspect.Parameter, kind: A
         required=required,
         help=text + default,
         choices=choices,
-        metavar=None if choices else parameter.name.upper().rstrip("_"),
+        metavar=None if choices and len(",".join(choices)) < _WIDEST else parameter.name.upper().rstrip("_"),
         type=str if choices else get_args(kind)[0] if repeated else kind,
         action="append" if repeated else "store",
     )

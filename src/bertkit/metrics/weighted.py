@@ -60,15 +60,17 @@ class WeightedMeans(WeightedMetric):
         self, size: int, values: Mapping[str, tuple[Ints, Numbers]], extra: Mapping[str, float] | None = None
     ) -> None:
         super().__init__(size, extra)
-        self._values = dict(values)
+        self._sums = {  # name -> the sum and the number of values of each example
+            name: (np.bincount(examples, own, size), np.bincount(examples, minlength=size).astype(np.float64))
+            for name, (examples, own) in values.items()
+        }
 
     def scores(self, weights: Numbers) -> dict[str, float]:
         """Return the weighted means. A mean without values is 0, a mean of values without weight is nan."""
         found = {}
-        for name, (examples, values) in self._values.items():
-            own = weights[examples]
-            total = float(own.sum())
-            found[name] = float(own @ values) / total if total else UNDEFINED if len(values) else 0.0
+        for name, (sums, counts) in self._sums.items():
+            total = float(weights @ counts)
+            found[name] = float(weights @ sums) / total if total else UNDEFINED if counts.any() else 0.0
         return found
 
 

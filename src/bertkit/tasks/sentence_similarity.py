@@ -114,7 +114,9 @@ class SentenceSimilarity(Task[SimilarityOptions]):
         refuse_average(self.name, average)
         if any(truth is None for truth in truths):
             raise UsageError(
-                "Pairs without a similarity cannot be evaluated: pass examples with a number in a column score."
+                "Pairs without a similarity need the task of embeddings: type ",
+                Setting("task", "sentence-embedding"),
+                ", or pass examples with a number in a column score.",
             )
         return number_metric(answers, [truth if isinstance(truth, (list, tuple)) else [truth] for truth in truths])
 

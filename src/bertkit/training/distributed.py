@@ -85,7 +85,7 @@ class Processes:
             torch.manual_seed(int(np.random.SeedSequence([*key, self.rank]).generate_state(1)[0]))
 
     def wrap(self, model: Any, shard: bool = False) -> Any:
-        """Return the module to run, which averages gradients over the processes. With `shard`, each has a part of it (FSDP2)."""
+        """Return the module to run, which averages gradients over the processes. With `shard`, it is sharded (FSDP2)."""
         if shard and (self.count == 1 or hasattr(model, "peft_config")):
             raise UsageError(
                 Setting("shard", True),

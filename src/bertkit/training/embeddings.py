@@ -183,7 +183,7 @@ def _with_random_state(states: list[Tensor], device: torch.device) -> Iterator[N
 
 def embedding_objective(task: SentenceEmbedding, units: Sequence[Unit], settings: Settings) -> Embeddings:
     """Return the objective for pairs, triplets or scored pairs. Raise UsageError for what cannot be trained."""
-    for name in ("label_smoothing", "class_weights", "pos_weight", "teacher"):
+    for name in ("label_smoothing", "class_weights", "pos_weight", "teacher", "shard"):
         if getattr(settings, name):
             given = received(name, getattr(settings, name))
             raise UsageError(given, " has no meaning for sentence-embedding: leave it out.")

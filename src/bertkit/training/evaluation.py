@@ -37,8 +37,8 @@ EVALUATED = (
     "multiple-choice",
     "next-sentence-prediction",
     "sentence-similarity",
+    "sentence-embedding",
 )
-_TASKS = {"sentence-embedding": "sentence-similarity"}  # the task of training -> that of pipelines
 _READERS = {"sentence-similarity": "sentence-embedding"}
 
 OnBad = Literal["raise", "skip"]
@@ -140,12 +140,12 @@ def evaluate(
     pipe = model if isinstance(model, Pipeline) else None
     if pipe is None:
         opened = {"tokenizer": tokenizer, "device": device, "precision": precision, "engine": engine}
-        pipe = pipeline(_TASKS.get(task or "", task), model, batch_size=batch_size, **opened)
+        pipe = pipeline(task, model, batch_size=batch_size, **opened)
     if pipe.task not in EVALUATED:
         raise UsageError(
             f"The model is a Bert{pipe.engine.head}, and its task {pipe.task} cannot be evaluated on a file. Pass a model "
             f"that is trained for one of {', '.join(EVALUATED)}, or for embeddings type ",
-            Setting("task", "sentence-similarity"),
+            Setting("task", "sentence-embedding"),
             ".",
         )
     examples = data

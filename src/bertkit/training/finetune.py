@@ -134,7 +134,7 @@ class _Run:
             _check_labels(self.labels, self.eval, "evaluation")
         for sentence in self.train.notes:
             note(sentence)
-        self.opened = open_for_training(settings, self.labels, self.train.problem_type)
+        self.opened = open_for_training(settings, self.labels or _numbers(self.train), self.train.problem_type)
 
     def work(self) -> Finetuned:
         """Train, evaluate the best checkpoint, and write the output folder."""
@@ -268,6 +268,14 @@ class _Run:
                 )
             if has_run and self.settings.overwrite:
                 checkpoints.remove_old(self.folder, 0, None)
+
+
+def _numbers(examples: Examples) -> list[str]:
+    """Return a name for each number that a regression predicts, and nothing for other tasks."""
+    if examples.problem_type != "regression":
+        return []
+    first = examples.answers[0]
+    return [f"LABEL_{number}" for number in range(len(first) if isinstance(first, (list, tuple)) else 1)]
 
 
 def _check_labels(labels: Sequence[str], examples: Examples, what: str) -> None:

@@ -85,21 +85,23 @@ def _config(
     """Return the configuration of the model, with the labels, the kind of problem and the dropout of the run."""
     config = BertConfig.from_pretrained(place if settings.config is None else settings.config)
     if head in LABELLED:
-        if not has_labels(config, head, labels):
-            names = list(labels) or ["LABEL_0"]
-            config.id2label = dict(enumerate(names))
-            config.label2id = {name: number for number, name in enumerate(names)}
+        if not has_labels(config, head, labels, problem_type):
+            config.id2label = dict(enumerate(labels))
+            config.label2id = {name: number for number, name in enumerate(labels)}
         config.problem_type = problem_type
+    for name in ("thresholds", "null_score_diff_threshold"):  # of the weights before training
+        vars(config).pop(name, None)
     if settings.dropout is not None:
         config.hidden_dropout_prob = config.attention_probs_dropout_prob = settings.dropout
         config.classifier_dropout = None
     return config
 
 
-def has_labels(config: BertConfig, head: str, labels: Sequence[str]) -> bool:
+def has_labels(config: BertConfig, head: str, labels: Sequence[str], problem_type: str | None) -> bool:
     """Return whether a model of this head was trained for these labels, so that its head is kept."""
     is_head = bool(config.architectures) and _head(config) == head
-    return is_head and (set(labels) <= set(config.label2id) if labels else config.num_labels == 1)
+    fits = problem_type != "regression" or config.num_labels == len(labels)
+    return is_head and fits and set(labels) <= set(config.label2id)
 
 
 def _head(config: BertConfig) -> str:
@@ -109,7 +111,9 @@ def _head(config: BertConfig) -> str:
 def _model(place: hub.Place, config: BertConfig, head: str, labels: Sequence[str]) -> Any:
     before = BertConfig.from_pretrained(place)
     own = {"add_pooling_layer": False} if head == "Model" else {}
-    mismatched = head in LABELLED and _head(before) == head and not has_labels(before, head, labels)
+    mismatched = (
+        head in LABELLED and _head(before) == head and not has_labels(before, head, labels, config.problem_type)
+    )
     model = model_class(head).from_pretrained(
         place, config=copy.deepcopy(config), ignore_mismatched_sizes=mismatched, **own
     )

@@ -24,7 +24,7 @@ class DataOptions:
     ] = None
     problem_type: Annotated[
         Literal["single_label_classification", "multi_label_classification", "regression"] | None,
-        "kind of text classification (default: inferred from the labels)",
+        "single_label_classification, multi_label_classification or regression (default: inferred from the labels)",
     ] = None
     separator: Annotated[str | None, "text between several labels in a cell"] = None
     label_names: Annotated[str | list[str] | None, "file with the names of the labels 0, 1, ..., one in each line"] = (

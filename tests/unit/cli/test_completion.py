@@ -35,7 +35,7 @@ def test_the_shell_understands_it(shell: str, capsys: pytest.CaptureFixture[str]
 
 
 LINES = {
-    "bertkit fi": "fill-mask",
+    "bertkit fil": "fill-mask",
     "bertkit fill-mask --top": "--top-k",
     "bertkit fill-mask --engine n": "numpy",
     "bertkit convert --to h": "h5",

@@ -38,6 +38,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "pairs.tsv").write_text("text\ttext_pair\nShe came.\tShe went.\n")
     (tmp_path / "dev.tsv").write_text("text\tlabel\nA film.\tGOOD\nA soup.\tBAD\n")
+    (tmp_path / "train.tsv").write_text("text\tlabel\nA film.\tGOOD\nA soup.\tBAD\n")
     (tmp_path / "dev.jsonl").write_text('{"body": "A film.", "gold": "GOOD"}\n')
     (tmp_path / "choices.jsonl").write_text('{"text": "It rains.", "choices": ["a", "b"]}\n')
     return tmp_path

@@ -29,6 +29,8 @@ WAYS = {"ddp": False, "fsdp2": True}
 UNEVEN = {"count": 9, "batch_size": 4, "epochs": 2, "batch_tokens": 24, "clip": 0.5}
 DROPOUT = {"kind": KINDS[0], "count": 9, "batch_size": 4, "epochs": 2, "dropout": 0.1}
 
+TAUGHT = {"kind": KINDS[0], "taught": True, "hidden_states": 1.0, **UNEVEN}
+
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -37,6 +39,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for way, shard in WAYS.items():
         cases |= {f"{kind} {way}": {"kind": kind, "shard": shard, **UNEVEN} for kind in KINDS}
         cases |= {f"whole {way}": {"shard": shard, **DROPOUT}, f"resumed {way}": {"shard": shard, "stop": 3, **DROPOUT}}
+    cases["taught"] = TAUGHT
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -68,6 +71,16 @@ def test_two_processes_are_as_one(kind: str, way: str, two: Path, tmp_path: Path
     assert weights.keys() == reference.keys()
     for name, array in reference.items():
         if "key.bias" not in name:  # it shifts all scores of a row: its gradient is rounding, which Adam makes large
+            np.testing.assert_allclose(weights[name], array, rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_two_processes_with_a_teacher_are_as_one(two: Path, tmp_path: Path) -> None:
+    """Also the matrix between student and teacher, which is not part of the model."""
+    train_in_processes.train(tmp_path, Processes(), **TAUGHT)
+    (expected, reference), (found, weights) = results(tmp_path), results(two / "taught")
+    assert [ours == pytest.approx(theirs, abs=1e-5) for ours, theirs in zip(found, expected, strict=True)] == [True] * 6
+    for name, array in reference.items():
+        if "key.bias" not in name:
             np.testing.assert_allclose(weights[name], array, rtol=0, atol=1e-5, err_msg=name)
 
 

@@ -80,6 +80,11 @@ def test_a_classifier(model: Path, tmp_path: Path) -> None:
 
 
 TASKS = {
+    "two numbers": (
+        "text-classification",
+        [{"text": row["text"], "label": [len(row["text"]) / 10, n / 8]} for n, row in enumerate(reviews(16))],
+        "pearson",
+    ),
     "regression": (
         "text-classification",
         [{"text": row["text"], "label": len(row["text"]) / 10} for row in reviews(16)],
@@ -130,7 +135,8 @@ TASKS = {
 @pytest.mark.parametrize("name", TASKS)
 def test_each_task(name: str, model: Path, tmp_path: Path) -> None:
     task, rows, metric = TASKS[name]
-    found = train(model, tmp_path / "out", rows, rows, task)
+    kind = {"problem_type": "regression"} if name == "two numbers" else {}
+    found = train(model, tmp_path / "out", rows, rows, task, **kind)
     record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
     assert record["best"]["metric"] == metric
     assert 0 <= abs(found.scores[metric]) <= 100
