@@ -128,7 +128,8 @@ def finetune(
     except Stopped as stop:
         print_message(f"stopped. {stop} Run the same command with --resume to continue.")
         return 130
-    _show(found, json)
+    if os.environ.get("RANK", "0") == "0":  # the first process of torchrun
+        _show(found, json)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -38,6 +39,8 @@ class Processes:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ:
             own.rank, own.count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
             own.local = int(os.environ.get("LOCAL_RANK", "0"))
+            if own.rank:  # all processes would log the same messages
+                logging.getLogger("bertkit").setLevel(logging.ERROR)
             gpu = torch.cuda.is_available() and device != "cpu"
             if gpu:
                 torch.cuda.set_device(own.local)
@@ -94,7 +97,7 @@ class Processes:
         if self.count == 1:
             return model
         if not shard:
-            return DistributedDataParallel(model, broadcast_buffers=False)
+            return DistributedDataParallel(model)
         mesh = init_device_mesh(next(model.parameters()).device.type, (self.count,))
         for layer in model.base_model.encoder.layer:
             fully_shard(layer, mesh=mesh)
