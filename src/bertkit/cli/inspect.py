@@ -1,26 +1,34 @@
-"""`bertkit inspect`."""
+"""`bertkit inspect`: a checkpoint, or a directory of shards."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 from bertkit import hub
 from bertkit.checkpoint import inspect as inspect_checkpoint
+from bertkit.data.shards.layout import INDEX
 
 
 def inspect(
-    model: Annotated[str, "a directory, a file or a Hub id"],
+    model: Annotated[str, "a directory, a file or a Hub id of a model, or a directory of shards"],
     *,
     prefix: Annotated[str, "prefix of BERT's parameter names in a larger model, such as 'encoder.'"] = "",
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main",
     subfolder: Annotated[str, "folder of the model in the repository"] = "",
     json_: Annotated[bool, "print JSON"] = False,
 ) -> None:
-    """Show the contents of a checkpoint.
+    """Show the contents of a checkpoint, or of the shards that `bertkit prepare` wrote.
 
-    These are its configuration, its tensors by part with sizes and types, missing and unexpected tensors, and the class
-    and task that it is for.
+    For a checkpoint, these are its configuration, its tensors by part with sizes and types, missing and unexpected tensors,
+    and the class and task that it is for. For shards, these are the numbers of documents, sentences and tokens, their lengths,
+    and the text of some documents; all checksums are verified.
     """
+    if (Path(model) / INDEX).is_file():
+        from bertkit.cli.shard_page import page
+
+        print(page(model, json_))
+        return
     found = inspect_checkpoint(hub.locate(model, revision=revision, subfolder=subfolder), prefix=prefix)
     print(json.dumps(found.to_dict(), indent=2) if json_ else found)

@@ -30,11 +30,11 @@ def read_texts(
         progress: whether to show a progress bar in bytes.
     """
     names = [os.fspath(path) for path in paths]
-    size = sum(map(_size, names))
+    size = sum(map(size_of, names))
     return _all_texts(names, field, size if "-" not in names else None, progress)
 
 
-def _size(name: str) -> int:
+def size_of(name: str) -> int:
     """Return the size of a file in bytes. Raise an error if it cannot be read as texts."""
     check_file(name)
     if format_of(name) in ("csv", "tsv"):
@@ -52,10 +52,11 @@ def _all_texts(names: Sequence[str], field: str, size: int | None, progress: boo
         total=size, desc="Reading", unit="B", unit_scale=True, disable=not (progress and is_progress_bar_enabled())
     ) as bar:
         for name in names:
-            yield from _texts(name, field, bar.update)
+            yield from texts_of(name, field, bar.update)
 
 
-def _texts(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
+def texts_of(name: str, field: str, on_bytes: OnBytes) -> Iterator[str]:
+    """Yield the texts of one file, as `read_texts` does."""
     kind = format_of(name)
     if kind == "parquet":
         return _of_column(name, field, on_bytes)

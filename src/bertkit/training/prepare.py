@@ -1,0 +1,177 @@
+"""Prepare a corpus for pretraining: files of text -> shards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.data.shards import Shards
+from bertkit.data.shards.documents import read_documents
+from bertkit.data.shards.encoding import EncodeDocuments, Tokens
+from bertkit.data.shards.layout import TOKENIZER, Index, Special
+from bertkit.data.shards.write import SHARD, Document, start, write_shards
+from bertkit.data.texts import size_of
+from bertkit.errors import Setting, UsageError, received
+from bertkit.logging import is_progress_bar_enabled
+from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
+
+
+class SplitIntoTokens:
+    """Splits texts with a tokenizer. Special tokens in a text, such as "[MASK]", are split like other text."""
+
+    def __init__(self, tokenizer: BertTokenizer | BertTokenizerFast) -> None:
+        self.tokenizer = tokenizer
+
+    def __call__(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of some texts."""
+        engine = self.tokenizer.encoder.plain_engine
+        if self.tokenizer.encoder.files.foreign is None:
+            ids, ends = engine.encode(texts)
+            return Tokens(ids, ends, self._may_start[ids])
+        (ids, ends), _, _, words = engine.locate(texts)  # pieces without a prefix: slower, but right for any tokenizer
+        changes = np.diff(words, prepend=-1) != 0
+        changes[np.concatenate([[0], ends[:-1]])[np.diff(ends, prepend=0) > 0]] = True
+        return Tokens(ids, ends, changes)
+
+    @cached_property
+    def _may_start(self) -> NDArray[np.bool_]:
+        """Whether each token of the vocabulary is the first of a word [V]."""
+        vocabulary = self.tokenizer.get_vocab()
+        table = np.ones(max(vocabulary.values()) + 1, bool)
+        prefix = self.tokenizer.wordpieces_prefix
+        table[[index for token, index in vocabulary.items() if token.startswith(prefix)]] = False
+        return table
+
+
+def prepare(
+    files: Sequence[str | os.PathLike[str]],
+    tokenizer: BertTokenizer | BertTokenizerFast,
+    out: str | os.PathLike[str],
+    *,
+    field: str = "text",
+    sentence_per_line: bool = False,
+    processes: int | None = None,
+    shard_tokens: int = SHARD,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Shards:
+    """Write the texts of files as shards of tokens, for pretraining. Returns the shards.
+
+    In a plain file, empty lines separate documents; in JSON Lines and Parquet, each record is a document. Files in gzip or xz are
+    decompressed. Memory does not depend on the size of the files. The shards do not depend on the number of processes. If the
+    call is interrupted, even by `kill -9`, the same call continues after the last whole shard.
+
+    Args:
+        files: the files; "-" is standard input with plain text.
+        tokenizer: the tokenizer of the model to pretrain.
+        out: the folder of the shards. It also gets a copy of the tokenizer.
+        field: the key of the text in JSON Lines, or the column in Parquet.
+        sentence_per_line: whether each line is one sentence. By default, lines are split into sentences.
+        processes: the number of processes; None: one for each core.
+        shard_tokens: a shard ends with the documents that reach this number of tokens.
+        overwrite: whether to replace shards in the folder.
+        progress: whether to show a progress bar in bytes of the input.
+    """
+    for name, count in (("processes", processes), ("shard_tokens", shard_tokens)):
+        if count is not None and not 1 <= count < 2**31:
+            raise UsageError(received(name, count), " is invalid: type for example ", Setting(name, 2), ".")
+    names = [os.fspath(file) for file in files]
+    size = sum(map(size_of, names))
+    folder = Path(out)
+    special = special_of(tokenizer)
+    settings = {
+        "tokenizer": _digest(tokenizer),
+        "sentence_per_line": sentence_per_line,
+        "field": field,
+        "shard_tokens": shard_tokens,
+    }
+    index = start(folder, Index(special, settings), overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not index.shards:
+        shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
+        tokenizer.save_pretrained(folder / TOKENIZER)
+    bar = _Bar(size if "-" not in names else None, progress)
+    write_shards(
+        folder,
+        _documents(names, field),
+        EncodeDocuments(SplitIntoTokens(tokenizer), special.dtype, sentence_per_line),
+        index,
+        processes=processes or _cores(),
+        shard_tokens=shard_tokens,
+        on_position=bar.update,
+    )
+    bar.close()
+    return Shards(folder)
+
+
+def special_of(tokenizer: BertTokenizer | BertTokenizerFast) -> Special:
+    """Return the special tokens of a tokenizer. Raises UsageError if one that pretraining needs is missing."""
+    ids = {}
+    for name in ("cls", "sep", "mask"):
+        ids[name] = getattr(tokenizer, f"{name}_token_id")
+        if ids[name] is None:
+            raise UsageError(f'The tokenizer has no {name}_token: type tokenizer.{name}_token = "[{name.upper()}]".')
+    never = tuple(sorted(set(tokenizer.all_special_ids)))
+    return Special(ids["cls"], ids["sep"], ids["mask"], never, len(tokenizer))
+
+
+def _documents(names: Sequence[str], field: str) -> Iterator[Document]:
+    """Yield the documents of all files, each with the number of bytes read so far."""
+    position = 0
+
+    def count(size: int) -> None:
+        nonlocal position
+        position += size
+
+    for name in names:
+        for text in read_documents(name, field, count):
+            yield text, position
+
+
+def _digest(tokenizer: BertTokenizer | BertTokenizerFast) -> str:
+    """Return a checksum of all that determines the tokens of a text."""
+    settings = {name: value for name, value in tokenizer.init_kwargs.items() if name != "name_or_path"}
+    described = json.dumps([sorted(tokenizer.get_vocab().items()), settings], sort_keys=True, default=str)
+    return hashlib.sha256(described.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Bar:
+    """A progress bar. Its estimate is the mean rate of this run, without what an earlier run has done."""
+
+    def __init__(self, total: int | None, enabled: bool) -> None:
+        self._total, self._disabled = total, not (enabled and is_progress_bar_enabled())
+        self._position = 0
+        self._bar: Any = None
+
+    def update(self, position: int, resumed: bool) -> None:
+        """Show the number of bytes that are done."""
+        if self._bar is None:
+            from tqdm import tqdm
+
+            done = position if resumed else 0
+            self._bar = tqdm(
+                total=self._total, desc="Preparing", unit="B", unit_scale=True, initial=done, smoothing=0,
+                disable=self._disabled,
+            )  # fmt: skip
+            self._position = done
+        self._bar.update(position - self._position)
+        self._position = position
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
