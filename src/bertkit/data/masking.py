@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from bertkit.data.batches import Ints
 from bertkit.errors import Setting, UsageError, received
 
-
 _SPAN_P, _LONGEST_SPAN = 0.2, 10
 
 

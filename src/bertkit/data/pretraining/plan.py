@@ -6,7 +6,7 @@ corpus of a billion tokens is planned in seconds.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +54,9 @@ def plan_pairs(shard: OpenShard, rng: np.random.Generator, most: int, short_seq_
         plans.append(PairPlan(lanes, start, cut, end, is_next, targets))
         at[lanes] = np.where(is_next | alone, end, cut)
         lanes = lanes[at[lanes] < last]
-    found = PairPlan(*map(np.concatenate, zip(*plans, strict=True)))
-    order = np.lexsort((found.starts, found.documents))
-    return PairPlan(*(column[order] for column in found))
+    columns: list[Any] = [np.concatenate(column) for column in zip(*plans, strict=True)]
+    order = np.lexsort((columns[1], columns[0]))
+    return PairPlan(*(column[order] for column in columns))
 
 
 class SequencePlan(NamedTuple):

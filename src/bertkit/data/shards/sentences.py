@@ -24,14 +24,13 @@ _PARTICLES = frozenset("とっなのはがをにもで、，,")
 
 _OPENING = "\"'“‘«([（「『【《〈¿¡-–—•*"
 
-_ABBREVIATIONS = frozenset(
-    """
-    mr mrs ms dr prof rev hon gen col capt lt sgt maj st sr jr messrs mme mlle vs viz cf eg ie e.g i.e etc al ca approx
-    inc ltd co corp bros dept univ assn est fig figs no nos vol vols pp ed eds ch sec art op cit
-    jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun
-    a.m p.m u.s u.k u.n ph.d b.a m.a d.c bzw usw vgl z.b d.h u.a str nr hr fr sra srta ud uds av bd rue
-    """.split()
-)
+_LISTED = """
+mr mrs ms dr prof rev hon gen col capt lt sgt maj st sr jr messrs mme mlle vs viz cf eg ie e.g i.e etc al ca approx
+inc ltd co corp bros dept univ assn est fig figs no nos vol vols pp ed eds ch sec art op cit
+jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun
+a.m p.m u.s u.k u.n ph.d b.a m.a d.c bzw usw vgl z.b d.h u.a str nr hr fr sra srta ud uds av bd rue
+"""
+_ABBREVIATIONS = frozenset(_LISTED.split())
 _MAY_END = frozenset(
     ["etc", "a.m", "p.m", "u.s", "u.k", "u.n", "ph.d", "inc", "ltd", "co", "corp", "jr", "sr", "d.c", "al"]
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertkit.data.shards.encoding import Chunk, EncodeDocuments, Encoded, encode_chunks
+from bertkit.data.shards.encoding import Chunk, Encoded, EncodeDocuments, encode_chunks
 from bertkit.data.shards.layout import INDEX, PARTIAL, Index, Shard
 from bertkit.errors import DataError, Setting, UsageError
 from bertkit.hub.disk import lock, open_own, remove_unfinished, whole_file
