@@ -1,4 +1,4 @@
-"""How the sentences of a shard are divided into examples, for one epoch.
+"""How the sentences of a shard are divided into examples.
 
 An epoch covers each sentence of the corpus. Documents are planned together, one example of each document at a time, so that a
 corpus of a billion tokens is planned in seconds.
@@ -66,11 +66,10 @@ class SequencePlan(NamedTuple):
     ends: Numbers
 
 
-def plan_sequences(shard: OpenShard, rng: np.random.Generator, most: int) -> SequencePlan:
-    """Plan the sequences of one epoch: as many whole sentences as fit into `most` tokens, also from several documents.
+def plan_sequences(shard: OpenShard, most: int) -> SequencePlan:
+    """Plan the sequences of each epoch: as many whole sentences as fit into `most` tokens, also from several documents.
 
-    Each document after the first of a sequence costs one more token, for its [SEP]. A sentence longer than `most` is cut. The
-    first sequence has a random length, so that each epoch cuts the corpus at other places.
+    Each document after the first of a sequence costs one more token, for its [SEP]. A sentence longer than `most` is cut.
     """
     ends = shard.sentence_ends.astype(np.int64)
     starts = np.concatenate([[0], ends[:-1]])
@@ -88,7 +87,7 @@ def plan_sequences(shard: OpenShard, rng: np.random.Generator, most: int) -> Seq
     end_costs = unit_ends + closed  # the final [SEP] is not counted in `most`
     following = np.searchsorted(end_costs, start_costs + most, "right")
     following = np.maximum(following, np.arange(len(unit_ends)) + 1).tolist()
-    cuts = [0, max(int(np.searchsorted(end_costs, rng.integers(1, most + 1), "right")), 1)]
+    cuts = [0]
     while cuts[-1] < len(unit_ends):
         cuts.append(following[cuts[-1]])
     edges = np.concatenate([[0], unit_ends])[np.array(cuts)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.data.batches import Row
-from bertkit.data.pretraining.epoch import ORDER, PLAN, Epoch, check_numbers, generator
+from bertkit.data.pretraining.epoch import ORDER, Epoch, check_numbers, generator
 from bertkit.data.pretraining.masks import Masking, framed, masked_row
 from bertkit.data.pretraining.plan import SequencePlan, plan_sequences
 from bertkit.data.shards.read import Shards
@@ -39,16 +39,18 @@ class FullSentences:
         check_numbers(self.seed, self.max_length, least=3)
 
     def epoch(self, number: int) -> Epoch:
-        """Return the examples of an epoch."""
-        plans = [
-            plan_sequences(file, generator(self.seed, number, shard, PLAN), self.max_length - 2)
-            for shard, file in enumerate(self.shards.files)
-        ]
+        """Return the examples of an epoch. Epochs have the same sequences, in another order and with other masks."""
+        plans = self._plans
 
         def make(shard: int, own: int, index: int) -> Row:
             return self._row(shard, plans[shard], own, (self.seed, number, index))
 
         return Epoch([len(plan.starts) for plan in plans], make, generator(self.seed, number, 0, ORDER))
+
+    @cached_property
+    def _plans(self) -> list[SequencePlan]:
+        """The sequences of each shard."""
+        return [plan_sequences(file, self.max_length - 2) for file in self.shards.files]
 
     def _row(self, shard: int, plan: SequencePlan, own: int, rng_key: tuple[int, int, int]) -> Row:
         start, end = int(plan.starts[own]), int(plan.ends[own])

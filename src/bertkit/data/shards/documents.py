@@ -31,12 +31,12 @@ def read_documents(name: str, field: str = "text", on_bytes: OnBytes = lambda co
     size = 0
     for line in read_lines(name, on_bytes):
         blank = not line or line.isspace()
-        if lines and (blank or size + len(line) > LONGEST_DOCUMENT):
+        if lines and (blank or size + len(line) >= LONGEST_DOCUMENT):
             yield "\n".join(lines)
             lines, size = [], 0
         if not blank:
             lines.append(line)
-            size += len(line)
+            size += len(line) + 1
     if lines:
         yield "\n".join(lines)
 

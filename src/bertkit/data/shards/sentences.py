@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 _CLOSING = "\"'”’»)\\]）」』】》〉"
 
-_END = re.compile(rf"[。！？｡．।॥۔؟][。！？｡．।॥۔؟!?…]*[{_CLOSING}]*|[.!?…]+[{_CLOSING}]*(?=\s)")
+_END = re.compile(rf"[。！？｡．।॥۔؟][。！？｡．।॥۔؟!?…]*+[{_CLOSING}]*+|(?<![.!?…])[.!?…]++[{_CLOSING}]*+(?=\s)")
 """The end of a sentence, if `_ends` agrees."""
 
 _WIDE = frozenset("。！？｡．।॥۔؟")

@@ -34,15 +34,13 @@ class ShardWriter:
         self._parts: list[Encoded] = []
         self._documents, self._crc = index.documents, index.crc
 
-    def add(self, chunk: Chunk, encoded: Encoded) -> bool:
-        """Add documents. Returns whether this completed a shard."""
+    def add(self, chunk: Chunk, encoded: Encoded) -> None:
+        """Add documents."""
         self._parts.append(encoded)
         self._documents += len(chunk.documents)
         self._crc = chunk.crc
-        full = sum(len(part.ids) for part in self._parts) >= self._limit
-        if full:
+        if sum(len(part.ids) for part in self._parts) >= self._limit:
             self._write_shard()
-        return full
 
     def finish(self) -> Index:
         """Write the last shard, and the index."""
@@ -100,7 +98,7 @@ def write_shards(
         source = iter(documents)
         _skip(source, index, lambda position: on_position(position, True))
         writer = ShardWriter(folder, index, shard_tokens)
-        for chunk, encoded in encode_chunks(_chunks(source, index.crc), encode, processes):
+        for chunk, encoded in encode_chunks(_chunks(source, index.crc, min(CHUNK, shard_tokens)), encode, processes):
             writer.add(chunk, encoded)
             on_position(chunk.position, False)
         return writer.finish()
@@ -144,15 +142,15 @@ def _skip(documents: Iterator[Document], index: Index, on_position: Callable[[in
     on_position(position)
 
 
-def _chunks(documents: Iterable[Document], crc: int) -> Iterator[Chunk]:
-    """Group neighbouring documents to chunks."""
+def _chunks(documents: Iterable[Document], crc: int, most: int) -> Iterator[Chunk]:
+    """Group neighbouring documents to chunks of about `most` characters."""
     some: list[str] = []
     size = position = 0
     for text, position in documents:
         some.append(text)
         size += len(text)
         crc = zlib.crc32(text.encode(), crc)
-        if size >= CHUNK:
+        if size >= most:
             yield Chunk(some, crc, position)
             some, size = [], 0
     if some:

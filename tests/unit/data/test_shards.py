@@ -1,0 +1,170 @@
+"""Shards: their contents, any source, any number of processes, interruptions and damage."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import corpora
+import numpy as np
+import pytest
+
+from bertkit.data.shards import Shards
+from bertkit.data.shards.documents import read_documents
+from bertkit.errors import DataError, UsageError
+from bertkit.training.prepare import prepare
+
+CORPUS = corpora.documents(120, sentences=60)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".bin", ".json")}
+
+
+def test_shards_have_the_tokens_of_the_corpus(tmp_path: Path) -> None:
+    shards, tokenizer = corpora.shards(tmp_path, CORPUS, shard_tokens=4_000), corpora.tokenizer()
+    assert len(shards) == len(CORPUS) and len(shards.files) > 4
+    continuing = {tokenizer.vocab["##y"], tokenizer.vocab["##z"]}
+    for number, document in enumerate(CORPUS):
+        encoded = [tokenizer(sentence, add_special_tokens=False)["input_ids"] for sentence in document]
+        assert [sentence.tolist() for sentence in shards[number]] == encoded
+    for file in shards.files:
+        whole = file.text(0, file.entry.tokens)
+        assert whole.word_starts.tolist() == [token not in continuing for token in whole.ids.tolist()]
+        for start, end in ((3, 11), (8, 16), (17, 17), (5, 30)):
+            assert np.array_equal(file.text(start, end).word_starts, whole.word_starts[start:end])
+            assert np.array_equal(file.text(start, end).ids, whole.ids[start:end])
+    assert shards.tokens == sum(len(sentence) for number in range(len(shards)) for sentence in shards[number])
+    shards.verify()
+
+
+def test_every_source_gives_the_same_documents(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    documents = ["One line.\nAnother.", "A second document", "한국어 문서."]
+    text = "\n\n \n".join(documents)
+    (tmp_path / "a.txt").write_text(f"\n{text}\n")
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "a.txt.xz").write_bytes(lzma.compress(text.encode()))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"body": text}) + "\n" for text in [*documents, " "]))
+    parquet.write_table(pyarrow.table({"body": [*documents, None]}), tmp_path / "a.parquet")
+    for path in tmp_path.iterdir():
+        assert list(read_documents(str(path), "body")) == documents
+
+
+def test_a_document_without_end_is_cut_between_lines(tmp_path: Path) -> None:
+    line = "word " * 100
+    (tmp_path / "a.txt").write_text(f"{line}\n" * 6_000)
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": f"{line}\n" * 6_000}))
+    for name in ("a.txt", "a.jsonl"):
+        found = list(read_documents(str(tmp_path / name)))
+        assert len(found) == 3 and max(map(len, found)) <= 2**20
+        assert [own for text in found for own in text.splitlines()] == [line] * 6_000
+
+
+def test_special_tokens_in_a_text_are_text(tmp_path: Path) -> None:
+    shards = corpora.shards(tmp_path, [["wak [MASK] wal", "[SEP]"]])
+    assert not {2, 3, 4} & set(np.concatenate(shards[0]).tolist())
+
+
+def test_large_vocabularies_have_32_bits(tmp_path: Path) -> None:
+    from bertkit.text.tokenizer import BertTokenizerFast
+
+    tokenizer = BertTokenizerFast(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(str, range(70_000))])
+    (tmp_path / "a.txt").write_text("1 69999\n")
+    shards = prepare([tmp_path / "a.txt"], tokenizer, tmp_path / "out", processes=1)
+    assert shards.special.dtype == np.uint32 and shards[0][0].tolist() == [6, 70_004]
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+    source = corpora.write(tmp_path / "a.txt", CORPUS)
+    for count in (1, 2, 3):
+        prepare([source], corpora.tokenizer(), tmp_path / str(count), processes=count, shard_tokens=3_000)
+    assert len(files(tmp_path / "1")) > 4
+    assert files(tmp_path / "1") == files(tmp_path / "2") == files(tmp_path / "3")
+
+
+def test_a_killed_run_continues(tmp_path: Path) -> None:
+    source = corpora.write(tmp_path / "a.txt", corpora.documents(6_000, sentences=40))
+    tokenizer = corpora.tokenizer()
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    prepare([source], tokenizer, tmp_path / "whole", processes=1, shard_tokens=20_000)
+    words = [sys.executable, "-m", "bertkit", "prepare", str(source), "--tokenizer", str(tmp_path / "tokenizer")]
+    words += ["--out", str(tmp_path / "killed"), "--shard-tokens", "20000", "--processes", "2"]
+    process = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    for _ in range(2_000):
+        if (tmp_path / "killed" / "partial.json").exists() or process.poll() is not None:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / "killed" / "partial.json").exists()
+    assert not (tmp_path / "killed" / "index.json").exists()
+    with pytest.raises(DataError, match="unfinished"):
+        Shards(tmp_path / "killed")
+    shutil.copytree(tmp_path / "killed", tmp_path / "other")
+    changed = corpora.write(tmp_path / "b.txt", CORPUS)
+    with pytest.raises(DataError, match="differ from those"):
+        prepare([changed], tokenizer, tmp_path / "other", processes=1, shard_tokens=20_000)
+    with pytest.raises(UsageError, match="other settings .sentence_per_line"):
+        prepare([source], tokenizer, tmp_path / "other", shard_tokens=20_000, sentence_per_line=True)
+    first = (tmp_path / "killed" / "shard-00000.bin").stat().st_mtime_ns
+    subprocess.run(words, check=True, capture_output=True, timeout=60)
+    assert (tmp_path / "killed" / "shard-00000.bin").stat().st_mtime_ns == first
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def test_an_error_in_a_file_keeps_the_shards(tmp_path: Path) -> None:
+    source = corpora.write(tmp_path / "a.txt", CORPUS)
+    (tmp_path / "b.txt").write_bytes(b"text \xff\n")
+    for count in (1, 2):
+        with pytest.raises(DataError, match="iconv"):
+            prepare(
+                [source, tmp_path / "b.txt"], corpora.tokenizer(), tmp_path / "out", processes=count, shard_tokens=3_000
+            )
+        assert (tmp_path / "out" / "partial.json").exists()
+    (tmp_path / "b.txt").write_text("wak wal\n")
+    shards = prepare(
+        [source, tmp_path / "b.txt"], corpora.tokenizer(), tmp_path / "out", processes=1, shard_tokens=3_000
+    )
+    assert len(shards) == len(CORPUS) + 1
+    assert not (tmp_path / "out" / "partial.json").exists()
+
+
+def test_shards_are_not_overwritten_unasked(tmp_path: Path) -> None:
+    shards = corpora.shards(tmp_path, CORPUS[:3])
+    with pytest.raises(UsageError, match="overwrite"):
+        prepare([tmp_path / "corpus.txt"], corpora.tokenizer(), shards.folder)
+    again = prepare([tmp_path / "corpus.txt"], corpora.tokenizer(), shards.folder, overwrite=True, processes=1)
+    assert len(again) == 3
+    (tmp_path / "empty.txt").write_text("\n\n")
+    with pytest.raises(DataError, match="no text"):
+        prepare([tmp_path / "empty.txt"], corpora.tokenizer(), tmp_path / "empty", processes=1)
+
+
+def test_damage_is_found(tmp_path: Path) -> None:
+    shards = corpora.shards(tmp_path, CORPUS[:3])
+    path = shards.files[0].path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="checksum"):
+        Shards(shards.folder).verify()
+    path.write_bytes(data[:-1])
+    with pytest.raises(DataError, match="wrong size"):
+        Shards(shards.folder)
+    index = shards.folder / "index.json"
+    index.write_text(index.read_text().replace("shard-00000.bin", "../other.bin"))
+    with pytest.raises(DataError, match="index of"):
+        Shards(shards.folder)
+    with pytest.raises(DataError, match="no shards"):
+        Shards(tmp_path)
