@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from bertkit.data.collators import DataCollatorWithPadding as DataCollatorWithPadding
     from bertkit.data.collators import DefaultDataCollator as DefaultDataCollator
     from bertkit.data.collators import default_data_collator as default_data_collator
+    from bertkit.data.pretraining import FullSentences as FullSentences
+    from bertkit.data.pretraining import Masking as Masking
+    from bertkit.data.pretraining import SentencePairs as SentencePairs
+    from bertkit.data.shards import Shards as Shards
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
     from bertkit.models.flax.auto import FlaxAutoModel as FlaxAutoModel
@@ -140,7 +144,9 @@ if TYPE_CHECKING:
     from bertkit.training.evaluation import evaluate as evaluate
     from bertkit.training.finetune import Finetuned as Finetuned
     from bertkit.training.finetune import finetune as finetune
+    from bertkit.training.google_examples import read_google_examples as read_google_examples
     from bertkit.training.loop import Finetuner as Finetuner
+    from bertkit.training.prepare import prepare as prepare
 
     from . import logging as logging
     from . import metrics as metrics
@@ -216,11 +222,13 @@ _HOMES = {  # name -> its module
     "FlaxBertForTokenClassification": "models.flax.heads",
     "FlaxBertModel": "models.flax.heads",
     "FlaxBertPreTrainedModel": "models.flax.pretrained",
+    "FullSentences": "data.pretraining",
     "HfArgumentParser": "training",
     "Inspection": "checkpoint",
     "IntervalStrategy": "training",
     "KerasMetricCallback": "models.keras.callbacks",
     "LoadReport": "checkpoint",
+    "Masking": "data.pretraining",
     "ModelOutput": "outputs",
     "NerPipeline": "pipelines",
     "Pipeline": "pipelines",
@@ -228,6 +236,8 @@ _HOMES = {  # name -> its module
     "PushToHubCallback": "models.keras.callbacks",
     "QuestionAnsweringPipeline": "pipelines",
     "SchedulerType": "training",
+    "SentencePairs": "data.pretraining",
+    "Shards": "data.shards",
     "TFAutoModel": "models.keras.auto",
     "TFAutoModelForCausalLM": "models.keras.auto",
     "TFAutoModelForMaskedLM": "models.keras.auto",
@@ -276,6 +286,8 @@ _HOMES = {  # name -> its module
     "load_checkpoint": "checkpoint",
     "locate": "hub",
     "pipeline": "pipelines",
+    "prepare": "training.prepare",
+    "read_google_examples": "training.google_examples",
     "save_checkpoint": "checkpoint",
     "set_seed": "training",
 }

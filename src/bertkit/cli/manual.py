@@ -57,6 +57,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "--data dev.tsv --model DIR",
         "--data dev.jsonl --columns text=body,label=gold --predictions p.jsonl --model DIR",
     ),
+    "prepare": (
+        "texts.txt --tokenizer DIR --out shards",
+        "texts.jsonl texts.txt --tokenizer DIR --out more-shards --processes 1",
+    ),
     "inspect": ("DIR", "DIR --json"),
     "convert": ("DIR converted", "DIR halved --dtype float16 --overwrite"),
     "tokenize": (
