@@ -40,6 +40,8 @@ def words_of_environment(environment: Mapping[str, str] = os.environ) -> list[st
         values = json.loads(environment.get("SM_HPS", "{}"))
     except ValueError as error:
         raise UsageError(f"The environment variable SM_HPS is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise UsageError('The environment variable SM_HPS is not a JSON object: write for example {"epochs": 3}.')
     both_ways = {option.name for group in GROUPS for option in fields(group) if "bool | None" in str(option.type)}
     for name, value in values.items():
         if value is True or value is None:

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bertkit.data.examples import Examples, read_examples
-from bertkit.errors import Setting, UsageError
+from bertkit.errors import Setting, UsageError, received
 from bertkit.pipelines import Pipeline, pipeline
 from bertkit.tasks import task_class
 from bertkit.tasks.sentence_embedding import SentenceEmbedding
@@ -24,11 +25,12 @@ from bertkit.training.distillation import distilled
 from bertkit.training.distributed import Processes, whole_model
 from bertkit.training.embeddings import embedding_objective
 from bertkit.training.evaluation import Evaluation
+from bertkit.training.folder import check_folder, check_inputs, locked
 from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_json
 from bertkit.training.loop import Finetuner
 from bertkit.training.objectives import Objective, objective_of
-from bertkit.training.opening import open_for_training
-from bertkit.training.options import Settings, check_names, columns_of
+from bertkit.training.opening import LABELLED, open_for_training
+from bertkit.training.options import Settings, check_evaluation, check_names, columns_of
 from bertkit.training.recipes import read_recipe
 from bertkit.training.report import write_report
 from bertkit.training.teacher import remove_cache
@@ -96,10 +98,15 @@ def finetune(
     """
     check_names(options)
     settings = _settings(recipe, {"task": task, "model": model, "train": train, "eval": eval, "out": out}, options)
+    check_evaluation(options, settings.eval is not None)
     processes = Processes.of_environment(settings.device)
     note = on_note if processes.is_first else lambda sentence: None
+    folder = Path(settings.out)
     try:
-        return _Run(settings, labels, note, processes, command).work()
+        check_folder(folder, settings.resume, settings.overwrite)
+        check_inputs(folder, settings)
+        with locked(folder) if processes.is_first else nullcontext():
+            return _Run(settings, labels, note, processes, command).work()
     finally:
         processes.close()
 
@@ -125,9 +132,9 @@ class _Run:
         self.settings, self.note, self.processes, self.command = settings, note, processes, command
         self.folder = Path(settings.out)
         self.began = time.monotonic()
-        self._check_folder()
         self.train = self._read(settings.train, settings.limit)
         self.eval = None if settings.eval is None else self._read(settings.eval)
+        _check_names(labels, settings.task, self.train)
         self.labels = list(labels or self.train.labels)
         _check_labels(self.labels, self.train, "training")
         if self.eval is not None:
@@ -139,6 +146,9 @@ class _Run:
     def work(self) -> Finetuned:
         """Train, evaluate the best checkpoint, and write the output folder."""
         job = self._job()
+        job.check_metric()
+        if self.settings.overwrite and self.processes.is_first:
+            checkpoints.remove_old(self.folder, 0, None)
         checkpoint = checkpoints.latest(self.folder) if self.settings.resume else None
         if checkpoint is not None:
             job.resume(checkpoint)
@@ -169,6 +179,13 @@ class _Run:
             if self.processes.count > 1:
                 self.note("Each process compares the texts of its own share of a step.")
             return embedding_objective(self.opened.task, units, settings)
+        kind = self.train.problem_type or "single_label_classification"
+        has_classes = self.opened.task.head in LABELLED and kind == "single_label_classification"
+        for name, has_effect in (("class_weights", has_classes), ("pos_weight", kind == "multi_label_classification")):
+            value = getattr(settings, name)
+            if value is not None and not has_effect:
+                what = self.train.problem_type or settings.task
+                raise UsageError(received(name, value), f" has no effect for {what}: leave it out.")
         return objective_of(
             self.opened.task.head,
             self.train.problem_type,
@@ -180,7 +197,7 @@ class _Run:
     def _metric(self) -> str:
         if self.settings.metric is not None:
             return self.settings.metric
-        if self.settings.task == "sentence-embedding" and self.train.answers[0] is None:
+        if self.settings.task == "sentence-embedding" and (self.eval or self.train).answers[0] is None:
             return "accuracy"
         is_tagging = any(label[:2] in ("B-", "I-") for label in self.labels)
         if self.settings.task == "token-classification" and not is_tagging:
@@ -246,29 +263,6 @@ class _Run:
             limit=limit,
         )
 
-    def _check_folder(self) -> None:
-        """Raise an error before the work if the output could not be written after it, or would replace another run."""
-        if self.folder.exists() and not self.folder.is_dir():
-            raise UsageError(f"{self.folder} is a file: type another folder for ", Setting("out", "my-model"), ".")
-        has_run = (self.folder / "metrics.jsonl").exists() or (self.folder / "config.json").exists()
-        if has_run and not (self.settings.resume or self.settings.overwrite):
-            resume, overwrite = Setting("resume", True), Setting("overwrite", True)
-            raise UsageError(
-                f"{self.folder} has an earlier run: type ",
-                resume,
-                " to continue it, ",
-                overwrite,
-                " to replace it, or another folder.",
-            )
-        if self.processes.is_first:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.folder, os.W_OK):
-                raise UsageError(
-                    f"{self.folder} cannot be written to: type another folder for ", Setting("out", "my-model"), "."
-                )
-            if has_run and self.settings.overwrite:
-                checkpoints.remove_old(self.folder, 0, None)
-
 
 def _numbers(examples: Examples) -> list[str]:
     """Return a name for each number that a regression predicts, and nothing for other tasks."""
@@ -278,16 +272,34 @@ def _numbers(examples: Examples) -> list[str]:
     return [f"LABEL_{number}" for number in range(len(first) if isinstance(first, (list, tuple)) else 1)]
 
 
+def _check_names(labels: Sequence[str] | None, task: str, examples: Examples) -> None:
+    """Raise UsageError for invalid labels of the model, and if neither they nor the examples have any."""
+    if labels is None:
+        if examples.problem_type == "multi_label_classification" and not examples.labels:
+            raise UsageError(
+                "No training example has a label: pass the labels of the model: ", Setting("labels", ["..."]), "."
+            )
+        return
+    if task_class(task).head not in LABELLED or examples.problem_type == "regression":
+        kind = examples.problem_type or task
+        raise UsageError(received("labels", list(labels)), f" has no effect for {kind}: leave it out.")
+    if not labels or len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
+        raise UsageError(received("labels", list(labels)), " has an empty or a repeated label: write each label once.")
+
+
 def _check_labels(labels: Sequence[str], examples: Examples, what: str) -> None:
-    """Raise UsageError if examples have labels that the model will not have, or if there are none."""
+    """Raise UsageError if examples have labels that the model will not have, or if there are no examples."""
     if not len(examples):
         raise UsageError(f"The {what} file has no examples.")
-    unknown = [label for label in examples.labels if label not in labels]
+    known = set(labels)
+    unknown = [label for label in examples.labels if label not in known]
     if unknown and labels:
-        shown = ", ".join(map(repr, unknown[:5]))
+        shown = ", ".join(map(repr, unknown[:5])) + (f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else "")
+        lacking = "the training file" if what == "evaluation" else "the option labels"
+        every = [*labels, *unknown] if len(labels) + len(unknown) <= 20 else ["first", "second", "..."]
         raise UsageError(
-            f"The {what} file has labels that the training file lacks: {shown}. Remove these examples, or pass all labels: ",
-            Setting("labels", [*labels, *unknown][:5]),
+            f"The {what} file has labels that {lacking} lacks: {shown}. Remove these examples, or pass all labels: ",
+            Setting("labels", every),
             ".",
         )
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import FrameType, NoneType
 from typing import Any
 
 import torch
 
 from bertkit.checkpoint import safetensors_file
 from bertkit.data.examples import Examples
-from bertkit.errors import Setting, UsageError
+from bertkit.errors import BertkitError, FileFormatError, Setting, UsageError
 from bertkit.hub.disk import whole_file
 from bertkit.models.torch.arrays import tensor_of
 from bertkit.pipelines import pipeline
@@ -73,7 +74,7 @@ class Job:
         before = journal.seconds if journal else 0.0
         progress = self._progress() if first else None
         events = EventWriter(self.folder / "runs") if first else None
-        ended_early = False
+        ended_early = self._has_no_patience  # a resumed run that was complete
         try:
             with self._ctrl_c():
                 while not self.tuner.finished and not self.stopped and not ended_early:
@@ -86,7 +87,11 @@ class Job:
                     if self._is_due(self.settings.eval_steps, step):
                         with progress.evaluating() if progress else nullcontext():
                             ended_early = self._evaluated(journal, events, step)
-                    if self._is_due(self.settings.save_steps or self.settings.eval_steps, step) or self.stopped:
+                    if (
+                        self._is_due(self.settings.save_steps or self.settings.eval_steps, step)
+                        or self._is_best(step)
+                        or self.stopped
+                    ):
                         self.save()
         finally:
             for open_one in (progress, journal, events):
@@ -106,6 +111,9 @@ class Job:
             return True
         return self.tuner.position.at == 0 if every is None else step.step % every == 0
 
+    def _is_best(self, step: Step) -> bool:
+        return self.best.step == step.step
+
     def _log(self, journal: Journal | None, events: EventWriter | None, step: Step) -> None:
         due = step.step == 1 or self.tuner.finished or step.step % self.settings.log_steps == 0
         if journal is None or events is None or not due:
@@ -115,25 +123,41 @@ class Job:
         journal.add("step", step=step.step, epoch=step.epoch, **values, **rate, seconds=self.seconds)
         events.scalars(step.step, {f"train/{name}": value for name, value in values.items()})
 
-    def _evaluated(self, journal: Journal | None, events: EventWriter | None, step: Step) -> bool:
-        """Evaluate, and return whether the run ends early, as `patience` says."""
-        if self.evaluate is None:
-            return False
-        scores = {"loss": eval_loss(self.tuner, self.eval_units or []), **self.evaluate().scores}
+    def check_metric(self) -> None:
+        """Raise UsageError before the training if an evaluation will not have the metric. All processes call it."""
+        if self.eval is None or self.evaluate is None or self.metric == "loss":
+            return
+        part = evaluation_of(self.opened, self.tuner.model, self.eval[:64], self.settings, intervals=False)
+        if self.metric not in part.scores:  # perhaps a score that needs an example of the rest
+            self._check_has_metric({"loss": 0.0, **self.evaluate().scores})
+        self.tuner.model.train()
+
+    def _check_has_metric(self, scores: Mapping[str, float]) -> None:
         if self.metric not in scores:
             known = ", ".join(scores)
             raise UsageError(
                 f"There is no score {self.metric!r}: choose one of {known}, as ", Setting("metric", "loss"), "."
             )
+
+    def _evaluated(self, journal: Journal | None, events: EventWriter | None, step: Step) -> bool:
+        """Evaluate, and return whether the run ends early, as `patience` says."""
+        if self.evaluate is None:
+            return False
+        scores = {"loss": eval_loss(self.tuner, self.eval_units or []), **self.evaluate().scores}
+        self._check_has_metric(scores)
         value = scores[self.metric]
         sign = -1 if self.metric in LOWER_IS_BETTER else 1
-        if self.best.value is None or sign * value > sign * self.best.value:
-            self.best = Best(step.step, value)
+        if self.best.value is None or sign * value > sign * self.best.value:  # false for nan
+            self.best = Best(step.step, value if math.isfinite(value) else None)
         else:
             self.best.since += 1
         if journal and events:
             journal.add("eval", step=step.step, epoch=step.epoch, **scores, seconds=self.seconds)
             events.scalars(step.step, {f"eval/{name}": value for name, value in scores.items()})
+        return self._has_no_patience
+
+    @property
+    def _has_no_patience(self) -> bool:
         return self.settings.patience is not None and self.best.since >= self.settings.patience
 
     # Checkpoints.
@@ -142,7 +166,7 @@ class Job:
         """Write a checkpoint, and remove older ones."""
         (values, tensors), model = self.tuner.state(), whole_model(self.tuner.model)
         if self.tuner.processes.is_first:
-            values |= {"best": asdict(self.best), "settings": settings_dict(self.settings)}
+            values |= {"best": asdict(self.best), "settings": self._essentials()}
             adapters = _adapters(self.tuner.model)
             tensors |= {f"adapter.{name}": tensor for name, tensor in adapters.items()}
             checkpoints.save(self.folder, self.tuner.position.step, partial(self.save_model, model), values, tensors)
@@ -157,11 +181,31 @@ class Job:
         task.save(folder, task.options(given_options(task, self.settings)))
 
     def resume(self, checkpoint: Path) -> None:
-        """Continue from a checkpoint."""
+        """Continue from a checkpoint. Raise UsageError if the options have changed, FileFormatError if it is damaged."""
         values, tensors = checkpoints.load(checkpoint)
-        self.load_weights(checkpoint, tensors)
-        self.tuner.restore(values, tensors)
-        self.best = Best(**values["best"])
+        try:
+            checkpoints.check_same(values, self._essentials())
+            self.load_weights(checkpoint, tensors)
+            self.tuner.restore(values, tensors)
+            self.best = Best(**values["best"])
+            if not isinstance(self.best.step, (int, NoneType)) or not isinstance(
+                self.best.value, (int, float, NoneType)
+            ):
+                raise ValueError("its best score is not a number")
+        except BertkitError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise FileFormatError(
+                f"{checkpoint} is damaged ({reason}): remove it, so that an earlier one is used, or type ",
+                Setting("overwrite", True),
+                " for a new run.",
+            ) from error
+
+    def _essentials(self) -> dict[str, Any]:
+        """Return what a resumed run must have in common with the interrupted one, as JSON values."""
+        config = self.opened.task.config
+        return {**settings_dict(self.settings), "labels": [config.id2label[n] for n in sorted(config.id2label)]}
 
     def load_weights(self, checkpoint: Path, tensors: dict[str, torch.Tensor] | None = None) -> None:
         """Load the weights of a checkpoint into the model."""

@@ -156,6 +156,8 @@ class DistillationOptions:
     student_layers: Annotated[int | None, "make the student from this number of the model's layers"] = None
 
 
+_MOST = 1e30  # float32 has room for it, and a number of steps for its digits
+
 GROUPS = (DataOptions, OptimizationOptions, RunOptions, DistillationOptions)
 
 
@@ -176,18 +178,22 @@ class Settings(DataOptions, OptimizationOptions, RunOptions, DistillationOptions
     def __post_init__(self) -> None:
         for name, hint in _hints().items():
             _check(name, getattr(self, name), hint)
-        for name in ("epochs", "lr", "temperature", "layer_decay"):
-            self._require(name, getattr(self, name) > 0, "above 0", 1.0)
+        for name in ("epochs", "lr", "temperature", "layer_decay", "epsilon"):
+            self._require(name, 0 < getattr(self, name) < _MOST, "above 0 and finite", 1.0)
         for name in ("batch_size", "batch_tokens", "accumulate", "max_windows", "log_steps"):
             self._require(name, getattr(self, name) >= 1, "at least 1", 32)
         for name in ("max_steps", "limit", "eval_steps", "save_steps", "patience", "lora", "student_layers"):
             value = getattr(self, name)
             self._require(name, value is None or value >= 1, "at least 1", 8)
-        for name in ("alpha", "label_smoothing", "dropout"):
+        for name in ("alpha", "label_smoothing"):
             value = getattr(self, name)
             self._require(name, value is None or 0 <= value <= 1, "between 0 and 1", 0.1)
-        for name in ("warmup", "weight_decay", "clip", "keep", "hidden_states", "attention", "epsilon", "seed"):
-            self._require(name, getattr(self, name) >= 0, "0 or above", 1)
+        for name in ("beta1", "beta2", "dropout"):
+            value = getattr(self, name)
+            self._require(name, value is None or 0 <= value < 1, "from 0 up to, not including, 1", 0.1)
+        for name in ("warmup", "weight_decay", "clip", "keep", "hidden_states", "attention"):
+            self._require(name, 0 <= getattr(self, name) < _MOST, "0 or above", 1)
+        self._require("seed", 0 <= self.seed < 2**63, "from 0 up to, not including, 2**63", 1)
 
     def _require(self, name: str, valid: bool, accepted: str, example: object) -> None:
         if not valid:
@@ -209,6 +215,15 @@ def check_names(names: Mapping[str, object]) -> None:
             near = difflib.get_close_matches(name, option_names(), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else f" Its options are {', '.join(sorted(option_names()))}."
             raise UsageError(f"finetune has no option {name!r}.{hint}")
+
+
+def check_evaluation(options: Mapping[str, object], has_eval: bool) -> None:
+    """Raise UsageError for options of evaluation if there are no examples for it. Those of a recipe have no effect then."""
+    for name in () if has_eval else ("metric", "average", "patience", "tune_thresholds"):
+        value = options.get(name)
+        if value not in (None, False):
+            given, advice = Setting(name, value), Setting("eval", "dev.tsv")
+            raise UsageError(given, " needs examples for evaluation: type ", advice, f", or leave {name} out.")
 
 
 def _hints() -> dict[str, Any]:

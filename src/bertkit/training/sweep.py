@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.errors import Setting, UsageError
+from bertkit.errors import Setting, UsageError, received
+from bertkit.training import checkpoints
 from bertkit.training.finetune import Finetuned, Note, finetune
+from bertkit.training.folder import check_folder
 from bertkit.training.job import LOWER_IS_BETTER, write_json
 from bertkit.training.journal import read_json
 
@@ -32,7 +35,10 @@ def finetune_all(
         raise UsageError("Several runs need examples to compare them on: type ", Setting("eval", "dev.tsv"), ".")
     if not options.get("out"):
         raise UsageError("finetune needs out: type ", Setting("out", "my-model"), ".")
+    if seeds is not None and seeds < 1:
+        raise UsageError(received("seeds", seeds), " is not at least 1: type for example ", Setting("seeds", 3), ".")
     folder = Path(options["out"])
+    check_folder(folder, options.get("resume", False), options.get("overwrite", False))
     rows = []
     for name, own in _variants(seeds, sweep, options.get("seed", 0)):
         run = folder / "all" / name
@@ -40,18 +46,17 @@ def finetune_all(
             on_note(f"Run {name}:")
             finetune(on_note=on_note, **{**options, **own, "out": run})
         record = read_json(run / "run.json")
-        rows.append({"run": name, **own, **record["scores"], "best": record["best"]["value"]})
+        rows.append({"run": name, **own, **record["scores"], "best": record["best"]["value"]})  # null: not a number
     metric = record["best"]["metric"]
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    best = max(rows, key=lambda row: sign * row["best"])
-    summary = {
-        "mean": float(np.mean([row["best"] for row in rows])),
-        "std": float(np.std([row["best"] for row in rows])),
-    }
+    best = max(rows, key=lambda row: -math.inf if row["best"] is None else sign * row["best"])
+    values = [row["best"] for row in rows if row["best"] is not None] or [math.nan]
+    summary = {"mean": float(np.mean(values)), "std": float(np.std(values))}
     write_json(folder / "sweep.json", {"metric": metric, "best": best["run"], **summary, "runs": rows})
     on_note(
         f"{metric} of {len(rows)} runs: {summary['mean']:.4f}, standard deviation {summary['std']:.4f}. Best: {best['run']}."
     )
+    checkpoints.remove_old(folder, 0, None)  # of a single run that this one replaces
     _copy(folder / "all" / best["run"], folder)
     record = read_json(folder / "run.json")
     return Finetuned(folder, record["scores"], {name: (low, high) for name, (low, high) in record["intervals"].items()})

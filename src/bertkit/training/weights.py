@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -32,6 +33,8 @@ def class_weights(option: Option, names: Mapping[int, str], units: Sequence[Unit
         balanced = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
         return torch.tensor(np.where(counts > 0, balanced, 1.0), dtype=torch.float32)
     given = _pairs("class_weights", option, list(names.values()))
+    if not any(given.get(name, 1.0) for name in names.values()):
+        raise UsageError("All class_weights are 0, so that nothing is learnt: give one of the labels a weight above 0.")
     return torch.tensor([given.get(name, 1.0) for name in names.values()], dtype=torch.float32)
 
 
@@ -45,7 +48,14 @@ def pos_weights(option: Option, names: Mapping[int, str], units: Sequence[Unit])
         balanced = np.where(positive > 0, (len(flags) - positive) / np.maximum(positive, 1), 1.0)
         return torch.tensor(balanced, dtype=torch.float32)
     try:
-        return torch.full((len(names),), float(option))  # type: ignore[arg-type]
+        number = float(option)  # type: ignore[arg-type]
+        if not 0 < number < math.inf:
+            raise UsageError(
+                received("pos_weight", option), " is not above 0: type for example ", Setting("pos_weight", 2), "."
+            )
+        return torch.full((len(names),), number)
+    except UsageError:
+        raise
     except (TypeError, ValueError):
         given = _pairs("pos_weight", option, list(names.values()))
         return torch.tensor([given.get(name, 1.0) for name in names.values()], dtype=torch.float32)
@@ -65,7 +75,7 @@ def _pairs(name: str, option: Option, labels: Sequence[str]) -> dict[str, float]
             weight = float(number)
         except (TypeError, ValueError):
             weight = -1.0
-        if not label or weight < 0:
+        if not label or not 0 <= weight < math.inf:
             advice = Setting(name, f"{labels[0] if labels else 'good'}=2")
             raise UsageError(received(name, option), ' is invalid: type "balanced", or for example ', advice, ".")
         if label not in labels:

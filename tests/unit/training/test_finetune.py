@@ -16,6 +16,7 @@ import transformers
 import bertkit
 from bertkit.errors import BertkitError
 from bertkit.training.finetune import Stopped, finetune
+from bertkit.training.folder import locked
 from bertkit.training.recipes import names, read_recipe
 from bertkit.training.sweep import finetune_all
 
@@ -339,3 +340,142 @@ def test_ctrl_c_writes_a_checkpoint(model: Path, tmp_path: Path, monkeypatch: py
     files = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("out", "whole")]
     assert files[0] == files[1]
     shutil.rmtree(tmp_path / "out")
+
+
+REFUSED = {
+    "class weights of numbers": (
+        {"rows": [{"text": "the end", "label": 1.5}, {"text": "it", "label": 2.0}], "class_weights": "balanced"},
+        "has no effect for regression",
+    ),
+    "a positive weight below 0": (
+        {"rows": [{"text": "the end", "labels": ["a"]}, {"text": "it", "labels": []}], "pos_weight": -3.0},
+        "is not above 0",
+    ),
+    "all weights 0": ({"class_weights": "bad=0,good=0"}, "All class_weights are 0"),
+    "a weight that is not a number": ({"class_weights": "bad=nan"}, "is invalid"),
+    "a label twice": ({"labels": ["bad", "good", "good"]}, "a repeated label"),
+    "labels that lack one": ({"labels": ["bad"]}, "labels that the option labels lacks: 'good'"),
+    "an unknown score": ({"metric": "nope"}, "There is no score 'nope': choose one of loss, accuracy"),
+    "half of a surrogate pair": (
+        {"rows": [{"text": "it", "label": "\ud800"}]},
+        "the label has half of a surrogate pair",
+    ),
+    "a label beyond float32": (
+        {"rows": [{"text": "it", "label": 1e300}, {"text": "the end", "label": 1.5}]},
+        "not a number",
+    ),
+    "no label at all": ({"rows": [{"text": "it", "labels": []}] * 2}, "No training example has a label"),
+    "infinite epochs": ({"epochs": float("inf")}, "is not above 0 and finite"),
+    "an infinite learning rate": ({"lr": float("inf")}, "is not above 0 and finite"),
+    "beta1": ({"beta1": 1.0}, "is not from 0 up to"),
+    "a large seed": ({"seed": 2**70}, "is not from 0 up to"),
+    "resume and overwrite": ({"resume": True, "overwrite": True}, "exclude each other"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_options_are_refused_before_the_training(name: str, model: Path, tmp_path: Path) -> None:
+    """An option that has no effect, or cannot work, ends the run before its first step."""
+    options, message = REFUSED[name]
+    with pytest.raises(BertkitError) as error:
+        train(model, tmp_path / "out", **{"dev": options.get("rows"), **options})
+    assert message in str(error.value)
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"patience": 1}, {"metric": "f1"}, {"average": "macro"}, {"tune_thresholds": True}]
+)
+def test_options_of_evaluation_need_examples(options: dict[str, Any], model: Path, tmp_path: Path) -> None:
+    with pytest.raises(BertkitError, match="needs examples for evaluation"):
+        finetune("text-classification", model, reviews(), None, tmp_path / "out", **options)
+
+
+def test_the_best_checkpoint_is_kept_between_checkpoints(model: Path, tmp_path: Path) -> None:
+    """A new best score is saved at once, also if save_steps is another number than eval_steps."""
+    found = train(model, tmp_path / "out", eval_steps=1, save_steps=5, epochs=4.0, metric="loss", lr=1e-2)
+    best = json.loads((found.folder / "run.json").read_text("utf-8"))["best"]["step"]
+    assert (found.folder / f"checkpoint-{best}").is_dir()
+
+
+def test_one_step_trains(model: Path, tmp_path: Path) -> None:
+    """The share of warm-up leaves at least one step with a learning rate above 0."""
+    found = train(model, tmp_path / "out", max_steps=1)
+    line = json.loads((found.folder / "metrics.jsonl").read_text("utf-8").splitlines()[0])
+    assert line["learning_rate"] == 1e-3
+
+
+def test_resume_with_other_options(model: Path, tmp_path: Path) -> None:
+    """A resumed run has the options, the labels and the answers of the interrupted one."""
+    out = tmp_path / "out"
+    train(model, out)
+    flipped = [{**row, "label": "good" if row["label"] == "bad" else "bad"} for row in reviews()]
+    with pytest.raises(BertkitError, match=r"The interrupted run had lr=0.001, and this one has lr=0.002"):
+        train(model, out, lr=2e-3, resume=True)
+    with pytest.raises(BertkitError, match=r"The interrupted run had labels="):
+        train(model, out, labels=["good", "bad"], resume=True)
+    with pytest.raises(BertkitError, match="The training examples, or options of their order, are not those"):
+        train(model, out, flipped, resume=True)
+
+
+DAMAGE = {
+    "empty": lambda state: state.clear(),
+    "step": lambda state: state["position"].update(step=10**30),
+    "at": lambda state: state["position"].update(at=-5),
+    "epoch": lambda state: state["position"].update(epoch="x"),
+    "unknown": lambda state: state["position"].update(zz=1),
+    "best": lambda state: state.update(best={"step": "x", "value": [], "since": 0}),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_resume_from_a_damaged_checkpoint(name: str, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = train(model, out, max_steps=1)
+    path = found.folder / "checkpoint-1" / "trainer_state.json"
+    state = json.loads(path.read_text("utf-8"))
+    DAMAGE[name](state)
+    path.write_text(json.dumps(state), "utf-8")
+    with pytest.raises(BertkitError, match="is damaged"):
+        train(model, out, max_steps=1, resume=True)
+
+
+def test_overwrite_loses_nothing_before_the_new_run_begins(model: Path, tmp_path: Path) -> None:
+    """Neither a wrong file nor a model in the output folder costs the checkpoints of the earlier run."""
+    out = tmp_path / "out"
+    train(model, out, max_steps=1)
+    with pytest.raises(BertkitError, match="There is no file"):
+        train(model, out, tmp_path / "none.jsonl", overwrite=True)
+    for name in (out, out / "checkpoint-1"):
+        with pytest.raises(BertkitError, match="which this run replaces"):
+            train(name, out, overwrite=True)
+    assert (out / "checkpoint-1" / "model.safetensors").exists()
+    train(model, out, max_steps=2, overwrite=True)
+    assert not (out / "checkpoint-1").exists()
+
+
+def test_several_runs_do_not_replace_one(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train(model, out, max_steps=1)
+    given = {"task": "text-classification", "model": model, "train": reviews(), "eval": reviews(8, 1), "out": out}
+    with pytest.raises(BertkitError, match="has an earlier run"):
+        finetune_all(**given, seeds=2, max_steps=1)
+    with pytest.raises(BertkitError, match="is not at least 1"):
+        finetune_all(**given, seeds=0, max_steps=1, overwrite=True)
+
+
+def test_two_runs_in_one_folder(model: Path, tmp_path: Path) -> None:
+    """The second one is refused, and the lock ends with the first."""
+    with locked(tmp_path / "out"), pytest.raises(BertkitError, match="Another run writes to"):
+        train(model, tmp_path / "out", max_steps=1)
+    train(model, tmp_path / "out", max_steps=1)
+    assert not (tmp_path / "out" / ".lock").exists()
+
+
+def test_a_score_that_is_not_a_number_is_never_the_best(model: Path, tmp_path: Path) -> None:
+    """Pearson's correlation with constant answers is not a number. Several such runs have a summary, too."""
+    rows = [{"text": word, "label": 1.5} for word in WORDS]
+    given = {"task": "text-classification", "model": model, "train": rows, "eval": rows, "out": tmp_path / "out"}
+    finetune_all(**given, seeds=2, epochs=2.0)
+    summary = json.loads((tmp_path / "out" / "sweep.json").read_text("utf-8"))
+    assert [run["best"] for run in summary["runs"]] == [None, None]
