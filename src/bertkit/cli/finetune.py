@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from bertkit.arguments import Also
 from bertkit.cli.job import logged_warnings, print_message
 from bertkit.cli.signature import Typed
+from bertkit.data.json_line import line_of
 from bertkit.errors import MissingExtraError, UsageError
 from bertkit.training.options import GROUPS, DataOptions, DistillationOptions, OptimizationOptions, RunOptions
 
@@ -114,7 +115,7 @@ def _check_torch() -> None:
 
 def _show(found: Any, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(dict(found.scores)))
+        print(line_of(dict(found.scores)).decode().rstrip())
         return
     for name, value in found.scores.items():
         low, high = found.intervals.get(name, (None, None))

@@ -228,6 +228,25 @@ def test_seeds_and_sweeps(model: Path, tmp_path: Path) -> None:
     assert found.scores[summary["metric"]] == max(run["best"] for run in summary["runs"])
     assert notes[-1].startswith("accuracy of 2 runs: ")
     assert (tmp_path / "out" / "model.safetensors").exists()
+    assert (tmp_path / "out" / "README.md").read_text("utf-8").count(
+        '"out"'
+    ) == 2  # the name of the folder, not of a run
+    with pytest.raises(BertkitError, match="has an earlier run"):
+        finetune_all(**options, out=tmp_path / "out", seeds=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": 0}, "seeds=0 is not at least 1"),
+        ({"sweep": True, "lr": 1e-4}, "lr=0.0001 is what a sweep chooses"),
+        ({"seeds": 2, "eval": None, "recipe": "sst2"}, "Several runs need examples to compare them on"),
+    ],
+)
+def test_impossible_sweeps(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    own = {"task": "text-classification", "model": "m", "train": reviews(8), "eval": reviews(8, 1)}
+    with pytest.raises(BertkitError, match=message):
+        finetune_all(**{**own, "out": tmp_path / "out", **options})
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
@@ -238,10 +257,24 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "labels that the training file lacks: 'ugly'",
     ),
     "an unknown option": ({"learning_rat": 3}, "finetune has no option 'learning_rat'."),
-    "a negative rate": ({"lr": -1.0}, "lr=-1.0 is not above 0"),
+    "a negative rate": ({"lr": -1.0}, "lr=-1.0 is not a number above 0: type for example lr=5e-05."),
     "a wrong type": ({"batch_size": "many"}, "batch_size='many' is invalid"),
     "a score that there is not": ({"metric": "bleu"}, "There is no score 'bleu'"),
     "frozen layers that there are not": ({"freeze": "77"}, "freeze='77' is invalid"),
+    "an endless run": ({"epochs": float("inf")}, "epochs=inf is not a number above 0"),
+    "no checkpoints": ({"keep": 0}, "keep=0 is not at least 1: type for example keep=1."),
+    "a decay that never ends": ({"beta2": 1.5}, "beta2=1.5 is not at least 0 and below 1"),
+    "an option of another task": ({"label_all_tokens": True}, "has no effect for text-classification"),
+    "a length of answers": ({"max_answer_len": 5}, "has no effect for text-classification"),
+    "overlap without windows": ({"overlap": 4}, "has no effect without windows: type on_long="),
+    "limited windows without windows": ({"max_windows": 4}, "has no effect without windows"),
+    "thresholds of a task without": ({"tune_thresholds": True}, "which has no thresholds: leave it out."),
+    "frozen parts with adapters": ({"lora": 2, "freeze": "encoder"}, "has no effect with lora=2"),
+    "a decay of layers with adapters": ({"lora": 2, "layer_decay": 0.9}, "has no effect with lora=2"),
+    "an invalid text": (
+        {"rows": [*reviews(3), {"text": "it " * 99, "label": "bad"}], "on_long": "error"},
+        "Index 3 of the list: The text has 101 tokens",
+    ),
     "no class weights": ({"class_weights": "nice=3"}, "class_weights names 'nice', which is not a label: bad, good."),
 }
 
@@ -252,6 +285,121 @@ def test_mistakes(name: str, model: Path, tmp_path: Path) -> None:
     with pytest.raises(BertkitError) as error:
         train(model, tmp_path / "out", **options)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("question-answering", {"question": "the end", "context": "it and another", "answers": "another"}),
+        ("multiple-choice", {"text": "the end", "choices": ["of it", "and", "one"], "label": 2}),
+        ("text-classification", {"text": "the end", "label": 0.5}),
+        ("text-classification", {"text": "the end", "label": ["a", "b"]}),
+    ],
+)
+def test_balanced_weights_of_another_loss(task: str, row: dict[str, Any], model: Path, tmp_path: Path) -> None:
+    with pytest.raises(BertkitError, match="class_weights='balanced' has no meaning in the loss of"):
+        train(model, tmp_path / "out", [row] * 2, [row] * 2, task, class_weights="balanced")
+
+
+@pytest.mark.parametrize("option", [{"metric": "f1"}, {"patience": 2}, {"eval_steps": 3}, {"tune_thresholds": True}])
+def test_options_of_an_evaluation_without_one(option: dict[str, Any], model: Path, tmp_path: Path) -> None:
+    with pytest.raises(BertkitError, match="needs examples for evaluation: type eval="):
+        finetune("text-classification", model, reviews(), None, tmp_path / "out", **option)
+
+
+def test_a_recipe_without_evaluation(model: Path, tmp_path: Path) -> None:
+    """The metric of a recipe is ignored, and its labels are those of the model."""
+    path = tmp_path / "own.toml"
+    path.write_text('task = "text-classification"\nmetric = "f1"\nlabels = ["good", "bad"]\n', "utf-8")
+    finetune(None, model, reviews(8), None, tmp_path / "out", recipe=str(path), epochs=1.0)
+    assert bertkit.AutoConfig.from_pretrained(tmp_path / "out").id2label == {0: "good", 1: "bad"}
+
+
+def test_a_mistake_is_found_before_the_training(model: Path, tmp_path: Path) -> None:
+    for option in ({"metric": "bleu"}, {"average": "middle"}):
+        with pytest.raises(BertkitError):
+            train(model, tmp_path / "out", **option)
+        assert not (tmp_path / "out" / "metrics.jsonl").exists()
+
+
+def test_the_best_checkpoint_is_kept_wherever_it_is(model: Path, tmp_path: Path) -> None:
+    """Checkpoints at other steps than evaluations: that of the best evaluation is written, too."""
+    options = {"epochs": 3.0, "eval_steps": 1, "save_steps": 4, "lr": 1e-9}
+    found = train(model, tmp_path / "out", **options)
+    record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+    assert record["best"]["step"] == 1
+    assert found.scores["accuracy"] == record["best"]["value"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-9"]
+
+
+def test_an_undefined_score_is_never_the_best(model: Path, tmp_path: Path) -> None:
+    """The correlation with equal numbers is undefined. The last checkpoint is the result, and its record valid JSON."""
+    rows = [{"text": "it", "label": 0.5}, {"text": "one", "label": 0.5}]
+    train(model, tmp_path / "out", rows, rows, epochs=1.0)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"), parse_constant=refuse)
+    assert record["best"] == {"step": None, "metric": "pearson", "value": None}
+    assert record["scores"]["pearson"] is None
+
+
+def test_records_have_no_examples(model: Path, tmp_path: Path) -> None:
+    """Examples that are passed as a list are in no file but the predictions."""
+    secret = [{**row, "text": f"{row['text']} secret-7"} for row in reviews(8)]
+    finetune("text-classification", model, secret, None, tmp_path / "out", epochs=1.0)
+    for path in (tmp_path / "out").rglob("*"):
+        assert not path.is_file() or b"secret-7" not in path.read_bytes(), path
+
+
+def test_a_new_run_has_no_records_of_the_one_before(model: Path, tmp_path: Path) -> None:
+    train(model, tmp_path / "out", epochs=1.0)
+    finetune("text-classification", model, reviews(), None, tmp_path / "out", epochs=1.0, overwrite=True)
+    assert not (tmp_path / "out" / "predictions.jsonl").exists()
+    with pytest.raises(BertkitError, match="is the model to train"):
+        train(tmp_path / "out", tmp_path / "out", overwrite=True)
+
+
+def test_resuming_with_other_options(model: Path, tmp_path: Path) -> None:
+    """A note says what has changed; labels in another order are refused."""
+    notes: list[str] = []
+    train(model, tmp_path / "out", epochs=1.0)
+    train(model, tmp_path / "out", epochs=1.0, resume=True, weight_decay=0.5, on_note=notes.append)
+    changed = [note for note in notes if "not those of the interrupted run" in note]
+    assert len(changed) == 1
+    assert changed[0].endswith(": weight_decay was 0.01 and is 0.5.")
+    with pytest.raises(BertkitError, match="had the labels bad, good in this order"):
+        train(model, tmp_path / "out", epochs=1.0, resume=True, labels=["good", "bad"])
+
+
+def test_a_run_without_patience_stays_complete(model: Path, tmp_path: Path) -> None:
+    options = {"epochs": 50.0, "lr": 1e-9, "patience": 1}
+    train(model, tmp_path / "out", **options)
+    before = (tmp_path / "out" / "metrics.jsonl").read_bytes()
+    train(model, tmp_path / "out", **options, resume=True)
+    assert (tmp_path / "out" / "metrics.jsonl").read_bytes() == before
+
+
+def test_unknown_labels_are_skipped_and_counted(model: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    dev = [*reviews(4, 1), {"text": "it", "label": "ugly"}]
+    train(model, tmp_path / "out", dev=dev, on_bad="skip", epochs=1.0, on_note=notes.append)
+    record = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+    assert (record["data"]["eval"]["examples"], record["data"]["eval"]["skipped"]) == (4, 1)
+    assert "Evaluation: Left out, as the model does not have their labels ('ugly'): 1." in notes
+
+
+def test_limits_of_the_model_are_noted(model: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    train(model, tmp_path / "out", max_length=5000, epochs=1.0, on_note=notes.append)
+    assert "max_length=5000 is above the maximum of the model: a row has at most 64 tokens." in notes
+
+
+def test_a_configuration_elsewhere(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    (tmp_path / "model" / "config.json").rename(tmp_path / "bert.json")
+    train(tmp_path / "model", tmp_path / "out", config=str(tmp_path / "bert.json"), epochs=1.0)
 
 
 def test_an_earlier_run_is_not_replaced(model: Path, tmp_path: Path) -> None:
