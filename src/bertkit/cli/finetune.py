@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,14 +58,33 @@ def _file_in(folder: Path) -> str:
     return str(found[0] if len(found) == 1 else folder)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GoogleOptions:
+    """accepted from Google's scripts"""
+
+    do_train: Annotated[bool, "no effect: finetune always trains"] = False
+    do_eval: Annotated[bool, "no effect: --eval names the file for evaluation"] = False
+    do_predict: Annotated[bool, "no effect: the answers to the evaluation file are always written"] = False
+    version_2_with_negative: Annotated[bool, "no effect: questions without an answer are found in the data"] = False
+    n_best_size: Annotated[int | None, "no effect: all spans of a text are compared"] = None
+
+    def check(self) -> None:
+        """Raise UsageError if only answers are requested."""
+        if self.do_predict and not self.do_train:
+            raise UsageError(
+                "--do-predict without --do-train trains no model: type bertkit evaluate, or bertkit predict."
+            )
+
+
 def finetune(
     data: DataOptions,
     optimization: OptimizationOptions,
     run: RunOptions,
     distillation: DistillationOptions,
+    google: GoogleOptions,
     typed: Typed,
     *,
-    task: Annotated[str | None, "text-classification, ner, question-answering, ...", Also("task-name")] = None,
+    task: Annotated[str | None, "text-classification, ner, question-answering, ..."] = None,
     model: Annotated[
         str | None, "directory or Hub id of the model", Also("model-name-or-path", "init-checkpoint")
     ] = None,
@@ -74,7 +93,10 @@ def finetune(
         str | None, "file of examples for evaluation", Also("validation-file", "predict-file", "eval-file")
     ] = None,
     out: Annotated[str | None, "output directory", Also("output-dir")] = None,
-    recipe: Annotated[str | None, "name or file of a recipe with these options, for example mrpc"] = None,
+    data_dir: Annotated[str | None, "folder with train.tsv and dev.tsv, instead of --train and --eval"] = None,
+    recipe: Annotated[
+        str | None, "name or file of a recipe with these options, for example mrpc", Also("task-name")
+    ] = None,
     labels: Annotated[str | None, "labels of the model, in this order: bad,good"] = None,
     seeds: Annotated[int | None, "train with this number of seeds, and keep the best model"] = None,
     sweep: Annotated[
@@ -88,6 +110,9 @@ def finetune(
     Ctrl-C or a crash, the same command with --resume continues, and gives the same model as a run without interruption.
     """
     _check_torch()
+    google.check()
+    if data_dir is not None:
+        train, eval = train or str(Path(data_dir, "train.tsv")), eval or str(Path(data_dir, "dev.tsv"))
     from bertkit.training.finetune import Stopped
     from bertkit.training.sweep import finetune_all
 
@@ -104,7 +129,8 @@ def finetune(
     except Stopped as stop:
         print_message(f"stopped. {stop} Run the same command with --resume to continue.")
         return 130
-    _show(found, json)
+    if os.environ.get("RANK", "0") == "0":  # the first process of torchrun
+        _show(found, json)
     return 0
 
 

@@ -16,6 +16,7 @@ _OF_TASK = {
     "label_all_tokens": "token-classification",
     "max_question_len": "question-answering",
     "max_answer_len": "question-answering",
+    "null_score_diff_threshold": "question-answering",
 }
 """Options that only one task has."""
 
@@ -35,8 +36,10 @@ def check_without_eval(passed: Mapping[str, Any]) -> None:
 def check_effects(settings: Settings) -> None:
     """Raise UsageError for an option that has no effect for the task, or together with another option."""
     for name, task in _OF_TASK.items():
-        if getattr(settings, name) and settings.task != task:
+        if getattr(settings, name) != getattr(Settings, name) and settings.task != task:
             _refuse(settings, name, f"has no effect for {settings.task}")
+    if settings.tune_thresholds and settings.null_score_diff_threshold is not None:
+        _refuse(settings, "tune_thresholds", "has no effect with null_score_diff_threshold")
     _check_windows(settings)
     if settings.lora is not None:
         lora = f"has no effect with lora={settings.lora}, which trains only adapters and the head"

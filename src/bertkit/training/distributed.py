@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -45,6 +46,8 @@ class Processes:
                     Setting("device", "cuda"),
                     ", or leave it out.",
                 )
+            if own.rank:  # all processes would log the same messages
+                logging.getLogger("bertkit").setLevel(logging.ERROR)
             gpu = torch.cuda.is_available() and device != "cpu"
             if gpu:
                 torch.cuda.set_device(own.local)
@@ -101,7 +104,7 @@ class Processes:
         if self.count == 1:
             return model
         if not shard:
-            return DistributedDataParallel(model, broadcast_buffers=False)
+            return DistributedDataParallel(model)
         mesh = init_device_mesh(next(model.parameters()).device.type, (self.count,))
         for layer in model.base_model.encoder.layer:
             fully_shard(layer, mesh=mesh)

@@ -237,6 +237,7 @@ def eval_loss(tuner: Finetuner, units: list[Unit]) -> float:
 def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Settings, intervals: bool) -> Evaluation:
     """Evaluate a model in training, and store its tuned thresholds in its configuration. All processes call it."""
     model = whole_model(model).eval()
+    tune = settings.tune_thresholds is not False and settings.null_score_diff_threshold is None
     whole = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
     pipe = Pipeline(opened.task, whole.engine)  # this task knows the files of the original model
     try:
@@ -247,7 +248,7 @@ def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Sett
             options=given_options(opened.task, settings),
             average=settings.average,
             intervals=intervals,
-            tune_thresholds=settings.tune_thresholds is not False,
+            tune_thresholds=tune,
         )
     finally:
         model.train()

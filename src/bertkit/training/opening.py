@@ -105,6 +105,8 @@ def _config(
         config.problem_type = problem_type
     for name in ("thresholds", "null_score_diff_threshold"):  # of the weights before training
         vars(config).pop(name, None)
+    if settings.null_score_diff_threshold is not None:
+        config.update({"null_score_diff_threshold": settings.null_score_diff_threshold})
     if settings.dropout is not None:
         config.hidden_dropout_prob = config.attention_probs_dropout_prob = settings.dropout
         config.classifier_dropout = None

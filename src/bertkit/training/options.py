@@ -144,6 +144,9 @@ class RunOptions:
     tune_thresholds: Annotated[
         bool | None, "tune thresholds on the evaluation file (default: where a task has some)"
     ] = None
+    null_score_diff_threshold: Annotated[
+        float | None, "questions: no answer if its logits exceed the best answer's by more (default: tuned on --eval)"
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
