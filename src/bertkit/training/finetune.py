@@ -29,7 +29,7 @@ from bertkit.training.evaluation import Evaluation
 from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_json
 from bertkit.training.loop import Finetuner
 from bertkit.training.objectives import LOSS_OPTIONS, Objective, check_options, objective_of
-from bertkit.training.opening import open_for_training
+from bertkit.training.opening import LABELLED, open_for_training
 from bertkit.training.options import Settings, check_names, columns_of
 from bertkit.training.recipes import read_recipe
 from bertkit.training.report import write_report
@@ -148,6 +148,10 @@ class _Run:
             if sentence not in self.train.notes:
                 note(f"Evaluation: {sentence}")
         self.opened = open_for_training(settings, self.labels or _numbers(self.train), self.train.problem_type)
+        names = [str(name) for name in self.opened.task.config.id2label.values()]
+        if self.opened.task.head in LABELLED and self.labels and names != self.labels:
+            note(f"The head of the model is kept, with its labels in their order: {', '.join(names[:20])}.")
+            self.labels = names
         for sentence in limits_of(settings, self.opened):
             note(sentence)
 

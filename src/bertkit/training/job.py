@@ -31,10 +31,10 @@ from bertkit.training.evaluation import Evaluation, evaluate_pipeline
 from bertkit.training.events import EventWriter
 from bertkit.training.journal import Journal
 from bertkit.training.loop import Finetuner, Step
-from bertkit.training.objectives import Objective
+from bertkit.training.objectives import Objective, device_of
 from bertkit.training.opening import Opened, given_options, without_adapters
 from bertkit.training.options import Settings
-from bertkit.training.progress import Progress
+from bertkit.training.progress import Progress, resident_memory
 
 LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "mean_squared_error", "mean_absolute_error")
 
@@ -104,7 +104,9 @@ class Job:
         tuner, left = self.tuner, self.tuner.total_steps - self.tuner.position.step
         every = self.settings.eval_steps or tuner.steps_per_epoch
         evaluations = 0 if self.eval is None else -(-left // every)
-        return Progress(tuner.total_steps, evaluations=evaluations, first_step=tuner.position.step)
+        on_gpu = device_of(tuner.model).type == "cuda"
+        memory = torch.cuda.memory_allocated if on_gpu else resident_memory
+        return Progress(tuner.total_steps, evaluations=evaluations, first_step=tuner.position.step, memory=memory)
 
     def _is_due(self, every: int | None, step: Step) -> bool:
         """Return whether something that happens every so many steps, or at the end of each epoch, happens now."""

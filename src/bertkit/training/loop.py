@@ -222,7 +222,7 @@ class Finetuner:
             kept = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
             if kept["step"] is not None:
                 self.optimizer.state[parameter] = {
-                    key: value.clone() if key == "step" else like(value, parameter).clone()
+                    key: (value.to(parameter.device) if key == "step" else like(value, parameter)).clone()
                     for key, value in kept.items()
                     if value is not None
                 }

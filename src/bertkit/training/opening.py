@@ -61,8 +61,9 @@ class Opened:
             try:
                 targets([example], [answer], options)
             except BertkitError as error:
-                where = examples.where(index)
-                error.parts = (f"{where[:1].upper()}{where[1:]}: ", *error.parts[1:])  # the first part is "Example 0: "
+                if error.parts[0] == "Example 0: ":  # and not an invalid option
+                    where = examples.where(index)
+                    error.parts = (f"{where[:1].upper()}{where[1:]}: ", *error.parts[1:])
                 raise
 
 

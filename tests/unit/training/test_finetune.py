@@ -212,6 +212,10 @@ def test_a_trained_head_is_kept_for_the_same_labels(model: Path, tmp_path: Path)
         bertkit.AutoModelForSequenceClassification.from_pretrained(tmp_path / name) for name in ("first", "second")
     )
     torch.testing.assert_close(first.classifier.weight, second.classifier.weight, atol=1e-6, rtol=0)
+    notes: list[str] = []
+    train(tmp_path / "first", tmp_path / "order", epochs=1.0, labels=["good", "bad"], on_note=notes.append)
+    assert "The head of the model is kept, with its labels in their order: bad, good." in notes
+    assert json.loads((tmp_path / "order" / "run.json").read_text("utf-8"))["labels"] == ["bad", "good"]
     renamed = [{**row, "label": row["label"].upper()} for row in reviews()]
     train(tmp_path / "first", tmp_path / "third", renamed, renamed, lr=1e-12, warmup=0.0)
     third = bertkit.AutoModelForSequenceClassification.from_pretrained(tmp_path / "third")
@@ -422,6 +426,7 @@ def test_unusual_data(model: Path, tmp_path: Path) -> None:
     long = [{"text": "it " * 100_000, "label": "bad"}, {"text": "one", "label": "good"}]
     train(model, tmp_path / "long", long, long, epochs=1.0)
     train(model, tmp_path / "windows", long, [long[1]], epochs=1.0, on_long="window", max_windows=4)
+    assert '`on_long="window"` in a call' in (tmp_path / "windows" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", names())
