@@ -40,6 +40,8 @@ def check_effects(settings: Settings) -> None:
             _refuse(settings, name, f"has no effect for {settings.task}")
     if settings.tune_thresholds and settings.null_score_diff_threshold is not None:
         _refuse(settings, "tune_thresholds", "has no effect with null_score_diff_threshold")
+    if settings.teacher is not None and not settings.alpha and settings.temperature != Settings.temperature:
+        _refuse(settings, "temperature", "has no effect with alpha=0")
     _check_windows(settings)
     if settings.lora is not None:
         lora = f"has no effect with lora={settings.lora}, which trains only adapters and the head"

@@ -186,8 +186,6 @@ class _Run:
     def _objective(self, units: Any) -> Objective:
         settings, names = self.settings, self.opened.task.config.id2label
         if isinstance(self.opened.task, SentenceEmbedding):
-            if self.processes.count > 1:
-                self.note("Each process compares the texts of its own share of a step.")
             return embedding_objective(self.opened.task, units, settings)
         head, problem = self.opened.task.head, self.train.problem_type
         check_options(head, problem, {name: getattr(settings, name) for name in LOSS_OPTIONS})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +61,8 @@ def finetune_all(
         f"{metric} of {len(rows)} runs: {summary['mean']:.4f}, standard deviation {summary['std']:.4f}. Best: {best['run']}."
     )
     record = read_json(folder / "run.json")
-    return Finetuned(folder, record["scores"], {name: (low, high) for name, (low, high) in record["intervals"].items()})
+    scores = {name: math.nan if value is None else value for name, value in record["scores"].items()}
+    return Finetuned(folder, scores, {name: (low, high) for name, (low, high) in record["intervals"].items()})
 
 
 def _checked(seeds: int | None, sweep: bool, options: Mapping[str, Any]) -> Settings:

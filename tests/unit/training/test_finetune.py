@@ -270,6 +270,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a decay that never ends": ({"beta2": 1.5}, "beta2=1.5 is not at least 0 and below 1"),
     "an option of another task": ({"label_all_tokens": True}, "has no effect for text-classification"),
     "a threshold of no answer": ({"null_score_diff_threshold": 0.0}, "has no effect for text-classification"),
+    "a temperature without logits": (
+        {"teacher": "x", "alpha": 0.0, "hidden_states": 1.0, "temperature": 5.0},
+        "temperature=5.0 has no effect with alpha=0: leave it out.",
+    ),
     "a length of answers": ({"max_answer_len": 5}, "has no effect for text-classification"),
     "overlap without windows": ({"overlap": 4}, "has no effect without windows: type on_long="),
     "limited windows without windows": ({"max_windows": 4}, "has no effect without windows"),
