@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from bertkit.arguments import Also
 from bertkit.cli.job import logged_warnings, print_message
 from bertkit.cli.signature import Typed
+from bertkit.data.json_line import line_of
 from bertkit.errors import MissingExtraError, UsageError
 from bertkit.training.options import GROUPS, DataOptions, DistillationOptions, OptimizationOptions, RunOptions
 
@@ -59,14 +60,33 @@ def _file_in(folder: Path) -> str:
     return str(found[0] if len(found) == 1 else folder)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GoogleOptions:
+    """accepted from Google's scripts"""
+
+    do_train: Annotated[bool, "no effect: finetune always trains"] = False
+    do_eval: Annotated[bool, "no effect: --eval names the file for evaluation"] = False
+    do_predict: Annotated[bool, "no effect: the answers to the evaluation file are always written"] = False
+    version_2_with_negative: Annotated[bool, "no effect: questions without an answer are found in the data"] = False
+    n_best_size: Annotated[int | None, "no effect: all spans of a text are compared"] = None
+
+    def check(self) -> None:
+        """Raise UsageError if only answers are requested."""
+        if self.do_predict and not self.do_train:
+            raise UsageError(
+                "--do-predict without --do-train trains no model: type bertkit evaluate, or bertkit predict."
+            )
+
+
 def finetune(
     data: DataOptions,
     optimization: OptimizationOptions,
     run: RunOptions,
     distillation: DistillationOptions,
+    google: GoogleOptions,
     typed: Typed,
     *,
-    task: Annotated[str | None, "text-classification, ner, question-answering, ...", Also("task-name")] = None,
+    task: Annotated[str | None, "text-classification, ner, question-answering, ..."] = None,
     model: Annotated[
         str | None, "directory or Hub id of the model", Also("model-name-or-path", "init-checkpoint")
     ] = None,
@@ -75,7 +95,10 @@ def finetune(
         str | None, "file of examples for evaluation", Also("validation-file", "predict-file", "eval-file")
     ] = None,
     out: Annotated[str | None, "output directory", Also("output-dir")] = None,
-    recipe: Annotated[str | None, "name or file of a recipe with these options, for example mrpc"] = None,
+    data_dir: Annotated[str | None, "folder with train.tsv and dev.tsv, instead of --train and --eval"] = None,
+    recipe: Annotated[
+        str | None, "name or file of a recipe with these options, for example mrpc", Also("task-name")
+    ] = None,
     labels: Annotated[str | None, "labels of the model, in this order: bad,good"] = None,
     seeds: Annotated[int | None, "train with this number of seeds, and keep the best model"] = None,
     sweep: Annotated[
@@ -89,6 +112,9 @@ def finetune(
     Ctrl-C or a crash, the same command with --resume continues, and gives the same model as a run without interruption.
     """
     _check_torch()
+    google.check()
+    if data_dir is not None:
+        train, eval = train or str(Path(data_dir, "train.tsv")), eval or str(Path(data_dir, "dev.tsv"))
     from bertkit.training.finetune import Stopped
     from bertkit.training.sweep import finetune_all
 
@@ -105,7 +131,8 @@ def finetune(
     except Stopped as stop:
         print_message(f"stopped. {stop} Run the same command with --resume to continue.")
         return 130
-    _show(found, json)
+    if os.environ.get("RANK", "0") == "0":  # the first process of torchrun
+        _show(found, json)
     return 0
 
 
@@ -116,7 +143,7 @@ def _check_torch() -> None:
 
 def _show(found: Any, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(dict(found.scores)))
+        print(line_of(dict(found.scores)).decode().rstrip())
         return
     for name, value in found.scores.items():
         low, high = found.intervals.get(name, (None, None))

@@ -25,7 +25,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from bertkit.arguments import Also
 from bertkit.errors import BertkitError, Setting, UsageError
 
 Spell = Callable[[Setting], str]
@@ -65,6 +64,17 @@ class _Parser(argparse.ArgumentParser):
         lines = "".join(_broken(f"  {self.prog} {words}") for words in examples)
         title = "examples, where DIR is the directory or Hub id of a model" if "DIR" in lines else "examples"
         return super().format_help() + (f"\n{title}:\n{lines}" if lines else "")
+
+    def as_switch(self, word: str) -> list[str]:
+        """Return a switch by its own name. --resume=true is the switch, and --resume=False its opposite."""
+        flag, equals, value = word.partition("=")
+        action = self._option_string_actions.get(flag) or self._option_string_actions.get(flag.replace("_", "-"))
+        if action is None or action.nargs != 0 or (equals and value.lower() not in ("true", "false")):
+            return [word]
+        names = action.option_strings
+        if value.lower() == "false":
+            return list(names[-1:]) if len(names) > 1 else []
+        return [flag if flag in names else names[-1] if flag.startswith("--no_") else names[0]]
 
     def typed(self, words: Sequence[str]) -> Typed:
         """The names of the options among the words of a command line."""
@@ -114,6 +124,7 @@ def _quoted(word: str) -> str:
 def call(function: Callable[..., Any], command: str, words: Sequence[str]) -> int:
     """Parse the words of a command line, and call a function with the result. Returns the exit code."""
     parser = parser_of(function, command)
+    words = [word for given in words for word in parser.as_switch(given)]
     # parse_intermixed_args accepts texts both before and after options, but its errors are less precise.
     mixed = any(action.nargs == "*" for action in parser._actions)
     parsed = parser.parse_intermixed_args(words) if mixed else parser.parse_args(words)
@@ -167,12 +178,12 @@ def _add_all(parser: _Owner, owner: Callable[..., object]) -> None:
                 _add_switch(parser, flag, parameter, text)
             else:
                 _add_option(parser, flag, parameter, kind, text)
-            for names in hint.__metadata__[1:]:
-                _add_names(parser, flag, names)
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                _add_names(parser, flag, [name for also in hint.__metadata__[1:] for name in also])
 
 
-def _add_names(parser: _Owner, flag: str, names: Also) -> None:
-    """Add names of an option that the help does not show."""
+def _add_names(parser: _Owner, flag: str, names: Sequence[str]) -> None:
+    """Add names of an option that the help does not show, all also with underscores."""
     known = parser._option_string_actions
     for name in (flag[2:], *names):
         known.setdefault(f"--{name}", known[flag])

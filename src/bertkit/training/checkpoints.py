@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from bertkit.checkpoint import safetensors_file
-from bertkit.errors import FileFormatError, Setting, UsageError
+from bertkit.errors import FileFormatError
 from bertkit.hub import parse_object
 from bertkit.models.torch.arrays import array_of, tensor_of
 
@@ -74,29 +74,6 @@ def load(checkpoint: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise FileFormatError(f"{checkpoint} is not a checkpoint of a run: {STATE} cannot be read.") from error
     tensors = {name: tensor_of(array) for name, array in safetensors_file.read(checkpoint / TENSORS).items()}
     return values, {name: tensor.clone() for name, tensor in tensors.items()}
-
-
-MAY_CHANGE = (
-    *("out", "train", "eval", "resume", "overwrite", "keep", "save_steps", "log_steps", "device", "batch_tokens"),
-    *("gradient_checkpointing", "shard", "model", "teacher", "config", "tokenizer"),
-)
-"""Options that a resumed run may change. The model and the examples may have been moved; their contents are compared."""
-
-
-def check_same(values: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Raise UsageError for the first option that differs from that of the interrupted run."""
-    before = values["settings"]
-    for name, value in current.items():
-        if name not in MAY_CHANGE and name in before and before[name] != value:
-            raise UsageError(
-                "The interrupted run had ",
-                Setting(name, before[name]),
-                ", and this one has ",
-                Setting(name, value),
-                ": type the same command, or ",
-                Setting("overwrite", True),
-                " for a new run.",
-            )
 
 
 def latest(folder: Path) -> Path | None:

@@ -3,54 +3,51 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bertkit.errors import Setting, UsageError, received
 from bertkit.hub.disk import is_at, lock, open_own
+from bertkit.training import checkpoints
 from bertkit.training.options import Settings
 
 _OTHER = Setting("out", "my-model")
 _LOCK = ".lock"
+_RECORDS = ("run.json", "metrics.jsonl", "predictions.jsonl", "report.html")
 
 
-def has_run(folder: Path) -> bool:
-    """Return whether a folder has a model or the records of a run."""
-    return any((folder / name).exists() for name in ("metrics.jsonl", "config.json"))
-
-
-def check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
-    """Raise UsageError if a run would replace another one, or if `folder` is not a folder."""
+def check_folder(folder: Path, settings: Settings) -> None:
+    """Raise UsageError if a run would replace another one or a model that it reads, or if `folder` is not a folder."""
     if os.path.lexists(folder) and not folder.is_dir():
         kind = "a file" if folder.exists() else "a broken link"
         raise UsageError(f"{folder} is {kind}: type another folder for ", _OTHER, ".")
-    if resume and overwrite:
-        both = Setting("resume", True), " and ", Setting("overwrite", True)
-        raise UsageError(*both, " exclude each other: leave one of them out.")
-    if has_run(folder) and not (resume or overwrite):
-        raise UsageError(
-            f"{folder} has an earlier run: type ",
-            Setting("resume", True),
-            " to continue it, ",
-            Setting("overwrite", True),
-            " to replace it, or another folder.",
-        )
-
-
-def check_inputs(folder: Path, settings: Settings) -> None:
-    """Raise UsageError if the run would replace the model that it reads."""
+    resume, overwrite = Setting("resume", True), Setting("overwrite", True)
+    if settings.resume and settings.overwrite:
+        raise UsageError(resume, " and ", overwrite, " exclude each other: leave one of them out.")
     for name in ("model", "teacher", "config", "tokenizer"):
         value = getattr(settings, name)
-        if value is None or not Path(value).exists():
-            continue
-        if folder.resolve() in (place := Path(value).resolve(), *place.parents):
+        if value is not None and Path(value).exists() and _is_in(Path(value), folder):
             raise UsageError(
                 received(name, value),
                 f" is in {folder}, which this run replaces: type another folder for ",
                 _OTHER,
                 ".",
             )
+    has_run = any((folder / name).exists() for name in ("metrics.jsonl", "config.json"))
+    if has_run and not (settings.resume or settings.overwrite):
+        raise UsageError(
+            f"{folder} has an earlier run: type ",
+            resume,
+            " to continue it, ",
+            overwrite,
+            " to replace it, or another folder.",
+        )
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return folder.resolve() in (path.resolve(), *path.resolve().parents)
 
 
 @contextmanager
@@ -69,3 +66,12 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def remove_run(folder: Path) -> None:
+    """Remove the checkpoints and records of an earlier run, so that none of them is taken for one of the new run."""
+    checkpoints.remove_old(folder, 0, None)
+    for name in _RECORDS:
+        (folder / name).unlink(missing_ok=True)
+    for name in ("runs", "report"):
+        shutil.rmtree(folder / name, ignore_errors=True)

@@ -78,8 +78,8 @@ class Finetuner:
         self.model, self.units, self.objective, self.settings = model, units, objective, settings
         self.processes = processes or Processes()
         self._sizes = [sum(map(len, unit)) for unit in units]
-        if settings.shard and objective.is_joint:
-            raise UsageError(Setting("shard", True), " is not possible for losses of several texts: leave it out.")
+        if objective.is_joint and self.processes.count > 1:
+            raise UsageError("A loss that compares all texts of a step needs one process: start it without torchrun.")
         # Before the optimizer is made, as sharding replaces the parameters.
         self._runs = self.processes.wrap(model, settings.shard)
         self.optimizer = optimizer_of(
@@ -222,7 +222,7 @@ class Finetuner:
             kept = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
             if kept["step"] is not None:
                 self.optimizer.state[parameter] = {
-                    key: value.clone() if key == "step" else like(value, parameter).clone()
+                    key: (value.to(parameter.device) if key == "step" else like(value, parameter)).clone()
                     for key, value in kept.items()
                     if value is not None
                 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import NoneType, UnionType
@@ -142,6 +144,9 @@ class RunOptions:
     tune_thresholds: Annotated[
         bool | None, "tune thresholds on the evaluation file (default: where a task has some)"
     ] = None
+    null_score_diff_threshold: Annotated[
+        float | None, "questions: no answer if its logits exceed the best answer's by more (default: tuned on --eval)"
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +161,7 @@ class DistillationOptions:
     student_layers: Annotated[int | None, "make the student from this number of the model's layers"] = None
 
 
-_MOST = 1e30  # float32 has room for it, and a number of steps for its digits
+_MOST = 1e30  # a number of steps with more digits is a mistake
 
 GROUPS = (DataOptions, OptimizationOptions, RunOptions, DistillationOptions)
 
@@ -178,29 +183,28 @@ class Settings(DataOptions, OptimizationOptions, RunOptions, DistillationOptions
     def __post_init__(self) -> None:
         for name, hint in _hints().items():
             _check(name, getattr(self, name), hint)
-        for name in ("epochs", "lr", "temperature", "layer_decay", "epsilon"):
-            self._require(name, 0 < getattr(self, name) < _MOST, "above 0 and finite", 1.0)
-        for name in ("batch_size", "batch_tokens", "accumulate", "max_windows", "log_steps"):
-            self._require(name, getattr(self, name) >= 1, "at least 1", 32)
+        for name in ("epochs", "lr", "temperature", "layer_decay"):
+            self._require(name, 0 < getattr(self, name) < _MOST, "a number above 0")
+        for name in ("batch_size", "batch_tokens", "accumulate", "max_windows", "log_steps", "keep"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("max_steps", "limit", "eval_steps", "save_steps", "patience", "lora", "student_layers"):
             value = getattr(self, name)
             self._require(name, value is None or value >= 1, "at least 1", 8)
         for name in ("alpha", "label_smoothing"):
             value = getattr(self, name)
             self._require(name, value is None or 0 <= value <= 1, "between 0 and 1", 0.1)
+        for name in ("warmup", "weight_decay", "clip", "hidden_states", "attention", "epsilon"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "a number of at least 0")
+        self._require("seed", 0 <= self.seed < 2**63, "at least 0 and below 2**63")
         for name in ("beta1", "beta2", "dropout"):
             value = getattr(self, name)
-            self._require(name, value is None or 0 <= value < 1, "from 0 up to, not including, 1", 0.1)
-        for name in ("warmup", "weight_decay", "clip", "keep", "hidden_states", "attention"):
-            self._require(name, 0 <= getattr(self, name) < _MOST, "0 or above", 1)
-        self._require("seed", 0 <= self.seed < 2**63, "from 0 up to, not including, 2**63", 1)
+            self._require(name, value is None or 0 <= value < 1, "at least 0 and below 1", 0.1)
 
-    def _require(self, name: str, valid: bool, accepted: str, example: object) -> None:
+    def _require(self, name: str, valid: bool, accepted: str, example: object = None) -> None:
+        """Raise UsageError for an invalid value. The advice is the example, or the default of the option."""
         if not valid:
-            value = getattr(self, name)
-            raise UsageError(
-                received(name, value), f" is not {accepted}: type for example ", Setting(name, example), "."
-            )
+            value, advice = getattr(self, name), Setting(name, getattr(Settings, name) if example is None else example)
+            raise UsageError(received(name, value), f" is not {accepted}: type for example ", advice, ".")
 
 
 def option_names() -> list[str]:
@@ -215,15 +219,6 @@ def check_names(names: Mapping[str, object]) -> None:
             near = difflib.get_close_matches(name, option_names(), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else f" Its options are {', '.join(sorted(option_names()))}."
             raise UsageError(f"finetune has no option {name!r}.{hint}")
-
-
-def check_evaluation(options: Mapping[str, object], has_eval: bool) -> None:
-    """Raise UsageError for options of evaluation if there are no examples for it. Those of a recipe have no effect then."""
-    for name in () if has_eval else ("metric", "average", "patience", "tune_thresholds"):
-        value = options.get(name)
-        if value not in (None, False):
-            given, advice = Setting(name, value), Setting("eval", "dev.tsv")
-            raise UsageError(given, " needs examples for evaluation: type ", advice, f", or leave {name} out.")
 
 
 def _hints() -> dict[str, Any]:
@@ -246,18 +241,21 @@ def _check(name: str, value: object, hint: Any) -> None:
 
 
 def columns_of(option: str | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the columns of an option: field -> column. A number is a column of a file without a header.
+    """Return the columns of an option: field -> column, or a list for a field that is named several times.
 
-    >>> columns_of("text=sentence1, label=0")
-    {'text': 'sentence1', 'label': 0}
+    A number is a column of a file without a header.
+
+    >>> columns_of("text=sentence1, label=-1, choices=a, choices=b")
+    {'text': 'sentence1', 'label': -1, 'choices': ['a', 'b']}
     """
     if not isinstance(option, str):
         return option
-    found: dict[str, Any] = {}
+    found: dict[str, list[str | int]] = {}
     for part in option.split(","):
         name, equals, column = (word.strip() for word in part.partition("="))
         if not (name and equals and column):
             advice = Setting("columns", "text=sentence,label=gold")
             raise UsageError(received("columns", option), " is invalid: type for example ", advice, ".")
-        found[name] = int(column) if column.isdecimal() else column
-    return found
+        number = int(column) if re.fullmatch(r"-?\d+", column, re.ASCII) else column
+        found.setdefault(name, []).append(number)
+    return {name: own if len(own) > 1 else own[0] for name, own in found.items()}

@@ -19,18 +19,18 @@ def names() -> list[str]:
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """Return the arguments in a recipe: the name of one of bertkit's, or a file.
+    """Return the arguments in a recipe: the name of one of bertkit's, such as "sst2" or "SST-2", or a file.
 
     >>> read_recipe("mrpc")["task"]
     'text-classification'
     """
     path = Path(name)
-    own = name in names()
-    if not own and not path.is_file():
+    own = {known.replace("-", ""): known for known in names()}.get(name.lower().replace("-", ""))
+    if own is None and not path.is_file():
         raise UsageError(
             f"There is no recipe {name!r}: type one of {', '.join(names())}, or a file.{did_you_mean(name, names())}"
         )
-    text = (_folder() / f"{name}.toml").read_text("utf-8") if own else path.read_text("utf-8")
+    text = (_folder() / f"{own}.toml").read_text("utf-8") if own else path.read_text("utf-8")
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

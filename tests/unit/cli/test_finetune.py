@@ -46,6 +46,28 @@ def test_options_of_other_tools(files: Path, capsys: pytest.CaptureFixture[str])
     assert {name: found[name] for name in expected} == expected
 
 
+def test_a_command_of_googles_bert(tmp_path: Path) -> None:
+    """The flags of run_classifier.py, in its order, with a folder of GLUE's files."""
+    rows = ["sentence\tlabel", *["the end\t0", "another one\t1"] * 4]
+    for name in ("train.tsv", "dev.tsv"):
+        (tmp_path / name).write_text("\n".join(rows) + "\n", "utf-8")
+    model = pipeline_models.folder("masked")
+    words = ["--task_name=SST-2", "--do_train=true", "--do_eval=true", f"--data_dir={tmp_path}"]
+    words += [f"--vocab_file={model / 'vocab.txt'}", f"--bert_config_file={model / 'config.json'}"]
+    words += [f"--init_checkpoint={model}", "--max_seq_length=16", "--train_batch_size=4", "--learning_rate=2e-5"]
+    words += ["--num_train_epochs=1.0", "--do_lower_case=true", f"--output_dir={tmp_path / 'out'}"]
+    assert main(["finetune", *words]) == 0
+    found = settings(tmp_path / "out")
+    assert (found["max_length"], found["lr"], found["epochs"], found["do_lower_case"]) == (16, 2e-5, 1.0, True)
+
+
+def test_switches_with_values(files: Path) -> None:
+    out = ["--out", str(files / "out"), "--epochs", "1", "--repair=False", "--tune-thresholds=false"]
+    assert run(files, *out, "--gradient_checkpointing=True") == 0
+    found = settings(files / "out")
+    assert (found["repair"], found["tune_thresholds"], found["gradient_checkpointing"]) == (False, False, True)
+
+
 def test_typed_options_have_precedence_over_a_recipe(files: Path) -> None:
     """Also those with the value of their default."""
     recipe = files / "own.toml"

@@ -12,11 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_runs
 import train_in_processes
+import training_cases
 
 from bertkit.checkpoint import safetensors_file
 from bertkit.errors import UsageError
+from bertkit.tasks.embedding import Recipe
 from bertkit.training.distributed import Processes
+from bertkit.training.embeddings import Embeddings, negatives_loss
+from bertkit.training.finetune import finetune
+from bertkit.training.loop import Finetuner
 
 KINDS = ("ForSequenceClassification", "ForTokenClassification", "ForMaskedLM")  # the last has tied embeddings
 WAYS = {"ddp": False, "fsdp2": True}
@@ -28,6 +34,27 @@ DROPOUT = {"kind": KINDS[0], "count": 9, "batch_size": 4, "epochs": 2, "dropout"
 TAUGHT = {"kind": KINDS[0], "taught": True, "hidden_states": 1.0, **UNEVEN}
 
 
+def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in two processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(port),
+        *words,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder with the results of all cases, trained by two processes of torchrun."""
@@ -36,15 +63,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cases |= {f"{kind} {way}": {"kind": kind, "shard": shard, **UNEVEN} for kind in KINDS}
         cases |= {f"whole {way}": {"shard": shard, **DROPOUT}, f"resumed {way}": {"shard": shard, "stop": 3, **DROPOUT}}
     cases["taught"] = TAUGHT
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     out = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
-    command += [train_in_processes.__file__, str(out), json.dumps(cases)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
+    torchrun(train_in_processes.__file__, str(out), json.dumps(cases))
     return out
 
 
@@ -93,3 +113,35 @@ def test_a_checkpoint_of_two_processes_continues_exactly(way: str, two: Path) ->
 def test_sharding_needs_several_processes() -> None:
     with pytest.raises(UsageError, match="shard=True needs several processes, started with torchrun"):
         train_in_processes.tuner(KINDS[0], Processes(), 4, shard=True)
+
+
+def test_losses_of_all_texts_of_a_step_need_one_process() -> None:
+    processes = Processes()
+    processes.count = 2
+    objective = Embeddings(Recipe(), negatives_loss)
+    with pytest.raises(UsageError, match="compares all texts of a step needs one process: start it without torchrun"):
+        Finetuner(
+            training_cases.model("Model"), training_cases.units(), objective, training_cases.settings(), processes
+        )
+
+
+def test_the_command_shards_a_model(tmp_path: Path) -> None:
+    """Evaluations, checkpoints and the output folder are those of one process."""
+    model, train = tiny_runs.write_model(tmp_path / "model"), tiny_runs.write_examples(tmp_path / "train.jsonl", 33)
+    options = {"epochs": 2.0, "batch_size": 8, "batch_tokens": 60, "lr": 1e-3, "dropout": 0.0, "log_steps": 1}
+    one = finetune("text-classification", model, train, train, tmp_path / "one", **options)
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    files = ["--model", str(model), "--train", str(train), "--eval", str(train), "--out", str(tmp_path / "two")]
+    command = ["-m", "bertkit", "finetune", "--task", "text-classification", *files, *words, "--shard", "--json"]
+    done = torchrun(*command)
+    scores = json.loads(done.stdout)  # a single line, from the first process
+    assert scores == pytest.approx(dict(one.scores), abs=1e-6)
+    assert done.stderr.count("has no classifier") == 1
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
+    for name in ("model.safetensors", "checkpoint-10/model.safetensors", "checkpoint-10/training.safetensors"):
+        expected = safetensors_file.read(tmp_path / "one" / name)
+        found = safetensors_file.read(tmp_path / "two" / name)
+        assert found.keys() == expected.keys()
+        for key, array in expected.items():
+            if not key.startswith("random.") and "key.bias" not in key:
+                np.testing.assert_allclose(found[key], array, rtol=0, atol=1e-5, err_msg=key)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import training_cases
+import training_examples
 import transformers
 
+from bertkit.data.batches import Row, Target
 from bertkit.errors import UsageError
+from bertkit.heads import IGNORED
 from bertkit.training import checkpoints
 from bertkit.training.loop import Finetuner, TrainingError
+from bertkit.training.objectives import objective_of
 from bertkit.training.schedule import freeze, learning_rate_factor, optimizer_of
 
 
@@ -156,3 +161,18 @@ def test_gradient_checkpointing_is_the_same() -> None:
     plain, saving = training_cases.tuner(epochs=1), training_cases.tuner(epochs=1)
     saving.model.gradient_checkpointing_enable()
     assert train(plain) == pytest.approx(train(saving), abs=1e-6)
+
+
+def test_a_batch_without_labels_has_no_effect() -> None:
+    """The mean loss of no labels is not a number."""
+    tagged = training_examples.units("ForTokenClassification", 4)
+    ids = np.arange(2, 22)
+    blank = [Row(ids, np.zeros_like(ids), targets={"labels": Target(np.full(20, IGNORED), "token")})]
+    found = []
+    for units in (tagged, [*tagged, blank]):
+        model, objective = training_cases.model("ForTokenClassification"), objective_of("ForTokenClassification", None)
+        tuner = Finetuner(model, units, objective, training_cases.settings(batch_size=5, batch_tokens=20, warmup=0.0))
+        found.append((tuner.step()._replace(tokens=0), weights(tuner)))
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-6)
+    for name, value in found[0][1].items():
+        torch.testing.assert_close(found[1][1][name], value, atol=1e-6, rtol=0)
