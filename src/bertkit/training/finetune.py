@@ -45,6 +45,8 @@ _METRICS = {
     "question-answering": "f1",
     "sentence-embedding": "spearmanr",
 }
+_LISTED = 30
+"""The most labels that a message lists."""
 _EDGES = (8, 16, 32, 64, 128, 256, 512)
 
 Note = Callable[[str], object]
@@ -322,10 +324,10 @@ def _with_known_labels(labels: Sequence[str], examples: Examples, what: str, on_
         note = f"Left out, as the model does not have their labels ({shown}): {left_out}."
         return replace(examples.take(kept), skipped=examples.skipped + left_out, notes=[*examples.notes, note])
     lacking = "the training file" if what == "evaluation" else "the option labels"
+    every = [*labels, *unknown]
+    advice = [": ", Setting("labels", every), "."] if len(every) <= _LISTED else [" as labels."]
     raise UsageError(
-        f"The {what} file has labels that {lacking} lacks: {shown}. Remove these examples, or pass all labels: ",
-        Setting("labels", [*labels, *unknown]),
-        ".",
+        f"The {what} file has labels that {lacking} lacks: {shown}. Remove these examples, or pass all labels", *advice
     )
 
 

@@ -142,7 +142,7 @@ class Finetuner:
             raise TrainingError(
                 f"The loss of step {self.position.step + 1} is {loss}: type a smaller learning rate, for example ",
                 Setting("lr", self.settings.lr / 10),
-                ". The model in the last checkpoint is intact.",
+                ". Earlier checkpoints are intact.",
             )
         norm = self._clip()
         rate = self._set_rate()
