@@ -50,8 +50,9 @@ def accuracy(on_long: str, folder: Path, options: argparse.Namespace) -> dict[st
     """Train with one way to read long texts, and return the accuracy."""
     began = time.perf_counter()
     train, dev = texts(options.texts, options.clue, 0), texts(100, options.clue, 1)
+    windows = {"max_windows": 64} if on_long == "window" else {}
     found = bertkit.finetune(
-        "text-classification", folder / "model", train, dev, folder / on_long, on_long=on_long, max_windows=64,
+        "text-classification", folder / "model", train, dev, folder / on_long, on_long=on_long, **windows,
         epochs=options.epochs, lr=3e-3, batch_size=16, dropout=0.0, metric="loss",
     )  # fmt: skip
     return {"on_long": on_long, "accuracy": found.scores["accuracy"], "seconds": time.perf_counter() - began}

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from bertkit.arguments import Also
 from bertkit.cli.job import logged_warnings, print_message
 from bertkit.cli.signature import Typed
+from bertkit.data.json_line import line_of
 from bertkit.errors import MissingExtraError, UsageError
 from bertkit.training.options import GROUPS, DataOptions, DistillationOptions, OptimizationOptions, RunOptions
 
@@ -40,6 +41,8 @@ def words_of_environment(environment: Mapping[str, str] = os.environ) -> list[st
         values = json.loads(environment.get("SM_HPS", "{}"))
     except ValueError as error:
         raise UsageError(f"The environment variable SM_HPS is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise UsageError('The environment variable SM_HPS is not a JSON object: write for example {"epochs": 3}.')
     both_ways = {option.name for group in GROUPS for option in fields(group) if "bool | None" in str(option.type)}
     for name, value in values.items():
         if value is True or value is None:
@@ -140,7 +143,7 @@ def _check_torch() -> None:
 
 def _show(found: Any, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(dict(found.scores)))
+        print(line_of(dict(found.scores)).decode().rstrip())
         return
     for name, value in found.scores.items():
         low, high = found.intervals.get(name, (None, None))

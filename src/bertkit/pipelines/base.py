@@ -68,6 +68,11 @@ class Pipeline:
         return self._task.name
 
     @property
+    def task_object(self) -> Task[Any]:
+        """The task, which encodes examples and decodes the outputs of the model."""
+        return self._task
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the task."""
         return self._task.tokenizer

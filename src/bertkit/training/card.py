@@ -230,8 +230,10 @@ def _limits(record: Record) -> Iterator[str]:
     if is_number(record.part("best").get("step")):
         chosen = "best checkpoint and the thresholds were" if record.thresholds else "best checkpoint was"
         yield f"The {chosen} chosen on the evaluation file, so its scores are slightly optimistic."
-    length = record.part("settings").get("max_length")
-    if is_number(length):
+    length, on_long = (record.part("settings").get(name) for name in ("max_length", "on_long"))
+    if on_long == "window":
+        yield 'Longer texts were read in windows. In bertkit, `on_long="window"` in a call reads them in the same way.'
+    elif is_number(length):
         yield f"It was trained with texts of at most {number(length)} tokens."
     yield "It repeats the errors and the bias of its training data and of the model that it was fine-tuned from."
     if record.labels and record.kind == "classes":

@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from bertkit.engines.torch import model_class
-from bertkit.errors import Setting, UsageError
+from bertkit.errors import Setting, UsageError, received
 
 Item = TypeVar("Item")
 
@@ -39,6 +39,13 @@ class Processes:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ:
             own.rank, own.count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
             own.local = int(os.environ.get("LOCAL_RANK", "0"))
+            if device is not None and ":" in device:
+                raise UsageError(
+                    received("device", device),
+                    " is one GPU, and each process of torchrun needs its own: type ",
+                    Setting("device", "cuda"),
+                    ", or leave it out.",
+                )
             if own.rank:  # all processes would log the same messages
                 logging.getLogger("bertkit").setLevel(logging.ERROR)
             gpu = torch.cuda.is_available() and device != "cpu"

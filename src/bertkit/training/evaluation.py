@@ -150,7 +150,7 @@ def evaluate(
         )
     examples = data
     if not isinstance(data, Examples):
-        problem = getattr(pipe._task, "problem", None)
+        problem = getattr(pipe.task_object, "problem", None)
         reading: dict[str, Any] = {"format": format, "columns": columns_of(columns), "on_bad": on_bad, "limit": limit}
         examples = read_examples(_READERS.get(pipe.task, pipe.task), data, problem_type=problem, **reading)
     given = {"on_long": on_long, "max_length": max_length}
@@ -203,7 +203,7 @@ def evaluate_pipeline(
         resamples: the number of resamples.
         progress: draw a progress bar.
     """
-    task, total = pipe._task, len(examples)
+    task, total = pipe.task_object, len(examples)
     examples, truths, note = _with_known_labels(task, examples, on_bad)
     notes = [*examples.notes, *([note] if note else [])]
     given = {**pipe.defaults, **options, **task.evaluation_options(truths)}

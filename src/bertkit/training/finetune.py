@@ -6,7 +6,8 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,22 @@ from typing import Any
 import numpy as np
 
 from bertkit.data.examples import Examples, read_examples
-from bertkit.errors import Setting, UsageError
+from bertkit.errors import Setting, UsageError, received
 from bertkit.pipelines import Pipeline, pipeline
 from bertkit.tasks import task_class
 from bertkit.tasks.sentence_embedding import SentenceEmbedding
 from bertkit.training import checkpoints
 from bertkit.training.card import write_card
+from bertkit.training.checks import check_effects, check_thresholds, check_without_eval, limits_of
 from bertkit.training.distillation import distilled
 from bertkit.training.distributed import Processes, whole_model
 from bertkit.training.embeddings import embedding_objective
 from bertkit.training.evaluation import Evaluation
+from bertkit.training.folder import check_folder, locked, remove_run
 from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_json
 from bertkit.training.loop import Finetuner
-from bertkit.training.objectives import Objective, objective_of
-from bertkit.training.opening import open_for_training
+from bertkit.training.objectives import LOSS_OPTIONS, Objective, check_options, objective_of
+from bertkit.training.opening import LABELLED, open_for_training
 from bertkit.training.options import Settings, check_names, columns_of
 from bertkit.training.recipes import read_recipe
 from bertkit.training.report import write_report
@@ -42,6 +45,8 @@ _METRICS = {
     "question-answering": "f1",
     "sentence-embedding": "spearmanr",
 }
+_LISTED = 30
+"""The most labels that a message lists."""
 _EDGES = (8, 16, 32, 64, 128, 256, 512)
 
 Note = Callable[[str], object]
@@ -95,25 +100,35 @@ def finetune(
         options: the options of docs/fine_tuning.md, for example `epochs`, `lr`, `batch_size` and `seed`.
     """
     check_names(options)
-    settings = _settings(recipe, {"task": task, "model": model, "train": train, "eval": eval, "out": out}, options)
+    own = {"task": task, "model": model, "train": train, "eval": eval, "out": out, "labels": labels}
+    settings, labels = settings_of(recipe, own, options)
     processes = Processes.of_environment(settings.device)
     note = on_note if processes.is_first else lambda sentence: None
+    folder = Path(settings.out)
     try:
-        return _Run(settings, labels, note, processes, command).work()
+        check_folder(folder, settings)
+        with locked(folder) if processes.is_first else nullcontext():
+            return _Run(settings, labels, note, processes, command).work()
     finally:
         processes.close()
 
 
-def _settings(recipe: str | None, own: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
-    """Return the settings of a recipe, with the arguments that were passed."""
+def settings_of(
+    recipe: str | None, own: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[Settings, Sequence[str] | None]:
+    """Return the settings of a recipe with the arguments that were passed, and the labels of the model."""
     values = {} if recipe is None else read_recipe(recipe)
     values |= {name: value for name, value in own.items() if value is not None} | dict(options)
-    values.pop("labels", None)
+    labels = values.pop("labels", None)
     for name in ("task", "model", "train", "out"):
         if values.get(name) is None:
             raise UsageError(f"finetune needs {name}: type ", Setting(name, "..."), ".")
+    if values.get("eval") is None:
+        check_without_eval(options)
     values["task"] = task_class(values["task"]).name
-    return Settings(**{**values, "model": os.fspath(values["model"]), "out": os.fspath(values["out"])})
+    settings = Settings(**{**values, "model": os.fspath(values["model"]), "out": os.fspath(values["out"])})
+    check_effects(settings)
+    return settings, labels
 
 
 class _Run:
@@ -125,23 +140,35 @@ class _Run:
         self.settings, self.note, self.processes, self.command = settings, note, processes, command
         self.folder = Path(settings.out)
         self.began = time.monotonic()
-        self._check_folder()
         self.train = self._read(settings.train, settings.limit)
         self.eval = None if settings.eval is None else self._read(settings.eval)
+        _check_names(labels, settings.task, self.train)
         self.labels = list(labels or self.train.labels)
-        _check_labels(self.labels, self.train, "training")
+        self.train = _with_known_labels(self.labels, self.train, "training", settings.on_bad)
         if self.eval is not None:
-            _check_labels(self.labels, self.eval, "evaluation")
+            self.eval = _with_known_labels(self.labels, self.eval, "evaluation", settings.on_bad)
+        check_thresholds(settings, self.train.problem_type)
         for sentence in self.train.notes:
             note(sentence)
+        for sentence in [] if self.eval is None else self.eval.notes:
+            if sentence not in self.train.notes:
+                note(f"Evaluation: {sentence}")
         self.opened = open_for_training(settings, self.labels or _numbers(self.train), self.train.problem_type)
+        names = [str(name) for name in self.opened.task.config.id2label.values()]
+        if self.opened.task.head in LABELLED and self.labels and names != self.labels:
+            note(f"The head of the model is kept, with its labels in their order: {', '.join(names[:20])}.")
+            self.labels = names
+        for sentence in limits_of(settings, self.opened):
+            note(sentence)
 
     def work(self) -> Finetuned:
         """Train, evaluate the best checkpoint, and write the output folder."""
         job = self._job()
+        if self.settings.overwrite and self.processes.is_first:
+            remove_run(self.folder)
         checkpoint = checkpoints.latest(self.folder) if self.settings.resume else None
         if checkpoint is not None:
-            job.resume(checkpoint)
+            job.resume(checkpoint, self.note)
             self.note(f"Continuing after step {job.tuner.position.step:,} of {job.tuner.total_steps:,}.")
         if not job.run():
             raise Stopped(f"{self.folder} has a checkpoint after step {job.tuner.position.step:,}.")
@@ -160,18 +187,19 @@ class _Run:
         )
         tuner = Finetuner(opened.model, units, objective, settings, self.processes)
         eval_units = None if self.eval is None else opened.units(self.eval, settings)
+        self._check_scores(tuner.model)
         evaluate = None if self.eval is None else partial(self._evaluation, tuner.model, intervals=False)
         return Job(settings, self.folder, opened, tuner, self.eval, eval_units, self._metric(), evaluate)
 
     def _objective(self, units: Any) -> Objective:
         settings, names = self.settings, self.opened.task.config.id2label
         if isinstance(self.opened.task, SentenceEmbedding):
-            if self.processes.count > 1:
-                self.note("Each process compares the texts of its own share of a step.")
             return embedding_objective(self.opened.task, units, settings)
+        head, problem = self.opened.task.head, self.train.problem_type
+        check_options(head, problem, {name: getattr(settings, name) for name in LOSS_OPTIONS})
         return objective_of(
-            self.opened.task.head,
-            self.train.problem_type,
+            head,
+            problem,
             class_weights=class_weights(settings.class_weights, names, units),
             pos_weight=pos_weights(settings.pos_weight, names, units),
             label_smoothing=settings.label_smoothing,
@@ -180,12 +208,27 @@ class _Run:
     def _metric(self) -> str:
         if self.settings.metric is not None:
             return self.settings.metric
-        if self.settings.task == "sentence-embedding" and self.train.answers[0] is None:
+        examples = self.train if self.eval is None else self.eval
+        if self.settings.task == "sentence-embedding" and examples.answers[0] is None:
             return "accuracy"
         is_tagging = any(label[:2] in ("B-", "I-") for label in self.labels)
         if self.settings.task == "token-classification" and not is_tagging:
             return "accuracy"
         return _METRICS.get(self.train.problem_type or self.settings.task, "accuracy")
+
+    def _check_scores(self, model: Any) -> None:
+        """Raise UsageError before the training if the evaluation has no score with the name of the metric."""
+        if self.eval is None:
+            return
+        without_answer = next((number for number, truth in enumerate(self.eval.references) if truth == []), 0)
+        few = self.eval.take({0, without_answer})  # questions without an answer have further scores
+        options = replace(self.settings, tune_thresholds=False)
+        known = ("loss", *evaluation_of(self.opened, model, few, options, intervals=False).scores)
+        if self._metric() not in known:
+            advice = Setting("metric", "loss")
+            raise UsageError(
+                f"There is no score {self._metric()!r}: choose one of {', '.join(known)}, as ", advice, "."
+            )
 
     def _finish(self, job: Job) -> Finetuned:
         """Write the model, its scores and its report."""
@@ -202,10 +245,8 @@ class _Run:
         return Finetuned(self.folder, evaluation.scores, evaluation.intervals)
 
     def _evaluation(self, model: Any, intervals: bool) -> Evaluation:
-        """Evaluate a model, and store its tuned thresholds in its configuration."""
         assert self.eval is not None
-        tune = self.settings.tune_thresholds is not False and self.settings.null_score_diff_threshold is None
-        return evaluation_of(self.opened, model, self.eval, self.settings, intervals=intervals, tune_thresholds=tune)
+        return evaluation_of(self.opened, model, self.eval, self.settings, intervals)
 
     def _record(self, job: Job, evaluation: Evaluation | None) -> dict[str, Any]:
         best: Best = job.best
@@ -246,29 +287,6 @@ class _Run:
             limit=limit,
         )
 
-    def _check_folder(self) -> None:
-        """Raise an error before the work if the output could not be written after it, or would replace another run."""
-        if self.folder.exists() and not self.folder.is_dir():
-            raise UsageError(f"{self.folder} is a file: type another folder for ", Setting("out", "my-model"), ".")
-        has_run = (self.folder / "metrics.jsonl").exists() or (self.folder / "config.json").exists()
-        if has_run and not (self.settings.resume or self.settings.overwrite):
-            resume, overwrite = Setting("resume", True), Setting("overwrite", True)
-            raise UsageError(
-                f"{self.folder} has an earlier run: type ",
-                resume,
-                " to continue it, ",
-                overwrite,
-                " to replace it, or another folder.",
-            )
-        if self.processes.is_first:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.folder, os.W_OK):
-                raise UsageError(
-                    f"{self.folder} cannot be written to: type another folder for ", Setting("out", "my-model"), "."
-                )
-            if has_run and self.settings.overwrite:
-                checkpoints.remove_old(self.folder, 0, None)
-
 
 def _numbers(examples: Examples) -> list[str]:
     """Return a name for each number that a regression predicts, and nothing for other tasks."""
@@ -278,18 +296,43 @@ def _numbers(examples: Examples) -> list[str]:
     return [f"LABEL_{number}" for number in range(len(first) if isinstance(first, (list, tuple)) else 1)]
 
 
-def _check_labels(labels: Sequence[str], examples: Examples, what: str) -> None:
-    """Raise UsageError if examples have labels that the model will not have, or if there are none."""
+def _check_names(labels: Sequence[str] | None, task: str, examples: Examples) -> None:
+    """Raise UsageError for invalid labels of the model, and if neither they nor the examples have any."""
+    if labels is None:
+        if examples.problem_type == "multi_label_classification" and not examples.labels:
+            advice = Setting("labels", ["first", "second"])
+            raise UsageError("No training example has a label: pass those of the model, for example ", advice, ".")
+    elif task_class(task).head not in LABELLED or examples.problem_type == "regression":
+        kind = examples.problem_type or task
+        raise UsageError(received("labels", list(labels)), f" has no effect for {kind}: leave it out.")
+    elif not labels or len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
+        raise UsageError(received("labels", list(labels)), " has an empty or a repeated label: write each label once.")
+
+
+def _with_known_labels(labels: Sequence[str], examples: Examples, what: str, on_bad: str) -> Examples:
+    """Return the examples whose labels the model will have. Without `on_bad="skip"`, refuse others."""
     if not len(examples):
         raise UsageError(f"The {what} file has no examples.")
-    unknown = [label for label in examples.labels if label not in labels]
-    if unknown and labels:
-        shown = ", ".join(map(repr, unknown[:5]))
-        raise UsageError(
-            f"The {what} file has labels that the training file lacks: {shown}. Remove these examples, or pass all labels: ",
-            Setting("labels", [*labels, *unknown][:5]),
-            ".",
-        )
+    known = set(labels)
+    unknown = [label for label in examples.labels if label not in known]
+    if not unknown or not labels:
+        return examples
+    shown = ", ".join(map(repr, unknown[:5]))
+    kept = [number for number, answer in enumerate(examples.answers) if not _names_of(answer) & set(unknown)]
+    if on_bad == "skip" and kept:
+        left_out = len(examples) - len(kept)
+        note = f"Left out, as the model does not have their labels ({shown}): {left_out}."
+        return replace(examples.take(kept), skipped=examples.skipped + left_out, notes=[*examples.notes, note])
+    lacking = "the training file" if what == "evaluation" else "the option labels"
+    every = [*labels, *unknown]
+    advice = [": ", Setting("labels", every), "."] if len(every) <= _LISTED else [" as labels."]
+    raise UsageError(
+        f"The {what} file has labels that {lacking} lacks: {shown}. Remove these examples, or pass all labels", *advice
+    )
+
+
+def _names_of(answer: Any) -> set[Any]:
+    return set(answer) if isinstance(answer, (list, tuple)) else {answer}
 
 
 def _data(source: Any, examples: Examples, units: Any) -> dict[str, Any]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import math
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import FrameType, NoneType
 from typing import Any
 
 import torch
 
 from bertkit.checkpoint import safetensors_file
 from bertkit.data.examples import Examples
-from bertkit.errors import Setting, UsageError
+from bertkit.data.json_line import line_of
+from bertkit.errors import BertkitError, FileFormatError, Setting, UsageError
 from bertkit.hub.disk import whole_file
 from bertkit.models.torch.arrays import tensor_of
-from bertkit.pipelines import pipeline
+from bertkit.pipelines import Pipeline, pipeline
 from bertkit.training import checkpoints
 from bertkit.training.batches import Unit, batches_of
 from bertkit.training.distributed import load_whole, whole_model
@@ -29,12 +31,15 @@ from bertkit.training.evaluation import Evaluation, evaluate_pipeline
 from bertkit.training.events import EventWriter
 from bertkit.training.journal import Journal
 from bertkit.training.loop import Finetuner, Step
-from bertkit.training.objectives import Objective
+from bertkit.training.objectives import Objective, device_of
 from bertkit.training.opening import Opened, given_options, without_adapters
 from bertkit.training.options import Settings
-from bertkit.training.progress import Progress
+from bertkit.training.progress import Progress, resident_memory
 
 LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "mean_squared_error", "mean_absolute_error")
+
+_FREE = ("resume", "overwrite", "out", "keep", "log_steps", "save_steps", "train", "eval", "model", "device")
+"""Options that a resumed run may change without another result, if its examples are the same."""
 
 
 @dataclass
@@ -73,32 +78,35 @@ class Job:
         before = journal.seconds if journal else 0.0
         progress = self._progress() if first else None
         events = EventWriter(self.folder / "runs") if first else None
-        ended_early = False
+        stops = False  # the same in all processes, which a signal reaches at different times
         try:
             with self._ctrl_c():
-                while not self.tuner.finished and not self.stopped and not ended_early:
+                while not (self.tuner.finished or stops or self._has_no_patience()):
                     step = self.tuner.step()
                     self.seconds, self.tokens = before + time.monotonic() - began, self.tokens + step.tokens
-                    self.stopped = self.tuner.processes.any(self.stopped)
+                    stops = self.tuner.processes.any(self.stopped)
                     if progress:
                         progress.step(step.step, step.loss, step.learning_rate, step.tokens)
                     self._log(journal, events, step)
                     if self._is_due(self.settings.eval_steps, step):
                         with progress.evaluating() if progress else nullcontext():
-                            ended_early = self._evaluated(journal, events, step)
-                    if self._is_due(self.settings.save_steps or self.settings.eval_steps, step) or self.stopped:
+                            self._evaluate(journal, events, step)
+                    is_best = self.best.step == step.step
+                    if is_best or stops or self._is_due(self.settings.save_steps or self.settings.eval_steps, step):
                         self.save()
         finally:
             for open_one in (progress, journal, events):
                 if open_one is not None:
                     open_one.close()
-        return not self.stopped
+        return not stops
 
     def _progress(self) -> Progress:
         tuner, left = self.tuner, self.tuner.total_steps - self.tuner.position.step
         every = self.settings.eval_steps or tuner.steps_per_epoch
         evaluations = 0 if self.eval is None else -(-left // every)
-        return Progress(tuner.total_steps, evaluations=evaluations, first_step=tuner.position.step)
+        on_gpu = device_of(tuner.model).type == "cuda"
+        memory = torch.cuda.memory_allocated if on_gpu else resident_memory
+        return Progress(tuner.total_steps, evaluations=evaluations, first_step=tuner.position.step, memory=memory)
 
     def _is_due(self, every: int | None, step: Step) -> bool:
         """Return whether something that happens every so many steps, or at the end of each epoch, happens now."""
@@ -115,26 +123,24 @@ class Job:
         journal.add("step", step=step.step, epoch=step.epoch, **values, **rate, seconds=self.seconds)
         events.scalars(step.step, {f"train/{name}": value for name, value in values.items()})
 
-    def _evaluated(self, journal: Journal | None, events: EventWriter | None, step: Step) -> bool:
-        """Evaluate, and return whether the run ends early, as `patience` says."""
+    def _has_no_patience(self) -> bool:
+        """Return whether as many evaluations as `patience` says had no better score."""
+        return self.settings.patience is not None and self.best.since >= self.settings.patience
+
+    def _evaluate(self, journal: Journal | None, events: EventWriter | None, step: Step) -> None:
+        """Evaluate, and compare with the best score. An undefined score (nan) is never the best."""
         if self.evaluate is None:
-            return False
+            return
         scores = {"loss": eval_loss(self.tuner, self.eval_units or []), **self.evaluate().scores}
-        if self.metric not in scores:
-            known = ", ".join(scores)
-            raise UsageError(
-                f"There is no score {self.metric!r}: choose one of {known}, as ", Setting("metric", "loss"), "."
-            )
         value = scores[self.metric]
         sign = -1 if self.metric in LOWER_IS_BETTER else 1
-        if self.best.value is None or sign * value > sign * self.best.value:
+        if not math.isnan(value) and (self.best.value is None or sign * value > sign * self.best.value):
             self.best = Best(step.step, value)
         else:
             self.best.since += 1
         if journal and events:
             journal.add("eval", step=step.step, epoch=step.epoch, **scores, seconds=self.seconds)
             events.scalars(step.step, {f"eval/{name}": value for name, value in scores.items()})
-        return self.settings.patience is not None and self.best.since >= self.settings.patience
 
     # Checkpoints.
 
@@ -142,11 +148,11 @@ class Job:
         """Write a checkpoint, and remove older ones."""
         (values, tensors), model = self.tuner.state(), whole_model(self.tuner.model)
         if self.tuner.processes.is_first:
-            values |= {"best": asdict(self.best), "settings": settings_dict(self.settings)}
+            values |= {"best": asdict(self.best), "settings": settings_dict(self.settings), "labels": self._labels()}
             adapters = _adapters(self.tuner.model)
             tensors |= {f"adapter.{name}": tensor for name, tensor in adapters.items()}
             checkpoints.save(self.folder, self.tuner.position.step, partial(self.save_model, model), values, tensors)
-            checkpoints.remove_old(self.folder, max(self.settings.keep, 1), self.best.step)
+            checkpoints.remove_old(self.folder, self.settings.keep, self.best.step)
         self.tuner.processes.wait()
 
     def save_model(self, model: Any, folder: Path) -> None:
@@ -156,12 +162,43 @@ class Job:
         task.tokenizer.save_pretrained(folder)
         task.save(folder, task.options(given_options(task, self.settings)))
 
-    def resume(self, checkpoint: Path) -> None:
-        """Continue from a checkpoint."""
+    def resume(self, checkpoint: Path, note: Callable[[str], object] = lambda sentence: None) -> None:
+        """Continue from a checkpoint. A note says which options are not those of the interrupted run."""
         values, tensors = checkpoints.load(checkpoint)
+        try:
+            self._restore(checkpoint, values, tensors, note)
+        except BertkitError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise FileFormatError(
+                f"{checkpoint} is damaged ({reason}): remove it, so that an earlier one is used, or type ",
+                Setting("overwrite", True),
+                " for a new run.",
+            ) from error
+
+    def _restore(
+        self, checkpoint: Path, values: dict[str, Any], tensors: dict[str, torch.Tensor], note: Callable[[str], object]
+    ) -> None:
+        if values["labels"] != self._labels():
+            raise UsageError(
+                f"The interrupted run had the labels {', '.join(values['labels'][:20])} in this order: pass the same ones, or ",
+                Setting("overwrite", True),
+                " for a new run.",
+            )
+        now = settings_dict(self.settings)
+        changed = [name for name, value in values["settings"].items() if name not in _FREE and now.get(name) != value]
+        if changed:
+            shown = ", ".join(f"{name} was {values['settings'][name]!r} and is {now.get(name)!r}" for name in changed)
+            note(f"The options are not those of the interrupted run, so that the result differs: {shown}.")
         self.load_weights(checkpoint, tensors)
         self.tuner.restore(values, tensors)
         self.best = Best(**values["best"])
+        if not isinstance(self.best.step, (int, NoneType)) or not isinstance(self.best.value, (int, float, NoneType)):
+            raise ValueError("its best score is not a number")
+
+    def _labels(self) -> list[str]:
+        return [str(name) for name in self.opened.task.config.id2label.values()]
 
     def load_weights(self, checkpoint: Path, tensors: dict[str, torch.Tensor] | None = None) -> None:
         """Load the weights of a checkpoint into the model."""
@@ -216,14 +253,21 @@ def eval_loss(tuner: Finetuner, units: list[Unit]) -> float:
     return total / weight if weight else float("nan")
 
 
-def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Settings, **options: Any) -> Evaluation:
-    """Return the evaluation of a model in training, as `evaluate_pipeline` does. All processes call it."""
+def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Settings, intervals: bool) -> Evaluation:
+    """Evaluate a model in training, and store its tuned thresholds in its configuration. All processes call it."""
     model = whole_model(model).eval()
-    pipe = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
-    pipe._task = opened.task  # with the files of the original model
+    tune = settings.tune_thresholds is not False and settings.null_score_diff_threshold is None
+    whole = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
+    pipe = Pipeline(opened.task, whole.engine)  # this task knows the files of the original model
     try:
         return evaluate_pipeline(
-            pipe, examples, options=given_options(opened.task, settings), average=settings.average, **options
+            pipe,
+            examples,
+            on_bad=settings.on_bad,
+            options=given_options(opened.task, settings),
+            average=settings.average,
+            intervals=intervals,
+            tune_thresholds=tune,
         )
     finally:
         model.train()
@@ -237,15 +281,26 @@ def _adapters(model: Any) -> dict[str, torch.Tensor]:
 
 
 def settings_dict(settings: Settings) -> dict[str, Any]:
-    """Return the settings as JSON values."""
-    values = asdict(settings)
-    return {
-        name: value if isinstance(value, (str, int, float, bool, type(None))) else str(value)[:200]
-        for name, value in values.items()
-    }
+    """Return the settings as JSON values. Examples that were passed as an object are shown by their type only.
+
+    >>> settings_dict(Settings(task="ner", model="m", train=[{"words": ["Ada"]}], class_weights={"O": 0.5}))["train"]
+    'list'
+    """
+    return {option.name: _plain(getattr(settings, option.name)) for option in fields(settings)}
+
+
+def _plain(value: Any) -> Any:
+    """Return an option as a JSON value: a path as a string, and the type of data."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+        return list(value)
+    return value if isinstance(value, (str, int, float, bool, type(None))) else type(value).__name__
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write a JSON file atomically."""
+    """Write a JSON file atomically. Undefined numbers (nan) become null."""
     with whole_file(path) as file:
-        file.write(json.dumps(values, indent=1, ensure_ascii=False).encode())
+        file.write(line_of(values))

@@ -22,7 +22,8 @@ class Journal:
         kept = [record for record in records_of(folder) if record["step"] <= step] if step else []
         with whole_file(self.path) as file:
             file.writelines(map(_line, kept))
-        self.seconds = max((record.get("seconds", 0.0) for record in kept), default=0.0)  # of the run so far
+        seconds = [value for record in kept if isinstance(value := record.get("seconds"), (int, float))]
+        self.seconds = max(seconds, default=0.0)  # of the run so far
         self._file = open(self.path, "ab")  # noqa: SIM115
 
     def add(self, event: str, **values: Any) -> None:

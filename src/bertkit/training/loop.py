@@ -142,7 +142,7 @@ class Finetuner:
             raise TrainingError(
                 f"The loss of step {self.position.step + 1} is {loss}: type a smaller learning rate, for example ",
                 Setting("lr", self.settings.lr / 10),
-                ". The model in the last checkpoint is intact.",
+                ". Earlier checkpoints are intact.",
             )
         norm = self._clip()
         rate = self._set_rate()
@@ -217,12 +217,12 @@ class Finetuner:
                 Setting("overwrite", True),
                 " for a new run.",
             )
-        self.position = Position(**values["position"])
+        self.position = self._checked(Position(**values["position"]))
         for name, parameter in self._named():
             kept = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
             if kept["step"] is not None:
                 self.optimizer.state[parameter] = {
-                    key: value.clone() if key == "step" else like(value, parameter).clone()
+                    key: (value.to(parameter.device) if key == "step" else like(value, parameter)).clone()
                     for key, value in kept.items()
                     if value is not None
                 }
@@ -231,12 +231,25 @@ class Finetuner:
                 parameter.copy_(tensors[name])
         _restore_random({name.removeprefix("random."): t for name, t in tensors.items() if name.startswith("random.")})
 
+    def _checked(self, position: Position) -> Position:
+        """Return a position. Raise ValueError if it is not one of this run."""
+        numbers = (position.step, position.epoch, position.at)
+        per_epoch = self.steps_per_epoch
+        if any(type(number) is not int for number in numbers) or not 0 <= position.step <= self.total_steps:
+            raise ValueError(f"its step is not from 0 to {self.total_steps:,}")
+        if (position.epoch, position.at) != divmod(position.step, per_epoch):
+            raise ValueError("its epoch does not fit its step")
+        return position
+
     def fingerprint(self) -> str:
         """Return a hash of the examples, and of the options on which their order depends."""
         found = 0
         for unit in self.units:
             for row in unit:
                 found = zlib.crc32(row.input_ids.tobytes(), found)
+                for name in sorted(row.targets):
+                    if not name.startswith("teacher."):
+                        found = zlib.crc32(np.asarray(row.targets[name].values).tobytes(), found)
         options = self.settings
         values = (options.seed, options.batch_size, options.accumulate, options.group_by_length, self.total_steps)
         return f"{found:08x}-{len(self.units)}-{values}"

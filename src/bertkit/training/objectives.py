@@ -6,7 +6,7 @@ T tokens   N rows   G groups of rows   C labels
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bertkit.data.batches import Batch
 from bertkit.errors import UsageError, received
-from bertkit.heads import HEADS, IGNORED
+from bertkit.heads import IGNORED
 
 
 class Inner(NamedTuple):
@@ -129,11 +129,15 @@ class Classification(Objective):
         return float(len(labels)) if self.weights is None else float(self.weights[labels].sum())
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy."""
+        """Return the mean cross-entropy; 0 if all labels have the weight 0."""
         logits = merged(outputs.logits, batch, self.head)
         labels = torch.from_numpy(of_examples(batch, self._labels(batch))).to(logits.device)
         weights = None if self.weights is None else self.weights.to(logits.device)
-        return F.cross_entropy(logits.float(), labels, weights, ignore_index=IGNORED, label_smoothing=self.smoothing)
+        options: dict[str, Any] = {"ignore_index": IGNORED, "label_smoothing": self.smoothing}
+        # Not the mean of PyTorch, which divides by 0 if all labels have the weight 0, and whose gradient is then not a number.
+        return F.cross_entropy(logits.float(), labels, weights, reduction="sum", **options) / (
+            self.weight(batch) or 1.0
+        )
 
     def _labels(self, batch: Batch) -> Any:
         return batch.labels(self.head)["labels"]
@@ -197,6 +201,29 @@ def merged(logits: Tensor, batch: Batch, head: str, largest: bool = False) -> Te
     return torch.stack([part.amax(0) if largest else part.mean(0) for part in parts])
 
 
+LOSS_OPTIONS = ("class_weights", "pos_weight", "label_smoothing")
+_OPTIONS = {
+    "single_label_classification": ("class_weights", "label_smoothing"),
+    "multi_label_classification": ("pos_weight", "label_smoothing"),
+    "ForTokenClassification": ("class_weights", "label_smoothing"),
+    "ForMultipleChoice": ("label_smoothing",),
+    "ForNextSentencePrediction": ("label_smoothing",),
+}
+"""The options that a loss has, by the problem type of a text classification or by the head. Other losses have none."""
+
+
+def check_options(head: str, problem_type: str | None, given: Mapping[str, Any]) -> None:
+    """Raise UsageError for an option that the loss of a head does not have."""
+    kind = head
+    if head == "ForSequenceClassification":
+        kind = problem_type or "single_label_classification"
+    for name, value in given.items():
+        is_given = isinstance(value, Tensor) or value not in (None, 0.0)
+        if is_given and name not in _OPTIONS.get(kind, ()):
+            shown = "..." if isinstance(value, Tensor) else value
+            raise UsageError(received(name, shown), f" has no meaning in the loss of {kind}: leave it out.")
+
+
 def objective_of(
     head: str,
     problem_type: str | None,
@@ -206,26 +233,12 @@ def objective_of(
     label_smoothing: float = 0.0,
 ) -> Objective:
     """Return the objective of a head. Raise UsageError for an option that its loss does not have."""
-    kind = problem_type or "single_label_classification"
-    if head == "ForSequenceClassification" and kind != "single_label_classification":
-        _refuse(kind, class_weights=class_weights)
-        if kind == "multi_label_classification":
-            return MultiLabel(pos_weight, label_smoothing)
-        _refuse(kind, pos_weight=pos_weight, label_smoothing=label_smoothing)
+    given = {"class_weights": class_weights, "pos_weight": pos_weight, "label_smoothing": label_smoothing}
+    check_options(head, problem_type, given)
+    if head == "ForSequenceClassification" and problem_type == "multi_label_classification":
+        return MultiLabel(pos_weight, label_smoothing)
+    if head == "ForSequenceClassification" and problem_type == "regression":
         return Regression()
-    _refuse(head, pos_weight=pos_weight)
-    labels = HEADS[head].labels
-    if list(labels) == ["labels"] and head not in ("ForMaskedLM", "LMHeadModel"):
-        if head in ("ForMultipleChoice", "ForNextSentencePrediction"):
-            _refuse(head, class_weights=class_weights)
+    if head in _OPTIONS or head == "ForSequenceClassification":
         return Classification(head, class_weights, label_smoothing)
-    _refuse(head, class_weights=class_weights, label_smoothing=label_smoothing)
     return OwnLoss(head)
-
-
-def _refuse(kind: str, **options: Any) -> None:
-    """Raise UsageError if an option is passed."""
-    for name, value in options.items():
-        if isinstance(value, Tensor) or value:
-            shown = "..." if isinstance(value, Tensor) else value
-            raise UsageError(received(name, shown), f" has no meaning in the loss of {kind}: leave it out.")

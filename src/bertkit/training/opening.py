@@ -16,11 +16,11 @@ from bertkit import hub
 from bertkit.config import BertConfig
 from bertkit.data.examples import Examples
 from bertkit.engines.torch import device_of, model_class
-from bertkit.errors import MissingExtraError, UsageError
+from bertkit.errors import BertkitError, MissingExtraError, UsageError
 from bertkit.heads import head_of
 from bertkit.pipelines.open import tokenizer_of
 from bertkit.tasks import task_class
-from bertkit.tasks.base import Task
+from bertkit.tasks.base import Task, TaskOptions
 from bertkit.tasks.embedding import MODULES, weights_place
 from bertkit.text.tokenizer import BertTokenizerFast
 from bertkit.training.batches import Unit, units_of
@@ -47,10 +47,24 @@ class Opened:
         targets: Any = getattr(self.task, "targets", None)
         if targets is None:
             raise UsageError(f"{self.task.name} has no training: choose another task.")
-        return units_of(
-            targets(examples.inputs, examples.answers, self.task.options(given_options(self.task, settings))),
-            self.task.head,
-        )
+        options = self.task.options(given_options(self.task, settings))
+        try:
+            return units_of(targets(examples.inputs, examples.answers, options), self.task.head)
+        except BertkitError:
+            self._find_invalid(examples, options)
+            raise
+
+    def _find_invalid(self, examples: Examples, options: TaskOptions) -> None:
+        """Raise the error for the first invalid example, with its file and line instead of its number."""
+        targets: Any = getattr(self.task, "targets", None)
+        for index, (example, answer) in enumerate(examples):
+            try:
+                targets([example], [answer], options)
+            except BertkitError as error:
+                if error.parts[0] == "Example 0: ":  # and not an invalid option
+                    where = examples.where(index)
+                    error.parts = (f"{where[:1].upper()}{where[1:]}: ", *error.parts[1:])
+                raise
 
 
 def open_for_training(settings: Settings, labels: Sequence[str], problem_type: str | None) -> Opened:
@@ -59,9 +73,10 @@ def open_for_training(settings: Settings, labels: Sequence[str], problem_type: s
     files = hub.locate(settings.model)
     place = weights_place(files) if MODULES in files.files else files
     tokenizer = _tokenizer(place, settings)
-    config = _config(place, settings, job.head, labels, problem_type)
+    before = BertConfig.from_pretrained(place if settings.config is None else settings.config)
+    config = _config(before, settings, job.head, labels, problem_type)
     torch.manual_seed(settings.seed)
-    model = _model(place, config, job.head, labels)
+    model = _model(place, before, config, job.head, labels)
     if settings.student_layers is not None:
         keep_layers(model, settings.student_layers)
     model.to(device_of(settings.device))
@@ -80,10 +95,10 @@ def _tokenizer(place: hub.Place, settings: Settings) -> Tokenizer:
 
 
 def _config(
-    place: hub.Place, settings: Settings, head: str, labels: Sequence[str], problem_type: str | None
+    before: BertConfig, settings: Settings, head: str, labels: Sequence[str], problem_type: str | None
 ) -> BertConfig:
-    """Return the configuration of the model, with the labels, the kind of problem and the dropout of the run."""
-    config = BertConfig.from_pretrained(place if settings.config is None else settings.config)
+    """Return the configuration of a model with the labels, the kind of problem and the dropout of the run."""
+    config = copy.deepcopy(before)
     if head in LABELLED:
         if not has_labels(config, head, labels, problem_type):
             config.id2label = dict(enumerate(labels))
@@ -110,8 +125,8 @@ def _head(config: BertConfig) -> str:
     return head_of((config.architectures or ["BertModel"])[0])
 
 
-def _model(place: hub.Place, config: BertConfig, head: str, labels: Sequence[str]) -> Any:
-    before = BertConfig.from_pretrained(place)
+def _model(place: hub.Place, before: BertConfig, config: BertConfig, head: str, labels: Sequence[str]) -> Any:
+    """Open the model of a place, whose configuration is `before`, with the configuration of the run."""
     own = {"add_pooling_layer": False} if head == "Model" else {}
     mismatched = (
         head in LABELLED and _head(before) == head and not has_labels(before, head, labels, config.problem_type)

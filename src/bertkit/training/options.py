@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import NoneType, UnionType
@@ -159,6 +161,8 @@ class DistillationOptions:
     student_layers: Annotated[int | None, "make the student from this number of the model's layers"] = None
 
 
+_MOST = 1e30  # a number of steps with more digits is a mistake
+
 GROUPS = (DataOptions, OptimizationOptions, RunOptions, DistillationOptions)
 
 
@@ -180,24 +184,27 @@ class Settings(DataOptions, OptimizationOptions, RunOptions, DistillationOptions
         for name, hint in _hints().items():
             _check(name, getattr(self, name), hint)
         for name in ("epochs", "lr", "temperature", "layer_decay"):
-            self._require(name, getattr(self, name) > 0, "above 0", 1.0)
-        for name in ("batch_size", "batch_tokens", "accumulate", "max_windows", "log_steps"):
-            self._require(name, getattr(self, name) >= 1, "at least 1", 32)
+            self._require(name, 0 < getattr(self, name) < _MOST, "a number above 0")
+        for name in ("batch_size", "batch_tokens", "accumulate", "max_windows", "log_steps", "keep"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("max_steps", "limit", "eval_steps", "save_steps", "patience", "lora", "student_layers"):
             value = getattr(self, name)
             self._require(name, value is None or value >= 1, "at least 1", 8)
-        for name in ("alpha", "label_smoothing", "dropout"):
+        for name in ("alpha", "label_smoothing"):
             value = getattr(self, name)
             self._require(name, value is None or 0 <= value <= 1, "between 0 and 1", 0.1)
-        for name in ("warmup", "weight_decay", "clip", "keep", "hidden_states", "attention", "epsilon", "seed"):
-            self._require(name, getattr(self, name) >= 0, "0 or above", 1)
-
-    def _require(self, name: str, valid: bool, accepted: str, example: object) -> None:
-        if not valid:
+        for name in ("warmup", "weight_decay", "clip", "hidden_states", "attention", "epsilon"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "a number of at least 0")
+        self._require("seed", 0 <= self.seed < 2**63, "at least 0 and below 2**63")
+        for name in ("beta1", "beta2", "dropout"):
             value = getattr(self, name)
-            raise UsageError(
-                received(name, value), f" is not {accepted}: type for example ", Setting(name, example), "."
-            )
+            self._require(name, value is None or 0 <= value < 1, "at least 0 and below 1", 0.1)
+
+    def _require(self, name: str, valid: bool, accepted: str, example: object = None) -> None:
+        """Raise UsageError for an invalid value. The advice is the example, or the default of the option."""
+        if not valid:
+            value, advice = getattr(self, name), Setting(name, getattr(Settings, name) if example is None else example)
+            raise UsageError(received(name, value), f" is not {accepted}: type for example ", advice, ".")
 
 
 def option_names() -> list[str]:
@@ -234,18 +241,21 @@ def _check(name: str, value: object, hint: Any) -> None:
 
 
 def columns_of(option: str | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the columns of an option: field -> column. A number is a column of a file without a header.
+    """Return the columns of an option: field -> column, or a list for a field that is named several times.
 
-    >>> columns_of("text=sentence1, label=0")
-    {'text': 'sentence1', 'label': 0}
+    A number is a column of a file without a header.
+
+    >>> columns_of("text=sentence1, label=-1, choices=a, choices=b")
+    {'text': 'sentence1', 'label': -1, 'choices': ['a', 'b']}
     """
     if not isinstance(option, str):
         return option
-    found: dict[str, Any] = {}
+    found: dict[str, list[str | int]] = {}
     for part in option.split(","):
         name, equals, column = (word.strip() for word in part.partition("="))
         if not (name and equals and column):
             advice = Setting("columns", "text=sentence,label=gold")
             raise UsageError(received("columns", option), " is invalid: type for example ", advice, ".")
-        found[name] = int(column) if column.isdecimal() else column
-    return found
+        number = int(column) if re.fullmatch(r"-?\d+", column, re.ASCII) else column
+        found.setdefault(name, []).append(number)
+    return {name: own if len(own) > 1 else own[0] for name, own in found.items()}

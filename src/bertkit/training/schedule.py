@@ -20,7 +20,7 @@ def learning_rate_factor(step: int, total: int, warmup: float, schedule: str) ->
     >>> [learning_rate_factor(step, 10, 0.2, "linear") for step in (0, 1, 2, 6, 10)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    rising = math.ceil(total * warmup) if warmup < 1 else int(warmup)
+    rising = min(math.ceil(total * warmup), total - 1) if warmup < 1 else int(warmup)  # a run of one step trains
     if step < rising:
         return step / rising
     if schedule == "constant":

@@ -110,7 +110,33 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     assert found.tolist() == pytest.approx(expected.tolist())
 
 
+def test_windows_of_a_text_count_once_in_balanced_weights() -> None:
+    row = [Row(np.array([2, 3]), np.zeros(2, int), targets={"labels": Target(np.array(n), "row")}) for n in range(3)]
+    once, windows = [[row[0]], [row[1]], [row[2]]], [[row[0]] * 5, [row[1]], [row[2]] * 2]
+    assert torch.equal(class_weights("balanced", NAMES, windows), class_weights("balanced", NAMES, once))  # type: ignore[arg-type]
+
+
+def test_a_batch_whose_labels_have_no_weight() -> None:
+    """Its loss and its gradients are 0, and not nan."""
+    objective = objective_of("ForSequenceClassification", None, class_weights=torch.tensor([0.0, 1.0, 1.0]))
+    row = Row(np.array([2, 7, 3]), np.zeros(3, int), targets={"labels": Target(np.array(0), "row")})
+    model = training_cases.model("ForSequenceClassification")
+    found = objective(model, pack([row]))
+    found.backward()  # type: ignore[no-untyped-call]
+    assert found == 0
+    assert all(torch.isfinite(one.grad).all() for one in model.parameters() if one.grad is not None)
+
+
+@pytest.mark.parametrize("weight", [-3.0, "nan", "inf", "a=-1"])
+def test_invalid_weights_of_positive_labels(weight: Any) -> None:
+    with pytest.raises(UsageError, match="pos_weight=.* is invalid"):
+        pos_weights(weight, NAMES, [])
+
+
 def test_given_weights() -> None:
+    numbers = class_weights({0: 2.0}, {0: "0", 1: "1"}, [])  # type: ignore[dict-item]
+    assert numbers is not None
+    assert numbers.tolist() == [2.0, 1.0]
     found = class_weights("b=2.5, c=0", NAMES, [])
     assert found is not None
     assert found.tolist() == [1.0, 2.5, 0.0]
@@ -126,6 +152,7 @@ def test_given_weights() -> None:
         ("heavy", 'class_weights=\'heavy\' is invalid: type "balanced", or for example class_weights="a=2".'),
         ("b=x", "is invalid"),
         ("b=-1", "is invalid"),
+        ("b=nan", "is invalid"),
         ("d=1", "class_weights names 'd', which is not a label: a, b, c."),
     ],
 )

@@ -10,11 +10,12 @@ from numbers import Integral, Real
 from typing import Any
 
 from bertkit.data.examples.collection import in_order, integer, listed
-from bertkit.data.examples.reader import PROBLEMS, Answers, Options
+from bertkit.data.examples.reader import PROBLEMS, Answers, Options, is_valid
 from bertkit.errors import DataError, Setting, UsageError, described, printable, received
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _SEPARATORS = "|;,"
+_LARGEST = 3e38  # of float32
 _MANY = 20  # numbers that are so many are probably not classes
 
 
@@ -75,6 +76,8 @@ def name_of(value: object, names: Sequence[str] | None) -> str:
         raise DataError(f"the label is {described(value)}, not a name or a number.")
     if not name:
         raise DataError("the label is empty.")
+    if not is_valid(name):
+        raise DataError("the label has half of a surrogate pair, which is not a valid character.")
     if names is None or name in names:
         return name
     number_of_name = integer(name)
@@ -135,7 +138,7 @@ def _number_of(value: object) -> float | list[float]:
 def number_of(value: Any, what: str = "label") -> float:
     """Return a value as a number. Raise DataError if it is not one."""
     try:
-        if _is_number(value) and math.isfinite(number := float(value)):
+        if _is_number(value) and abs(number := float(value)) <= _LARGEST:
             return number
     except OverflowError:
         pass

@@ -74,7 +74,7 @@ class Reader(ABC):
         """Return the text in a field. Raise DataError if it is missing, empty or not a text."""
         value = record.get(self.columns[name] if column is None else column)
         if isinstance(value, str):
-            if value.isascii() or _is_valid(value):
+            if value.isascii() or is_valid(value):
                 if optional or (value and not value.isspace()):
                     return value
                 raise DataError(f"the {name} is empty.")
@@ -89,7 +89,8 @@ def is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
-def _is_valid(text: str) -> bool:
+def is_valid(text: str) -> bool:
+    """Return whether UTF-8 can encode a text."""
     try:
         text.encode()
     except UnicodeEncodeError:
