@@ -95,7 +95,7 @@ def mask_spans(
 
     >>> masked = mask_spans(np.arange(20), {0, 19}, (0, 0, 0), mask_id=4, vocab_size=20, share=0.3)
     >>> masked.positions
-    array([10, 11, 12, 13, 14])
+    array([10, 12, 13, 14, 15])
 
     The arguments are those of `mask_words`; without `words`, each token is a word.
     """

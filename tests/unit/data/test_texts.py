@@ -196,7 +196,7 @@ def test_parquet(tmp_path: Path) -> None:
     parquet.write_table(table, path, row_group_size=300)
     assert list(read_texts([path])) == list(read_texts([path], field="kind")) == texts
     counts: list[int] = []
-    assert list(of_texts._texts(str(path), "text", counts.append)) == texts
+    assert list(of_texts.texts_of(str(path), "text", counts.append)) == texts
     assert sum(counts) == path.stat().st_size
     with pytest.raises(DataError, match="Did you mean 'text'"):
         list(read_texts([path], field="txt"))
