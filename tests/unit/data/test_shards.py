@@ -76,6 +76,27 @@ def test_special_tokens_in_a_text_are_text(tmp_path: Path) -> None:
     assert not {2, 3, 4} & set(np.concatenate(shards[0]).tolist())
 
 
+def test_word_starts_of_any_tokenizer(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from bertkit.text.tokenizer import BertTokenizerFast
+    from bertkit.training.prepare import SplitIntoTokens
+
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "@@able", "to", "able"]
+    backend = Tokenizer(
+        models.WordPiece(
+            {name: index for index, name in enumerate(names)}, unk_token="[UNK]", continuing_subword_prefix="@@"
+        )
+    )
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = BertTokenizerFast(tokenizer_file=tmp_path / "tokenizer.json")
+    assert tokenizer.encoder.files.foreign is not None
+    found = SplitIntoTokens(tokenizer)(["to unable", "", "able to", "unable"])
+    assert found.ids.tolist() == [7, 5, 6, 8, 7, 5, 6] and found.ends.tolist() == [3, 3, 5, 7]
+    assert found.word_starts.tolist() == [True, True, False, True, True, True, False]
+
+
 def test_large_vocabularies_have_32_bits(tmp_path: Path) -> None:
     from bertkit.text.tokenizer import BertTokenizerFast
 
