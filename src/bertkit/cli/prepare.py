@@ -20,7 +20,7 @@ def prepare(
     out: Annotated[str, "directory to write the shards to; it is created if necessary"],
     field: Annotated[str, "field of the text in .jsonl and .parquet"] = "text",
     sentence_per_line: Annotated[bool, "each line is one sentence; by default, lines are split into sentences"] = False,
-    processes: Annotated[int | None, "number of processes (default: one for each core)"] = None,
+    processes: Annotated[int | None, "number of processes (default: one for each core, at most 8)"] = None,
     shard_tokens: Annotated[int, "a shard ends with the documents that reach this number of tokens"] = SHARD,
     overwrite: Annotated[bool, "replace the shards in the directory"] = False,
 ) -> None:

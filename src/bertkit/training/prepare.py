@@ -76,7 +76,7 @@ def prepare(
         out: the folder of the shards. It also gets a copy of the tokenizer.
         field: the key of the text in JSON Lines, or the column in Parquet.
         sentence_per_line: whether each line is one sentence. By default, lines are split into sentences.
-        processes: the number of processes; None: one for each core.
+        processes: the number of processes; None: one for each core, and at most 8, as each takes some 90 MB.
         shard_tokens: a shard ends with the documents that reach this number of tokens.
         overwrite: whether to replace shards in the folder.
         progress: whether to show a progress bar in bytes of the input.
@@ -105,7 +105,7 @@ def prepare(
         _documents(names, field),
         EncodeDocuments(SplitIntoTokens(tokenizer), special.dtype, sentence_per_line),
         index,
-        processes=processes or _cores(),
+        processes=processes or min(_cores(), 8),
         shard_tokens=shard_tokens,
         on_position=bar.update,
     )
