@@ -53,7 +53,7 @@ def steps_of(
     which are shuffled. The last step may be smaller.
 
     >>> steps_of([5, 9, 5, 9], 2, seed=0, epoch=0)
-    [[3, 1], [2, 0]]
+    [[2, 0], [1, 3]]
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(sizes)).tolist()
