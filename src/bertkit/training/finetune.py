@@ -227,7 +227,7 @@ class _Run:
         if self._metric() not in known:
             advice = Setting("metric", "loss")
             raise UsageError(
-                f"There is no score {self._metric()!r}: choose one of {', '.join(known)}, as ", advice, "."
+                f"There is no score {self._metric()!r}: choose one of {', '.join(known)}, for example ", advice, "."
             )
 
     def _finish(self, job: Job) -> Finetuned:
