@@ -58,15 +58,10 @@ def canonical(tensors: Mapping[str, Array], naming: Naming, prefix: str = "") ->
             raise LoadError(
                 f"{name} and {found.original[target]} are both {target}: the file contains two models or is damaged."
             )
-        found.tensors[target] = _turned(tensors[name], own, row, naming)
+        array = google2.flat(tensors[name], own) if naming == "google2" else tensors[name]
+        found.tensors[target] = array.T if transposed(row, naming) else array
         found.original[target] = name
     return found
-
-
-def _turned(array: Array, own: str, row: ParameterRow, naming: Naming) -> Array:
-    if naming == "google2":
-        array = google2.flat(array, own)
-    return array.T if transposed(row, naming) else array
 
 
 @cache
