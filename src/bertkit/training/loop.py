@@ -27,6 +27,7 @@ from bertkit.training.batches import Unit, batches_of, steps_of, with_windows
 from bertkit.training.distributed import Processes, like, whole
 from bertkit.training.objectives import Objective, device_of
 from bertkit.training.options import Settings
+from bertkit.training.rows import clip, word_rows
 from bertkit.training.schedule import learning_rate_factor, optimizer_of
 
 
@@ -125,18 +126,8 @@ class Finetuner:
         computed = sum(len(batch.input_ids) for batch in own[:counted])
         *totals, tokens = self.processes.sum(*weights.sum(0).tolist(), computed)
         factors = weights / [total or 1.0 for total in totals]
-        loss = 0.0
-        with self._autocast():
-            self.objective.begin_step(self._runs, own)
-        for number, (batch, factor) in enumerate(zip(own, factors.tolist(), strict=True), start=1):
-            with self.processes.synchronized(self._runs, last=number == len(own)):
-                with self._autocast():
-                    losses = self.objective(self._runs, batch).reshape(-1)
-                shares = losses.new_tensor(factor)
-                part = torch.where(shares > 0, losses * shares, 0.0).sum()  # the mean of no labels is not a number
-                (part * self.processes.count).backward()  # type: ignore[no-untyped-call]
-            loss += float(part.detach())
-        self.processes.average(parameter for _, parameter in self.objective.named_parameters())
+        with word_rows(self.model) if self.processes.count == 1 else nullcontext():
+            loss = self._backward(own, factors)
         (loss,) = self.processes.sum(loss)
         if not math.isfinite(loss):
             raise TrainingError(
@@ -150,6 +141,22 @@ class Finetuner:
         self.optimizer.zero_grad(set_to_none=True)
         self._advance()
         return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(tokens))
+
+    def _backward(self, batches: Sequence[Batch], factors: np.ndarray) -> float:
+        """Add the gradients of batches, whose losses have these factors [batches, losses]. Return the sum of their losses."""
+        loss = 0.0
+        with self._autocast():
+            self.objective.begin_step(self._runs, batches)
+        for number, (batch, factor) in enumerate(zip(batches, factors.tolist(), strict=True), start=1):
+            with self.processes.synchronized(self._runs, last=number == len(batches)):
+                with self._autocast():
+                    losses = self.objective(self._runs, batch).reshape(-1)
+                shares = losses.new_tensor(factor)
+                part = torch.where(shares > 0, losses * shares, 0.0).sum()  # the mean of no labels is not a number
+                (part * self.processes.count).backward()  # type: ignore[no-untyped-call]
+            loss += float(part.detach())
+        self.processes.average(parameter for _, parameter in self.objective.named_parameters())
+        return loss
 
     def next_batches(self) -> list[Batch]:
         """Return the batches of the next step; in a distributed run, the share of this process."""
@@ -187,7 +194,7 @@ class Finetuner:
 
     def _clip(self) -> float:
         most = self.settings.clip or math.inf
-        return float(whole(nn.utils.clip_grad_norm_(self._trained, most)))
+        return float(whole(clip(self._trained, most)))
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """Compute products in bf16, if that is the precision. The weights stay in fp32."""

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import nn
 
 from bertkit.errors import Setting, UsageError, received
 from bertkit.models.torch.loading import table_of
 from bertkit.parameters import Parameter
+from bertkit.training.rows import RowAdamW
 
 
 def learning_rate_factor(step: int, total: int, warmup: float, schedule: str) -> float:
@@ -36,7 +36,7 @@ def optimizer_of(
     betas: tuple[float, float] = (0.9, 0.999),
     epsilon: float = 1e-8,
     layer_decay: float = 1.0,
-) -> torch.optim.AdamW:
+) -> RowAdamW:
     """Return fused AdamW for the parameters of a model that are trained.
 
     Matrices decay, norms and biases do not. With `layer_decay`, the learning rate of each layer is that of the layer above it
@@ -58,7 +58,7 @@ def optimizer_of(
         {"params": some, "weight_decay": weight_decay if decays else 0.0, "lr": lr * scale, "initial_lr": lr * scale}
         for (decays, scale), some in groups.items()
     ]
-    return torch.optim.AdamW(options, lr=lr, betas=betas, eps=epsilon, fused=True)
+    return RowAdamW(options, lr=lr, betas=betas, eps=epsilon, fused=True)
 
 
 def _rows(model: Any) -> dict[str, Parameter]:

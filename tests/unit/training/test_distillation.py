@@ -148,7 +148,7 @@ def test_logits_beside_pytorch(head: str, problem: str | None) -> None:
     tuner.model.train = lambda mode=True: tuner.model  # without dropout
     applied: list[Tensor] = []
     tuner.optimizer.step = lambda: applied.extend(  # type: ignore[method-assign, assignment]
-        torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in student.parameters()
+        torch.zeros_like(p) if p.grad is None else p.grad.clone().to_dense() for p in student.parameters()
     )
     batches = [pack(own) for own in rows]
     assert tuner.step(batches).loss == pytest.approx(float(wanted.detach()), abs=1e-5)
