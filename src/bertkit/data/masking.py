@@ -10,14 +10,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import functools
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.data.batches import Ints
-from bertkit.errors import Setting, UsageError, received
 
 _SPAN_P, _LONGEST_SPAN = 0.2, 10
 
@@ -30,14 +30,22 @@ class Masked(NamedTuple):
     labels: Ints  # [m], the original tokens at these positions
 
 
+class Words(NamedTuple):
+    """The words that may be chosen. A word is a run of neighbouring tokens, without special tokens."""
+
+    places: Ints  # [n], positions of the tokens
+    firsts: Ints  # [w], where each word starts in `places`
+    sizes: Ints  # [w], number of tokens of each word
+
+
 def mask_words(
     ids: Ints,
     special: Collection[int],
-    rng_key: tuple[int, int, int],
+    rng: np.random.Generator,
     *,
     mask_id: int,
     vocab_size: int,
-    words: Sequence[int | None] | None = None,
+    words: Ints | None = None,
     share: float = 0.15,
     max_predictions: int | None = None,
     mask_replace_prob: float = 0.8,
@@ -45,18 +53,15 @@ def mask_words(
 ) -> Masked:
     """Mask some tokens of a row as in BERT's pretraining.
 
-    The result depends only on the arguments: it is the same in any batch, in any order and on any machine, and differs between
-    epochs.
-
     >>> ids = np.array([2, 11, 12, 13, 14, 3])
-    >>> masked = mask_words(ids, {2, 3}, (0, 0, 0), mask_id=4, vocab_size=20)
+    >>> masked = mask_words(ids, {2, 3}, np.random.default_rng(0), mask_id=4, vocab_size=20)
     >>> masked.input_ids, masked.positions, masked.labels
-    (array([ 2,  4, 12, 13, 14,  3]), array([1]), array([11]))
+    (array([ 2, 11, 12,  4, 14,  3]), array([3]), array([13]))
 
     Args:
         ids: the tokens [t].
         special: ids of special tokens, which are never chosen and never used as random tokens.
-        rng_key: (seed, epoch, number of the example), each 0 or more.
+        rng: the random generator.
         mask_id: the id of [MASK].
         vocab_size: the size of the vocabulary.
         words: the number of the word of each token [t], to choose whole words; None: choose single tokens.
@@ -65,24 +70,27 @@ def mask_words(
         mask_replace_prob: the share of the chosen tokens that are replaced by [MASK].
         random_replace_prob: the share of the chosen tokens that are replaced by a random token.
     """
-    rng = _generator(rng_key)
-    candidates, count, most = _budget(ids, special, mask_id, share, max_predictions)
-    positions = np.sort(
-        rng.permutation(candidates)[:count] if words is None else _whole_words(candidates, words, count, most, rng)
-    )
-    others = _others(len(positions), np.unique([*special, mask_id]), vocab_size, rng)
-    draw = rng.random(len(positions))
+    never = _never(tuple(special), mask_id)
+    places = _places(ids, never)
+    count, most = _budget(len(places), share, max_predictions)
+    if words is None:
+        positions = places[rng.permutation(len(places))[:count]]
+        positions.sort()
+    else:
+        positions = _whole_words(_words(places, words), count, most, rng)
+    draw, other = rng.random((2, len(positions)))
+    others = _others(other, never, vocab_size)
     return _replaced(ids, positions, draw, others, mask_id, mask_replace_prob, random_replace_prob)
 
 
 def mask_spans(
     ids: Ints,
     special: Collection[int],
-    rng_key: tuple[int, int, int],
+    rng: np.random.Generator,
     *,
     mask_id: int,
     vocab_size: int,
-    words: Sequence[int | None] | None = None,
+    words: Ints | None = None,
     share: float = 0.15,
     max_predictions: int | None = None,
     mask_replace_prob: float = 0.8,
@@ -93,58 +101,101 @@ def mask_spans(
     The number of words of a span has a geometric distribution with p = 0.2, up to 10. A span is replaced as a whole: all of its
     tokens by [MASK], or each by a random token, or none. A span that exceeds the share ends earlier, after a whole word.
 
-    >>> masked = mask_spans(np.arange(20), {0, 19}, (0, 0, 0), mask_id=4, vocab_size=20, share=0.3)
+    >>> masked = mask_spans(np.arange(20), {0, 19}, np.random.default_rng(0), mask_id=4, vocab_size=20, share=0.3)
     >>> masked.positions
-    array([10, 12, 13, 14, 15])
+    array([ 3, 12, 13, 14, 15])
 
     The arguments are those of `mask_words`; without `words`, each token is a word.
     """
-    rng = _generator(rng_key)
-    candidates, count, most = _budget(ids, special, mask_id, share, max_predictions)
-    groups = _groups(candidates, range(len(ids)) if words is None else words)
-    chosen = np.zeros(len(ids), bool)
-    span_of = np.zeros(len(ids), np.int64)
-    for number, first in enumerate(rng.permutation(len(groups)).tolist()):
-        length = min(int(rng.geometric(_SPAN_P)), _LONGEST_SPAN)
-        room = count - int(chosen.sum())
-        if room <= 0:
-            break
-        span = _span(groups[first : first + length], chosen, room)
-        chosen[span], span_of[span] = True, number
-    if not chosen.any():
-        chosen[next((group for group in sorted(groups, key=len) if len(group) <= most), [])] = True
-    positions = np.flatnonzero(chosen)
-    others = _others(len(positions), np.unique([*special, mask_id]), vocab_size, rng)
-    draw = rng.random(len(groups) + 1)[span_of[positions]]
+    never = _never(tuple(special), mask_id)
+    places = _places(ids, never)
+    count, most = _budget(len(places), share, max_predictions)
+    found = _words(places, np.arange(len(ids)) if words is None else words)
+    spans = _spans(found, count, most, rng)
+    sizes = found.sizes[spans >= 0]
+    positions = places[np.repeat(spans >= 0, found.sizes)]
+    draw = rng.random(len(spans) + 1)[np.repeat(spans[spans >= 0], sizes)]
+    others = _others(rng.random(len(positions)), never, vocab_size)
     return _replaced(ids, positions, draw, others, mask_id, mask_replace_prob, random_replace_prob)
 
 
-def _span(groups: Sequence[list[int]], chosen: NDArray[np.bool_], room: int) -> list[int]:
-    """Return the tokens of the first words that are contiguous, not chosen before, and fit the room."""
-    span: list[int] = []
-    for group in groups:
-        if len(span) + len(group) > room or chosen[group[0]] or (span and group[0] != span[-1] + 1):
+@functools.lru_cache(64)
+def _never(special: tuple[int, ...], mask_id: int) -> Ints:
+    """Return the ids that are never chosen, and never used as random tokens, ascending."""
+    return np.unique(np.array([*special, mask_id], np.int64))
+
+
+def _places(ids: Ints, never: Ints) -> Ints:
+    """Return the positions of the tokens that may be chosen."""
+    places: Ints = (never.take(never.searchsorted(ids), mode="clip") != ids).nonzero()[0]
+    return places
+
+
+def _budget(tokens: int, share: float, max_predictions: int | None) -> tuple[int, int]:
+    """Return the number of tokens to choose, and the maximum number."""
+    most = tokens if max_predictions is None else max_predictions
+    return min(max(1, round(tokens * share)), most), most
+
+
+def _words(places: Ints, words: Ints) -> Words:
+    """Group tokens by words. Words of two texts may have the same numbers, so only neighbouring tokens are one word."""
+    numbers = words[places]
+    begins = np.empty(len(places), bool)
+    begins[:1] = True
+    begins[1:] = (numbers[1:] != numbers[:-1]) | (places[1:] - places[:-1] > 1)
+    firsts = begins.nonzero()[0]
+    sizes = np.empty_like(firsts)
+    sizes[:-1], sizes[-1:] = firsts[1:] - firsts[:-1], len(places) - firsts[-1:]
+    return Words(places, firsts, sizes)
+
+
+def _whole_words(words: Words, count: int, most: int, rng: np.random.Generator) -> Ints:
+    """Choose random words with up to `count` tokens together, or if none fits, one short word of up to `most` tokens."""
+    order, sizes = rng.permutation(len(words.sizes)).tolist(), words.sizes.tolist()
+    chosen, room = [], count
+    for word in order:
+        if sizes[word] <= room:
+            chosen.append(word)
+            room -= sizes[word]
+            if not room:
+                break
+    flags = np.zeros(len(sizes), bool)
+    flags[chosen or _shortest(sizes, most, order)] = True
+    return words.places[flags.repeat(words.sizes)]
+
+
+def _shortest(sizes: list[int], most: int, order: list[int]) -> list[int]:
+    """Return the first of the shortest words in a list of one, or none if all have more than `most` tokens."""
+    shortest = min(order, key=sizes.__getitem__, default=None)
+    return [] if shortest is None or sizes[shortest] > most else [shortest]
+
+
+def _spans(words: Words, count: int, most: int, rng: np.random.Generator) -> Ints:
+    """Choose spans with up to `count` tokens together. Returns the number of the span of each word [w], or -1."""
+    order, sizes = rng.permutation(len(words.sizes)).tolist(), words.sizes.tolist()
+    starts = words.places[words.firsts].tolist()
+    spans, room = [-1] * len(sizes), count
+    for number, first in enumerate(order):
+        if not room:
             break
-        span += group
-    return span
+        end = min(first + min(int(rng.geometric(_SPAN_P)), _LONGEST_SPAN), len(sizes))
+        for word in range(first, end):
+            apart = word > first and starts[word] != starts[word - 1] + sizes[word - 1]
+            if apart or spans[word] >= 0 or sizes[word] > room:
+                break
+            spans[word] = number
+            room -= sizes[word]
+    if room == count:
+        for word in _shortest(sizes, most, order):
+            spans[word] = 0
+    return np.array(spans, np.int64)
 
 
-def _generator(rng_key: tuple[int, int, int]) -> np.random.Generator:
-    """Return the random generator of an example. Raises UsageError for a negative number."""
-    if min(rng_key) < 0:
-        raise UsageError(
-            received("rng_key", rng_key), " has a number below 0: type ", Setting("rng_key", (0, 0, 0)), "."
-        )
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(rng_key)))
-
-
-def _budget(
-    ids: Ints, special: Collection[int], mask_id: int, share: float, max_predictions: int | None
-) -> tuple[Ints, int, int]:
-    """Return the positions that may be chosen, the number to choose, and the maximum number."""
-    candidates = np.flatnonzero(~np.isin(ids, [*special, mask_id]))
-    most = len(candidates) if max_predictions is None else max_predictions
-    return candidates, min(max(1, round(len(candidates) * share)), most), most
+def _others(draw: NDArray[np.float64], never: Ints, vocab_size: int) -> Ints:
+    """Return the tokens of some numbers between 0 and 1, with equal probabilities for all that are not in `never`."""
+    others = (draw * (vocab_size - len(never))).astype(np.int64)
+    others += (never - np.arange(len(never))).searchsorted(others, "right")
+    return others
 
 
 def _replaced(
@@ -157,42 +208,9 @@ def _replaced(
     random_replace_prob: float,
 ) -> Masked:
     """Replace the chosen tokens by [MASK], by other tokens or not at all, by the draw of each between 0 and 1."""
-    masked = ids.copy()
-    kept = np.where(draw < mask_replace_prob + random_replace_prob, others, ids[positions])
-    masked[positions] = np.where(draw < mask_replace_prob, mask_id, kept)
-    return Masked(masked, positions, ids[positions])
-
-
-def _whole_words(
-    candidates: Ints, words: Sequence[int | None], count: int, most: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Choose random words with up to `count` tokens together, or if none fits, one short word of up to `most` tokens."""
-    groups = _groups(candidates, words)
-    order = [groups[index] for index in rng.permutation(len(groups))]
-    chosen: list[int] = []
-    for group in order:
-        if len(chosen) + len(group) <= count:
-            chosen += group
-    if not chosen:
-        chosen = next((group for group in sorted(order, key=len) if len(group) <= most), [])
-    return np.array(chosen, np.int64)
-
-
-def _groups(candidates: Ints, words: Sequence[int | None]) -> list[list[int]]:
-    """Group the positions of tokens by words."""
-    groups: list[list[int]] = []
-    for place in candidates.tolist():
-        # Words of a second text may have the same numbers as words of the first, so a word must be contiguous.
-        if groups and groups[-1][-1] == place - 1 and words[place] is not None and words[place] == words[place - 1]:
-            groups[-1].append(place)
-        else:
-            groups.append([place])
-    return groups
-
-
-def _others(count: int, special: Ints, vocab_size: int, rng: np.random.Generator) -> Ints:
-    """Draw random tokens that are not special, with equal probabilities."""
-    others = rng.integers(0, vocab_size - len(special), count)
-    for token in special:  # ascending; skips the ids of special tokens
-        others += others >= token
-    return others
+    labels, masked = ids[positions], ids.copy()
+    new = labels.copy()
+    np.copyto(new, others, where=draw < mask_replace_prob + random_replace_prob)
+    new[draw < mask_replace_prob] = mask_id
+    masked[positions] = new
+    return Masked(masked, positions, labels)

@@ -141,10 +141,10 @@ class DataCollatorForLanguageModeling:
             found = mask_words(
                 row[ordinary],
                 self.tokenizer.all_special_ids,
-                (key, 0, number),
+                np.random.default_rng((key, number)),
                 mask_id=self.tokenizer.mask_token_id,
                 vocab_size=len(self.tokenizer),
-                words=self._words(row, continuing[number])[ordinary].tolist(),
+                words=self._words(row, continuing[number])[ordinary],
                 share=self.mlm_probability,
                 mask_replace_prob=self.mask_replace_prob,
                 random_replace_prob=self.random_replace_prob,

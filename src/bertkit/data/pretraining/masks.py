@@ -65,13 +65,16 @@ def framed(texts: Sequence[Text], special: Special) -> tuple[Text, Ints]:
     >>> row.ids, owners
     (array([2, 5, 6, 3, 7, 3]), array([0, 0, 0, 0, 1, 1]))
     """
-    ids, starts = [np.array([special.cls])], [np.array([True])]
-    for text in texts:
-        ids += [text.ids, np.array([special.sep])]
-        starts += [text.word_starts, np.array([True])]
-    sizes = [len(text.ids) + 1 for text in texts]
-    sizes[0] += 1
-    return Text(np.concatenate(ids), np.concatenate(starts)), np.repeat(np.arange(len(texts)), sizes)
+    size = 1 + sum(len(text.ids) + 1 for text in texts)
+    ids, starts, owners = np.empty(size, np.int64), np.empty(size, bool), np.zeros(size, np.int64)
+    ids[0], starts[0], at = special.cls, True, 1
+    for number, text in enumerate(texts):
+        end = at + len(text.ids)
+        ids[at:end], ids[end] = text.ids, special.sep
+        starts[at:end], starts[end] = text.word_starts, True
+        owners[at : end + 1] = number
+        at = end + 1
+    return Text(ids, starts), owners
 
 
 def masked_row(
@@ -79,7 +82,7 @@ def masked_row(
     token_type_ids: Ints,
     special: Special,
     masking: Masking,
-    rng_key: tuple[int, int, int],
+    rng: np.random.Generator,
     is_next: bool | None = None,
 ) -> Row:
     """Return a Row with masks, and the true tokens as its targets.
@@ -89,15 +92,15 @@ def masked_row(
         token_type_ids: 0 for A and 1 for B [t].
         special: the special tokens.
         masking: how the tokens to predict are chosen.
-        rng_key: (seed, epoch, index of the example).
+        rng: the random generator of the example.
         is_next: whether B continues A; None: the row has no such target.
     """
     choose = mask_spans if masking.unit == "spans" else mask_words
-    words = None if masking.unit == "tokens" else np.cumsum(text.word_starts).tolist()
+    words = None if masking.unit == "tokens" else text.word_starts.cumsum()
     found = choose(
         text.ids,
         special.never,
-        rng_key,
+        rng,
         mask_id=special.mask,
         vocab_size=special.vocab_size,
         words=words,

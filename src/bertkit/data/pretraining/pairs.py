@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from bertkit.data.batches import Row
-from bertkit.data.pretraining.epoch import DRAWS, ORDER, PLAN, Epoch, check_numbers, generator
+from bertkit.data.pretraining.epoch import PLAN, Epoch, check_numbers, generator
 from bertkit.data.pretraining.masks import Masking, framed, masked_row
 from bertkit.data.pretraining.plan import PairPlan, plan_pairs
 from bertkit.data.shards.read import Shards
@@ -58,13 +58,12 @@ class SentencePairs:
             for shard, file in enumerate(self.shards.files)
         ]
 
-        def make(shard: int, own: int, index: int) -> Row:
-            return self._row(shard, plans[shard], own, number, index)
+        def make(shard: int, own: int, rng: np.random.Generator) -> Row:
+            return self._row(shard, plans[shard], own, rng)
 
-        return Epoch([len(plan.starts) for plan in plans], make, generator(self.seed, number, 0, ORDER))
+        return Epoch([len(plan.starts) for plan in plans], make, self.seed, number)
 
-    def _row(self, shard: int, plan: PairPlan, own: int, epoch: int, index: int) -> Row:
-        rng = generator(self.seed, epoch, index, DRAWS)
+    def _row(self, shard: int, plan: PairPlan, own: int, rng: np.random.Generator) -> Row:
         file = self.shards.files[shard]
         start, cut, end = int(plan.starts[own]), int(plan.cuts[own]), int(plan.ends[own])
         is_next = bool(plan.is_next[own])
@@ -77,17 +76,18 @@ class SentencePairs:
         spans = truncate_pair(a[1:], b[1:], self._most, rng)
         texts = [self.shards.files[place[0]].text(*span) for place, span in zip((a, b), spans, strict=True)]
         row, owners = framed(texts, self.shards.special)
-        return masked_row(row, owners, self.shards.special, self.masking, (self.seed, epoch, index), is_next)
+        return masked_row(row, owners, self.shards.special, self.masking, rng, is_next)
 
     def _random_text(self, document: int, wanted: int, rng: np.random.Generator) -> tuple[int, int, int]:
         """Return (shard, start, end) of a text of another document, of about the wanted number of tokens."""
-        other = int(rng.integers(len(self.shards) - 1))
+        other = int(rng.random() * (len(self.shards) - 1))
         shard, own = self.shards.find(other + (other >= document))
         file = self.shards.files[shard]
         first, last = file.document(own)
-        sentence = int(rng.integers(first, last))
+        sentence = first + int(rng.random() * (last - first))
         start = file.sentence_start(sentence)
-        end = sentence + 1 + int(np.searchsorted(file.sentence_ends[sentence:last], start + wanted))
+        goal = np.uint32(start + wanted)  # another type would convert all ends
+        end = sentence + 1 + int(file.sentence_ends[sentence:last].searchsorted(goal))
         return shard, start, file.sentence_start(min(end, last))
 
     @cached_property

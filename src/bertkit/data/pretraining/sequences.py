@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.data.batches import Row
-from bertkit.data.pretraining.epoch import ORDER, Epoch, check_numbers, generator
+from bertkit.data.pretraining.epoch import Epoch, check_numbers
 from bertkit.data.pretraining.masks import Masking, framed, masked_row
 from bertkit.data.pretraining.plan import SequencePlan, plan_sequences
 from bertkit.data.shards.read import Shards
@@ -42,24 +42,24 @@ class FullSentences:
         """Return the examples of an epoch. Epochs have the same sequences, in another order and with other masks."""
         plans = self._plans
 
-        def make(shard: int, own: int, index: int) -> Row:
-            return self._row(shard, plans[shard], own, (self.seed, number, index))
+        def make(shard: int, own: int, rng: np.random.Generator) -> Row:
+            return self._row(shard, plans[shard], own, rng)
 
-        return Epoch([len(plan.starts) for plan in plans], make, generator(self.seed, number, 0, ORDER))
+        return Epoch([len(plan.starts) for plan in plans], make, self.seed, number)
 
     @cached_property
     def _plans(self) -> list[SequencePlan]:
         """The sequences of each shard."""
         return [plan_sequences(file, self.max_length - 2) for file in self.shards.files]
 
-    def _row(self, shard: int, plan: SequencePlan, own: int, rng_key: tuple[int, int, int]) -> Row:
+    def _row(self, shard: int, plan: SequencePlan, own: int, rng: np.random.Generator) -> Row:
         start, end = int(plan.starts[own]), int(plan.ends[own])
         ends = self._document_ends[shard]
         first, last = np.searchsorted(ends, start, "right"), np.searchsorted(ends, end, "left")
         edges = [start, *ends[first:last].tolist(), end]
         texts = [self.shards.files[shard].text(*edges[at : at + 2]) for at in range(len(edges) - 1)]
         row, _ = framed(texts, self.shards.special)
-        return masked_row(row, np.zeros(len(row.ids), np.int64), self.shards.special, self.masking, rng_key)
+        return masked_row(row, np.zeros(len(row.ids), np.int64), self.shards.special, self.masking, rng)
 
     @cached_property
     def _document_ends(self) -> list[NDArray[np.int64]]:

@@ -54,7 +54,7 @@ class OpenShard:
         """Return the tokens from `start` to `end`."""
         first = start // 8
         bits = np.unpackbits(self._bits[first : (end + 7) // 8])[start - 8 * first : end - 8 * first]
-        return Text(self.tokens[start:end].astype(np.int64), bits.astype(bool))
+        return Text(self.tokens[start:end].astype(np.int64), bits.view(bool))
 
     def is_intact(self) -> bool:
         """Return whether the file has the checksum of the index."""
