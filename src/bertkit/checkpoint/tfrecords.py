@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from bertkit.checkpoint.crc32c import masked_crc32c
 from bertkit.checkpoint.protobuf import nested, parse
 from bertkit.errors import FileFormatError
 
-_LARGEST = 64 * 2**20  # bytes of a record
+_LARGEST = 2**20  # bytes of a record; an example of 512 tokens has up to 20 kB
 _FLOATS, _INTEGERS = 2, 3  # fields of a Feature
 
 
@@ -29,7 +29,7 @@ def read_examples(path: str | os.PathLike[str]) -> Iterator[dict[str, NDArray[An
 
 def read_records(path: str | os.PathLike[str]) -> Iterator[bytes]:
     """Yield the data of each record in a file. Raises FileFormatError if a checksum differs."""
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         number = 0
         while head := file.read(12):
             number += 1
@@ -40,6 +40,13 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[bytes]:
             if len(body) < size + 4 or _crc(body[size:]) != masked_crc32c(body[:size]):
                 raise _damaged(path, number)
             yield body[:size]
+
+
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def parse_example(data: memoryview, what: str) -> dict[str, NDArray[Any]]:

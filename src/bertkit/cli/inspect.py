@@ -8,7 +8,7 @@ from typing import Annotated
 
 from bertkit import hub
 from bertkit.checkpoint import inspect as inspect_checkpoint
-from bertkit.data.shards.layout import INDEX
+from bertkit.data.shards.layout import INDEX, PARTIAL
 
 
 def inspect(
@@ -25,7 +25,7 @@ def inspect(
     and the class and task that it is for. For shards, these are the numbers of documents, sentences and tokens, their lengths,
     and the text of some documents; all checksums are verified.
     """
-    if (Path(model) / INDEX).is_file():
+    if any((Path(model) / name).is_file() for name in (INDEX, PARTIAL)):
         from bertkit.cli.shard_page import page
 
         print(page(model, json_))

@@ -11,7 +11,7 @@ from typing import Any
 from bertkit.data.lines import OnBytes
 from bertkit.errors import DataError, MissingExtraError
 
-_BATCH = 256  # rows
+_BATCH = 16  # rows, as a row may be a book
 
 
 def import_pyarrow(purpose: str) -> tuple[Any, Any]:

@@ -18,7 +18,7 @@ from bertkit.data.shards import Shards
 from bertkit.data.shards.documents import read_documents
 from bertkit.data.shards.encoding import EncodeDocuments, Tokens
 from bertkit.data.shards.layout import TOKENIZER, Index, Special
-from bertkit.data.shards.write import SHARD, Document, start, write_shards
+from bertkit.data.shards.write import SHARD, Document, locked, start, write_shards
 from bertkit.data.texts import size_of
 from bertkit.errors import Setting, UsageError, received
 from bertkit.logging import is_progress_bar_enabled
@@ -76,14 +76,13 @@ def prepare(
         out: the folder of the shards. It also gets a copy of the tokenizer.
         field: the key of the text in JSON Lines, or the column in Parquet.
         sentence_per_line: whether each line is one sentence. By default, lines are split into sentences.
-        processes: the number of processes; None: one for each core, and at most 8, as each takes some 90 MB.
-        shard_tokens: a shard ends with the documents that reach this number of tokens.
+        processes: the number of processes, up to 256; None: one for each core, and at most 8, as each takes some 90 MB.
+        shard_tokens: a shard ends with the documents that reach this number of tokens. Memory has room for one shard.
         overwrite: whether to replace shards in the folder.
         progress: whether to show a progress bar in bytes of the input.
     """
-    for name, count in (("processes", processes), ("shard_tokens", shard_tokens)):
-        if count is not None and not 1 <= count < 2**31:
-            raise UsageError(received(name, count), " is invalid: type for example ", Setting(name, 2), ".")
+    _check_number("processes", processes, 1, 256, 2)
+    _check_number("shard_tokens", shard_tokens, 1_000, 2**26, SHARD)
     names = [os.fspath(file) for file in files]
     size = sum(map(size_of, names))
     folder = Path(out)
@@ -94,23 +93,37 @@ def prepare(
         "field": field,
         "shard_tokens": shard_tokens,
     }
-    index = start(folder, Index(special, settings), overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not index.shards:
-        shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
-        tokenizer.save_pretrained(folder / TOKENIZER)
-    bar = _Bar(size if "-" not in names else None, progress)
-    write_shards(
-        folder,
-        _documents(names, field),
-        EncodeDocuments(SplitIntoTokens(tokenizer), special.dtype, sentence_per_line),
-        index,
-        processes=processes or min(_cores(), 8),
-        shard_tokens=shard_tokens,
-        on_position=bar.update,
-    )
-    bar.close()
+    with locked(folder), _Bar(size if "-" not in names else None, progress) as bar:
+        index = start(folder, Index(special, settings), overwrite)
+        if not index.shards:
+            _save_tokenizer(tokenizer, folder / TOKENIZER)
+        write_shards(
+            folder,
+            _documents(names, field),
+            EncodeDocuments(SplitIntoTokens(tokenizer), special.dtype, sentence_per_line),
+            index,
+            processes=processes or min(_cores(), 8),
+            shard_tokens=shard_tokens,
+            on_position=bar.update,
+        )
     return Shards(folder)
+
+
+def _check_number(name: str, count: int | None, least: int, most: int, example: int) -> None:
+    """Raise UsageError for a number that is out of its range."""
+    if count is not None and not least <= count <= most:
+        raise UsageError(
+            received(name, count), f" is invalid: it must be between {least:,} and {most:,}. Type for example ",
+            Setting(name, example), ".",
+        )  # fmt: skip
+
+
+def _save_tokenizer(tokenizer: BertTokenizer | BertTokenizerFast, folder: Path) -> None:
+    """Write a copy of the tokenizer, in the place of that of an earlier run."""
+    if folder.is_symlink():  # its target is not ours
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    tokenizer.save_pretrained(folder)
 
 
 def special_of(tokenizer: BertTokenizer | BertTokenizerFast) -> Special:
@@ -121,7 +134,10 @@ def special_of(tokenizer: BertTokenizer | BertTokenizerFast) -> Special:
         if ids[name] is None:
             raise UsageError(f'The tokenizer has no {name}_token: type tokenizer.{name}_token = "[{name.upper()}]".')
     never = tuple(sorted(set(tokenizer.all_special_ids)))
-    return Special(ids["cls"], ids["sep"], ids["mask"], never, len(tokenizer))
+    special = Special(ids["cls"], ids["sep"], ids["mask"], never, max(tokenizer.get_vocab().values()) + 1)
+    if not special.is_valid():
+        raise UsageError("The tokenizer has only special tokens: make one with bertkit train-tokenizer.")
+    return special
 
 
 def _documents(names: Sequence[str], field: str) -> Iterator[Document]:
@@ -139,8 +155,10 @@ def _documents(names: Sequence[str], field: str) -> Iterator[Document]:
 
 def _digest(tokenizer: BertTokenizer | BertTokenizerFast) -> str:
     """Return a checksum of all that determines the tokens of a text."""
-    settings = {name: value for name, value in tokenizer.init_kwargs.items() if name != "name_or_path"}
-    described = json.dumps([sorted(tokenizer.get_vocab().items()), settings], sort_keys=True, default=str)
+    files = tokenizer.encoder.files
+    rules = [vars(files.rules), files.do_basic_tokenize, files.never_split, files.prefix, files.max_chars, files.unk]
+    tokens = [sorted(tokenizer.get_vocab().items()), files.foreign]
+    described = json.dumps([rules, tokens], sort_keys=True, default=str)
     return hashlib.sha256(described.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -171,7 +189,9 @@ class _Bar:
         self._bar.update(position - self._position)
         self._position = position
 
-    def close(self) -> None:
-        """Remove the bar."""
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from bertkit.checkpoint.crc32c import masked_crc32c
 from bertkit.checkpoint.tfrecords import read_examples
+from bertkit.data.pretraining.google import google_row
 from bertkit.errors import DataError, FileFormatError
 from bertkit.training.google_examples import read_google_examples
 
@@ -15,9 +18,9 @@ LISTS = {
     "input_mask": [1, 1, 1, 1, 1, 1, 1, 0, 0],
     "segment_ids": [0, 0, 0, 0, 0, 1, 1, 0, 0],
     "masked_lm_positions": [2, 5, 0],
-    "masked_lm_ids": [2**40, 6, 0],
+    "masked_lm_ids": [70_001, 6, 0],
     "next_sentence_labels": [1],
-    "odd": [-1, -(2**63), 2**63 - 1],
+    "odd": [-1, 2**40, -(2**63), 2**63 - 1],
     "empty": [],
 }
 
@@ -50,7 +53,7 @@ def test_rows_of_google(tmp_path: Path) -> None:
     assert row.input_ids.tolist() == [2, 300, 4, 70_000, 3, 5, 3]
     assert row.token_type_ids.tolist() == [0, 0, 0, 0, 0, 1, 1]
     assert row.positions is not None and row.positions.tolist() == [2, 5]
-    assert row.targets["labels"].values.tolist() == [2**40, 6] and row.targets["labels"].grain == "place"
+    assert row.targets["labels"].values.tolist() == [70_001, 6] and row.targets["labels"].grain == "place"
     assert row.targets["next_sentence_label"].values == 1
     other = write(tmp_path / "b.tfrecord", [{"input_ids": [1]}])
     with pytest.raises(DataError, match="lacks input_mask"):
@@ -67,3 +70,31 @@ def test_damage_is_found(tmp_path: Path) -> None:
     path.write_bytes(data[:-3])
     with pytest.raises(FileFormatError, match="damaged"):
         list(read_examples(path))
+
+
+def test_a_length_that_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    for size in (2**60, 2**64 - 1, 2**21):
+        head = size.to_bytes(8, "little")
+        path.write_bytes(head + masked_crc32c(head).to_bytes(4, "little") + b"x" * 100)
+        with pytest.raises(FileFormatError, match="Record 1"):
+            list(read_examples(path))
+    for wrong in (tmp_path, tmp_path / "none"):
+        with pytest.raises(FileFormatError, match="cannot be read"):
+            list(read_examples(wrong))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("input_ids", [2.0] * 9), ("input_ids", [2, -3, 4, 5, 6, 7, 8, 0, 0]), ("input_ids", [2**40] * 9), ("input_ids", [2]),
+        ("input_mask", [1, 0, 1, 0, 0, 0, 0, 0, 0]), ("input_mask", [7] + [0] * 8), ("input_mask", [0] * 9),
+        ("segment_ids", [-1] * 9), ("masked_lm_positions", [2, -5, 0]), ("masked_lm_positions", [2, 7, 0]),
+        ("masked_lm_positions", [1.5, 2.5, 0.0]), ("masked_lm_ids", [6, -1, 0]), ("masked_lm_weights", [1.0]),
+        ("next_sentence_labels", []), ("next_sentence_labels", [7]), ("next_sentence_labels", [0, 1]),
+    ],
+)  # fmt: skip
+def test_wrong_features(name: str, values: list[float]) -> None:
+    lists = {**LISTS, "masked_lm_weights": [1.0, 1.0, 0.0], name: values}
+    with pytest.raises(DataError):
+        google_row({key: np.array(own, np.int64 if not own else None) for key, own in lists.items()})

@@ -37,3 +37,9 @@ def test_wrong_numbers_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "There is no file" in capsys.readouterr().err
     assert main(["prepare", str(tmp_path / "tokenizer" / "vocab.txt"), *words, "--processes", "0"]) == 2
     assert "--processes 0 is invalid" in capsys.readouterr().err
+    assert main(["prepare", str(tmp_path / "tokenizer" / "vocab.txt"), *words, "--shard-tokens", "1"]) == 2
+    assert "between 1,000 and" in capsys.readouterr().err
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "partial.json").write_text("{}")
+    assert main(["inspect", str(tmp_path / "shards")]) == 2
+    assert "has unfinished shards" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,6 +183,14 @@ def test_an_example_is_a_function_of_seed_epoch_and_index(shards: Shards) -> Non
         assert same(first[-1], first[len(first) - 1])
         with pytest.raises(IndexError):
             first[len(first)]
+
+
+def test_threads_make_the_same_examples(shards: Shards) -> None:
+    epoch = SentencePairs(shards, max_length=64, seed=9).epoch(0)
+    alone = [epoch[index] for index in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(epoch.__getitem__, range(200)))
+    assert all(map(same, alone, together))
 
 
 def test_full_sentences_cover_the_corpus_once(shards: Shards, whole: list[list[int]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import lzma
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import corpora
 import numpy as np
@@ -19,6 +21,7 @@ import pytest
 
 from bertkit.data.shards import Shards
 from bertkit.data.shards.documents import read_documents
+from bertkit.data.shards.write import locked
 from bertkit.errors import DataError, UsageError
 from bertkit.training.prepare import prepare
 
@@ -71,6 +74,16 @@ def test_a_document_without_end_is_cut_between_lines(tmp_path: Path) -> None:
         assert [own for text in found for own in text.splitlines()] == [line] * 6_000
 
 
+def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
+    text = "word " * 500_000 + "x" * 2**21
+    (tmp_path / "a.txt").write_text(f"{text}\n\nsecond\n")
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": own}) + "\n" for own in (text, "second")))
+    for name in ("a.txt", "a.jsonl"):
+        *parts, last = read_documents(str(tmp_path / name))
+        assert last == "second" and "".join(parts) == text and max(map(len, parts)) <= 2**20
+        assert all(part.endswith(" ") for part in parts[:2])
+
+
 def test_special_tokens_in_a_text_are_text(tmp_path: Path) -> None:
     shards = corpora.shards(tmp_path, [["wak [MASK] wal", "[SEP]"]])
     assert not {2, 3, 4} & set(np.concatenate(shards[0]).tolist())
@@ -115,7 +128,7 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_continues(tmp_path: Path) -> None:
-    source = corpora.write(tmp_path / "a.txt", corpora.documents(6_000, sentences=40))
+    source = corpora.write(tmp_path / "a.txt", corpora.documents(2_000, sentences=40))
     tokenizer = corpora.tokenizer()
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     prepare([source], tokenizer, tmp_path / "whole", processes=1, shard_tokens=20_000)
@@ -142,6 +155,52 @@ def test_a_killed_run_continues(tmp_path: Path) -> None:
     subprocess.run(words, check=True, capture_output=True, timeout=60)
     assert (tmp_path / "killed" / "shard-00000.bin").stat().st_mtime_ns == first
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def test_a_changed_input_or_tokenizer_is_found(tmp_path: Path) -> None:
+    rest = [f"{sentence}\n" for document in CORPUS for sentence in document]
+    source, bad = tmp_path / "a.txt", tmp_path / "b.txt"
+    bad.write_bytes(b"\xff\n")
+    tokenizer, out = corpora.tokenizer(), tmp_path / "out"
+
+    def run(first: list[str], *others: Path) -> None:
+        source.write_text("\n".join([*first, *rest]))  # a document for each line
+        prepare([source, *others], tokenizer, out, processes=1, shard_tokens=1_000)
+
+    with pytest.raises(DataError, match="iconv"):
+        run(["wak\n", "walwam\n"], bad)
+    assert len(files(out)) > 4
+    with pytest.raises(DataError, match="differ from those"):  # the same text, where the first document ends later
+        run(["wakwal\n", "wam\n"])
+    rest = []
+    with pytest.raises(DataError, match="differ from those"):
+        run(["wak\n", "walwam\n"])
+    tokenizer.add_tokens(["quux"])
+    with pytest.raises(UsageError, match="other settings .tokenizer"):
+        run(["wak\n", "walwam\n"])
+
+
+def test_a_second_process_changes_nothing(tmp_path: Path) -> None:
+    shards = corpora.shards(tmp_path, CORPUS[:3])
+    before = files(shards.folder)
+    with locked(shards.folder), pytest.raises(UsageError, match="Another process"):
+        prepare([tmp_path / "corpus.txt"], corpora.tokenizer(), shards.folder, overwrite=True)
+    assert files(shards.folder) == before
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    source = corpora.write(tmp_path / "a.txt", CORPUS[:3])
+    other, out = tmp_path / "other", tmp_path / "out"
+    for folder in (other, out):
+        folder.mkdir()
+    (other / "file").write_text("ours")
+    (out / "tokenizer").symlink_to(other)
+    (out / "shard-00000.bin").symlink_to(other / "file")
+    (out / "partial.json.x").symlink_to(other / "file")
+    prepare([source], corpora.tokenizer(), out, processes=1)
+    assert [path.name for path in other.iterdir()] == ["file"] and (other / "file").read_text() == "ours"
+    with pytest.raises(UsageError, match="not a folder"):
+        prepare([source], corpora.tokenizer(), other / "file", processes=1)
 
 
 def test_an_error_in_a_file_keeps_the_shards(tmp_path: Path) -> None:
@@ -189,3 +248,62 @@ def test_damage_is_found(tmp_path: Path) -> None:
         Shards(shards.folder)
     with pytest.raises(DataError, match="no shards"):
         Shards(tmp_path)
+
+
+def with_index(shards: Shards, /, **values: Any) -> None:
+    """Replace values of index.json, those of the first shard, or those of the special tokens."""
+    path = shards.folder / "index.json"
+    found = json.loads(path.read_text())
+    for name, value in values.items():
+        for place in (found, found["shards"][0], found["special"]):
+            if name in place:
+                place[name] = value
+                break
+    path.write_text(json.dumps(found))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"vocab_size": value} for value in (2**60, -1, 3.5, float("nan"), None, 5, True)),
+        *({"mask": value} for value in (-1, 2**40, "a")),
+        *({"never": value} for value in ([10**9], "abc", [[1]], None, list(range(109)))),
+        *({"file": value} for value in ("../other.bin", "/etc/passwd", "..", "", "a\0b", 5, "shard-00001.bin")),
+        {"tokens": -1}, {"tokens": 2**62}, {"tokens": 1.0}, {"sentences": 1}, {"documents": -1}, {"documents": 2**70},
+        {"crc": -1}, {"sha256": 1}, {"settings": []}, {"shards": []}, {"shards": [1]}, {"crc": "x"}, {"crc": 2**70}, {"format": "y"},
+    ],
+)  # fmt: skip
+def test_an_invalid_index(tmp_path: Path, values: dict[str, Any]) -> None:
+    shards = corpora.shards(tmp_path, CORPUS[:3])
+    with_index(shards, **values)
+    with pytest.raises(DataError, match="is not an index of"):
+        Shards(shards.folder)
+
+
+def test_shards_with_impossible_contents(tmp_path: Path) -> None:
+    from bertkit.data.pretraining import SentencePairs
+
+    shards = corpora.shards(tmp_path, CORPUS[:3])
+    path, entry = shards.files[0].path, shards.files[0].entry
+    data = path.read_bytes()
+    sentences, tokens = 4 * entry.documents, 4 * (entry.documents + entry.sentences)
+
+    def write(at: int, values: Any, dtype: str = "<u4") -> None:
+        changed = bytearray(data)
+        own = np.array(values, dtype).tobytes()
+        changed[at : at + len(own)] = own
+        path.write_bytes(changed)
+        with_index(shards, sha256=hashlib.sha256(changed).hexdigest())
+
+    for at, values in (
+        (0, [2**32 - 1]), (0, [0]), (sentences - 4, [1]), (sentences, np.zeros(9)), (sentences + 40, [2**32 - 1]),
+        (tokens - 4, [entry.tokens + 1]),
+    ):  # fmt: skip
+        write(at, values)
+        with pytest.raises(DataError, match="damaged"):
+            Shards(shards.folder)
+    write(tokens, np.full(entry.tokens, 65_535), "<u2")
+    with pytest.raises(DataError, match="outside the vocabulary"):
+        Shards(shards.folder).verify()
+    with pytest.raises(DataError, match="token 65535"):
+        SentencePairs(Shards(shards.folder)).epoch(0)[0]

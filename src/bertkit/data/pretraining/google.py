@@ -27,13 +27,27 @@ def google_row(features: Mapping[str, Array]) -> Row:
     if missing:
         raise DataError(f"An example lacks {', '.join(missing)}: the file is not from create_pretraining_data.")
     ids, mask, types, positions, labels, weights = (features[name] for name in _FEATURES)
-    size, chosen = int(mask.sum()), weights > 0
-    sizes = (len(ids) == len(mask) == len(types), len(positions) == len(labels) == len(weights))
-    if not all(sizes) or not mask[:size].all() or (chosen.any() and not 0 <= positions[chosen].max() < size):
+    if any(features[name].dtype.kind != "i" for name in _FEATURES[:-1]):
         raise DataError(
-            "An example has lists of different lengths, or positions after its last token: the file is damaged."
+            "An example has numbers with fractions where ids belong: the file is not from create_pretraining_data."
         )
-    targets = {"labels": Target(labels[chosen].astype(np.int64), "place")}
-    if "next_sentence_labels" in features:
-        targets["next_sentence_label"] = Target(int(features["next_sentence_labels"][0]), "row")
-    return Row(ids[:size].astype(np.int64), types[:size].astype(np.int64), positions[chosen].astype(np.int64), targets)
+    if not len(ids) == len(mask) == len(types) or not len(positions) == len(labels) == len(weights):
+        raise DataError("An example has lists of different lengths: the file is damaged.")
+    size, chosen = int((mask == 1).sum()), weights > 0
+    ids, types, positions, labels = ids[:size], types[:size], positions[chosen], labels[chosen]
+    if not (mask[:size] == 1).all() or mask[size:].any() or not _are_between(positions, size):
+        raise DataError("An example has tokens or positions after its end: the file is damaged.")
+    if not size or not all(_are_between(values, 2**31) for values in (ids, types, labels)):
+        raise DataError("An example has no tokens, or numbers that are not ids: the file is damaged.")
+    targets = {"labels": Target(labels, "place")}
+    following = features.get("next_sentence_labels")
+    if following is not None:
+        if following.tolist() not in ([0], [1]):
+            raise DataError(f"An example has next_sentence_labels {following[:5]}, which must be 0 or 1.")
+        targets["next_sentence_label"] = Target(int(following[0]), "row")
+    return Row(ids, types, positions, targets)
+
+
+def _are_between(values: Array, end: int) -> bool:
+    """Return whether all numbers are from 0 to below `end`."""
+    return bool(np.all((values >= 0) & (values < end)))

@@ -12,7 +12,7 @@ from bertkit.data.batches import Ints, Row, Target
 from bertkit.data.masking import mask_spans, mask_words
 from bertkit.data.shards.layout import Special
 from bertkit.data.shards.read import Text
-from bertkit.errors import Setting, UsageError, received
+from bertkit.errors import DataError, Setting, UsageError, received
 
 Unit = Literal["words", "tokens", "spans"]
 
@@ -95,6 +95,10 @@ def masked_row(
         rng: the random generator of the example.
         is_next: whether B continues A; None: the row has no such target.
     """
+    if text.ids.max() >= special.vocab_size:
+        raise DataError(
+            f"The shards have the token {text.ids.max()}, but a vocabulary of {special.vocab_size:,}: repeat bertkit prepare."
+        )
     choose = mask_spans if masking.unit == "spans" else mask_words
     words = None if masking.unit == "tokens" else text.word_starts.cumsum()
     found = choose(

@@ -9,7 +9,7 @@ from bertkit.data.records import format_of
 from bertkit.data.texts import texts_of
 
 LONGEST_DOCUMENT = 2**20
-"""Characters. A longer document becomes several, cut between lines, so that memory is bounded."""
+"""Characters. A longer document becomes several, cut between lines if possible, so that memory is bounded."""
 
 
 def read_documents(name: str, field: str = "text", on_bytes: OnBytes = lambda count: None) -> Iterator[str]:
@@ -31,24 +31,23 @@ def read_documents(name: str, field: str = "text", on_bytes: OnBytes = lambda co
     size = 0
     for line in read_lines(name, on_bytes):
         blank = not line or line.isspace()
-        if lines and (blank or size + len(line) >= LONGEST_DOCUMENT):
-            yield "\n".join(lines)
-            lines, size = [], 0
-        if not blank:
-            lines.append(line)
-            size += len(line) + 1
+        for part in _parts(line):
+            if lines and (blank or size + len(part) >= LONGEST_DOCUMENT):
+                yield "\n".join(lines)
+                lines, size = [], 0
+            if not blank:
+                lines.append(part)
+                size += len(part) + 1
     if lines:
         yield "\n".join(lines)
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Cut a long document between lines."""
+    """Cut a long document between lines, or else at a space, or else anywhere."""
     start = 0
     while len(text) - start > LONGEST_DOCUMENT:
-        end = text.rfind("\n", start, start + LONGEST_DOCUMENT) + 1
-        end = end if end > start else text.find("\n", start) + 1
-        if not end:
-            break
+        limit = start + LONGEST_DOCUMENT
+        end = text.rfind("\n", start, limit) + 1 or text.rfind(" ", start, limit) + 1 or limit
         yield text[start:end]
         start = end
     yield text[start:]

@@ -15,7 +15,6 @@ A shard has four arrays, one after the other, in little-endian order:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ FORMAT = "bertkit-shards-1"
 INDEX, PARTIAL, TOKENIZER = "index.json", "partial.json", "tokenizer"
 
 _LARGEST_INDEX = 64 * 2**20  # bytes
+_LARGEST_COUNT = 2**32  # tokens of a shard and of a vocabulary, whose numbers have up to 32 bits
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,13 @@ class Special:
         """The type of the tokens in a shard."""
         return np.dtype("<u2" if self.vocab_size <= 2**16 else "<u4")
 
+    def is_valid(self) -> bool:
+        """Return whether all ids are in the vocabulary, and the vocabulary has other tokens."""
+        ids = (self.cls, self.sep, self.mask, *self.never)
+        if not _are_natural(self.vocab_size, *ids) or self.vocab_size > _LARGEST_COUNT:
+            return False
+        return max(ids) < self.vocab_size and len({self.mask, *self.never}) < self.vocab_size
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -75,6 +82,21 @@ class Shard:
     def size(self, tokens: np.dtype[Any]) -> int:
         """Return the size of the file in bytes."""
         return sum(dtype.itemsize * count for dtype, count in self.parts(tokens))
+
+    def is_valid(self, number: int) -> bool:
+        """Return whether the entry has the name of the shard with a number, and possible sizes."""
+        sizes = (self.documents, self.sentences, self.tokens)
+        possible = _are_natural(*sizes) and 1 <= sizes[0] <= sizes[1] <= sizes[2] < _LARGEST_COUNT
+        return possible and self.file == shard_name(number) and isinstance(self.sha256, str)
+
+
+def shard_name(number: int) -> str:
+    """Return the name of the file of a shard.
+
+    >>> shard_name(12)
+    'shard-00012.bin'
+    """
+    return f"shard-{number:05}.bin"
 
 
 @dataclass
@@ -102,7 +124,7 @@ class Index:
             special["never"] = tuple(special["never"])
             shards = [Shard(**shard) for shard in values["shards"]]
             index = cls(Special(**special), values["settings"], shards, values["documents"], values["crc"])
-            valid = values["format"] == FORMAT and all(map(_is_valid, shards))
+            valid = values["format"] == FORMAT and index._is_valid()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"{path} is not an index of shards ({error}): write it again with bertkit prepare."
@@ -111,8 +133,13 @@ class Index:
             raise DataError(f"{path} is not an index of {FORMAT}: write it again with bertkit prepare.")
         return index
 
+    def _is_valid(self) -> bool:
+        shards = all(shard.is_valid(number) for number, shard in enumerate(self.shards))
+        numbers = _are_natural(self.documents, self.crc) and max(self.documents, self.crc) < 2**63
+        values = isinstance(self.settings, dict) and numbers
+        return bool(self.shards) and shards and values and self.special.is_valid()
 
-def _is_valid(shard: Shard) -> bool:
-    """Return whether the entry names a file in the folder, with sizes that are natural numbers."""
-    sizes: Sequence[object] = (shard.documents, shard.sentences, shard.tokens)
-    return Path(shard.file).name == shard.file and all(type(size) is int and size >= 0 for size in sizes)
+
+def _are_natural(*values: object) -> bool:
+    """Return whether all values are integers that are not negative."""
+    return all(type(value) is int and value >= 0 for value in values)

@@ -41,6 +41,8 @@ class OpenShard:
         self.document_ends: NDArray[np.uint32]  # [D]
         self.sentence_ends: NDArray[np.uint32]  # [S]
         self.document_ends, self.sentence_ends, self.tokens, self._bits = arrays
+        if not (_are_ends(self.document_ends, entry.sentences) and _are_ends(self.sentence_ends, entry.tokens)):
+            raise DataError(f"{path} is damaged: copy it again, or repeat bertkit prepare.")
 
     def sentence_start(self, sentence: int) -> int:
         """Return the number of tokens before a sentence."""
@@ -63,6 +65,11 @@ class OpenShard:
             while block := file.read(_BLOCK):
                 digest.update(block)
         return digest.hexdigest() == self.entry.sha256
+
+
+def _are_ends(ends: NDArray[np.uint32], total: int) -> bool:
+    """Return whether numbers ascend from above 0 to the total."""
+    return bool(ends[0] > 0 and ends[-1] == total and (ends[1:] > ends[:-1]).all())
 
 
 class Shards:
@@ -121,7 +128,10 @@ class Shards:
         return shard, document - int(self.ends[shard] - self.files[shard].entry.documents)
 
     def verify(self) -> None:
-        """Compare all files with their checksums. Raises DataError if a file differs."""
+        """Compare all files with their checksums. Raises DataError if a file differs, or has a token outside the vocabulary."""
         damaged = [str(file.path) for file in self.files if not file.is_intact()]
         if damaged:
             raise DataError(f"{', '.join(damaged)}: the checksum differs. Copy it again, or repeat bertkit prepare.")
+        for file in self.files:
+            if file.tokens.max() >= self.special.vocab_size:
+                raise DataError(f"{file.path} has a token outside the vocabulary: repeat bertkit prepare.")

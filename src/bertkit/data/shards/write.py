@@ -7,15 +7,17 @@ the first chunk of documents that fills it, and chunks are cut by the number of 
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from bertkit.data.shards.encoding import Chunk, Encoded, EncodeDocuments, encode_chunks
-from bertkit.data.shards.layout import INDEX, PARTIAL, Index, Shard
+from bertkit.data.shards.layout import INDEX, PARTIAL, Index, Shard, shard_name
 from bertkit.errors import DataError, Setting, UsageError
 from bertkit.hub.disk import lock, open_own, remove_unfinished, whole_file
 
@@ -46,27 +48,33 @@ class ShardWriter:
         """Write the last shard, and the index."""
         if any(len(part.ids) for part in self._parts):
             self._write_shard()
-        self._index.documents, self._index.crc = self._documents, self._crc
         if not self._index.shards:
             raise DataError("The files have no text, so no shards can be written.")
-        self._index.write(self._folder / INDEX)
-        (self._folder / PARTIAL).unlink(missing_ok=True)
+        self._write_index()
+        os.replace(self._folder / PARTIAL, self._folder / INDEX)
         return self._index
 
+    def _write_index(self) -> None:
+        remove_unfinished(self._folder / PARTIAL)
+        self._index.documents, self._index.crc = self._documents, self._crc
+        self._index.write(self._folder / PARTIAL)
+
     def _write_shard(self) -> None:
-        name = f"shard-{len(self._index.shards):05}.bin"
+        name = shard_name(len(self._index.shards))
         path = self._folder / name
         remove_unfinished(path)
-        documents, sentences, ids, words = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-        arrays = [np.cumsum(documents).astype("<u4"), np.cumsum(sentences).astype("<u4"), ids, np.packbits(words)]
+        documents, sentences = (np.concatenate([part[column] for part in self._parts]) for column in (0, 1))
+        ids = [part.ids for part in self._parts]
+        words = np.packbits(np.concatenate([part.word_starts for part in self._parts]))
+        arrays = [np.cumsum(documents).astype("<u4"), np.cumsum(sentences).astype("<u4"), *ids, words]
         digest = hashlib.sha256()
         with whole_file(path) as file:
             for array in arrays:
                 digest.update(array.data)
                 file.write(array.data)
-        self._index.shards.append(Shard(name, len(documents), len(sentences), len(ids), digest.hexdigest()))
-        self._index.documents, self._index.crc = self._documents, self._crc
-        self._index.write(self._folder / PARTIAL)
+        tokens = sum(map(len, ids))
+        self._index.shards.append(Shard(name, len(documents), len(sentences), tokens, digest.hexdigest()))
+        self._write_index()
         self._parts = []
 
 
@@ -83,7 +91,7 @@ def write_shards(
     """Write documents as shards into a folder, and return their index.
 
     Args:
-        folder: a folder for which `start` returned the index.
+        folder: a `locked` folder for which `start` returned the index.
         documents: all documents, also those that an earlier run has written.
         encode: the function that splits documents into tokens.
         index: the index that `start` returned.
@@ -91,17 +99,25 @@ def write_shards(
         shard_tokens: a shard ends with the documents that reach this number of tokens.
         on_position: called with the bytes of the input that are done, and whether an earlier run did them.
     """
-    with ExitStack() as stack:
-        held = stack.enter_context(open_own(folder / ".lock", create=True))
+    source = iter(documents)
+    _skip(source, index, lambda position: on_position(position, True))
+    writer = ShardWriter(folder, index, shard_tokens)
+    for chunk, encoded in encode_chunks(_chunks(source, index.crc, min(CHUNK, shard_tokens)), encode, processes):
+        writer.add(chunk, encoded)
+        on_position(chunk.position, False)
+    return writer.finish()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Create a folder, and lock it until the end of the block. Raises UsageError if another process has locked it."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder: choose another one.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_own(folder / ".lock", create=True) as held:
         if not lock(held, folder):
             raise UsageError(f"Another process is writing shards into {folder}: wait for it, or choose another folder.")
-        source = iter(documents)
-        _skip(source, index, lambda position: on_position(position, True))
-        writer = ShardWriter(folder, index, shard_tokens)
-        for chunk, encoded in encode_chunks(_chunks(source, index.crc, min(CHUNK, shard_tokens)), encode, processes):
-            writer.add(chunk, encoded)
-            on_position(chunk.position, False)
-        return writer.finish()
+        yield
 
 
 def start(folder: Path, index: Index, overwrite: bool = False) -> Index:
@@ -130,11 +146,10 @@ def start(folder: Path, index: Index, overwrite: bool = False) -> Index:
 
 def _skip(documents: Iterator[Document], index: Index, on_position: Callable[[int], object]) -> None:
     """Read the documents that an earlier run has written. Raises DataError if they have changed."""
-    crc = position = 0
-    for _ in range(index.documents):
-        text, position = next(documents, ("", 0))
-        crc = zlib.crc32(text.encode(), crc)
-    if crc != index.crc:
+    crc = position = count = 0
+    for count, (text, position) in enumerate(islice(documents, index.documents), start=1):  # noqa: B007
+        crc = _crc(text, crc)
+    if (count, crc) != (index.documents, index.crc):
         raise DataError(
             f"The first {index.documents:,} documents differ from those that the interrupted run read: pass the same files in "
             "the same order, or type ", Setting("overwrite", True), ".",
@@ -149,9 +164,14 @@ def _chunks(documents: Iterable[Document], crc: int, most: int) -> Iterator[Chun
     for text, position in documents:
         some.append(text)
         size += len(text)
-        crc = zlib.crc32(text.encode(), crc)
+        crc = _crc(text, crc)
         if size >= most:
             yield Chunk(some, crc, position)
             some, size = [], 0
     if some:
         yield Chunk(some, crc, position)
+
+
+def _crc(text: str, before: int) -> int:
+    """Return the CRC-32 of documents with one more. A zero byte ends each, so that the ends of documents count too."""
+    return zlib.crc32(text.encode() + b"\0", before)
