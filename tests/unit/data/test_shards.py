@@ -270,7 +270,8 @@ def with_index(shards: Shards, /, **values: Any) -> None:
         *({"never": value} for value in ([10**9], "abc", [[1]], None, list(range(109)))),
         *({"file": value} for value in ("../other.bin", "/etc/passwd", "..", "", "a\0b", 5, "shard-00001.bin")),
         {"tokens": -1}, {"tokens": 2**62}, {"tokens": 1.0}, {"sentences": 1}, {"documents": -1}, {"documents": 2**70},
-        {"crc": -1}, {"sha256": 1}, {"settings": []}, {"shards": []}, {"shards": [1]}, {"crc": "x"}, {"crc": 2**70}, {"format": "y"},
+        {"crc": -1}, {"sha256": 1}, {"settings": []}, {"shards": []}, {"shards": [1]}, {"crc": "x"}, {"crc": 2**70},
+        {"format": "y"},
     ],
 )  # fmt: skip
 def test_an_invalid_index(tmp_path: Path, values: dict[str, Any]) -> None:
