@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from functools import cached_property
 from itertools import pairwise
@@ -23,6 +24,14 @@ class Text(NamedTuple):
 
     ids: NDArray[np.int64]  # [t]
     word_starts: NDArray[np.bool_]  # [t]
+
+
+class Span(NamedTuple):
+    """Neighbouring tokens of a shard."""
+
+    shard: int
+    start: int
+    end: int
 
 
 class OpenShard:
@@ -92,6 +101,12 @@ class Shards:
         """The number of documents up to the end of each shard."""
         return np.cumsum([file.entry.documents for file in self.files])
 
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all documents and of the tokenizer, from the index."""
+        content = [self.index.settings, [file.entry.sha256 for file in self.files]]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
     @property
     def tokens(self) -> int:
         """The number of tokens of all documents."""
@@ -111,6 +126,10 @@ class Shards:
         first, end = file.document(own)
         edges = [file.sentence_start(sentence) for sentence in range(first, end + 1)]
         return [file.text(*pair).ids for pair in pairwise(edges)]
+
+    def text(self, span: Span) -> Text:
+        """Return the tokens of a span."""
+        return self.files[span.shard].text(span.start, span.end)
 
     def find(self, document: int) -> tuple[int, int]:
         """Return the shard of a document, and its number in that shard."""
