@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import asdict
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -101,10 +102,10 @@ class Shards:
         """The number of documents up to the end of each shard."""
         return np.cumsum([file.entry.documents for file in self.files])
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """A hash of all documents and of the tokenizer, from the index."""
-        content = [self.index.settings, [file.entry.sha256 for file in self.files]]
+        content = [self.index.settings, [asdict(file.entry) for file in self.files]]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
