@@ -47,7 +47,7 @@ VECTORS = "sentence_vectors"
 WINDOW = 2**12
 """Sentences that are sorted by length, computed and written together."""
 
-_SAMPLE = 2**16  # vectors that the directions are computed from
+_SAMPLE = 2**14  # vectors that the directions are computed from
 _FORMAT = "bertkit-vectors-1"
 _INDEX, _DATA, _DIRECTIONS = "index.json", "vectors.bin", "directions.npy"
 _TYPE = np.dtype("<f2")
@@ -94,9 +94,12 @@ class SentenceVectors:
         folder: the folder.
         shards: the shards whose sentences the vectors are of.
         width: the width of the student's states. Targets are not wider than the teacher's vectors.
+        documents: the same number as for `compute_vectors`: vectors of later documents are not used; None: all that there are.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], shards: Shards, width: int) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], shards: Shards, width: int, documents: int | None = None
+    ) -> None:
         place = Path(folder)
         index = _Index.read(place)
         if index is None:
@@ -104,7 +107,8 @@ class SentenceVectors:
         if index.shards != shards.digest:
             raise UsageError(f"The vectors in {place} are of other shards than {shards.folder}: choose another folder.")
         self.shards = shards
-        self.vectors: NDArray[Any] = np.memmap(place / _DATA, _TYPE, "r", shape=(index.sentences, index.width))
+        vectors = np.memmap(place / _DATA, _TYPE, "r", shape=(index.sentences, index.width))
+        self.vectors: NDArray[Any] = vectors[: _until(shards, documents)]
         self._directions = np.ascontiguousarray(np.load(place / _DIRECTIONS)[:, :width])  # [D, W]
         sizes = [file.entry.sentences for file in shards.files]
         self._firsts = (np.cumsum(sizes) - sizes).tolist()  # the number of sentences before each shard
@@ -153,6 +157,8 @@ def compute_vectors(
     out = Path(folder)
     encoder = _open(teacher, device)
     key = _Index(shards.digest, _digest(encoder, hub.locate(teacher)))
+    if _continued(out, key).sentences >= wanted and (out / _DIRECTIONS).exists():
+        return  # without a lock, as another process may be computing later vectors
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out):
         index = _continued(out, key)
@@ -164,12 +170,13 @@ def compute_vectors(
                 os.fsync(file.fileno())
                 index = replace(index, width=vectors.shape[1], sentences=index.sentences + len(vectors))
                 index.write(out)
-        if not (out / _DIRECTIONS).exists():
-            _write_directions(out, index)
+                if index.sentences >= _SAMPLE:
+                    _write_directions(out, index)
+        _write_directions(out, index)
 
 
 def _until(shards: Shards, documents: int | None) -> int:
-    """Return the number of sentences of the first documents."""
+    """Return the number of sentences of the first documents, and of those after them in the same window."""
     if documents is None or documents >= len(shards):
         return shards.sentences
     if documents < 1:
@@ -177,7 +184,8 @@ def _until(shards: Shards, documents: int | None) -> int:
             received("documents", documents), " is below 1: type for example ", Setting("documents", 1000), "."
         )
     shard, own = shards.find(documents - 1)
-    return sum(file.entry.sentences for file in shards.files[:shard]) + shards.files[shard].document(own)[1]
+    count = sum(file.entry.sentences for file in shards.files[:shard]) + shards.files[shard].document(own)[1]
+    return min(-(-count // WINDOW) * WINDOW, shards.sentences)
 
 
 def _open(teacher: str | os.PathLike[str], device: object) -> Pipeline:
@@ -226,10 +234,8 @@ def _continued(folder: Path, key: _Index) -> _Index:
     return index
 
 
-def _windows(
-    shards: Shards, encoder: Pipeline, done: int, wanted: int, progress: bool
-) -> Iterator[NDArray[np.float16]]:
-    """Yield the vectors of the sentences after `done`, some thousands at a time, until at least `wanted` are computed [n, D].
+def _windows(shards: Shards, encoder: Pipeline, done: int, end: int, progress: bool) -> Iterator[NDArray[np.float16]]:
+    """Yield the vectors of the sentences from `done` to `end`, some thousands at a time [n, D].
 
     A window has the same sentences in each run, and so the same batches and the same bits.
     """
@@ -237,7 +243,6 @@ def _windows(
 
     tokenizer = BertTokenizerFast.from_pretrained(shards.folder / TOKENIZER)
     run = encoder.run(FeatureOptions(pooling="auto", normalize=True, on_long="truncate", return_tensors="np"))
-    end = min(-(-wanted // WINDOW) * WINDOW, shards.sentences)
     bar = tqdm(
         total=_tokens(shards, end), initial=_tokens(shards, done), desc="Sentence vectors", unit=" tokens", unit_scale=True,
         smoothing=0, disable=not (progress and is_progress_bar_enabled()),
@@ -278,7 +283,12 @@ def _sentences(shards: Shards, start: int, count: int) -> list[NDArray[np.int64]
 
 
 def _write_directions(folder: Path, index: _Index) -> None:
-    """Write the directions in which the first vectors have the largest mean square, in decreasing order, as columns."""
+    """Write the directions in which the first vectors have the largest mean square, in decreasing order, as columns.
+
+    Existing ones are kept, as a student may have learnt with them.
+    """
+    if (folder / _DIRECTIONS).exists():
+        return
     vectors = np.memmap(folder / _DATA, _TYPE, "r", shape=(index.sentences, index.width))
     sample = np.asarray(vectors[:_SAMPLE], np.float64)
     _, directions = np.linalg.eigh(sample.T @ sample)  # in increasing order

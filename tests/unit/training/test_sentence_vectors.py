@@ -137,10 +137,19 @@ def test_first_documents_and_then_all(folder: Path, shards: Shards, teacher: Pat
     spans = [Span(0, 0, 5), Span(len(shards.files) - 1, 0, last.sentence_start(1))]
     target = SentenceVectors(part, shards, width=8).targets(spans)[VECTORS].values
     assert target[0].any() and not target[1].any()
+    (part / "directions.npy").unlink()
     compute_vectors(shards, teacher, part, device="cpu")
     assert (part / "vectors.bin").read_bytes() == (folder / "vectors.bin").read_bytes()
     before = (part / "vectors.bin").stat().st_mtime_ns
-    compute_vectors(shards, teacher, part, documents=1, device="cpu")  # nothing is left to do
+    with sentence_vectors._locked(part):
+        compute_vectors(shards, teacher, part, documents=1, device="cpu")  # nothing is left to do
+        (part / "directions.npy").unlink()
+        with pytest.raises(UsageError, match="Another process is computing the vectors"):
+            compute_vectors(shards, teacher, part, documents=1, device="cpu")
+    compute_vectors(shards, teacher, part, documents=1, device="cpu")
+    assert (part / "directions.npy").read_bytes() == (folder / "directions.npy").read_bytes()
+    assert len(SentenceVectors(part, shards, 8, documents=2).vectors) == known
+    assert len(SentenceVectors(part, shards, 8).vectors) == shards.sentences
     assert (part / "vectors.bin").stat().st_mtime_ns == before
 
 
