@@ -140,6 +140,7 @@ if TYPE_CHECKING:
     from bertkit.training import get_polynomial_decay_schedule_with_warmup as get_polynomial_decay_schedule_with_warmup
     from bertkit.training import get_scheduler as get_scheduler
     from bertkit.training import set_seed as set_seed
+    from bertkit.training.add_words import add_words as add_words
     from bertkit.training.evaluation import Evaluation as Evaluation
     from bertkit.training.evaluation import evaluate as evaluate
     from bertkit.training.finetune import Finetuned as Finetuned
@@ -272,6 +273,7 @@ _HOMES = {  # name -> its module
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
     "create_optimizer": "models.keras.optimization",
+    "add_words": "training.add_words",
     "default_data_collator": "data.collators",
     "evaluate": "training.evaluation",
     "finetune": "training.finetune",

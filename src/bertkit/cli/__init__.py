@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("bertkit.cli.convert:convert", "write a checkpoint in another format"),
     "tokenize": ("bertkit.cli.tokenize:tokenize", "show the tokens of a text with ids, types and offsets"),
     "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "train a vocabulary on text files"),
+    "add-words": ("bertkit.cli.add_words:add_words", "add the words of a domain to a model's vocabulary"),
     "completion": ("bertkit.cli.completion:completion", "print a script that completes these commands in a shell"),
 }
 """Command -> its function, and its line in the help."""

@@ -71,6 +71,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "texts.txt --out vocabulary --vocab-size 300",
         "texts.jsonl --out cased --cased --vocab-size 300 --min-frequency 1",
     ),
+    "add-words": (
+        "--words words.txt --model DIR --out with-words",
+        "texts.txt --count 2 --min-frequency 1 --model DIR --out with-more-words",
+    ),
     "completion": ("bash > bertkit.sh", "fish > bertkit.fish"),
 }
 """Command -> the arguments of its two examples."""

@@ -34,6 +34,9 @@ def train_tokenizer(
         bool | None, "remove accents from letters (default: unless --cased, or the texts are Korean, Japanese or Indic)"
     ] = None,
     min_frequency: Annotated[int, "minimum number of times that a token occurs in the texts"] = 2,
+    limit_alphabet: Annotated[
+        int | None, "maximum number of different characters; words with others become [UNK] (default: 1000 or more)"
+    ] = None,
     field: Annotated[str, "field of the text in .jsonl and .parquet"] = "text",
     unused: Annotated[int, "number of tokens [unused0], [unused1], ... to reserve for later use"] = 0,
     overwrite: Annotated[bool, "replace an existing vocabulary"] = False,
@@ -51,7 +54,13 @@ def train_tokenizer(
         if rules != given:
             _print_message(_ACCENTS_KEPT)
         tokens = train_vocabulary(
-            texts, vocab_size, rules=rules, min_frequency=min_frequency, unused=unused, progress=progress
+            texts,
+            vocab_size,
+            rules=rules,
+            min_frequency=min_frequency,
+            unused=unused,
+            limit_alphabet=limit_alphabet,
+            progress=progress,
         )
     if len(tokens) < vocab_size:
         _print_message(f"the texts give only {len(tokens):,} tokens, not the {vocab_size:,} of --vocab-size.")

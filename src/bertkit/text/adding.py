@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,8 +10,6 @@ from bertkit.errors import UsageError
 from bertkit.text.files.description import ATTRIBUTES, TokenizerFiles
 from bertkit.text.tokens import SPECIAL_NAMES
 from bertkit.text.vocabulary import AddedToken, Vocabulary, as_token, check_added, give_ids
-
-_UNUSED = re.compile(r"\[unused\d+\]")
 
 
 def add(files: TokenizerFiles, tokens: Iterable[AddedToken], *, lower: bool = False, claim_unused: bool = False) -> int:
@@ -88,7 +85,7 @@ def _set_additional(files: TokenizerFiles, tokens: Any, replace_all: bool) -> li
 def _claimed(files: TokenizerFiles, new: list[str]) -> Vocabulary:
     """Return the vocabulary with new tokens in place of [unused0], [unused1], ..."""
     tokens = list(files.vocabulary.tokens)
-    free = [index for index, token in enumerate(tokens) if _UNUSED.fullmatch(token) and index not in files.added]
+    free = files.unused_ids
     if len(free) < len(new):
         raise UsageError(
             f"{len(new)} tokens are new, and the vocabulary has only {len(free)} unused tokens such as [unused1]: leave "

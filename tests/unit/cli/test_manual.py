@@ -33,6 +33,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     rows = [{"id": number, "text": text} for number, text in enumerate(TEXTS)]
     (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in TEXTS))
+    (tmp_path / "words.txt").write_text("paris\nphotosynthesis\n")
     (tmp_path / "masked.txt").write_text("The [MASK] was cold.\n")
     (tmp_path / "texts.csv").write_text("id,text\n" + "".join(f"{row['id']},{row['text']}\n" for row in rows))
     (tmp_path / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

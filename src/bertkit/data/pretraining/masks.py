@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,10 +12,13 @@ import numpy as np
 from bertkit.data.batches import Ints, Row, Target
 from bertkit.data.masking import mask_spans, mask_words
 from bertkit.data.shards.layout import Special
-from bertkit.data.shards.read import Text
+from bertkit.data.shards.read import Span, Text
 from bertkit.errors import DataError, Setting, UsageError, received
 
 Unit = Literal["words", "tokens", "spans"]
+
+OfSpans = Callable[[Sequence[Span]], Mapping[str, Target]]
+"""A function of the texts of a row, as spans of the shards, that returns further targets by name."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def masked_row(
     masking: Masking,
     rng: np.random.Generator,
     is_next: bool | None = None,
+    others: Mapping[str, Target] = MappingProxyType({}),
 ) -> Row:
     """Return a Row with masks, and the true tokens as its targets.
 
@@ -94,6 +99,7 @@ def masked_row(
         masking: how the tokens to predict are chosen.
         rng: the random generator of the example.
         is_next: whether B continues A; None: the row has no such target.
+        others: further targets.
     """
     if text.ids.max() >= special.vocab_size:
         raise DataError(
@@ -113,7 +119,7 @@ def masked_row(
         mask_replace_prob=masking.mask_replace_prob,
         random_replace_prob=masking.random_replace_prob,
     )
-    targets = {"labels": Target(found.labels, "place")}
+    targets = {"labels": Target(found.labels, "place"), **others}
     if is_next is not None:
         targets["next_sentence_label"] = Target(0 if is_next else 1, "row")
     return Row(found.input_ids, token_type_ids, found.positions, targets)

@@ -9,9 +9,9 @@ import numpy as np
 
 from bertkit.data.batches import Row
 from bertkit.data.pretraining.epoch import PLAN, Epoch, check_numbers, generator
-from bertkit.data.pretraining.masks import Masking, framed, masked_row
+from bertkit.data.pretraining.masks import Masking, OfSpans, framed, masked_row
 from bertkit.data.pretraining.plan import PairPlan, plan_pairs
-from bertkit.data.shards.read import Shards
+from bertkit.data.shards.read import Shards, Span
 from bertkit.errors import UsageError, received
 
 
@@ -28,6 +28,7 @@ class SentencePairs:
         seed: the seed of all random choices.
         short_seq_prob: the share of examples that get a random length, up to the maximum.
         masking: how the tokens to predict are chosen.
+        of_spans: returns further targets for the spans of A and B; None: there are none.
     """
 
     shards: Shards
@@ -35,6 +36,7 @@ class SentencePairs:
     seed: int = 0
     short_seq_prob: float = 0.1
     masking: Masking = field(default_factory=Masking)
+    of_spans: OfSpans | None = None
 
     def __post_init__(self) -> None:
         check_numbers(self.seed, self.max_length, least=5)
@@ -73,10 +75,11 @@ class SentencePairs:
         else:
             wanted = max(int(plan.targets[own]) - (a[2] - a[1]), 1)
             b = self._random_text(self._firsts[shard] + int(plan.documents[own]), wanted, rng)
-        spans = truncate_pair(a[1:], b[1:], self._most, rng)
-        texts = [self.shards.files[place[0]].text(*span) for place, span in zip((a, b), spans, strict=True)]
-        row, owners = framed(texts, self.shards.special)
-        return masked_row(row, owners, self.shards.special, self.masking, rng, is_next)
+        cut_a, cut_b = truncate_pair(a[1:], b[1:], self._most, rng)
+        spans = [Span(a[0], *cut_a), Span(b[0], *cut_b)]
+        row, owners = framed([self.shards.text(span) for span in spans], self.shards.special)
+        others = self.of_spans(spans) if self.of_spans else {}
+        return masked_row(row, owners, self.shards.special, self.masking, rng, is_next, others)
 
     def _random_text(self, document: int, wanted: int, rng: np.random.Generator) -> tuple[int, int, int]:
         """Return (shard, start, end) of a text of another document, of about the wanted number of tokens."""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bertkit.data.batches import Row
 from bertkit.data.pretraining.epoch import Epoch, check_numbers
-from bertkit.data.pretraining.masks import Masking, framed, masked_row
+from bertkit.data.pretraining.masks import Masking, OfSpans, framed, masked_row
 from bertkit.data.pretraining.plan import SequencePlan, plan_sequences
-from bertkit.data.shards.read import Shards
+from bertkit.data.shards.read import Shards, Span
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class FullSentences:
         max_length: the maximum number of tokens of an example.
         seed: the seed of all random choices.
         masking: how the tokens to predict are chosen.
+        of_spans: returns further targets for the span of the whole example; None: there are none.
     """
 
     shards: Shards
     max_length: int = 128
     seed: int = 0
     masking: Masking = field(default_factory=Masking)
+    of_spans: OfSpans | None = None
 
     def __post_init__(self) -> None:
         check_numbers(self.seed, self.max_length, least=3)
@@ -59,7 +61,9 @@ class FullSentences:
         edges = [start, *ends[first:last].tolist(), end]
         texts = [self.shards.files[shard].text(*edges[at : at + 2]) for at in range(len(edges) - 1)]
         row, _ = framed(texts, self.shards.special)
-        return masked_row(row, np.zeros(len(row.ids), np.int64), self.shards.special, self.masking, rng)
+        others = self.of_spans([Span(shard, start, end)]) if self.of_spans else {}
+        types = np.zeros(len(row.ids), np.int64)
+        return masked_row(row, types, self.shards.special, self.masking, rng, others=others)
 
     @cached_property
     def _document_ends(self) -> list[NDArray[np.int64]]:

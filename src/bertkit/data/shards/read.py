@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from dataclasses import asdict
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +25,14 @@ class Text(NamedTuple):
 
     ids: NDArray[np.int64]  # [t]
     word_starts: NDArray[np.bool_]  # [t]
+
+
+class Span(NamedTuple):
+    """Neighbouring tokens of a shard."""
+
+    shard: int
+    start: int
+    end: int
 
 
 class OpenShard:
@@ -100,6 +110,12 @@ class Shards:
         return np.cumsum([file.entry.documents for file in self.files])
 
     @property
+    def digest(self) -> str:
+        """A hash of all documents and of the tokenizer, from the index."""
+        content = [self.index.settings, [asdict(file.entry) for file in self.files]]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
     def tokens(self) -> int:
         """The number of tokens of all documents."""
         return sum(file.entry.tokens for file in self.files)
@@ -118,6 +134,10 @@ class Shards:
         first, end = file.document(own)
         edges = [file.sentence_start(sentence) for sentence in range(first, end + 1)]
         return [file.text(*pair).ids for pair in pairwise(edges)]
+
+    def text(self, span: Span) -> Text:
+        """Return the tokens of a span."""
+        return self.files[span.shard].text(span.start, span.end)
 
     def find(self, document: int) -> tuple[int, int]:
         """Return the shard of a document, and its number in that shard."""

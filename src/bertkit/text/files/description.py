@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ USUAL_COLUMNS = ["input_ids", "token_type_ids", "attention_mask"]
 
 USUAL_PREFIX = "##"
 """The prefix of a piece that is not the first of its word."""
+
+_UNUSED = re.compile(r"\[unused\d+\]")
 
 SPECIAL = {
     "unk_token": "[UNK]",
@@ -83,6 +86,12 @@ class TokenizerFiles:
     def lowers_added(self) -> bool:
         """Whether added tokens that are not special are lower-cased, since the text is lower-cased before the search."""
         return self.rules.lowercase and self.rules.compat != "fast" and self.do_basic_tokenize
+
+    @property
+    def unused_ids(self) -> list[int]:
+        """The ids of `[unused0]`, `[unused1]`, ..., in their order."""
+        tokens = enumerate(self.vocabulary.tokens)
+        return [index for index, token in tokens if _UNUSED.fullmatch(token) and index not in self.added]
 
     def id_of(self, token: str) -> int | None:
         """Return the id of an added token or of a token in the vocabulary, or None."""
