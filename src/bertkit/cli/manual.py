@@ -61,6 +61,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "texts.txt --tokenizer DIR --out shards",
         "texts.jsonl texts.txt --tokenizer DIR --out more-shards --processes 1",
     ),
+    "pretrain": (
+        "--config tiny --data shards --out new-model --max-steps 2",
+        "--model DIR --data shards --out better --max-steps 2 --eval-share 0.5 --max-length 12",
+    ),
     "inspect": ("DIR", "DIR --json"),
     "convert": ("DIR converted", "DIR halved --dtype float16 --overwrite"),
     "tokenize": (

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
@@ -187,3 +189,27 @@ def _is_forbidden(character: str) -> bool:
         or 0xD800 <= code < 0xE000
         or code & 0xFFFE == 0xFFFE
     )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that a run used."""
+    import torch
+
+    from bertkit import __version__
+
+    return {
+        "bertkit": __version__,
+        "torch": torch.__version__,
+        "numpy": version("numpy"),
+        "python": platform.python_version(),
+    }
+
+
+def processor() -> str:
+    """Return the name of the CPU."""
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
