@@ -11,6 +11,7 @@ import torch
 from bertkit import BertConfig
 from bertkit.data.shards import Shards
 from bertkit.engines.torch import model_class
+from bertkit.training.distributed import Processes
 from bertkit.training.loop import Loop
 from bertkit.training.pretraining.objective import MaskedWords, NextSentence, Pretraining
 from bertkit.training.pretraining.options import PretrainingSettings
@@ -43,9 +44,15 @@ def objective(config: BertConfig, head: str = "ForPreTraining") -> Pretraining:
     return Pretraining(config, [MaskedWords()] + ([NextSentence()] if head == "ForPreTraining" else []))
 
 
-def loop(own: Shards, dropout: float = 0.0, sizes: dict[str, Any] | None = None, **options: Any) -> Loop:
+def loop(
+    own: Shards,
+    dropout: float = 0.0,
+    sizes: dict[str, Any] | None = None,
+    processes: Processes | None = None,
+    **options: Any,
+) -> Loop:
     """Return a loop over shards with a tiny model."""
     chosen = settings(**options)
     head = "ForPreTraining" if chosen.examples == "pairs" else "ForMaskedLM"
     new = model(head, dropout, **sizes or {})
-    return Loop(new, ShardSource(own, chosen), objective(new.config, head), chosen)
+    return Loop(new, ShardSource(own, chosen), objective(new.config, head), chosen, processes)

@@ -225,14 +225,14 @@ class Loop:
         tensors |= {name: parameter.detach() for name, parameter in self._of_objective()}
         values = {
             "position": asdict(self.position),
-            "order": self.source.fingerprint(),
+            "order": self.fingerprint(),
             "seconds": self.clock.seconds(),
         }
         return {**values, "progress": self.progress, "tokens": self.tokens}, tensors
 
     def restore(self, values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
         """Continue from a state. Raise UsageError if the examples or the options of their order have changed."""
-        if values["order"] != self.source.fingerprint():
+        if values["order"] != self.fingerprint():
             raise UsageError(
                 "The training examples, or options of their order, are not those of the interrupted run: pass the same ones, or ",
                 Setting("overwrite", True),
@@ -256,6 +256,10 @@ class Loop:
             for name, parameter in self._of_objective():
                 parameter.copy_(tensors[name])
         _restore_random({name.removeprefix("random."): t for name, t in tensors.items() if name.startswith("random.")})
+
+    def fingerprint(self) -> str:
+        """Return a hash of the examples, and of the options on which their order depends."""
+        return self.source.fingerprint()
 
     def _named(self) -> Iterator[tuple[str, nn.Parameter]]:
         own = ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)

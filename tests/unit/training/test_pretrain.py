@@ -19,7 +19,7 @@ from bertkit.errors import UsageError
 from bertkit.training.pretrain import Pretrained, pretrain
 
 CONFIG = pretraining_cases.SIZES | {"vocab_size": len(corpora.tokenizer()), "max_position_embeddings": 64}
-SMALL = {"max_steps": 6, "batch_size": 8, "max_length": 32, "log_steps": 1, "eval_examples": 20}
+SMALL = {"max_steps": 6, "batch_size": 8, "max_length": 32, "log_steps": 1}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def journal(folder: Path, event: str) -> list[dict[str, Any]]:
 def whole(config: Path, shards: Shards, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pretrained]:
     """An uninterrupted run with evaluations."""
     folder = tmp_path_factory.mktemp("whole") / "model"
-    return folder, run(config, shards, folder, eval_share=0.2, eval_steps=3)
+    return folder, run(config, shards, folder, eval_share=0.2, eval_examples=20, eval_steps=3)
 
 
 def test_the_output_is_a_normal_model(whole: tuple[Path, Pretrained]) -> None:
@@ -96,9 +96,9 @@ def test_a_resumed_run_is_the_same(
 
     monkeypatch.setattr(Job, "save", stop)
     with pytest.raises(RuntimeError, match="killed"):
-        run(config, shards, tmp_path / "out", eval_share=0.2, eval_steps=3)
+        run(config, shards, tmp_path / "out", eval_share=0.2, eval_examples=20, eval_steps=3)
     monkeypatch.undo()
-    run(config, shards, tmp_path / "out", eval_share=0.2, eval_steps=3, resume=True)
+    run(config, shards, tmp_path / "out", eval_share=0.2, eval_examples=20, eval_steps=3, resume=True)
     folders = (tmp_path / "out", whole[0])
     first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
     assert first == second
@@ -154,8 +154,13 @@ def test_a_run_ends_with_its_time(config: Path, shards: Shards, tmp_path: Path) 
         ({"short_length": 32}, "short_length=32 is not below max_length"),
         ({"short_steps": 0.5}, "short_steps=0.5 has no effect without short_length"),
         ({"time_budget": "soon"}, "time_budget='soon' is not a duration: type for example time_budget=\"3h\""),
-        ({"time_budget": "1h", "warmup": 100.0}, "warmup=100.0 is a number of steps, and a run with a time budget"),
+        (
+            {"time_budget": "1h", "warmup": 100.0},
+            "warmup=100.0 is a number of steps, which a run with a time budget does not know",
+        ),
         ({"eval_share": 0.001}, "leaves fewer than 2 for training or for evaluation"),
+        ({"eval_steps": 2}, "eval_steps=2 needs held-out documents: type eval_share=0.01, or eval="),
+        ({"eval_share": 0.5, "eval": "x"}, "eval_share=0.5 has no effect with eval"),
         ({"learning_rate": 1.0}, "pretrain has no option 'learning_rate'"),
         ({"masking": "letters"}, "masking='letters' is invalid: it must be 'words' or 'tokens' or 'spans'"),
     ],

@@ -90,37 +90,38 @@ class PretrainingSettings(ExampleOptions, PretrainingOptimization, PretrainingRu
         super().__post_init__()
         if (self.model is None) == (self.config is None):
             given = "both" if self.model else "neither"
-            advice = (
-                Setting("config", "mini"),
-                " for a new model, or ",
-                Setting("model", "..."),
-                " to train one further.",
-            )
-            raise UsageError(f"pretrain needs either config or model, and received {given}: type ", *advice)
-        if self.eval is not None and self.eval_share is not None:
-            raise UsageError(
-                received("eval_share", self.eval_share), " has no effect with eval: leave one of them out."
-            )
-        self._require("eval_examples", self.eval_examples >= 1, "at least 1")
+            advice = (Setting("config", "mini"), " for a new model, or ", Setting("model", "..."))
+            raise UsageError(f"pretrain needs either config or model, and received {given}: type ", *advice, ".")
+        self._check_examples()
+        self._check_evaluation()
+        if self.seconds is not None and self.warmup >= 1:
+            reason = " is a number of steps, which a run with a time budget does not know: type a share, for example "
+            raise UsageError(received("warmup", self.warmup), reason, Setting("warmup", 0.01), ".")
+
+    def _check_examples(self) -> None:
+        """Raise UsageError for invalid options of the examples."""
         self._require("mask_share", 0 < self.mask_share < 1, "between 0 and 1")
         self._require("short_steps", 0 < self.short_steps < 1, "between 0 and 1")
-        share = self.eval_share
-        self._require("eval_share", share is None or 0 < share < 1, "between 0 and 1", 0.01)
-        least = 5 if self.examples == "pairs" else 3
+        least, short = 5 if self.examples == "pairs" else 3, self.short_length
         self._require("max_length", self.max_length >= least, f"at least {least}")
-        short = self.short_length
         self._require("short_length", short is None or least <= short < self.max_length, "below max_length", 128)
         if short is None and self.short_steps != ExampleOptions.short_steps:
-            raise UsageError(
-                received("short_steps", self.short_steps), " has no effect without short_length: leave it out."
-            )
-        if self.seconds is not None and self.warmup >= 1:
-            raise UsageError(
-                received("warmup", self.warmup),
-                " is a number of steps, and a run with a time budget does not know its steps: type a share, for example ",
-                Setting("warmup", 0.01),
-                ".",
-            )
+            given = received("short_steps", self.short_steps)
+            raise UsageError(given, " has no effect without short_length: leave it out.")
+
+    def _check_evaluation(self) -> None:
+        """Raise UsageError for invalid options of the evaluation."""
+        share = self.eval_share
+        self._require("eval_examples", self.eval_examples >= 1, "at least 1")
+        self._require("eval_share", share is None or 0 < share < 1, "between 0 and 1", 0.01)
+        if self.eval is not None and share is not None:
+            raise UsageError(received("eval_share", share), " has no effect with eval: leave one of them out.")
+        if self.eval is not None or share is not None:
+            return
+        for name in ("eval_steps", "patience", "eval_examples"):
+            if getattr(self, name) != getattr(PretrainingSettings, name):
+                advice = (Setting("eval_share", 0.01), ", or ", Setting("eval", "..."), ".")
+                raise UsageError(received(name, getattr(self, name)), " needs held-out documents: type ", *advice)
 
     @property
     def seconds(self) -> float | None:
