@@ -13,7 +13,7 @@ import torch
 from bertkit.config import BertConfig
 from bertkit.data.batches import Batch
 
-_SECONDS = 0.3
+_LARGEST = 8192  # side of the matrices
 
 
 def step_flops(config: BertConfig, batch: Batch, pairs: bool = True, whole: bool = False) -> float:
@@ -46,24 +46,24 @@ def step_flops(config: BertConfig, batch: Batch, pairs: bool = True, whole: bool
     return 3 * total
 
 
-def matrix_limit(device: torch.device, dtype: torch.dtype, seconds: float = _SECONDS) -> float:
+def matrix_limit(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
     """Return the operations per second of a large product of matrices: the most that a model can reach.
 
-    Random numbers are left as they are, so that a run does not depend on the measurement.
+    The matrices grow until a product takes a tenth of the time. No random numbers are drawn, so that a run does not depend on the
+    measurement.
 
     Args:
         device: the device.
         dtype: the type of the numbers.
-        seconds: the time to measure, at least three products.
+        seconds: the time to measure.
     """
-    size = 8192 if device.type == "cuda" else 1024
-    left = torch.full((size, size), 0.5, device=device, dtype=dtype)
-    right = torch.full_like(left, 0.25)
-    best, spent, count = 0.0, 0.0, 0
-    while spent < seconds or count < 3:
+    size, best, spent = 128, 0.0, 0.0
+    while spent < seconds:
+        left = torch.full((size, size), 0.5, device=device, dtype=dtype)
         start = time.perf_counter()
-        product = left @ right
-        float(product[0, 0])  # waits for a GPU
-        taken = time.perf_counter() - start
-        best, spent, count = max(best, 2 * size**3 / max(taken, 1e-9)), spent + taken, count + 1
+        float((left @ left)[0, 0])  # waits for a GPU
+        taken = max(time.perf_counter() - start, 1e-9)
+        best, spent = max(best, 2 * size**3 / taken), spent + taken
+        if taken < seconds / 10 and size < _LARGEST:
+            size *= 2
     return best

@@ -71,10 +71,9 @@ def _check_tokenizer(tokenizer: Any, shards: Shards, name: str | None) -> None:
 def _new(settings: PretrainingSettings, tokenizer: Any, shards: Shards) -> Any:
     """Return a model with random weights."""
     assert settings.config is not None
-    words = {"vocab_size": shards.special.vocab_size, "pad_token_id": tokenizer.pad_token_id or 0}
     name = settings.config
     if name in SIZES:
-        config = BertConfig.named(name, **words)
+        config = BertConfig.named(name, vocab_size=shards.special.vocab_size)
     elif Path(name).exists():
         config = BertConfig.from_pretrained(name)
     else:
@@ -82,6 +81,8 @@ def _new(settings: PretrainingSettings, tokenizer: Any, shards: Shards) -> Any:
             received("config", name),
             f" is neither a size nor a file: type {', '.join(SIZES)}, or the path of a config.json.",
         )
+    if tokenizer.pad_token_id is not None:
+        config.pad_token_id = tokenizer.pad_token_id
     _drop_out(config, settings)
     return model_class(head_of(settings))(config)
 

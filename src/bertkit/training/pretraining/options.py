@@ -68,7 +68,7 @@ class PretrainingRun(SharedRun):
     eval_steps: Annotated[
         int | None, "steps between evaluations (default: one epoch, with a time budget a tenth of the run)"
     ] = None
-    keep: Annotated[int, "number of latest checkpoints to keep, besides the best", Also("save-total-limit")] = 1
+    save_steps: Annotated[int | None, "steps between checkpoints", Also("save-checkpoints-steps")] = 1000
 
 
 PRETRAINING_GROUPS = (ExampleOptions, PretrainingOptimization, PretrainingRun)
