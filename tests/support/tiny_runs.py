@@ -15,7 +15,7 @@ import bertkit
 WORDS = ("good", "bad", "film", "the", "a", "very", "was", "it", "##s", "not")
 OPTIONS = {"epochs": 20.0, "batch_size": 4, "lr": 1e-3, "save_steps": 2, "log_steps": 1}
 PRETRAINING = {
-    "max_steps": 160, "batch_size": 4, "max_length": 24, "short_length": 12, "short_steps": 0.5, "lr": 1e-3, "save_steps": 2,
+    "max_steps": 60, "batch_size": 4, "max_length": 24, "short_length": 12, "short_steps": 0.5, "lr": 1e-3, "save_steps": 2,
     "log_steps": 1,
 }  # fmt: skip
 

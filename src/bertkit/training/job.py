@@ -91,6 +91,7 @@ class Job:
     _flops: float = 0.0  # operations of all steps since this process began
     _stepping: float = 0.0  # and their seconds
     _before: float = 0.0  # progress before this step
+    _evaluated: float = -math.inf  # the time of the last evaluation
 
     def run(self) -> bool:
         """Train until all steps are made, patience or the time ends, or Ctrl-C. Return whether the run is complete."""
@@ -179,14 +180,18 @@ class Job:
     def _is_due(self, every: int | None, step: Step) -> bool:
         """Return whether something that happens every so many steps happens now.
 
-        By default it happens at the end of each epoch, and with a time budget after each tenth of the run.
+        By default it happens at the end of each epoch, or with a time budget after each tenth of the run, unless it would take
+        more than a tenth of the time.
         """
         if self.tuner.finished:
             return True
         if every is not None:
             return step.step % every == 0
-        tenth = self.tuner.clock.budget and int(10 * self.tuner.progress) > int(10 * self._before)
-        return bool(tenth) or self.tuner.position.at == 0
+        if not self.tuner.clock.budget:
+            return self.tuner.position.at == 0
+        rare = time.monotonic() - self._evaluated > 9 * self._longest.get("evaluation", 0.0)
+        is_tenth = int(10 * self.tuner.progress) > int(10 * self._before)
+        return is_tenth and self.tuner.processes.first(float(rare)) > 0
 
     def _log(self, journal: Journal | None, events: EventWriter | None, step: Step) -> None:
         due = step.step == 1 or self.tuner.finished or step.step % self.settings.log_steps == 0
@@ -214,6 +219,7 @@ class Job:
         if self.evaluate is None:
             return ()
         found = self.evaluate()
+        self._evaluated = time.monotonic()
         value = found.scores[self.metric]
         sign = -1 if self.metric in LOWER_IS_BETTER else 1
         if not math.isnan(value) and (self.best.value is None or sign * value > sign * self.best.value):
@@ -225,7 +231,10 @@ class Job:
             events.scalars(step.step, {f"eval/{name}": value for name, value in found.scores.items()})
             if found.samples:
                 journal.add("samples", step=step.step, texts=list(found.samples))
-        return found.samples
+        if not found.samples:
+            return ()
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in found.scores.items())
+        return [f"evaluation after step {step.step:,}: {scores}", *found.samples]
 
     # Checkpoints.
 

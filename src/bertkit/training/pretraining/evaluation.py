@@ -83,11 +83,25 @@ class HeldOut:
         found = encoded(model, batch)
         labels = torch.from_numpy(batch.targets["labels"].values).to(found.masked.device)
         best = word_scores(*projection(model, found.masked), labels)[1].tolist()
-        tokens = self.tokenizer.convert_ids_to_tokens(row.input_ids.tolist())
-        for place, guess, truth in zip(row.positions.tolist(), best, labels.tolist(), strict=True):
-            ours, theirs = self.tokenizer.convert_ids_to_tokens([guess, truth])
-            tokens[place] = f"[{ours}]" if guess == truth else f"[{ours}, not {theirs}]"
-        return f"{' '.join(tokens[:_LONGEST])}{' ...' if len(tokens) > _LONGEST else ''}"
+        names = self.tokenizer.convert_ids_to_tokens
+        tokens = names(row.input_ids[:_LONGEST].tolist())
+        for place, ours, theirs in zip(row.positions.tolist(), names(best), names(labels.tolist()), strict=True):
+            if place < _LONGEST:
+                tokens[place] = f"[{ours}]" if ours == theirs else f"[{ours}, not {theirs}]"
+        return f"{joined(tokens)}{' ...' if len(row) > _LONGEST else ''}"
+
+
+def joined(tokens: Sequence[str]) -> str:
+    """Return tokens as a text, with the pieces of a word together, unless one of them is in brackets.
+
+    >>> joined(["[CLS]", "un", "##aff", "[##able]", "##s", "."])
+    '[CLS] unaff [##able] ##s .'
+    """
+    text = ""
+    for before, token in zip(["", *tokens], tokens, strict=False):
+        follows = token.startswith("##") and before and not before.endswith("]")
+        text += token[2:] if follows else f" {token}"
+    return text.strip()
 
 
 class _Mean:

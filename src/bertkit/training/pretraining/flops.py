@@ -25,7 +25,7 @@ def step_flops(config: BertConfig, batch: Batch, pairs: bool = True, whole: bool
     >>> from bertkit.data.batches import Row, pack
     >>> batch = pack([Row(np.arange(10), np.zeros(10, int), np.array([3]))])
     >>> step_flops(BertConfig.named("tiny"), batch)
-    28713984.0
+    40461312.0
 
     Args:
         config: the configuration of the model.
