@@ -154,7 +154,7 @@ class Loop:
         return Step(self.position.step, epoch, loss, rate, norm, int(tokens), flops)
 
     def _backward(self, batches: Sequence[Batch], factors: np.ndarray) -> tuple[float, list[float]]:
-        """Add the gradients of batches, whose losses have these factors [batches, losses]. Return their sum, and that of each loss."""
+        """Add the gradients of batches, whose losses have these factors [batches, losses]. Return the sum, and each loss."""
         loss, each = 0.0, np.zeros(len(self.objective.loss_names))
         with self.autocast():
             self.objective.begin_step(self._runs, batches)
