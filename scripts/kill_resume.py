@@ -1,11 +1,11 @@
 """Kill runs of `bertkit finetune` with SIGKILL, resume them, and compare their weights with those of an uninterrupted run.
 
-    python scripts/kill_resume.py [--kills 20] [--while-writing 5]
+    python scripts/kill_resume.py [--kills 20] [--while-writing 5] [--pretrain]
 
 The moments of the kills are spread uniformly over the time of the uninterrupted run, from its first to its last file. As speeds
 differ, a moment in training is given by the number of steps so far. Some of the kills wait for a checkpoint that is being
 written. The model is tiny, with dropout. Prints a line for each kill, and exits with 1 if any weights,
-losses or learning rates differ.
+losses or learning rates differ. With `--pretrain`, the runs are of `bertkit pretrain`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,28 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 import tiny_runs
 
 
-def start(model: Path, train: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+def finetuning(folder: Path) -> list[str]:
+    """Write a model and examples, and return the command without its output folder."""
+    model, train = tiny_runs.write_model(folder / "model"), tiny_runs.write_examples(folder / "train.jsonl")
+    command = ["finetune", "--task", "text-classification", "--model", str(model), "--train", str(train)]
+    return command + words(tiny_runs.OPTIONS)
+
+
+def pretraining(folder: Path) -> list[str]:
+    """Write a model and shards, and return the command without its output folder."""
+    model = tiny_runs.write_model(folder / "model")
+    shards = tiny_runs.write_shards(folder / "shards", model)
+    return ["pretrain", "--model", str(model), "--data", str(shards), *words(tiny_runs.PRETRAINING)]
+
+
+def words(options: dict[str, Any]) -> list[str]:
+    """Return options as words of a command."""
+    return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def start(own: list[str], out: Path, *more: str) -> subprocess.Popen[bytes]:
     """Start the command."""
-    words = [word for name, value in tiny_runs.OPTIONS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    command = [sys.executable, "-m", "bertkit", "finetune", "--task", "text-classification", "--model", str(model)]
-    command += ["--train", str(train), "--out", str(out), *words, *more]
+    command = [sys.executable, "-m", "bertkit", *own, "--out", str(out), *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -78,11 +95,11 @@ def steps_of(out: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else -1
 
 
-def killed(model: Path, train: Path, out: Path, moment: tuple[float, float], while_writing: bool) -> str:
+def killed(own: list[str], out: Path, moment: tuple[float, float], while_writing: bool) -> str:
     """Start a run, kill it after a number of steps and some seconds more, and return in which state it was."""
     steps, seconds = moment
     while True:
-        process = start(model, train, out)
+        process = start(own, out)
         begun = wait_for(process, partial(has_steps, out, steps))
         moment_of_kill = partial(is_writing, out) if while_writing else partial(is_over, time.monotonic() + seconds)
         begun = begun and wait_for(process, moment_of_kill)
@@ -105,12 +122,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--while-writing", type=int, default=5, help="how many of the kills interrupt a checkpoint")
+    parser.add_argument("--pretrain", action="store_true", help="kill runs of bertkit pretrain")
     options = parser.parse_args()
     rng, equal = random.Random(0), 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        model, train = tiny_runs.write_model(folder / "model"), tiny_runs.write_examples(folder / "train.jsonl")
-        process = start(model, train, folder / "whole")
+        own = (pretraining if options.pretrain else finetuning)(folder)
+        process = start(own, folder / "whole")
         times: list[float] = []  # when each step was logged
         while process.poll() is None:
             times += [time.monotonic()] * (steps_of(folder / "whole") - len(times))
@@ -128,8 +146,8 @@ def main() -> int:
             at = times[0] + (end - times[0]) * (number + rng.random()) / options.kills
             steps = bisect.bisect(times, at)
             moment = (min(steps, len(times) - 4), 0.0) if while_writing else (steps, at - times[steps - 1])
-            state = killed(model, train, out, moment, while_writing)
-            if start(model, train, out, "--resume").wait():
+            state = killed(own, out, moment, while_writing)
+            if start(own, out, "--resume").wait():
                 raise SystemExit("A resumed run failed.")
             same = result(out) == expected and not is_writing(out)
             equal += same

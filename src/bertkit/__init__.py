@@ -148,6 +148,8 @@ if TYPE_CHECKING:
     from bertkit.training.google_examples import read_google_examples as read_google_examples
     from bertkit.training.loop import Finetuner as Finetuner
     from bertkit.training.prepare import prepare as prepare
+    from bertkit.training.pretrain import Pretrained as Pretrained
+    from bertkit.training.pretrain import pretrain as pretrain
 
     from . import logging as logging
     from . import metrics as metrics
@@ -234,6 +236,7 @@ _HOMES = {  # name -> its module
     "NerPipeline": "pipelines",
     "Pipeline": "pipelines",
     "PreTrainedTokenizerBase": "text.tokenizer",
+    "Pretrained": "training.pretrain",
     "PushToHubCallback": "models.keras.callbacks",
     "QuestionAnsweringPipeline": "pipelines",
     "SchedulerType": "training",
@@ -289,6 +292,7 @@ _HOMES = {  # name -> its module
     "locate": "hub",
     "pipeline": "pipelines",
     "prepare": "training.prepare",
+    "pretrain": "training.pretrain",
     "read_google_examples": "training.google_examples",
     "save_checkpoint": "checkpoint",
     "set_seed": "training",

@@ -1,4 +1,4 @@
-"""A tiny model and a file of examples for runs of `bertkit finetune`."""
+"""A tiny model, a file of examples and shards for runs of `bertkit finetune` and `bertkit pretrain`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ import bertkit
 
 WORDS = ("good", "bad", "film", "the", "a", "very", "was", "it", "##s", "not")
 OPTIONS = {"epochs": 20.0, "batch_size": 4, "lr": 1e-3, "save_steps": 2, "log_steps": 1}
+PRETRAINING = {
+    "max_steps": 60, "batch_size": 4, "max_length": 24, "short_length": 12, "short_steps": 0.5, "lr": 1e-3, "save_steps": 2,
+    "log_steps": 1,
+}  # fmt: skip
 
 
 def write_model(folder: Path) -> Path:
@@ -39,6 +43,17 @@ def write_examples(path: Path, count: int = 32) -> Path:
             text = " ".join([*rng.choice(WORDS[2:8], rng.integers(1, 12)), label])
             file.write(json.dumps({"text": text, "label": label}) + "\n")
     return path
+
+
+def write_shards(folder: Path, model: Path) -> Path:
+    """Write shards of random documents."""
+    rng = np.random.default_rng(0)
+    text = folder.with_suffix(".txt")
+    lines = [" ".join(rng.choice(WORDS[2:8], 5)) if rng.random() < 0.8 else "" for _ in range(200)]
+    text.write_text("\n".join(lines), "utf-8")
+    tokenizer = bertkit.BertTokenizerFast.from_pretrained(model)
+    bertkit.prepare([text], tokenizer, folder, sentence_per_line=True, processes=1)
+    return folder
 
 
 def finetune(model: str, train: str, out: str, options: dict[str, Any] = OPTIONS) -> int:

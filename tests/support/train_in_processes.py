@@ -17,16 +17,18 @@ import torch
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parent))
 
+import pretraining_cases
 import training_examples
 
 from bertkit import BertConfig
 from bertkit.checkpoint import safetensors_file
+from bertkit.data.shards import Shards
 from bertkit.engines.torch import model_class
 from bertkit.models.torch.arrays import array_of
 from bertkit.training import checkpoints
 from bertkit.training.distillation import Distillation
 from bertkit.training.distributed import Processes, load_whole, whole_model
-from bertkit.training.loop import Finetuner
+from bertkit.training.loop import Finetuner, Loop
 from bertkit.training.objectives import objective_of
 from bertkit.training.teacher import Teacher
 
@@ -64,7 +66,13 @@ def tuner(
     return Finetuner(model, training_examples.units(kind, count), objective, settings, processes)
 
 
-def resumed(first: Finetuner, second: Finetuner, folder: Path) -> Finetuner:
+def pretraining(kind: str, processes: Processes, shards: str, **options: Any) -> Loop:
+    """Return a loop of a tiny model over shards."""
+    examples = {"ForPreTraining": "pairs", "ForMaskedLM": "sentences"}[kind]
+    return pretraining_cases.loop(Shards(shards), processes=processes, examples=examples, **options)
+
+
+def resumed(first: Loop, second: Loop, folder: Path) -> Loop:
     """Write a checkpoint of a Finetuner, and restore it in another one."""
     (values, tensors), model = first.state(), whole_model(first.model)
     if first.processes.is_first:
@@ -78,15 +86,16 @@ def resumed(first: Finetuner, second: Finetuner, folder: Path) -> Finetuner:
 
 
 def train(out: Path, processes: Processes, kind: str, stop: int | None = None, **options: Any) -> None:
-    """Train, and write steps.json and weights.safetensors into a folder.
+    """Train, and write steps.json and weights.safetensors into a folder. With `shards`, it is pretraining.
 
     stop: write a checkpoint after this step, and continue from it with a new model and a new optimizer.
     """
-    loop, steps = tuner(kind, processes, **options), []
+    make = pretraining if "shards" in options else tuner
+    loop, steps = make(kind, processes, **options), []
     while not loop.finished:
         steps.append(loop.step())
         if loop.position.step == stop:
-            loop = resumed(loop, tuner(kind, processes, **options), out)
+            loop = resumed(loop, make(kind, processes, **options), out)
     model = whole_model(loop.model)
     if processes.is_first:
         out.mkdir(parents=True, exist_ok=True)

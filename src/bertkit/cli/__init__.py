@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("bertkit.cli.ask:score", "compute how likely a text is (its perplexity)"),
     "run": ("bertkit.cli.run:run", "run any of these tasks over a file"),
     "finetune": ("bertkit.cli.finetune:finetune", "train a model for a task on a file of examples"),
+    "pretrain": ("bertkit.cli.pretrain:pretrain", "train a new model on shards of text, or a model further"),
     "predict": ("bertkit.cli.run:run", "the same as run"),
     "evaluate": ("bertkit.cli.evaluate:evaluate", "score a model on a file of examples with true answers"),
     "prepare": ("bertkit.cli.prepare:prepare", "turn files of text into shards of tokens for pretraining"),

@@ -111,11 +111,11 @@ def finetune(
     The output directory has the model, its scores, a report (report.html) and all predictions on the evaluation file. After
     Ctrl-C or a crash, the same command with --resume continues, and gives the same model as a run without interruption.
     """
-    _check_torch()
+    check_torch("finetune")
     google.check()
     if data_dir is not None:
         train, eval = train or str(Path(data_dir, "train.tsv")), eval or str(Path(data_dir, "dev.tsv"))
-    from bertkit.training.finetune import Stopped
+    from bertkit.training.job import Stopped
     from bertkit.training.sweep import finetune_all
 
     every = {**asdict(data), **asdict(optimization), **asdict(run), **asdict(distillation)}
@@ -132,21 +132,24 @@ def finetune(
         print_message(f"stopped. {stop} Run the same command with --resume to continue.")
         return 130
     if os.environ.get("RANK", "0") == "0":  # the first process of torchrun
-        _show(found, json)
+        show(found, json)
     return 0
 
 
-def _check_torch() -> None:
+def check_torch(command: str) -> None:
+    """Raise MissingExtraError if PyTorch is not installed."""
     if find_spec("torch") is None:
-        raise MissingExtraError("PyTorch", "train", "finetune")
+        raise MissingExtraError("PyTorch", "train", command)
 
 
-def _show(found: Any, as_json: bool) -> None:
+def show(found: Any, as_json: bool) -> None:
+    """Print the scores of a run, with their intervals if it has some."""
     if as_json:
         print(line_of(dict(found.scores)).decode().rstrip())
         return
+    intervals = getattr(found, "intervals", {})
     for name, value in found.scores.items():
-        low, high = found.intervals.get(name, (None, None))
+        low, high = intervals.get(name, (None, None))
         between = "" if low is None else f"  ({low:.4f} to {high:.4f})"
         print(f"{name:<24}{value:8.4f}{between}")
     print_message(f"the model is in {found.folder}, and its report in {found.folder / 'report.html'}.")

@@ -61,6 +61,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "texts.txt --tokenizer DIR --out shards",
         "texts.jsonl texts.txt --tokenizer DIR --out more-shards --processes 1",
     ),
+    "pretrain": (
+        "--config tiny --data my-shards --out my-bert --epochs 2 --eval-share 0.5",
+        "--model DIR --data my-shards --out better --epochs 2 --max-length 32 --eval-share 0.5",
+    ),
     "inspect": ("DIR", "DIR --json"),
     "convert": ("DIR converted", "DIR halved --dtype float16 --overwrite"),
     "tokenize": (

@@ -1,4 +1,4 @@
-"""The model card of a fine-tuned model: README.md, with the metadata that the Hub shows."""
+"""The model card of a trained model: README.md, with the metadata that the Hub shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.hub.disk import whole_file
-from bertkit.training.record import Record, is_finite, is_number, read_record
+from bertkit.training.record import PRETRAINING, Record, is_finite, is_number, read_record
 from bertkit.training.report.markup import number
 from bertkit.training.report.overview import is_interval
 
@@ -20,6 +20,7 @@ _PIPELINES = {
     "question-answering": "question-answering",
     "multiple-choice": "multiple-choice",
     "sentence-embedding": "sentence-similarity",
+    "pretraining": "fill-mask",
 }
 """Task -> the name of the task on the Hub, which has none for the next sentence."""
 
@@ -39,6 +40,7 @@ _BERTKIT = {
         "next-sentence-prediction",
         '({"text": "It rained.", "text_pair": "The street was wet."})',
     ),
+    "pretraining": ("fill-mask", '("Paris is the [MASK] of France.")'),
     "sentence-embedding": ("sentence-similarity", '("It rained.", ["The street was wet.", "Copper is a metal."])'),
 }
 """Task -> the pipeline of bertkit, and a call of it."""
@@ -53,7 +55,7 @@ _CLASSES = {
 
 
 def write_card(folder: str | os.PathLike[str]) -> Path:
-    """Write README.md of a fine-tuned model, with its data, settings and scores, and return its path.
+    """Write README.md of a trained model, with its data, settings and scores, and return its path.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -125,8 +127,9 @@ def _file_name(record: Record) -> str:
 
 def _sections(record: Record) -> Iterator[str]:
     yield f"# {_plain(_name(record))}"
-    base = _base_model(record) or _last_part(str(record.facts.get("model", "")))
-    yield f"A BERT model for {_plain(record.task)}, fine-tuned from {_code(base)} with bertkit."
+    base = _base_model(record) or _last_part(str(record.facts.get("model") or ""))
+    of = "" if record.task == PRETRAINING else f" for {_plain(record.task)}"
+    yield f"A BERT model{of}, {record.training}{' ' + _code(base) if base else ''} with bertkit{_amount(record)}."
     yield from _usage(record)
     yield from _scores(record)
     yield from _data(record)
@@ -139,6 +142,14 @@ def _sections(record: Record) -> Iterator[str]:
         yield f"Versions: {_plain(', '.join(versions))}."
     yield "## Limits"
     yield "\n".join(f"- {limit}" for limit in _limits(record))
+
+
+def _amount(record: Record) -> str:
+    """Return how much a pretrained model has read."""
+    steps, tokens = record.facts.get("steps"), record.facts.get("tokens")
+    if not (is_number(steps) and is_number(tokens)):
+        return ""
+    return f", in {number(steps)} steps with {number(tokens)} tokens"
 
 
 def _shareable(value: object) -> object:
@@ -195,15 +206,20 @@ def _scores(record: Record) -> Iterator[str]:
         rows.append((_code(name), number(value), " to ".join(map(number, between)) if is_interval(between) else ""))
     if rows:
         yield "## Scores"
-        yield f"On {_code(_file_name(record))}, with 95% bootstrap intervals:"
-        yield _table(("score", "value", "interval"), rows)
+        where = f"On {_code(_file_name(record))}"
+        if record.task == PRETRAINING:
+            yield f"{where}, on documents that were not trained on:"
+        else:
+            yield f"{where}, with 95% bootstrap intervals:"
+        columns = 3 if intervals else 2
+        yield _table(("score", "value", "interval")[:columns], [row[:columns] for row in rows])
 
 
 def _data(record: Record) -> Iterator[str]:
     files = {name: file for name, file in record.part("data").items() if isinstance(file, Mapping)}
     if files:
         yield "## Data"
-        columns = ("examples", "skipped", "tokens")
+        columns = record.columns()
         rows = [
             (name, _code(_base_name(file)), *(number(file.get(column)) for column in columns))
             for name, file in files.items()
@@ -235,7 +251,8 @@ def _limits(record: Record) -> Iterator[str]:
         yield 'Longer texts were read in windows. In bertkit, `on_long="window"` in a call reads them in the same way.'
     elif is_number(length):
         yield f"It was trained with texts of at most {number(length)} tokens."
-    yield "It repeats the errors and the bias of its training data and of the model that it was fine-tuned from."
+    origin = f" and of the model that it was {record.training}" if record.facts.get("model") else ""
+    yield f"It repeats the errors and the bias of its training data{origin}."
     if record.labels and record.kind == "classes":
         yield "It answers with one of the labels above for any text, even if none of them fits."
 

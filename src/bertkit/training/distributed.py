@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -71,6 +71,10 @@ class Processes:
     def sum(self, *numbers: float) -> tuple[float, ...]:
         """Return the sums of numbers over all processes."""
         return self._reduced(distributed.ReduceOp.SUM, *numbers)
+
+    def first(self, number: float) -> float:
+        """Return the number of the first process."""
+        return self.sum(number if self.is_first else 0.0)[0]
 
     def largest(self, number: int) -> int:
         """Return the largest of the numbers of all processes."""
@@ -153,8 +157,7 @@ def like(tensor: Tensor, parameter: Tensor) -> Tensor:
 
 def whole_model(model: Any) -> Any:
     """Return the model, or if it is sharded a copy with all weights in this process. All processes call it."""
-    is_sharded: bool = isinstance(model, FSDPModule)
-    if not is_sharded:
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return model
     own = {"add_pooling_layer": model.pooler is not None} if model._head == "Model" else {}
     weights = {name: whole(tensor) for name, tensor in model.state_dict().items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -19,20 +18,21 @@ from bertkit.errors import Setting, UsageError, received
 from bertkit.pipelines import Pipeline, pipeline
 from bertkit.tasks import task_class
 from bertkit.tasks.sentence_embedding import SentenceEmbedding
-from bertkit.training import checkpoints
 from bertkit.training.card import write_card
 from bertkit.training.checks import check_effects, check_thresholds, check_without_eval, limits_of
 from bertkit.training.distillation import distilled
-from bertkit.training.distributed import Processes, whole_model
+from bertkit.training.distributed import Processes
 from bertkit.training.embeddings import embedding_objective
 from bertkit.training.evaluation import Evaluation
-from bertkit.training.folder import check_folder, locked, remove_run
-from bertkit.training.job import Best, Job, evaluation_of, settings_dict, write_json
+from bertkit.training.evaluation_steps import eval_loss, evaluation_of
+from bertkit.training.folder import check_folder, locked
+from bertkit.training.job import Best, Job, Scored, settings_dict, write_json
 from bertkit.training.loop import Finetuner
 from bertkit.training.objectives import LOSS_OPTIONS, Objective, check_options, objective_of
-from bertkit.training.opening import LABELLED, open_for_training
+from bertkit.training.opening import LABELLED, given_options, open_for_training, without_adapters
 from bertkit.training.options import Settings, check_names, columns_of
 from bertkit.training.recipes import read_recipe
+from bertkit.training.record import processor, versions
 from bertkit.training.report import write_report
 from bertkit.training.teacher import remove_cache
 from bertkit.training.weights import class_weights, pos_weights
@@ -50,10 +50,6 @@ _LISTED = 30
 _EDGES = (8, 16, 32, 64, 128, 256, 512)
 
 Note = Callable[[str], object]
-
-
-class Stopped(Exception):  # noqa: N818 - like KeyboardInterrupt
-    """A run that Ctrl-C has stopped, with a checkpoint from which `resume=True` continues."""
 
 
 @dataclass(frozen=True)
@@ -164,32 +160,34 @@ class _Run:
     def work(self) -> Finetuned:
         """Train, evaluate the best checkpoint, and write the output folder."""
         job = self._job()
-        if self.settings.overwrite and self.processes.is_first:
-            remove_run(self.folder)
-        checkpoint = checkpoints.latest(self.folder) if self.settings.resume else None
-        if checkpoint is not None:
-            job.resume(checkpoint, self.note)
-            self.note(f"Continuing after step {job.tuner.position.step:,} of {job.tuner.total_steps:,}.")
-        if not job.run():
-            raise Stopped(f"{self.folder} has a checkpoint after step {job.tuner.position.step:,}.")
-        job.tuner.model = whole_model(job.tuner.model)
-        if not self.processes.is_first:
+        if not job.work(self.note):
             return Finetuned(self.folder)
-        if job.best.step not in (None, job.tuner.position.step):
-            job.load_weights(self.folder / f"checkpoint-{job.best.step}")
         return self._finish(job)
 
     def _job(self) -> Job:
         settings, opened = self.settings, self.opened
         units = opened.units(self.train, settings)
-        units, objective = distilled(
+        self.units, objective = distilled(
             opened, units, self._objective(units), settings, self.folder, self.processes, self.note
         )
-        tuner = Finetuner(opened.model, units, objective, settings, self.processes)
-        eval_units = None if self.eval is None else opened.units(self.eval, settings)
+        tuner = Finetuner(opened.model, self.units, objective, settings, self.processes)
+        self.eval_units = [] if self.eval is None else opened.units(self.eval, settings)
         self._check_scores(tuner.model)
-        evaluate = None if self.eval is None else partial(self._evaluation, tuner.model, intervals=False)
-        return Job(settings, self.folder, opened, tuner, self.eval, eval_units, self._metric(), evaluate)
+        evaluate = None if self.eval is None else partial(self._scored, tuner)
+        labels = [str(name) for name in opened.task.config.id2label.values()]
+        return Job(settings, self.folder, tuner, self._save_model, evaluate, self._metric(), labels)
+
+    def _scored(self, tuner: Finetuner) -> Scored:
+        """Evaluate the model in training."""
+        loss = eval_loss(tuner, self.eval_units)
+        return Scored({"loss": loss, **self._evaluation(tuner.model, intervals=False).scores})
+
+    def _save_model(self, model: Any, folder: Path) -> None:
+        """Write a normal model folder, with adapters merged."""
+        without_adapters(model).save_pretrained(folder)
+        task = self.opened.task
+        task.tokenizer.save_pretrained(folder)
+        task.save(folder, task.options(given_options(task, self.settings)))
 
     def _objective(self, units: Any) -> Objective:
         settings, names = self.settings, self.opened.task.config.id2label
@@ -233,7 +231,7 @@ class _Run:
     def _finish(self, job: Job) -> Finetuned:
         """Write the model, its scores and its report."""
         evaluation = None if self.eval is None else self._evaluation(job.tuner.model, intervals=True)
-        job.save_model(job.tuner.model, self.folder)
+        self._save_model(job.tuner.model, self.folder)
         remove_cache(self.folder)
         write_json(self.folder / "run.json", self._record(job, evaluation))
         if evaluation is not None:
@@ -256,12 +254,12 @@ class _Run:
             "command": self.command,
             "settings": settings_dict(self.settings),
             "data": {
-                "train": _data(self.settings.train, self.train, job.tuner.units),
-                "eval": None if self.eval is None else _data(self.settings.eval, self.eval, job.eval_units or []),
+                "train": _data(self.settings.train, self.train, self.units),
+                "eval": None if self.eval is None else _data(self.settings.eval, self.eval, self.eval_units),
             },
             "labels": self.labels,
             "problem_type": self.train.problem_type,
-            "versions": _versions(),
+            "versions": versions(),
             "processor": processor(),
             "seconds": job.seconds,
             "best": {"step": best.step, "metric": job.metric, "value": best.value},
@@ -348,26 +346,3 @@ def _data(source: Any, examples: Examples, units: Any) -> dict[str, Any]:
         "lengths": counts.tolist(),
         "edges": [0, *_EDGES],
     }
-
-
-def _versions() -> dict[str, str]:
-    import torch
-
-    from bertkit import __version__
-
-    return {
-        "bertkit": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def processor() -> str:
-    """Return the name of the CPU."""
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -11,14 +11,14 @@ from pathlib import Path
 from bertkit.errors import Setting, UsageError, received
 from bertkit.hub.disk import is_at, lock, open_own
 from bertkit.training import checkpoints
-from bertkit.training.options import Settings
+from bertkit.training.options import SharedSettings
 
 _OTHER = Setting("out", "my-model")
 _LOCK = ".lock"
 _RECORDS = ("run.json", "metrics.jsonl", "predictions.jsonl", "report.html")
 
 
-def check_folder(folder: Path, settings: Settings) -> None:
+def check_folder(folder: Path, settings: SharedSettings) -> None:
     """Raise UsageError if a run would replace another one or a model that it reads, or if `folder` is not a folder."""
     if os.path.lexists(folder) and not folder.is_dir():
         kind = "a file" if folder.exists() else "a broken link"
@@ -26,8 +26,8 @@ def check_folder(folder: Path, settings: Settings) -> None:
     resume, overwrite = Setting("resume", True), Setting("overwrite", True)
     if settings.resume and settings.overwrite:
         raise UsageError(resume, " and ", overwrite, " exclude each other: leave one of them out.")
-    for name in ("model", "teacher", "config", "tokenizer"):
-        value = getattr(settings, name)
+    for name in ("model", "teacher", "config", "tokenizer", "data"):
+        value = getattr(settings, name, None)
         if value is not None and Path(value).exists() and _is_in(Path(value), folder):
             raise UsageError(
                 received(name, value),

@@ -1,4 +1,4 @@
-"""One fine-tuning run: from files of examples to a folder with a model, its scores and its report."""
+"""A run of the loop, with evaluations, checkpoints and records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -18,28 +18,28 @@ from typing import Any
 import torch
 
 from bertkit.checkpoint import safetensors_file
-from bertkit.data.examples import Examples
 from bertkit.data.json_line import line_of
 from bertkit.errors import BertkitError, FileFormatError, Setting, UsageError
 from bertkit.hub.disk import whole_file
 from bertkit.models.torch.arrays import tensor_of
-from bertkit.pipelines import Pipeline, pipeline
 from bertkit.training import checkpoints
-from bertkit.training.batches import Unit, batches_of
 from bertkit.training.distributed import load_whole, whole_model
-from bertkit.training.evaluation import Evaluation, evaluate_pipeline
 from bertkit.training.events import EventWriter
+from bertkit.training.folder import remove_run
 from bertkit.training.journal import Journal
-from bertkit.training.loop import Finetuner, Step
-from bertkit.training.objectives import Objective, device_of
-from bertkit.training.opening import Opened, given_options, without_adapters
-from bertkit.training.options import Settings
+from bertkit.training.loop import Loop, Step
+from bertkit.training.objectives import device_of
+from bertkit.training.options import SharedSettings
 from bertkit.training.progress import Progress, resident_memory
 
 LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "mean_squared_error", "mean_absolute_error")
 
-_FREE = ("resume", "overwrite", "out", "keep", "log_steps", "save_steps", "train", "eval", "model", "device")
+_FREE = ("resume", "overwrite", "out", "keep", "log_steps", "save_steps", "train", "eval", "data", "model", "device")
 """Options that a resumed run may change without another result, if its examples are the same."""
+
+
+class Stopped(Exception):  # noqa: N818 - like KeyboardInterrupt
+    """A run that Ctrl-C has stopped, with a checkpoint from which `resume=True` continues."""
 
 
 @dataclass
@@ -52,74 +52,161 @@ class Best:
 
 
 @dataclass
-class Job:
-    """The loop of a run: steps, evaluations, checkpoints, records. `run` returns whether it finished."""
+class Scored:
+    """What an evaluation found."""
 
-    settings: Settings
+    scores: Mapping[str, float]
+    samples: Sequence[str] = ()  # texts that show what the model does
+
+
+@dataclass
+class Job:
+    """The loop of a run: steps, evaluations, checkpoints, records. `run` returns whether it finished.
+
+    Args:
+        settings: the options of the run.
+        folder: the output folder.
+        tuner: the loop.
+        save_model: writes a model and what belongs to it into a folder.
+        evaluate: returns scores of the model; None: no evaluation.
+        metric: the score that decides which checkpoint is the best.
+        labels: the labels of the model.
+        flops_limit: the operations per second that the device can do; None: unknown.
+    """
+
+    settings: SharedSettings
     folder: Path
-    opened: Opened
-    tuner: Finetuner
-    eval: Examples | None
-    eval_units: list[Unit] | None
+    tuner: Loop
+    save_model: Callable[[Any, Path], object]
+    evaluate: Callable[[], Scored] | None
     metric: str
-    evaluate: Callable[[], Evaluation] | None
+    labels: Sequence[str] = ()
+    flops_limit: float | None = None
     best: Best = field(default_factory=Best)
     stopped: bool = False  # by Ctrl-C
     seconds: float = 0.0
-    tokens: int = 0  # since this process began
     _began: float = 0.0
+    _tokens: int = 0  # before this process began
+    _longest: dict[str, float] = field(default_factory=dict)  # seconds of the longest step, evaluation and checkpoint
+    _flops: float = 0.0  # operations of all steps since this process began
+    _stepping: float = 0.0  # and their seconds
+    _before: float = 0.0  # progress before this step
+    _evaluated: float = -math.inf  # the time of the last evaluation
 
     def run(self) -> bool:
-        """Train until all steps are made, patience ends or Ctrl-C. Return whether the run is complete."""
+        """Train until all steps are made, patience or the time ends, or Ctrl-C. Return whether the run is complete."""
         self._prepare_folder()
-        first = self.tuner.processes.is_first
-        journal = Journal(self.folder, self.tuner.position.step) if first else None
-        began = self._began = time.monotonic()
-        before = journal.seconds if journal else 0.0
+        tuner, first = self.tuner, self.tuner.processes.is_first
+        journal = Journal(self.folder, tuner.position.step) if first else None
+        self._began, self._tokens = time.monotonic(), tuner.tokens
         progress = self._progress() if first else None
         events = EventWriter(self.folder / "runs") if first else None
         stops = False  # the same in all processes, which a signal reaches at different times
         try:
             with self._ctrl_c():
-                while not (self.tuner.finished or stops or self._has_no_patience()):
-                    step = self.tuner.step()
-                    self.seconds, self.tokens = before + time.monotonic() - began, self.tokens + step.tokens
-                    stops = self.tuner.processes.any(self.stopped)
+                while not (tuner.finished or stops or self._has_no_patience()):
+                    self._before = tuner.progress
+                    with self._timed("step"):
+                        step = tuner.step()
+                    self.seconds = tuner.clock.seconds()
+                    self._flops += step.flops
+                    stops = tuner.processes.any(self.stopped)
                     if progress:
-                        progress.step(step.step, step.loss, step.learning_rate, step.tokens)
+                        progress.step(step.step, step.loss, step.learning_rate, step.tokens, step.flops)
                     self._log(journal, events, step)
                     if self._is_due(self.settings.eval_steps, step):
-                        with progress.evaluating() if progress else nullcontext():
-                            self._evaluate(journal, events, step)
+                        with progress.evaluating() if progress else nullcontext(), self._timed("evaluation"):
+                            samples = self._evaluate(journal, events, step)
+                        if progress:
+                            progress.notes(samples)
                     is_best = self.best.step == step.step
                     if is_best or stops or self._is_due(self.settings.save_steps or self.settings.eval_steps, step):
-                        self.save()
+                        with self._timed("checkpoint"):
+                            self.save()
         finally:
             for open_one in (progress, journal, events):
                 if open_one is not None:
                     open_one.close()
         return not stops
 
+    def work(self, note: Callable[[str], object]) -> bool:
+        """Start or continue the run, and load the best weights at its end. Return whether this process writes the results.
+
+        Raise Stopped if Ctrl-C ended it.
+        """
+        tuner = self.tuner
+        if self.settings.overwrite and tuner.processes.is_first:
+            remove_run(self.folder)
+        checkpoint = checkpoints.latest(self.folder) if self.settings.resume else None
+        if checkpoint is not None:
+            self.resume(checkpoint, note)
+            of = f" of {tuner.total_steps:,}" if tuner.total_steps else ""
+            note(f"Continuing after step {tuner.position.step:,}{of}.")
+        if not self.run():
+            raise Stopped(f"{self.folder} has a checkpoint after step {tuner.position.step:,}.")
+        tuner.model = whole_model(tuner.model)
+        if tuner.processes.is_first and self.best.step not in (None, tuner.position.step):
+            self.load_weights(self.folder / f"checkpoint-{self.best.step}")
+        return tuner.processes.is_first
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        """Measure a part of the run. What follows the last step is reserved in the time budget."""
+        start = time.monotonic()
+        yield
+        seconds = time.monotonic() - start
+        self._longest[what] = max(self._longest.get(what, 0.0), seconds)
+        self._stepping += seconds if what == "step" else 0.0
+        of = self._longest.get
+        self.tuner.clock.reserve = 2 * of("step", 0.0) + of("evaluation", 0.0) + 2 * of("checkpoint", 0.0)
+
     def _progress(self) -> Progress:
-        tuner, left = self.tuner, self.tuner.total_steps - self.tuner.position.step
-        every = self.settings.eval_steps or tuner.steps_per_epoch
-        evaluations = 0 if self.eval is None else -(-left // every)
+        tuner = self.tuner
+        evaluations = 0
+        if self.evaluate is not None and tuner.total_steps is not None:
+            every = self.settings.eval_steps or tuner.steps_per_epoch
+            evaluations = -(-(tuner.total_steps - tuner.position.step) // every)
         on_gpu = device_of(tuner.model).type == "cuda"
         memory = torch.cuda.memory_allocated if on_gpu else resident_memory
-        return Progress(tuner.total_steps, evaluations=evaluations, first_step=tuner.position.step, memory=memory)
+        return Progress(
+            tuner.total_steps,
+            evaluations=evaluations,
+            first_step=tuner.position.step,
+            memory=memory,
+            flops_limit=self.flops_limit,
+            timer=tuner.clock if tuner.clock.budget else None,
+        )
 
     def _is_due(self, every: int | None, step: Step) -> bool:
-        """Return whether something that happens every so many steps, or at the end of each epoch, happens now."""
+        """Return whether something that happens every so many steps happens now.
+
+        By default it happens at the end of each epoch, or with a time budget after each tenth of the run, unless it would take
+        more than a tenth of the time.
+        """
         if self.tuner.finished:
             return True
-        return self.tuner.position.at == 0 if every is None else step.step % every == 0
+        if every is not None:
+            return step.step % every == 0
+        if not self.tuner.clock.budget:
+            return self.tuner.position.at == 0
+        rare = time.monotonic() - self._evaluated > 9 * self._longest.get("evaluation", 0.0)
+        is_tenth = int(10 * self.tuner.progress) > int(10 * self._before)
+        return is_tenth and self.tuner.processes.first(float(rare)) > 0
 
     def _log(self, journal: Journal | None, events: EventWriter | None, step: Step) -> None:
         due = step.step == 1 or self.tuner.finished or step.step % self.settings.log_steps == 0
         if journal is None or events is None or not due:
             return
-        values = {"loss": step.loss, "learning_rate": step.learning_rate, "grad_norm": step.grad_norm}
-        rate = {"tokens_per_second": self.tokens / max(time.monotonic() - self._began, 1e-9)}
+        values = {
+            "loss": step.loss,
+            "learning_rate": step.learning_rate,
+            "grad_norm": step.grad_norm,
+            **self.tuner.losses,
+        }
+        rate = {"tokens_per_second": (self.tuner.tokens - self._tokens) / max(time.monotonic() - self._began, 1e-9)}
+        if self._flops and self.flops_limit:
+            speed = self._flops / max(self._stepping, 1e-9)
+            rate |= {"flops_per_second": speed, "flops_utilization": speed / self.flops_limit}
         journal.add("step", step=step.step, epoch=step.epoch, **values, **rate, seconds=self.seconds)
         events.scalars(step.step, {f"train/{name}": value for name, value in values.items()})
 
@@ -127,20 +214,27 @@ class Job:
         """Return whether as many evaluations as `patience` says had no better score."""
         return self.settings.patience is not None and self.best.since >= self.settings.patience
 
-    def _evaluate(self, journal: Journal | None, events: EventWriter | None, step: Step) -> None:
-        """Evaluate, and compare with the best score. An undefined score (nan) is never the best."""
+    def _evaluate(self, journal: Journal | None, events: EventWriter | None, step: Step) -> Sequence[str]:
+        """Evaluate, compare with the best score, and return samples. An undefined score (nan) is never the best."""
         if self.evaluate is None:
-            return
-        scores = {"loss": eval_loss(self.tuner, self.eval_units or []), **self.evaluate().scores}
-        value = scores[self.metric]
+            return ()
+        found = self.evaluate()
+        self._evaluated = time.monotonic()
+        value = found.scores[self.metric]
         sign = -1 if self.metric in LOWER_IS_BETTER else 1
         if not math.isnan(value) and (self.best.value is None or sign * value > sign * self.best.value):
             self.best = Best(step.step, value)
         else:
             self.best.since += 1
         if journal and events:
-            journal.add("eval", step=step.step, epoch=step.epoch, **scores, seconds=self.seconds)
-            events.scalars(step.step, {f"eval/{name}": value for name, value in scores.items()})
+            journal.add("eval", step=step.step, epoch=step.epoch, **found.scores, seconds=self.seconds)
+            events.scalars(step.step, {f"eval/{name}": value for name, value in found.scores.items()})
+            if found.samples:
+                journal.add("samples", step=step.step, texts=list(found.samples))
+        if not found.samples:
+            return ()
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in found.scores.items())
+        return [f"evaluation after step {step.step:,}: {scores}", *found.samples]
 
     # Checkpoints.
 
@@ -148,19 +242,12 @@ class Job:
         """Write a checkpoint, and remove older ones."""
         (values, tensors), model = self.tuner.state(), whole_model(self.tuner.model)
         if self.tuner.processes.is_first:
-            values |= {"best": asdict(self.best), "settings": settings_dict(self.settings), "labels": self._labels()}
+            values |= {"best": asdict(self.best), "settings": settings_dict(self.settings), "labels": list(self.labels)}
             adapters = _adapters(self.tuner.model)
             tensors |= {f"adapter.{name}": tensor for name, tensor in adapters.items()}
             checkpoints.save(self.folder, self.tuner.position.step, partial(self.save_model, model), values, tensors)
             checkpoints.remove_old(self.folder, self.settings.keep, self.best.step)
         self.tuner.processes.wait()
-
-    def save_model(self, model: Any, folder: Path) -> None:
-        """Write a normal model folder, with adapters merged."""
-        without_adapters(model).save_pretrained(folder)
-        task = self.opened.task
-        task.tokenizer.save_pretrained(folder)
-        task.save(folder, task.options(given_options(task, self.settings)))
 
     def resume(self, checkpoint: Path, note: Callable[[str], object] = lambda sentence: None) -> None:
         """Continue from a checkpoint. A note says which options are not those of the interrupted run."""
@@ -180,7 +267,7 @@ class Job:
     def _restore(
         self, checkpoint: Path, values: dict[str, Any], tensors: dict[str, torch.Tensor], note: Callable[[str], object]
     ) -> None:
-        if values["labels"] != self._labels():
+        if values["labels"] != list(self.labels):
             raise UsageError(
                 f"The interrupted run had the labels {', '.join(values['labels'][:20])} in this order: pass the same ones, or ",
                 Setting("overwrite", True),
@@ -196,9 +283,6 @@ class Job:
         self.best = Best(**values["best"])
         if not isinstance(self.best.step, (int, NoneType)) or not isinstance(self.best.value, (int, float, NoneType)):
             raise ValueError("its best score is not a number")
-
-    def _labels(self) -> list[str]:
-        return [str(name) for name in self.opened.task.config.id2label.values()]
 
     def load_weights(self, checkpoint: Path, tensors: dict[str, torch.Tensor] | None = None) -> None:
         """Load the weights of a checkpoint into the model."""
@@ -234,45 +318,6 @@ class Job:
                 signal.signal(kind, handler)
 
 
-def eval_loss(tuner: Finetuner, units: list[Unit]) -> float:
-    """Return the mean loss on examples, without dropout."""
-    objective: Objective = tuner.objective.for_evaluation
-    tuner.model.eval()
-    total = weight = 0.0
-    size = tuner.settings.batch_size if objective.is_joint else max(len(units), 1)
-    with torch.no_grad():
-        for at in range(0, len(units), size):
-            batches = batches_of(
-                units[at : at + size], tuner.settings.batch_tokens, objective.head == "ForMultipleChoice"
-            )
-            objective.begin_step(tuner.model, batches)
-            for batch in batches:
-                own = objective.weight(batch)
-                total, weight = total + own * float(objective(tuner.model, batch)), weight + own
-    tuner.model.train()
-    return total / weight if weight else float("nan")
-
-
-def evaluation_of(opened: Opened, model: Any, examples: Examples, settings: Settings, intervals: bool) -> Evaluation:
-    """Evaluate a model in training, and store its tuned thresholds in its configuration. All processes call it."""
-    model = whole_model(model).eval()
-    tune = settings.tune_thresholds is not False and settings.null_score_diff_threshold is None
-    whole = pipeline(opened.task.name, model=model, tokenizer=opened.task.tokenizer)
-    pipe = Pipeline(opened.task, whole.engine)  # this task knows the files of the original model
-    try:
-        return evaluate_pipeline(
-            pipe,
-            examples,
-            on_bad=settings.on_bad,
-            options=given_options(opened.task, settings),
-            average=settings.average,
-            intervals=intervals,
-            tune_thresholds=tune,
-        )
-    finally:
-        model.train()
-
-
 def _adapters(model: Any) -> dict[str, torch.Tensor]:
     """Return the trained parameters of a model with adapters."""
     if not hasattr(model, "peft_config"):
@@ -280,9 +325,10 @@ def _adapters(model: Any) -> dict[str, torch.Tensor]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def settings_dict(settings: Settings) -> dict[str, Any]:
+def settings_dict(settings: SharedSettings) -> dict[str, Any]:
     """Return the settings as JSON values. Examples that were passed as an object are shown by their type only.
 
+    >>> from bertkit.training.options import Settings
     >>> settings_dict(Settings(task="ner", model="m", train=[{"words": ["Ada"]}], class_weights={"O": 0.5}))["train"]
     'list'
     """

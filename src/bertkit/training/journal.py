@@ -22,8 +22,6 @@ class Journal:
         kept = [record for record in records_of(folder) if record["step"] <= step] if step else []
         with whole_file(self.path) as file:
             file.writelines(map(_line, kept))
-        seconds = [value for record in kept if isinstance(value := record.get("seconds"), (int, float))]
-        self.seconds = max(seconds, default=0.0)  # of the run so far
         self._file = open(self.path, "ab")  # noqa: SIM115
 
     def add(self, event: str, **values: Any) -> None:

@@ -4,15 +4,16 @@ tuner = Finetuner(model, units, objective, settings)
 while not tuner.finished:
     step = tuner.step()             # one step: loss, learning rate, norm of the gradient, tokens
     ...                             # evaluate, save, stop: whatever a loop of your own does
+
+`Finetuner` trains on rows in memory, and is a `Loop` over a `Source` of batches.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -23,12 +24,14 @@ from torch import nn
 from bertkit.data.batches import Batch
 from bertkit.engines.processor import multiplies_bf16
 from bertkit.errors import BertkitError, Setting, UsageError
-from bertkit.training.batches import Unit, batches_of, steps_of, with_windows
+from bertkit.training.batches import Unit
+from bertkit.training.clock import Clock
 from bertkit.training.distributed import Processes, like, whole
 from bertkit.training.objectives import Objective, device_of
-from bertkit.training.options import Settings
+from bertkit.training.options import Settings, SharedSettings
 from bertkit.training.rows import clip, word_rows
 from bertkit.training.schedule import learning_rate_factor, optimizer_of
+from bertkit.training.sources import Position, Source, UnitSource
 
 
 class TrainingError(BertkitError, RuntimeError):
@@ -44,45 +47,40 @@ class Step(NamedTuple):
     learning_rate: float  # of the head
     grad_norm: float
     tokens: int  # on all processes
+    flops: float = 0.0  # operations of the model, on all processes; 0: unknown
 
 
-@dataclass
-class Position:
-    """The position in the examples: all that the order of batches depends on."""
-
-    step: int = 0
-    epoch: int = 0
-    at: int = 0  # steps of this epoch so far
+_PARTS = 10**6
+"""The number of parts of a schedule that ends with the time."""
 
 
-class Finetuner:
-    """A model, its units, an objective and an optimizer. `step` trains on the next batches; `state` is all that resuming needs.
+class Loop:
+    """A model, a source of batches, an objective and an optimizer. `step` trains on the next batches.
 
     Args:
         model: a model of the PyTorch classes, or one with adapters of peft. It is trained in place.
-        units: the rows of each example, from `units_of`.
-        objective: the loss, from `objective_of`.
+        source: the batches.
+        objective: the loss.
         settings: the options of the run.
         processes: the processes of a distributed run; None: only this one.
+        clock: the time of the run, and its budget; None: without a budget.
     """
 
     def __init__(
         self,
         model: Any,
-        units: Sequence[Unit],
+        source: Source,
         objective: Objective,
-        settings: Settings,
+        settings: SharedSettings,
         processes: Processes | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        if not units:
-            raise UsageError("There are no examples to train on.")
-        self.model, self.units, self.objective, self.settings = model, units, objective, settings
-        self.processes = processes or Processes()
-        self._sizes = [sum(map(len, unit)) for unit in units]
+        self.model, self.source, self.objective, self.settings = model, source, objective, settings
+        self.processes, self.clock = processes or Processes(), clock or Clock()
         if objective.is_joint and self.processes.count > 1:
             raise UsageError("A loss that compares all texts of a step needs one process: start it without torchrun.")
         # Before the optimizer is made, as sharding replaces the parameters.
-        self._runs = self.processes.wrap(model, settings.shard)
+        self._runs = self.processes.wrap(objective.module(model), settings.shard)
         self.optimizer = optimizer_of(
             model,
             settings.lr,
@@ -101,17 +99,26 @@ class Finetuner:
             }
             self.optimizer.add_param_group(group)
         self.position = Position()
-        per_step = settings.batch_size * settings.accumulate
-        self.steps_per_epoch = math.ceil(len(units) / per_step)
-        self.total_steps = settings.max_steps or max(1, math.ceil(self.steps_per_epoch * settings.epochs))
+        self.progress = 0.0  # the share of the run that is done: of its steps or of its time, whichever is larger
+        self.tokens = 0  # of all steps so far
+        self.losses: Mapping[str, float] = {}  # the parts of the loss of the last step, if they have names
         self._trained = [parameter for _, parameter in self._named()]
-        self._order: tuple[int, list[list[int]]] = (-1, [])
         model.train()
 
     @property
+    def total_steps(self) -> int | None:
+        """The number of steps of the run; None: as many as the time allows."""
+        return self.source.total_steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of steps of this epoch."""
+        return self.source.steps_per_epoch(self.position.part)
+
+    @property
     def finished(self) -> bool:
-        """Whether all steps were made."""
-        return self.position.step >= self.total_steps
+        """Whether all steps were made, or the time is spent."""
+        return self.progress >= 1
 
     def step(self, batches: Sequence[Batch] | None = None) -> Step:
         """Make one step on the next batches, or on your own ones. Raise TrainingError if the loss is not a number."""
@@ -124,11 +131,12 @@ class Finetuner:
         weights = np.array([self.objective.loss_weights(batch) for batch in own])  # [batches, losses]
         weights[counted:] = 0
         computed = sum(len(batch.input_ids) for batch in own[:counted])
-        *totals, tokens = self.processes.sum(*weights.sum(0).tolist(), computed)
+        work = sum(map(self.objective.flops, own[:counted]))
+        *totals, tokens, flops = self.processes.sum(*weights.sum(0).tolist(), computed, work)
         factors = weights / [total or 1.0 for total in totals]
         with word_rows(self.model) if self.processes.count == 1 else nullcontext():
-            loss = self._backward(own, factors)
-        (loss,) = self.processes.sum(loss)
+            loss, each = self._backward(own, factors)
+        loss, *of_parts = self.processes.sum(loss, *each)
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss of step {self.position.step + 1} is {loss}: type a smaller learning rate, for example ",
@@ -140,54 +148,49 @@ class Finetuner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._advance()
-        return Step(self.position.step, self.position.step / self.steps_per_epoch, loss, rate, norm, int(tokens))
+        self.tokens += int(tokens)
+        epoch = self.position.epoch + self.position.at / self.steps_per_epoch
+        self.losses = dict(zip(self.objective.loss_names, of_parts, strict=True))
+        return Step(self.position.step, epoch, loss, rate, norm, int(tokens), flops)
 
-    def _backward(self, batches: Sequence[Batch], factors: np.ndarray) -> float:
-        """Add the gradients of batches, whose losses have these factors [batches, losses]. Return the sum of their losses."""
-        loss = 0.0
-        with self._autocast():
+    def _backward(self, batches: Sequence[Batch], factors: np.ndarray) -> tuple[float, list[float]]:
+        """Add the gradients of batches, whose losses have these factors [batches, losses]. Return the sum, and each loss."""
+        loss, each = 0.0, np.zeros(len(self.objective.loss_names))
+        with self.autocast():
             self.objective.begin_step(self._runs, batches)
         for number, (batch, factor) in enumerate(zip(batches, factors.tolist(), strict=True), start=1):
             with self.processes.synchronized(self._runs, last=number == len(batches)):
-                with self._autocast():
+                with self.autocast():
                     losses = self.objective(self._runs, batch).reshape(-1)
                 shares = losses.new_tensor(factor)
-                part = torch.where(shares > 0, losses * shares, 0.0).sum()  # the mean of no labels is not a number
+                parts = torch.where(shares > 0, losses * shares, 0.0)  # the mean of no labels is not a number
+                part = parts.sum()
                 (part * self.processes.count).backward()  # type: ignore[no-untyped-call]
             loss += float(part.detach())
+            each += parts.detach().cpu().numpy()[: len(each)]
         self.processes.average(parameter for _, parameter in self.objective.named_parameters())
-        return loss
+        return loss, each.tolist()
 
     def next_batches(self) -> list[Batch]:
         """Return the batches of the next step; in a distributed run, the share of this process."""
-        seed, epoch = self.settings.seed, self.position.epoch
-        numbers = self.processes.share(self._numbers())
-        units = [with_windows(self.units[number], self._most_windows, (seed, epoch, number)) for number in numbers]
-        return batches_of(units, self.settings.batch_tokens, choices=self.objective.head == "ForMultipleChoice")
-
-    @property
-    def _most_windows(self) -> int:
-        return 2**31 if self.objective.head in ("ForMultipleChoice", "Model") else self.settings.max_windows
+        return self.source.batches(self.position, self.processes.share(self._numbers()))
 
     def _numbers(self) -> list[int]:
-        """Return the numbers of the units of the next step."""
-        epoch = self.position.epoch
-        if self._order[0] != epoch:
-            per_step = self.settings.batch_size * self.settings.accumulate
-            grouped = self.settings.group_by_length is not False
-            self._order = (epoch, steps_of(self._sizes, per_step, self.settings.seed, epoch, grouped))
-        return self._order[1][self.position.at]
+        return self.source.numbers(self.position)
 
     def _advance(self) -> None:
-        self.position.step += 1
-        self.position.at += 1
-        if self.position.at == self.steps_per_epoch:
-            self.position.epoch, self.position.at = self.position.epoch + 1, 0
+        step = self.position.step + 1
+        spent = self.processes.first(self.clock.share()) if self.clock.budget else 0.0
+        self.progress = max(step / self.total_steps if self.total_steps else 0.0, spent)
+        self.position = self.source.after(self.position, self.progress)
 
     def _set_rate(self) -> float:
         """Set the learning rate of this step, and return that of the head."""
         options = self.settings
-        factor = learning_rate_factor(self.position.step, self.total_steps, options.warmup, options.schedule)
+        step, total = self.progress * _PARTS, _PARTS
+        if self.total_steps and not self.clock.budget:
+            step, total = self.position.step, self.total_steps
+        factor = learning_rate_factor(step, total, options.warmup, options.schedule)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         return options.lr * factor
@@ -196,14 +199,20 @@ class Finetuner:
         most = self.settings.clip or math.inf
         return float(whole(clip(self._trained, most)))
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        """Compute products in bf16, if that is the precision. The weights stay in fp32."""
-        device = device_of(self.model)
-        wanted = self.settings.precision
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of numbers in products. The weights stay in fp32."""
+        device, wanted = device_of(self.model), self.settings.precision
         if wanted == "auto":
             native = torch.cuda.get_device_capability(device)[0] >= 8 if device.type == "cuda" else device.type == "cpu"
             wanted = "bf16" if native and (device.type != "cpu" or multiplies_bf16()) else "fp32"
-        return torch.autocast(device.type, torch.bfloat16) if wanted == "bf16" else nullcontext()
+        return torch.bfloat16 if wanted == "bf16" else torch.float32
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Compute products in `dtype` within a block."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(device_of(self.model).type, self.dtype)
 
     # State.
 
@@ -214,7 +223,12 @@ class Finetuner:
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = whole(torch.as_tensor(value))
         tensors |= {name: parameter.detach() for name, parameter in self._of_objective()}
-        return {"position": asdict(self.position), "order": self.fingerprint()}, tensors
+        values = {
+            "position": asdict(self.position),
+            "order": self.fingerprint(),
+            "seconds": self.clock.seconds(),
+        }
+        return {**values, "progress": self.progress, "tokens": self.tokens}, tensors
 
     def restore(self, values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
         """Continue from a state. Raise UsageError if the examples or the options of their order have changed."""
@@ -224,7 +238,12 @@ class Finetuner:
                 Setting("overwrite", True),
                 " for a new run.",
             )
-        self.position = self._checked(Position(**values["position"]))
+        self.position = Position(**values["position"])
+        self.source.check(self.position)
+        self.progress, self.tokens = values["progress"], int(values["tokens"])
+        if not 0 <= self.progress <= 1 or not 0 <= values["seconds"] < math.inf:
+            raise ValueError("its progress or its time is out of range")
+        self.clock.set(values["seconds"])
         for name, parameter in self._named():
             kept = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
             if kept["step"] is not None:
@@ -238,28 +257,9 @@ class Finetuner:
                 parameter.copy_(tensors[name])
         _restore_random({name.removeprefix("random."): t for name, t in tensors.items() if name.startswith("random.")})
 
-    def _checked(self, position: Position) -> Position:
-        """Return a position. Raise ValueError if it is not one of this run."""
-        numbers = (position.step, position.epoch, position.at)
-        per_epoch = self.steps_per_epoch
-        if any(type(number) is not int for number in numbers) or not 0 <= position.step <= self.total_steps:
-            raise ValueError(f"its step is not from 0 to {self.total_steps:,}")
-        if (position.epoch, position.at) != divmod(position.step, per_epoch):
-            raise ValueError("its epoch does not fit its step")
-        return position
-
     def fingerprint(self) -> str:
         """Return a hash of the examples, and of the options on which their order depends."""
-        found = 0
-        for unit in self.units:
-            for row in unit:
-                found = zlib.crc32(row.input_ids.tobytes(), found)
-                for name in sorted(row.targets):
-                    if not name.startswith("teacher."):
-                        found = zlib.crc32(np.asarray(row.targets[name].values).tobytes(), found)
-        options = self.settings
-        values = (options.seed, options.batch_size, options.accumulate, options.group_by_length, self.total_steps)
-        return f"{found:08x}-{len(self.units)}-{values}"
+        return self.source.fingerprint()
 
     def _named(self) -> Iterator[tuple[str, nn.Parameter]]:
         own = ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
@@ -267,6 +267,29 @@ class Finetuner:
 
     def _of_objective(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((f"objective.{name}", parameter) for name, parameter in self.objective.named_parameters())
+
+
+class Finetuner(Loop):
+    """The loop over rows in memory.
+
+    Args:
+        model: a model of the PyTorch classes, or one with adapters of peft. It is trained in place.
+        units: the rows of each example, from `units_of`.
+        objective: the loss, from `objective_of`.
+        settings: the options of the run.
+        processes: the processes of a distributed run; None: only this one.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        units: Sequence[Unit],
+        objective: Objective,
+        settings: Settings,
+        processes: Processes | None = None,
+    ) -> None:
+        super().__init__(model, UnitSource(units, objective.head, settings), objective, settings, processes)
+        self.units = units
 
 
 def _random_states() -> dict[str, torch.Tensor]:

@@ -37,6 +37,7 @@ class Objective(ABC):
     """
 
     head: str  # class suffix of the model
+    loss_names: Sequence[str] = ()  # of several losses, for the records
     is_joint = False  # whether the loss of a step depends on all of its examples together
 
     @abstractmethod
@@ -58,6 +59,14 @@ class Objective(ABC):
     def __call__(self, model: Any, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, or several [K]."""
         return self.loss(self.outputs(model, batch), batch)
+
+    def module(self, model: Any) -> Any:
+        """Return the module that `__call__` runs. It is the model, or computes losses in its own forward."""
+        return model
+
+    def flops(self, batch: Batch) -> float:
+        """Return the operations of a model for a step on a batch; 0: unknown."""
+        return 0.0
 
     def begin_step(self, model: Any, batches: Sequence[Batch]) -> None:  # noqa: B027 - most objectives have nothing to do
         """Prepare for the batches of a step. After it, each batch is passed to `__call__`, in the same order."""

@@ -1,11 +1,11 @@
-"""The options of a fine-tuning run: arguments of `bertkit.finetune`, options of the command, and fields of a recipe."""
+"""The options of a run: arguments of `bertkit.finetune`, options of the command, and fields of a recipe."""
 
 from __future__ import annotations
 
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -57,10 +57,10 @@ class DataOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizationOptions:
-    """optimization"""
+class SharedOptimization:
+    """The options of optimization that fine-tuning and pretraining share."""
 
-    epochs: Annotated[float, "passes over the training file", Also("num-train-epochs")] = 3.0
+    epochs: Annotated[float | None, "passes over the training data", Also("num-train-epochs")] = None
     max_steps: Annotated[int | None, "number of steps, instead of epochs", Also("num-train-steps")] = None
     batch_size: Annotated[
         int, "examples of each step, on all processes together", Also("train-batch-size", "per-device-train-batch-size")
@@ -88,6 +88,14 @@ class OptimizationOptions:
     dropout: Annotated[
         float | None, "dropout of the model (default: that of its configuration)", Also("hidden-dropout")
     ] = None
+    seed: Annotated[int, "seed of the new layers, the order of examples and dropout"] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizationOptions(SharedOptimization):
+    """optimization"""
+
+    epochs: Annotated[float, "passes over the training file", Also("num-train-epochs")] = 3.0
     label_smoothing: Annotated[
         float, "share of each label that is spread over all labels", Also("label-smoothing-factor")
     ] = 0.0
@@ -102,18 +110,16 @@ class OptimizationOptions:
     ] = None
     group_by_length: Annotated[bool | None, "put texts of similar length into one batch (default: yes)"] = None
     lora: Annotated[int | None, "train only adapters of this rank (LoRA, needs peft)", Also("lora-rank")] = None
-    seed: Annotated[int, "seed of the new layers, the order of examples and dropout"] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """run"""
+class SharedRun:
+    """The options of a run that fine-tuning and pretraining share."""
 
     config: Annotated[str | None, "path of the configuration, if not with the model", Also("bert-config-file")] = None
     tokenizer: Annotated[str | None, "path or Hub id of the tokenizer, if not with the model", Also("vocab-file")] = (
         None
     )
-    do_lower_case: Annotated[bool | None, "lowercase texts (default: as the tokenizer's files say)"] = None
     device: Annotated[str | None, "cpu, cuda, cuda:1, mps (default: a GPU if possible)"] = None
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
@@ -121,15 +127,6 @@ class RunOptions:
     ] = "auto"
     gradient_checkpointing: Annotated[bool, "compute layers again in the backward pass, for less memory"] = False
     shard: Annotated[bool, "shard the model over the processes of torchrun (FSDP2) instead of copying it (DDP)"] = False
-    metric: Annotated[
-        str | None,
-        "score that decides which checkpoint is the best (default: depends on the task)",
-        Also("metric-for-best-model"),
-    ] = None
-    average: Annotated[
-        Literal["macro", "micro", "weighted", "binary"] | None,
-        "average of F1 over the labels (default: depends on the task)",
-    ] = None
     eval_steps: Annotated[int | None, "steps between evaluations (default: one epoch)"] = None
     patience: Annotated[
         int | None, "stop after this number of evaluations without a better score", Also("early-stopping-patience")
@@ -141,6 +138,22 @@ class RunOptions:
     log_steps: Annotated[int, "steps between lines of metrics.jsonl", Also("logging-steps")] = 10
     resume: Annotated[bool, "continue an interrupted run"] = False
     overwrite: Annotated[bool, "replace an earlier run in the output folder", Also("overwrite-output-dir")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(SharedRun):
+    """run"""
+
+    do_lower_case: Annotated[bool | None, "lowercase texts (default: as the tokenizer's files say)"] = None
+    metric: Annotated[
+        str | None,
+        "score that decides which checkpoint is the best (default: depends on the task)",
+        Also("metric-for-best-model"),
+    ] = None
+    average: Annotated[
+        Literal["macro", "micro", "weighted", "binary"] | None,
+        "average of F1 over the labels (default: depends on the task)",
+    ] = None
     tune_thresholds: Annotated[
         bool | None, "tune thresholds on the evaluation file (default: where a task has some)"
     ] = None
@@ -162,13 +175,53 @@ class DistillationOptions:
 
 
 _MOST = 1e30  # a number of steps with more digits is a mistake
+_UNCHECKED = ("task", "model", "train", "eval", "out")  # arguments of functions, which check them
 
 GROUPS = (DataOptions, OptimizationOptions, RunOptions, DistillationOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(DataOptions, OptimizationOptions, RunOptions, DistillationOptions):
-    """All options of a run, checked.
+class SharedSettings(SharedOptimization, SharedRun):
+    """The options of any run, checked. `Settings` has those of fine-tuning."""
+
+    out: str = field(default="")
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self), include_extras=False).items():
+            if name not in _UNCHECKED:
+                _check(name, getattr(self, name), hint)
+        self._require("epochs", self.epochs is None or 0 < self.epochs < _MOST, "a number above 0", 1.0)
+        for name in ("lr", "layer_decay"):
+            self._require(name, 0 < getattr(self, name) < _MOST, "a number above 0")
+        for name in ("batch_size", "batch_tokens", "accumulate", "log_steps", "keep"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("max_steps", "eval_steps", "save_steps", "patience"):
+            self._require_count(name)
+        for name in ("warmup", "weight_decay", "clip", "epsilon"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "a number of at least 0")
+        self._require("seed", 0 <= self.seed < 2**63, "at least 0 and below 2**63")
+        for name in ("beta1", "beta2", "dropout"):
+            value = getattr(self, name)
+            self._require(name, value is None or 0 <= value < 1, "at least 0 and below 1", 0.1)
+
+    def _require_count(self, name: str) -> None:
+        """Raise UsageError for a number below 1 of an option that may be None."""
+        value = getattr(self, name)
+        self._require(name, value is None or value >= 1, "at least 1", 8)
+
+    def _require(self, name: str, valid: bool, accepted: str, example: object = None) -> None:
+        """Raise UsageError for an invalid value. The advice is the example, or the default of the option."""
+        if not valid:
+            value, advice = (
+                getattr(self, name),
+                Setting(name, getattr(type(self), name) if example is None else example),
+            )
+            raise UsageError(received(name, value), f" is not {accepted}: type for example ", advice, ".")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(DataOptions, OptimizationOptions, RunOptions, DistillationOptions, SharedSettings):
+    """All options of a fine-tuning run, checked.
 
     >>> Settings(task="ner", model="bert-base-cased", train="train.conll", lr=3e-5).epochs
     3.0
@@ -178,53 +231,32 @@ class Settings(DataOptions, OptimizationOptions, RunOptions, DistillationOptions
     model: str
     train: Any
     eval: Any = None
-    out: str = field(default="")
 
     def __post_init__(self) -> None:
-        for name, hint in _hints().items():
-            _check(name, getattr(self, name), hint)
-        for name in ("epochs", "lr", "temperature", "layer_decay"):
-            self._require(name, 0 < getattr(self, name) < _MOST, "a number above 0")
-        for name in ("batch_size", "batch_tokens", "accumulate", "max_windows", "log_steps", "keep"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("max_steps", "limit", "eval_steps", "save_steps", "patience", "lora", "student_layers"):
-            value = getattr(self, name)
-            self._require(name, value is None or value >= 1, "at least 1", 8)
+        super().__post_init__()
+        self._require("temperature", 0 < self.temperature < _MOST, "a number above 0")
+        self._require("max_windows", self.max_windows >= 1, "at least 1")
+        for name in ("limit", "lora", "student_layers"):
+            self._require_count(name)
         for name in ("alpha", "label_smoothing"):
-            value = getattr(self, name)
-            self._require(name, value is None or 0 <= value <= 1, "between 0 and 1", 0.1)
-        for name in ("warmup", "weight_decay", "clip", "hidden_states", "attention", "epsilon"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1", 0.1)
+        for name in ("hidden_states", "attention"):
             self._require(name, 0 <= getattr(self, name) < math.inf, "a number of at least 0")
-        self._require("seed", 0 <= self.seed < 2**63, "at least 0 and below 2**63")
-        for name in ("beta1", "beta2", "dropout"):
-            value = getattr(self, name)
-            self._require(name, value is None or 0 <= value < 1, "at least 0 and below 1", 0.1)
-
-    def _require(self, name: str, valid: bool, accepted: str, example: object = None) -> None:
-        """Raise UsageError for an invalid value. The advice is the example, or the default of the option."""
-        if not valid:
-            value, advice = getattr(self, name), Setting(name, getattr(Settings, name) if example is None else example)
-            raise UsageError(received(name, value), f" is not {accepted}: type for example ", advice, ".")
 
 
-def option_names() -> list[str]:
-    """Return the names of all options."""
-    return [option.name for group in GROUPS for option in fields(group)]
+def option_names(groups: Sequence[Any] = GROUPS) -> list[str]:
+    """Return the names of all options of some groups."""
+    return [option.name for group in groups for option in fields(group)]
 
 
-def check_names(names: Mapping[str, object]) -> None:
+def check_names(names: Mapping[str, object], function: str = "finetune", groups: Sequence[Any] = GROUPS) -> None:
     """Raise UsageError for an unknown option."""
+    known = option_names(groups)
     for name in names:
-        if name not in option_names():
-            near = difflib.get_close_matches(name, option_names(), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" Its options are {', '.join(sorted(option_names()))}."
-            raise UsageError(f"finetune has no option {name!r}.{hint}")
-
-
-def _hints() -> dict[str, Any]:
-    """Return the type of each option."""
-    found = get_type_hints(Settings, include_extras=False)
-    return {name: found[name] for name in option_names()}
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Its options are {', '.join(sorted(known))}."
+            raise UsageError(f"{function} has no option {name!r}.{hint}")
 
 
 def _check(name: str, value: object, hint: Any) -> None:

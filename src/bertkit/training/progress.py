@@ -6,12 +6,13 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bertkit.logging import is_progress_bar_enabled
+from bertkit.training.clock import Clock
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -59,18 +60,20 @@ class Progress:
     >>> progress.close()
 
     Args:
-        total_steps: the number of steps of the whole run.
+        total_steps: the number of steps of the whole run; None: as many as the time allows.
         evaluations: the number of evaluations that remain.
         first_step: the number of steps that were done before, if the run is resumed.
         interval: seconds between two lines, if stderr is not a terminal.
         memory: returns the bytes in use, for example `torch.cuda.memory_allocated`.
         file: stderr, unless another file is passed.
         clock: returns seconds.
+        flops_limit: the operations per second that the device can do; None: unknown.
+        timer: the time of the run and its budget; None: no budget.
     """
 
     def __init__(
         self,
-        total_steps: int,
+        total_steps: int | None,
         *,
         evaluations: int = 0,
         first_step: int = 0,
@@ -78,11 +81,14 @@ class Progress:
         memory: Callable[[], int] = resident_memory,
         file: TextIO | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        flops_limit: float | None = None,
+        timer: Clock | None = None,
     ) -> None:
         self._total, self._done, self._evaluations = total_steps, first_step, evaluations
         self._interval, self._memory, self._clock = interval, memory, clock
+        self._limit, self._timer = flops_limit, timer
         self._file = sys.stderr if file is None else file
-        self._recent: deque[tuple[float, int, int]] = deque(maxlen=_WINDOW)  # seconds, steps and tokens of last calls
+        self._recent: deque[tuple[float, int, int, float]] = deque(maxlen=_WINDOW)  # seconds, steps, tokens, operations
         self._evaluated: list[float] = []  # the seconds of each evaluation
         self._last = clock()  # the end of the last step or evaluation
         self._printed: float | None = None  # the time of the last line
@@ -94,9 +100,11 @@ class Progress:
         from tqdm import tqdm
 
         options: dict[str, Any] = {"bar_format": _LAYOUT, "dynamic_ncols": True, "file": self._file}
+        if self._timer is not None:  # the bar counts seconds
+            return tqdm(total=int(self._timer.budget or 0), initial=int(self._timer.seconds()), unit="s", **options)
         return tqdm(total=self._total, initial=self._done, **options)
 
-    def step(self, step: int, loss: float, lr: float, tokens: int) -> None:
+    def step(self, step: int, loss: float, lr: float, tokens: int, flops: float = 0.0) -> None:
         """Show a finished step.
 
         Args:
@@ -104,25 +112,35 @@ class Progress:
             loss: the loss of the step.
             lr: its learning rate.
             tokens: the number of tokens since the last call.
+            flops: the number of operations since the last call; 0: unknown.
         """
         now = self._clock()
-        self._recent.append((now - self._last, step - self._done, tokens))
+        self._recent.append((now - self._last, step - self._done, tokens, flops))
         self._last, self._done = now, step
         if not is_progress_bar_enabled():
             return
         text = ", ".join([f"loss {loss:.4f}", f"lr {lr:.1e}", *self._rates()])
         if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update(step - self._bar.n)
-        elif self._printed is None or now - self._printed >= self._interval or step >= self._total:
+            self._bar.set_postfix_str(text if self._timer is None else f"step {step:,}, {text}", refresh=False)
+            self._bar.update((step if self._timer is None else int(self._timer.seconds())) - self._bar.n)
+        elif self._printed is None or now - self._printed >= self._interval or step == self._total:
             self._printed = now
-            share = 100 * step // max(self._total, 1)
-            print(f"step {step:,}/{self._total:,} ({share}%), {text}", file=self._file, flush=True)
+            print(f"{self._place(step)}, {text}", file=self._file, flush=True)
+
+    def _place(self, step: int) -> str:
+        """Return the place in the run in words."""
+        if self._timer is not None and self._timer.budget:
+            return f"step {step:,} ({100 * self._timer.seconds() / self._timer.budget:.0f}% of the time)"
+        total = self._total or 0
+        return f"step {step:,}/{total:,} ({100 * step // max(total, 1)}%)"
 
     def _rates(self) -> list[str]:
         """Return speed, time left and memory in words."""
-        seconds = sum(one for one, _, _ in self._recent)
-        words = [f"{sum(tokens for _, _, tokens in self._recent) / seconds:,.0f} tokens/s"] if seconds > 0 else []
+        seconds = sum(one for one, _, _, _ in self._recent)
+        words = [f"{sum(tokens for _, _, tokens, _ in self._recent) / seconds:,.0f} tokens/s"] if seconds > 0 else []
+        speed = sum(flops for _, _, _, flops in self._recent) / seconds if seconds > 0 else 0.0
+        if speed and self._limit:
+            words.append(f"{speed / 1e9:,.0f} of {self._limit / 1e9:,.0f} GFLOP/s ({speed / self._limit:.0%})")
         left = self.seconds_left()
         if left:
             unknown = self._evaluations > 0 and not self._evaluated
@@ -132,8 +150,11 @@ class Progress:
 
     def seconds_left(self) -> float:
         """Return the expected time of the remaining steps and evaluations."""
-        steps = sum(count for _, count, _ in self._recent)
-        training = (self._total - self._done) * sum(one for one, _, _ in self._recent) / steps if steps else 0.0
+        if self._timer is not None and self._timer.budget:
+            return max(self._timer.budget - self._timer.seconds(), 0.0)
+        steps = sum(count for _, count, _, _ in self._recent)
+        mean = sum(one for one, _, _, _ in self._recent) / steps if steps else 0.0
+        training = ((self._total or 0) - self._done) * mean
         evaluation = sum(self._evaluated) / len(self._evaluated) if self._evaluated else 0.0
         return max(training, 0.0) + max(self._evaluations, 0) * evaluation
 
@@ -152,6 +173,11 @@ class Progress:
         self._last = self._clock()
         self._evaluated.append(self._last - start)
         self._evaluations -= 1
+
+    def notes(self, sentences: Iterable[str]) -> None:
+        """Print sentences above the line."""
+        for sentence in sentences:
+            self.note(sentence)
 
     def note(self, sentence: str) -> None:
         """Print a sentence above the line. It is printed also if progress bars are disabled."""

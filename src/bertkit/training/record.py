@@ -1,4 +1,4 @@
-"""Read what a fine-tuning run wrote to its folder: run.json, metrics.jsonl and predictions.jsonl.
+"""Read what a run wrote to its folder: run.json, metrics.jsonl and predictions.jsonl.
 
 The report and the model card need only these files, so that they can be written again at any time.
 """
@@ -8,16 +8,21 @@ from __future__ import annotations
 import json
 import math
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from bertkit.errors import DataError
 from bertkit.tasks import ALIASES
 
+PRETRAINING = "pretraining"
 LONGEST_TEXT = 20_000
 """Characters of a text that are kept for the report."""
+
+_COUNTS = ("examples", "documents", "sentences", "skipped", "tokens")
 
 Kind = Literal["classes", "labels", "numbers", "tags", "answers", "choices"]
 """What the model predicts for an example: one label, several labels, a number, a tag per word, a text, or one of its choices."""
@@ -46,7 +51,7 @@ class Prediction:
 
 @dataclass
 class Record:
-    """A fine-tuning run."""
+    """A run of fine-tuning or pretraining."""
 
     folder: Path
     facts: Mapping[str, Any]  # run.json
@@ -59,6 +64,13 @@ class Record:
         """The name of the task."""
         name = str(self.facts.get("task", "unknown task"))
         return ALIASES.get(name, name)
+
+    @property
+    def training(self) -> str:
+        """How the model was trained, before the name of the model that it was trained from."""
+        if self.task != PRETRAINING:
+            return "fine-tuned from"
+        return "pretrained further from" if self.facts.get("model") else "pretrained from random weights"
 
     @property
     def kind(self) -> Kind:
@@ -77,6 +89,11 @@ class Record:
         by_label = found.get("thresholds")
         return dict(by_label) if isinstance(by_label, Mapping) else found
 
+    def columns(self) -> list[str]:
+        """Return the counts that the files of examples have."""
+        files = [file for file in self.part("data").values() if isinstance(file, Mapping)]
+        return [name for name in _COUNTS if any(name in file for file in files)]
+
     def part(self, name: str) -> dict[str, Any]:
         """Return an object of run.json, such as "settings", or an empty one."""
         found = self.facts.get(name)
@@ -84,7 +101,7 @@ class Record:
 
 
 def read_record(folder: str | os.PathLike[str]) -> Record:
-    """Read the files of a fine-tuning run. Only run.json is required."""
+    """Read the files of a run. Only run.json is required."""
     path = Path(folder)
     logged = [line for line in _lines(path / "metrics.jsonl") if isinstance(line.get("step"), (int, float))]
     return Record(
@@ -100,11 +117,11 @@ def _facts(path: Path) -> dict[str, Any]:
     try:
         found = _clean(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist: pass the output folder of bertkit finetune.") from None
+        raise DataError(f"{path} does not exist: pass the output folder of bertkit finetune or pretrain.") from None
     except ValueError as error:
-        raise DataError(f"{path} is not valid JSON ({error}): run bertkit finetune again.") from None
+        raise DataError(f"{path} is not valid JSON ({error}): repeat the run.") from None
     if not isinstance(found, dict):
-        raise DataError(f"{path} is not a JSON object: run bertkit finetune again.")
+        raise DataError(f"{path} is not a JSON object: repeat the run.")
     return found
 
 
@@ -187,3 +204,27 @@ def _is_forbidden(character: str) -> bool:
         or 0xD800 <= code < 0xE000
         or code & 0xFFFE == 0xFFFE
     )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that a run used."""
+    import torch
+
+    from bertkit import __version__
+
+    return {
+        "bertkit": __version__,
+        "torch": torch.__version__,
+        "numpy": version("numpy"),
+        "python": platform.python_version(),
+    }
+
+
+def processor() -> str:
+    """Return the name of the CPU."""
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

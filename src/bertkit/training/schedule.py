@@ -14,7 +14,7 @@ from bertkit.parameters import Parameter
 from bertkit.training.rows import RowAdamW
 
 
-def learning_rate_factor(step: int, total: int, warmup: float, schedule: str) -> float:
+def learning_rate_factor(step: float, total: int, warmup: float, schedule: str) -> float:
     """Return the factor of the learning rate at a step. `warmup` is a number of steps, or below 1 their share of the total.
 
     >>> [learning_rate_factor(step, 10, 0.2, "linear") for step in (0, 1, 2, 6, 10)]

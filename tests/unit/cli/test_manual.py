@@ -41,6 +41,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dev.tsv").write_text("text\tlabel\nA film.\tGOOD\nA soup.\tBAD\n")
     (tmp_path / "train.tsv").write_text("text\tlabel\nA film.\tGOOD\nA soup.\tBAD\n")
     (tmp_path / "dev.jsonl").write_text('{"body": "A film.", "gold": "GOOD"}\n')
+    text = "Anna moved to Paris. The soup was cold.\n\nShe came. She went.\n\n"
+    (tmp_path / "two-documents.txt").write_text(text * 3)
+    tokenizer = str(pipeline_models.folder("masked"))
+    assert main(["prepare", "two-documents.txt", "--tokenizer", tokenizer, "--out", "my-shards"]) == 0
     (tmp_path / "choices.jsonl").write_text('{"text": "It rains.", "choices": ["a", "b"]}\n')
     return tmp_path
 

@@ -15,6 +15,7 @@ from bertkit.data.batches import Row, pack
 from bertkit.data.pretraining import FullSentences, Masking, SentencePairs
 from bertkit.data.pretraining.pairs import truncate_pair
 from bertkit.data.shards import Shards
+from bertkit.data.shards.split import split
 from bertkit.errors import UsageError
 
 MASK, SEP = 4, 3
@@ -245,3 +246,38 @@ def test_invalid_arguments(shards: Shards, tmp_path: Path) -> None:
             Masking(**options)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="one document"):
         SentencePairs(corpora.shards(tmp_path, [["wak wal", "wam"]]))
+
+
+def test_documents_are_held_out(shards: Shards) -> None:
+    """Each document is in one of the two parts, and the held-out ones are from all places of the shards."""
+    kept, held = split(shards, 0.1)
+
+    def documents(own: Shards) -> list[list[list[int]]]:
+        return [[sentence.tolist() for sentence in own[number]] for number in range(len(own))]
+
+    every, ours, theirs = documents(shards), documents(kept), documents(held)
+    assert sorted(ours + theirs) == sorted(every)
+    assert len(theirs) == pytest.approx(20, abs=len(shards.files))
+    gaps = np.diff([every.index(document) for document in theirs])
+    assert (gaps > 0).all() and gaps.max() < 40
+    assert kept.tokens + held.tokens == shards.tokens and kept.sentences + held.sentences == shards.sentences
+    held.verify()
+
+
+def test_examples_of_held_out_documents(shards: Shards) -> None:
+    """Both texts of a pair are from the part, also the random ones."""
+    kept, held = split(shards, 0.1)
+    for own in (kept, held):
+        documents = [np.concatenate(own[number]).tolist() for number in range(len(own))]
+        pairs = SentencePairs(own, max_length=48, masking=ORIGINAL).epoch(0)
+        for number in range(min(len(pairs), 60)):
+            a, b = texts(pairs[number])
+            assert all(any(contains(document, text) for document in documents) for text in (a[1:-1], b[:-1]))
+        sequences = FullSentences(own, max_length=48).epoch(0)
+        assert sum(len(sequences[number]) for number in range(len(sequences))) >= own.tokens
+
+
+@pytest.mark.parametrize("share", [0.001, 0.999])
+def test_too_few_documents(share: float, shards: Shards) -> None:
+    with pytest.raises(UsageError, match=r"leaves fewer than 2 for training or for evaluation: type another share"):
+        split(shards, share)

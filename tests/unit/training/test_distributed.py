@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pretraining_cases
 import pytest
 import tiny_runs
 import train_in_processes
@@ -30,6 +31,10 @@ WAYS = {"ddp": False, "fsdp2": True}
 # 9 examples by 4: the last step has one example, and an idle process. batch_tokens splits the steps into batches.
 UNEVEN = {"count": 9, "batch_size": 4, "epochs": 2, "batch_tokens": 24, "clip": 0.5}
 DROPOUT = {"kind": KINDS[0], "count": 9, "batch_size": 4, "epochs": 2, "dropout": 0.1}
+
+# The steps with long examples follow those with short ones, and batch_tokens splits both.
+PRETRAINED = {"max_steps": 5, "short_length": 16, "short_steps": 0.5, "batch_size": 7, "batch_tokens": 70, "clip": 0.5}
+PRETRAINED_KINDS = ("ForPreTraining", "ForMaskedLM")
 
 TAUGHT = {"kind": KINDS[0], "taught": True, "hidden_states": 1.0, **UNEVEN}
 
@@ -56,12 +61,20 @@ def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shards(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of small shards."""
+    return str(pretraining_cases.shards(tmp_path_factory.mktemp("corpus")).folder)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, shards: str) -> Path:
     """Return the folder with the results of all cases, trained by two processes of torchrun."""
     cases: dict[str, Any] = {}
     for way, shard in WAYS.items():
         cases |= {f"{kind} {way}": {"kind": kind, "shard": shard, **UNEVEN} for kind in KINDS}
         cases |= {f"whole {way}": {"shard": shard, **DROPOUT}, f"resumed {way}": {"shard": shard, "stop": 3, **DROPOUT}}
+        for kind in PRETRAINED_KINDS:
+            cases[f"pretrained {kind} {way}"] = {"kind": kind, "shards": shards, "shard": shard, **PRETRAINED}
     cases["taught"] = TAUGHT
     out = tmp_path_factory.mktemp("two")
     torchrun(train_in_processes.__file__, str(out), json.dumps(cases))
@@ -87,6 +100,21 @@ def test_two_processes_are_as_one(kind: str, way: str, two: Path, tmp_path: Path
     assert weights.keys() == reference.keys()
     for name, array in reference.items():
         if "key.bias" not in name:  # it shifts all scores of a row: its gradient is rounding, which Adam makes large
+            np.testing.assert_allclose(weights[name], array, rtol=0, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", PRETRAINED_KINDS)
+def test_two_processes_pretrain_as_one(kind: str, way: str, two: Path, shards: str, tmp_path: Path) -> None:
+    train_in_processes.train(tmp_path, Processes(), kind, shards=shards, **PRETRAINED)
+    (expected, reference), (found, weights) = results(tmp_path), results(two / f"pretrained {kind} {way}")
+    assert len(expected) == len(found) == 5
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+        assert (ours["tokens"], ours["flops"]) == (theirs["tokens"], theirs["flops"])
+    assert weights.keys() == reference.keys()
+    for name, array in reference.items():
+        if "key.bias" not in name:
             np.testing.assert_allclose(weights[name], array, rtol=0, atol=1e-5, err_msg=name)
 
 

@@ -15,8 +15,9 @@ import transformers
 
 import bertkit
 from bertkit.errors import BertkitError
-from bertkit.training.finetune import Stopped, finetune
+from bertkit.training.finetune import finetune
 from bertkit.training.folder import locked
+from bertkit.training.job import Stopped
 from bertkit.training.recipes import names, read_recipe
 from bertkit.training.sweep import finetune_all
 

@@ -9,14 +9,16 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import pytest
 import tiny_runs
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "kill_resume.py"
 
 
-def test_killed_runs_continue_exactly() -> None:
+@pytest.mark.parametrize("of", [(), ("--pretrain",)])
+def test_killed_runs_continue_exactly(of: tuple[str, ...]) -> None:
     """One kill at a random moment, one while a checkpoint is written. The script itself does twenty."""
-    command = [sys.executable, str(SCRIPT), "--kills", "2", "--while-writing", "1"]
+    command = [sys.executable, str(SCRIPT), "--kills", "2", "--while-writing", "1", *of]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "writing another" in done.stdout

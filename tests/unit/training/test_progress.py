@@ -10,11 +10,13 @@ import pty
 import re
 import struct
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TextIO
 
 import pytest
 
 from bertkit.logging import disable_progress_bar, enable_progress_bar
+from bertkit.training import clock as budget
 from bertkit.training.progress import Progress
 
 
@@ -61,6 +63,23 @@ def test_the_time_left_counts_evaluations(clock: Clock) -> None:
     assert progress.seconds_left() == 0
 
 
+def test_operations_beside_the_limit(clock: Clock) -> None:
+    file = io.StringIO()
+    progress = Progress(2, interval=0, file=file, clock=clock, memory=lambda: 0, flops_limit=40e9)
+    clock.now += 2
+    progress.step(1, loss=1.0, lr=1e-5, tokens=100, flops=48e9)
+    assert file.getvalue() == "step 1/2 (50%), loss 1.0000, lr 1.0e-05, 50 tokens/s, 24 of 40 GFLOP/s (60%), 2 s left\n"
+
+
+def test_a_run_with_a_time_budget_shows_its_time(clock: Clock) -> None:
+    file = io.StringIO()
+    timer = budget.Clock(100, now=clock)
+    progress = Progress(None, interval=0, file=file, clock=clock, memory=lambda: 0, timer=timer)
+    clock.now += 25
+    progress.step(5, loss=1.0, lr=1e-5, tokens=100)
+    assert file.getvalue() == "step 5 (25% of the time), loss 1.0000, lr 1.0e-05, 4 tokens/s, 1 min 15 s left\n"
+
+
 def test_a_resumed_run_counts_only_its_own_steps(clock: Clock) -> None:
     progress = Progress(100, first_step=90, file=io.StringIO(), clock=clock)
     clock.now = 3
@@ -86,9 +105,7 @@ def test_progress_bars_can_be_disabled() -> None:
 
 
 def test_a_terminal_gets_one_line_that_is_redrawn(clock: Clock) -> None:
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    with os.fdopen(slave, "w") as file:
+    def show(file: TextIO) -> None:
         progress = Progress(3, evaluations=1, file=file, clock=clock, memory=lambda: 0)
         for step in (1, 2, 3):
             clock.now += 1
@@ -99,12 +116,33 @@ def test_a_terminal_gets_one_line_that_is_redrawn(clock: Clock) -> None:
             clock.now += 5
         progress.close()
         progress.close()
+
+    seen = in_a_terminal(show)
+    assert "bertkit: A sentence.\r\n" in seen
+    assert "3/3" in seen and "512 tokens/s" in seen and "evaluating" in seen
+    assert seen.count("\n") == 2  # after the sentence and after the last state of the line
+
+
+def test_the_bar_of_a_time_budget_counts_seconds(clock: Clock) -> None:
+    def show(file: TextIO) -> None:
+        progress = Progress(None, file=file, clock=clock, memory=lambda: 0, timer=budget.Clock(100, now=clock))
+        clock.now += 25
+        progress.step(5, loss=1.0, lr=1e-5, tokens=100)
+        progress.close()
+
+    seen = in_a_terminal(show)
+    assert "25/100 , step 5, loss 1.0000" in seen and "1 min 15 s left" in seen
+
+
+def in_a_terminal(show: Callable[[TextIO], None]) -> str:
+    """Return what a terminal gets."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    with os.fdopen(slave, "w") as file:
+        show(file)
     parts = []
     with contextlib.suppress(OSError):  # the other end is closed
         while data := os.read(master, 2**16):
             parts.append(data)
     os.close(master)
-    seen = b"".join(parts).decode()
-    assert "bertkit: A sentence.\r\n" in seen
-    assert "3/3" in seen and "512 tokens/s" in seen and "evaluating" in seen
-    assert seen.count("\n") == 2  # after the sentence and after the last state of the line
+    return b"".join(parts).decode()

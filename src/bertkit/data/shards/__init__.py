@@ -5,6 +5,7 @@ sentences.py    a document -> sentences
 encoding.py     documents -> tokens, in several processes
 write.py        tokens -> shards
 read.py         shards -> documents
+split.py        documents that are held out for evaluation
 """
 
 from __future__ import annotations

@@ -9,10 +9,11 @@ from typing import Any, TypeGuard
 
 from bertkit.training.record import Record, is_finite, is_number
 from bertkit.training.report import drawings
-from bertkit.training.report.markup import Section, element, escaped, facts, folded, number, paragraph, table
+from bertkit.training.report.markup import Section, element, escaped, facts, folded, number, paragraph, table, text
 from bertkit.training.report.pictures import Pictures
 
 _MOST_LINES = 8  # of a picture that can be read
+_SPEED = ("flops_per_second", "flops_utilization")
 _NO_SCORES = {"event", "step", "epoch", "loss", "seconds"}
 
 
@@ -67,7 +68,7 @@ def curves(record: Record, pictures: Pictures) -> Iterator[Section]:
     if record.steps:
         columns = [
             name
-            for name in ("loss", "learning_rate", "grad_norm", "tokens_per_second")
+            for name in ("loss", "mlm_loss", "nsp_loss", "learning_rate", "grad_norm", "tokens_per_second", *_SPEED)
             if _points(record.steps, name)[0]
         ]
         rows = [[line["step"], line.get("epoch"), *map(line.get, columns)] for line in _some(record.steps, 20)]
@@ -113,6 +114,14 @@ def _some(lines: Sequence[dict[str, Any]], most: int) -> Sequence[dict[str, Any]
     return lines if len(lines) <= most else [*lines[:: -(-len(lines) // (most - 1))], lines[-1]]
 
 
+def samples(record: Record, pictures: Pictures) -> Iterator[Section]:
+    """Texts whose masks the model filled."""
+    found = record.facts.get("samples")
+    if isinstance(found, list) and found:
+        items = "".join(element("li", text(str(one))) for one in found)
+        yield Section("samples", "Filled sentences", element("ul", items))
+
+
 def lengths(record: Record, pictures: Pictures) -> Iterator[Section]:
     """How many tokens the examples have."""
     files: dict[str, dict[str, float]] = {}
@@ -152,10 +161,9 @@ def data(record: Record, pictures: Pictures) -> Iterator[Section]:
     files = {name: file for name, file in record.part("data").items() if isinstance(file, dict)}
     if not files:
         return
-    body = table(
-        ["", "file", "examples", "skipped", "tokens"],
-        [[name, *(file.get(key) for key in ("name", "examples", "skipped", "tokens"))] for name, file in files.items()],
-    )
+    columns = record.columns()
+    rows = [[name, *(file.get(key) for key in ("name", *columns))] for name, file in files.items()]
+    body = table(["", "file", *columns], rows)
     if record.labels:
         body += folded(f"{len(record.labels):,} labels", paragraph(", ".join(record.labels)), len(record.labels) < 20)
     yield Section("data", "Data", body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bertkit.training.progress import duration
-from bertkit.training.record import Record, is_finite, is_number
+from bertkit.training.record import PRETRAINING, Record, is_finite, is_number
 from bertkit.training.report.markup import Section, escaped, number, paragraph
 from bertkit.training.report.pictures import COLOURS, Pictures
 
@@ -105,11 +105,13 @@ def _colours() -> str:
 
 def _summary(record: Record) -> str:
     """One sentence of what was trained, on how many examples and in which time."""
-    counts = {name: file.get("examples") for name, file in record.part("data").items() if isinstance(file, dict)}
+    item = "documents" if record.task == PRETRAINING else "examples"
+    counts = {name: file.get(item) for name, file in record.part("data").items() if isinstance(file, dict)}
     trained, evaluated = counts.get("train"), counts.get("eval")
-    words = [f"Fine-tuned from {record.facts.get('model', 'an unknown model')}"]
+    base = record.facts.get("model") or ("" if record.task == PRETRAINING else "an unknown model")
+    words = [f"{record.training.capitalize()} {base}".rstrip()]
     if is_number(trained):
-        words.append(f"on {number(trained)} examples")
+        words.append(f"on {number(trained)} {item}")
     if is_number(evaluated):
         words.append(f"and evaluated on {number(evaluated)}")
     if is_finite(seconds := record.facts.get("seconds")):

@@ -1,0 +1,129 @@
+"""The options of a pretraining run: arguments of `bertkit.pretrain`, and options of the command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from bertkit.arguments import Also
+from bertkit.errors import Setting, UsageError, received
+from bertkit.training.clock import seconds_of
+from bertkit.training.options import SharedOptimization, SharedRun, SharedSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleOptions:
+    """examples"""
+
+    examples: Annotated[
+        Literal["pairs", "sentences"],
+        "pairs of texts with next sentence prediction, or full sentences with masked words only",
+    ] = "pairs"
+    masking: Annotated[Literal["words", "tokens", "spans"], "what is masked together"] = "words"
+    max_length: Annotated[int, "maximum tokens of an example", Also("max-seq-length")] = 128
+    short_length: Annotated[
+        int | None, "maximum tokens of an example in the first part of the run (default: max_length)"
+    ] = None
+    short_steps: Annotated[float, "share of the run that has the short examples"] = 0.9
+    mask_share: Annotated[float, "share of the tokens to predict", Also("masked-lm-prob", "mlm-probability")] = 0.15
+    eval_share: Annotated[float | None, "share of the documents that is held out for evaluation"] = None
+    eval_examples: Annotated[int, "maximum examples of an evaluation"] = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingOptimization(SharedOptimization):
+    """optimization"""
+
+    epochs: Annotated[
+        float | None,
+        "passes over the shards (default: 1; with a time budget, as many as it allows)",
+        Also("num-train-epochs"),
+    ] = None
+    time_budget: Annotated[
+        str | float | None, "time in which the run ends, with its evaluations: 3h, 90min, or seconds"
+    ] = None
+    batch_size: Annotated[
+        int, "examples of each step, on all processes together", Also("train-batch-size", "per-device-train-batch-size")
+    ] = 256
+    lr: Annotated[float, "highest learning rate", Also("learning-rate")] = 1e-4
+    warmup: Annotated[
+        float,
+        "steps in which the learning rate rises: their number, or below 1 their share",
+        Also("warmup-proportion", "warmup-ratio", "warmup-steps", "num-warmup-steps"),
+    ] = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingRun(SharedRun):
+    """run"""
+
+    config: Annotated[
+        str | None,
+        "size of a new model: tiny, mini, small, medium, base, large, or the path of a configuration",
+        Also("bert-config-file"),
+    ] = None
+    tokenizer: Annotated[
+        str | None, "path or Hub id of the tokenizer (default: the one with the shards)", Also("vocab-file")
+    ] = None
+    eval_steps: Annotated[
+        int | None, "steps between evaluations (default: one epoch, with a time budget a tenth of the run)"
+    ] = None
+    save_steps: Annotated[int | None, "steps between checkpoints", Also("save-checkpoints-steps")] = 1000
+
+
+PRETRAINING_GROUPS = (ExampleOptions, PretrainingOptimization, PretrainingRun)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingSettings(ExampleOptions, PretrainingOptimization, PretrainingRun, SharedSettings):
+    """All options of a pretraining run, checked.
+
+    >>> PretrainingSettings(data="shards", config="tiny", time_budget="1h").seconds
+    3600.0
+    """
+
+    data: str
+    model: str | None = None
+    eval: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.model is None) == (self.config is None):
+            given = "both" if self.model else "neither"
+            advice = (Setting("config", "mini"), " for a new model, or ", Setting("model", "..."))
+            raise UsageError(f"pretrain needs either config or model, and received {given}: type ", *advice, ".")
+        self._check_examples()
+        self._check_evaluation()
+        if self.seconds is not None and self.warmup >= 1:
+            reason = " is a number of steps, which a run with a time budget does not know: type a share, for example "
+            raise UsageError(received("warmup", self.warmup), reason, Setting("warmup", 0.01), ".")
+
+    def _check_examples(self) -> None:
+        """Raise UsageError for invalid options of the examples."""
+        self._require("mask_share", 0 < self.mask_share < 1, "between 0 and 1")
+        self._require("short_steps", 0 < self.short_steps < 1, "between 0 and 1")
+        least, short = 5 if self.examples == "pairs" else 3, self.short_length
+        self._require("max_length", self.max_length >= least, f"at least {least}")
+        self._require("short_length", short is None or least <= short < self.max_length, "below max_length", 128)
+        if short is None and self.short_steps != ExampleOptions.short_steps:
+            given = received("short_steps", self.short_steps)
+            raise UsageError(given, " has no effect without short_length: leave it out.")
+
+    def _check_evaluation(self) -> None:
+        """Raise UsageError for invalid options of the evaluation."""
+        share = self.eval_share
+        self._require("eval_examples", self.eval_examples >= 1, "at least 1")
+        self._require("eval_share", share is None or 0 < share < 1, "between 0 and 1", 0.01)
+        if self.eval is not None and share is not None:
+            raise UsageError(received("eval_share", share), " has no effect with eval: leave one of them out.")
+        if self.eval is not None or share is not None:
+            return
+        for name in ("eval_steps", "patience", "eval_examples"):
+            if getattr(self, name) != getattr(PretrainingSettings, name):
+                advice = (Setting("eval_share", 0.01), ", or ", Setting("eval", "..."), ".")
+                raise UsageError(received(name, getattr(self, name)), " needs held-out documents: type ", *advice)
+
+    @property
+    def seconds(self) -> float | None:
+        """The time budget in seconds."""
+        return None if self.time_budget is None else seconds_of(self.time_budget)

@@ -1,0 +1,181 @@
+"""`pretrain` on small shards, as a new user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import corpora
+import pretraining_cases
+import pytest
+import torch
+import transformers
+
+import bertkit
+from bertkit.cli import main
+from bertkit.data.shards import Shards
+from bertkit.errors import UsageError
+from bertkit.training.pretrain import Pretrained, pretrain
+
+CONFIG = pretraining_cases.SIZES | {"vocab_size": len(corpora.tokenizer()), "max_position_embeddings": 64}
+SMALL = {"max_steps": 6, "batch_size": 8, "max_length": 32, "log_steps": 1}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
+    return pretraining_cases.shards(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "config.json"
+    path.write_text(json.dumps({"model_type": "bert", **CONFIG}))
+    return path
+
+
+def run(config: Path | None, shards: Shards, out: Path, **options: Any) -> Pretrained:
+    torch.set_num_threads(1)
+    return pretrain(config, shards.folder, out, **SMALL | options)
+
+
+def journal(folder: Path, event: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+@pytest.fixture(scope="module")
+def whole(config: Path, shards: Shards, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pretrained]:
+    """An uninterrupted run with evaluations."""
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    return folder, run(config, shards, folder, eval_share=0.2, eval_examples=20, eval_steps=3)
+
+
+def test_the_output_is_a_normal_model(whole: tuple[Path, Pretrained]) -> None:
+    folder, found = whole
+    model = transformers.BertForPreTraining.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    ours = bertkit.BertForPreTraining.from_pretrained(folder)
+    given = tokenizer("wak wbl [MASK] .", "wcm", return_tensors="pt")
+    with torch.no_grad():
+        expected, here = model(**given), ours(**given)
+    torch.testing.assert_close(here.prediction_logits, expected.prediction_logits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(here.seq_relationship_logits, expected.seq_relationship_logits, atol=1e-5, rtol=0)
+    assert found.pipeline()("wak [MASK] .")[0]["score"] > 0
+
+
+def test_what_a_run_records(whole: tuple[Path, Pretrained]) -> None:
+    folder, found = whole
+    steps, evaluations = journal(folder, "step"), journal(folder, "eval")
+    assert [line["step"] for line in steps] == list(range(1, 7))
+    assert [line["step"] for line in evaluations] == [3, 6]
+    assert {"mlm_loss", "nsp_loss", "flops_per_second", "flops_utilization", "tokens_per_second"} <= steps[0].keys()
+    names = {"loss", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy", "pseudo_perplexity"}
+    assert names == set(found.scores) <= evaluations[0].keys()
+    (texts, _) = (line["texts"] for line in journal(folder, "samples"))
+    assert len(texts) == 3 and all(" not " in text for text in texts)
+    facts = json.loads((folder / "run.json").read_text("utf-8"))
+    assert facts["steps"] == 6 and facts["tokens"] > 6 * 8 * 10
+    assert facts["data"]["train"]["documents"] + facts["data"]["eval"]["documents"] == 30
+    page, card = (folder / "report.html").read_text("utf-8"), (folder / "README.md").read_text("utf-8")
+    assert "mlm_accuracy" in page and "Filled sentences" in page and "Fine-tuned" not in page
+    assert "mlm_accuracy" in card and "fine-tuned" not in card and "library_name: transformers" in card
+
+
+def test_a_resumed_run_is_the_same(
+    config: Path, shards: Shards, whole: tuple[Path, Pretrained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after a checkpoint, and resumed: the same weights bit by bit, and the same records."""
+    from bertkit.training.job import Job
+
+    save = Job.save
+
+    def stop(self: Job) -> None:
+        save(self)
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(Job, "save", stop)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(config, shards, tmp_path / "out", eval_share=0.2, eval_examples=20, eval_steps=3)
+    monkeypatch.undo()
+    run(config, shards, tmp_path / "out", eval_share=0.2, eval_examples=20, eval_steps=3, resume=True)
+    folders = (tmp_path / "out", whole[0])
+    first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
+    assert first == second
+    ours, theirs = (
+        [
+            {k: v for k, v in line.items() if "second" not in k and "utilization" not in k}
+            for line in journal(folder, event)
+        ]
+        for folder in folders
+        for event in ("eval",)
+    )
+    assert ours == theirs
+
+
+def test_full_sentences_and_another_folder_for_evaluation(config: Path, shards: Shards, tmp_path: Path) -> None:
+    other = corpora.shards(tmp_path, corpora.documents(5, seed=1))
+    found = run(config, shards, tmp_path / "out", examples="sentences", masking="spans", eval=other.folder)
+    assert set(found.scores) == {"loss", "mlm_loss", "mlm_accuracy", "pseudo_perplexity"}
+    assert type(transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "out")).__name__ == "BertForMaskedLM"
+
+
+def test_a_model_is_trained_further(whole: tuple[Path, Pretrained], shards: Shards, tmp_path: Path) -> None:
+    found = run(None, shards, tmp_path / "out", model=str(whole[0]), max_steps=2, lr=1e-9)
+    assert not found.scores
+    before, after = (bertkit.BertForPreTraining.from_pretrained(folder) for folder in (whole[0], tmp_path / "out"))
+    for name, value in after.state_dict().items():
+        torch.testing.assert_close(value, before.state_dict()[name], atol=1e-6, rtol=0)
+
+
+def test_a_run_ends_with_its_time(config: Path, shards: Shards, tmp_path: Path) -> None:
+    """The learning rate falls with the time, and evaluations and checkpoints are within it."""
+    options = {"time_budget": 6, "eval_share": 0.2, "short_length": 16, "short_steps": 0.5, "warmup": 0.1}
+    run(config, shards, tmp_path / "out", **options | {"max_steps": None})
+    steps = journal(tmp_path / "out", "step")
+    assert steps[-1]["learning_rate"] < 0.1 * max(line["learning_rate"] for line in steps)
+    assert 1 < steps[-1]["seconds"] < 9  # a slow machine may take long for a step
+    assert len(journal(tmp_path / "out", "eval")) >= 2
+    state = json.loads(next((tmp_path / "out").glob(f"checkpoint-{len(steps)}/trainer_state.json")).read_text())
+    assert state["position"]["part"] == 1 and state["seconds"] > 1
+    # Another process, to which the time counts too, has none left.
+    run(config, shards, tmp_path / "out", **options | {"max_steps": None, "resume": True})
+    assert len(journal(tmp_path / "out", "step")) == len(steps)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "m"}, "needs either config or model, and received both: type config="),
+        ({"config": None}, "needs either config or model, and received neither"),
+        ({"config": "huge"}, "config='huge' is neither a size nor a file: type tiny, mini"),
+        ({"max_length": 65}, "max_length=65 is above the 64 positions of the model: type max_length=64, or less"),
+        ({"max_length": 4}, "max_length=4 is not at least 5"),
+        ({"short_length": 32}, "short_length=32 is not below max_length"),
+        ({"short_steps": 0.5}, "short_steps=0.5 has no effect without short_length"),
+        ({"time_budget": "soon"}, "time_budget='soon' is not a duration: type for example time_budget=\"3h\""),
+        (
+            {"time_budget": "1h", "warmup": 100.0},
+            "warmup=100.0 is a number of steps, which a run with a time budget does not know",
+        ),
+        ({"eval_share": 0.001}, "leaves fewer than 2 for training or for evaluation"),
+        ({"eval_steps": 2}, "eval_steps=2 needs held-out documents: type eval_share=0.01, or eval="),
+        ({"eval_share": 0.5, "eval": "x"}, "eval_share=0.5 has no effect with eval"),
+        ({"learning_rate": 1.0}, "pretrain has no option 'learning_rate'"),
+        ({"masking": "letters"}, "masking='letters' is invalid: it must be 'words' or 'tokens' or 'spans'"),
+    ],
+)
+def test_invalid_options(options: dict[str, Any], message: str, config: Path, shards: Shards, tmp_path: Path) -> None:
+    given = {"config": str(config), "data": str(shards.folder), "out": str(tmp_path / "out"), **SMALL, **options}
+    with pytest.raises(UsageError) as caught:
+        pretrain(**given)
+    assert message in str(caught.value)
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_the_command(config: Path, shards: Shards, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--config", str(config), "--data", str(shards.folder), "--out", str(tmp_path / "out"), "--json"]
+    assert main(["pretrain", *words, "--max-steps", "2", "--max-length", "32", "--eval-share", "0.2"]) == 0
+    found = capsys.readouterr()
+    assert json.loads(found.out)["mlm_loss"] > 0
+    assert "parameters" in found.err and "GFLOP/s" in found.err
