@@ -11,12 +11,15 @@ import torch
 from bertkit import BertConfig
 from bertkit.data.shards import Shards
 from bertkit.engines.torch import model_class
+from bertkit.text.tokenizer import BertTokenizerFast
 from bertkit.training.distributed import Processes
 from bertkit.training.loop import Loop
 from bertkit.training.pretraining.objective import MaskedWords, NextSentence, Pretraining
 from bertkit.training.pretraining.options import PretrainingSettings
 from bertkit.training.pretraining.source import ShardSource
 
+TEACHER_WIDTH = 16
+LETTERS = "abcdefghijklmnopqrstuvwxyz."
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 
 
@@ -56,3 +59,17 @@ def loop(
     head = "ForPreTraining" if chosen.examples == "pairs" else "ForMaskedLM"
     new = model(head, dropout, **sizes or {})
     return Loop(new, ShardSource(own, chosen), objective(new.config, head), chosen, processes)
+
+
+def write_teacher(folder: Path, seed: int = 0) -> Path:
+    """Write a tiny encoder whose tokens are letters, unlike those of the shards."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    sizes = SIZES | {"vocab_size": len(pieces), "hidden_size": TEACHER_WIDTH, "max_position_embeddings": 64}
+    model = model_class("Model")(BertConfig(**sizes)).eval()
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    model.save_pretrained(folder)
+    BertTokenizerFast(pieces, model_max_length=64).save_pretrained(folder)
+    return folder

@@ -12,11 +12,12 @@ from bertkit.arguments import Also
 from bertkit.cli.finetune import check_torch, show
 from bertkit.cli.job import logged_warnings, print_message
 from bertkit.cli.signature import Typed
-from bertkit.training.pretraining.options import ExampleOptions, PretrainingOptimization, PretrainingRun
+from bertkit.training.pretraining.options import ExampleOptions, PretrainingOptimization, PretrainingRun, TeacherOptions
 
 
 def pretrain(
     examples: ExampleOptions,
+    teacher: TeacherOptions,
     optimization: PretrainingOptimization,
     run: PretrainingRun,
     typed: Typed,
@@ -38,7 +39,7 @@ def pretrain(
     from bertkit.training.job import Stopped
     from bertkit.training.pretrain import pretrain as train
 
-    every = {**asdict(examples), **asdict(optimization), **asdict(run)}
+    every = {**asdict(examples), **asdict(teacher), **asdict(optimization), **asdict(run)}
     chosen = {name: value for name, value in every.items() if name in typed}
     command = shlex.join(["bertkit", *sys.argv[1:]])
     try:

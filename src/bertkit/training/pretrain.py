@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from bertkit.training.pretraining.flops import matrix_limit
 from bertkit.training.pretraining.objective import MaskedWords, NextSentence, Part, Pretraining
 from bertkit.training.pretraining.opening import Opened, open_all, saver
 from bertkit.training.pretraining.options import PRETRAINING_GROUPS, PretrainingSettings
+from bertkit.training.pretraining.sentence_distance import SentenceDistance
+from bertkit.training.pretraining.sentence_vectors import SentenceVectors, compute_vectors
 from bertkit.training.pretraining.source import ShardSource
 from bertkit.training.record import processor, versions
 from bertkit.training.report import write_report
@@ -98,6 +101,9 @@ class _Run:
         self.note: Note = note if processes.is_first else lambda sentence: None
         self.folder, self.clock = Path(settings.out), Clock(settings.seconds)
         self.opened: Opened = open_all(settings)
+        seconds = self.clock.seconds()
+        self.vectors = None if settings.teacher is None else self._vectors(settings.teacher)
+        self.clock.set(seconds)  # the time budget is that of the training
         held = self.opened.held_out
         self.held_out = None if held is None else HeldOut(held, settings, self.opened.tokenizer)
         self.save = saver(self.opened.tokenizer)
@@ -113,12 +119,26 @@ class _Run:
             return Pretrained(self.folder)
         return self._finish(job)
 
+    def _vectors(self, teacher: str) -> SentenceVectors:
+        """Return the teacher's vectors. The first process computes those that are not in their folder."""
+        settings, shards = self.settings, self.opened.shards
+        folder = settings.teacher_vectors or self.folder / "vectors"
+        if self.processes.is_first:
+            self.note(f"The teacher's vectors of sentences are kept in {folder}.")
+            documents, shown = settings.teacher_documents, sys.stderr.isatty()
+            compute_vectors(shards, teacher, folder, documents=documents, device=settings.device, progress=shown)
+        self.processes.wait()
+        return SentenceVectors(folder, shards, self.opened.model.config.hidden_size, settings.teacher_documents)
+
     def _loop(self) -> Loop:
         parts: list[Part] = [MaskedWords()]
         if self.settings.examples == "pairs":
             parts.append(NextSentence())
+        if self.vectors is not None:
+            parts.append(SentenceDistance(self.settings.teacher_weight))
         model = self.opened.model
-        source = ShardSource(self.opened.shards, self.settings)
+        of_spans = None if self.vectors is None else self.vectors.targets
+        source = ShardSource(self.opened.shards, self.settings, of_spans)
         return Loop(model, source, Pretraining(model.config, parts), self.settings, self.processes, self.clock)
 
     def _describe(self, loop: Loop, limit: float) -> None:

@@ -179,3 +179,44 @@ def test_the_command(config: Path, shards: Shards, tmp_path: Path, capsys: pytes
     found = capsys.readouterr()
     assert json.loads(found.out)["mlm_loss"] > 0
     assert "parameters" in found.err and "GFLOP/s" in found.err
+
+
+def test_a_teacher_is_a_further_part_of_the_loss(
+    config: Path, shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its vectors are computed once for runs that share them, and an interrupted run continues exactly."""
+    from bertkit.training.job import Job
+
+    options = {
+        "teacher": pretraining_cases.write_teacher(tmp_path / "teacher"),
+        "teacher_vectors": tmp_path / "vectors",
+    }
+    given = {name: str(value) for name, value in options.items()} | {"save_steps": 2, "lr": 1e-2}
+    run(config, shards, tmp_path / "whole", **given)
+    steps = journal(tmp_path / "whole", "step")
+    for line in steps:
+        assert line["loss"] == pytest.approx(line["mlm_loss"] + line["nsp_loss"] + line["teacher_loss"], abs=1e-5)
+    assert 0 < steps[-1]["teacher_loss"] < steps[0]["teacher_loss"] < 2
+    computed = (tmp_path / "vectors" / "vectors.bin").stat().st_mtime_ns
+    save = Job.save
+
+    def stop(self: Job) -> None:
+        save(self)
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(Job, "save", stop)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(config, shards, tmp_path / "resumed", **given)
+    monkeypatch.undo()
+    run(config, shards, tmp_path / "resumed", **given, resume=True)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "resumed")]
+    assert weights[0] == weights[1]
+    run(config, shards, tmp_path / "half", **given | {"teacher_weight": 0.5})
+    first = journal(tmp_path / "half", "step")[0]
+    assert first["teacher_loss"] == pytest.approx(steps[0]["teacher_loss"] / 2, abs=1e-6)
+    assert (tmp_path / "vectors" / "vectors.bin").stat().st_mtime_ns == computed
+    run(config, shards, tmp_path / "own", teacher=given["teacher"], teacher_documents=2)
+    assert (tmp_path / "own" / "vectors" / "index.json").exists()
+    for name, value in {"teacher_vectors": "vectors", "teacher_documents": 3, "teacher_weight": 2.0}.items():
+        with pytest.raises(UsageError, match=f"{name}=.* needs a teacher"):
+            run(config, shards, tmp_path / "none", **{name: value})

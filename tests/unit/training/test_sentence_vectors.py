@@ -13,6 +13,7 @@ from typing import Any
 
 import corpora
 import numpy as np
+import pretraining_cases
 import pytest
 import torch
 import training_cases
@@ -23,13 +24,11 @@ from bertkit.data.pretraining import FullSentences, SentencePairs
 from bertkit.data.shards import Shards
 from bertkit.data.shards.read import Span
 from bertkit.errors import DataError, UsageError
-from bertkit.text.tokenizer import BertTokenizerFast
-from bertkit.training import sentence_vectors
-from bertkit.training.sentence_distillation import SentenceDistance
-from bertkit.training.sentence_vectors import VECTORS, SentenceVectors, compute_vectors
+from bertkit.training.pretraining import sentence_vectors
+from bertkit.training.pretraining.sentence_distance import SentenceDistance, distance
+from bertkit.training.pretraining.sentence_vectors import VECTORS, SentenceVectors, compute_vectors
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz."
-WIDTH = 16  # of the teacher
+WIDTH = pretraining_cases.TEACHER_WIDTH
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +36,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
     return corpora.shards(tmp_path_factory.mktemp("corpus"), corpora.documents(24), shard_tokens=1000)
 
 
-def write_teacher(folder: Path, seed: int = 0) -> Path:
-    """Write a tiny encoder whose tokens are letters, unlike those of the shards."""
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
-    model = training_cases.model("Model", vocab_size=len(pieces), hidden_size=WIDTH, max_position_embeddings=64)
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.3)
-    model.save_pretrained(folder)
-    BertTokenizerFast(pieces, model_max_length=64).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_teacher(tmp_path_factory.mktemp("teacher"))
+    return pretraining_cases.write_teacher(tmp_path_factory.mktemp("teacher"))
 
 
 @pytest.fixture
@@ -156,7 +142,7 @@ def test_first_documents_and_then_all(folder: Path, shards: Shards, teacher: Pat
 KILLED = """
 import sys
 from bertkit.data.shards import Shards
-from bertkit.training import sentence_vectors
+from bertkit.training.pretraining import sentence_vectors
 sentence_vectors.WINDOW = 32
 sentence_vectors.compute_vectors(Shards(sys.argv[1]), sys.argv[2], sys.argv[3], device="cpu")
 """
@@ -186,7 +172,7 @@ def test_other_vectors_are_refused(folder: Path, shards: Shards, teacher: Path, 
     with pytest.raises(UsageError, match="of other shards"):
         SentenceVectors(folder, other, width=8)
     with pytest.raises(UsageError, match="of another teacher: remove it"):
-        compute_vectors(shards, write_teacher(tmp_path / "teacher", seed=1), folder, device="cpu")
+        compute_vectors(shards, pretraining_cases.write_teacher(tmp_path / "teacher", seed=1), folder, device="cpu")
     with pytest.raises(UsageError, match="documents"):
         compute_vectors(shards, teacher, folder, documents=0, device="cpu")
     with open(folder / "vectors.bin", "r+b") as file:
@@ -221,8 +207,8 @@ def test_loss_and_gradients_are_those_of_padded_rows(kind: Any, folder: Path, sh
     vectors = SentenceVectors(folder, shards, width=model.config.hidden_size)
     vectors.vectors = vectors.vectors[:64]  # later sentences have no vectors
     rows = list(kind(shards, max_length=24, seed=1, of_spans=vectors.targets).epoch(0))[:16]
-    batch, distance = pack(rows), SentenceDistance()
-    assert 0 < distance.weight(batch) < batch.targets[VECTORS].values[..., 0].size
+    batch, part = pack(rows), SentenceDistance()
+    assert 0 < part.weight(batch) < batch.targets[VECTORS].values[..., 0].size
 
     def loss(batch: Batch) -> torch.Tensor:
         ids, types = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.token_type_ids)
@@ -239,8 +225,8 @@ def test_loss_and_gradients_are_those_of_padded_rows(kind: Any, folder: Path, sh
         assert (ours is None) == (theirs is None)
         if ours is not None:
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
-    parts = [pack(rows[at : at + 5]) for at in range(0, len(rows), 5)]
-    total = sum(distance.weight(part) * loss(part) for part in parts) / sum(map(distance.weight, parts))
+    pieces = [pack(rows[at : at + 5]) for at in range(0, len(rows), 5)]
+    total = sum(part.weight(piece) * loss(piece) for piece in pieces) / sum(map(part.weight, pieces))
     torch.testing.assert_close(total, loss(batch), atol=1e-6, rtol=0)
 
 
@@ -250,7 +236,7 @@ def test_rows_without_vectors_have_no_loss(shards: Shards) -> None:
         row, targets={VECTORS: replace(row.targets["labels"], values=np.zeros((2, 4), np.float32), grain="row")}
     )
     states = torch.randn(len(row), 8, requires_grad=True)
-    batch, distance = pack([row]), SentenceDistance()
+    batch, part = pack([row]), SentenceDistance()
     loss = distance(states, batch)
     loss.backward()
-    assert distance.weight(batch) == 0 and loss == 0 and not states.grad.any()
+    assert part.weight(batch) == 0 and loss == 0 and not states.grad.any()

@@ -31,6 +31,20 @@ class ExampleOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeacherOptions:
+    """teacher"""
+
+    teacher: Annotated[str | None, "directory or Hub id of a sentence encoder, whose vectors of texts are learnt"] = (
+        None
+    )
+    teacher_weight: Annotated[float, "factor of the distance to the teacher in the loss"] = 1.0
+    teacher_vectors: Annotated[
+        str | None, "directory of the teacher's vectors, which several runs may share (default: vectors/ in --out)"
+    ] = None
+    teacher_documents: Annotated[int | None, "number of first documents that have vectors (default: all)"] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainingOptimization(SharedOptimization):
     """optimization"""
 
@@ -71,11 +85,11 @@ class PretrainingRun(SharedRun):
     save_steps: Annotated[int | None, "steps between checkpoints", Also("save-checkpoints-steps")] = 1000
 
 
-PRETRAINING_GROUPS = (ExampleOptions, PretrainingOptimization, PretrainingRun)
+PRETRAINING_GROUPS = (ExampleOptions, TeacherOptions, PretrainingOptimization, PretrainingRun)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainingSettings(ExampleOptions, PretrainingOptimization, PretrainingRun, SharedSettings):
+class PretrainingSettings(ExampleOptions, TeacherOptions, PretrainingOptimization, PretrainingRun, SharedSettings):
     """All options of a pretraining run, checked.
 
     >>> PretrainingSettings(data="shards", config="tiny", time_budget="1h").seconds
@@ -93,6 +107,7 @@ class PretrainingSettings(ExampleOptions, PretrainingOptimization, PretrainingRu
             advice = (Setting("config", "mini"), " for a new model, or ", Setting("model", "..."))
             raise UsageError(f"pretrain needs either config or model, and received {given}: type ", *advice, ".")
         self._check_examples()
+        self._check_teacher()
         self._check_evaluation()
         if self.seconds is not None and self.warmup >= 1:
             reason = " is a number of steps, which a run with a time budget does not know: type a share, for example "
@@ -108,6 +123,15 @@ class PretrainingSettings(ExampleOptions, PretrainingOptimization, PretrainingRu
         if short is None and self.short_steps != ExampleOptions.short_steps:
             given = received("short_steps", self.short_steps)
             raise UsageError(given, " has no effect without short_length: leave it out.")
+
+    def _check_teacher(self) -> None:
+        """Raise UsageError for invalid options of the teacher."""
+        self._require("teacher_weight", self.teacher_weight > 0, "above 0", 1.0)
+        self._require("teacher_documents", (self.teacher_documents or 1) >= 1, "at least 1", 1000)
+        for name in ("teacher_weight", "teacher_vectors", "teacher_documents"):
+            if self.teacher is None and getattr(self, name) != getattr(TeacherOptions, name):
+                advice = (Setting("teacher", "..."), f", or leave {name} out.")
+                raise UsageError(received(name, getattr(self, name)), " needs a teacher: type ", *advice)
 
     def _check_evaluation(self) -> None:
         """Raise UsageError for invalid options of the evaluation."""

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from bertkit.data.batches import Batch, Row
+from bertkit.data.batches import Batch
 from bertkit.data.pretraining import FullSentences, Masking, SentencePairs
 from bertkit.data.pretraining.epoch import Epoch
+from bertkit.data.pretraining.masks import OfSpans
 from bertkit.data.shards import Shards
 from bertkit.errors import UsageError
 from bertkit.training.batches import batches_of
 from bertkit.training.pretraining.options import PretrainingSettings
 from bertkit.training.sources import Position, Source
-
-Attach = Callable[[list[Row]], list[Row]]
-"""Adds targets to the rows of a step, for example vectors of a teacher."""
 
 
 class Examples(Protocol):
@@ -28,11 +26,17 @@ class Examples(Protocol):
         """Return the examples of an epoch."""
 
 
-def examples_of(shards: Shards, settings: PretrainingSettings, max_length: int, seed: int | None = None) -> Examples:
-    """Return the examples that the settings describe."""
+def examples_of(
+    shards: Shards,
+    settings: PretrainingSettings,
+    max_length: int,
+    seed: int | None = None,
+    of_spans: OfSpans | None = None,
+) -> Examples:
+    """Return the examples that the settings describe, with further targets from `of_spans`."""
     kind = SentencePairs if settings.examples == "pairs" else FullSentences
     masking = Masking(settings.masking, settings.mask_share)
-    return kind(shards, max_length, seed=settings.seed if seed is None else seed, masking=masking)
+    return kind(shards, max_length, seed=settings.seed if seed is None else seed, masking=masking, of_spans=of_spans)
 
 
 class ShardSource(Source):
@@ -44,15 +48,15 @@ class ShardSource(Source):
     Args:
         shards: the documents.
         settings: the options of the run.
-        attach: adds targets to rows.
+        of_spans: returns further targets of a row from its texts, for example vectors of a teacher.
     """
 
-    def __init__(self, shards: Shards, settings: PretrainingSettings, attach: Attach = lambda rows: rows) -> None:
+    def __init__(self, shards: Shards, settings: PretrainingSettings, of_spans: OfSpans | None = None) -> None:
         super().__init__(settings)
-        self.shards, self.settings, self._attach = shards, settings, attach
+        self.shards, self.settings = shards, settings
         short = settings.short_length
         lengths = (settings.max_length,) if short is None else (short, settings.max_length)
-        self.parts = [examples_of(shards, settings, length) for length in lengths]
+        self.parts = [examples_of(shards, settings, length, of_spans=of_spans) for length in lengths]
         self._ends = [settings.short_steps, 1.0][2 - len(lengths) :]  # progress at the end of each part
         self._epoch: tuple[tuple[int, int], Epoch] | None = None
         counts = [len(part.epoch(0)) for part in self.parts]
@@ -82,8 +86,7 @@ class ShardSource(Source):
     def batches(self, position: Position, numbers: Sequence[int]) -> list[Batch]:
         """Return packed batches of some examples of the next step."""
         epoch = self._examples(position)
-        rows = self._attach([epoch[number] for number in numbers])
-        return batches_of([[row] for row in rows], self.settings.batch_tokens)
+        return batches_of([[epoch[number]] for number in numbers], self.settings.batch_tokens)
 
     def _examples(self, position: Position) -> Epoch:
         """Return the examples of an epoch, whose plan is kept until the next one."""
