@@ -42,14 +42,14 @@ JOBS = {
     "stsb": Job("stsb", "glue/STS-B/train.tsv", "glue/STS-B/dev.tsv", ("pearson", 0.86), 3),
     "codah": Job("codah", "codah/train.tsv", "codah/dev.tsv"),
     "ewt": Job("pos", "ud_ewt/en_ewt-ud-train.conllu", "ud_ewt/en_ewt-ud-dev.conllu", ("accuracy", 0.95)),
-    "sst2": Job("sst2", "glue/SST-2/train.tsv", "glue/SST-2/dev.tsv", ("accuracy", 0.90), options=("--limit", "30000")),
+    "sst2": Job("sst2", "glue/SST-2/train.tsv", "glue/SST-2/dev.tsv", ("accuracy", 0.90)),
     "squad": Job("squad", "squad/train-v1.1.json", "squad/dev-v1.1.json", options=("--limit", "4000")),
     "goemotions": Job(
         "goemotions",
         "goemotions/train.tsv",
         "goemotions/dev.tsv",
         ("f1", 0.40),
-        options=("--label-names", "goemotions/labels.txt"),
+        options=("--label-names", "goemotions/labels.txt", "--limit", "20000"),
     ),
 }
 
