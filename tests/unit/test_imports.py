@@ -169,6 +169,7 @@ def test_public_names() -> None:
         "TrainingArguments",
         "WarmUp",
         "ZeroShotClassificationPipeline",
+        "add_words",
         "batch_invariant",
         "convert",
         "create_optimizer",
