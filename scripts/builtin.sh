@@ -5,7 +5,7 @@
 #
 # FOLDER/wikipedia has en-0.txt.xz to en-3.txt.xz: one paragraph a line, an empty line between articles. The last 100 articles are
 # held out: they are neither in the vocabulary's texts nor in OUT/shards, and become OUT/held-out. A script that was interrupted
-# continues where it stopped.
+# continues where it stopped. After `bertkit pretrain`, scripts/make_builtin.py puts the model into the package.
 #
 # The vocabulary has 200 characters, which are 99.99 % of the texts: with the default of 1000, the rare ones and their ##
 # forms would take a quarter of its places.

@@ -59,16 +59,6 @@ def locate(tmp_path: Path) -> Locate:
 
 
 @pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a socket was opened")
-
-    monkeypatch.setattr(socket, "socket", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     (folder / "onnx").mkdir(parents=True)
@@ -132,11 +122,11 @@ class TestDisk:
 
     def test_a_built_in_model(self, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(hub.place, "ASSETS", folder.parent)
-        assert hub.built_in_models() == ["model"]
-        assert hub.locate("model").fetch("config.json") == folder / "config.json"
-        (tmp_path / "elsewhere" / "model").mkdir(parents=True)
+        assert hub.built_in_models() == ["builtin:model"]
+        (tmp_path / "elsewhere" / "builtin:model").mkdir(parents=True)
         monkeypatch.chdir(tmp_path / "elsewhere")
-        assert hub.locate("model").files == ()  # a folder has priority
+        assert hub.locate("builtin:model").fetch("config.json") == folder / "config.json"
+        assert hub.locate("./builtin:model").files == ()
 
     def test_all_folders_of_the_assets_are_built_in_models(self) -> None:
         assert all(hub.locate(name).files for name in hub.built_in_models())

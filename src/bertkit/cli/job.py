@@ -54,6 +54,9 @@ def answer(
         combination: how to combine texts of the input with a text on the command line.
     """
     task = shared.check(task)
+    is_default = shared.model is None
+    if is_default:
+        shared = shared.with_default(task)
     options = shared.task_options() | {name: value for name, value in options.items() if value is not None}
     checked = task_class(task).options(options)
     partial, kept = None, Kept(shared.keep)
@@ -75,6 +78,8 @@ def answer(
         if all(isinstance(one, AbsentColumnError) for one in first):
             raise first[0]
         run = shared.open(task, first).run(checked, errors="return")
+        if is_default and sys.stderr.isatty():
+            print_message(f"the built-in model ({shared.model}) answers; for another one, type --model")
         examples = chain(first, examples)
         if partial:
             partial.start(_files(shared))

@@ -2,7 +2,7 @@
 
 EXAMPLES: dict[str, tuple[str, str]] = {
     "fill-mask": (
-        '"Paris is the [MASK] of France." --model DIR',
+        '"Paris is the [MASK] of France."',
         "--input masked.txt --output words.csv --top-k 1 --model DIR",
     ),
     "classify": (
@@ -18,15 +18,15 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '--question "Who moved?" --input texts.txt --output answers.jsonl --model DIR',
     ),
     "embed": (
-        '"Leaves turn light into sugar." --model DIR',
+        '"Leaves turn light into sugar."',
         "--input texts.txt --output vectors.parquet --pooling cls --model DIR",
     ),
     "similarity": (
-        '"How do plants eat?" "They make sugar." "It rains." --model DIR',
+        '"How do plants eat?" "They make sugar." "It rains."',
         '"How do plants eat?" --input texts.txt --output near.csv --model DIR',
     ),
     "nsp": (
-        '"She opened the door." "Nobody was there." --model DIR',
+        '"She opened the door." "Nobody was there."',
         "--input pairs.tsv --output order.csv --model DIR",
     ),
     "choose": (
@@ -38,7 +38,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '--input texts.txt --labels food,law --template "About {}." --model DIR',
     ),
     "score": (
-        '"The cat sat on the mat." --model DIR',
+        '"The cat sat on the mat."',
         "--input texts.txt --output scores.csv --whole-words --model DIR",
     ),
     "run": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bertkit import hub
@@ -31,7 +31,9 @@ OF_TASKS = ("on_long", "overlap", "max_length")
 class Shared:
     """model, input and output"""
 
-    model: Annotated[str | None, "directory or Hub id of the model"] = None
+    model: Annotated[
+        str | None, "directory or Hub id of the model (default: the built-in model, if there is one for the task)"
+    ] = None
     config: Annotated[str | None, "path or Hub id of the configuration, if not with the model"] = None
     tokenizer: Annotated[str | None, "path or Hub id of the tokenizer, if not with the model"] = None
     device: Annotated[str | None, "cpu, cuda, cuda:1, the number of a GPU, or -1 for the CPU"] = None
@@ -67,7 +69,7 @@ class Shared:
     def check(self, task: str) -> str:
         """Raises UsageError for missing or contradictory options, before anything is read. Returns the task's main name."""
         job = task_class(task)
-        if self.model is None:
+        if self.model is None and self.with_default(task).model is None:
             what = "any BERT" if job.head == "Model" else f"a Bert{job.head}"
             raise UsageError(f"{job.name} needs {what}: type --model with its directory or its Hub id.")
         if self.keep is not None and self.input is None and sys.stdin is not None and sys.stdin.isatty():
@@ -77,6 +79,12 @@ class Shared:
         if self.resume and self.overwrite:
             raise UsageError("--resume keeps the results that --overwrite deletes: leave one of them out.")
         return str(job.name)
+
+    def with_default(self, task: str) -> Shared:
+        """The same options with the built-in model, if there is one for the task."""
+        from bertkit.pipelines.open import default_model
+
+        return replace(self, model=default_model(task))
 
     def open(self, task: str, first: Sequence[Any]) -> Pipeline:
         """Open the pipeline for a task. `first` has up to PEEKED examples, by which the engine is chosen."""

@@ -11,6 +11,6 @@ names on the Hub, since huggingface_hub takes long to import. SECURITY.md descri
 `read_text` and `parse_object` read text and JSON from these files, with limits on size and depth.
 """
 
-from bertkit.hub.place import Place, built_in_models, locate, parse_object, read_text
+from bertkit.hub.place import DEFAULT_MODEL, Place, built_in_models, locate, parse_object, read_text
 
-__all__ = ["Place", "built_in_models", "locate", "parse_object", "read_text"]
+__all__ = ["DEFAULT_MODEL", "Place", "built_in_models", "locate", "parse_object", "read_text"]

@@ -20,6 +20,12 @@ Refusal = type[BertkitError]
 ASSETS = Path(__file__).parents[1] / "assets"
 """Each folder in it is a built-in model."""
 
+BUILT_IN = "builtin:"
+"""The start of the names of built-in models. No id on the Hub has a colon, and no folder is looked up by such a name."""
+
+DEFAULT_MODEL = f"{BUILT_IN}english"
+"""The built-in model that answers if no model is passed."""
+
 _PLAIN = r"(?!\.\.?(?:/|$))[^/\\:\x00-\x1f\x7f]+"
 RELATIVE = re.compile(rf"{_PLAIN}(?:/{_PLAIN})*")
 """A relative path that cannot leave its folder, on any operating system."""
@@ -86,7 +92,8 @@ def locate(
 ) -> Place:
     """Return the place called `name`: a folder or file on this disk, a built-in model, or a repository of the Hub.
 
-    A `Place` is returned unchanged. A `Path` is never looked up on the Hub. `revision` is a branch, a tag or a commit.
+    A `Place` is returned unchanged. A `Path` is never looked up on the Hub. A name such as "builtin:english" is only looked up
+    among the built-in models. `revision` is a branch, a tag or a commit.
     `token=None` sends the stored token if there is one, True requires a stored token, and False sends no token.
     With `local_files_only=True` or HF_HUB_OFFLINE=1, only the cache is used. It is also used if the Hub cannot be reached.
 
@@ -103,7 +110,10 @@ def locate(
             raise HubError(
                 f"{what}={text!r:.80} is invalid: it takes plain names joined by '/', without '..', ':' or '\\'."
             )
-    path = Path(name) if os.path.exists(name) else _abbreviated(name)  # noqa: PTH110 - raises for no name
+    if isinstance(name, str) and name.startswith(BUILT_IN):
+        path = ASSETS / name.removeprefix(BUILT_IN) if name in built_in_models() else None
+    else:
+        path = Path(name) if os.path.exists(name) else _abbreviated(name)  # noqa: PTH110 - raises for no name
     if path is not None:
         folder, file = (path, None) if path.is_dir() else (path.parent, path)
         place = folder_place(folder / subfolder, f"the folder {(folder / subfolder).absolute()}", file=file)
@@ -129,12 +139,12 @@ def _below(folder: Path, where: str, advice: str, name: str) -> Place:
 
 
 def built_in_models() -> list[str]:
-    """Return the names of the models that are part of bertkit."""
-    return sorted(path.name for path in ASSETS.glob("*") if path.is_dir())
+    """Return the names of the models that are part of bertkit, such as "builtin:english"."""
+    return sorted(f"{BUILT_IN}{path.name}" for path in ASSETS.glob("*") if path.is_dir())
 
 
 def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
-    """Return the path for `~/...`, for the common prefix of a TensorFlow checkpoint or for a built-in model, or None."""
+    """Return the path for `~/...` or for the common prefix of a TensorFlow checkpoint, or None."""
     try:
         path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises for a user that does not exist
         if name != "":  # Path("") is the current folder
@@ -148,7 +158,7 @@ def _abbreviated(name: str | os.PathLike[str]) -> Path | None:
         pass
     except OSError as error:
         raise HubError(f"{os.fspath(name)!r:.80} cannot be opened: {error.strerror}.") from error
-    return ASSETS / name if name in built_in_models() else None
+    return None
 
 
 def read_text(path: str | os.PathLike[str], most_bytes: int, refusal: Refusal) -> str:

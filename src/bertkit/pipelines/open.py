@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("bertkit")
 _TOKENIZER = Setting("tokenizer", "...", "...")
 _FRAMEWORKS = {"pt": "torch", "tf": "keras", "flax": "flax"}
+_DEFAULT_HEAD = "ForPreTraining"  # of the built-in model, which is only read if it can do the task
 
 
 def pipeline(
@@ -64,7 +65,8 @@ def pipeline(
 
     Args:
         task: "fill-mask", "text-classification", ...; None: the main task of the model's class.
-        model: a folder, a Hub id, a built-in model, a model of the PyTorch, TensorFlow or Flax classes, or an engine.
+        model: a folder, a Hub id, a built-in model, a model of the PyTorch, TensorFlow or Flax classes, or an engine; None:
+            "builtin:english", for the tasks that it can do.
         config: a BertConfig, or its path or Hub id; None: that of the model.
         tokenizer: a tokenizer, or its path or Hub id; None: that of the model.
         device: "cpu", "cuda", 0, -1. If the machine has no such GPU, a warning is logged and the CPU is used.
@@ -91,6 +93,7 @@ def pipeline(
     arguments = read_arguments({"device": device, "dtype": dtype, **source}, options)
     dtype, engine = precision or arguments.dtype, _engine_name(engine, framework)
     task = task_class(task).name if task is not None else getattr(pipeline_class, "of_task", None)
+    model = default_model(task) if model is None else model
     if model is None:
         raise UsageError(f'{_needs(task)} For example pipeline({task or "fill-mask"!r}, model="bert-base-uncased").')
     opened: dict[str, Any] = {"batch_size": batch_size, "pipeline_class": pipeline_class, "options": arguments.options}
@@ -105,6 +108,15 @@ def pipeline(
     _check_head(runner.head, job.name, "The engine" if runner is model else "The model")
     files = None if runner is model else place_of(model)
     return _create(job, tokenizer_of(tokenizer, files), runner, None, files, **opened)
+
+
+def default_model(task: str | None) -> str | None:
+    """Return the name of the built-in model, or None if the package does not have it or it cannot do the task.
+
+    >>> default_model("text-classification")  # which labels?
+    """
+    able = task is not None and task_class(task).name in tasks_of(_DEFAULT_HEAD)
+    return hub.DEFAULT_MODEL if able and hub.DEFAULT_MODEL in hub.built_in_models() else None
 
 
 def _engine_name(engine: str, framework: str | None) -> str:

@@ -157,7 +157,10 @@ def refused(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("command", SHORT)
-def test_a_command_without_model_names_the_class_it_needs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_without_model_names_the_class_it_needs(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bertkit.hub.place.ASSETS", tmp_path)  # without the built-in model
     refused([command], NEEDED[command] + ": type --model", capsys)
 
 

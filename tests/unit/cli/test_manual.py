@@ -31,6 +31,9 @@ TEXTS = ["Anna moved to Paris.", "The soup was cold."]
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "english").symlink_to(pipeline_models.folder("joint"))
+    monkeypatch.setattr("bertkit.hub.place.ASSETS", tmp_path / "assets")
     rows = [{"id": number, "text": text} for number, text in enumerate(TEXTS)]
     (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in TEXTS))
     (tmp_path / "words.txt").write_text("paris\nphotosynthesis\n")
