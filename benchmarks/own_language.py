@@ -58,7 +58,7 @@ def pretrain(reviews: Path, out: Path, options: argparse.Namespace) -> None:
         "--examples", "sentences", "--time-budget", f"{options.minutes}min", "--eval-share", 0.01, "--batch-size", 32,
         "--lr", 5e-4, "--warmup", 0.05, "--seed", options.seed,
     )  # fmt: skip
-    run(out / "random" / "config.json", SCRIPTS / "random_model.py", model, out / "random", "--seed", options.seed)
+    run(out / "random" / "vocab.txt", SCRIPTS / "random_model.py", model, out / "random", "--seed", options.seed)
 
 
 def accuracy(kind: str, data: Path, out: Path, options: argparse.Namespace) -> float:

@@ -64,7 +64,7 @@ train() {
 }
 
 score() {
-    [ -e "$out/random/config.json" ] || "$python" "$here/scripts/random_model.py" "$out/model" "$out/random"
+    [ -e "$out/random/vocab.txt" ] || "$python" "$here/scripts/random_model.py" "$out/model" "$out/random"
     for model in model random; do
         "$python" "$here/benchmarks/scores.py" "$out/scores-$model" sst2 mrpc stsb --model "$out/$model" --options "$@"
     done

@@ -35,12 +35,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--bytes", type=int, required=True)
     options = parser.parse_args()
+    if options.out.exists():
+        sys.exit(f"{options.out} exists: type a new folder.")
     shards = Shards(options.shards)
     tokenizer = sum(path.stat().st_size for path in (options.shards / TOKENIZER).iterdir())
     chosen = fitting(shards, options.bytes - tokenizer)
     if not chosen:
         sys.exit("No shard fits: type more --bytes, or make smaller shards with bertkit prepare --shard-tokens.")
-    shutil.copytree(options.shards / TOKENIZER, options.out / TOKENIZER)  # creates the folder, which must be new
+    shutil.copytree(options.shards / TOKENIZER, options.out / TOKENIZER)
     for number, entry in enumerate(chosen):
         shutil.copyfile(options.shards / entry.file, options.out / shard_name(number))
     entries = [replace(entry, file=shard_name(number)) for number, entry in enumerate(chosen)]
