@@ -25,21 +25,18 @@ import lzma
 import math
 import os
 import random
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from turns import Process, add_options, processor, run_trainer, show, started, take_turns
+
 if __name__ == "__main__":
     sys.path.pop(0)  # this folder, whose tokenizers.py hides the package of that name
 
-import numpy as np
-
-CONTESTANTS = ("bertkit", "Trainer", "Trainer, best")
 HEADS = {"classification": "ForSequenceClassification", "ner": "ForTokenClassification", "mlm": "ForMaskedLM"}
 WIDTHS = {"tiny": (64, 1), "minilm": (384, 12), "base": (768, 12)}  # hidden size and heads
 LABELS = {"classification": 2, "ner": 13, "mlm": 2}
@@ -112,44 +109,6 @@ def examples_of(task: str, lengths: list[int]) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------------------------------------ the contestants
 
 
-class Turns:
-    """The turns of a process: after each, it reports tokens, seconds and the peak of its memory, and waits for the next."""
-
-    def __init__(self, base: int) -> None:
-        self.base, self.steps = base, 0
-
-    def wait(self) -> bool:
-        """Wait for the number of steps of the next turn. Return whether there is one."""
-        line = sys.stdin.readline()
-        self.steps, self.tokens = int(line or 0), 0
-        self.start = time.perf_counter()
-        return self.steps > 0
-
-    def step(self, tokens: int) -> bool:
-        """Count a step. Return whether to continue."""
-        self.steps, self.tokens = self.steps - 1, self.tokens + tokens
-        if self.steps > 0:
-            return True
-        seconds = time.perf_counter() - self.start
-        print(json.dumps([self.tokens, seconds, resident("VmHWM") - self.base]), flush=True)
-        return self.wait()
-
-
-def resident(field: str) -> int:
-    """Return the memory of this process in bytes: VmRSS, or VmHWM for its peak."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise ValueError(field)
-
-
-def started() -> Turns:
-    """Begin the measurement, after all imports."""
-    base = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
-    return Turns(base)
-
-
 def sizes(task: str, width: str) -> dict[str, int]:
     """Return the fields of a configuration."""
     hidden, heads = WIDTHS[width]
@@ -194,24 +153,10 @@ def train_theirs(options: argparse.Namespace, examples: list[dict[str, Any]], be
     import torch
     import transformers
 
-    from bertkit.engines.processor import multiplies_bf16
-
     turns = started()
-
-    class Reported(transformers.TrainerCallback):
-        def on_train_begin(self, *arguments: Any, **named: Any) -> None:
-            turns.wait()
-
-        def on_step_end(self, arguments: Any, state: Any, control: Any, **named: Any) -> Any:
-            control.should_training_stop = not turns.step(sum(tokens))
-            tokens.clear()
-            return control
-
-    tokens: list[int] = []
 
     def padded(some: list[dict[str, Any]]) -> dict[str, Any]:
         lengths = torch.tensor([len(one["input_ids"]) for one in some])
-        tokens.append(int(lengths.sum()))
         shape, labels = (len(some), int(lengths.max())), torch.tensor([0] * len(some))
         ids, of_words = torch.zeros(shape, dtype=torch.long), torch.full(shape, IGNORED)
         for row, one in enumerate(some):
@@ -224,32 +169,9 @@ def train_theirs(options: argparse.Namespace, examples: list[dict[str, Any]], be
         given = labels if options.task == "classification" else of_words
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids), "labels": given}
 
-    settings: dict[str, Any] = {}
-    if best:
-        settings = {
-            "train_sampling_strategy": "group_by_length",
-            "optim": "adamw_torch_fused",
-            "bf16": multiplies_bf16(),
-        }
     head = HEADS[options.task]
     model = getattr(transformers, f"Bert{head}")(transformers.BertConfig(**sizes(options.task, options.width)))
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = transformers.TrainingArguments(
-            folder,
-            per_device_train_batch_size=options.batch_size,
-            max_steps=10**6,
-            use_cpu=True,
-            report_to="none",
-            save_strategy="no",
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-            **settings,
-        )
-        trainer = transformers.Trainer(
-            model, arguments, data_collator=padded, train_dataset=examples, callbacks=[Reported()]
-        )
-        trainer.remove_callback(transformers.PrinterCallback)
-        trainer.train()
+    run_trainer(model, examples, padded, turns, best, options.batch_size)
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -269,88 +191,23 @@ def serve(options: argparse.Namespace) -> None:
 # --------------------------------------------------------------------------------------------------------------- the referee
 
 
-class Process:
-    """The process of a contestant."""
-
-    def __init__(self, name: str, task: str, width: str, lengths: list[int], options: argparse.Namespace) -> None:
-        words = ["--serve", name, "--task", task, "--width", width, "--batch-size", str(options.batch_size)]
-        words += ["--threads", str(options.threads)]
-        command = [sys.executable, __file__, *words]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=options.errors, text=True
-        )
-        self._send(json.dumps(lengths))
-        self.turns: list[list[float]] = []
-
-    def _send(self, line: str) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def turn(self, steps: int) -> list[float]:
-        """Return tokens, seconds and peak bytes of several steps."""
-        assert self.process.stdout
-        self._send(str(steps))
-        for line in self.process.stdout:
-            if line.startswith("["):
-                found: list[float] = json.loads(line)
-                return found
-        raise SystemExit(f"{' '.join(self.process.args)!r} stopped: run it with --show-errors to see why.")  # type: ignore[arg-type]
-
-    def close(self) -> None:
-        """End the process."""
-        self._send("0")
-        self.process.wait()
-
-
 def measure(task: str, width: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the speed and the peak memory of each contestant, and the ratios of the first to the others."""
-    lengths = lengths_of(task, options.lengths, options.texts)
-    processes = {name: Process(name, task, width, lengths, options) for name in options.contestants}
-    for process in processes.values():
-        process.turn(1)  # the first step also allocates
-    order, spent = list(processes), dict.fromkeys(processes, 0.0)
-    rounds = 0
-    while rounds < options.rounds or min(spent.values()) < options.seconds:
-        order.reverse()
-        for name in order:
-            own = processes[name]
-            if spent[name] < options.seconds or rounds < options.rounds:
-                own.turns.append(own.turn(options.steps))
-                spent[name] += own.turns[-1][1]
-        rounds += 1
-    for process in processes.values():
-        process.close()
-    turns = {name: np.array(process.turns) for name, process in processes.items()}
-    first = next(iter(turns))
-    return {name: _figures(own, turns[first]) for name, own in turns.items()}
-
-
-def _figures(turns: np.ndarray, first: np.ndarray) -> dict[str, Any]:
-    """Return figures from tokens, seconds and peaks of turns [turns, 3]."""
-    rng = np.random.default_rng(0)
-
-    def speed(some: np.ndarray) -> float:
-        return float(some[:, 0].sum() / some[:, 1].sum())
-
-    drawn = sorted(speed(rng.choice(first, len(first))) / speed(rng.choice(turns, len(turns))) for _ in range(400))
-    return {
-        "tokens_per_second": speed(turns),
-        "ours_faster": speed(first) / speed(turns),
-        "interval": [drawn[10], drawn[-11]],
-        "peak": float(turns[:, 2].max()),
-        "ours_memory": float(first[:, 2].max() / turns[:, 2].max()),
-        "turns": len(turns),
+    """Return the figures of each contestant."""
+    lengths = json.dumps(lengths_of(task, options.lengths, options.texts))
+    words = [
+        "--task",
+        task,
+        "--width",
+        width,
+        "--batch-size",
+        str(options.batch_size),
+        "--threads",
+        str(options.threads),
+    ]
+    processes = {
+        name: Process(__file__, ["--serve", name, *words], options.errors, lengths) for name in options.contestants
     }
-
-
-def processor() -> str:
-    """Return the name of the CPU, with its cores and whether it multiplies bf16 natively."""
-    from bertkit.engines.processor import multiplies_bf16
-
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
-    return f"{name}, {os.cpu_count()} cores, {'AMX bf16' if multiplies_bf16() else 'no AMX bf16'}"
+    return take_turns(processes, options)
 
 
 def main() -> None:
@@ -358,17 +215,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--widths", nargs="+", default=["minilm", "base"], choices=WIDTHS)
     parser.add_argument("--tasks", nargs="+", default=list(HEADS), choices=HEADS)
-    parser.add_argument("--contestants", nargs="+", default=CONTESTANTS, choices=CONTESTANTS)
-    parser.add_argument("--seconds", type=float, default=25, help="minimum for each contestant and figure")
-    parser.add_argument("--rounds", type=int, default=3, help="minimum of turns")
-    parser.add_argument("--steps", type=int, default=2, help="steps of a turn")
     parser.add_argument("--texts", type=int, default=1600, help="number of examples")
     parser.add_argument("--lengths", default="data", choices=["data", "lognormal"])
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=0, help="0: torch's default")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--show-errors", dest="errors", action="store_const", const=None, default=subprocess.DEVNULL)
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    add_options(parser, seconds=25)
     parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--width", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -380,18 +229,8 @@ def main() -> None:
     print(f"{found['processor']}; {source}, batches of {options.batch_size}")
     for width in options.widths:
         for task in options.tasks:
-            print(f"\n{task}, 2 layers of {WIDTHS[width][0]}")
-            print(
-                f"  {'':<16}{'tokens/s':>10}{'bertkit faster':>16}{'interval':>14}{'peak, MB':>10}{'bertkit uses':>14}"
-            )
             figures = found["figures"][f"{task} {width}"] = measure(task, width, options)
-            for name, one in figures.items():
-                low, high = one["interval"]
-                print(
-                    f"  {name:<16}{one['tokens_per_second']:>10,.0f}{one['ours_faster']:>15.2f}x{low:>7.2f} -{high:>5.2f}"
-                    f"{one['peak'] / 1e6:>10,.0f}{one['ours_memory']:>14.2f}",
-                    flush=True,
-                )
+            show(f"{task}, 2 layers of {WIDTHS[width][0]}", figures)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
 

@@ -1,29 +1,91 @@
 #!/bin/sh
-# Prepare the training of the built-in model: Wikipedia's articles -> a vocabulary of 8,000 pieces, and shards of tokens.
+# Make the built-in model: Wikipedia's articles -> a vocabulary and shards of tokens -> a model -> its scores.
 #
-#     BERTKIT_DATA=FOLDER sh scripts/builtin.sh OUT
+#     BERTKIT_DATA=FOLDER sh scripts/builtin.sh OUT prepare
+#     sh scripts/builtin.sh OUT train --time-budget 10h            further options are those of bertkit pretrain
+#     TEACHER=DIR sh scripts/builtin.sh OUT train --time-budget 10h
+#     BERTKIT_DATA=FOLDER sh scripts/builtin.sh OUT score          further options are those of bertkit finetune
+#     sh scripts/builtin.sh OUT part 60000000                      the inputs of benchmarks/gpu_pretrain.sh, in bytes
 #
-# FOLDER/wikipedia has en-0.txt.xz to en-3.txt.xz: one paragraph a line, an empty line between articles. The last 100 articles are
-# held out: they are neither in the vocabulary's texts nor in OUT/shards, and become OUT/held-out. A script that was interrupted
-# continues where it stopped. After `bertkit pretrain`, scripts/make_builtin.py puts the model into the package.
+# The same command continues a step that was interrupted. After `train`, scripts/make_builtin.py puts the model into the package.
 #
-# The vocabulary has 200 characters, which are 99.99 % of the texts: with the default of 1000, the rare ones and their ##
-# forms would take a quarter of its places.
+# prepare: FOLDER/wikipedia has en-0.txt.xz to en-3.txt.xz, with one paragraph in each line and an empty line between articles. The
+# last 100 articles are held out: they are neither in the texts of the vocabulary nor in OUT/shards, and become OUT/held-out. The
+# vocabulary has 8,000 pieces and 200 characters, which are 99.99 % of the texts: with the default of 1000, the rare ones and their
+# ## forms would take a quarter of its places.
+#
+# train: OUT/model, 4 layers of 256 (recipes/builtin.json), from random weights. With START=DIR, from the weights of that model
+# instead, for a warm restart where the checkpoints are gone. TEACHER is a sentence encoder, whose vectors become a part of the
+# loss. They are kept in OUT/vectors. The time budget does not include their computation.
+#
+# score: fine-tunes OUT/model by the recipes sst2, mrpc and stsb, and beside it the same architecture from random weights
+# (OUT/random). Both tables are printed. FOLDER has glue/.
 set -eu
 
-out=${1:?type the folder to write to: sh scripts/builtin.sh OUT}
-texts=${BERTKIT_DATA:?set it to the folder that has wikipedia/}/wikipedia
-held_out=100
+usage='sh scripts/builtin.sh OUT prepare|train|score|part'
+out=${1:?type the folder to write to: $usage}
+step=${2:?type a step: $usage}
+shift 2
+here=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-python}
 mkdir -p "$out"
 
-if [ ! -e "$out/held-out.txt" ]; then
-    articles=$(xz -dc "$texts/en-3.txt.xz" | awk -v RS= 'END { print NR }')
-    xz -dc "$texts/en-3.txt.xz" | awk -v RS= -v ORS='\n\n' -v last=$((articles - held_out)) 'NR <= last' > "$out/en-3.txt"
-    xz -dc "$texts/en-3.txt.xz" | awk -v RS= -v ORS='\n\n' -v last=$((articles - held_out)) 'NR > last' > "$out/held-out.part"
-    mv "$out/held-out.part" "$out/held-out.txt"
-fi
-set -- "$texts/en-0.txt.xz" "$texts/en-1.txt.xz" "$texts/en-2.txt.xz" "$out/en-3.txt"
+prepare() {
+    texts=${BERTKIT_DATA:?set it to the folder that has wikipedia/}/wikipedia
+    if [ ! -e "$out/held-out.txt" ]; then
+        articles=$(xz -dc "$texts/en-3.txt.xz" | awk -v RS= 'END { print NR }')
+        last=$((articles - 100))
+        xz -dc "$texts/en-3.txt.xz" | awk -v RS= -v ORS='\n\n' -v last=$last 'NR <= last' > "$out/en-3.txt"
+        xz -dc "$texts/en-3.txt.xz" | awk -v RS= -v ORS='\n\n' -v last=$last 'NR > last' > "$out/held-out.part"
+        mv "$out/held-out.part" "$out/held-out.txt"
+    fi
+    set -- "$texts/en-0.txt.xz" "$texts/en-1.txt.xz" "$texts/en-2.txt.xz" "$out/en-3.txt"
+    [ -e "$out/tokenizer/vocab.txt" ] ||
+        "$python" -m bertkit train-tokenizer "$@" --vocab-size 8000 --limit-alphabet 200 --out "$out/tokenizer"
+    [ -e "$out/shards/index.json" ] || "$python" -m bertkit prepare "$@" --tokenizer "$out/tokenizer" --out "$out/shards"
+    [ -e "$out/held-out/index.json" ] ||
+        "$python" -m bertkit prepare "$out/held-out.txt" --tokenizer "$out/tokenizer" --out "$out/held-out"
+}
 
-[ -e "$out/tokenizer/vocab.txt" ] || bertkit train-tokenizer "$@" --vocab-size 8000 --limit-alphabet 200 --out "$out/tokenizer"
-[ -e "$out/shards/index.json" ] || bertkit prepare "$@" --tokenizer "$out/tokenizer" --out "$out/shards"
-[ -e "$out/held-out/index.json" ] || bertkit prepare "$out/held-out.txt" --tokenizer "$out/tokenizer" --out "$out/held-out"
+train() {
+    if [ -n "${TEACHER:-}" ]; then
+        set -- --teacher "$TEACHER" --teacher-vectors "$out/vectors" "$@"
+    fi
+    if [ -n "${START:-}" ]; then
+        set -- --model "$START" "$@"
+    else
+        set -- --config "$here/recipes/builtin.json" "$@"
+    fi
+    "$python" -m bertkit pretrain --data "$out/shards" --eval "$out/held-out" --out "$out/model" --resume \
+        --batch-size 256 --lr 1e-3 --warmup 0.02 "$@"
+    for text in "Plants create [MASK] through a process known as photosynthesis." "The capital of France is [MASK]."; do
+        "$python" -m bertkit fill-mask "$text" --model "$out/model"
+    done
+}
+
+score() {
+    [ -e "$out/random/vocab.txt" ] || "$python" "$here/scripts/random_model.py" "$out/model" "$out/random"
+    for model in model random; do
+        "$python" "$here/benchmarks/scores.py" "$out/scores-$model" sst2 mrpc stsb --model "$out/$model" --options "$@"
+    done
+    for model in model random; do
+        echo "$model"
+        "$python" "$here/benchmarks/scores.py" "$out/scores-$model" sst2 mrpc stsb --table
+    done
+}
+
+part() {
+    held_out=$(cat "$out"/held-out/*.* "$out"/held-out/tokenizer/* | wc -c)
+    mkdir "$out/part"
+    "$python" "$here/scripts/part_of_shards.py" "$out/shards" "$out/part/shards" \
+        --bytes $((${1:?type the size in bytes, for example 60000000} - held_out))
+    cp -r "$out/held-out" "$out/part/held-out"
+}
+
+case $step in
+prepare | train | score | part) "$step" "$@" ;;
+*)
+    echo "There is no step $step: $usage" >&2
+    exit 2
+    ;;
+esac

@@ -308,3 +308,26 @@ def test_shards_with_impossible_contents(tmp_path: Path) -> None:
         Shards(shards.folder).verify()
     with pytest.raises(DataError, match="token 65535"):
         SentencePairs(Shards(shards.folder)).epoch(0)[0]
+
+
+def test_a_part_of_shards(tmp_path: Path) -> None:
+    whole = corpora.shards(tmp_path, CORPUS, shard_tokens=3_000)
+    sizes = [file.path.stat().st_size for file in whole.files]
+    tokenizer = sum(path.stat().st_size for path in (whole.folder / "tokenizer").iterdir())
+    script = Path(__file__).parents[3] / "scripts" / "part_of_shards.py"
+
+    def part(most: int) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, str(script), str(whole.folder), str(tmp_path / "part"), "--bytes", str(most)]
+        return subprocess.run(words, capture_output=True, text=True)
+
+    assert part(tokenizer + min(sizes) - 1).stderr.startswith("No shard fits") and not (tmp_path / "part").exists()
+    room = sizes[0] + sizes[-1]  # the last shard is smaller than the others
+    assert room < sizes[0] + min(sizes[1:-1]) and part(tokenizer + room).returncode == 0
+    found = Shards(tmp_path / "part")
+    documents = [
+        document
+        for number, document in enumerate(whole)
+        if not whole.files[0].entry.documents <= number < whole.ends[-2]
+    ]
+    assert len(found) == len(documents) and found.special == whole.special
+    assert all(np.array_equal(np.concatenate(a), np.concatenate(b)) for a, b in zip(found, documents, strict=True))
