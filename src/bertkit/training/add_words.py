@@ -62,6 +62,12 @@ def add_words(
         progress: whether to show a progress bar while texts are read.
     """
     _check(words, texts, count, Path(out), overwrite)
+    if Path(model).exists() and Path(model).resolve() == Path(out).resolve():
+        raise UsageError(
+            f"{model} is the model itself, which is not changed: type another folder for ",
+            Setting("out", "with-words"),
+            ".",
+        )
     given = hub.locate(model)
     place = weights_place(given) if MODULES in given.files else given
     tokenizer = BertTokenizerFast.from_pretrained(place)

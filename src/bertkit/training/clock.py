@@ -53,7 +53,9 @@ def seconds_of(text: str | float) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(text).lower())
     joined = "".join(number + unit for number, unit in parts)
-    known = all(unit in (*_UNITS, "") for _, unit in parts) and joined == re.sub(r"\s", "", str(text).lower())
+    known = all(unit in _UNITS or (not unit and len(parts) == 1) for _, unit in parts) and joined == re.sub(
+        r"\s", "", str(text).lower()
+    )
     seconds = sum(float(number) * _UNITS.get(unit or "s", 0) for number, unit in parts)
     if not known or not seconds:
         raise UsageError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bertkit.config import SIZES
 from bertkit.errors import Setting, UsageError, received
 from bertkit.hub.disk import is_at, lock, open_own
 from bertkit.training import checkpoints
@@ -28,7 +29,8 @@ def check_folder(folder: Path, settings: SharedSettings) -> None:
         raise UsageError(resume, " and ", overwrite, " exclude each other: leave one of them out.")
     for name in ("model", "teacher", "config", "tokenizer", "data"):
         value = getattr(settings, name, None)
-        if value is not None and Path(value).exists() and _is_in(Path(value), folder):
+        is_size = name == "config" and value in SIZES
+        if value is not None and not is_size and Path(value).exists() and _is_in(Path(value), folder):
             raise UsageError(
                 received(name, value),
                 f" is in {folder}, which this run replaces: type another folder for ",

@@ -99,6 +99,7 @@ class Job:
         tuner, first = self.tuner, self.tuner.processes.is_first
         journal = Journal(self.folder, tuner.position.step) if first else None
         self._began, self._tokens = time.monotonic(), tuner.tokens
+        self.seconds = tuner.clock.seconds()
         progress = self._progress() if first else None
         events = EventWriter(self.folder / "runs") if first else None
         stops = False  # the same in all processes, which a signal reaches at different times
@@ -158,7 +159,8 @@ class Job:
         self._longest[what] = max(self._longest.get(what, 0.0), seconds)
         self._stepping += seconds if what == "step" else 0.0
         of = self._longest.get
-        self.tuner.clock.reserve = 2 * of("step", 0.0) + of("evaluation", 0.0) + 2 * of("checkpoint", 0.0)
+        # Two evaluations: after the last step, and of the best checkpoint.
+        self.tuner.clock.reserve = 2 * (of("step", 0.0) + of("evaluation", 0.0) + of("checkpoint", 0.0))
 
     def _progress(self) -> Progress:
         tuner = self.tuner
@@ -278,7 +280,16 @@ class Job:
         if changed:
             shown = ", ".join(f"{name} was {values['settings'][name]!r} and is {now.get(name)!r}" for name in changed)
             note(f"The options are not those of the interrupted run, so that the result differs: {shown}.")
-        self.load_weights(checkpoint, tensors)
+        self.tuner.check_order(values)
+        try:
+            self.load_weights(checkpoint, tensors)
+        except (RuntimeError, ValueError) as error:
+            if not changed:
+                raise
+            raise UsageError(
+                f"The weights in {checkpoint} are those of another model. Different options are {', '.join(changed)}: "
+                "pass the same ones, or ", Setting("overwrite", True), " for a new run.",
+            ) from error  # fmt: skip
         self.tuner.restore(values, tensors)
         self.best = Best(**values["best"])
         if not isinstance(self.best.step, (int, NoneType)) or not isinstance(self.best.value, (int, float, NoneType)):

@@ -121,7 +121,10 @@ class Loop:
         return self.progress >= 1
 
     def step(self, batches: Sequence[Batch] | None = None) -> Step:
-        """Make one step on the next batches, or on your own ones. Raise TrainingError if the loss is not a number."""
+        """Make one step on the next batches, or on your own ones.
+
+        Raise TrainingError if the loss or the gradient is not a number.
+        """
         self.model.train()
         self.processes.seed(self.settings.seed, self.position.step)
         own = self.next_batches() if batches is None else list(batches)
@@ -137,13 +140,9 @@ class Loop:
         with word_rows(self.model) if self.processes.count == 1 else nullcontext():
             loss, each = self._backward(own, factors)
         loss, *of_parts = self.processes.sum(loss, *each)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"The loss of step {self.position.step + 1} is {loss}: type a smaller learning rate, for example ",
-                Setting("lr", self.settings.lr / 10),
-                ". Earlier checkpoints are intact.",
-            )
+        self._check_number("loss", loss)
         norm = self._clip()
+        self._check_number("norm of the gradient", norm)
         rate = self._set_rate()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -152,6 +151,15 @@ class Loop:
         epoch = self.position.epoch + self.position.at / self.steps_per_epoch
         self.losses = dict(zip(self.objective.loss_names, of_parts, strict=True))
         return Step(self.position.step, epoch, loss, rate, norm, int(tokens), flops)
+
+    def _check_number(self, what: str, value: float) -> None:
+        """Raise TrainingError, before the optimizer changes the weights, for a value of this step that is not a number."""
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The {what} of step {self.position.step + 1} is {value}: type a smaller learning rate, for example ",
+                Setting("lr", self.settings.lr / 10),
+                ". Earlier checkpoints are intact.",
+            )
 
     def _backward(self, batches: Sequence[Batch], factors: np.ndarray) -> tuple[float, list[float]]:
         """Add the gradients of batches, whose losses have these factors [batches, losses]. Return the sum, and each loss."""
@@ -232,12 +240,7 @@ class Loop:
 
     def restore(self, values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
         """Continue from a state. Raise UsageError if the examples or the options of their order have changed."""
-        if values["order"] != self.fingerprint():
-            raise UsageError(
-                "The training examples, or options of their order, are not those of the interrupted run: pass the same ones, or ",
-                Setting("overwrite", True),
-                " for a new run.",
-            )
+        self.check_order(values)
         self.position = Position(**values["position"])
         self.source.check(self.position)
         self.progress, self.tokens = values["progress"], int(values["tokens"])
@@ -256,6 +259,15 @@ class Loop:
             for name, parameter in self._of_objective():
                 parameter.copy_(tensors[name])
         _restore_random({name.removeprefix("random."): t for name, t in tensors.items() if name.startswith("random.")})
+
+    def check_order(self, values: Mapping[str, Any]) -> None:
+        """Raise UsageError if the examples of a state, or the options of their order, are not those of this run."""
+        if values["order"] != self.fingerprint():
+            raise UsageError(
+                "The training examples, or options of their order, are not those of the interrupted run: pass the same ones, or ",
+                Setting("overwrite", True),
+                " for a new run.",
+            )
 
     def fingerprint(self) -> str:
         """Return a hash of the examples, and of the options on which their order depends."""

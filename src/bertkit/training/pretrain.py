@@ -143,9 +143,12 @@ class _Run:
 
     def _describe(self, loop: Loop, limit: float) -> None:
         count = sum(parameter.numel() for parameter in self.opened.model.parameters())
-        steps = "as many steps as the time allows" if loop.total_steps is None else f"{loop.total_steps:,} steps"
+        total = loop.total_steps
+        steps = (
+            "as many steps as the time allows" if total is None else f"{total:,} {'step' if total == 1 else 'steps'}"
+        )
         self.note(
-            f"{count:,} parameters, {self.opened.shards.tokens:,} tokens of text, {steps} of {loop.source.per_step} examples. "
+            f"{count:,} parameters, {self.opened.shards.tokens:,} tokens of text, {steps}, batch size {loop.source.per_step}. "
             f"Products of matrices reach {limit / 1e9:,.0f} GFLOP/s here."
         )
 

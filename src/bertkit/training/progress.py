@@ -151,7 +151,11 @@ class Progress:
     def seconds_left(self) -> float:
         """Return the expected time of the remaining steps and evaluations."""
         if self._timer is not None and self._timer.budget:
-            return max(self._timer.budget - self._timer.seconds(), 0.0)
+            left = max(self._timer.budget - self._timer.seconds(), 0.0)
+            return left if self._total is None else min(left, self._seconds_of_steps())
+        return self._seconds_of_steps()
+
+    def _seconds_of_steps(self) -> float:
         steps = sum(count for _, count, _, _ in self._recent)
         mean = sum(one for one, _, _, _ in self._recent) / steps if steps else 0.0
         training = ((self._total or 0) - self._done) * mean

@@ -159,6 +159,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(command) == 2
     assert "already has a model: choose another folder, or type --overwrite" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0
+    assert main([*command[:-1], f"{model}/", "--overwrite"]) == 2
+    assert "is the model itself, which is not changed: type another folder for --out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,10 @@ import bertkit
 from bertkit.cli import main
 from bertkit.data.shards import Shards
 from bertkit.errors import UsageError
+from bertkit.training.folder import check_folder
+from bertkit.training.job import Job
 from bertkit.training.pretrain import Pretrained, pretrain
+from bertkit.training.pretraining.options import PretrainingSettings
 
 CONFIG = pretraining_cases.SIZES | {"vocab_size": len(corpora.tokenizer()), "max_position_embeddings": 64}
 SMALL = {"max_steps": 6, "batch_size": 8, "max_length": 32, "log_steps": 1}
@@ -86,8 +93,6 @@ def test_a_resumed_run_is_the_same(
     config: Path, shards: Shards, whole: tuple[Path, Pretrained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped after a checkpoint, and resumed: the same weights bit by bit, and the same records."""
-    from bertkit.training.job import Job
-
     save = Job.save
 
     def stop(self: Job) -> None:
@@ -153,6 +158,7 @@ def test_a_run_ends_with_its_time(config: Path, shards: Shards, tmp_path: Path) 
         ({"max_length": 4}, "max_length=4 is not at least 5"),
         ({"short_length": 32}, "short_length=32 is not below max_length"),
         ({"short_steps": 0.5}, "short_steps=0.5 has no effect without short_length"),
+        ({"time_budget": "1h30"}, "time_budget='1h30' is not a duration: type for example time_budget=\"3h\""),
         ({"time_budget": "soon"}, "time_budget='soon' is not a duration: type for example time_budget=\"3h\""),
         (
             {"time_budget": "1h", "warmup": 100.0},
@@ -185,8 +191,6 @@ def test_a_teacher_is_a_further_part_of_the_loss(
     config: Path, shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its vectors are computed once for runs that share them, and an interrupted run continues exactly."""
-    from bertkit.training.job import Job
-
     options = {
         "teacher": pretraining_cases.write_teacher(tmp_path / "teacher"),
         "teacher_vectors": tmp_path / "vectors",
@@ -220,3 +224,50 @@ def test_a_teacher_is_a_further_part_of_the_loss(
     for name, value in {"teacher_vectors": "vectors", "teacher_documents": 3, "teacher_weight": 2.0}.items():
         with pytest.raises(UsageError, match=f"{name}=.* needs a teacher"):
             run(config, shards, tmp_path / "none", **{name: value})
+
+
+def test_a_size_may_be_the_name_of_the_folder(config: Path, shards: Shards, tmp_path: Path) -> None:
+    """`--config tiny --out tiny` is resumed: the folder is not taken for the configuration."""
+    (tmp_path / "tiny").mkdir()
+    settings = PretrainingSettings(data=str(shards.folder), config="tiny", out=str(tmp_path / "tiny"), resume=True)
+    with contextlib.chdir(tmp_path):
+        check_folder(Path("tiny"), settings)
+        with pytest.raises(UsageError, match="is in tiny, which this run replaces"):
+            check_folder(Path("tiny"), dataclasses.replace(settings, config="tiny/config.json", data="tiny"))
+
+
+def test_a_resumed_run_with_other_options(
+    config: Path, shards: Shards, whole: tuple[Path, Pretrained], tmp_path: Path
+) -> None:
+    """Options that make another model are named, and the checkpoint is not called damaged. A complete run keeps its time."""
+    folder = tmp_path / "out"
+    shutil.copytree(whole[0], folder)
+    own: dict[str, Any] = {"eval_share": 0.2, "eval_examples": 20, "eval_steps": 3, "resume": True}
+    wide = tmp_path / "wide.json"
+    wide.write_text(json.dumps({"model_type": "bert", **CONFIG, "hidden_size": 48}))
+    with pytest.raises(UsageError, match="of another model. Different options are config: pass the same ones, or"):
+        run(wide, shards, folder, **own)
+    with pytest.raises(UsageError, match="The training examples, or options of their order, are not those"):
+        run(config, shards, folder, **own, examples="sentences")
+    run(config, shards, folder, **own)
+    before, after = (json.loads((path / "run.json").read_text("utf-8")) for path in (whole[0], folder))
+    assert after["scores"] == before["scores"] and after["seconds"] >= before["seconds"] > 0
+
+
+def test_time_is_reserved_for_two_evaluations(shards: Shards, tmp_path: Path) -> None:
+    """One after the last step, and one of the best checkpoint."""
+    loop = pretraining_cases.loop(shards, time_budget=100)
+    job = Job(loop.settings, tmp_path, loop, lambda model, folder: None, None, "loss")
+    with job._timed("evaluation"):
+        time.sleep(0.05)
+    assert 0.1 <= loop.clock.reserve < 10
+
+
+@pytest.mark.parametrize("examples", ["pairs", "sentences"])
+def test_one_document(examples: str, config: Path, tmp_path: Path) -> None:
+    own = corpora.shards(tmp_path, [["wak wbl .", "wcm ."]])
+    if examples == "sentences":
+        run(config, own, tmp_path / "out", examples=examples, max_steps=1)
+        return
+    with pytest.raises(UsageError, match="has one document.* or type examples="):
+        run(config, own, tmp_path / "out", max_steps=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bertkit.data.batches import Batch, pack
 from bertkit.data.shards import Shards
 from bertkit.errors import UsageError
 from bertkit.training import checkpoints
-from bertkit.training.loop import Loop
+from bertkit.training.loop import Loop, TrainingError
 from bertkit.training.pretraining import word_loss as words
 from bertkit.training.pretraining.flops import matrix_limit, step_flops
 from bertkit.training.pretraining.objective import encoded, projection
@@ -276,3 +277,26 @@ def test_the_limit_of_matrices_leaves_random_numbers() -> None:
     assert matrix_limit(torch.device("cpu"), torch.float32, seconds=0.05) > 1e8
     assert torch.equal(state, torch.get_rng_state())
     assert step_flops(pretraining_cases.model().config, pack([])) == 0
+
+
+def test_the_first_product_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It also loads libraries, which takes a second on a GPU, and the measurement would end with it."""
+    multiply, calls = torch.Tensor.__matmul__, list[int]()
+
+    def slow_at_first(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.0 if calls else 0.5)
+        calls.append(len(left))
+        return multiply(left, right)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", slow_at_first)
+    assert matrix_limit(torch.device("cpu"), torch.float32, seconds=0.05) > 1e8
+
+
+def test_a_gradient_that_is_not_a_number_leaves_the_weights(shards: Shards) -> None:
+    loop = pretraining_cases.loop(shards)
+    before = weights(loop)
+    parameter = loop.model.bert.pooler.dense.weight
+    parameter.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(TrainingError, match="The norm of the gradient of step 1 is nan: type a smaller learning rate"):
+        loop.step()
+    assert all(torch.equal(value, before[name]) for name, value in weights(loop).items())

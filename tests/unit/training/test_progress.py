@@ -78,6 +78,10 @@ def test_a_run_with_a_time_budget_shows_its_time(clock: Clock) -> None:
     clock.now += 25
     progress.step(5, loss=1.0, lr=1e-5, tokens=100)
     assert file.getvalue() == "step 5 (25% of the time), loss 1.0000, lr 1.0e-05, 4 tokens/s, 1 min 15 s left\n"
+    progress = Progress(20, interval=0, file=file, clock=clock, memory=lambda: 0, timer=timer)
+    clock.now += 2
+    progress.step(1, loss=1.0, lr=1e-5, tokens=100)
+    assert progress.seconds_left() == 38  # 19 steps of 2 s
 
 
 def test_a_resumed_run_counts_only_its_own_steps(clock: Clock) -> None:

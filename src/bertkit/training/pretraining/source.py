@@ -13,7 +13,7 @@ from bertkit.data.pretraining import FullSentences, Masking, SentencePairs
 from bertkit.data.pretraining.epoch import Epoch
 from bertkit.data.pretraining.masks import OfSpans
 from bertkit.data.shards import Shards
-from bertkit.errors import UsageError
+from bertkit.errors import Setting, UsageError
 from bertkit.training.batches import batches_of
 from bertkit.training.pretraining.options import PretrainingSettings
 from bertkit.training.sources import Position, Source
@@ -35,6 +35,11 @@ def examples_of(
 ) -> Examples:
     """Return the examples that the settings describe, with further targets from `of_spans`."""
     kind = SentencePairs if settings.examples == "pairs" else FullSentences
+    if settings.examples == "pairs" and len(shards) < 2:
+        raise UsageError(
+            f"{shards.folder} has one document, but half of the pairs need a text from another document: separate documents by "
+            "empty lines, or type ", Setting("examples", "sentences"), ".",
+        )  # fmt: skip
     masking = Masking(settings.masking, settings.mask_share)
     return kind(shards, max_length, seed=settings.seed if seed is None else seed, masking=masking, of_spans=of_spans)
 
