@@ -18,8 +18,10 @@ def add_words(
     out: Annotated[str, "directory to write the new model to; it is created if necessary"],
     words: Annotated[str | None, "file with one word in each line, instead of texts"] = None,
     count: Annotated[int | None, "number of words to find in the texts: those that save the most tokens"] = None,
-    min_frequency: Annotated[int, "minimum number of times that a word occurs in the texts"] = 10,
-    field: Annotated[str, "field of the text in .jsonl and .parquet"] = "text",
+    min_frequency: Annotated[
+        int | None, "minimum number of times that a word occurs in the texts (default: 10)"
+    ] = None,
+    field: Annotated[str | None, "field of the text in .jsonl and .parquet (default: text)"] = None,
     overwrite: Annotated[bool, "replace a model in the directory"] = False,
 ) -> None:
     """Add the words of a domain to a model's vocabulary, before shards are prepared and pretraining continues.

@@ -39,8 +39,8 @@ def add_words(
     words: Iterable[str] | None = None,
     texts: Sequence[str | os.PathLike[str]] = (),
     count: int | None = None,
-    min_frequency: int = 10,
-    field: str = "text",
+    min_frequency: int | None = None,
+    field: str | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> list[str]:
@@ -56,12 +56,13 @@ def add_words(
         words: the words. Those that the vocabulary has are left out.
         texts: without `words`: files of text, to find the words that would save the most tokens.
         count: the number of words to find in the texts.
-        min_frequency: how often a word must occur in the texts.
-        field: the key of the text in JSON Lines, or the column in Parquet.
+        min_frequency: how often a word must occur in the texts; None: 10 times.
+        field: the key of the text in JSON Lines, or the column in Parquet; None: "text".
         overwrite: whether to replace a model in the folder.
         progress: whether to show a progress bar while texts are read.
     """
-    _check(words, texts, count, Path(out), overwrite)
+    search = {"count": count, "min_frequency": min_frequency, "field": field}
+    _check(words, texts, search, Path(out), overwrite)
     if Path(model).exists() and Path(model).resolve() == Path(out).resolve():
         raise UsageError(
             f"{model} is the model itself, which is not changed: type another folder for ",
@@ -74,8 +75,9 @@ def add_words(
     check_plain(tokenizer.encoder.files)
     if words is None:
         assert count is not None
-        with closing(read_texts(texts, field=field, progress=progress)) as read:
-            words = useful_words(read, tokenizer.encoder.files, tokenizer.encoder.plain_engine, count, min_frequency)
+        files, engine = tokenizer.encoder.files, tokenizer.encoder.plain_engine
+        with closing(read_texts(texts, field=field or "text", progress=progress)) as read:
+            words = useful_words(read, files, engine, count, 10 if min_frequency is None else min_frequency)
     files, ids = with_words(tokenizer.encoder.files, words)
     if not ids:
         raise UsageError("The tokenizer splits none of the words into pieces, so that there is nothing to add.")
@@ -95,7 +97,7 @@ def add_words(
 
 
 def _check(
-    words: Iterable[str] | None, texts: Sequence[object], count: int | None, folder: Path, overwrite: bool
+    words: Iterable[str] | None, texts: Sequence[object], search: Mapping[str, object], folder: Path, overwrite: bool
 ) -> None:
     """Raise UsageError for arguments that contradict each other, and for a folder with a model."""
     if (words is None) == (not texts):
@@ -103,12 +105,15 @@ def _check(
             "Either words or texts are needed: type ", Setting("words", "words.txt"), ", or pass files of text with ",
             Setting("count", 1000), ".",
         )  # fmt: skip
-    if (count is None) != (words is not None):
-        advice = "is only for texts: leave it out" if words is not None else "is needed with texts: type for example "
-        example = () if words is not None else (Setting("count", 1000),)
-        raise UsageError(received("count", count), f" {advice}", *example, ".")
-    if count is not None and count < 1:
-        raise UsageError(received("count", count), " is below 1: type for example ", Setting("count", 1000), ".")
+    for name, value in search.items():
+        if words is not None and value is not None:
+            raise UsageError(received(name, value), " is only for texts: leave it out.")
+        if words is None and isinstance(value, int) and value < 1:
+            raise UsageError(received(name, value), " is below 1: type for example ", Setting(name, 1000), ".")
+    if words is None and search["count"] is None:
+        raise UsageError(
+            "Texts need count, the number of words to find: type for example ", Setting("count", 1000), "."
+        )
     check_folder(folder)
     if (folder / "config.json").exists() and not overwrite:
         raise UsageError(

@@ -86,6 +86,7 @@ def test_what_a_run_records(whole: tuple[Path, Pretrained]) -> None:
     assert facts["data"]["train"]["documents"] + facts["data"]["eval"]["documents"] == 30
     page, card = (folder / "report.html").read_text("utf-8"), (folder / "README.md").read_text("utf-8")
     assert "mlm_accuracy" in page and "Filled sentences" in page and "Fine-tuned" not in page
+    assert "GFLOP/s" in page and "flops_per_second" not in page and "predictions.jsonl" not in page
     assert "mlm_accuracy" in card and "fine-tuned" not in card and "library_name: transformers" in card
 
 

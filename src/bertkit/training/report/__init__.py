@@ -27,7 +27,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     'report.html'
 
     Args:
-        folder: the output folder of the run, with run.json, metrics.jsonl and predictions.jsonl.
+        folder: the output folder of the run, with run.json, metrics.jsonl and, after fine-tuning, predictions.jsonl.
     """
     record = read_record(folder)
     pictures = Pictures(record.folder / "report")

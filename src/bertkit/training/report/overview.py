@@ -14,6 +14,7 @@ from bertkit.training.report.pictures import Pictures
 
 _MOST_LINES = 8  # of a picture that can be read
 _SPEED = ("flops_per_second", "flops_utilization")
+_HEADINGS = {"flops_per_second": "GFLOP/s"}  # of numbers that are too large to read
 _NO_SCORES = {"event", "step", "epoch", "loss", "seconds"}
 
 
@@ -71,9 +72,18 @@ def curves(record: Record, pictures: Pictures) -> Iterator[Section]:
             for name in ("loss", "mlm_loss", "nsp_loss", "learning_rate", "grad_norm", "tokens_per_second", *_SPEED)
             if _points(record.steps, name)[0]
         ]
-        rows = [[line["step"], line.get("epoch"), *map(line.get, columns)] for line in _some(record.steps, 20)]
-        body += folded("Some steps", table(["step", "epoch", *columns], rows), not pictures.available)
+        rows = [
+            [line["step"], line.get("epoch"), *(_shown(line, name) for name in columns)]
+            for line in _some(record.steps, 20)
+        ]
+        headings = [_HEADINGS.get(name, name) for name in columns]
+        body += folded("Some steps", table(["step", "epoch", *headings], rows), not pictures.available)
     yield Section("curves", "Training", body)
+
+
+def _shown(line: Mapping[str, Any], name: str) -> object:
+    value = line.get(name)
+    return value / 1e9 if name in _HEADINGS and is_number(value) else value
 
 
 def _losses(record: Record) -> Callable[[Any], None]:

@@ -123,4 +123,7 @@ def _summary(record: Record) -> str:
 
 def _origin(record: Record) -> str:
     writer = f"bertkit {record.part('versions').get('bertkit', '')}".strip()
-    return f"Written by {writer} from run.json, metrics.jsonl and predictions.jsonl in this folder."
+    files = (
+        "run.json and metrics.jsonl" if record.task == PRETRAINING else "run.json, metrics.jsonl and predictions.jsonl"
+    )
+    return f"Written by {writer} from {files} in this folder."
