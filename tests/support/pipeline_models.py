@@ -35,15 +35,10 @@ def folder(name: str) -> Path:
 
 
 @cache
-def engine(name: str, head: str, kind: str = "numpy", precision: str = "fp32") -> Engine:
+def engine(name: str, head: str, kind: str = "numpy") -> Engine:
     weights = Weights.read(locate(folder(name)), pipeline_cases.config(name), head)
-    opened: Engine = engine_class(kind).open(weights.tensors, weights.config, head, device="cpu", precision=precision)
+    opened: Engine = engine_class(kind).open(weights.tensors, weights.config, head, device="cpu", precision="fp32")
     return opened
-
-
-def exact(task: str, name: str) -> Pipeline:
-    """Return a pipeline that computes in float64."""
-    return pipeline(task, engine(name, task_class(task).head, "torch", "fp64"), tokenizer=tokenizer())
 
 
 def ours(task: str, name: str, kind: str = "numpy", **options: Any) -> Pipeline:

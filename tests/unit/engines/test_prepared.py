@@ -36,6 +36,7 @@ def test_types_that_cannot_be_prepared() -> None:
 
 def test_half_precision_is_as_accurate() -> None:
     model, exact = ours("BertModel").bfloat16(), states(ours("BertModel"))
+    assert can_prepare(model) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if not can_prepare(model):
         pytest.skip("oneDNN has no products of bfloat16 for this processor, which needs AVX-512")
     before = furthest(states(model).float(), exact)

@@ -9,7 +9,6 @@ from pipeline_cases import SENTENCES
 from pipeline_classes import theirs
 from pipeline_models import engine, ours, tokenizer
 
-from bertkit import batch_invariant
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.pipelines import pipeline
@@ -36,10 +35,7 @@ def test_answers() -> None:
         assert [one["token_str"] for one in some] == [tokenizer().decode([one["token"]]) for one in some]
     assert found["next_sentence"]["label"] == ("IsNext", "NotNext")[int(related.argmax())]
     assert found["next_sentence"]["score"] == pytest.approx(float(related.max()), abs=1e-5)
-    assert joint(PAIR, top_k=3) == joint(*PAIR, top_k=3) == found
-    pipe = ours("pretraining", "joint", "torch")
-    with batch_invariant():  # else the last bits may differ in a batch
-        assert pipe(PAIR, top_k=3) == pipe([PAIR, PAIR], top_k=3)[1]
+    assert joint(PAIR, top_k=3) == joint(*PAIR, top_k=3) == joint([PAIR, PAIR], top_k=3)[1] == found
     assert joint("A river.", "It is long.")["masks"] == []
     assert len(joint(PAIR)["masks"][0]) == 5
 
