@@ -28,7 +28,7 @@ class SentencePairs:
         seed: the seed of all random choices.
         short_seq_prob: the share of examples that get a random length, up to the maximum.
         masking: how the tokens to predict are chosen.
-        of_spans: returns further targets for the spans of A and B; None: there are none.
+        of_spans: returns further targets for the spans of A and B; None: no further targets.
     """
 
     shards: Shards

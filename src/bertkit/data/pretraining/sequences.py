@@ -28,7 +28,7 @@ class FullSentences:
         max_length: the maximum number of tokens of an example.
         seed: the seed of all random choices.
         masking: how the tokens to predict are chosen.
-        of_spans: returns further targets for the span of the whole example; None: there are none.
+        of_spans: returns further targets for the span of the whole example; None: no further targets.
     """
 
     shards: Shards

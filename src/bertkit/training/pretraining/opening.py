@@ -109,7 +109,7 @@ def _drop_out(config: BertConfig, settings: PretrainingSettings) -> None:
 
 
 def _check_sizes(config: BertConfig, settings: PretrainingSettings, shards: Shards) -> None:
-    """Raise UsageError if the model is too small for the examples, or is no encoder."""
+    """Raise UsageError if the model is too small for the examples, or is not an encoder."""
     if config.is_decoder:
         raise UsageError("The configuration is one of a decoder (is_decoder), and masked words need an encoder.")
     if config.vocab_size < shards.special.vocab_size:
