@@ -58,7 +58,9 @@ def activate(name: str, x: Array) -> Array:
 
 def norm(config: BertConfig, p: Arrays, name: str, x: Array) -> Array:
     """Layer normalization: mean 0 and variance 1 for each token, then a learned scale and shift."""
-    x = x - x.mean(-1, keepdims=True)
+    x = x - x.mean(-1, keepdims=True, dtype=np.float64).astype(
+        x.dtype
+    )  # its rounding would shift all numbers of a token
     x /= np.sqrt(np.square(x).mean(-1, keepdims=True) + config.layer_norm_eps)
     return np.asarray(x * p[name + ".weight"] + p[name + ".bias"])
 
