@@ -58,9 +58,8 @@ def activate(name: str, x: Array) -> Array:
 
 def norm(config: BertConfig, p: Arrays, name: str, x: Array) -> Array:
     """Layer normalization: mean 0 and variance 1 for each token, then a learned scale and shift."""
-    x = x - x.mean(-1, keepdims=True, dtype=np.float64).astype(
-        x.dtype
-    )  # its rounding would shift all numbers of a token
+    # The rounding of a mean in float32 would move all numbers of a token in the same direction.
+    x = x - x.mean(-1, keepdims=True, dtype=np.float64).astype(x.dtype)
     x /= np.sqrt(np.square(x).mean(-1, keepdims=True) + config.layer_norm_eps)
     return np.asarray(x * p[name + ".weight"] + p[name + ".bias"])
 
