@@ -12,14 +12,16 @@
 # prepare: FOLDER/wikipedia has en-0.txt.xz to en-3.txt.xz, with one paragraph in each line and an empty line between articles. The
 # last 100 articles are held out: they are neither in the texts of the vocabulary nor in OUT/shards, and become OUT/held-out. The
 # vocabulary has 8,000 pieces and 200 characters, which are 99.99 % of the texts: with the default of 1000, the rare ones and their
-# ## forms would take a quarter of its places.
+# ## forms would take a quarter of its places. With ARTICLES=800, the shards have only the first 800 articles: a short run passes
+# over them several times, and a teacher needs to read no others.
 #
-# train: OUT/model, 4 layers of 256 (recipes/builtin.json), from random weights. With START=DIR, from the weights of that model
-# instead, for a warm restart where the checkpoints are gone. TEACHER is a sentence encoder, whose vectors become a part of the
-# loss. They are kept in OUT/vectors. The time budget does not include their computation.
+# train: OUT/model, 4 layers of 256 (recipes/builtin.json), from random weights, in small batches without dropout, which learn most
+# in a short time. The last tenth of the run has examples of 256 tokens. With START=DIR, from the weights of that model instead,
+# for a warm restart where the checkpoints are gone. TEACHER is a sentence encoder, whose vectors become a part of the loss. They
+# are kept in OUT/vectors. The time budget does not include their computation.
 #
-# score: fine-tunes OUT/model by the recipes sst2, mrpc and stsb, and beside it the same architecture from random weights
-# (OUT/random). Both tables are printed. FOLDER has glue/.
+# score: writes OUT/english, the folder that is to be in the package, and fine-tunes it by the recipes sst2, mrpc and stsb. Beside it
+# the same architecture from random weights (OUT/random). Both tables are printed. FOLDER has glue/.
 set -eu
 
 usage='sh scripts/builtin.sh OUT prepare|train|score|part'
@@ -42,6 +44,10 @@ prepare() {
     set -- "$texts/en-0.txt.xz" "$texts/en-1.txt.xz" "$texts/en-2.txt.xz" "$out/en-3.txt"
     [ -e "$out/tokenizer/vocab.txt" ] ||
         "$python" -m bertkit train-tokenizer "$@" --vocab-size 8000 --limit-alphabet 200 --out "$out/tokenizer"
+    if [ -n "${ARTICLES:-}" ]; then
+        xz -dc "$1" | awk -v RS= -v ORS='\n\n' -v last="$ARTICLES" 'NR <= last' > "$out/articles.txt"
+        set -- "$out/articles.txt"
+    fi
     [ -e "$out/shards/index.json" ] || "$python" -m bertkit prepare "$@" --tokenizer "$out/tokenizer" --out "$out/shards"
     [ -e "$out/held-out/index.json" ] ||
         "$python" -m bertkit prepare "$out/held-out.txt" --tokenizer "$out/tokenizer" --out "$out/held-out"
@@ -57,18 +63,19 @@ train() {
         set -- --config "$here/recipes/builtin.json" "$@"
     fi
     "$python" -m bertkit pretrain --data "$out/shards" --eval "$out/held-out" --out "$out/model" --resume \
-        --batch-size 256 --lr 1e-3 --warmup 0.02 "$@"
+        --max-length 256 --short-length 128 --batch-size 32 --lr 1e-3 --warmup 0.03 --dropout 0 "$@"
     for text in "Plants create [MASK] through a process known as photosynthesis." "The capital of France is [MASK]."; do
         "$python" -m bertkit fill-mask "$text" --model "$out/model"
     done
 }
 
 score() {
-    [ -e "$out/random/vocab.txt" ] || "$python" "$here/scripts/random_model.py" "$out/model" "$out/random"
-    for model in model random; do
+    [ -e "$out/english/README.md" ] || "$python" "$here/scripts/make_builtin.py" "$out/model" --out "$out/english"
+    [ -e "$out/random/vocab.txt" ] || "$python" "$here/scripts/random_model.py" "$out/english" "$out/random"
+    for model in english random; do
         "$python" "$here/benchmarks/scores.py" "$out/scores-$model" sst2 mrpc stsb --model "$out/$model" --options "$@"
     done
-    for model in model random; do
+    for model in english random; do
         echo "$model"
         "$python" "$here/benchmarks/scores.py" "$out/scores-$model" sst2 mrpc stsb --table
     done

@@ -79,6 +79,7 @@ def make(run: Path, out: Path, notes: str = "") -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         convert(run, folder, dtype="bfloat16", head=HEAD)
+        set_dropout(folder)
         write_mean(
             folder, config.hidden_size, min(record.part("settings")["max_length"], config.max_position_embeddings)
         )
@@ -88,6 +89,14 @@ def make(run: Path, out: Path, notes: str = "") -> None:
         if out.exists():
             shutil.rmtree(out)
         shutil.copytree(folder, out)
+
+
+def set_dropout(folder: Path) -> None:
+    """Set the usual dropout, for fine-tuning. A short pretraining learns more without dropout."""
+    config, usual = BertConfig.from_pretrained(folder), BertConfig()
+    config.hidden_dropout_prob = usual.hidden_dropout_prob
+    config.attention_probs_dropout_prob = usual.attention_probs_dropout_prob
+    config.save_pretrained(folder)
 
 
 def log(record: Record) -> list[dict[str, Any]]:

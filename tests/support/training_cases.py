@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch_models
 
@@ -12,6 +15,7 @@ from bertkit import BertConfig
 from bertkit.data.batches import Group, Row, Target
 from bertkit.engines.torch import model_class
 from bertkit.training.batches import Unit, units_of
+from bertkit.training.job import Job
 from bertkit.training.loop import Finetuner
 from bertkit.training.objectives import objective_of
 from bertkit.training.options import Settings
@@ -58,3 +62,18 @@ def tuner(count: int = 20, windows: int = 1, config: dict[str, Any] | None = Non
         LABELLED, "single_label_classification", label_smoothing=options.get("label_smoothing", 0.0)
     )
     return Finetuner(model(**(config or {})), units(count, windows), objective, settings(**options))
+
+
+@contextmanager
+def killed_after_a_checkpoint() -> Iterator[None]:
+    """Let the run in a block end with an error after its first checkpoint."""
+    save = Job.save
+
+    def stop(self: Job) -> None:
+        save(self)
+        raise RuntimeError("killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Job, "save", stop)
+        with pytest.raises(RuntimeError, match="killed"):
+            yield

@@ -6,8 +6,9 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -115,24 +116,28 @@ def finetune(
     google.check()
     if data_dir is not None:
         train, eval = train or str(Path(data_dir, "train.tsv")), eval or str(Path(data_dir, "dev.tsv"))
-    from bertkit.training.job import Stopped
     from bertkit.training.sweep import finetune_all
 
     every = {**asdict(data), **asdict(optimization), **asdict(run), **asdict(distillation)}
     chosen = {name: value for name, value in every.items() if name in typed}
-    given = {"task": task, "model": model, "train": train, "eval": eval, "out": out, "recipe": recipe}
-    command = shlex.join(["bertkit", *sys.argv[1:]])
+    given: dict[str, Any] = {"task": task, "model": model, "train": train, "eval": eval, "out": out, "recipe": recipe}
     names = None if labels is None else [label.strip() for label in labels.split(",")]
+    return train_and_show(partial(finetune_all, **given, labels=names, seeds=seeds, sweep=sweep, **chosen), json)
+
+
+def train_and_show(train: Callable[..., Any], as_json: bool) -> int:
+    """Call a function that trains, with its last two options, and print the scores. Return the exit code."""
+    from bertkit.training.job import Stopped
+
+    command = shlex.join(["bertkit", *sys.argv[1:]])
     try:
         with logged_warnings():
-            found = finetune_all(
-                **given, labels=names, seeds=seeds, sweep=sweep, on_note=print_message, command=command, **chosen
-            )
+            found = train(on_note=print_message, command=command)
     except Stopped as stop:
         print_message(f"stopped. {stop} Run the same command with --resume to continue.")
         return 130
     if os.environ.get("RANK", "0") == "0":  # the first process of torchrun
-        show(found, json)
+        show(found, as_json)
     return 0
 
 

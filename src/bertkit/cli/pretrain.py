@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 from bertkit.arguments import Also
-from bertkit.cli.finetune import check_torch, show
-from bertkit.cli.job import logged_warnings, print_message
+from bertkit.cli.finetune import check_torch, train_and_show
 from bertkit.cli.signature import Typed
 from bertkit.training.pretraining.options import ExampleOptions, PretrainingOptimization, PretrainingRun, TeacherOptions
 
@@ -36,18 +33,8 @@ def pretrain(
     --resume continues, and gives the same model as a run without interruption.
     """
     check_torch("pretrain")
-    from bertkit.training.job import Stopped
     from bertkit.training.pretrain import pretrain as train
 
     every = {**asdict(examples), **asdict(teacher), **asdict(optimization), **asdict(run)}
     chosen = {name: value for name, value in every.items() if name in typed}
-    command = shlex.join(["bertkit", *sys.argv[1:]])
-    try:
-        with logged_warnings():
-            found = train(data=data, model=model, eval=eval, out=out, on_note=print_message, command=command, **chosen)
-    except Stopped as stop:
-        print_message(f"stopped. {stop} Run the same command with --resume to continue.")
-        return 130
-    if os.environ.get("RANK", "0") == "0":  # the first process of torchrun
-        show(found, json)
-    return 0
+    return train_and_show(partial(train, data=data, model=model, eval=eval, out=out, **chosen), json)

@@ -187,10 +187,13 @@ class Loop:
         return self.source.numbers(self.position)
 
     def _advance(self) -> None:
-        step = self.position.step + 1
-        spent = self.processes.first(self.clock.share()) if self.clock.budget else 0.0
-        self.progress = max(step / self.total_steps if self.total_steps else 0.0, spent)
+        self.progress = self._share_done(self.position.step + 1)
         self.position = self.source.after(self.position, self.progress)
+
+    def _share_done(self, steps: int) -> float:
+        """Return the share of the run that is done after a number of steps at this time."""
+        spent = self.processes.first(self.clock.share()) if self.clock.budget else 0.0
+        return max(steps / self.total_steps if self.total_steps else 0.0, spent)
 
     def _set_rate(self) -> float:
         """Set the learning rate of this step, and return that of the head."""
@@ -235,6 +238,7 @@ class Loop:
             "position": asdict(self.position),
             "order": self.fingerprint(),
             "seconds": self.clock.seconds(),
+            "reserve": self.clock.reserve,
         }
         return {**values, "progress": self.progress, "tokens": self.tokens}, tensors
 
@@ -247,6 +251,9 @@ class Loop:
         if not 0 <= self.progress <= 1 or not 0 <= values["seconds"] < math.inf:
             raise ValueError("its progress or its time is out of range")
         self.clock.set(values["seconds"])
+        self.clock.reserve = float(values.get("reserve", 0.0))
+        if self.finished and self.clock.budget:  # it may be larger now
+            self.progress = self._share_done(self.position.step)
         for name, parameter in self._named():
             kept = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
             if kept["step"] is not None:

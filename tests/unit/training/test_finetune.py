@@ -12,6 +12,7 @@ import pipeline_models
 import pytest
 import torch
 import transformers
+from training_cases import killed_after_a_checkpoint
 
 import bertkit
 from bertkit.errors import BertkitError
@@ -172,21 +173,11 @@ def test_patience_ends_a_run(model: Path, tmp_path: Path) -> None:
     assert record["best"]["step"] is not None
 
 
-def test_a_resumed_run_is_the_same(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_is_the_same(model: Path, tmp_path: Path) -> None:
     """Stopped after a checkpoint, and resumed: the same weights bit by bit, and the same records."""
     train(model, tmp_path / "whole", epochs=3.0)
-    from bertkit.training.job import Job
-
-    save = Job.save
-
-    def stop(self: Job) -> None:
-        save(self)
-        raise RuntimeError("killed")
-
-    monkeypatch.setattr(Job, "save", stop)
-    with pytest.raises(RuntimeError, match="killed"):
+    with killed_after_a_checkpoint():
         train(model, tmp_path / "out", epochs=3.0)
-    monkeypatch.undo()
     assert [path.name for path in (tmp_path / "out").glob("checkpoint-*")] == ["checkpoint-3"]
     train(model, tmp_path / "out", epochs=3.0, resume=True)
     for name in ("model.safetensors", "predictions.jsonl"):

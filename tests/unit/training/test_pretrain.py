@@ -15,6 +15,7 @@ import pretraining_cases
 import pytest
 import torch
 import transformers
+from training_cases import killed_after_a_checkpoint
 
 import bertkit
 from bertkit.cli import main
@@ -91,19 +92,11 @@ def test_what_a_run_records(whole: tuple[Path, Pretrained]) -> None:
 
 
 def test_a_resumed_run_is_the_same(
-    config: Path, shards: Shards, whole: tuple[Path, Pretrained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Path, shards: Shards, whole: tuple[Path, Pretrained], tmp_path: Path
 ) -> None:
     """Stopped after a checkpoint, and resumed: the same weights bit by bit, and the same records."""
-    save = Job.save
-
-    def stop(self: Job) -> None:
-        save(self)
-        raise RuntimeError("killed")
-
-    monkeypatch.setattr(Job, "save", stop)
-    with pytest.raises(RuntimeError, match="killed"):
+    with killed_after_a_checkpoint():
         run(config, shards, tmp_path / "out", eval_share=0.2, eval_examples=20, eval_steps=3)
-    monkeypatch.undo()
     run(config, shards, tmp_path / "out", eval_share=0.2, eval_examples=20, eval_steps=3, resume=True)
     folders = (tmp_path / "out", whole[0])
     first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
@@ -147,6 +140,9 @@ def test_a_run_ends_with_its_time(config: Path, shards: Shards, tmp_path: Path) 
     # Another process, to which the time counts too, has none left.
     run(config, shards, tmp_path / "out", **options | {"max_steps": None, "resume": True})
     assert len(journal(tmp_path / "out", "step")) == len(steps)
+    # A larger budget continues the run that is complete.
+    run(config, shards, tmp_path / "out", **options | {"max_steps": None, "resume": True, "time_budget": 8})
+    assert len(journal(tmp_path / "out", "step")) > len(steps)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +184,7 @@ def test_the_command(config: Path, shards: Shards, tmp_path: Path, capsys: pytes
     assert "parameters" in found.err and "GFLOP/s" in found.err
 
 
-def test_a_teacher_is_a_further_part_of_the_loss(
-    config: Path, shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_teacher_is_a_further_part_of_the_loss(config: Path, shards: Shards, tmp_path: Path) -> None:
     """Its vectors are computed once for runs that share them, and an interrupted run continues exactly."""
     options = {
         "teacher": pretraining_cases.write_teacher(tmp_path / "teacher"),
@@ -203,16 +197,8 @@ def test_a_teacher_is_a_further_part_of_the_loss(
         assert line["loss"] == pytest.approx(line["mlm_loss"] + line["nsp_loss"] + line["teacher_loss"], abs=1e-5)
     assert 0 < steps[-1]["teacher_loss"] < steps[0]["teacher_loss"] < 2
     computed = (tmp_path / "vectors" / "vectors.bin").stat().st_mtime_ns
-    save = Job.save
-
-    def stop(self: Job) -> None:
-        save(self)
-        raise RuntimeError("killed")
-
-    monkeypatch.setattr(Job, "save", stop)
-    with pytest.raises(RuntimeError, match="killed"):
+    with killed_after_a_checkpoint():
         run(config, shards, tmp_path / "resumed", **given)
-    monkeypatch.undo()
     run(config, shards, tmp_path / "resumed", **given, resume=True)
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "resumed")]
     assert weights[0] == weights[1]
