@@ -92,7 +92,7 @@ def make(run: Path, out: Path, notes: str = "") -> None:
 
 
 def set_dropout(folder: Path) -> None:
-    """Set the usual dropout, for fine-tuning. A short pretraining learns more without dropout."""
+    """Set the usual dropout, for fine-tuning. The pretraining may have had none."""
     config, usual = BertConfig.from_pretrained(folder), BertConfig()
     config.hidden_dropout_prob = usual.hidden_dropout_prob
     config.attention_probs_dropout_prob = usual.attention_probs_dropout_prob
