@@ -57,7 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.write_text(json.dumps({"model_type": "bert", **sizes}))
     folder = tmp_path_factory.mktemp("run") / "run"
     options = {"max_steps": 6, "batch_size": 8, "max_length": 32, "log_steps": 1, "eval_share": 0.2, "eval_steps": 3}
-    return pretrain(config, shards.folder, folder, eval_examples=20, **options).folder
+    return pretrain(config, shards.folder, folder, eval_examples=20, dropout=0.0, **options).folder
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,11 @@ class TestTheFolder:
             assert value.dtype == torch.bfloat16
             assert torch.equal(value, trained[name].bfloat16()), name
         assert any(not torch.equal(rounded[name].float(), trained[name]) for name in trained)
+
+    def test_it_has_dropout_for_fine_tuning(self, run: Path, assets: Path) -> None:
+        trained, made = (bertkit.BertConfig.from_pretrained(name) for name in (run, NAME))
+        assert trained.hidden_dropout_prob == trained.attention_probs_dropout_prob == 0
+        assert made.hidden_dropout_prob == made.attention_probs_dropout_prob == 0.1
 
     def test_the_card(self, run: Path, assets: Path) -> None:
         text = (assets / "english" / "README.md").read_text("utf-8")

@@ -126,7 +126,7 @@ def finetune(
 
 
 def train_and_show(train: Callable[..., Any], as_json: bool) -> int:
-    """Call a function that trains, with its last two options, and print the scores. Return the exit code."""
+    """Call a function that trains, with `on_note` and `command`, and print its scores. Return the exit code."""
     from bertkit.training.job import Stopped
 
     command = shlex.join(["bertkit", *sys.argv[1:]])

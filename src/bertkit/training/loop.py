@@ -248,10 +248,11 @@ class Loop:
         self.position = Position(**values["position"])
         self.source.check(self.position)
         self.progress, self.tokens = values["progress"], int(values["tokens"])
-        if not 0 <= self.progress <= 1 or not 0 <= values["seconds"] < math.inf:
+        seconds, reserve = values["seconds"], values.get("reserve", 0.0)
+        if not (0 <= self.progress <= 1 and 0 <= seconds < math.inf and 0 <= reserve < math.inf):
             raise ValueError("its progress or its time is out of range")
-        self.clock.set(values["seconds"])
-        self.clock.reserve = float(values.get("reserve", 0.0))
+        self.clock.set(seconds)
+        self.clock.reserve = reserve
         if self.finished and self.clock.budget:  # it may be larger now
             self.progress = self._share_done(self.position.step)
         for name, parameter in self._named():

@@ -11,11 +11,10 @@ import pytest
 import torch
 import transformers
 from pipeline_cases import SENTENCES
-from pipeline_models import engine, ours, tokenizer
+from pipeline_models import engine, exact_engine, ours, tokenizer
 
 from bertkit.data.batches import Row, pack
 from bertkit.engines.base import Engine
-from bertkit.engines.numpy import NumpyEngine
 from bertkit.errors import UsageError
 from bertkit.heads import Ask
 from bertkit.pipelines import Pipeline, pipeline
@@ -26,14 +25,6 @@ LONG = " ".join(SENTENCES)
 features = ours("feature-extraction", "plain")
 scoring = ours("sentence-scoring", "masked")
 decoder = pipeline("sentence-scoring", engine("decoder", "LMHeadModel"), tokenizer=tokenizer())
-
-
-@cache
-def exact_decoder() -> NumpyEngine:
-    """The decoder in float64: log probabilities of long texts, -10 and less, differ by 3e-5 between float32 engines."""
-    rounded = engine("decoder", "LMHeadModel")
-    assert isinstance(rounded, NumpyEngine)
-    return NumpyEngine(rounded.config, rounded.head, {name: np.float64(x) for name, x in rounded.parameters.items()})
 
 
 @cache
@@ -156,9 +147,8 @@ def test_all_tokens_of_a_long_text_are_scored() -> None:
 
 def left_to_right(ids: list[int], first: int = 1, model: Engine | None = None) -> list[float]:
     """Return the log probability of each token, given the tokens before it, starting with the token `first`."""
-    logits = (model or engine("decoder", "LMHeadModel")).run(
-        pack([Row(np.array(ids), np.zeros_like(ids))]), Ask(("logits",))
-    )
+    chosen = model or engine("decoder", "LMHeadModel")
+    logits = chosen.run(pack([Row(np.array(ids), np.zeros_like(ids))]), Ask(("logits",)))
     logs = log_softmax(logits["logits"])
     return [float(logs[place - 1, ids[place]]) for place in range(first, len(ids))]
 
@@ -198,20 +188,20 @@ def test_a_decoder_scores_each_token_with_most_of_the_text_before_it(overlap: in
         windows.append((start, end))
     if side == "left":
         windows = [(len(ids) - end, len(ids) - start) for start, end in reversed(windows)]
+    model = exact_engine("decoder", "LMHeadModel")
     logs: list[float] = []
     for start, end in windows:
-        own = left_to_right([cls, *ids[start:end], sep], model=exact_decoder())[:-1]
+        own = left_to_right([cls, *ids[start:end], sep], model=model)[:-1]
         logs += own[len(logs) - start :]
-    exact = pipeline("sentence-scoring", exact_decoder(), tokenizer=tokenizer())
+    exact = pipeline("sentence-scoring", model, tokenizer=tokenizer())
     tokenizer().truncation_side = side
     try:
         found = exact(LONG, tokens=True, overlap=overlap)
     finally:
         tokenizer().truncation_side = "right"
     assert found["n_tokens"] == len(ids)
-    assert [one["log_prob"] for one in found["tokens"]] == pytest.approx(
-        logs, abs=1e-6
-    )  # rounded to float32 at the end
+    # Rounded to float32 at the end.
+    assert [one["log_prob"] for one in found["tokens"]] == pytest.approx(logs, abs=1e-6)
     assert decoder(LONG, add_special_tokens=False, overlap=1)["n_tokens"] == len(ids) - 1
     with pytest.raises(UsageError, match="type overlap=1"):
         decoder(LONG, add_special_tokens=False, overlap=0)

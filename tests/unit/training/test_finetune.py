@@ -553,6 +553,7 @@ DAMAGE = {
     "at": lambda state: state["position"].update(at=-5),
     "epoch": lambda state: state["position"].update(epoch="x"),
     "unknown": lambda state: state["position"].update(zz=1),
+    "reserve": lambda state: state.update(reserve=-1.0),
     "best": lambda state: state.update(best={"step": "x", "value": [], "since": 0}),
 }
 
