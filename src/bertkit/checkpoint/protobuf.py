@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, as far as TensorFlow's checkpoints use it, without the protobuf package.
+"""The wire format of protocol buffers, as far as TensorFlow's checkpoints and ONNX use it, without the protobuf package.
 
 A message is a sequence of fields. A field is a varint `number << 3 | kind` and a value: a varint (kind 0), 8 bytes (1),
 a varint length and that many bytes (2: text or a nested message), or 4 bytes (5). A varint has 7 bits in each byte, the
@@ -7,7 +7,7 @@ low ones first. The top bit of a byte is set if another byte follows. Fields tha
 
 from __future__ import annotations
 
-from bertkit.errors import FileFormatError
+from bertkit.errors import FileFormatError, UnsafeFileError
 
 Message = dict[int, list[int | memoryview]]
 """{number of a field: its values in order}."""
@@ -15,11 +15,14 @@ Message = dict[int, list[int | memoryview]]
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def parse(data: memoryview, what: str) -> Message:
-    """Return the fields of one message. `what` names the message and its file in errors."""
+def parse(data: memoryview, what: str, most: int | None = None) -> Message:
+    """Return the fields of one message, at most `most`. `what` names the message and its file in errors."""
     message: Message = {}
-    at = 0
+    at = count = 0
     while at < len(data):
+        count += 1
+        if most is not None and count > most:
+            raise UnsafeFileError(f"{what} has a message of more than {most:,} fields: it is damaged or hostile.")
         key, at = read_varint(data, at, what)
         value, at = _read_value(data, at, key & 7, what)
         message.setdefault(key >> 3, []).append(value)

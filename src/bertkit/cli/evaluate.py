@@ -37,8 +37,10 @@ def evaluate(
     json: Annotated[bool, "print the scores as one line of JSON, without intervals"] = False,
     tokenizer: Annotated[str | None, "path or Hub id of the tokenizer, if not with the model"] = None,
     device: Annotated[str | None, "cpu, cuda, cuda:1, the number of a GPU, or -1 for the CPU"] = None,
-    engine: Annotated[Literal["auto", "numpy", "torch", "keras", "flax"], "library that runs the model"] = "auto",
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "type of the numbers in the model"] = "auto",
+    engine: Annotated[
+        Literal["auto", "numpy", "torch", "keras", "flax", "onnx"], "library that runs the model"
+    ] = "auto",
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16", "int8"], "type of the numbers in the model"] = "auto",
     batch_size: Annotated[
         int | None, "maximum texts or windows per batch (default: a few thousand tokens)", Also("eval-batch-size")
     ] = None,

@@ -38,10 +38,10 @@ class Shared:
     tokenizer: Annotated[str | None, "path or Hub id of the tokenizer, if not with the model"] = None
     device: Annotated[str | None, "cpu, cuda, cuda:1, the number of a GPU, or -1 for the CPU"] = None
     engine: Annotated[
-        Literal["auto", "numpy", "torch", "keras", "flax"],
+        Literal["auto", "numpy", "torch", "keras", "flax", "onnx"],
         "library that runs the model (default: numpy for a few short inputs, else torch)",
     ] = "auto"
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "type of the numbers in the model"] = "auto"
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16", "int8"], "type of the numbers in the model"] = "auto"
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main"
     subfolder: Annotated[str, "folder of the model in the repository"] = ""
     input: Annotated[str | None, "file of inputs, or - for stdin"] = None
@@ -88,10 +88,10 @@ class Shared:
 
     def open(self, task: str, first: Sequence[Any]) -> Pipeline:
         """Open the pipeline for a task. `first` has up to PEEKED examples, by which the engine is chosen."""
-        from bertkit.pipelines.open import open_place
+        from bertkit.pipelines.open import exported_for, open_place
 
         files = hub.locate(self.model or "", revision=self.revision, subfolder=self.subfolder)
-        engine = self._engine(task, first)
+        engine = self.engine if exported_for(files) else self._engine(task, first)
         own: dict[str, Any] = {"device": device_of(self.device), "dtype": self.precision, "batch_size": self.batch_size}
         return open_place(task, files, self.config, self.tokenizer, engine=engine, **own)
 

@@ -53,6 +53,7 @@ class Engine(Protocol):
 class _Home(NamedTuple):
     name: str  # of the class; its module has the name of the engine
     extra: str | None  # bertkit's extra that installs the framework; None: the missing module is a package to install
+    file: str | None = None  # of an exported model, which the engine opens with `open_exported`
 
 
 ENGINES = {
@@ -60,7 +61,12 @@ ENGINES = {
     "torch": _Home("TorchEngine", None),
     "keras": _Home("KerasEngine", "tf"),
     "flax": _Home("FlaxEngine", "flax"),
+    "onnx": _Home("OnnxEngine", "onnx", "model.onnx"),
 }
+
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+"""The types of numbers that an engine may support."""
 
 
 def engine_class(name: str) -> Any:

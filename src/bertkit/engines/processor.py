@@ -1,8 +1,9 @@
-"""The features of this machine's CPU."""
+"""The CPU of the machine: its features, and how much of it this process may use."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -20,3 +21,14 @@ def multiplies_bf16(cpu_info: Path = CPU_INFO) -> bool:
         return "amx_bf16" in cpu_info.read_text(encoding="utf-8", errors="replace").split()
     except OSError:  # not Linux
         return False
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """The number of threads for products: one for each core, or OMP_NUM_THREADS."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(wanted)) if re.fullmatch("[0-9]{1,4}", wanted) else cores()

@@ -16,8 +16,9 @@ import numpy as np
 from bertkit import hub
 from bertkit.checkpoint import load_checkpoint
 from bertkit.checkpoint.files import Tensors
+from bertkit.checkpoint.source import WEIGHTS
 from bertkit.config import BertConfig
-from bertkit.engines.base import Engine, engine_class
+from bertkit.engines.base import ENGINES, PRECISIONS, Engine, engine_class
 from bertkit.errors import HubError, Setting, UsageError, one_of, received
 from bertkit.heads import POOLER, head_of, tasks_of
 from bertkit.parameters import expand, initial
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("bertkit")
 _TOKENIZER = Setting("tokenizer", "...", "...")
 _FRAMEWORKS = {"pt": "torch", "tf": "keras", "flax": "flax"}
+_AUTO = {"torch": ["torch"], "onnx": ["onnx", "onnxruntime"], "numpy": []}
+_EAGER = ("numpy", "onnx")  # engines with one way to compute attention
 _DEFAULT_HEAD = "ForPreTraining"  # of the built-in model, which is only read if it can do the task
 
 
@@ -71,9 +74,9 @@ def pipeline(
         tokenizer: a tokenizer, or its path or Hub id; None: that of the model.
         device: "cpu", "cuda", 0, -1. If the machine has no such GPU, a warning is logged and the CPU is used.
         dtype: the type of numbers: "auto", "float32", "bfloat16", "float16".
-        precision: the same by short names, such as "fp32".
+        precision: the same by short names, such as "fp32", and "int8".
         batch_size: the maximum number of rows in a batch; None: a few thousand tokens.
-        engine: the engine that runs the model: "auto", "torch", "keras", "flax", "numpy".
+        engine: the engine that runs the model: "auto", "torch", "keras", "flax", "onnx", "numpy".
         framework: the engine by the names of transformers: "pt", "tf", "flax".
         revision: branch, tag or commit of a Hub id.
         subfolder: folder of the model in the repository.
@@ -176,6 +179,9 @@ def open_place(
     if config.architectures:
         _check_head(head_of(config.architectures[0]), job.name, files.name)
     tokenizer = tokenizer_of(tokenizer, place)
+    if own := exported_for(place):
+        runner = open_exported(engine, own, place, config, job.head, device, dtype)
+        return _create(job, tokenizer, runner, None, files, batch_size, pipeline_class, options)
     weights = Weights.read(place, config, job.head)
     runner = open_engine(engine, weights, device, dtype)
     return _create(job, tokenizer, runner, weights, files, batch_size, pipeline_class, options)
@@ -222,22 +228,49 @@ class Weights:
 
 
 def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
-    """Open an engine by its name. "auto" is "torch" if PyTorch is installed, else "numpy"."""
+    """Open an engine by its name. "auto" is the first one of `_AUTO` that is installed."""
     if name == "auto":
-        name = "torch" if find_spec("torch") else "numpy"
-        device = _cpu(device) if name == "numpy" else device
-    if name == "numpy" and getattr(weights.config, "attn_implementation", None) not in (None, "eager"):
+        name = next(one for one, packages in _AUTO.items() if all(map(find_spec, packages)))
+        device = device if name == "torch" else _cpu(device)
+    if name in _EAGER and getattr(weights.config, "attn_implementation", None) not in (None, "eager"):
         advice = Setting("engine", "torch")
         raise UsageError(
             Setting("engine", name), ' supports only attn_implementation="eager": type ', advice, ", or leave it out."
         )
     precision = precision_of(dtype)
-    one_of("precision", precision, ("auto", "fp32", "bf16", "fp16"))
+    one_of("precision", precision, PRECISIONS)
     opened: Engine = engine_class(name).open(
         weights.tensors, weights.config, weights.head, device=device, precision=precision
     )
     if precision == "auto":
         _logger.info('Computing in %s on %s. Pass precision="fp32" for float32.', opened.precision, opened.device)
+    return opened
+
+
+def exported_for(place: hub.Place) -> str | None:
+    """The engine of the exported model of a place; None if the place has none, or has weights, which are preferred."""
+    engines = {home.file: name for name, home in ENGINES.items() if home.file}
+    if place.file and place.file.suffix in {os.path.splitext(file)[1] for file in engines}:
+        return next(name for file, name in engines.items() if file.endswith(place.file.suffix))
+    if any(name in place.files for names in WEIGHTS.values() for name in names):
+        return None
+    return next((name for file, name in engines.items() if file in place.files), None)
+
+
+def open_exported(
+    engine: str, own: str, place: hub.Place, config: BertConfig, head: str, device: Any, dtype: Any
+) -> Engine:
+    """Open the exported model of a place with its `own` engine. `head` is its class if config.json names none."""
+    if engine not in ("auto", own):
+        raise UsageError(
+            f"{place.where} has a model that was exported for the engine {own}, and no weights for others: leave ",
+            received("engine", engine),
+            " out, or name the model that it was exported from.",
+        )
+    head = head_of((config.architectures or [head])[0])
+    precision = precision_of(dtype)
+    one_of("precision", precision, PRECISIONS)
+    opened: Engine = engine_class(own).open_exported(place, config, head, device=device, precision=precision)
     return opened
 
 

@@ -20,6 +20,7 @@ from bertkit.data.shards.encoding import EncodeDocuments, Tokens
 from bertkit.data.shards.layout import TOKENIZER, Index, Special
 from bertkit.data.shards.write import SHARD, Document, locked, start, write_shards
 from bertkit.data.texts import size_of
+from bertkit.engines.processor import cores
 from bertkit.errors import Setting, UsageError, received
 from bertkit.logging import is_progress_bar_enabled
 from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
@@ -102,7 +103,7 @@ def prepare(
             _documents(names, field),
             EncodeDocuments(SplitIntoTokens(tokenizer), special.dtype, sentence_per_line),
             index,
-            processes=processes or min(_cores(), 8),
+            processes=processes or min(cores(), 8),
             shard_tokens=shard_tokens,
             on_position=bar.update,
         )
@@ -160,11 +161,6 @@ def _digest(tokenizer: BertTokenizer | BertTokenizerFast) -> str:
     tokens = [sorted(tokenizer.get_vocab().items()), files.foreign]
     described = json.dumps([rules, tokens], sort_keys=True, default=str)
     return hashlib.sha256(described.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Bar:

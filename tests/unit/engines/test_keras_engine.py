@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conformance.keras_backend import tensorflow
-from pipeline_cases import MODELS, SENTENCES, config, weights
+from engine_calls import CALLS, MASKED, assert_close
+from pipeline_cases import MODELS, config, weights
 from pipeline_models import engine, folder, ours, tokenizer
 
 import bertkit
@@ -21,34 +22,6 @@ from bertkit.tasks import TASKS, task_class
 
 tensorflow()
 from bertkit.engines.keras import KerasEngine, model_class  # noqa: E402
-
-MASKED = ["The [MASK] was cold.", "A heavy [MASK] closed the [MASK] for three days and cut off the island."]
-PAIRS = [{"text": a, "text_pair": b} for a, b in zip(SENTENCES[:3], SENTENCES[3:6], strict=True)]
-CALLS: dict[str, tuple[str, Any, dict[str, Any]]] = {
-    "fill-mask": ("masked", MASKED, {}),
-    "text-classification": ("tags", PAIRS, {"top_k": None}),
-    "token-classification": ("names", SENTENCES[:4], {"aggregation_strategy": "simple"}),
-    "question-answering": (
-        "answers",
-        [{"question": "Who moved?", "context": " ".join(SENTENCES[:12])}, {"question": "What?", "context": "A storm."}],
-        {"top_k": 3, "handle_impossible_answer": True},
-    ),
-    "zero-shot-classification": ("follows", SENTENCES[:2], {"candidate_labels": ["travel", "food", "law"]}),
-    "multiple-choice": (
-        "choices",
-        [
-            {"text": "Rain is", "choices": ["expected.", "a dog.", "the soup."]},
-            {"text": "It", "choices": ["is", "was"]},
-        ],
-        {},
-    ),
-    "next-sentence-prediction": ("order", PAIRS, {"top_k": None}),
-    "feature-extraction": ("plain", SENTENCES[:3], {"pooling": "mean", "layers": [-1, 1], "normalize": True}),
-    "sentence-similarity": ("plain", {"source_sentence": SENTENCES[0], "sentences": SENTENCES[1:4]}, {}),
-    "sentence-embedding": ("plain", {"text": SENTENCES[0], "text_pair": SENTENCES[1]}, {"vectors": True}),
-    "sentence-scoring": ("masked", SENTENCES[:2], {"tokens": True}),
-    "pretraining": ("joint", {"text": MASKED[0], "text_pair": "The waiter was [MASK]."}, {}),
-}
 
 
 def rows(lengths: list[int], places: bool = False) -> list[Row]:
@@ -63,20 +36,6 @@ def rows(lengths: list[int], places: bool = False) -> list[Row]:
 def xla(name: str) -> KerasEngine:
     head = MODELS[name][0]
     return KerasEngine(model_class(head)._of_tensors(config(name), weights(name)), jit_compile=True)
-
-
-def assert_close(found: Any, wanted: Any) -> None:
-    assert type(found) is type(wanted)
-    if isinstance(wanted, dict):
-        assert found.keys() == wanted.keys()
-        found, wanted = list(found.values()), list(wanted.values())
-    if isinstance(wanted, list):
-        for one, other in zip(found, wanted, strict=True):
-            assert_close(one, other)
-    elif isinstance(wanted, float):
-        assert found == pytest.approx(wanted, abs=1e-5, rel=1e-5)
-    else:
-        assert found == wanted
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -1,0 +1,213 @@
+"""The ONNX graphs compute what the reference computes, padding included, for every head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+
+from bertkit import reference
+from bertkit.config.rules import ACTIVATIONS
+from bertkit.heads import HEADS
+from bertkit.parameters import expand
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+from bertkit.engines.onnx import _session  # noqa: E402
+from bertkit.errors import FileFormatError, UnsafeFileError  # noqa: E402
+from bertkit.graphs.onnx import exported_graph  # noqa: E402
+from bertkit.graphs.onnx_file import DATA, FILE, read_exported  # noqa: E402
+from bertkit.hub import locate  # noqa: E402
+
+
+def weights(config: Any, head: str) -> dict[str, np.ndarray]:
+    found = {}
+    for name, parameter in expand(config, head).items():
+        normal = tiny.numbers(name, parameter.shape)
+        found[name] = 1 + normal / 8 if parameter.kind == "norm" else normal / 4
+    return found
+
+
+def inputs(head: str) -> dict[str, np.ndarray]:
+    """Four sequences: whole, padded on the right, padded on the left, and without tokens."""
+    rng = np.random.default_rng(0)
+    mask = np.ones((4, 9), np.int64)
+    mask[1, 6:] = mask[2, :3] = mask[3] = 0
+    found = {
+        "input_ids": rng.integers(0, 23, (4, 9)),
+        "attention_mask": mask,
+        "token_type_ids": rng.integers(0, 2, (4, 9)),
+    }
+    return {name: x.reshape(2, 2, 9) for name, x in found.items()} if head == "ForMultipleChoice" else found
+
+
+def run(graph: Any, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    session = _session(graph.proto.SerializeToString(), graph.large)
+    return dict(zip([output.name for output in session.get_outputs()], session.run(None, given), strict=True))
+
+
+def assert_like_the_reference(
+    head: str, portable: bool, int8: bool = False, atol: float = 1e-5, **of_config: Any
+) -> None:
+    config = tiny.config(**of_config)
+    p, given = weights(config, head), inputs(head)
+    wanted = reference.forward(config, p, head, **given)
+    graph = exported_graph(config, head, p, int8, portable)
+    found = run(graph, given)
+    assert list(found) == list(HEADS[head].outputs)
+    for name, array in found.items():
+        assert array.shape == wanted[name].shape and array.dtype == np.float32
+        np.testing.assert_allclose(array, wanted[name], rtol=0 if int8 else 1e-5, atol=atol, err_msg=name)
+    if portable:
+        assert [(one.domain, one.version) for one in graph.proto.opset_import] == [("", 17)]
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head(head: str, portable: bool) -> None:
+    assert_like_the_reference(head, portable)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize(
+    "of_config",
+    [
+        *({"hidden_act": name} for name in ACTIVATIONS),
+        {"position_embedding_type": "relative_key"},
+        {"position_embedding_type": "relative_key_query", "is_decoder": True},
+        {"is_decoder": True},
+        {"is_decoder": True, "add_cross_attention": True},  # there are no states of an encoder
+        {"pruned_heads": {0: [1]}},
+        {"tie_word_embeddings": False},
+    ],
+    ids=str,
+)
+def test_every_setting(of_config: dict[str, Any], portable: bool) -> None:
+    assert_like_the_reference("ForMaskedLM", portable, **of_config)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("of_config", [{}, {"is_decoder": True}, {"pruned_heads": {1: [0]}}], ids=str)
+def test_int8_is_close(of_config: dict[str, Any], portable: bool) -> None:
+    """The weights have 7 bits and the inputs 8: a product is off by about a hundredth."""
+    assert_like_the_reference("ForMaskedLM", portable, int8=True, atol=0.1, **of_config)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_the_int8_products_are_of_integers(portable: bool) -> None:
+    config = tiny.config()
+    graph = exported_graph(
+        config, "ForSequenceClassification", weights(config, "ForSequenceClassification"), True, portable
+    )
+    kinds = [node.op_type for node in graph.proto.graph.node]
+    assert "MatMul" not in (kinds if not portable else [])
+    assert kinds.count("MatMulInteger") + kinds.count("QAttention") == 4 * config.num_hidden_layers
+    for tensor in graph.proto.graph.initializer:
+        if tensor.name.endswith(".int8"):
+            values = graph.large.get(tensor.name)
+            values = onnx.numpy_helper.to_array(tensor) if values is None else values
+            assert np.abs(values).max() == 63
+
+
+def wide() -> Any:
+    """A graph with arrays of more than a kilobyte, which may be in a second file."""
+    config = tiny.config(hidden_size=32, intermediate_size=48)
+    return exported_graph(config, "Model", weights(config, "Model"), portable=True)
+
+
+@pytest.mark.parametrize("most", [2**20, 0])
+def test_files(tmp_path: Path, most: int) -> None:
+    """A model in one or two files is valid, and runs in ONNX Runtime alone as in bertkit."""
+    graph, given = wide(), inputs("Model")
+    written = graph.save(tmp_path, most)
+    assert [path.name for path in written] == ([FILE] if most else [FILE, DATA])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in written)
+    onnx.checker.check_model(str(tmp_path / FILE), full_check=True)
+    wanted = run(graph, given)
+    session = onnxruntime.InferenceSession(str(tmp_path / FILE))
+    model, arrays = read_exported(locate(tmp_path))
+    assert bool(arrays) is (most == 0)
+    own = _session(model, arrays)
+    for one in (session, own):
+        for output, array in zip(one.get_outputs(), one.run(None, given), strict=True):
+            assert np.array_equal(array, wanted[output.name])
+
+
+def changed(folder: Path, change: Any) -> None:
+    """Apply a function to the saved model of `wide`."""
+    wide().save(folder, 0)
+    model = onnx.load(str(folder / FILE), load_external_data=False)
+    change(model)
+    (folder / FILE).write_bytes(model.SerializeToString())
+
+
+def _elsewhere(model: Any) -> None:
+    large = next(tensor for tensor in model.graph.initializer if tensor.external_data)
+    large.external_data[0].value = "../../etc/passwd"
+
+
+def _constant_elsewhere(model: Any) -> None:
+    tensor = onnx.TensorProto(name="x", data_type=1, dims=[1], data_location=1)
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["x"], value=tensor))
+
+
+def _loop(model: Any) -> None:
+    body = onnx.helper.make_graph([], "body", [], [])
+    model.graph.node.append(onnx.helper.make_node("Loop", [], ["x"], body=body))
+
+
+def _function(model: Any) -> None:
+    model.functions.append(onnx.helper.make_function("d", "f", [], [], [], []))
+
+
+def _sparse(model: Any) -> None:
+    model.graph.sparse_initializer.add()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_elsewhere, "only model.onnx.data in the same folder is accepted"),
+        (_constant_elsewhere, "a constant in another file"),
+        (_loop, "a node with graphs"),
+        (_function, "has functions"),
+        (_sparse, "has sparse arrays"),
+    ],
+)
+def test_unsafe_files_are_refused(change: Any, message: str, tmp_path: Path) -> None:
+    changed(tmp_path, change)
+    with pytest.raises(UnsafeFileError, match=message):
+        read_exported(locate(tmp_path))
+
+
+def test_damaged_places_are_refused(tmp_path: Path) -> None:
+    for key, value, message in (
+        ("offset", "9" * 12, "needs .* bytes from byte"),
+        ("offset", "-1", "unknown type or place"),
+    ):
+
+        def change(model: Any, key: str = key, value: str = value) -> None:
+            large = next(tensor for tensor in model.graph.initializer if tensor.external_data)
+            next(entry for entry in large.external_data if entry.key == key).value = value
+
+        changed(tmp_path, change)
+        with pytest.raises(FileFormatError, match=message):
+            read_exported(locate(tmp_path))
+
+
+def test_random_damage_raises_errors_of_bertkit(tmp_path: Path) -> None:
+    wide().save(tmp_path, 0)
+    whole, rng = (tmp_path / FILE).read_bytes(), np.random.default_rng(0)
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, len(whole), 3):
+            damaged[at] = rng.integers(0, 256)
+        (tmp_path / FILE).write_bytes(damaged[: rng.integers(1, len(whole) + 1)])
+        try:
+            read_exported(locate(tmp_path))
+        except FileFormatError:
+            continue
