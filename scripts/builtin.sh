@@ -16,7 +16,7 @@
 # over them several times, and a teacher needs to read no others.
 #
 # train: OUT/model, 4 layers of 256 (recipes/builtin.json), from random weights, without dropout. The last tenth of the run has
-# examples of 256 tokens. Batches of 16 with a rate of 1e-3 failed: docs/log.md. With START=DIR, from the weights of that model
+# examples of 256 tokens. With START=DIR, from the weights of that model
 # instead, for a warm restart where the checkpoints are gone. TEACHER is a sentence encoder, whose vectors become a part of the
 # loss. They are kept in OUT/vectors. The time budget does not include their computation.
 #

@@ -17,6 +17,7 @@ from bertkit.data.shards.split import split
 from bertkit.engines.torch import device_of, model_class
 from bertkit.errors import Setting, UsageError, received
 from bertkit.text.auto import AutoTokenizer
+from bertkit.training.pretraining.nearby import can_start_nearby, start_nearby
 from bertkit.training.pretraining.options import PretrainingSettings
 from bertkit.training.schedule import freeze
 
@@ -69,7 +70,7 @@ def _check_tokenizer(tokenizer: Any, shards: Shards, name: str | None) -> None:
 
 
 def _new(settings: PretrainingSettings, tokenizer: Any, shards: Shards) -> Any:
-    """Return a model with random weights."""
+    """Return a model with initial weights."""
     assert settings.config is not None
     name = settings.config
     if name in SIZES:
@@ -84,7 +85,16 @@ def _new(settings: PretrainingSettings, tokenizer: Any, shards: Shards) -> Any:
     if tokenizer.pad_token_id is not None:
         config.pad_token_id = tokenizer.pad_token_id
     _drop_out(config, settings)
-    return model_class(head_of(settings))(config)
+    able = can_start_nearby(config)
+    if settings.start == "nearby" and not able:
+        raise UsageError(
+            received("start", settings.start), " needs a model with embeddings of positions: type ",
+            Setting("start", "random"), ".",
+        )  # fmt: skip
+    model = model_class(head_of(settings))(config)
+    if able and settings.start != "random":
+        start_nearby(model)
+    return model
 
 
 def _trained(settings: PretrainingSettings, tokenizer: Any, shards: Shards) -> Any:

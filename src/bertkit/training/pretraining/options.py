@@ -79,6 +79,11 @@ class PretrainingRun(SharedRun):
     tokenizer: Annotated[
         str | None, "path or Hub id of the tokenizer (default: the one with the shards)", Also("vocab-file")
     ] = None
+    start: Annotated[
+        Literal["nearby", "random"] | None,
+        "initial weights of a new model: heads of the first layer attend to nearby tokens, or all weights are random "
+        "(default: nearby, if the model has embeddings of positions)",
+    ] = None
     eval_steps: Annotated[
         int | None, "steps between evaluations (default: one epoch, with a time budget a tenth of the run)"
     ] = None
@@ -106,6 +111,8 @@ class PretrainingSettings(ExampleOptions, TeacherOptions, PretrainingOptimizatio
             given = "both" if self.model else "neither"
             advice = (Setting("config", "mini"), " for a new model, or ", Setting("model", "..."))
             raise UsageError(f"pretrain needs either config or model, and received {given}: type ", *advice, ".")
+        if self.model is not None and self.start is not None:
+            raise UsageError(received("start", self.start), " has no effect on a trained model: leave it out.")
         self._check_examples()
         self._check_teacher()
         self._check_evaluation()
