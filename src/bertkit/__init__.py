@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bertkit.data.shards import Shards as Shards
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.hub import locate as locate
+    from bertkit.measuring.bench import bench as bench
     from bertkit.models.flax.auto import FlaxAutoModel as FlaxAutoModel
     from bertkit.models.flax.auto import FlaxAutoModelForCausalLM as FlaxAutoModelForCausalLM
     from bertkit.models.flax.auto import FlaxAutoModelForMaskedLM as FlaxAutoModelForMaskedLM
@@ -274,6 +275,7 @@ _HOMES = {  # name -> its module
     "WarmUp": "models.keras.optimization",
     "ZeroShotClassificationPipeline": "pipelines",
     "add_words": "training.add_words",
+    "bench": "measuring.bench",
     "batch_invariant": "models.torch.invariant",
     "convert": "checkpoint",
     "create_optimizer": "models.keras.optimization",

@@ -171,6 +171,7 @@ def test_public_names() -> None:
         "ZeroShotClassificationPipeline",
         "add_words",
         "batch_invariant",
+        "bench",
         "convert",
         "create_optimizer",
         "default_data_collator",

@@ -53,6 +53,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "--task text-classification --model DIR --train train.tsv --eval dev.tsv --out my-model",
         "--task text-classification --model DIR --train train.tsv --eval dev.tsv --out best --epochs 2 --seeds 2",
     ),
+    "bench": (
+        "--model DIR --data texts.txt",
+        "--model DIR --data texts.txt --setting torch:bf16 --setting numpy:fp32 --out figures",
+    ),
     "evaluate": (
         "--data dev.tsv --model DIR",
         "--data dev.jsonl --columns text=body,label=gold --predictions p.jsonl --model DIR",

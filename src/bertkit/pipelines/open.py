@@ -175,7 +175,7 @@ def open_place(
     """Open a pipeline for a model in files. `of_config` replaces values of config.json; other arguments as in `pipeline`."""
     place = weights_place(files) if MODULES in files.files else files
     config = _config(config, place, of_config)
-    job = task_class(task or _main_task(config, files.name))
+    job = task_class(task or main_task(config, files.name))
     if config.architectures:
         _check_head(head_of(config.architectures[0]), job.name, files.name)
     tokenizer = tokenizer_of(tokenizer, place)
@@ -340,7 +340,7 @@ def tokenizer_of(given: Any, place: hub.Place | None) -> Tokenizer:
         raise HubError(*error.parts, " To use another tokenizer, type ", _TOKENIZER, " with its folder.") from error
 
 
-def _main_task(config: BertConfig, model: Any) -> str:
+def main_task(config: BertConfig, model: Any) -> str:
     """The main task of the class in the configuration."""
     if not config.architectures:
         raise UsageError(
