@@ -54,8 +54,8 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "--task text-classification --model DIR --train train.tsv --eval dev.tsv --out best --epochs 2 --seeds 2",
     ),
     "bench": (
-        "--model DIR --data texts.txt",
-        "--model DIR --data texts.txt --setting torch:bf16 --setting numpy:fp32 --out figures",
+        "--model DIR --data texts.txt --setting torch:fp32 --setting numpy:fp32 --seconds 1",
+        "--model DIR --data texts.csv --column text --setting torch:fp32 --seconds 1 --out figures",
     ),
     "evaluate": (
         "--data dev.tsv --model DIR",

@@ -23,6 +23,7 @@ MODELS = {
     "choose": "choices",
     "zero-shot": "follows",
     "predict": "two",
+    "bench": "two",
     "evaluate": "two",
 }
 TEXTS = ["Anna moved to Paris.", "The soup was cold."]
