@@ -214,12 +214,13 @@ def _figures(turns: np.ndarray, first: np.ndarray) -> dict[str, Any]:
 
 def show(title: str, figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the figures of the contestants."""
-    print(f"\n{title}")
-    print(f"  {'':<16}{'tokens/s':>10}{'bertkit faster':>16}{'interval':>14}{'peak, MB':>10}{'bertkit uses':>14}")
+    first, wide = next(iter(figures)), max(16, *(len(name) + 2 for name in figures))
+    print(f"\n{title} (ratios: {first} to each)")
+    print(f"  {'':<{wide}}{'tokens/s':>10}{'faster':>16}{'interval':>14}{'peak, MB':>10}{'memory':>14}")
     for name, one in figures.items():
         low, high = one["interval"]
         print(
-            f"  {name:<16}{one['tokens_per_second']:>10,.0f}{one['ours_faster']:>15.2f}x{low:>7.2f} -{high:>5.2f}"
+            f"  {name:<{wide}}{one['tokens_per_second']:>10,.0f}{one['ours_faster']:>15.2f}x{low:>7.2f} -{high:>5.2f}"
             f"{one['peak'] / 1e6:>10,.0f}{one['ours_memory']:>14.2f}",
             flush=True,
         )
