@@ -34,3 +34,12 @@ def weights(config: BertConfig, head: str, dtype: Any = np.float32) -> Tensors:
 def numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Return standard normal numbers that depend only on the name and the shape."""
     return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, np.float32)
+
+
+def trained(config: BertConfig, head: str, scale: float = 0.125) -> dict[str, np.ndarray]:
+    """Weights like those of trained models, whose states do not amplify the rounding of float32."""
+    found = {}
+    for name, parameter in expand(config, head).items():
+        normal = numbers(name, parameter.shape)
+        found[name] = 1 + normal / 8 if parameter.kind == "norm" else normal * np.float32(scale)
+    return found

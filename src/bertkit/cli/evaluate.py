@@ -38,7 +38,7 @@ def evaluate(
     tokenizer: Annotated[str | None, "path or Hub id of the tokenizer, if not with the model"] = None,
     device: Annotated[str | None, "cpu, cuda, cuda:1, the number of a GPU, or -1 for the CPU"] = None,
     engine: Annotated[
-        Literal["auto", "numpy", "torch", "keras", "flax", "onnx"], "library that runs the model"
+        Literal["auto", "numpy", "torch", "keras", "flax", "onnx", "openvino"], "library that runs the model"
     ] = "auto",
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16", "int8"], "type of the numbers in the model"] = "auto",
     batch_size: Annotated[

@@ -38,7 +38,7 @@ class Shared:
     tokenizer: Annotated[str | None, "path or Hub id of the tokenizer, if not with the model"] = None
     device: Annotated[str | None, "cpu, cuda, cuda:1, the number of a GPU, or -1 for the CPU"] = None
     engine: Annotated[
-        Literal["auto", "numpy", "torch", "keras", "flax", "onnx"],
+        Literal["auto", "numpy", "torch", "keras", "flax", "onnx", "openvino"],
         "library that runs the model (default: numpy for a few short inputs, else torch)",
     ] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16", "int8"], "type of the numbers in the model"] = "auto"
@@ -91,7 +91,7 @@ class Shared:
         from bertkit.pipelines.open import exported_for, open_place
 
         files = hub.locate(self.model or "", revision=self.revision, subfolder=self.subfolder)
-        engine = self.engine if exported_for(files) else self._engine(task, first)
+        engine = self.engine if exported_for(files, self.engine) else self._engine(task, first)
         own: dict[str, Any] = {"device": device_of(self.device), "dtype": self.precision, "batch_size": self.batch_size}
         return open_place(task, files, self.config, self.tokenizer, engine=engine, **own)
 

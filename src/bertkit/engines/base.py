@@ -62,6 +62,7 @@ ENGINES = {
     "keras": _Home("KerasEngine", "tf"),
     "flax": _Home("FlaxEngine", "flax"),
     "onnx": _Home("OnnxEngine", "onnx", "model.onnx"),
+    "openvino": _Home("OpenVinoEngine", "openvino", "openvino_model.xml"),
 }
 
 

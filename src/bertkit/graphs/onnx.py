@@ -20,7 +20,7 @@ from onnx import TensorProto
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.graphs.onnx_file import CHOSEN, INPUTS, STATES
+from bertkit.graphs.names import CHOSEN, INPUTS, STATES, has_choices, output_names
 from bertkit.graphs.onnx_nodes import MICROSOFT, Nodes, OnnxGraph, Size
 from bertkit.heads import ANSWERS, HEADS, NEXT, POOLER, WORDS
 from bertkit.parameters import kept_heads
@@ -273,7 +273,7 @@ def engine_graph(config: BertConfig, head: str, tensors: Tensors, int8: bool = F
     pooled = _pooled(layers, states[-1]) if pooler else ""
     heads = _Outputs(layers, head, layers.nodes.add("Gather", rows, CHOSEN), pooled)
     outputs: dict[str, Sequence[Size]] = {}
-    for name in _names(head, pooler):
+    for name in output_names(head, pooler):
         layers.nodes.rename(heads.output(name), name)
         outputs[name] = ("batch" if HEADS[head].outputs[name].grain == "row" else "tokens", *_width(config, head, name))
     if pooler and "pooler_output" not in outputs:
@@ -294,7 +294,7 @@ def exported_graph(
     Inputs: INPUTS [B, L]; for ForMultipleChoice [B, choices, L]. Outputs: as in the table of heads, with their values at padding.
     """
     layers = (Portable if portable else Fused)(config, tensors, int8)
-    add, grouped = layers.nodes.add, "group" in HEADS[head].labels.values()
+    add, grouped = layers.nodes.add, has_choices(head)
     if grouped:
         layers.ids, layers.attention_mask, layers.types = (_without_choices(layers, name) for name in INPUTS)
     x = layers.states()[-1]
@@ -303,7 +303,7 @@ def exported_graph(
     heads = _Outputs(layers, head, rows, _pooled(layers, x) if pooler else "")
     sizes = ("batch", "choices", "length") if grouped else ("batch", "length")
     outputs: dict[str, Sequence[Size]] = {}
-    for name in _names(head, pooler):
+    for name in output_names(head, pooler):
         y, row, width = heads.output(name), HEADS[head].outputs[name], _width(config, head, name)
         if row.grain != "row":
             y = _as_rectangle(layers, y, width, row.padding)
@@ -330,11 +330,6 @@ def _as_rectangle(layers: Portable, y: str, width: Sequence[Size], padding: floa
         real = add("Unsqueeze", real, np.array([2]))
     filler = np.float32(max(padding, float(np.finfo(np.float32).min)))
     return add("Where", real, add("Reshape", y, shape), filler)
-
-
-def _names(head: str, pooler: bool) -> list[str]:
-    """The outputs of a head. A model without a pooler lacks one."""
-    return [name for name, output in HEADS[head].outputs.items() if pooler or output.part != POOLER]
 
 
 def _width(config: BertConfig, head: str, name: str) -> tuple[int, ...]:

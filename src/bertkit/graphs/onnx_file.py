@@ -19,15 +19,6 @@ from bertkit.tensors import Array
 FILE, DATA = "model.onnx", "model.onnx.data"
 """The names of the files of an exported model. The second one exists only for large models."""
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-"""The inputs of every graph, [B, L]."""
-
-CHOSEN = "chosen_tokens"
-"""Another input of an engine's graph: which of the B * L tokens the head is computed at, [M]."""
-
-STATES = "hidden_states.{}"
-"""The outputs of an engine's graph with the states of a layer, [B, L, H]. 0 is the embeddings."""
-
 _MOST_BYTES = 2**31 - 1  # of a message of protocol buffers
 _MOST_FIELDS = 2**18  # of one message. A BERT of 24 layers has 1,000 nodes and arrays
 _DTYPES = {1: "float32", 3: "int8", 6: "int32", 7: "int64"}  # by the numbers of the format

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("bertkit")
 _TOKENIZER = Setting("tokenizer", "...", "...")
 _FRAMEWORKS = {"pt": "torch", "tf": "keras", "flax": "flax"}
-_AUTO = {"torch": ["torch"], "onnx": ["onnx", "onnxruntime"], "numpy": []}
-_EAGER = ("numpy", "onnx")  # engines with one way to compute attention
+_AUTO = {"torch": ["torch"], "openvino": ["openvino"], "onnx": ["onnx", "onnxruntime"], "numpy": []}
+_EAGER = ("numpy", "onnx", "openvino")  # engines with one way to compute attention
 _DEFAULT_HEAD = "ForPreTraining"  # of the built-in model, which is only read if it can do the task
 
 
@@ -76,7 +76,7 @@ def pipeline(
         dtype: the type of numbers: "auto", "float32", "bfloat16", "float16".
         precision: the same by short names, such as "fp32", and "int8".
         batch_size: the maximum number of rows in a batch; None: a few thousand tokens.
-        engine: the engine that runs the model: "auto", "torch", "keras", "flax", "onnx", "numpy".
+        engine: the engine that runs the model: "auto", "torch", "keras", "flax", "onnx", "openvino", "numpy".
         framework: the engine by the names of transformers: "pt", "tf", "flax".
         revision: branch, tag or commit of a Hub id.
         subfolder: folder of the model in the repository.
@@ -179,7 +179,7 @@ def open_place(
     if config.architectures:
         _check_head(head_of(config.architectures[0]), job.name, files.name)
     tokenizer = tokenizer_of(tokenizer, place)
-    if own := exported_for(place):
+    if own := exported_for(place, engine):
         runner = open_exported(engine, own, place, config, job.head, device, dtype)
         return _create(job, tokenizer, runner, None, files, batch_size, pipeline_class, options)
     weights = Weights.read(place, config, job.head)
@@ -247,14 +247,15 @@ def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
     return opened
 
 
-def exported_for(place: hub.Place) -> str | None:
-    """The engine of the exported model of a place; None if the place has none, or has weights, which are preferred."""
+def exported_for(place: hub.Place, engine: str) -> str | None:
+    """The engine of the exported model of a place, `engine` if it has several. None without one, or with weights."""
     engines = {home.file: name for name, home in ENGINES.items() if home.file}
     if place.file and place.file.suffix in {os.path.splitext(file)[1] for file in engines}:
         return next(name for file, name in engines.items() if file.endswith(place.file.suffix))
     if any(name in place.files for names in WEIGHTS.values() for name in names):
         return None
-    return next((name for file, name in engines.items() if file in place.files), None)
+    found = [name for file, name in engines.items() if file in place.files]
+    return engine if engine in found else next(iter(found), None)
 
 
 def open_exported(

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from graph_cases import SETTINGS, inputs
 
 from bertkit import reference
-from bertkit.config.rules import ACTIVATIONS
 from bertkit.heads import HEADS
-from bertkit.parameters import expand
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -21,27 +20,6 @@ from bertkit.errors import FileFormatError, UnsafeFileError  # noqa: E402
 from bertkit.graphs.onnx import exported_graph  # noqa: E402
 from bertkit.graphs.onnx_file import DATA, FILE, read_exported  # noqa: E402
 from bertkit.hub import locate  # noqa: E402
-
-
-def weights(config: Any, head: str) -> dict[str, np.ndarray]:
-    found = {}
-    for name, parameter in expand(config, head).items():
-        normal = tiny.numbers(name, parameter.shape)
-        found[name] = 1 + normal / 8 if parameter.kind == "norm" else normal / 4
-    return found
-
-
-def inputs(head: str) -> dict[str, np.ndarray]:
-    """Four sequences: whole, padded on the right, padded on the left, and without tokens."""
-    rng = np.random.default_rng(0)
-    mask = np.ones((4, 9), np.int64)
-    mask[1, 6:] = mask[2, :3] = mask[3] = 0
-    found = {
-        "input_ids": rng.integers(0, 23, (4, 9)),
-        "attention_mask": mask,
-        "token_type_ids": rng.integers(0, 2, (4, 9)),
-    }
-    return {name: x.reshape(2, 2, 9) for name, x in found.items()} if head == "ForMultipleChoice" else found
 
 
 def run(graph: Any, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -53,7 +31,7 @@ def assert_like_the_reference(
     head: str, portable: bool, int8: bool = False, atol: float = 1e-5, **of_config: Any
 ) -> None:
     config = tiny.config(**of_config)
-    p, given = weights(config, head), inputs(head)
+    p, given = tiny.trained(config, head, 0.25), inputs(head)
     wanted = reference.forward(config, p, head, **given)
     graph = exported_graph(config, head, p, int8, portable)
     found = run(graph, given)
@@ -72,19 +50,7 @@ def test_every_head(head: str, portable: bool) -> None:
 
 
 @pytest.mark.parametrize("portable", [False, True])
-@pytest.mark.parametrize(
-    "of_config",
-    [
-        *({"hidden_act": name} for name in ACTIVATIONS),
-        {"position_embedding_type": "relative_key"},
-        {"position_embedding_type": "relative_key_query", "is_decoder": True},
-        {"is_decoder": True},
-        {"is_decoder": True, "add_cross_attention": True},  # there are no states of an encoder
-        {"pruned_heads": {0: [1]}},
-        {"tie_word_embeddings": False},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("of_config", SETTINGS, ids=str)
 def test_every_setting(of_config: dict[str, Any], portable: bool) -> None:
     assert_like_the_reference("ForMaskedLM", portable, **of_config)
 
@@ -100,7 +66,7 @@ def test_int8_is_close(of_config: dict[str, Any], portable: bool) -> None:
 def test_the_int8_products_are_of_integers(portable: bool) -> None:
     config = tiny.config()
     graph = exported_graph(
-        config, "ForSequenceClassification", weights(config, "ForSequenceClassification"), True, portable
+        config, "ForSequenceClassification", tiny.trained(config, "ForSequenceClassification", 0.25), True, portable
     )
     kinds = [node.op_type for node in graph.proto.graph.node]
     assert "MatMul" not in (kinds if not portable else [])
@@ -115,7 +81,7 @@ def test_the_int8_products_are_of_integers(portable: bool) -> None:
 def wide() -> Any:
     """A graph with arrays of more than a kilobyte, which may be in a second file."""
     config = tiny.config(hidden_size=32, intermediate_size=48)
-    return exported_graph(config, "Model", weights(config, "Model"), portable=True)
+    return exported_graph(config, "Model", tiny.trained(config, "Model", 0.25), portable=True)
 
 
 @pytest.mark.parametrize("most", [2**20, 0])

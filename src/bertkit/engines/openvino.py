@@ -1,0 +1,122 @@
+"""The OpenVINO engine: the CPU, with a graph of bertkit's own or an exported file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bertkit.checkpoint.files import Tensors
+from bertkit.config import BertConfig
+from bertkit.engines.processor import multiplies_bf16, threads
+from bertkit.engines.rectangles import RectangleEngine, check_request
+from bertkit.errors import FileFormatError, Setting, UsageError, received
+from bertkit.graphs.names import output_names
+from bertkit.graphs.openvino import engine_graph
+from bertkit.graphs.openvino_file import FILE, read_exported
+from bertkit.graphs.openvino_runtime import ov
+from bertkit.hub import Place
+from bertkit.tensors import Array
+
+_PRECISIONS = ("fp32", "bf16", "int8")
+
+
+class OpenVinoEngine(RectangleEngine):
+    """One class of BERT in OpenVINO. Each kind of request is compiled once, since OpenVINO computes all outputs of a graph.
+
+    >>> from bertkit.data.batches import Row, pack
+    >>> from bertkit.heads import Ask
+    >>> from bertkit.parameters import expand
+    >>> config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    >>> zeros = {name: np.zeros(one.shape) for name, one in expand(config, "ForTokenClassification").items()}
+    >>> engine = OpenVinoEngine.open(zeros, config, "ForTokenClassification")
+    >>> rows = [Row(np.array([2, 4, 3]), np.zeros(3, int)), Row(np.array([2, 3]), np.zeros(2, int))]
+    >>> engine.run(pack(rows), Ask(("logits",)))["logits"].shape
+    (5, 2)
+    """
+
+    def __init__(self, config: BertConfig, head: str, graph: Any, precision: str, memory: object = None) -> None:
+        inputs = {_name(one): len(one.partial_shape) for one in graph.inputs}
+        self._results = {_name(one): one.node for one in graph.outputs}
+        super().__init__(config, head, inputs, list(self._results))
+        self.graph, self.precision = graph, precision
+        self._memory = memory  # of the graph's arrays, if the graph does not own it
+        self._core = ov.Core()
+        self._compiled: dict[tuple[str, ...], Any] = {}
+
+    @classmethod
+    def open(
+        cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
+    ) -> OpenVinoEngine:
+        """The engine for a class. The precision "auto" is bf16 if the CPU has AMX, else fp32."""
+        precision = _checked(device, precision)
+        return cls(config, head, engine_graph(config, head, tensors, int8=precision == "int8"), precision)
+
+    @classmethod
+    def open_exported(
+        cls, place: Place, config: BertConfig, head: str, device: object = None, precision: str = "auto"
+    ) -> OpenVinoEngine:
+        """The engine for the openvino_model.xml of a place, which anybody may have written."""
+        wanted, what = _checked(device, precision), f"{FILE} in {place.where}"
+        text, arrays = read_exported(place)
+        try:
+            memory = ov.Tensor(np.frombuffer(arrays, np.uint8), shared_memory=True)
+            graph = ov.Core().read_model(text, memory)
+            stored = "int8" if _has_int8(graph) else "fp32"
+            engine = cls(config, head, graph, stored if precision == "auto" and stored == "int8" else wanted, memory)
+            engine.check_file(what)
+            engine._compile(tuple(output_names(head, pooler=False)))
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise FileFormatError(f"OpenVINO refuses {what} ({reason:.200}): export it again.") from error
+        if (engine.precision == "int8") != (stored == "int8"):
+            raise UsageError(
+                f"{what} is in {stored}: leave ", received("precision", precision), " out, or export it again."
+            )
+        return engine
+
+    def compute(self, names: list[str], given: dict[str, Array]) -> list[Array]:
+        """Run the graph with these outputs alone. Threads may call this at the same time."""
+        found = self._compile(tuple(names)).create_infer_request().infer(given)
+        return [found[place] for place in range(len(names))]
+
+    def _compile(self, names: tuple[str, ...]) -> Any:
+        """The graph of some outputs, compiled."""
+        if names not in self._compiled:
+            part = ov.Model([self._results[name] for name in names], self.graph.get_parameters(), "bert")
+            options = {
+                "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+                "INFERENCE_NUM_THREADS": threads(),
+                "PERFORMANCE_HINT": "LATENCY",
+                "ENABLE_CPU_PINNING": False,  # other processes can use the cores
+            }
+            self._compiled[names] = self._core.compile_model(part, "CPU", options)
+        return self._compiled[names]
+
+
+def _checked(device: object, precision: str) -> str:
+    """The precision, "auto" resolved. Raises UsageError for a device or a precision that OpenVINO does not support here."""
+    check_request("openvino", _PRECISIONS, device, precision)
+    if precision == "auto":
+        return "bf16" if multiplies_bf16() else "fp32"
+    if precision == "bf16" and not multiplies_bf16():
+        advice = Setting("precision", "fp32")
+        raise UsageError(
+            Setting("engine", "openvino"),
+            " computes in bf16 only on a CPU with AMX, which this CPU lacks, or which ONEDNN_MAX_CPU_ISA excludes: type ",
+            advice,
+            ".",
+        )
+    return precision
+
+
+def _name(output: Any) -> str:
+    """The name of an input or output of a graph. Names are optional in OpenVINO."""
+    return str(min(output.get_names(), default=output.node.get_friendly_name()))
+
+
+def _has_int8(graph: Any) -> bool:
+    """Whether a graph has quantized matrices."""
+    constants = (node.output(0) for node in graph.get_ops() if node.get_type_name() == "Constant")
+    kinds = [one.get_element_type() for one in constants if len(one.get_partial_shape()) > 1]
+    return any(kind.is_integral() and kind.bitwidth <= 8 and kind != ov.Type.boolean for kind in kinds)

