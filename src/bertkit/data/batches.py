@@ -160,11 +160,18 @@ def _groups(rows: Sequence[Row]) -> list[Group | None]:
     return found
 
 
+_PADDING, _SMALL = 0.04, 128
+"""The most padding of a rectangle, as a share of its cells, unless it has few cells: a few texts then take one run of the model,
+whose time is that of reading its weights. Batches of 512 short texts still have hundreds of tokens."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """The maximum size of an engine's batches.
 
     >>> Limits(tokens=12).fit(rows=2, tokens=10, longest=7), Limits(tokens=12, rectangle=True).fit(2, 10, 7)
+    (True, False)
+    >>> Limits(rectangle=True).fit(rows=2, tokens=390, longest=200), Limits(rectangle=True).fit(2, 300, 200)
     (True, False)
     """
 
@@ -173,11 +180,21 @@ class Limits:
     rectangle: bool = False  # rows are padded to the longest row, and padding counts as tokens
     buckets: Sequence[int] = ()  # lengths to pad rows to, for compilers that need few shapes
 
+    def cells(self, rows: int, tokens: int, longest: int) -> int:
+        """Return how many tokens an engine computes for a batch, with padding.
+
+        >>> Limits().cells(2, 10, 7), Limits(rectangle=True).cells(2, 10, 7), Limits(buckets=(8,)).cells(2, 10, 7)
+        (10, 14, 16)
+        """
+        if not self.rectangle and not self.buckets:
+            return tokens
+        return rows * min((bucket for bucket in self.buckets if bucket >= longest), default=longest)
+
     def fit(self, rows: int, tokens: int, longest: int) -> bool:
         """Return whether this number of rows, with this total of tokens, fits into one batch."""
-        if self.rectangle or self.buckets:
-            tokens = rows * min((bucket for bucket in self.buckets if bucket >= longest), default=longest)
-        return tokens <= self.tokens and (self.rows is None or rows <= self.rows)
+        cells = self.cells(rows, tokens, longest)
+        dense = bool(self.buckets) or cells <= _SMALL or tokens >= (1 - _PADDING) * cells
+        return dense and cells <= self.tokens and (self.rows is None or rows <= self.rows)
 
 
 def by_length(rows: Sequence[Row], limits: Limits = Limits()) -> list[list[int]]:

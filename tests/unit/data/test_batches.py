@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count, islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.data.batches import Group, Limits, Row, Target, by_length, look_ahead, pack, split
+from bertkit.data.batches import Group, Limits, Row, Target, by_length, characters, look_ahead, pack, split
 from bertkit.errors import UsageError
+from bertkit.pipelines.run import _CHARACTERS, LOOK_AHEAD
+from bertkit.text.tokenizer import BertTokenizerFast
 
 
 def row(length: int, positions: list[int] | None = None, group: Group | None = None, **targets: Target) -> Row:
@@ -36,6 +40,38 @@ def test_padding_counts_as_tokens(lengths: list[int], buckets: tuple[int, ...]) 
         longest = max(lengths[number] for number in batch)
         padded = next((bucket for bucket in buckets if bucket >= longest), longest)
         assert len(batch) == 1 or padded * len(batch) <= 100
+
+
+DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[4] / "shared" / "data"))
+REAL = {"reviews": ("glue/SST-2/train.tsv", 0), "captions": ("sick/train.tsv", 1), "questions": ("trec/train.txt", 0)}
+
+
+@pytest.mark.parametrize("name", [*REAL, "mixed"])
+@pytest.mark.parametrize("tokens", [1024, 4096])
+def test_little_padding_of_real_texts(name: str, tokens: int) -> None:
+    """Texts in the order of their file, batched as the loop of pipelines does it."""
+    if not DATA.is_dir():
+        pytest.skip(f"{DATA} does not exist: set BERTKIT_DATA to the folder of the data")
+    texts = real_texts(name)
+    tokenizer = BertTokenizerFast(str(DATA / "vocab/bert-base-uncased.txt"))
+    limits, real, cells, batches = Limits(tokens, rectangle=True), 0, 0, 0
+    for chunk in look_ahead(texts, LOOK_AHEAD, LOOK_AHEAD, characters, _CHARACTERS):
+        sizes = [len(ids) for ids in tokenizer(chunk, truncation=True, max_length=512)["input_ids"]]
+        for batch in by_length([row(size) for size in sizes], limits):
+            own = [sizes[number] for number in batch]
+            cells += limits.cells(len(own), sum(own), max(own))
+            real, batches = real + sum(own), batches + 1
+    assert cells - real < 0.05 * cells
+    assert real / batches > 250  # batches are still large
+
+
+def real_texts(name: str) -> list[str]:
+    names = list(REAL) if name == "mixed" else [name]
+    columns = []
+    for file, column in (REAL[name] for name in names):
+        lines = (DATA / file).read_text("utf-8", errors="replace").splitlines()[1:1025]
+        columns.append([line.split("\t")[column] for line in lines])
+    return [text for texts in zip(*columns, strict=True) for text in texts]
 
 
 @given(st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=5), max_size=12), st.booleans())
