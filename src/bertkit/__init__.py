@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from bertkit.pipelines import TokenClassificationPipeline as TokenClassificationPipeline
     from bertkit.pipelines import ZeroShotClassificationPipeline as ZeroShotClassificationPipeline
     from bertkit.pipelines import pipeline as pipeline
+    from bertkit.tasks.embedding.quantization import quantize_embeddings as quantize_embeddings
     from bertkit.text.auto import AutoTokenizer as AutoTokenizer
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
     from bertkit.text.tokenizer import BertTokenizer as BertTokenizer
@@ -295,6 +296,7 @@ _HOMES = {  # name -> its module
     "pipeline": "pipelines",
     "prepare": "training.prepare",
     "pretrain": "training.pretrain",
+    "quantize_embeddings": "tasks.embedding.quantization",
     "read_google_examples": "training.google_examples",
     "save_checkpoint": "checkpoint",
     "set_seed": "training",

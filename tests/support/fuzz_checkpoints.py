@@ -29,9 +29,10 @@ import torch
 
 from bertkit import BertTokenizerFast, inspect, load_checkpoint, save_checkpoint
 from bertkit.checkpoint.files import Tensors
-from bertkit.cli.partial import Partial
 from bertkit.config import BertConfig
 from bertkit.errors import BertkitError
+from bertkit.pipelines.bulk.partial import Partial
+from bertkit.pipelines.bulk.results import Layout
 
 EXTREMES = [b"\xff" * 8, b"\0" * 8, b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\xff" * 7 + b"\x7f", b"\x01", b"9999999999"]
 HEAD = "ForMaskedLM"
@@ -82,7 +83,7 @@ def other_files(folder: Path) -> dict[str, list[Path]]:
         json.dumps(json.loads(path.read_text()) | {"normalizer": {"type": "Sequence", "normalizers": steps}})
     )
     (folder / PART).mkdir()
-    run = Partial(str(folder / PART / "out.jsonl"), "", {"task": "rows"})
+    run = Partial(str(folder / PART / "out.jsonl"), "", {"task": "rows"}, Layout())
     with run:
         run.start({})
         rows = run.checked(ROWS)
@@ -95,7 +96,7 @@ def other_files(folder: Path) -> dict[str, list[Path]]:
 
 def resume(path: Path) -> None:
     """Resume an interrupted run. Its output must be that of an undisturbed run."""
-    run = Partial(str(path.with_suffix("")), "", {"task": "rows"}, resume=True)
+    run = Partial(str(path.with_suffix("")), "", {"task": "rows"}, Layout(), resume=True)
     try:
         with run:
             run.start({})

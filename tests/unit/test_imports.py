@@ -192,6 +192,7 @@ def test_public_names() -> None:
         "pipeline",
         "prepare",
         "pretrain",
+        "quantize_embeddings",
         "read_google_examples",
         "save_checkpoint",
         "set_seed",

@@ -127,6 +127,9 @@ def embed(
     combine: Annotated[Literal["concat", "mean", "sum"], "how to combine several layers"] = "concat",
     prompt: Annotated[str | None, _PROMPT] = None,
     prompt_name: Annotated[str | None, _PROMPT_NAME] = None,
+    output_dtype: Annotated[
+        Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"], "type of the numbers in --output"
+    ] = "float32",
     shared: Shared,
 ) -> int:
     """Compute a vector (an embedding) for each text."""
@@ -138,7 +141,7 @@ def embed(
         "prompt": prompt,
         "prompt_name": prompt_name,
     }
-    return answer("feature-extraction", shared, options, _checked(texts))
+    return answer("feature-extraction", shared, options, _checked(texts), output_dtype=output_dtype)
 
 
 def similarity(

@@ -6,22 +6,25 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bertkit.cli.examples import AbsentColumnError, Columns
 from bertkit.cli.kept import Kept
-from bertkit.cli.partial import Partial
-from bertkit.cli.results import Failed
 from bertkit.cli.shared import PEEKED, Shared
 from bertkit.data.json_line import line_of
 from bertkit.data.records import count_records, read_records
 from bertkit.errors import BertkitError, DataError, UsageError, worded
+from bertkit.pipelines.bulk.partial import Partial
+from bertkit.pipelines.bulk.results import Failed, Layout
+from bertkit.pipelines.bulk.vectors import pack
 from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
     from bertkit.pipelines.run import Answer, Run
+    from bertkit.tasks.embedding.quantization import Precision
 
 
 Origin = Literal["given", "typed", "read"]
@@ -43,6 +46,7 @@ def answer(
     options: Mapping[str, Any],
     given: Sequence[Any] = (),
     combination: Combination | None = None,
+    output_dtype: Precision = "float32",
 ) -> int:
     """Answer the examples of a command. Returns the exit code.
 
@@ -52,6 +56,7 @@ def answer(
         options: the options of the task. None means the default.
         given: the examples on the command line. If it is empty, the input is read.
         combination: how to combine texts of the input with a text on the command line.
+        output_dtype: the type of the numbers of vectors in the output.
     """
     task = shared.check(task)
     is_default = shared.model is None
@@ -59,15 +64,16 @@ def answer(
         shared = shared.with_default(task)
     options = shared.task_options() | {name: value for name, value in options.items() if value is not None}
     checked = task_class(task).options(options)
+    vectors = _vectors(task, checked, shared, output_dtype)
     partial, kept = None, Kept(shared.keep)
     if given and kept.names:
         raise UsageError("--keep copies columns of --input, but the texts are on the command line: leave --keep out.")
     if shared.output is not None:
         about = _about(task, shared, options, [*given, combination.fixed] if combination else given)
         source = "" if given else shared.input or "-"
-        partial = Partial(
-            shared.output, source, about, kept=kept.names, resume=shared.resume, overwrite=shared.overwrite
-        )
+        layout = Layout(kept.names, shared.details, vectors)
+        partial = Partial(shared.output, source, about, layout, resume=shared.resume, overwrite=shared.overwrite)
+        checked = replace(checked, return_tensors="np") if vectors else checked
     with logged_warnings(), partial or nullcontext():
         origin, examples = _examples(task, shared, given, combination, kept)
         first = list(islice(examples, 1 if origin == "typed" else PEEKED))
@@ -85,6 +91,19 @@ def answer(
             partial.start(_files(shared))
             examples = partial.checked(examples, kept.at)
         return _Job(run, shared, origin, partial, kept).work(examples)
+
+
+def _vectors(task: str, options: Any, shared: Shared, output_dtype: Precision) -> Precision | None:
+    """The type of the numbers in the output if the answers are vectors; None for other answers, and without an output."""
+    found = task_class(task).has_vectors(options)
+    if output_dtype != "float32" and not (found and shared.output):
+        what = (
+            "a file, as it may need all vectors: type --output"
+            if found
+            else "one vector for each text: leave --pooling out"
+        )
+        raise UsageError(f"--output-dtype {output_dtype} needs {what}.")
+    return output_dtype if found and shared.output is not None else None
 
 
 def _examples(
@@ -206,6 +225,8 @@ class _Job:
         """The answer to a row, or its error, as the results hold it, with the kept columns of the input."""
         kept = self.kept.of(row)
         if not isinstance(answer.value, BertkitError):
+            if self.partial and self.partial.layout.vectors:
+                answer = answer._replace(value=pack(answer.value))
             shown = answer.shown(self.shared.details)
             return {**kept, **(shown if self.shared.details else {"result": shown})} if kept else shown
         sentence = answer.value.worded(self.shared.spell)

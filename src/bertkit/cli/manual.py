@@ -19,7 +19,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     ),
     "embed": (
         '"Leaves turn light into sugar."',
-        "--input texts.txt --output vectors.parquet --pooling cls --model DIR",
+        "--input texts.txt --output vectors.npy --output-dtype float16 --model DIR",
     ),
     "similarity": (
         '"How do plants eat?" "They make sugar." "It rains."',

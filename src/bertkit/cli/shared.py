@@ -45,7 +45,9 @@ class Shared:
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main"
     subfolder: Annotated[str, "folder of the model in the repository"] = ""
     input: Annotated[str | None, "file of inputs, or - for stdin"] = None
-    output: Annotated[str | None, "file for results: .jsonl, .json, .csv, .tsv, .parquet, also with .gz or .xz"] = None
+    output: Annotated[
+        str | None, "file for results: .jsonl, .json, .csv, .tsv, .parquet, also with .gz or .xz, or .npy"
+    ] = None
     column: Annotated[str | None, "columns of the input to read: a,b or field=a,field=b"] = None
     keep: Annotated[str | None, "columns of the input to copy to the results: id,text"] = None
     format: Annotated[Format, "format of the input; pipe: one text per line, with tabs between columns"] = "infer"

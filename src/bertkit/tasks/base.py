@@ -120,6 +120,11 @@ class Task(ABC, Generic[O]):
         """Return whether an answer takes thousands of times more memory than its text."""
         return False
 
+    @staticmethod
+    def has_vectors(options: O) -> bool:
+        """Return whether an answer is one vector."""
+        return False
+
     def score(self, answers: Sequence[Any], truths: Sequence[Any], average: str | None = None) -> dict[str, float]:
         """Return the scores of answers, by name. The arguments are those of `measured`."""
         if len(answers) != len(truths):

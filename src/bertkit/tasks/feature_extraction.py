@@ -94,6 +94,11 @@ class FeatureExtraction(Task[FeatureOptions]):
         """Return whether an answer has a vector for each token."""
         return options.pooling is None
 
+    @staticmethod
+    def has_vectors(options: FeatureOptions) -> bool:
+        """Return whether an answer is one vector, as with any pooling."""
+        return options.pooling is not None
+
     def decode(self, encoded: Encoded, outputs: Outputs, options: FeatureOptions) -> Any:
         """Return `[1][tokens][H]` numbers, or with `pooling` one vector `[H]`."""
         if options.pooling is None:

@@ -344,7 +344,7 @@ def test_a_lone_surrogate_fails_only_its_row(name: str, tmp_path: Path, capsys: 
     source.write_text('{"text": "Anna sings"}\n{"text": "a \\ud800"}\n{"te\\udc00xt": "Ben"}\n{"text": "Ben"}\n')
     words = [*ner(), "--input", str(source), "--output", str(out)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
+        patch.setattr("bertkit.pipelines.bulk.partial.Partial.finish", lambda self: None)
         assert main(words) == 1
     assert main([*words, "--resume"]) == 1
     said = capsys.readouterr().err
@@ -424,7 +424,7 @@ def test_a_run_is_resumed_after_any_number_of_lines(many: Path, tmp_path: Path) 
     assert process.returncode == 0
     part = tmp_path / "out.jsonl.part"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
+        patch.setattr("bertkit.pipelines.bulk.partial.Partial.finish", lambda self: None)
         assert main([*words, "--output", str(out)]) == 0
     all_lines = part.read_bytes().splitlines(keepends=True)
     assert b"".join(line for line in all_lines[2:] if not line.startswith(b"# ")) == whole.read_bytes()
@@ -481,7 +481,7 @@ def test_another_question_is_another_run(tmp_path: Path, capsys: pytest.CaptureF
     path.write_text("Anna, then Ben.\n" * 600)
     words = ["qa", "--model", model, "--input", str(path), "--output", str(out), "--question"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bertkit.cli.partial.Partial.finish", lambda self: None)
+        patch.setattr("bertkit.pipelines.bulk.partial.Partial.finish", lambda self: None)
         assert main([*words, "Who?"]) == 0
     assert main([*words, "When?", "--resume"]) == 2
     assert 'belongs to another run: texts was ["Who?"] and is now ["When?"]' in capsys.readouterr().err

@@ -115,7 +115,9 @@ def test_an_interrupted_run_is_resumed(suffix: str, tmp_path: Path, capsys: pyte
     whole, other = tmp_path / f"whole{suffix}", tmp_path / f"other{suffix}"
     assert run(NER, "names", table, "--keep", "id", "--output", str(whole)) == 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bertkit.cli.partial.Partial.finish", lambda partial: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            "bertkit.pipelines.bulk.partial.Partial.finish", lambda partial: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         assert run(NER, "names", table, "--keep", "id", "--output", str(other)) == 130
     part = Path(f"{other}.part")
     begun = part.read_bytes().splitlines(keepends=True)

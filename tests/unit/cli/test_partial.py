@@ -47,7 +47,7 @@ def whole(words: list[str], tmp_path: Path) -> bytes:
 
 def interrupt(words: list[str], chunks: int = 2) -> Path:
     """Interrupt a run after some chunks. Returns the file that it leaves."""
-    from bertkit.cli.partial import Partial
+    from bertkit.pipelines.bulk.partial import Partial
 
     add, count = Partial.add, 0
 
@@ -126,7 +126,7 @@ def test_many_runs_killed_at_random() -> None:
 def test_a_file_that_another_program_changes_becomes_no_output(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertkit.cli.partial import Partial
+    from bertkit.pipelines.bulk.partial import Partial
 
     finish = Partial.finish
 
@@ -144,7 +144,7 @@ def test_a_file_that_was_removed_meanwhile_still_becomes_the_output(
     words: list[str], whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the file of the run that replaced it is not changed."""
-    from bertkit.cli.partial import Partial
+    from bertkit.pipelines.bulk.partial import Partial
 
     finish = Partial.finish
 

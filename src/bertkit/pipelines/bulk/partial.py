@@ -24,9 +24,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
-from bertkit.cli.results import Failed, check_output, is_error, write_results
 from bertkit.errors import DataError, UsageError
 from bertkit.hub.disk import is_at, lock, open_own, remove_unfinished
+from bertkit.pipelines.bulk.results import Failed, Layout, check_output, is_error, write_results
 
 Example = TypeVar("Example")
 
@@ -53,14 +53,14 @@ class Partial:
         output: str,
         source: str,
         about: Mapping[str, Any],
+        layout: Layout,
         *,
-        kept: Sequence[str] = (),
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.output, self.path, self.about = output, Path(f"{output}.part"), dict(about)
         self.resume, self.overwrite = resume, overwrite
-        self.kept = kept  # columns of the input that each line has
+        self.layout = layout
         self.done = 0
         self.failed = Failed()
         self._found: _Found | None = None
@@ -70,7 +70,7 @@ class Partial:
         self._lines_so_far, self._inputs = blake2b(digest_size=16), blake2b(digest_size=16)
         _check_apart(source, output)
         _check_apart(source, str(self.path))
-        check_output(output)
+        check_output(output, layout)
 
     # The file and its lock.
 
@@ -250,7 +250,7 @@ class Partial:
 
     def finish(self) -> None:
         """Make the output from the lines, and remove the file."""
-        write_results(self._lines, self.output, self.kept)
+        write_results(self._lines, self.output, self.layout)
         self._remove()
         self.done = 0
 

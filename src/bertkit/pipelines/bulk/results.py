@@ -1,4 +1,4 @@
-"""Answers -> lines of JSON, and lines of JSON -> a file of any format.
+"""Lines of JSON -> a file of any format.
 
 A table has a row for each item of an answer, such as an entity or a label. Its column "row" has the number of the input.
 """
@@ -22,6 +22,8 @@ from bertkit.data.parquet import import_pyarrow
 from bertkit.data.records import ending
 from bertkit.errors import DataError, UsageError
 from bertkit.hub.disk import whole_file
+from bertkit.pipelines.bulk.vectors import Vectors
+from bertkit.tasks.embedding.quantization import Precision
 
 Lines = Callable[[], Iterable[bytes]]
 """A function that returns the lines of JSON from the first one. It may be called several times."""
@@ -49,16 +51,23 @@ def is_error(line: bytes) -> bool:
     return line.startswith(b'{"error": ')
 
 
-def write_results(lines: Lines, name: str, kept: Sequence[str] = ()) -> None:
-    """Write the results to a file in the format of its suffix, by default JSON lines. The file appears only when complete.
+@dataclass(frozen=True)
+class Layout:
+    """What each line of the results has."""
 
-    Args:
-        lines: the results.
-        name: path of the file.
-        kept: columns of the input that each line has in addition to its result.
-    """
-    kind, packed = ending(name)
-    write = _WRITERS.get(kind, _write_lines)
+    kept: Sequence[str] = ()  # columns of the input, in addition to the result
+    details: bool = False  # how each text was read, too
+    vectors: Precision | None = None  # the type of numbers in the output; None: the results are not vectors
+
+
+def write_results(lines: Lines, name: str, layout: Layout) -> None:
+    """Write the results to a file in the format of its suffix, by default JSON lines. The file appears only when complete."""
+    kind, packed = _ending(name)
+    vectors = None if layout.vectors is None else Vectors.of(lines(), layout.vectors)
+    if vectors is not None and kind not in ("npy", "parquet"):
+        lines = _with_numbers(lines, vectors)
+    if layout.kept and kind in _TABLES:
+        lines = _flat(lines, layout.kept)
     with ExitStack() as stack:
         raw = stack.enter_context(whole_file(name))
         file: IO[bytes] = raw
@@ -66,18 +75,29 @@ def write_results(lines: Lines, name: str, kept: Sequence[str] = ()) -> None:
             file = stack.enter_context(cast(BinaryIO, gzip.GzipFile("", "wb", fileobj=raw, mtime=0)))
         elif packed == "xz":
             file = stack.enter_context(cast(BinaryIO, lzma.LZMAFile(raw, "wb")))  # noqa: SIM115
-        write(lines if kind not in _TABLES or not kept else _flat(lines, kept), file)
+        if vectors is not None and kind == "npy":
+            vectors.write_array(lines(), file)
+        elif kind == "parquet":
+            _write_parquet(lines, file, vectors)
+        else:
+            _WRITERS.get(kind, _write_lines)(lines, file)
 
 
-def check_output(name: str) -> None:
+def check_output(name: str, layout: Layout) -> None:
     """Raises an error if the output cannot be written, before anything is computed."""
-    kind, packed = ending(name)
+    kind, packed = _ending(name)
     suffix = Path(name.removesuffix(f".{packed}") if packed else name).suffix
     if suffix and not kind:
         raise UsageError(
             f"{name} has the unknown suffix {suffix}: end --output with .jsonl, .json, .csv, .tsv or .parquet, each also "
-            "followed by .gz or .xz, or with no suffix for JSON lines."
+            "followed by .gz or .xz, with .npy for vectors, or with no suffix for JSON lines."
         )
+    if kind == "npy" and layout.vectors is None:
+        raise UsageError(
+            f"{name} is for one vector of each text, as embed computes them: choose .jsonl for other results."
+        )
+    if kind == "npy" and (layout.kept or layout.details):
+        raise UsageError(f"{name} has only vectors: choose .parquet or .jsonl for further columns.")
     if Path(name).is_dir():
         raise UsageError(f"{name} is a folder: name a file in it with --output.")
     if Path(name).is_symlink():
@@ -89,6 +109,16 @@ def check_output(name: str) -> None:
         raise UsageError(f"There is no folder {folder} for {name}: create it first, or change --output.")
     if kind == "parquet":
         import_pyarrow(f"Writing {name}")
+
+
+def _ending(name: str) -> tuple[str, str]:
+    """The format of an output by its name, or "", and its compression."""
+    return ("npy", "") if name.lower().endswith(".npy") else ending(name)
+
+
+def _with_numbers(lines: Lines, vectors: Vectors) -> Lines:
+    """The lines with their vectors as lists of numbers."""
+    return lambda: vectors.json_lines(lines())
 
 
 def _write_lines(lines: Lines, file: IO[bytes]) -> None:
@@ -127,16 +157,21 @@ def _cell(value: Any, delimiter: str) -> Any:
     return " ".join(value.split()) if delimiter == "\t" and isinstance(value, str) else value
 
 
-def _write_parquet(lines: Lines, file: IO[bytes]) -> None:
+def _write_parquet(lines: Lines, file: IO[bytes], vectors: Vectors | None) -> None:
     pyarrow, parquet = import_pyarrow("Writing the output")
     kinds = {int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string(), bool: pyarrow.bool_()}
-    kinds[list] = pyarrow.list_(pyarrow.float64())  # a vector
+    kinds[list] = pyarrow.list_(pyarrow.float64())  # numbers
     columns = {name: kind if kind in kinds else str for name, kind in _columns(lines).items()}
+    if vectors is not None and "result" in columns:
+        columns["result"] = list
+        kinds[list] = pyarrow.list_(pyarrow.from_numpy_dtype(vectors.dtype))
     schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
     with parquet.ParquetWriter(file, schema) as writer:
         rows = _rows(lines)
         while some := list(islice(rows, 1024)):
             fitted = [{name: _fitted(value, columns[name]) for name, value in row.items()} for row in some]
+            if vectors is not None:
+                fitted = [vectors.in_row(row) for row in fitted]
             writer.write_table(pyarrow.Table.from_pylist(fitted, schema))
 
 
@@ -149,7 +184,6 @@ _WRITERS: dict[str, Callable[[Lines, IO[bytes]], None]] = {
     "json": _write_list,
     "csv": _write_csv,
     "tsv": _write_tsv,
-    "parquet": _write_parquet,
 }
 
 
