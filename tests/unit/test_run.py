@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,7 @@ class Bar:
     def update(self, count: int) -> None:
         self.n += count
 
-    def set_postfix_str(self, text: str) -> None:
+    def set_postfix_str(self, text: str, refresh: bool) -> None:
         self.text = text
 
     def __enter__(self) -> Bar:
@@ -239,11 +239,40 @@ def test_a_resumed_run_has_the_batches_of_an_uninterrupted_one(done: int) -> Non
     assert bool(rest.batches) == (done < 1300)
 
 
+def test_the_share_of_padding() -> None:
+    padded = Engine()
+    padded.limits = Limits(tokens=64, rectangle=True)
+    job = run(padded)
+    list(job.chunks([text(6), text(8)]))
+    assert (job.report.tokens, job.report.cells, job.report.padding) == (14, 16, 0.125)
+
+
+def test_reading_ahead_gives_the_same_chunks() -> None:
+    some = [text(1 + n % 8) for n in range(1300)]
+    plain, ahead = Engine(), Engine()
+    expected = list(run(plain).chunks(some, done=600))
+    assert list(run(ahead).chunks(iter(some), done=600, ahead=True)) == expected
+    assert ahead.batches == plain.batches and len(expected) == 2
+
+
+def test_reading_ahead_raises_after_the_answers_before() -> None:
+    def examples() -> Iterator[Any]:
+        yield from [text(2)] * 600
+        raise DataError("damaged")
+
+    found: list[Any] = []
+    with pytest.raises(DataError, match="damaged"):
+        found.extend(run().chunks(examples(), ahead=True))
+    assert [len(chunk) for chunk, _ in found] == [512]
+    with pytest.raises(UsageError, match="Number 700 of the inputs: 5 is not a text"):
+        list(run().chunks([text(2)] * 700 + [5], ahead=True))
+
+
 def test_a_bar_advances_with_each_answer() -> None:
     bar = Bar()
     job = run(errors="return")
     list(job.chunks([text(2), 5, text(9)], bar=bar))  # type: ignore[arg-type]
-    assert (bar.n, bar.initial, bar.closed) == (3, 0, True) and bar.text.endswith(" tokens/s")
+    assert (bar.n, bar.initial, bar.closed) == (3, 0, True) and bar.text.endswith(" tokens/s, 0.0% padding")
     bar = Bar()
     list(run().chunks([text(2)] * 1100, done=700, bar=bar))  # type: ignore[arg-type]
     assert (bar.n, bar.initial) == (1100, 512)

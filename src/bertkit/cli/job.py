@@ -89,7 +89,8 @@ def answer(
         examples = chain(first, examples)
         if partial:
             partial.start(_files(shared))
-            examples = partial.checked(examples, kept.at)
+            done = partial.done
+            examples = partial.checked(examples, lambda row: kept.of(row) if row <= done else kept.at(row))
         return _Job(run, shared, origin, partial, kept).work(examples)
 
 
@@ -206,7 +207,7 @@ class _Job:
         first = LOOK_AHEAD if self.origin == "given" or self.partial else 1
         most = 1 if self.origin == "typed" else LOOK_AHEAD
         done = self.partial.done if self.partial else 0
-        for chunk, answers in self.run.chunks(examples, first, most, done, bar):
+        for chunk, answers in self.run.chunks(examples, first, most, done, bar, ahead=self.partial is not None):
             number = self.run.report.examples - len(chunk)
             values = [self._value(row, one) for row, one in enumerate(answers, start=number + 1)]
             if self.origin == "given" and self.failed.count == self.run.report.examples:

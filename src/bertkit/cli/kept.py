@@ -1,12 +1,11 @@
 """Columns of the input to copy to the results: `--keep id,text`.
 
-Several hundred records are read before they are answered. Their kept values are stored here, in order.
+Several hundred records are read before they are answered. Their kept values are stored here.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,8 +29,7 @@ class Kept:
         for name in self.names:
             if name in _RESERVED:
                 raise UsageError(f"--keep {name} is invalid, as results have their own {name}: rename the column.")
-        self._waiting: deque[dict[str, Any]] = deque()
-        self._first = 1  # number of the first record in the queue
+        self._waiting: dict[int, dict[str, Any]] = {}  # number of a record -> its values; a thread may add them
 
     def check(self, names: Sequence[str]) -> None:
         """Raises DataError if a table lacks a kept column."""
@@ -43,7 +41,7 @@ class Kept:
     def stored(self, records: Iterable[Any]) -> Iterator[Any]:
         """Yield the records unchanged, and store their kept columns. Raises an error if the first record lacks one."""
         known = not self.names
-        for record in records:
+        for number, record in enumerate(records, start=1):
             if not known and not isinstance(record, DataError):
                 if not isinstance(record, Mapping):
                     raise UsageError(
@@ -53,19 +51,16 @@ class Kept:
                 known = True
             if self.names:
                 values = record if isinstance(record, Mapping) else {}
-                self._waiting.append({name: _plain(values.get(name)) for name in self.names})
+                self._waiting[number] = {name: _plain(values.get(name)) for name in self.names}
             yield record
 
     def at(self, row: int) -> dict[str, Any]:
         """The kept columns of a record, by its number. The first record is number 1."""
-        return self._waiting[row - self._first] if self.names else {}
+        return self._waiting[row] if self.names else {}
 
     def of(self, row: int) -> dict[str, Any]:
-        """The kept columns of a record, after discarding those of the records before it."""
-        while self.names and self._first < row:
-            self._waiting.popleft()
-            self._first += 1
-        return self.at(row)
+        """The kept columns of a record, which are then discarded."""
+        return self._waiting.pop(row) if self.names else {}
 
 
 def _plain(value: Any) -> Any:

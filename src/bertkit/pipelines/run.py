@@ -23,6 +23,7 @@ from bertkit.heads import counterparts
 from bertkit.logging import is_progress_bar_enabled
 from bertkit.tasks.base import Encoded, Reading, Task, TaskOptions
 from bertkit.tensors import Array
+from bertkit.workers import read_ahead
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -37,10 +38,11 @@ Errors = Literal["raise", "return"]
 
 
 def progress_bar(total: int | None) -> tqdm[Any]:
-    """A progress bar on stderr: examples, tokens per second, time left."""
+    """A progress bar on stderr: examples, time left, tokens per second, the share of padding."""
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=" examples", disable=not is_progress_bar_enabled())
+    # smoothing=0: the time left is that at the mean speed so far, as the speed varies with the lengths of texts.
+    return tqdm(total=total, unit=" examples", smoothing=0, disable=not is_progress_bar_enabled())
 
 
 class Answer(NamedTuple):
@@ -70,6 +72,19 @@ class Report:
     cut: int = 0  # examples whose texts were cut
     left_out: int = 0  # tokens that were cut off
     tokens: int = 0  # tokens that the engine ran
+    cells: int = 0  # the same with padding
+
+    @property
+    def padding(self) -> float:
+        """The share of what the engine ran that was padding."""
+        return 1 - self.tokens / self.cells if self.cells else 0.0
+
+
+class Part(NamedTuple):
+    """A chunk, and how many of its first examples an earlier run has answered."""
+
+    examples: list[Any]
+    known: int
 
 
 @dataclass(eq=False)
@@ -119,8 +134,9 @@ class Run:
         most: int = LOOK_AHEAD,
         done: int = 0,
         bar: tqdm[Any] | None = None,
+        ahead: bool = False,
     ) -> Iterator[tuple[list[Any], list[Answer]]]:
-        """Yield chunks of consecutive examples with their answers. Only one chunk is in memory.
+        """Yield chunks of consecutive examples with their answers. Only one chunk is in memory, or two with `ahead`.
 
         Args:
             examples: a list or a stream. A BertkitError among them is an invalid example, such as an unreadable record.
@@ -128,22 +144,34 @@ class Run:
             most: the most examples of a chunk.
             done: the number of examples that an earlier run has answered. They are not yielded.
             bar: the progress bar to advance.
+            ahead: read and encode the next chunk in a thread, while the engine runs one.
         """
         self.bar = bar
         with nullcontext() if bar is None else bar:
-            for chunk in look_ahead(examples, most, first, characters, self._characters):
-                known = min(max(done - self.report.examples, 0), len(chunk))
-                if known < len(chunk):
-                    answers = self.result(self.submit(chunk))
-                    yield chunk[known:], answers[known:]
-                    continue
-                self.report.examples += known
-                if bar is not None:
-                    bar.n = bar.initial = self.report.examples
+            parts = self._unanswered(look_ahead(examples, most, first, characters, self._characters), done)
+            encoded = ((part, self._encoded(part.examples)) for part in parts)
+            for part, found in read_ahead(encoded) if ahead else encoded:
+                answers = self.result(self._submitted(part.examples, found))
+                yield part.examples[part.known :], answers[part.known :]
+
+    def _unanswered(self, chunks: Iterable[list[Any]], done: int) -> Iterator[Part]:
+        """The chunks from the first one that has unanswered examples."""
+        seen = 0
+        for chunk in chunks:
+            known = min(max(done - seen, 0), len(chunk))
+            seen += len(chunk)
+            if known < len(chunk):
+                yield Part(chunk, known)
+                continue
+            self.report.examples = seen
+            if self.bar is not None:
+                self.bar.n = self.bar.initial = seen
 
     def submit(self, examples: Sequence[Any]) -> list[Pending | Answer]:
         """Encode examples. They run in the next call of `result`."""
-        found = self._encoded(examples)
+        return self._submitted(examples, self._encoded(examples))
+
+    def _submitted(self, examples: Sequence[Any], found: Sequence[Encoded | BertkitError]) -> list[Pending | Answer]:
         if self.errors == "raise":
             self._raise_first_error(found)
         submitted = [Pending(item, item.reading) if isinstance(item, Encoded) else Answer(item) for item in found]
@@ -210,6 +238,7 @@ class Run:
             batch = pack([rows[index] for index in indices])
             found = self.engine.run(batch, self._ask)
             self.report.tokens += len(batch.input_ids)
+            self.report.cells += self._limits.cells(len(indices), len(batch.input_ids), int(batch.lengths.max()))
             outputs = {name: found[self._names.get(name, name)] for name in self._grains}
             for index, output in zip(indices, split(outputs, self._grains, batch), strict=True):
                 one, number = owners[index]
@@ -231,5 +260,6 @@ class Run:
     def _advance(self, examples: int) -> None:
         if self.bar is not None:
             seconds = max(time.monotonic() - self._began, 1e-9)
-            self.bar.set_postfix_str(f"{self.report.tokens / seconds:,.0f} tokens/s")
+            speed = f"{self.report.tokens / seconds:,.0f} tokens/s"
+            self.bar.set_postfix_str(f"{speed}, {self.report.padding:.1%} padding", refresh=False)
             self.bar.update(examples)

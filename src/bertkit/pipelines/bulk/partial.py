@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -68,6 +69,7 @@ class Partial:
             False  # whether to remove the file if no row is answered, as it has no results of an earlier run
         )
         self._lines_so_far, self._inputs = blake2b(digest_size=16), blake2b(digest_size=16)
+        self._digests: deque[str] = deque()  # of the inputs up to each row that is read, but not written yet
         _check_apart(source, output)
         _check_apart(source, str(self.path))
         check_output(output, layout)
@@ -212,30 +214,33 @@ class Partial:
         self, examples: Iterable[Example], kept_of: Callable[[int], Any] = lambda row: None
     ) -> Iterator[Example]:
         """Yield the examples. Raises an error if those that were answered before, or their kept columns, have changed."""
-        seen = 0
+        seen, done = 0, self.done
         for example in examples:
             seen += 1
             self._inputs.update(repr(example).encode("utf-8", "backslashreplace") + b"\n")
             if values := kept_of(seen):
                 self._inputs.update(repr(values).encode("utf-8", "backslashreplace") + b"\n")
-            if seen == self.done and self._found and self._inputs.hexdigest() != self._found.inputs:
+            if seen > done:
+                self._digests.append(self._inputs.hexdigest())
+            if seen == done and self._found and self._inputs.hexdigest() != self._found.inputs:
                 raise UsageError(
-                    f"{self.path} has results of other inputs: the first {self.done:,} rows changed since. Pass the earlier "
+                    f"{self.path} has results of other inputs: the first {done:,} rows changed since. Pass the earlier "
                     "--input to continue that run, or type --overwrite to start again."
                 )
             yield example
-        if seen < self.done:
+        if seen < done:
             raise DataError(
-                f"{self.path} has {self.done:,} results, but the input has only {seen:,} rows: pass the earlier --input, or "
+                f"{self.path} has {done:,} results, but the input has only {seen:,} rows: pass the earlier --input, or "
                 "type --overwrite to start again."
             )
 
     def add(self, lines: Sequence[bytes]) -> None:
-        """Write the results of a chunk, one for each example that `checked` yielded since the last chunk."""
+        """Write the results of a chunk, one for each example that `checked` yielded next."""
         text = b"".join(lines)
         self._lines_so_far.update(text)
         rows = self.done + len(lines)
-        data = text + f"# {rows} {self._lines_so_far.hexdigest()} {self._inputs.hexdigest()}\n".encode()
+        inputs = [self._digests.popleft() for _ in lines][-1]
+        data = text + f"# {rows} {self._lines_so_far.hexdigest()} {inputs}\n".encode()
         size = os.fstat(self._file.fileno()).st_size + len(data)
         try:
             self._write(data)
