@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,9 +16,9 @@ from bertkit.cli.shared import PEEKED, Shared
 from bertkit.data.json_line import line_of
 from bertkit.data.records import count_records, read_records
 from bertkit.errors import BertkitError, DataError, UsageError, worded
+from bertkit.pipelines.bulk.job import value_of, with_arrays, write_answers
 from bertkit.pipelines.bulk.partial import Partial
 from bertkit.pipelines.bulk.results import Failed, Layout
-from bertkit.pipelines.bulk.vectors import pack
 from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def answer(
         source = "" if given else shared.input or "-"
         layout = Layout(kept.names, shared.details, vectors)
         partial = Partial(shared.output, source, about, layout, resume=shared.resume, overwrite=shared.overwrite)
-        checked = replace(checked, return_tensors="np") if vectors else checked
+        checked = with_arrays(checked) if vectors else checked
     with logged_warnings(), partial or nullcontext():
         origin, examples = _examples(task, shared, given, combination, kept)
         first = list(islice(examples, 1 if origin == "typed" else PEEKED))
@@ -187,8 +186,6 @@ class _Job:
         """Answer all examples. Returns the exit code."""
         try:
             self._answer(examples)
-            if self.partial:
-                self.partial.finish()
         except KeyboardInterrupt:
             print_message(self._stopped())
             return 130
@@ -204,35 +201,38 @@ class _Job:
         bar = None
         if sys.stderr.isatty() and self.origin != "given" and not self.tables:
             bar = progress_bar(count_records(self.shared.input or "-", self.shared.format))
-        first = LOOK_AHEAD if self.origin == "given" or self.partial else 1
+        if self.partial:
+            write_answers(self.run, examples, self.partial, self.kept.of, self.shared.spell, bar, self._check_given)
+            return
+        first = LOOK_AHEAD if self.origin == "given" else 1
         most = 1 if self.origin == "typed" else LOOK_AHEAD
-        done = self.partial.done if self.partial else 0
-        for chunk, answers in self.run.chunks(examples, first, most, done, bar, ahead=self.partial is not None):
-            number = self.run.report.examples - len(chunk)
-            values = [self._value(row, one) for row, one in enumerate(answers, start=number + 1)]
-            if self.origin == "given" and self.failed.count == self.run.report.examples:
-                raise answers[0].value
+        for chunk, answers in self.run.chunks(examples, first, most, bar=bar):
+            self._check_given(answers)
+            self._count_failed(answers)
             if self.tables:
                 self._show(chunk, answers)
-            elif self.partial:
-                self.partial.add([line_of(value) for value in values])
             else:
-                sys.stdout.flush()
-                sys.stdout.buffer.write(b"".join(map(line_of, values)))
-                sys.stdout.buffer.flush()
+                self._print(answers)
             self.printed += len(chunk)
 
-    def _value(self, row: int, answer: Answer) -> Any:
-        """The answer to a row, or its error, as the results hold it, with the kept columns of the input."""
-        kept = self.kept.of(row)
-        if not isinstance(answer.value, BertkitError):
-            if self.partial and self.partial.layout.vectors:
-                answer = answer._replace(value=pack(answer.value))
-            shown = answer.shown(self.shared.details)
-            return {**kept, **(shown if self.shared.details else {"result": shown})} if kept else shown
-        sentence = answer.value.worded(self.shared.spell)
-        self.failed.add(row, sentence)
-        return {"error": sentence, **kept}
+    def _check_given(self, answers: Sequence[Answer]) -> None:
+        """Raise the error if all texts on the command line are invalid."""
+        first = self.run.report.examples == len(answers)
+        if self.origin == "given" and first and all(isinstance(answer.value, BertkitError) for answer in answers):
+            raise answers[0].value
+
+    def _count_failed(self, answers: Sequence[Answer]) -> None:
+        for row, answer in enumerate(answers, start=self.printed + 1):
+            if isinstance(answer.value, BertkitError):
+                self.failed.add(row, answer.value.worded(self.shared.spell))
+
+    def _print(self, answers: Sequence[Answer]) -> None:
+        details, spell = self.shared.details, self.shared.spell
+        rows = enumerate(answers, start=self.printed + 1)
+        lines = [line_of(value_of(answer, details, self.kept.of(row), spell)) for row, answer in rows]
+        sys.stdout.flush()
+        sys.stdout.buffer.write(b"".join(lines))
+        sys.stdout.buffer.flush()
 
     def _show(self, chunk: Sequence[Any], answers: Sequence[Answer]) -> None:
         from bertkit.cli.page import page_of_stdout

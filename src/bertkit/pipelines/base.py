@@ -22,8 +22,11 @@ from bertkit.tasks.base import Task, TaskOptions, check_integer
 from bertkit.tasks.embedding import write_recipe
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from bertkit.pipelines.open import Weights
     from bertkit.tasks.base import Tokenizer
+    from bertkit.tasks.embedding.quantization import Precision
 
 _logger = logging.getLogger("bertkit")
 
@@ -139,8 +142,8 @@ class Pipeline:
         given, one = self._calls.read(inputs, merged)
         run = self._run(merged, batch_size, errors)
         if not one and not isinstance(given, (list, tuple)):
-            return _answers(run, _items(given), progress, first=1)
-        answers = list(_answers(run, [given] if one else given, progress))
+            return _answers(run, _items(given), _bar(given, progress), first=1)
+        answers = list(_answers(run, [given] if one else given, _bar([given] if one else given, progress)))
         found = answers[0] if one else answers
         return found if run.options.details else self._calls.finish(given, found, options)
 
@@ -156,6 +159,55 @@ class Pipeline:
         """
         return list(_answers(self._run({**self.defaults, **options}, None, errors), examples))
 
+    def map(
+        self,
+        examples: Iterable[Any],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        output_dtype: Precision = "float32",
+        batch_size: int | None = None,
+        errors: Errors = "raise",
+        progress: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Answer any number of examples in constant memory. Up to 1,024 of them are read before they are answered.
+
+        Without `output`, returns a generator of answers in order. A thread reads and encodes the next examples. With `output`,
+        writes the file as the commands do, and returns the counts of examples and tokens. `resume` continues a job that
+        was interrupted, even by kill -9; the file is then equal to that of an uninterrupted one.
+
+        Args:
+            examples: a list, a generator, an open file of lines, a dataset.
+            output: a file for the answers: .jsonl, .json, .csv, .tsv, .parquet, or .npy for vectors; None: yield them.
+            resume: continue the interrupted job with this output. The answered examples must be the same again.
+            overwrite: replace the output and the results of an interrupted job.
+            output_dtype: the type of the numbers of vectors in the file.
+            batch_size: the maximum number of rows in a batch.
+            errors: "return" returns or writes the error of an invalid example in place of its answer, "raise" raises it.
+            progress: draw a progress bar.
+            options: options of the task.
+        """
+        if isinstance(examples, (str, Mapping)):
+            raise UsageError(
+                f"{described(examples)} is one example: pass a list or a stream of examples, or call the pipeline."
+            )
+        items, merged = _items(examples), {**self.defaults, **options}
+        if output is None:
+            if resume or overwrite or output_dtype != "float32":
+                raise UsageError("resume, overwrite and output_dtype are for files: pass output, too.")
+            return _answers(self._run(merged, batch_size, errors), items, _bar(examples, progress), ahead=True)
+        if resume and self._weights is None:
+            raise UsageError(
+                "Only a pipeline that was opened by the name of a model can resume a job: leave resume out."
+            )
+        from bertkit.pipelines.bulk.job import File, write_file
+
+        file = File(output, resume, overwrite, output_dtype)
+        bar = _bar(examples, progress)
+        return write_file(self, self._checked(merged), merged, items, file, batch_size, errors, bar)
+
     def run(self, options: TaskOptions, batch_size: int | None = None, errors: Errors = "raise") -> Run:
         """A `Run` with checked options, for programs that need chunks, counts and errors.
 
@@ -170,8 +222,10 @@ class Pipeline:
         return Run(self._task, self.engine, options, batch_size or self.batch_size, errors)
 
     def _run(self, options: Mapping[str, Any], batch_size: int | None, errors: Errors) -> Run:
-        checked = self._own_options if options == self.defaults else self._calls.options(options)
-        return self.run(checked, batch_size, errors)
+        return self.run(self._checked(options), batch_size, errors)
+
+    def _checked(self, options: Mapping[str, Any]) -> TaskOptions:
+        return self._own_options if options == self.defaults else self._calls.options(options)
 
     @cached_property
     def _calls(self) -> Calls:
@@ -185,17 +239,23 @@ class Pipeline:
 
 
 def _answers(
-    run: Run, examples: Iterable[Any], progress: bool = False, first: int = LOOK_AHEAD
+    run: Run,
+    examples: Iterable[Any],
+    bar: tqdm[Any] | None = None,
+    first: int = LOOK_AHEAD,
+    ahead: bool = False,
 ) -> Generator[Any, None, None]:
     """Yield the answers to examples. At the end, log a warning if texts were cut."""
-    total = len(examples) if isinstance(examples, Sized) else None
-    bar = progress_bar(total) if progress else None
     try:
-        for _, answers in run.chunks(examples, first, bar=bar):
+        for _, answers in run.chunks(examples, first, bar=bar, ahead=ahead):
             yield from (answer.shown(run.options.details) for answer in answers)
     finally:
         if message := run.warning():
             _logger.warning(worded(message))
+
+
+def _bar(examples: Any, progress: bool) -> tqdm[Any] | None:
+    return progress_bar(len(examples) if isinstance(examples, Sized) else None) if progress else None
 
 
 def _items(given: Any) -> Iterable[Any]:

@@ -271,7 +271,7 @@ def test_an_input_is_never_its_own_output(name: str, tmp_path: Path, capsys: pyt
     (tmp_path / "hard.jsonl").hardlink_to(source)
     words = ["ner", "--model", "none", "--overwrite", "--input", str(source), "--output", str(tmp_path / name)]
     assert main(words) == 2
-    assert capsys.readouterr().err == f"bertkit: {tmp_path / name} is also the input: choose another --output.\n"
+    assert capsys.readouterr().err == f"bertkit: {tmp_path / name} is also the input: choose another output.\n"
     assert source.read_text() == '"Anna sings"\n' and not list(tmp_path.glob("*.part"))
 
 
@@ -294,14 +294,14 @@ def test_the_results_of_an_interrupted_run_are_not_its_input(
     [
         (
             "none/a.jsonl",
-            "There is no folder {folder}/none for {folder}/none/a.jsonl: create it first, or change --output.",
+            "There is no folder {folder}/none for {folder}/none/a.jsonl: create it first, or choose another output.",
         ),
         (
             "a.txt",
-            "{folder}/a.txt has the unknown suffix .txt: end --output with .jsonl, .json, .csv, .tsv or .parquet",
+            "{folder}/a.txt has the unknown suffix .txt: end it with .jsonl, .json, .csv, .tsv or .parquet",
         ),
         ("a.text.gz", "{folder}/a.text.gz has the unknown suffix .text: end"),
-        ("", "{folder}/ is a folder: name a file in it with --output."),
+        ("", "{folder}/ is a folder: name a file in it."),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(

@@ -324,7 +324,7 @@ def test_an_output_that_is_no_file_is_never_replaced(
         out = Path("/dev/null")
     before = out.lstat()
     assert main([*words[:-1], str(out), "--overwrite"]) == 2
-    sentence = "is a link: name the file itself" if kind == "link" else "is not a regular file: name one with --output"
+    sentence = "is a link: name the file itself" if kind == "link" else "is not a regular file: name one."
     assert sentence in capsys.readouterr().err
     assert out.lstat().st_ino == before.st_ino and not list(tmp_path.glob("*.part"))
 

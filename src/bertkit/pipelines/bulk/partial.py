@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from bertkit.errors import DataError, UsageError
 from bertkit.hub.disk import is_at, lock, open_own, remove_unfinished
-from bertkit.pipelines.bulk.results import Failed, Layout, check_output, is_error, write_results
+from bertkit.pipelines.bulk.results import OVERWRITE, RESUME, Failed, Layout, check_output, is_error, write_results
 
 Example = TypeVar("Example")
 
@@ -97,18 +97,16 @@ class Partial:
                 file = open_own(self.path, create=True)
             except OSError as error:
                 raise DataError(
-                    f"{self.path} cannot be opened for results: {error.strerror}. Move it away, or change --output."
+                    f"{self.path} cannot be opened for results: {error.strerror}. Move it away, or choose another output."
                 ) from error
             if not lock(file, self.path):
-                sentence = (
-                    f"{self.output} is being written by another run{_holder(file)}: wait for it, or change --output."
-                )
+                sentence = f"{self.output} is being written by another run{_holder(file)}: wait for it, or choose another output."
                 file.close()
                 raise UsageError(sentence)
             if is_at(file, self.path):
                 return file
             file.close()
-        raise DataError(f"{self.path} is removed again and again by another program: change --output.")
+        raise DataError(f"{self.path} is removed again and again by another program: choose another output.")
 
     def _take_over(self) -> None:
         """Become the writer of the file. Raises an error if that would lose or mix results."""
@@ -119,12 +117,18 @@ class Partial:
         self._removable = not first
         if os.path.lexists(self.output) and not (begun and self.resume) and not self.overwrite:
             complete = " and is complete, so that there is nothing to resume" if self.resume else ""
-            raise UsageError(f"{self.output} exists{complete}: type --overwrite to replace it.")
+            raise UsageError(f"{self.output} exists{complete}: type ", OVERWRITE, " to replace it.")
         if first and not valid and not self.overwrite:
-            raise DataError(f"{self.path} was not written by an interrupted run: move it away, or type --overwrite.")
+            raise DataError(
+                f"{self.path} was not written by an interrupted run: move it away, or type ", OVERWRITE, "."
+            )
         if begun and not self.resume and not self.overwrite:
             raise UsageError(
-                f"{self.path} has results of an interrupted run: type --resume to continue it, or --overwrite to start again."
+                f"{self.path} has results of an interrupted run: type ",
+                RESUME,
+                " to continue it, or ",
+                OVERWRITE,
+                " to start again.",
             )
         if begun and self.resume:
             self._found = self._read(content, self._header(header))
@@ -151,7 +155,7 @@ class Partial:
             found = json.loads(line)
             if isinstance(found, dict):
                 return found
-        raise DataError(f"{self.path} is damaged in its second line: move it away, or type --overwrite.")
+        raise DataError(f"{self.path} is damaged in its second line: move it away, or type ", OVERWRITE, ".")
 
     def _read(self, content: BinaryIO, about: Mapping[str, Any]) -> _Found:
         """Count the rows up to the last complete chunk, and list those that failed."""
@@ -182,7 +186,9 @@ class Partial:
             if old != new and name != "files":
                 raise UsageError(
                     f"{self.path} belongs to another run: {name} was {_short(old)} and is now {_short(new)}. Pass the earlier "
-                    "value to continue that run, or type --overwrite to start again."
+                    "value to continue that run, or type ",
+                    OVERWRITE,
+                    " to start again.",
                 )
 
     def _check_files(self, before: Any, now: Mapping[str, str]) -> None:
@@ -191,7 +197,9 @@ class Partial:
         if changed:
             raise UsageError(
                 f"{self.path} belongs to another run: {', '.join(changed[:4])} changed since. Restore the earlier files to "
-                "continue that run, or type --overwrite to start again."
+                "continue that run, or type ",
+                OVERWRITE,
+                " to start again.",
             )
 
     # Rows.
@@ -225,13 +233,17 @@ class Partial:
             if seen == done and self._found and self._inputs.hexdigest() != self._found.inputs:
                 raise UsageError(
                     f"{self.path} has results of other inputs: the first {done:,} rows changed since. Pass the earlier "
-                    "--input to continue that run, or type --overwrite to start again."
+                    "inputs to continue that run, or type ",
+                    OVERWRITE,
+                    " to start again.",
                 )
             yield example
         if seen < done:
             raise DataError(
-                f"{self.path} has {done:,} results, but the input has only {seen:,} rows: pass the earlier --input, or "
-                "type --overwrite to start again."
+                f"{self.path} has {done:,} results, but the input has only {seen:,} rows: pass the earlier inputs, or "
+                "type ",
+                OVERWRITE,
+                " to start again.",
             )
 
     def add(self, lines: Sequence[bytes]) -> None:
@@ -271,8 +283,11 @@ class Partial:
                 yield line
         if rows != self.done:
             raise DataError(
-                f"{self.path} has {rows:,} rows, but {self.done:,} were written: another program changed it. Type --resume "
-                "to continue after the undamaged rows, or --overwrite to start again."
+                f"{self.path} has {rows:,} rows, but {self.done:,} were written: another program changed it. Type ",
+                RESUME,
+                " to continue after the undamaged rows, or ",
+                OVERWRITE,
+                " to start again.",
             )
 
 
@@ -308,4 +323,4 @@ def _check_apart(source: str, output: str) -> None:
     with contextlib.suppress(OSError):  # one of them does not exist, or stdin is closed
         read = os.fstat(0) if source == "-" else Path(source).stat()
         if os.path.samestat(read, Path(output).stat()):
-            raise UsageError(f"{output} is also the input: choose another --output.")
+            raise UsageError(f"{output} is also the input: choose another output.")

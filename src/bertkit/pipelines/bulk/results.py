@@ -20,13 +20,15 @@ from typing import IO, Any, BinaryIO, cast
 from bertkit.data.json_line import line_of
 from bertkit.data.parquet import import_pyarrow
 from bertkit.data.records import ending
-from bertkit.errors import DataError, UsageError
+from bertkit.errors import DataError, Setting, UsageError
 from bertkit.hub.disk import whole_file
 from bertkit.pipelines.bulk.vectors import Vectors
 from bertkit.tasks.embedding.quantization import Precision
 
 Lines = Callable[[], Iterable[bytes]]
 """A function that returns the lines of JSON from the first one. It may be called several times."""
+
+RESUME, OVERWRITE = Setting("resume", True), Setting("overwrite", True)
 
 _LISTED = 100
 """The most failed rows to list."""
@@ -89,7 +91,7 @@ def check_output(name: str, layout: Layout) -> None:
     suffix = Path(name.removesuffix(f".{packed}") if packed else name).suffix
     if suffix and not kind:
         raise UsageError(
-            f"{name} has the unknown suffix {suffix}: end --output with .jsonl, .json, .csv, .tsv or .parquet, each also "
+            f"{name} has the unknown suffix {suffix}: end it with .jsonl, .json, .csv, .tsv or .parquet, each also "
             "followed by .gz or .xz, with .npy for vectors, or with no suffix for JSON lines."
         )
     if kind == "npy" and layout.vectors is None:
@@ -99,14 +101,14 @@ def check_output(name: str, layout: Layout) -> None:
     if kind == "npy" and (layout.kept or layout.details):
         raise UsageError(f"{name} has only vectors: choose .parquet or .jsonl for further columns.")
     if Path(name).is_dir():
-        raise UsageError(f"{name} is a folder: name a file in it with --output.")
+        raise UsageError(f"{name} is a folder: name a file in it.")
     if Path(name).is_symlink():
-        raise UsageError(f"{name} is a link: name the file itself with --output.")
+        raise UsageError(f"{name} is a link: name the file itself.")
     if Path(name).exists() and not Path(name).is_file():
-        raise UsageError(f"{name} is not a regular file: name one with --output.")
+        raise UsageError(f"{name} is not a regular file: name one.")
     folder = Path(name).absolute().parent
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder} for {name}: create it first, or change --output.")
+        raise UsageError(f"There is no folder {folder} for {name}: create it first, or choose another output.")
     if kind == "parquet":
         import_pyarrow(f"Writing {name}")
 
@@ -221,7 +223,11 @@ def _rows(lines: Lines) -> Iterator[dict[str, Any]]:
             answer = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f"The results are damaged in row {number}: type --resume to answer it again, or --overwrite to start again."
+                f"The results are damaged in row {number}: type ",
+                RESUME,
+                " to answer it again, or ",
+                OVERWRITE,
+                " to start again.",
             ) from error
         for item in _items(answer):
             yield {"row": number, **item}
