@@ -17,6 +17,7 @@ from bertkit.heads import HEADS
 from bertkit.hub import locate
 
 pytest.importorskip("bertkit.graphs.openvino_runtime", reason="openvino is not installed")
+from bertkit.graphs import openvino_file
 from bertkit.graphs.openvino import exported_graph, save
 from bertkit.graphs.openvino_runtime import ov
 
@@ -114,10 +115,10 @@ def test_unsafe_and_damaged_files(
 
 
 def test_the_size_of_a_text_is_limited(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertkit.graphs.openvino_file._MOST_ELEMENTS", 100)
+    monkeypatch.setattr(openvino_file, "_MOST_ELEMENTS", 100)
     with pytest.raises(UnsafeFileError, match="has more than 100 elements"):
         read_exported(locate(whole))
-    monkeypatch.setattr("bertkit.graphs.openvino_file._MOST_BYTES", 1000)
+    monkeypatch.setattr(openvino_file, "_MOST_BYTES", 1000)
     with pytest.raises(UnsafeFileError, match="reads up to 1,000 of such a file"):
         read_exported(locate(whole))
 
