@@ -15,9 +15,8 @@
 # ## forms would take a quarter of its places. With ARTICLES=800, the shards have only the first 800 articles: a short run passes
 # over them several times, and a teacher needs to read no others.
 #
-# train: OUT/model, 4 layers of 256 (recipes/builtin.json), from random weights, without dropout. The last tenth of the run has
-# examples of 256 tokens. With START=DIR, from the weights of that model
-# instead, for a warm restart where the checkpoints are gone. TEACHER is a sentence encoder, whose vectors become a part of the
+# train: OUT/model, 4 layers of 256 (recipes/builtin.json), from new weights, without dropout. The last tenth of the run has examples
+# of 256 tokens. With START=DIR, from the weights of that model instead, for a warm restart where the checkpoints are gone. TEACHER is a sentence encoder, whose vectors become a part of the
 # loss. They are kept in OUT/vectors. The time budget does not include their computation.
 #
 # score: writes OUT/english, the folder that is to be in the package, and fine-tunes it by the recipes sst2, mrpc and stsb. Beside it
@@ -65,7 +64,7 @@ train() {
         set -- --config "$here/recipes/builtin.json" "$@"
     fi
     "$python" -m bertkit pretrain --data "$out/shards" --eval "$out/held-out" --out "$out/model" --resume \
-        --max-length 256 --short-length 128 --batch-size 128 --lr 5e-4 --warmup 0.1 --dropout 0 "$@"
+        --max-length 256 --short-length 128 --batch-size 16 --lr 1e-3 --warmup 0.03 --beta2 0.98 --mask-share 0.2 --dropout 0 "$@"
     for text in "Plants create [MASK] through a process known as photosynthesis." "The capital of France is [MASK]."; do
         "$python" -m bertkit fill-mask "$text" --model "$out/model"
     done
