@@ -127,9 +127,19 @@ class BertkitError(Exception):
     def __str__(self) -> str:
         return worded(self.parts)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpickled, (type(self), self.parts)
+
     def worded(self, spell: Callable[[Setting], str]) -> str:
         """The message. `spell` formats the settings in it."""
         return worded(self.parts, spell)
+
+
+def _unpickled(kind: type[BertkitError], parts: tuple[object, ...]) -> BertkitError:
+    """An error from another process. Its class may have a constructor with other arguments."""
+    error = kind.__new__(kind)
+    BertkitError.__init__(error, *parts)
+    return error
 
 
 class ConfigError(BertkitError, ValueError):

@@ -1,4 +1,4 @@
-"""Work beside the main thread, with results in order and only a few items in memory."""
+"""Work in a thread beside the main one."""
 
 from __future__ import annotations
 

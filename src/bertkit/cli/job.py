@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -22,7 +24,8 @@ from bertkit.pipelines.bulk.results import Failed, Layout
 from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
-    from bertkit.pipelines.run import Answer, Run
+    from bertkit.pipelines.run import Answer, Elsewhere, Run
+    from bertkit.tasks.base import TaskOptions
     from bertkit.tasks.embedding.quantization import Precision
 
 
@@ -90,7 +93,7 @@ def answer(
             partial.start(_files(shared))
             done = partial.done
             examples = partial.checked(examples, lambda row: kept.of(row) if row <= done else kept.at(row))
-        return _Job(run, shared, origin, partial, kept).work(examples)
+        return _Job(run, shared, origin, partial, kept, _elsewhere(task, shared, first, checked)).work(examples)
 
 
 def _vectors(task: str, options: Any, shared: Shared, output_dtype: Precision) -> Precision | None:
@@ -173,10 +176,28 @@ def _files(shared: Shared) -> dict[str, str]:
     return found
 
 
+def _elsewhere(task: str, shared: Shared, first: Sequence[Any], checked: TaskOptions) -> Elsewhere | None:
+    """A function that answers chunks in other processes; None without --processes."""
+    if shared.processes is None:
+        return None
+    from bertkit.pipelines.bulk.answering import in_processes
+
+    return in_processes(shared.processes, functools.partial(replace(shared, spell=str).open, task, first), checked)
+
+
 class _Job:
     """A run, and the destination of its answers: a file, JSON lines on stdout, or tables on a terminal."""
 
-    def __init__(self, run: Run, shared: Shared, origin: Origin, partial: Partial | None, kept: Kept) -> None:
+    def __init__(
+        self,
+        run: Run,
+        shared: Shared,
+        origin: Origin,
+        partial: Partial | None,
+        kept: Kept,
+        elsewhere: Elsewhere | None,
+    ) -> None:
+        self.elsewhere = elsewhere
         self.run, self.shared, self.origin, self.partial, self.kept = run, shared, origin, partial, kept
         self.tables = partial is None and not shared.json and not kept.names and sys.stdout.isatty()
         self.failed = partial.failed if partial else Failed()
@@ -201,11 +222,12 @@ class _Job:
         bar = None
         if sys.stderr.isatty() and self.origin != "given" and not self.tables:
             bar = progress_bar(count_records(self.shared.input or "-", self.shared.format))
+        most = 1 if self.origin == "typed" else LOOK_AHEAD
         if self.partial:
-            write_answers(self.run, examples, self.partial, self.kept.of, self.shared.spell, bar, self._check_given)
+            own = self.kept.of, self.shared.spell, bar, self._check_given, self.elsewhere, most
+            write_answers(self.run, examples, self.partial, *own)
             return
         first = LOOK_AHEAD if self.origin == "given" else 1
-        most = 1 if self.origin == "typed" else LOOK_AHEAD
         for chunk, answers in self.run.chunks(examples, first, most, bar=bar):
             self._check_given(answers)
             self._count_failed(answers)

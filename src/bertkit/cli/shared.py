@@ -53,6 +53,9 @@ class Shared:
     format: Annotated[Format, "format of the input; pipe: one text per line, with tabs between columns"] = "infer"
     overwrite: Annotated[bool, "replace the output and the results of an interrupted run"] = False
     resume: Annotated[bool, "continue an interrupted run"] = False
+    processes: Annotated[
+        int | None, "number of processes with one thread each, for --output (default: one process with all threads)"
+    ] = None
     json: Annotated[bool, "print JSON lines (default: unless stdout is a terminal)"] = False
     batch_size: Annotated[int | None, "maximum texts or windows per batch (default: a few thousand tokens)"] = None
     on_long: Annotated[
@@ -80,6 +83,9 @@ class Shared:
             raise UsageError("--resume continues an output: type --output with the file of the interrupted run.")
         if self.resume and self.overwrite:
             raise UsageError("--resume keeps the results that --overwrite deletes: leave one of them out.")
+        if self.processes is not None and (self.output is None or self.processes < 1):
+            what = "is for files: type --output, too" if self.output is None else "is invalid: type a number above 0"
+            raise UsageError(f"--processes {self.processes} {what}.")
         return str(job.name)
 
     def with_default(self, task: str) -> Shared:

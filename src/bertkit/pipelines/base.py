@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +17,7 @@ from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
 from bertkit.errors import ConfigError, UsageError, described, one_of, worded
 from bertkit.pipelines.calls import Calls, calls_of
-from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, progress_bar
+from bertkit.pipelines.run import LOOK_AHEAD, Elsewhere, Errors, Run, progress_bar
 from bertkit.tasks.base import Task, TaskOptions, check_integer
 from bertkit.tasks.embedding import write_recipe
 
@@ -59,6 +59,7 @@ class Pipeline:
         weights: Weights | None = None,
     ) -> None:
         self._task, self.engine, self._weights = task, engine, weights
+        self._reopen: Callable[[], Pipeline] | None = None  # opens the same pipeline in another process, by its name
         self.batch_size = batch_size
         self.defaults = MappingProxyType(dict(options or {}))  # read-only, as they are checked only here
         check_integer("batch_size", batch_size, least=1, none=True)
@@ -167,6 +168,7 @@ class Pipeline:
         resume: bool = False,
         overwrite: bool = False,
         output_dtype: Precision = "float32",
+        processes: int | None = None,
         batch_size: int | None = None,
         errors: Errors = "raise",
         progress: bool = False,
@@ -184,6 +186,8 @@ class Pipeline:
             resume: continue the interrupted job with this output. The answered examples must be the same again.
             overwrite: replace the output and the results of an interrupted job.
             output_dtype: the type of the numbers of vectors in the file.
+            processes: the number of processes with one thread each, which open the model by its name; None: this process. A
+                script that starts processes needs `if __name__ == "__main__":`.
             batch_size: the maximum number of rows in a batch.
             errors: "return" returns or writes the error of an invalid example in place of its answer, "raise" raises it.
             progress: draw a progress bar.
@@ -197,16 +201,31 @@ class Pipeline:
         if output is None:
             if resume or overwrite or output_dtype != "float32":
                 raise UsageError("resume, overwrite and output_dtype are for files: pass output, too.")
-            return _answers(self._run(merged, batch_size, errors), items, _bar(examples, progress), ahead=True)
-        if resume and self._weights is None:
+            run = self._run(merged, batch_size, errors)
+            elsewhere = self._elsewhere(processes, batch_size, run.options)
+            return _answers(run, items, _bar(examples, progress), ahead=True, elsewhere=elsewhere)
+        if resume and self._reopen is None:
             raise UsageError(
                 "Only a pipeline that was opened by the name of a model can resume a job: leave resume out."
             )
         from bertkit.pipelines.bulk.job import File, write_file
 
         file = File(output, resume, overwrite, output_dtype)
+        workers = partial(self._elsewhere, processes, batch_size)
         bar = _bar(examples, progress)
-        return write_file(self, self._checked(merged), merged, items, file, batch_size, errors, bar)
+        return write_file(self, self._checked(merged), merged, items, file, batch_size, errors, workers, bar)
+
+    def _elsewhere(self, processes: int | None, batch_size: int | None, options: TaskOptions) -> Elsewhere | None:
+        """A function that answers chunks in other processes; None without `processes`."""
+        if processes is None:
+            return None
+        if self._reopen is None:
+            raise UsageError(
+                "Only a model that is passed by name can be opened in other processes: leave processes out."
+            )
+        from bertkit.pipelines.bulk.answering import in_processes
+
+        return in_processes(processes, self._reopen, options, batch_size or self.batch_size)
 
     def run(self, options: TaskOptions, batch_size: int | None = None, errors: Errors = "raise") -> Run:
         """A `Run` with checked options, for programs that need chunks, counts and errors.
@@ -244,10 +263,11 @@ def _answers(
     bar: tqdm[Any] | None = None,
     first: int = LOOK_AHEAD,
     ahead: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> Generator[Any, None, None]:
     """Yield the answers to examples. At the end, log a warning if texts were cut."""
     try:
-        for _, answers in run.chunks(examples, first, bar=bar, ahead=ahead):
+        for _, answers in run.chunks(examples, first, bar=bar, ahead=ahead, elsewhere=elsewhere):
             yield from (answer.shown(run.options.details) for answer in answers)
     finally:
         if message := run.warning():

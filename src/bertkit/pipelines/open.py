@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -104,13 +105,24 @@ def pipeline(
     if runner is None:
         place = hub.locate(model, **arguments.source)
         opened |= {"device": arguments.device, "dtype": dtype, "engine": engine, "of_config": arguments.of_config}
-        return open_place(task, place, config, tokenizer, **opened)
+        made = open_place(task, place, config, tokenizer, **opened)
+        source = {**arguments.source, "local_files_only": True}
+        own = {**opened, "options": dict(arguments.options), "of_config": dict(arguments.of_config)}
+        made._reopen = partial(_reopened, made.task, os.fspath(model), source, config, tokenizer, own)
+        return made
     _check_no_config(arguments, config)
     _check_object(runner, runner is model, engine, arguments.device, dtype)
     job = task_class(task or tasks_of(runner.head)[0])
     _check_head(runner.head, job.name, "The engine" if runner is model else "The model")
     files = None if runner is model else place_of(model)
     return _create(job, tokenizer_of(tokenizer, files), runner, None, files, **opened)
+
+
+def _reopened(
+    task: str, model: str, source: Mapping[str, Any], config: Any, tokenizer: Any, opened: Mapping[str, Any]
+) -> Pipeline:
+    """The same pipeline in another process."""
+    return open_place(task, hub.locate(model, **source), config, tokenizer, **opened)
 
 
 def default_model(task: str | None) -> str | None:

@@ -11,9 +11,9 @@ Where a chunk ends depends only on the examples. The same rows are therefore in 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bertkit.data.batches import by_length, characters, look_ahead, pack, split
@@ -74,6 +74,11 @@ class Report:
     tokens: int = 0  # tokens that the engine ran
     cells: int = 0  # the same with padding
 
+    def add(self, other: Report) -> None:
+        """Add the counts of another run."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+
     @property
     def padding(self) -> float:
         """The share of what the engine ran that was padding."""
@@ -85,6 +90,10 @@ class Part(NamedTuple):
 
     examples: list[Any]
     known: int
+
+
+Elsewhere = Callable[[Iterable[Part]], Iterator[tuple[Part, tuple[list[Answer], Report]]]]
+"""A function that answers chunks in other processes. Yields each with its answers and their counts, in order."""
 
 
 @dataclass(eq=False)
@@ -135,6 +144,7 @@ class Run:
         done: int = 0,
         bar: tqdm[Any] | None = None,
         ahead: bool = False,
+        elsewhere: Elsewhere | None = None,
     ) -> Iterator[tuple[list[Any], list[Answer]]]:
         """Yield chunks of consecutive examples with their answers. Only one chunk is in memory, or two with `ahead`.
 
@@ -145,14 +155,30 @@ class Run:
             done: the number of examples that an earlier run has answered. They are not yielded.
             bar: the progress bar to advance.
             ahead: read and encode the next chunk in a thread, while the engine runs one.
+            elsewhere: answers chunks in other processes. The engine of this run is then not used.
         """
         self.bar = bar
         with nullcontext() if bar is None else bar:
             parts = self._unanswered(look_ahead(examples, most, first, characters, self._characters), done)
-            encoded = ((part, self._encoded(part.examples)) for part in parts)
-            for part, found in read_ahead(encoded) if ahead else encoded:
-                answers = self.result(self._submitted(part.examples, found))
+            found = self._answered(parts, ahead) if elsewhere is None else self._received(elsewhere(parts))
+            for part, answers in found:
                 yield part.examples[part.known :], answers[part.known :]
+
+    def _answered(self, parts: Iterable[Part], ahead: bool) -> Iterator[tuple[Part, list[Answer]]]:
+        encoded = ((part, self._encoded(part.examples)) for part in parts)
+        for part, found in read_ahead(encoded) if ahead else encoded:
+            yield part, self.result(self._submitted(part.examples, found))
+
+    def _received(
+        self, answered: Iterable[tuple[Part, tuple[list[Answer], Report]]]
+    ) -> Iterator[tuple[Part, list[Answer]]]:
+        """Count the answers of other processes."""
+        for part, (answers, report) in answered:
+            if self.errors == "raise":
+                self._raise_first_error([answer.value for answer in answers])
+            self.report.add(report)
+            self._advance(len(answers))
+            yield part, answers
 
     def _unanswered(self, chunks: Iterable[list[Any]], done: int) -> Iterator[Part]:
         """The chunks from the first one that has unanswered examples."""
@@ -222,7 +248,7 @@ class Run:
         except BertkitError as error:
             return error
 
-    def _raise_first_error(self, found: Sequence[Encoded | BertkitError]) -> None:
+    def _raise_first_error(self, found: Sequence[Any]) -> None:
         """Raise the error of the first invalid example, with its number unless the run has only one example so far."""
         for number, item in enumerate(found, start=self.report.examples):
             if isinstance(item, BertkitError):

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -17,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.data.shards.sentences import split_sentences
-from bertkit.errors import DataError
+from bertkit.processes import ordered
 
 
 class Tokens(NamedTuple):
@@ -82,43 +75,8 @@ def encode_chunks(chunks: Iterable[Chunk], encode: EncodeDocuments, processes: i
         for chunk in chunks:
             yield chunk, encode(chunk.documents)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (encode,))
-    waiting: deque[tuple[Chunk, Future[Encoded]]] = deque()
-    try:
-        for chunk in chunks:
-            waiting.append((chunk, pool.submit(_encode, chunk.documents)))
-            if len(waiting) > 2 * processes:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    except BrokenProcessPool as error:
-        raise DataError(
-            "A worker process was killed, probably because memory ran out. Run the same command with fewer --processes; "
-            "it continues where this run stopped."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from ordered(chunks, encode, _documents, processes)
 
 
-_WORKER: list[EncodeDocuments] = []
-"""The function of this worker process."""
-
-
-def _start_worker(encode: EncodeDocuments) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
-    _WORKER[:] = [encode]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when the main process ends, even if that was killed."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
-def _encode(documents: list[str]) -> Encoded:
-    return _WORKER[0](documents)
+def _documents(chunk: Chunk) -> list[str]:
+    return chunk.documents

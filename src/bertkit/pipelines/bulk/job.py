@@ -17,7 +17,7 @@ from bertkit.errors import BertkitError, Setting, UsageError, worded
 from bertkit.pipelines.bulk.partial import Partial
 from bertkit.pipelines.bulk.results import OVERWRITE, RESUME, Layout
 from bertkit.pipelines.bulk.vectors import pack
-from bertkit.pipelines.run import LOOK_AHEAD, Answer, Errors, Report, Run
+from bertkit.pipelines.run import LOOK_AHEAD, Answer, Elsewhere, Errors, Report, Run
 from bertkit.tasks.base import Task, TaskOptions
 from bertkit.tasks.embedding.quantization import Precision
 
@@ -39,6 +39,8 @@ def write_answers(
     spell: Callable[[Setting], str] = str,
     bar: tqdm[Any] | None = None,
     check: Callable[[Sequence[Answer]], object] = lambda answers: None,
+    elsewhere: Elsewhere | None = None,
+    most: int = LOOK_AHEAD,
 ) -> None:
     """Answer examples, and write the answers after those of an earlier run to its file, which becomes the output.
 
@@ -50,9 +52,11 @@ def write_answers(
         spell: formats the settings in errors.
         bar: the progress bar to advance.
         check: called with the answers of each chunk before they are written.
+        elsewhere: answers chunks in other processes; None: in this one.
+        most: the most examples of a chunk.
     """
     vectors = partial.layout.vectors is not None
-    for chunk, answers in run.chunks(examples, LOOK_AHEAD, LOOK_AHEAD, partial.done, bar, ahead=True):
+    for chunk, answers in run.chunks(examples, most, most, partial.done, bar, ahead=True, elsewhere=elsewhere):
         check(answers)
         lines = []
         for row, answer in enumerate(answers, start=run.report.examples - len(chunk) + 1):
@@ -106,17 +110,20 @@ def write_file(
     file: File,
     batch_size: int | None,
     errors: Errors,
+    elsewhere_of: Callable[[TaskOptions], Elsewhere | None],
     bar: tqdm[Any] | None,
 ) -> Report:
     """Answer examples into a file, for `Pipeline.map`, whose arguments these are. Returns counts of examples and tokens."""
     if "return_tensors" in options:
         raise UsageError("return_tensors has no effect on a file: leave it out.")
     place, layout = pipe.task_object.place, file.layout(pipe.task_object, checked)
-    run = pipe.run(checked if layout.vectors is None else with_arrays(checked), batch_size, errors)
+    checked = checked if layout.vectors is None else with_arrays(checked)
+    run = pipe.run(checked, batch_size, errors)
+    elsewhere = elsewhere_of(checked)
     about = _about(pipe, options, batch_size)
     with Partial(os.fspath(file.output), "", about, layout, resume=file.resume, overwrite=file.overwrite) as partial:
         partial.start({} if place is None else identity(place))
-        write_answers(run, partial.checked(examples), partial, bar=bar)
+        write_answers(run, partial.checked(examples), partial, bar=bar, elsewhere=elsewhere)
     if message := run.warning():
         _logger.warning(worded(message))
     return run.report
