@@ -38,7 +38,7 @@ def quantize_embeddings(
     >>> quantize_embeddings(vectors, "ubinary").tolist()
     [[128], [64], [0]]
     >>> quantize_embeddings(vectors, "int8", ranges=np.array([[-0.5, -1.0], [0.5, 1.0]])).tolist()
-    [[127, -128], [-128, 127], [-1, -1]]
+    [[126, -128], [-128, 126], [-1, -1]]
 
     Args:
         embeddings: an array or a tensor [N, H], a list of vectors [H], or a list of matrices [tokens, H].
