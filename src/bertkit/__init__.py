@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from bertkit.data.pretraining import SentencePairs as SentencePairs
     from bertkit.data.shards import Shards as Shards
     from bertkit.errors import BertkitError as BertkitError
+    from bertkit.exporting import Exported as Exported
+    from bertkit.exporting import export as export
     from bertkit.hub import locate as locate
     from bertkit.measuring.bench import bench as bench
     from bertkit.models.flax.auto import FlaxAutoModel as FlaxAutoModel
@@ -203,6 +205,7 @@ _HOMES = {  # name -> its module
     "EarlyStoppingCallback": "training",
     "EvalPrediction": "training",
     "Evaluation": "training.evaluation",
+    "Exported": "exporting",
     "FeatureExtractionPipeline": "pipelines",
     "FillMaskPipeline": "pipelines",
     "Finetuned": "training.finetune",
@@ -282,6 +285,7 @@ _HOMES = {  # name -> its module
     "create_optimizer": "models.keras.optimization",
     "default_data_collator": "data.collators",
     "evaluate": "training.evaluation",
+    "export": "exporting",
     "finetune": "training.finetune",
     "get_constant_schedule": "training",
     "get_constant_schedule_with_warmup": "training",

@@ -7,6 +7,7 @@
     ├── TokenizerError        (ValueError)   an invalid file of a tokenizer
     ├── HubError              (OSError)      a model or file that cannot be found or downloaded
     ├── DataError             (ValueError)   texts or examples that cannot be read
+    ├── ExportError           (ValueError)   an exported model that does not compute what the original computes
     ├── MissingExtraError     (ImportError)  an optional dependency that is not installed
     ├── UnavailableError      (ImportError)  a name of transformers that bertkit does not have
     └── CheckpointError       (ValueError)
@@ -164,6 +165,10 @@ class HubError(BertkitError, OSError):
 
 class DataError(BertkitError, ValueError):
     """Texts or examples that cannot be read."""
+
+
+class ExportError(BertkitError, ValueError):
+    """An exported model that does not compute what the original computes."""
 
 
 class MissingExtraError(BertkitError, ImportError):

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prepare": ("bertkit.cli.prepare:prepare", "turn files of text into shards of tokens for pretraining"),
     "inspect": ("bertkit.cli.inspect:inspect", "show the contents of a checkpoint, or of shards"),
     "convert": ("bertkit.cli.convert:convert", "write a checkpoint in another format"),
+    "export": ("bertkit.cli.export:export", "write a model for another runtime: ONNX or TorchScript"),
     "tokenize": ("bertkit.cli.tokenize:tokenize", "show the tokens of a text with ids, types and offsets"),
     "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "train a vocabulary on text files"),
     "add-words": ("bertkit.cli.add_words:add_words", "add the words of a domain to a model's vocabulary"),

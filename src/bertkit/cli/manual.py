@@ -71,6 +71,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     ),
     "inspect": ("DIR", "DIR --json"),
     "convert": ("DIR converted", "DIR halved --dtype float16 --overwrite"),
+    "export": (
+        "--format onnx --model DIR --out my-onnx",
+        "--precision int8 --data texts.txt --model DIR --out my-int8",
+    ),
     "tokenize": (
         '"Unaffable plants!" --model DIR',
         '"A text" --pair "and another" --format json --model DIR',

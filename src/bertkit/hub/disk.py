@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,25 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.close()
             beside.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder to fill, which appears at `path` at the end of the block, or is removed after an error.
+
+    `path` must not exist, or be an empty folder.
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
+    beside.mkdir()
+    try:
+        yield beside
+        if target.is_dir():
+            target.rmdir()  # Windows does not rename to a folder that exists
+        beside.rename(target)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
 
 
 def remove_unfinished(path: str | os.PathLike[str]) -> None:

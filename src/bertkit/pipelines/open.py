@@ -209,7 +209,7 @@ def _create(
     pipeline_class: type[Pipeline] | None,
     options: Mapping[str, Any],
 ) -> Pipeline:
-    _check_vocabulary(tokenizer, runner.config)
+    check_vocabulary(tokenizer, runner.config)
     made = object.__new__(_class(pipeline_class, job.name))
     Pipeline.__init__(made, job(tokenizer, runner.config, files), runner, batch_size, options, weights)
     return made
@@ -372,7 +372,8 @@ def _check_head(head: str, task: str, what: str) -> None:
         )
 
 
-def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
+def check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
+    """Raises UsageError for a tokenizer with more tokens than the model."""
     if len(tokenizer) > config.vocab_size:
         raise UsageError(
             f"The tokenizer has {len(tokenizer)} tokens, but the model only {config.vocab_size}: type ",

@@ -25,6 +25,7 @@ MODELS = {
     "predict": "two",
     "bench": "two",
     "evaluate": "two",
+    "export": "two",
 }
 TEXTS = ["Anna moved to Paris.", "The soup was cold."]
 
