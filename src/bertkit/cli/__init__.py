@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pretrain": ("bertkit.cli.pretrain:pretrain", "train a new model on shards of text, or a model further"),
     "predict": ("bertkit.cli.run:run", "the same as run"),
     "evaluate": ("bertkit.cli.evaluate:evaluate", "score a model on a file of examples with true answers"),
-    "bench": ("bertkit.cli.bench:bench", "measure a model with each engine and precision on your own inputs"),
+    "bench": ("bertkit.cli.bench:bench", "measure each engine and precision on your own inputs"),
     "prepare": ("bertkit.cli.prepare:prepare", "turn files of text into shards of tokens for pretraining"),
     "inspect": ("bertkit.cli.inspect:inspect", "show the contents of a checkpoint, or of shards"),
     "convert": ("bertkit.cli.convert:convert", "write a checkpoint in another format"),
