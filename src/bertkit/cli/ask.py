@@ -128,7 +128,8 @@ def embed(
     prompt: Annotated[str | None, _PROMPT] = None,
     prompt_name: Annotated[str | None, _PROMPT_NAME] = None,
     output_dtype: Annotated[
-        Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"], "type of the numbers in --output"
+        Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"],
+        "type of the numbers in --output: float32, float16, int8, uint8, binary, ubinary",
     ] = "float32",
     shared: Shared,
 ) -> int:

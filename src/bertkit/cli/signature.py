@@ -43,8 +43,8 @@ _SHORTER = {
     "similarity_fn_name": "measure",
 }
 """Options of tasks -> their shorter names on the command line."""
-_WIDEST = 60
-"""The most characters of the choices of an option that its help shows as {a,b}. The text of a longer one names them."""
+_WIDEST = 55
+"""The characters of an option and its choices from which its help does not show them as {a,b}. Its text names them instead."""
 
 _MANY = 40
 """The most options that the first lines of a help list."""
@@ -228,7 +228,7 @@ def _add_option(parser: _Owner, flag: str, parameter: inspect.Parameter, kind: A
         required=required,
         help=text + default,
         choices=choices,
-        metavar=None if choices and len(",".join(choices)) < _WIDEST else parameter.name.upper().rstrip("_"),
+        metavar=None if choices and len(flag + ",".join(choices)) < _WIDEST else parameter.name.upper().rstrip("_"),
         type=str if choices else get_args(kind)[0] if repeated else kind,
         action="append" if repeated else "store",
     )
