@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from bertkit.tensors import Array
 
-VECTORS = ("feature-extraction", "sentence-embedding")
-"""The tasks whose answers are vectors."""
+Kind = Literal["words", "numbers", "vectors"]
+
+_NEAR = 0.01
+"""How much numbers may differ that count as the same answer."""
 
 _ENTITY = {"entity", "entity_group"}
 """Fields of the items of a list that is not ranked: all of its items are the answer."""
@@ -31,13 +33,15 @@ _EQUAL = 1e-6
 class Agreement:
     """How much some answers are those of a reference."""
 
-    same: float  # share of the examples with the same answer: first label or word, all entities, nearest other vector
+    same: (
+        float  # share of examples with the same answer: first label or word, all entities, near number, nearest vector
+    )
     mean: float  # difference of the numbers
     worst: float
     cosine: float | None = None  # the lowest, of vectors
 
 
-def agreement(reference: Sequence[Any], answers: Sequence[Any], vectors: bool = False) -> Agreement:
+def agreement(reference: Sequence[Any], answers: Sequence[Any], kind: Kind = "words") -> Agreement:
     """Compare answers with those of a reference, example by example.
 
     >>> agreement([[{"label": "A", "score": 0.75}]], [[{"label": "A", "score": 0.5}, {"label": "B", "score": 0.5}]])
@@ -46,13 +50,16 @@ def agreement(reference: Sequence[Any], answers: Sequence[Any], vectors: bool = 
     Args:
         reference: the answers of the reference.
         answers: the answers to compare, to the same examples.
-        vectors: whether the answers are vectors, [H].
+        kind: "words" such as labels, with numbers beside them; "numbers" such as those of regression; "vectors" [H].
     """
-    if vectors:
+    if kind == "vectors":
         return _of_vectors(np.array(reference), np.array(answers))
-    same = [_words(one) == _words(other) for one, other in zip(reference, answers, strict=True)]
-    gaps = [gap for one, other in zip(reference, answers, strict=True) for gap in _gaps(one, other)]
-    return Agreement(float(np.mean(same)), *_mean_and_worst(np.array(gaps)))
+    pairs = list(zip(reference, answers, strict=True))
+    gaps = [list(_gaps(one, other)) for one, other in pairs]
+    same = [_words(one) == _words(other) for one, other in pairs]
+    if kind == "numbers":
+        same = [equal and max(own, default=0) <= _NEAR for equal, own in zip(same, gaps, strict=True)]
+    return Agreement(float(np.mean(same)), *_mean_and_worst(np.array([gap for own in gaps for gap in own])))
 
 
 def mean_vectors(answers: Sequence[Any]) -> Array:

@@ -202,5 +202,5 @@ def _figures(
         p95=float(np.percentile(times, 95)),
         peak_bytes=turns[-1]["peak"],
         opened_in=opened["seconds"],
-        agreement=agreement(theirs["answers"], own["answers"], theirs["vectors"]),
+        agreement=agreement(theirs["answers"], own["answers"], theirs["kind"]),
     )

@@ -15,7 +15,7 @@ from typing import IO, Any
 from bertkit.data.json_line import line_of
 from bertkit.errors import BertkitError
 from bertkit.logging import disable_progress_bar, set_verbosity_error
-from bertkit.measuring.agreement import VECTORS, mean_vectors
+from bertkit.measuring.agreement import Kind, mean_vectors
 from bertkit.pipelines import pipeline
 from bertkit.pipelines.calls import options_of
 from bertkit.training.progress import resident_memory
@@ -50,8 +50,16 @@ class Contestant:
 
     def answers(self) -> dict[str, Any]:
         """The answers to all examples. Of vectors of tokens, their mean."""
-        answers, vectors = self.pipe.each(self.examples, **self.options), self.pipe.task in VECTORS
-        return {"answers": mean_vectors(answers).tolist() if vectors else answers, "vectors": vectors}
+        answers, kind = self.pipe.each(self.examples, **self.options), self._kind()
+        return {"answers": mean_vectors(answers).tolist() if kind == "vectors" else answers, "kind": kind}
+
+    def _kind(self) -> Kind:
+        """What the answers are."""
+        task = self.pipe.task_object
+        if task.head == "Model":
+            return "vectors" if task.name == "feature-extraction" else "numbers"
+        regression = task.head == "ForSequenceClassification" and self.pipe.config.num_labels == 1
+        return "numbers" if regression or task.name == "sentence-scoring" else "words"
 
 
 def peak_memory() -> int:

@@ -22,7 +22,7 @@ class Process:
     def __init__(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bertkit.measuring.contestant"],
+            [sys.executable, "-P", "-m", "bertkit.measuring.contestant"],  # -P: no module of the current folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -54,21 +54,27 @@ def test_the_answers_of_other_tasks() -> None:
     assert (found.same, found.worst) == (0, 0.25)
     assert agreement([[0.5, 0.25]], [[0.25, 0.5]]).same == 0  # the most similar sentence
     score = {"log_likelihood": -3.0, "perplexity": 2.0, "n_tokens": 4}
-    found = agreement([score], [{**score, "perplexity": 2.5}])
-    assert (found.same, found.worst) == (1, 0.5)
+    found = agreement([score], [{**score, "perplexity": 2.5}], kind="numbers")
+    assert (found.same, found.worst) == (0, 0.5)
+
+
+def test_numbers_that_are_the_answer() -> None:
+    assert agreement([0.9, 0.5], [0.1, 0.5], kind="numbers").same == 0.5
+    grades = [ranked(("LABEL_0", 3.2)), ranked(("LABEL_0", 4.0))]
+    assert agreement(grades, [ranked(("LABEL_0", 3.205)), ranked(("LABEL_0", 4.5))], kind="numbers").same == 0.5
 
 
 def test_vectors() -> None:
     rng = np.random.default_rng(0)
     theirs = rng.standard_normal((300, 16))
     theirs[5] = theirs[4]  # the same text twice
-    assert agreement(theirs, theirs, vectors=True).same == 1
-    found = agreement(theirs, theirs + 1e-9 * rng.standard_normal(theirs.shape), vectors=True)
+    assert agreement(theirs, theirs, kind="vectors").same == 1
+    found = agreement(theirs, theirs + 1e-9 * rng.standard_normal(theirs.shape), kind="vectors")
     assert found.same == 1
     assert found.cosine == pytest.approx(1)
     moved = theirs.copy()
     moved[0] = -theirs[0]
-    found = agreement(theirs, moved, vectors=True)
+    found = agreement(theirs, moved, kind="vectors")
     assert found.cosine == pytest.approx(-1)
     assert found.worst == pytest.approx(2 * np.abs(theirs[0]).max())
     assert 0.9 < found.same < 1

@@ -86,6 +86,15 @@ def test_relative_positions(tmp_path: Path) -> None:
         opened(tmp_path, position_embedding_type="relative_key", start="nearby")
 
 
+def test_pruned_heads() -> None:
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 64}
+    model = BertForPreTraining(BertConfig(vocab_size=50, pruned_heads={0: [1, 2], 1: [0]}, **sizes))
+    before = model.bert.encoder.layer[0].attention.self.query.weight.detach().clone()
+    start_nearby(model)
+    assert before.shape == (32, 64)
+    assert (model.bert.encoder.layer[0].attention.self.query.weight != before).any(1).all()
+
+
 def test_a_trained_model_has_its_weights(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="start='nearby' has no effect on a trained model"):
         bertkit.pretrain(model="model", data=str(tmp_path), out=str(tmp_path / "out"), start="nearby")

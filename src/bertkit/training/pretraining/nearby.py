@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bertkit.config import BertConfig
+from bertkit.parameters import kept_heads
 
 _SHARE = 0.7
 """The share of positions in the variance of the embeddings. The rest is that of words and token types."""
@@ -36,7 +37,7 @@ def can_start_nearby(config: BertConfig) -> bool:
     >>> can_start_nearby(BertConfig()), can_start_nearby(BertConfig(position_embedding_type="relative_key"))
     (True, False)
     """
-    return config.position_embedding_type == "absolute" and config.num_hidden_layers > 0 and config.hidden_size > 1
+    return config.position_embedding_type == "absolute" and config.num_hidden_layers > 0
 
 
 @torch.no_grad()
@@ -54,8 +55,8 @@ def start_nearby(model: Any) -> None:
     positions[:, : 2 * waves] = _waves(torch.arange(len(positions)), frequencies)
     positions *= config.initializer_range * math.sqrt(2 * _SHARE / (1 - _SHARE))
 
-    layer, heads = base.encoder.layer[0].attention.self, config.num_attention_heads
-    width = config.hidden_size // heads
+    layer, heads = base.encoder.layer[0].attention.self, len(kept_heads(config, 0))
+    width = config.hidden_size // config.num_attention_heads
     short = int((frequencies > 2 * math.pi / _LONGEST).sum())
     chosen = torch.linspace(0, short - 1, width // 2).round().long()  # the waves of a head
     gain = math.sqrt(_SCORE * math.sqrt(width) / max(width // 2, 1) / (2 * _SHARE))
