@@ -17,13 +17,17 @@ _BLOCKS = 64
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt")
 
 
+_EXPORTED = ("model.onnx", "model.onnx.data", "openvino_model.xml", "openvino_model.bin")
+"""The files of models for other runtimes."""
+
+
 def identity(place: Place) -> dict[str, str]:
     """Return {file name: fingerprint} of the configuration, tokenizer and weights of a place.
 
     A fingerprint is the size, a digest and, since at most 4 MB of a file are read, the time of its last change. In the cache of
     the Hub the time is left out, since files there are named by their contents.
     """
-    names = dict.fromkeys([*FILES, *_TOKENIZER, *_weights(place)])
+    names = dict.fromkeys([*FILES, *_TOKENIZER, *_weights(place), *_exported(place)])
     return {name: _fingerprint(place.get(name)) for name in names if name in place.files}
 
 
@@ -37,6 +41,12 @@ def _weights(place: Place) -> list[str]:
     if name and not name.endswith(".index"):
         return [name]
     return [other for other in place.files if ".ckpt" in other]
+
+
+def _exported(place: Place) -> list[str]:
+    """The names of the files for other runtimes, also if such a file with another name was passed."""
+    second = [] if place.file is None else [place.file.name + ".data", place.file.with_suffix(".bin").name]
+    return [*_EXPORTED, *second]
 
 
 def _fingerprint(path: Path) -> str:

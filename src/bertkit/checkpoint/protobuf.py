@@ -24,6 +24,8 @@ def parse(data: memoryview, what: str, most: int | None = None) -> Message:
         if most is not None and count > most:
             raise UnsafeFileError(f"{what} has a message of more than {most:,} fields: it is damaged or hostile.")
         key, at = read_varint(data, at, what)
+        if not 8 <= key < 2**32:  # readers differ in what they make of such a key
+            raise UnsafeFileError(f"{what} has a field with the invalid number {key >> 3}: it is damaged or hostile.")
         value, at = _read_value(data, at, key & 7, what)
         message.setdefault(key >> 3, []).append(value)
     return message

@@ -22,7 +22,6 @@ FILE, DATA = "model.onnx", "model.onnx.data"
 _MOST_BYTES = 2**31 - 1  # of a message of protocol buffers
 _MOST_FIELDS = 2**18  # of one message. A BERT of 24 layers has 1,000 nodes and arrays
 _DTYPES = {1: "float32", 3: "int8", 6: "int32", 7: "int64"}  # by the numbers of the format
-_EXTERNAL = 1
 
 # Numbers of fields in the messages of the format.
 _GRAPH, _FUNCTIONS = 7, 25  # of a model
@@ -53,7 +52,7 @@ def read_exported(place: Place) -> tuple[bytes, Tensors]:
         for node in nested(fields, _NODE, what):
             _check_node(node, what)
         tensors = (parse(tensor, what, _MOST_FIELDS) for tensor in nested(fields, _ARRAYS, what))
-        outside += [tensor for tensor in tensors if integer(tensor, _LOCATION, what) == _EXTERNAL]
+        outside += [tensor for tensor in tensors if _is_outside(tensor)]
     for tensor in outside:
         _check_location(tensor, what)
     second = map_file(place.fetch(DATA)) if outside else memoryview(b"")
@@ -69,8 +68,13 @@ def _check_node(node: memoryview, what: str) -> None:
                 raise UnsafeFileError(f"{what} has a node with {kind}, which a BERT does not need: export it again.")
         for number in _OF_ATTRIBUTE["tensors"]:
             for tensor in nested(fields, number, what):
-                if integer(parse(tensor, what, _MOST_FIELDS), _LOCATION, what) == _EXTERNAL:
+                if _is_outside(parse(tensor, what, _MOST_FIELDS)):
                     raise UnsafeFileError(f"{what} has a constant in another file: export it again.")
+
+
+def _is_outside(tensor: Message) -> bool:
+    """Whether any reader may look for an array in another file, however its location is spelt."""
+    return _ENTRIES in tensor or any(value != 0 for value in tensor.get(_LOCATION, []))
 
 
 def _entries(tensor: Message, what: str) -> dict[str, str]:

@@ -27,6 +27,19 @@ def test_only_the_files_that_are_read(tmp_path: Path) -> None:
     assert {"bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"} <= found.keys()
 
 
+def test_models_for_other_runtimes(tmp_path: Path) -> None:
+    names = ["model.onnx", "model.onnx.data", "openvino_model.xml", "openvino_model.bin"]
+    for name in names:
+        (tmp_path / name).write_text("x")
+    before = identity(locate(tmp_path))
+    assert list(before) == names
+    for name in names:
+        (tmp_path / name).write_text("y")
+        after = identity(locate(tmp_path))
+        assert [other for other in names if after[other] != before[other]] == [name]
+        before = after
+
+
 def test_only_a_part_of_a_large_file_is_read(tmp_path: Path) -> None:
     """A sparse file of 16 GB takes less than a second. A change outside the samples is found by its time."""
     (tmp_path / "config.json").write_text("{}")

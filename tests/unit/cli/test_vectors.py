@@ -187,3 +187,15 @@ def test_run_writes_vectors(words: list[str], expected: Any, tmp_path: Path) -> 
     more = ["run", "--task", "feature-extraction", "--option", "pooling=mean", "--option", "normalize=true"]
     assert main([*more, *words[1:], "--output", str(out)]) == 0
     np.testing.assert_array_equal(np.load(out), expected)
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_kept_lists_have_their_own_type(precision: str, tmp_path: Path) -> None:
+    rows = [{"tags": [70001, n / 3], "text": text} for n, text in enumerate(TEXTS[:4])]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["embed", "--engine", "numpy", "--model", str(pipeline_models.folder("plain")), "--keep", "tags"]
+    words += ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "v.parquet")]
+    assert main([*words, "--output-dtype", precision]) == 0
+    table = pyarrow.parquet.read_table(tmp_path / "v.parquet")
+    assert table["tags"].to_pylist() == [row["tags"] for row in rows]
+    assert table.schema.field("result").type.value_type == pyarrow.from_numpy_dtype(precision)

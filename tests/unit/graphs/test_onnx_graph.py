@@ -15,6 +15,7 @@ from bertkit.heads import HEADS
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+from bertkit.checkpoint.protobuf import field, varint  # noqa: E402
 from bertkit.engines.onnx import _session  # noqa: E402
 from bertkit.errors import FileFormatError, UnsafeFileError  # noqa: E402
 from bertkit.graphs.onnx import exported_graph  # noqa: E402
@@ -148,6 +149,41 @@ def test_unsafe_files_are_refused(change: Any, message: str, tmp_path: Path) -> 
     changed(tmp_path, change)
     with pytest.raises(UnsafeFileError, match=message):
         read_exported(locate(tmp_path))
+
+
+def _hidden(number: int, content: bytes) -> bytes:
+    """A field whose key has a bit that readers of 32 bits drop."""
+    return varint(number << 3 | 2 | 1 << 32) + varint(len(content)) + content
+
+
+@pytest.mark.parametrize("number", [1, 5, 7, 15, 25])
+def test_fields_that_readers_number_differently_are_refused(number: int, tmp_path: Path) -> None:
+    graph = onnx.helper.make_graph([], "g", [], []).SerializeToString()
+    inner, outer = field(7, graph + _hidden(number, b"")), field(7, graph) + _hidden(number, b"")
+    for content in (inner, outer, field(7, graph) + varint(2) + varint(0)):
+        (tmp_path / FILE).write_bytes(field(1, 8) + content)
+        with pytest.raises(UnsafeFileError, match="a field with the invalid number"):
+            read_exported(locate(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        field(14, 2**32 + 1),
+        field(14, 1) + varint(14 << 3 | 5) + bytes(4),
+        field(14, 1) + field(14, 0),
+        field(14, b"x"),
+        b"",
+    ],
+)
+def test_every_spelling_of_another_file_is_refused(location: bytes, tmp_path: Path) -> None:
+    entry = field(13, field(1, b"location") + field(2, b"/etc/passwd"))
+    tensor = field(1, 1) + field(2, 1) + field(8, b"x") + entry + location
+    constant = field(1, field(2, b"x") + field(4, b"Constant") + field(5, field(1, b"value") + field(5, tensor)))
+    for graph in (field(5, tensor), constant):
+        (tmp_path / FILE).write_bytes(field(1, 8) + field(7, graph))
+        with pytest.raises(UnsafeFileError, match="another file|is accepted"):
+            read_exported(locate(tmp_path))
 
 
 def test_damaged_places_are_refused(tmp_path: Path) -> None:

@@ -164,10 +164,11 @@ def _write_parquet(lines: Lines, file: IO[bytes], vectors: Vectors | None) -> No
     kinds = {int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string(), bool: pyarrow.bool_()}
     kinds[list] = pyarrow.list_(pyarrow.float64())  # numbers
     columns = {name: kind if kind in kinds else str for name, kind in _columns(lines).items()}
+    types = {name: kinds[kind] for name, kind in columns.items()}
     if vectors is not None and "result" in columns:
         columns["result"] = list
-        kinds[list] = pyarrow.list_(pyarrow.from_numpy_dtype(vectors.dtype))
-    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+        types["result"] = pyarrow.list_(pyarrow.from_numpy_dtype(vectors.dtype))
+    schema = pyarrow.schema(list(types.items()))
     with parquet.ParquetWriter(file, schema) as writer:
         rows = _rows(lines)
         while some := list(islice(rows, 1024)):
