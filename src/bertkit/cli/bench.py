@@ -13,7 +13,7 @@ from bertkit.cli.run import name_and_value
 from bertkit.cli.shared import device_of
 from bertkit.data.json_line import line_of
 from bertkit.data.records import Format, read_records
-from bertkit.errors import BertkitError, DataError
+from bertkit.errors import BertkitError, DataError, UsageError
 
 if TYPE_CHECKING:
     from bertkit.measuring.bench import Bench, Figures
@@ -47,6 +47,10 @@ def bench(
     from bertkit.measuring.bench import bench as measure
     from bertkit.pipelines.open import main_task
 
+    if limit < 1:
+        raise UsageError(f"--limit {limit} must be at least 1.")
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     with logged_warnings():
         name = task or main_task(BertConfig.from_pretrained(model), model)
         found = measure(
@@ -133,7 +137,6 @@ def _write(found: Bench, folder: Path, model: str) -> None:
     from bertkit.hub.disk import whole_file
     from bertkit.measuring.picture import draw
 
-    folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "bench.json") as file:
         file.write(line_of(found.to_dict()))
     if draw(found, folder, Path(model).name):

@@ -17,7 +17,7 @@ import numpy as np
 
 from bertkit.config import BertConfig
 from bertkit.engines.base import ENGINES, PRECISIONS
-from bertkit.errors import UsageError, did_you_mean
+from bertkit.errors import UsageError, did_you_mean, received
 from bertkit.measuring.agreement import Agreement, agreement
 from bertkit.measuring.process import Process, RefusedError
 from bertkit.pipelines.open import main_task
@@ -26,6 +26,8 @@ from bertkit.tasks import task_class
 _PRECISIONS = PRECISIONS[1:]  # without "auto"
 LEAST_AGREEMENT = 0.995
 """The share of equal answers below which a setting is not recommended."""
+
+_MOST_SECONDS = 3600
 
 _ROUNDS = 3
 """The least number of turns of a setting, and of the reference beside it."""
@@ -145,6 +147,8 @@ def bench(
     """
     if not examples:
         raise UsageError("bench received no examples: pass at least one.")
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise UsageError(received("seconds", seconds), f" must be above 0, and at most {_MOST_SECONDS:,}.")
     wanted = CANDIDATES if settings is None else [Candidate.read(text) for text in settings]
     task = task_class(task or main_task(BertConfig.from_pretrained(model), model)).name
     opening = {"model": model, "task": task, "tokenizer": tokenizer, "device": device, "batch_size": batch_size}

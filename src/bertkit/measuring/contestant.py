@@ -42,10 +42,12 @@ class Contestant:
     def one_by_one(self, seconds: float) -> dict[str, Any]:
         """Answer examples by themselves, for some time. Returns the time of each."""
         times: list[float] = []
-        while sum(times) < seconds or len(times) < min(len(self.examples), 10):
+        total = 0.0
+        while total < seconds or len(times) < min(len(self.examples), 10):
             example, began = self.examples[len(times) % len(self.examples)], time.perf_counter()
             self.pipe.each([example], **self.options)
             times.append(time.perf_counter() - began)
+            total += times[-1]
         return {"times": times}
 
     def answers(self) -> dict[str, Any]:

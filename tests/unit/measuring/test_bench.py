@@ -67,6 +67,9 @@ def test_a_setting_with_other_answers_is_not_recommended() -> None:
 def test_what_is_invalid(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Unknown setting 'trch:fp32'.*Did you mean 'torch'"):
         bertkit.bench(str(folder("two")), ["a"], settings=["trch:fp32"])
+    for seconds in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(UsageError, match="seconds=.* must be above 0, and at most 3,600"):
+            bertkit.bench(str(folder("two")), ["a"], seconds=seconds)
     with pytest.raises(UsageError, match="no examples"):
         bertkit.bench(str(folder("two")), [])
     with pytest.raises(RefusedError, match="top_q"):
@@ -74,6 +77,10 @@ def test_what_is_invalid(tmp_path: Path) -> None:
     (tmp_path / "none.txt").touch()
     from bertkit.cli.bench import bench
 
+    with pytest.raises(UsageError, match="--limit -1 must be at least 1"):
+        bench(model="x", data="x", limit=-1)
+    with pytest.raises(FileExistsError):
+        bench(model="x", data="x", out=str(tmp_path / "none.txt"))
     with pytest.raises(DataError, match="is empty"):
         bench(model=str(folder("two")), data=str(tmp_path / "none.txt"))
 
