@@ -36,13 +36,13 @@ class OpenVinoEngine(RectangleEngine):
     """
 
     def __init__(self, config: BertConfig, head: str, graph: Any, precision: str, memory: object = None) -> None:
+        self._compiled: dict[tuple[str, ...], Any] = {}  # first, as attributes are freed in this order
         inputs = {_name(one): len(one.partial_shape) for one in graph.inputs}
         self._results = {_name(one): one.node for one in graph.outputs}
         super().__init__(config, head, inputs, list(self._results))
         self.graph, self.precision = graph, precision
-        self._memory = memory  # of the graph's arrays, if the graph does not own it
         self._core = ov.Core()
-        self._compiled: dict[tuple[str, ...], Any] = {}
+        self._memory = memory  # of the graph's arrays, if the graph does not own it
 
     @classmethod
     def open(
