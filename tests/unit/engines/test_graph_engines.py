@@ -29,8 +29,6 @@ from bertkit.tasks import TASKS, task_class
 
 KINDS = ("onnx", "openvino")
 FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
-for name in ("onnx", "onnxruntime", "bertkit.graphs.openvino_runtime"):
-    pytest.importorskip(name, reason=f"{name} needs a package that is not installed")
 
 
 def rows(lengths: list[int], places: bool) -> list[Row]:

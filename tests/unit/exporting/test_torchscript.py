@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from exported_models import of_head
 from pipeline_cases import MODELS
 from pipeline_models import folder
 
 import bertkit
 from bertkit import reference
+from bertkit.exporting.torchscript import FILE
 from bertkit.heads import HEADS
-
-torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-
-from bertkit.exporting.torchscript import FILE  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the tracer
 BY_VALUE = r"prim::If|prim::Loop|nonzero|masked_select|aten::item|local_scalar|unique"

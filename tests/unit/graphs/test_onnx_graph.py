@@ -6,21 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import tiny
 from graph_cases import SETTINGS, inputs
 
 from bertkit import reference
+from bertkit.checkpoint.protobuf import field, varint
+from bertkit.engines.onnx import _session
+from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.graphs.onnx import exported_graph
+from bertkit.graphs.onnx_file import DATA, FILE, read_exported
 from bertkit.heads import HEADS
-
-onnx = pytest.importorskip("onnx", reason="onnx is not installed")
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-from bertkit.checkpoint.protobuf import field, varint  # noqa: E402
-from bertkit.engines.onnx import _session  # noqa: E402
-from bertkit.errors import FileFormatError, UnsafeFileError  # noqa: E402
-from bertkit.graphs.onnx import exported_graph  # noqa: E402
-from bertkit.graphs.onnx_file import DATA, FILE, read_exported  # noqa: E402
-from bertkit.hub import locate  # noqa: E402
+from bertkit.hub import locate
 
 
 def run(graph: Any, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

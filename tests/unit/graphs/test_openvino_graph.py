@@ -12,14 +12,12 @@ from graph_cases import SETTINGS, inputs
 
 from bertkit import reference
 from bertkit.errors import FileFormatError, UnsafeFileError
-from bertkit.graphs.openvino_file import DATA, FILE, read_exported
-from bertkit.heads import HEADS
-from bertkit.hub import locate
-
-pytest.importorskip("bertkit.graphs.openvino_runtime", reason="openvino is not installed")
 from bertkit.graphs import openvino_file
 from bertkit.graphs.openvino import exported_graph, save
+from bertkit.graphs.openvino_file import DATA, FILE, read_exported
 from bertkit.graphs.openvino_runtime import ov
+from bertkit.heads import HEADS
+from bertkit.hub import locate
 
 
 def run(graph: Any, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
