@@ -54,3 +54,40 @@ def test_a_sentence_gives_the_same_bits_in_any_batch() -> None:
             own = flat[start : start + length]
             alone = engine.run(Batch(own, 0 * own, np.array([length])), Ask(layers=(3,)))["hidden_states"]
             assert np.array_equal(alone, whole[start : start + length])
+
+
+@pytest.mark.parametrize(
+    ("head", "ask"),
+    [
+        ("ForSequenceClassification", Ask(("logits",))),
+        ("ForTokenClassification", Ask(("logits",), layers=(0, 3))),
+        ("Model", Ask(("last_hidden_state",), pooled=True)),
+        ("ForMaskedLM", Ask(("logits",))),
+    ],
+)
+def test_many_batches_have_few_numbers_of_tokens(head: str, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OneDNN keeps code for each number, so that memory would grow for as long as new ones appear."""
+    model, rng = ours(f"Bert{head}"), np.random.default_rng(0)
+    tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    if head == "Model":
+        tensors = {f"bert.{name}": array for name, array in tensors.items()}
+    engine, seen = TorchEngine.open(tensors, model.config, head, "cpu", "fp32"), set[int]()
+    forward = Prepared.forward
+
+    def recorded(layer: Prepared, x: torch.Tensor) -> torch.Tensor:
+        seen.add(x.shape[0])
+        return forward(layer, x)
+
+    monkeypatch.setattr(Prepared, "forward", recorded)
+    exact = TorchEngine(model)
+    for number in range(150):
+        lengths = rng.integers(1, 12, rng.integers(1, 90))
+        ids = rng.integers(5, model.config.vocab_size, lengths.sum())
+        positions = np.sort(rng.choice(len(ids), rng.integers(1, len(ids) + 1), replace=False))
+        some = Batch(ids, 0 * ids, lengths, positions=positions if head == "ForMaskedLM" and number % 2 else None)
+        found = engine.run(some, ask)
+        if number < 10:
+            for name, expected in exact.run(some, ask).items():
+                np.testing.assert_allclose(found[name], expected, atol=1e-5, rtol=0, err_msg=name)
+    assert len(seen) < 100
+    assert all(count <= 32 or count % (1 << count.bit_length() - 5) == 0 for count in seen)
