@@ -14,7 +14,7 @@ from bertkit.errors import FileFormatError, Setting, UsageError, received
 from bertkit.graphs.names import output_names
 from bertkit.graphs.openvino import engine_graph
 from bertkit.graphs.openvino_file import FILE, read_exported
-from bertkit.graphs.openvino_runtime import ov
+from bertkit.graphs.openvino_runtime import core, ov
 from bertkit.hub import Place
 from bertkit.tensors import Array
 
@@ -36,13 +36,12 @@ class OpenVinoEngine(RectangleEngine):
     """
 
     def __init__(self, config: BertConfig, head: str, graph: Any, precision: str, memory: object = None) -> None:
-        self._compiled: dict[tuple[str, ...], Any] = {}  # first, as attributes are freed in this order
         inputs = {_name(one): len(one.partial_shape) for one in graph.inputs}
         self._results = {_name(one): one.node for one in graph.outputs}
         super().__init__(config, head, inputs, list(self._results))
         self.graph, self.precision = graph, precision
-        self._core = ov.Core()
         self._memory = memory  # of the graph's arrays, if the graph does not own it
+        self._compiled: dict[tuple[str, ...], Any] = {}
 
     @classmethod
     def open(
@@ -61,7 +60,7 @@ class OpenVinoEngine(RectangleEngine):
         text, arrays = read_exported(place)
         try:
             memory = ov.Tensor(np.frombuffer(arrays, np.uint8), shared_memory=True)
-            graph = ov.Core().read_model(text, memory)
+            graph = core().read_model(text, memory)
             stored = "int8" if _has_int8(graph) else "fp32"
             engine = cls(config, head, graph, stored if precision == "auto" and stored == "int8" else wanted, memory)
             engine.check_file(what)
@@ -90,7 +89,7 @@ class OpenVinoEngine(RectangleEngine):
                 "PERFORMANCE_HINT": "LATENCY",
                 "ENABLE_CPU_PINNING": False,  # other processes can use the cores
             }
-            self._compiled[names] = self._core.compile_model(part, "CPU", options)
+            self._compiled[names] = core().compile_model(part, "CPU", options)
         return self._compiled[names]
 
 

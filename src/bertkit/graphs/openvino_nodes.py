@@ -33,8 +33,13 @@ def _named(node: Node, name: str) -> Node:
 
 
 def array(values: Array, name: str) -> Node:
-    """A constant with a copy of an array, as threads of OpenVINO may free it without Python's lock."""
-    node = ov.op.Constant(np.ascontiguousarray(values))
+    """A constant that uses the memory of an array. OpenVINO requires an array that may be written, and does not write it."""
+    own = np.ascontiguousarray(values).view()
+    try:
+        own.flags.writeable = True  # mapped files are private: only their views are read-only
+    except ValueError:
+        own = own.copy()
+    node = ov.op.Constant(own, True)
     node.set_friendly_name(name)
     return node
 

