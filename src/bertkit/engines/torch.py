@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable
 from importlib import import_module
@@ -11,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import words_of
 from bertkit.engines.processor import multiplies_bf16
+from bertkit.engines.torch_cpu import can_prepare, prepared, rounded
 from bertkit.errors import UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.models.torch import loading
@@ -27,6 +27,7 @@ from bertkit.tensors import Array
 _logger = logging.getLogger("bertkit")
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
+_PRECISIONS = (*_TYPES, "int8")
 _NAMES = {dtype: name for name, dtype in _TYPES.items()}
 
 
@@ -49,6 +50,7 @@ class TorchEngine:
         self.model, self.head, self.config = model, model._head, model.config
         self._runs, self._body = model, model.base_model
         self._is_prepared = False
+        self.precision = _NAMES[self.dtype]
 
     @classmethod
     def open(
@@ -57,10 +59,18 @@ class TorchEngine:
         """The engine for a class. On a CPU it prepares the dense layers, and does not keep the original model."""
         place = device_of(device)
         engine = cls(model_of(tensors, config, head, type_of(precision, place), place))
-        if can_prepare(engine.model):
-            engine._runs, engine.model = prepared(engine.model), None
-            engine._body, engine._is_prepared = engine._runs.base_model, True
+        if precision == "int8":
+            from bertkit.engines.int8 import quantized
+
+            engine._use(quantized(engine.model))
+            engine.precision = precision
+        elif can_prepare(engine.model):
+            engine._use(prepared(engine.model))
         return engine
+
+    def _use(self, prepared: Any) -> None:
+        """Run a prepared copy of the model instead of the model."""
+        self._runs, self._body, self._is_prepared, self.model = prepared, prepared.base_model, True, None
 
     @property
     def device(self) -> torch.device:
@@ -73,11 +83,6 @@ class TorchEngine:
         """The type of the model's numbers."""
         parameter: torch.nn.Parameter = next(self._runs.parameters())
         return parameter.dtype
-
-    @property
-    def precision(self) -> str:
-        """The short name of `dtype`."""
-        return _NAMES[self.dtype]
 
     def to(self, device: object) -> None:
         """Move the model."""
@@ -137,84 +142,6 @@ class TorchEngine:
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.int64)).to(self.device)
-
-
-# Dense layers for inference on a CPU: weights in oneDNN's own layout, activations fused with the product. This matters most
-# for small batches, which would take more time to read weights in the usual layout than to multiply.
-
-_FUSED = {
-    "gelu": ("gelu", "none"),
-    "gelu_new": ("gelu", "tanh"),
-    "gelu_pytorch_tanh": ("gelu", "tanh"),
-    "relu": ("relu", ""),
-    "silu": ("swish", ""),
-    "swish": ("swish", ""),
-    "tanh": ("tanh", ""),
-}
-"""Activation -> its name and the variant of its formula in oneDNN."""
-
-_ROWS = 2048
-"""The number of tokens for which the layout is chosen. Other numbers of tokens are as fast with it."""
-
-
-def rounded(tokens: int) -> int:
-    """The number of tokens up to the next of 16 equal steps between two powers of 2; the same up to 32.
-
-    oneDNN compiles a product for each number of rows, and keeps some 0.4 MB of code for it.
-
-    >>> [rounded(tokens) for tokens in (0, 1, 31, 32, 33, 100, 2049, 4096)]
-    [0, 1, 31, 32, 34, 100, 2176, 4096]
-    """
-    step = max(1, 1 << (tokens.bit_length() - 5)) if tokens > 31 else 1
-    return tokens + -tokens % step
-
-
-class Prepared(nn.Module):
-    """A dense layer, followed by an activation."""
-
-    def __init__(self, dense: nn.Linear, activation: str | None = None) -> None:
-        super().__init__()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(dense.weight.detach(), _ROWS)
-        self.bias = dense.bias.detach()
-        self.name, self.formula = ("none", "") if activation is None else _FUSED[activation]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[T, inputs] -> [T, outputs]."""
-        multiply = torch.ops.mkldnn._linear_pointwise.default
-        y: Tensor = multiply(x, self.weight, self.bias, self.name, [], self.formula)
-        return y
-
-
-def can_prepare(model: nn.Module) -> bool:
-    """Whether the model is on a CPU, and its type of numbers works with `Prepared` layers."""
-    weight = next(model.parameters())
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    half = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return bool(half) or weight.dtype == torch.float32
-
-
-def prepared(model: Any) -> Any:
-    """A copy of a model for inference, with `Prepared` layers. It shares all other parameters with the model."""
-    twin = _with_own_modules(model)
-    for layer in twin.base_model.encoder.layer:
-        layer.intermediate = Prepared(layer.intermediate.dense, twin.config.hidden_act)
-        for module, name in (
-            (layer.attention.self, "query"),
-            (layer.attention.self, "key"),
-            (layer.attention.self, "value"),
-            (layer.attention.output, "dense"),
-            (layer.output, "dense"),
-        ):
-            setattr(module, name, Prepared(getattr(module, name)))
-    return twin
-
-
-def _with_own_modules(module: Any) -> Any:
-    """A copy of a module that shares its parameters, and whose submodules can be replaced."""
-    twin = copy.copy(module)
-    twin._modules = {name: child and _with_own_modules(child) for name, child in module._modules.items()}
-    return twin
 
 
 # Models, devices and types of numbers.
@@ -280,11 +207,19 @@ def device_of(given: object) -> torch.device:
 
 
 def type_of(precision: str, device: torch.device) -> torch.dtype:
-    """The type of numbers for a precision. "auto" is bf16 if the hardware multiplies it natively, else fp32."""
+    """The type of numbers for a precision. "auto" is bf16 if the hardware multiplies it natively, else fp32.
+
+    In "int8", only the products of the layers have 8-bit numbers, and the others are fp32.
+    """
     if precision == "auto":
         gpu = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
         native = gpu or (device.type == "cpu" and multiplies_bf16())
         precision = "bf16" if native else "fp32"
-    if precision not in _TYPES:
-        raise UsageError(f"The PyTorch engine has no precision {precision!r}: choose one of auto, {', '.join(_TYPES)}.")
-    return _TYPES[precision]
+    if precision == "int8" and device.type != "cpu":
+        raise UsageError(
+            received("precision", "int8"), ' runs on the CPU only: type device="cpu", or precision="bf16".'
+        )
+    if precision not in _PRECISIONS:
+        known = ", ".join(_PRECISIONS)
+        raise UsageError(f"The PyTorch engine has no precision {precision!r}: choose one of auto, {known}.")
+    return _TYPES.get(precision, torch.float32)

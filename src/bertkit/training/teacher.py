@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from bertkit.data.batches import Batch, Group, Limits, Row, Target, by_length, pack
-from bertkit.engines.torch import can_prepare, prepared
+from bertkit.engines.torch_cpu import can_prepare, prepared
 from bertkit.errors import FileFormatError
 from bertkit.heads import HEADS, Grain
 from bertkit.hub import parse_object
@@ -60,7 +60,8 @@ class Teacher:
 
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
-        self._runs = prepared(self.model) if can_prepare(self.model) else self.model
+        can = can_prepare(self.model) and not self.attention  # which prepared models do not return
+        self._runs = prepared(self.model) if can else self.model
 
     @property
     def grains(self) -> dict[str, Grain]:

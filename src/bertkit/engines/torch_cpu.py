@@ -1,0 +1,105 @@
+"""Layers of the PyTorch engine on a CPU: weights in oneDNN's own layout, activations fused with the product.
+
+This matters most for small batches, which would take more time to read weights in the usual layout than to multiply.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bertkit.models.torch.model import BertSelfAttention, LayerCall
+
+_FUSED = {
+    "gelu": ("gelu", "none"),
+    "gelu_new": ("gelu", "tanh"),
+    "gelu_pytorch_tanh": ("gelu", "tanh"),
+    "relu": ("relu", ""),
+    "silu": ("swish", ""),
+    "swish": ("swish", ""),
+    "tanh": ("tanh", ""),
+}
+"""Activation -> its name and the variant of its formula in oneDNN."""
+
+_ROWS = 2048
+"""The number of tokens for which the layout is chosen. Other numbers of tokens are as fast with it."""
+
+
+def rounded(tokens: int) -> int:
+    """The number of tokens up to the next of 16 equal steps between two powers of 2; the same up to 32.
+
+    oneDNN compiles a product for each number of rows, and keeps some 0.4 MB of code for it.
+
+    >>> [rounded(tokens) for tokens in (0, 1, 31, 32, 33, 100, 2049, 4096)]
+    [0, 1, 31, 32, 34, 100, 2176, 4096]
+    """
+    step = max(1, 1 << (tokens.bit_length() - 5)) if tokens > 31 else 1
+    return tokens + -tokens % step
+
+
+class Prepared(nn.Module):
+    """One or more dense layers with the same input, followed by an activation."""
+
+    def __init__(self, layers: Sequence[nn.Linear], activation: str | None = None) -> None:
+        super().__init__()
+        weight = torch.cat([layer.weight.detach() for layer in layers])
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+        self.bias = torch.cat([layer.bias.detach() for layer in layers])
+        self.name, self.formula = ("none", "") if activation is None else _FUSED[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[T, inputs] -> [T, outputs of all layers]."""
+        multiply = torch.ops.mkldnn._linear_pointwise.default
+        y: Tensor = multiply(x, self.weight, self.bias, self.name, [], self.formula)
+        return y
+
+
+class FusedSelfAttention(nn.Module):
+    """Self-attention whose queries, keys and values are one product. It returns no weights, and keeps nothing for next steps."""
+
+    def __init__(self, own: BertSelfAttention, product: nn.Module) -> None:
+        super().__init__()
+        self.own, self.product = own, product
+        del own.query, own.key, own.value
+
+    def forward(self, x: Tensor, call: LayerCall) -> tuple[Tensor, None]:
+        """[T, H] -> [T, A * D], and None for the weights."""
+        q, k, v = self.product(x).unflatten(-1, (3, -1, self.own.head_size)).unbind(-3)
+        absolute = self.own.position_embedding_type == "absolute"
+        bias = None if absolute else self.own.distance_bias(q, k, call.layout)
+        return call.attend(q, k, v, call.layout, bias, 0.0).flatten(-2), None
+
+
+def can_prepare(model: nn.Module) -> bool:
+    """Whether the model is on a CPU, and its type of numbers works with `Prepared` layers."""
+    weight = next(model.parameters())
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    half = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return bool(half) or weight.dtype == torch.float32
+
+
+def prepared(model: Any, product: Callable[..., nn.Module] = Prepared) -> Any:
+    """A copy of a model for inference, with other dense layers. It shares all other parameters with the model.
+
+    product: makes the layer of some dense layers with the same input, and of the name of an activation.
+    """
+    twin = _with_own_modules(model)
+    for layer in twin.base_model.encoder.layer:
+        own, output = layer.attention.self, layer.attention.output
+        layer.attention.self = FusedSelfAttention(own, product([own.query, own.key, own.value]))
+        output.dense = product([output.dense])
+        layer.intermediate = product([layer.intermediate.dense], twin.config.hidden_act)
+        layer.output.dense = product([layer.output.dense])
+    return twin
+
+
+def _with_own_modules(module: Any) -> Any:
+    """A copy of a module that shares its parameters, and whose submodules can be replaced."""
+    twin = copy.copy(module)
+    twin._modules = {name: child and _with_own_modules(child) for name, child in module._modules.items()}
+    return twin
