@@ -53,7 +53,7 @@ def agreement(reference: Sequence[Any], answers: Sequence[Any], kind: Kind = "wo
         kind: "words" such as labels, with numbers beside them; "numbers" such as those of regression; "vectors" [H].
     """
     if kind == "vectors":
-        return _of_vectors(np.array(reference), np.array(answers))
+        return _of_vectors(np.array(reference, np.float64), np.array(answers, np.float64))  # None in JSON is NaN
     pairs = list(zip(reference, answers, strict=True))
     gaps = [list(_gaps(one, other)) for one, other in pairs]
     same = [_words(one) == _words(other) for one, other in pairs]

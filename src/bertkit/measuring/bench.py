@@ -18,10 +18,12 @@ import numpy as np
 from bertkit.config import BertConfig
 from bertkit.engines.base import ENGINES, PRECISIONS
 from bertkit.errors import UsageError, did_you_mean, received
+from bertkit.hub import locate
 from bertkit.measuring.agreement import Agreement, agreement
 from bertkit.measuring.process import Process, RefusedError
-from bertkit.pipelines.open import main_task
+from bertkit.pipelines.open import exported_for, main_task
 from bertkit.tasks import task_class
+from bertkit.tasks.embedding import MODULES, weights_place
 
 _PRECISIONS = PRECISIONS[1:]  # without "auto"
 LEAST_AGREEMENT = 0.995
@@ -106,9 +108,11 @@ class Bench:
         return self.best(lambda one: one.p50)
 
 
-def reference() -> Candidate:
-    """Return the candidate with which others are compared."""
-    return Candidate("torch" if find_spec("torch") else "numpy", "fp32")
+def reference(model: str) -> Candidate:
+    """Return the candidate with which others are compared: float32, or the only one of an exported model."""
+    files = locate(model)
+    exported = exported_for(weights_place(files) if MODULES in files.files else files, "auto")
+    return Candidate(exported, "auto") if exported else Candidate("torch" if find_spec("torch") else "numpy", "fp32")
 
 
 def bench(
@@ -134,10 +138,10 @@ def bench(
     ```
 
     Args:
-        model: directory or Hub id of the model.
+        model: directory or Hub id of the model. An exported one is measured as it is, and compared with nothing.
         examples: examples of the task, each a string, a list or a dictionary.
         task: the name of the task; None: the main task of the model.
-        settings: the settings to measure, such as "torch:bf16"; None: all.
+        settings: the settings to measure, such as "torch:bf16"; None: all that the model may have.
         options: options of the task.
         tokenizer: directory or Hub id of the tokenizer; None: that of the model.
         device: "cpu", "cuda", 0, -1; None: a GPU if possible.
@@ -149,16 +153,20 @@ def bench(
         raise UsageError("bench received no examples: pass at least one.")
     if not 0 < seconds <= _MOST_SECONDS:
         raise UsageError(received("seconds", seconds), f" must be above 0, and at most {_MOST_SECONDS:,}.")
-    wanted = CANDIDATES if settings is None else [Candidate.read(text) for text in settings]
+    first = reference(model)
+    every = CANDIDATES if first.precision != "auto" else ()
+    wanted = every if settings is None else [Candidate.read(text) for text in settings]
     task = task_class(task or main_task(BertConfig.from_pretrained(model), model)).name
     opening = {"model": model, "task": task, "tokenizer": tokenizer, "device": device, "batch_size": batch_size}
     request = {"examples": list(examples), "options": dict(options or {}), **opening}
-    first, found = reference(), Bench(task, len(examples))
+    found = Bench(task, len(examples))
     note = note or (lambda setting: None)
     note(str(first))
     with _opened(request, first) as (base, opened):
-        answers = base.ask("answers")
+        first, answers = first._replace(precision=opened["precision"]), base.ask("answers")
         found.figures.append(_figures(first, base, base, opened, answers, answers, seconds))
+        if found.figures[0].agreement.same < 1:
+            raise UsageError(f"{first} gives answers that are not finite numbers: check the weights of {model}.")
         for candidate in wanted:
             if candidate == first:
                 continue
@@ -168,6 +176,8 @@ def bench(
                     own = process.ask("answers")
                     found.figures.append(_figures(candidate, process, base, opened, own, answers, seconds))
             except RefusedError as error:
+                if base.ended:
+                    raise
                 found.refused[candidate] = str(error)
     return found
 

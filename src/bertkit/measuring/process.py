@@ -46,6 +46,11 @@ class Process:
             raise RefusedError(found["error"])
         return found
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended by itself."""
+        return self._process.poll() is not None
+
     def close(self) -> None:
         """End the process."""
         self._process.kill()

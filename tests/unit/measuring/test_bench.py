@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import pipeline_models
 import pytest
 from pipeline_cases import SENTENCES
 from pipeline_models import folder
@@ -83,6 +84,41 @@ def test_what_is_invalid(tmp_path: Path) -> None:
         bench(model="x", data="x", out=str(tmp_path / "none.txt"))
     with pytest.raises(DataError, match="is empty"):
         bench(model=str(folder("two")), data=str(tmp_path / "none.txt"))
+
+
+def test_an_exported_model_is_measured_as_it_is(tmp_path: Path) -> None:
+    place = tmp_path / "exported"
+    bertkit.export(str(folder("two")), place, format="onnx", data=SENTENCES[:4])
+    found = bertkit.bench(str(place), SENTENCES[:5], seconds=0.01)
+    assert [str(one.setting) for one in found.figures] == ["onnx fp32"] and not found.refused
+    assert (found.figures[0].faster, found.figures[0].agreement.same) == (1, 1)
+    found = bertkit.bench(str(place), SENTENCES[:5], settings=["torch:fp32"], seconds=0.01)
+    assert "exported for the engine onnx" in found.refused[Candidate("torch", "fp32")]
+
+
+def test_answers_that_are_not_finite(tmp_path: Path) -> None:
+    model = bertkit.BertModel.from_pretrained(folder("two"))
+    model.encoder.layer[0].output.LayerNorm.bias.data[0] = float("nan")
+    model.save_pretrained(tmp_path)
+    pipeline_models.tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="torch fp32 gives answers that are not finite numbers: check the weights"):
+        bertkit.bench(str(tmp_path), SENTENCES[:5], task="feature-extraction", settings=["torch:fp32"], seconds=0.01)
+
+
+def test_the_end_of_the_reference_ends_the_bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no reason why a setting was not measured."""
+    made: list[Process] = []
+
+    class Recorded(Process):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+            if len(made) == 2:
+                os.kill(made[0]._process.pid, 9)
+
+    monkeypatch.setattr("bertkit.measuring.bench.Process", Recorded)
+    with pytest.raises(RefusedError, match="ended with code -9"):
+        bertkit.bench(str(folder("two")), SENTENCES[:5], settings=["numpy:fp32"], seconds=0.01)
 
 
 def test_a_process_that_ends_is_reported() -> None:
