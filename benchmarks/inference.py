@@ -1,7 +1,7 @@
 """Speed of inference: the engines of bertkit and other libraries, on the same weights and rows of ids.
 
     python benchmarks/inference.py [--size base|mini] [--layers N] [--workloads full one mix long] [--contestants NAME ...]
-                                   [--seconds 5] [--rounds 3] [--json FILE] [--png FILE]
+                                   [--device cpu|cuda] [--seconds 5] [--rounds 3] [--json FILE] [--png FILE]
 
     full     a batch of 32 rows of 128 tokens
     one      one row of 128 tokens
@@ -10,7 +10,8 @@
 
 The weights are random: 3 layers of BERT-base, or BERT-mini (4 layers of 256). The result is the last hidden state of all tokens.
 Other libraries run as their documentation shows: batches of 32 in the order of arrival, padded to the longest. With "sorted",
-they get the batches that bertkit makes for engines with padding. Contestants whose library is not installed are left out.
+they get the batches that bertkit makes for engines with padding. Contestants whose library is not installed are left out, and on
+a GPU those that run on the CPU. Results are copied to the CPU.
 
     transformers          BertModel with sdpa in float32, its default; also eager, in bf16, and with torch.compile
     onnxruntime           the graph that PyTorch exports from it, optimized by ONNX Runtime; also int8 (dynamic)
@@ -28,6 +29,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -44,7 +47,16 @@ SIZES = {  # the fields of a configuration
     "mini": {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024},
 }
 WORKLOADS = {"full": "32 x 128", "one": "1 x 128", "mix": "512 texts of real lengths", "long": "4 x 512"}
-OURS = ("torch fp32", "torch bf16", "onnx fp32", "onnx int8", "openvino fp32", "openvino bf16", "openvino int8")
+OURS = (
+    "torch fp32",
+    "torch bf16",
+    "torch int8",
+    "onnx fp32",
+    "onnx int8",
+    "openvino fp32",
+    "openvino bf16",
+    "openvino int8",
+)
 PEERS = {  # name -> the modules that it needs
     "transformers": ("transformers",),
     "transformers eager": ("transformers",),
@@ -55,10 +67,12 @@ PEERS = {  # name -> the modules that it needs
     "openvino default": ("transformers", "openvino"),
     "openvino int8": ("transformers", "openvino", "nncf"),
 }
+ON_GPU = ("bertkit torch fp32", "bertkit torch bf16", *(name for name in PEERS if name.startswith("transformers")))
 _REPEATS = {"full": 1, "one": 20, "mix": 1, "long": 1}
 
 Rows = list[np.ndarray]
 Forward = Callable[[Rows], object]
+Open = Callable[[str, Path, str], Forward]  # kind, folder, device
 
 
 def rows_of(workload: str, words: int) -> Rows:
@@ -71,7 +85,7 @@ def rows_of(workload: str, words: int) -> Rows:
 # ------------------------------------------------------------------------------------------------------------ the contestants
 
 
-def ours(name: str, folder: Path) -> Forward:
+def ours(name: str, folder: Path, device: str) -> Forward:
     """Return the forward of an engine, in its own batches."""
     from bertkit import BertConfig, load_checkpoint, locate
     from bertkit.data.batches import Row, by_length, pack
@@ -81,7 +95,7 @@ def ours(name: str, folder: Path) -> Forward:
     engine_name, precision = name.split()
     config = BertConfig.from_pretrained(folder)
     tensors, _ = load_checkpoint(locate(folder), "Model", config=config)
-    engine = engine_class(engine_name).open(tensors, config, "Model", device="cpu", precision=precision)
+    engine = engine_class(engine_name).open(tensors, config, "Model", device=device, precision=precision)
 
     def forward(rows: Rows) -> None:
         made = [Row(row, np.zeros_like(row)) for row in rows]
@@ -99,12 +113,14 @@ def padded(rows: Rows) -> dict[str, np.ndarray]:
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
 
-def of_transformers(kind: str, folder: Path) -> Forward:
+def of_transformers(kind: str, folder: Path, device: str) -> Forward:
     """Return the forward of BertModel."""
     import torch
     from transformers import BertModel
 
-    model: Any = BertModel.from_pretrained(folder, attn_implementation="eager" if kind == "eager" else "sdpa").eval()
+    model: Any = (
+        BertModel.from_pretrained(folder, attn_implementation="eager" if kind == "eager" else "sdpa").eval().to(device)
+    )
     if kind == "bf16":
         model = model.to(torch.bfloat16)
     if kind == "compiled":
@@ -112,7 +128,8 @@ def of_transformers(kind: str, folder: Path) -> Forward:
 
     def forward(rows: Rows) -> None:
         with torch.inference_mode():
-            model(**{name: torch.from_numpy(array) for name, array in padded(rows).items()})
+            found = model(**{name: torch.from_numpy(array).to(device) for name, array in padded(rows).items()})
+            found.last_hidden_state.cpu()
 
     return forward
 
@@ -135,7 +152,7 @@ def traceable(folder: Path) -> tuple[Any, dict[str, Any]]:
     return LastState(), {name: torch.from_numpy(array) for name, array in inputs.items()}
 
 
-def of_onnxruntime(kind: str, folder: Path) -> Forward:
+def of_onnxruntime(kind: str, folder: Path, device: str) -> Forward:
     """Return the forward of a graph that PyTorch exports, optimized by ONNX Runtime."""
     import onnxruntime
 
@@ -166,7 +183,7 @@ def write_onnx(kind: str, folder: Path, path: Path) -> None:
         quantize_dynamic(str(path), str(path), weight_type=QuantType.QInt8, extra_options=untyped)
 
 
-def of_openvino(kind: str, folder: Path) -> Forward:
+def of_openvino(kind: str, folder: Path, device: str) -> Forward:
     """Return the forward of a graph that OpenVINO converts from PyTorch."""
     import openvino
 
@@ -181,10 +198,10 @@ def of_openvino(kind: str, folder: Path) -> Forward:
     return lambda rows: compiled(padded(rows))
 
 
-_FORWARDS = {"transformers": of_transformers, "onnxruntime": of_onnxruntime, "openvino": of_openvino}
+_FORWARDS: dict[str, Open] = {"transformers": of_transformers, "onnxruntime": of_onnxruntime, "openvino": of_openvino}
 
 
-def serve(name: str, folder: Path, workload: str) -> None:
+def serve(name: str, folder: Path, workload: str, device: str) -> None:
     """Be a contestant."""
     from bertkit import BertConfig
     from bertkit.data.batches import Limits, Row, by_length
@@ -194,9 +211,9 @@ def serve(name: str, folder: Path, workload: str) -> None:
     library, _, kind = plain.partition(" ")
     batches = [rows[start : start + 32] for start in range(0, len(rows), 32)]
     if library == "bertkit":
-        forward, batches = ours(kind, folder), [rows]
+        forward, batches = ours(kind, folder, device), [rows]
     else:
-        forward = _FORWARDS[library](kind, folder)
+        forward = _FORWARDS[library](kind, folder, device)
     if name != plain:
         made = [Row(row, row) for row in rows]
         batches = [[rows[index] for index in batch] for batch in by_length(made, Limits(rectangle=True))]
@@ -213,24 +230,39 @@ def serve(name: str, folder: Path, workload: str) -> None:
 # --------------------------------------------------------------------------------------------------------------- the referee
 
 
-def contestants(wanted: Sequence[str] | None, workload: str) -> list[str]:
+NAMES = [f"bertkit {name}" for name in OURS] + [name for peer in PEERS for name in (peer, f"{peer} sorted")]
+
+
+def contestants(wanted: Sequence[str], workload: str, device: str) -> list[str]:
     """Return the names of the contestants whose libraries are installed."""
-    names = [f"bertkit {name}" for name in OURS] + [name for peer in PEERS for name in (peer, f"{peer} sorted")]
     found = []
-    for name in names:
+    for name in wanted:
         library, _, kind = name.removesuffix(" sorted").partition(" ")
         needed = (
             (kind.split()[0].replace("onnx", "onnxruntime"),)
             if library == "bertkit"
             else PEERS[name.removesuffix(" sorted")]
         )
-        if (wanted and name not in wanted) or (workload != "mix" and name.endswith(" sorted")):
+        if workload != "mix" and name.endswith(" sorted"):
+            continue
+        if device != "cpu" and name.removesuffix(" sorted") not in ON_GPU:
             continue
         if missing := [module for module in needed if not find_spec(module)]:
             print(f"{name} is left out: {', '.join(missing)} is not installed", file=sys.stderr)
             continue
         found.append(name)
     return found
+
+
+def about(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the figures depend on."""
+    import torch
+
+    hardware = processor() if options.device == "cpu" else torch.cuda.get_device_name()
+    packages = ("bertkit", "torch", "transformers", "onnxruntime", "openvino", "nncf")
+    versions = {name: version(name) for name in packages if find_spec(name)}
+    day = datetime.now(UTC).date().isoformat()
+    return {"date": day, "processor": hardware, "size": options.size, "layers": options.layers, "versions": versions}
 
 
 def save_model(folder: Path, size: str, layers: int | None) -> None:
@@ -267,8 +299,14 @@ def main() -> None:
     parser.add_argument("--layers", type=int, help="instead of those of the size")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument(
-        "--contestants", nargs="+", help="such as 'bertkit torch fp32' and 'transformers'; default: all"
+        "--contestants",
+        nargs="+",
+        choices=NAMES,
+        default=NAMES,
+        metavar="NAME",
+        help="such as 'bertkit torch fp32' and 'transformers'; default: all",
     )
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--seconds", type=float, default=5, help="minimum for each contestant and workload")
     parser.add_argument("--rounds", type=int, default=3, help="minimum of turns")
     parser.add_argument("--steps", type=int, default=1, help="times that a turn runs the workload")
@@ -279,22 +317,23 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve:
         name, folder, workload = options.serve
-        return serve(name, Path(folder), workload)
+        return serve(name, Path(folder), workload, options.device)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder), options.size, options.layers)
-        print(processor())
+        print(json.dumps(about(options)))
         for workload in options.workloads:
-            words = {name: ["--serve", name, folder, workload] for name in contestants(options.contestants, workload)}
+            names = contestants(options.contestants, workload, options.device)
+            if not names:
+                continue
+            words = {name: ["--serve", name, folder, workload, "--device", options.device] for name in names}
             processes = {name: Process(__file__, own, options.errors) for name, own in words.items()}
             found[workload] = take_turns(processes, options)
             show(f"{options.size}, {WORKLOADS[workload]}", found[workload])
-    if options.json:
-        options.json.write_text(
-            json.dumps({"processor": processor(), "size": options.size, "workloads": found}, indent=1)
-        )
+            if options.json:  # after each workload, as the next may fail
+                options.json.write_text(json.dumps({**about(options), "workloads": found}, indent=1))
     if options.png:
-        picture(options.png, found, f"{options.size}: {processor()}")
+        picture(options.png, found, f"{options.size}: {about(options)['processor']}")
     return None
 
 

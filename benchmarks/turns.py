@@ -227,9 +227,9 @@ def show(title: str, figures: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def processor() -> str:
-    """Return the name of the CPU, with its cores and whether it multiplies bf16 natively."""
-    from bertkit.engines.processor import multiplies_bf16
-
+    """Return the name of the CPU, with its cores and its instructions for products."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
-    return f"{name}, {os.cpu_count()} cores, {'AMX bf16' if multiplies_bf16() else 'no AMX bf16'}"
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    able = [flag for flag in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_bf16", "amx_int8") if flag in flags]
+    return f"{name}, {os.cpu_count()} cores, {' '.join(able) or 'no AVX2'}"

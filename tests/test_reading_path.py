@@ -104,11 +104,11 @@ def test_opening_a_tokenizer(tmp_path: Path) -> None:
 
 
 def test_an_answer() -> None:
-    """Of a pipeline that has answered before: 103 functions in 18 files."""
+    """Of a pipeline that has answered before: 103 functions in 19 files."""
     pipe = bertkit.pipeline("fill-mask", folder("masked"), engine="torch", device="cpu")
     path = passed_through(lambda: pipe("The [MASK] of it."))
     assert len(path) <= 103, path
-    assert len({file for file, _ in path}) <= 18, path
+    assert len({file for file, _ in path}) <= 19, path
 
 
 def test_the_answer_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bertkit.engines.torch_cpu import prepared
+from bertkit.engines.prepared import prepared
 from bertkit.errors import UsageError
 from bertkit.models.torch.model import ACTIVATION
 

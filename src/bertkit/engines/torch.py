@@ -16,8 +16,8 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import words_of
+from bertkit.engines.prepared import Dense, can_prepare, prepared, rounded
 from bertkit.engines.processor import multiplies_bf16
-from bertkit.engines.torch_cpu import can_prepare, prepared, rounded
 from bertkit.errors import UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.models.torch import loading
@@ -56,7 +56,10 @@ class TorchEngine:
     def open(
         cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> TorchEngine:
-        """The engine for a class. On a CPU it prepares the dense layers, and does not keep the original model."""
+        """The engine for a class. On a CPU it prepares the dense layers, and does not keep the original model.
+
+        On a GPU it records small batches as CUDA graphs.
+        """
         place = device_of(device)
         engine = cls(model_of(tensors, config, head, type_of(precision, place), place))
         if precision == "int8":
@@ -66,10 +69,15 @@ class TorchEngine:
             engine.precision = precision
         elif can_prepare(engine.model):
             engine._use(prepared(engine.model))
+        elif place.type == "cuda":
+            from bertkit.engines.cuda_graphs import Replayed
+
+            engine._runs = prepared(engine.model, Dense)
+            engine._body = Replayed(engine._runs.base_model)
         return engine
 
     def _use(self, prepared: Any) -> None:
-        """Run a prepared copy of the model instead of the model."""
+        """Run a copy with the layers of oneDNN instead of the model."""
         self._runs, self._body, self._is_prepared, self.model = prepared, prepared.base_model, True, None
 
     @property

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from bertkit.data.batches import Batch, Group, Limits, Row, Target, by_length, pack
-from bertkit.engines.torch_cpu import can_prepare, prepared
+from bertkit.engines.prepared import can_prepare, prepared
 from bertkit.errors import FileFormatError
 from bertkit.heads import HEADS, Grain
 from bertkit.hub import parse_object

@@ -9,8 +9,8 @@ from torch_models import LENGTHS, batch, furthest, ours
 
 from bertkit import batch_invariant
 from bertkit.data.batches import Batch
+from bertkit.engines.prepared import Prepared, can_prepare, prepared
 from bertkit.engines.torch import TorchEngine
-from bertkit.engines.torch_cpu import Prepared, can_prepare, prepared
 from bertkit.heads import Ask
 
 

@@ -1,6 +1,6 @@
-"""Layers of the PyTorch engine on a CPU: weights in oneDNN's own layout, activations fused with the product.
+"""Copies of a model for inference: queries, keys and values are one product, and on a CPU weights have oneDNN's own layout.
 
-This matters most for small batches, which would take more time to read weights in the usual layout than to multiply.
+The layout matters most for small batches, which would take more time to read weights in the usual one than to multiply.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from bertkit.models.torch.model import BertSelfAttention, LayerCall
+from bertkit.models.torch.model import ACTIVATION, BertSelfAttention, LayerCall
 
 _FUSED = {
     "gelu": ("gelu", "none"),
@@ -55,6 +56,23 @@ class Prepared(nn.Module):
         """[T, inputs] -> [T, outputs of all layers]."""
         multiply = torch.ops.mkldnn._linear_pointwise.default
         y: Tensor = multiply(x, self.weight, self.bias, self.name, [], self.formula)
+        return y
+
+
+class Dense(nn.Module):
+    """The same on any device, in PyTorch's own layout."""
+
+    def __init__(self, layers: Sequence[nn.Linear], activation: str | None = None) -> None:
+        super().__init__()
+        self.weight, self.bias = layers[0].weight, layers[0].bias
+        if len(layers) > 1:
+            self.weight = nn.Parameter(torch.cat([layer.weight for layer in layers]), requires_grad=False)
+            self.bias = nn.Parameter(torch.cat([layer.bias for layer in layers]), requires_grad=False)
+        self.activation = nn.Identity() if activation is None else ACTIVATION[activation]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[T, inputs] -> [T, outputs of all layers]."""
+        y: Tensor = self.activation(F.linear(x, self.weight, self.bias))
         return y
 
 
