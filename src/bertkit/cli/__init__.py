@@ -45,9 +45,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 1 if some rows failed, 2 after an error, 130 after Ctrl-C."""
     _open_streams()
+    from bertkit.engines.processor import sleeping_threads
     from bertkit.errors import BertkitError
 
     try:
+        if arguments is None:  # the process is this command's own
+            os.environ.update(sleeping_threads())
         try:
             return _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:

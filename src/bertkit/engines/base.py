@@ -11,6 +11,7 @@ which words are predicted, V vocabulary, H width, K layers):
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.data.batches import Batch, Limits
+from bertkit.engines.processor import sleeping_threads
 from bertkit.errors import MissingExtraError, Setting, UsageError, did_you_mean
 from bertkit.heads import HEADS, Ask
 from bertkit.tensors import Array
@@ -75,10 +77,15 @@ def engine_class(name: str) -> Any:
     if name not in ENGINES:
         known = f'"auto", {", ".join(map(repr, ENGINES))}'
         raise UsageError(f"Unknown engine {name!r}: choose one of {known}.{did_you_mean(name, ENGINES)}")
+    waiting = sleeping_threads()
+    os.environ.update(waiting)
     try:
         return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name].name)
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or name, ENGINES[name].extra, Setting("engine", name)) from error
+    finally:
+        for variable in waiting:
+            del os.environ[variable]
 
 
 def words_of(head: str) -> str:

@@ -28,6 +28,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""The variables of GNU's and LLVM's libraries for threads that say how long a thread waits before it sleeps."""
+
+
+def sleeping_threads() -> dict[str, str]:
+    """The environment variables with which threads of PyTorch soon sleep while they wait for each other.
+
+    By default, they keep their cores busy. If another process has work for one of the cores, a small batch takes many times as
+    long. PyTorch reads these variables when it is imported. Empty if the user has set one of them.
+    """
+    own = {"OMP_WAIT_POLICY", *_WAITING} & os.environ.keys()
+    return {} if own else dict(_WAITING)
+
+
 def threads() -> int:
     """The number of threads for products: one for each core, or OMP_NUM_THREADS."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")

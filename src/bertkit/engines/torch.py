@@ -175,6 +175,14 @@ _AVAILABLE: dict[str, Callable[[], bool]] = {
 """Type of device -> whether PyTorch finds one."""
 
 
+_NATIVE_BF16: dict[str, Callable[[torch.device], bool]] = {
+    "cpu": lambda device: multiplies_bf16(),
+    "cuda": lambda device: torch.cuda.get_device_capability(device)[0] >= 8,
+    "mps": lambda device: torch.backends.mps.is_macos_or_newer(14, 0),
+}
+"""Type of device -> whether it multiplies bf16 natively."""
+
+
 def model_like(model: Any, config: BertConfig, head: str) -> Any:
     """A bertkit model of a head that shares the tensors of another model with the same parameter names."""
     with torch.device("meta"):
@@ -185,12 +193,12 @@ def model_like(model: Any, config: BertConfig, head: str) -> Any:
 
 
 def device_of(given: object) -> torch.device:
-    """The device for a pipeline's argument: None (a GPU if possible), -1 (the CPU), 0, "cuda:1", "mps", a torch.device.
+    """The device for a pipeline's argument: None (a GPU if there is one), -1 (the CPU), 0, "cuda:1", "mps", a torch.device.
 
     If PyTorch finds no such GPU, it logs a warning and returns the CPU.
     """
     if given is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if _AVAILABLE[name]()))
     name = given
     if isinstance(given, int) and not isinstance(given, bool):
         kind = "mps" if _AVAILABLE["mps"]() and not _AVAILABLE["cuda"]() else "cuda"
@@ -215,14 +223,12 @@ def device_of(given: object) -> torch.device:
 
 
 def type_of(precision: str, device: torch.device) -> torch.dtype:
-    """The type of numbers for a precision. "auto" is bf16 if the hardware multiplies it natively, else fp32.
+    """The type of numbers for a precision. "auto" is bf16 if the device multiplies it natively, else fp32.
 
     In "int8", only the products of the layers have 8-bit numbers, and the others are fp32.
     """
     if precision == "auto":
-        gpu = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
-        native = gpu or (device.type == "cpu" and multiplies_bf16())
-        precision = "bf16" if native else "fp32"
+        precision = "bf16" if _NATIVE_BF16[device.type](device) else "fp32"
     if precision == "int8" and device.type != "cpu":
         raise UsageError(
             received("precision", "int8"), ' runs on the CPU only: type device="cpu", or precision="bf16".'

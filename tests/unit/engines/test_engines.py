@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ from bertkit.data.batches import Row, Target, pack
 from bertkit.engines.base import engine_class, log_probs
 from bertkit.engines.numpy import NumpyEngine
 from bertkit.engines.processor import multiplies_bf16
-from bertkit.engines.torch import TorchEngine, device_of, model_class, model_of, type_of
+from bertkit.engines.torch import _AVAILABLE, TorchEngine, device_of, model_class, model_of, type_of
 from bertkit.errors import MissingExtraError, UsageError
 from bertkit.heads import Ask
 from bertkit.parameters import expand
@@ -238,6 +239,39 @@ def test_automatic_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert pipe.precision == "bf16" and pipe.model.dtype is (torch.float32 if prepared else torch.bfloat16)
     exact = pipeline("text-classification", folder("five"), engine="torch", device="cpu", precision="fp32")
     assert exact.precision == "fp32"
+
+
+@pytest.mark.parametrize(("recent", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_automatic_choices_on_a_mac(recent: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MacOS 14 has bfloat16 on Apple's GPUs. Without a GPU of Apple, this tests the choice, not the computation."""
+    monkeypatch.setitem(_AVAILABLE, "mps", lambda: True)
+    monkeypatch.setitem(_AVAILABLE, "cuda", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: recent)
+    assert device_of(None) == torch.device("mps") and device_of("cpu") == torch.device("cpu")
+    assert type_of("auto", device_of(None)) is expected
+    monkeypatch.setitem(_AVAILABLE, "cuda", lambda: True)
+    assert device_of(None) == torch.device("cuda")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's library for threads")
+@pytest.mark.parametrize("own", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}])
+def test_threads_sleep_while_they_wait(own: dict[str, str]) -> None:
+    """The library reads the variables when PyTorch is imported, and prints its settings. Then the environment is as before."""
+    code = """
+import os
+before = dict(os.environ)
+from bertkit.engines.base import engine_class
+engine_class("torch")
+assert "GOMP_SPINCOUNT" in before or "GOMP_SPINCOUNT" not in os.environ
+"""
+    variables = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    environment = {name: value for name, value in os.environ.items() if name not in variables}
+    environment |= {"OMP_DISPLAY_ENV": "verbose", **own}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    found = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    expected = own.get("GOMP_SPINCOUNT", "1000")
+    assert found
+    assert (found[0] == expected) is ("OMP_WAIT_POLICY" not in own)
 
 
 @pytest.mark.parametrize("isa", ["AVX512_CORE_BF16", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2"])
