@@ -30,6 +30,9 @@ _LOWEST = float(np.finfo(np.float32).min / 2)  # not -inf: a token without other
 _MOST_QUANTUM = 63
 """The largest quantized weight. With 7 bits, the sum of two products fits 16 bits, which CPUs without VNNI need."""
 
+_ZERO = 128
+"""The byte that stands for zero in a quantized input."""
+
 
 class Portable:
     """The embeddings and layers of BERT, with standard operators only."""
@@ -114,14 +117,20 @@ class Portable:
     # Steps of several places.
 
     def product(self, x: str, name: str, matrix: Callable[[], Array]) -> str:
-        """The product with a matrix [in, out]. int8: of integers, with a scale for x and one for each column of the matrix."""
+        """The product with a matrix [in, out]. int8: of integers, with a scale for each token and each column of the matrix."""
         add = self.nodes.add
         if not self.int8:
             return add("MatMul", x, self.named(f"{name}.matrix", matrix))
-        y, scale, zero = self.nodes.add_several("DynamicQuantizeLinear", 3, x)
-        weight, scales = self.quantized(name, matrix)
-        whole = add("Cast", add("MatMulInteger", y, weight, zero), to=TensorProto.FLOAT)
-        return add("Mul", whole, add("Mul", scale, scales))
+        largest = add("ReduceMax", add("Abs", x), axes=[-1], keepdims=1)
+        scale = add("Max", add("Mul", largest, np.float32(1 / 127)), np.finfo(np.float32).tiny)  # [B, L, 1]
+        whole = add("Add", add("Round", add("Div", x, scale)), np.float32(_ZERO))
+        integers = add("Cast", whole, to=TensorProto.UINT8)
+        return add("Mul", self.integer_product(integers, *self.quantized(name, matrix)), scale)
+
+    def integer_product(self, x: str, matrix: str, scales: str) -> str:
+        """The product of bytes with a matrix of integers, times the scales of its columns."""
+        whole = self.nodes.add("MatMulInteger", x, matrix, np.uint8(_ZERO))
+        return self.nodes.add("Mul", self.nodes.add("Cast", whole, to=TensorProto.FLOAT), scales)
 
     def quantized(self, name: str, matrix: Callable[[], Array]) -> tuple[str, str]:
         """The names of a matrix of int8, and of the scales of its columns."""
@@ -183,21 +192,27 @@ class Fused(Portable):
     """The same, with the kernels of ONNX Runtime for attention, GELU and normalization."""
 
     def attention(self, number: int, name: str, x: str) -> str:
-        """As in Portable. No kernel has relative positions, and none for int8 has pruned heads."""
+        """As in Portable. No kernel has relative positions, and none without the product has a decoder's mask in all versions."""
         heads, width = len(kept_heads(self.config, number)), self.width(name)
-        pruned = heads < self.config.num_attention_heads
-        if self.config.position_embedding_type != "absolute" or (self.int8 and pruned):
+        if self.config.position_embedding_type != "absolute" or (self.int8 and self.config.is_decoder):
             return super().attention(number, name, x)
-        own = {"num_heads": heads, "unidirectional": int(self.config.is_decoder), "mask_filter_value": _LOWEST}
+        own = {"num_heads": heads, "mask_filter_value": _LOWEST}
         if self.int8:
-            y, scale, zero = self.nodes.add_several("DynamicQuantizeLinear", 3, x)
-            weight, scales = self.quantized(f"{name}joined", self.joined(name))
-            integers = (y, weight, self.joined_bias(name), scale, scales, self.ones, zero)
-            return self.nodes.add("QAttention", *integers, domain=MICROSOFT, **own)
+            joined = self.product(x, f"{name}joined", self.joined(name))
+            parts = self.nodes.add_several("Split", 3, joined, axis=2)
+            return self.nodes.add(
+                "MultiHeadAttention", *parts, self.joined_bias(name), self.ones, domain=MICROSOFT, **own
+            )
+        own["unidirectional"] = int(self.config.is_decoder)
         weight = self.named(f"{name}joined.matrix", self.joined(name))
         sizes = [width, width, width]
         inputs = (x, weight, self.joined_bias(name), self.ones)
         return self.nodes.add("Attention", *inputs, domain=MICROSOFT, qkv_hidden_sizes=sizes, **own)
+
+    def integer_product(self, x: str, matrix: str, scales: str) -> str:
+        """As in Portable, in one kernel."""
+        one, zero = np.float32(1), np.uint8(_ZERO)
+        return self.nodes.add("MatMulIntegerToFloat", x, matrix, one, scales, zero, domain=MICROSOFT)
 
     def inner(self, name: str, x: str) -> str:
         """As in Portable, with the bias in the kernel of the activation."""

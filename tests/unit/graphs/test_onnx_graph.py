@@ -70,12 +70,27 @@ def test_the_int8_products_are_of_integers(portable: bool) -> None:
     )
     kinds = [node.op_type for node in graph.proto.graph.node]
     assert "MatMul" not in (kinds if not portable else [])
-    assert kinds.count("MatMulInteger") + kinds.count("QAttention") == 4 * config.num_hidden_layers
+    integers = kinds.count("MatMulInteger" if portable else "MatMulIntegerToFloat")
+    assert integers == 4 * config.num_hidden_layers
     for tensor in graph.proto.graph.initializer:
         if tensor.name.endswith(".int8"):
             values = graph.large.get(tensor.name)
             values = onnx.numpy_helper.to_array(tensor) if values is None else values
             assert np.abs(values).max() == 63
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_int8_of_a_row_does_not_depend_on_the_others(portable: bool) -> None:
+    """Each token has a scale of its own, so that padding and other rows change no number of it."""
+    config = tiny.config()
+    graph = exported_graph(config, "ForMaskedLM", tiny.trained(config, "ForMaskedLM", 0.25), True, portable)
+    ids, lengths = np.random.default_rng(0).integers(0, config.vocab_size, (3, 8)), [8, 3, 5]
+    mask = (np.arange(8) < np.array(lengths)[:, None]).astype(np.int64)
+    given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    whole = run(graph, given)["logits"]
+    for row, length in enumerate(lengths):
+        own = {name: array[row : row + 1, :length] for name, array in given.items()}
+        np.testing.assert_allclose(run(graph, own)["logits"][0], whole[row, :length], rtol=0, atol=1e-5)
 
 
 def wide() -> Any:
