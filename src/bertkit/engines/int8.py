@@ -53,9 +53,7 @@ class Int8(nn.Module):
     def __init__(self, sizes: dict[Tensor, Tensor], layers: Sequence[nn.Linear], activation: str | None = None) -> None:
         super().__init__()
         weight = torch.cat([layer.weight.detach() for layer in layers])
-        self.balance = (
-            weight.abs().amax(0).clamp(min=_TINY) / sizes[layers[0].weight].clamp(min=_TINY)
-        ).sqrt()  # [inputs]
+        self.balance = (_floored(weight.abs().amax(0)) / _floored(sizes[layers[0].weight])).sqrt()  # [inputs]
         weight = weight / self.balance
         self.scales = weight.abs().amax(1).clamp(min=_TINY) / largest_integer()  # [outputs]
         self.weight = _packed((weight / self.scales[:, None]).round().to(torch.int8))
@@ -75,6 +73,11 @@ class Int8(nn.Module):
             product = _multiply(eighth, self.weight, self.scales, self.zeros)
             result.copy_(self.activation(torch.addcmul(self.bias, product, scale)))
         return y
+
+
+def _floored(sizes: Tensor) -> Tensor:
+    """Sizes of channels, at least a hundredth of their mean: what is zero for random tokens may be large for real ones."""
+    return sizes.clamp(min=max(float(sizes.mean()) / 100, _TINY))
 
 
 def quantized(model: Any) -> Any:

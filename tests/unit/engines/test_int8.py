@@ -87,6 +87,14 @@ def test_channels_with_large_numbers_cost_little() -> None:
     assert (own(x) - expected).norm() < 0.025 * expected.norm() < 0.2 * (without(x) - expected).norm()
 
 
+@torch.inference_mode()
+def test_a_channel_that_was_zero_may_become_large() -> None:
+    dense, x = layers(64), torch.randn(100, 96)
+    own = Int8({dense[0].weight: x.abs().amax(0).index_fill(0, torch.tensor([5, 70]), 0)}, dense)
+    expected = dense[0](x)
+    assert (own(x) - expected).norm() < 0.1 * expected.norm()
+
+
 def test_sizes_of_channels_are_those_of_each_layer() -> None:
     model = ours("BertForMaskedLM").eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
