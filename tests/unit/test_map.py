@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import os
+import shutil
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pipeline_cases
 import pytest
 from pipeline_cases import SENTENCES
 from pipeline_models import folder, ours
@@ -18,6 +21,8 @@ from pipeline_models import folder, ours
 from bertkit import Pipeline, pipeline
 from bertkit.cli import main
 from bertkit.errors import DataError, UsageError
+from bertkit.tasks.embedding import write_mean
+from bertkit.text.tokenizer import BertTokenizerFast
 
 
 @pytest.fixture
@@ -82,11 +87,11 @@ def test_an_interrupted_job_is_resumed(embed: Pipeline, tmp_path: Path) -> None:
         embed.map(fails(), out)
     part = tmp_path / "out.npy.part"
     assert b"\n# 1024 " in part.read_bytes() and not out.exists()
-    with pytest.raises(UsageError, match="type resume=True to continue it, or overwrite=True to start again"):
+    with pytest.raises(UsageError, match="type resume=True to continue it, or type overwrite=True to start again"):
         embed.map(texts, out)
     with pytest.raises(UsageError, match="has results of other inputs: the first 1,024 rows changed"):
         embed.map(["x", *texts[1:]], out, resume=True)
-    with pytest.raises(UsageError, match="belongs to another run: options was"):
+    with pytest.raises(UsageError, match="normalize was null and is now true. Leave normalize out, or type overwrite"):
         embed.map(texts, out, resume=True, normalize=True)
     assert embed.map(iter(texts), out, resume=True).examples == 2000
     assert out.read_bytes() == whole.read_bytes() and not part.exists()
@@ -94,6 +99,88 @@ def test_an_interrupted_job_is_resumed(embed: Pipeline, tmp_path: Path) -> None:
         embed.map(texts, out, resume=True)
     embed.map(texts[:9], out, overwrite=True)
     assert np.load(out).shape == (9, 16)
+
+
+def interrupted(pipe: Pipeline, texts: list[str], out: Path, **options: Any) -> None:
+    """Begin a job that ends with an exception after two chunks."""
+
+    def fails() -> Iterator[Any]:
+        yield from texts[:1100]
+        raise DataError("The connection is lost.")
+
+    with pytest.raises(DataError, match="The connection is lost"):
+        pipe.map(fails(), out, **options)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"do_lower_case": False},
+        {"strip_accents": False},
+        {"model_max_length": 7},
+        {"truncation_side": "left"},
+        {"additional_special_tokens": ["river"]},
+        {"compat": "google"},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_another_tokenizer_is_another_run(setting: dict[str, Any], tmp_path: Path) -> None:
+    """Also one with the same vocabulary."""
+    words, texts = pipeline_cases.vocabulary(), some(2000)
+
+    def opened(**changed: Any) -> Pipeline:
+        settings = {"strip_accents": True, "model_max_length": pipeline_cases.LENGTH, **changed}
+        tokenizer = BertTokenizerFast(words, **settings)
+        return pipeline("feature-extraction", folder("plain"), tokenizer=tokenizer, engine="numpy", pooling="mean")
+
+    interrupted(opened(), texts, tmp_path / "out.npy")
+    with pytest.raises(UsageError, match=r"the tokenizer changed since. Pass the earlier one to continue that run, or"):
+        opened(**setting).map(texts, tmp_path / "out.npy", resume=True)
+    assert opened().map(texts, tmp_path / "out.npy", resume=True).examples == 2000
+
+
+def test_another_pooling_in_the_files_is_another_run(tmp_path: Path) -> None:
+    model = Path(shutil.copytree(folder("plain"), tmp_path / "model"))
+    texts, out = some(2000), tmp_path / "out.npy"
+
+    def opened(mode: str) -> Pipeline:
+        write_mean(model, 16, 64)
+        (model / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": mode}))
+        return pipeline("feature-extraction", model, engine="numpy", pooling="auto")
+
+    interrupted(opened("mean"), texts, out)
+    with pytest.raises(UsageError, match="the pooling in the model's files changed since"):
+        opened("cls").map(texts, out, resume=True)
+    assert opened("mean").map(texts, out, resume=True).examples == 2000
+
+
+def test_weights_in_a_folder_of_the_model_are_compared(tmp_path: Path) -> None:
+    """As older models of sentence-transformers have them."""
+    inner = Path(shutil.copytree(folder("plain"), tmp_path / "model" / "0_BERT"))
+    write_mean(tmp_path / "model", 16, 64)
+    modules = json.loads((tmp_path / "model" / "modules.json").read_text())
+    modules[0]["path"] = "0_BERT"
+    (tmp_path / "model" / "modules.json").write_text(json.dumps(modules))
+    embed = pipeline("feature-extraction", tmp_path / "model", engine="numpy", pooling="auto")
+    interrupted(embed, some(2000), tmp_path / "out.npy")
+    os.utime(inner / "model.safetensors", (1, 1))
+    with pytest.raises(UsageError, match="model.safetensors of the model changed since. Restore the earlier files"):
+        embed.map(some(2000), tmp_path / "out.npy", resume=True)
+
+
+def test_errors_that_are_results_are_not_lost(tmp_path: Path) -> None:
+    """`errors="raise"` accepts results without errors, and none with errors."""
+    fill, out = pipeline("fill-mask", folder("masked"), engine="numpy", top_k=1), tmp_path / "out.jsonl"
+    texts = [f"{text} [MASK]" for text in some(2000)]
+    interrupted(fill, ["none", *texts], out, errors="return")
+    with pytest.raises(
+        UsageError, match='has the errors of 1 invalid examples, .*: type errors="return", or type over'
+    ):
+        fill.map(["none", *texts], out, resume=True)
+    assert fill.map(["none", *texts], out, resume=True, errors="return").examples == 2001
+    interrupted(fill, texts, out, overwrite=True)
+    assert fill.map([*texts, "none"], out, resume=True, errors="return").examples == 2001
+    assert list(json.loads(out.read_text().splitlines()[-1])) == ["error"]
 
 
 def test_errors_of_examples_are_results_or_raised(tmp_path: Path) -> None:
@@ -123,8 +210,8 @@ def test_a_model_that_is_an_object_cannot_resume(tmp_path: Path) -> None:
     [
         ({"examples": "a text"}, "is one example: pass a list or a stream"),
         ({"examples": {"text": "a"}}, "is one example"),
-        ({"resume": True}, "are for files: pass output, too"),
-        ({"output_dtype": "int8"}, "are for files: pass output, too"),
+        ({"resume": True}, 'is for a file: type output="FILE", too'),
+        ({"output_dtype": "int8"}, 'is for a file: type output="FILE", too'),
         ({"output": "a.npy", "pooling": None}, "is for one vector of each text"),
         (
             {"output": "a.json", "pooling": None, "output_dtype": "int8"},

@@ -18,9 +18,10 @@ from bertkit.cli.shared import PEEKED, Shared
 from bertkit.data.json_line import line_of
 from bertkit.data.records import count_records, read_records
 from bertkit.errors import BertkitError, DataError, UsageError, worded
-from bertkit.pipelines.bulk.job import value_of, with_arrays, write_answers
+from bertkit.pipelines.bulk.about import about
+from bertkit.pipelines.bulk.job import File, value_of, with_arrays, write_answers
 from bertkit.pipelines.bulk.partial import Partial
-from bertkit.pipelines.bulk.results import Failed, Layout
+from bertkit.pipelines.bulk.results import Failed
 from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
@@ -66,47 +67,29 @@ def answer(
         shared = shared.with_default(task)
     options = shared.task_options() | {name: value for name, value in options.items() if value is not None}
     checked = task_class(task).options(options)
-    vectors = _vectors(task, checked, shared, output_dtype)
-    partial, kept = None, Kept(shared.keep)
+    kept, partial = Kept(shared.keep), None
+    file = File(shared.output, shared.resume, shared.overwrite, output_dtype)
+    layout = file.layout(task_class(task), checked, shared.details, kept.names)
     if given and kept.names:
         raise UsageError("--keep copies columns of --input, but the texts are on the command line: leave --keep out.")
-    if shared.output is not None:
-        about = _about(task, shared, options, [*given, combination.fixed] if combination else given)
-        source = "" if given else shared.input or "-"
-        layout = Layout(kept.names, shared.details, vectors)
-        partial = Partial(shared.output, source, about, layout, resume=shared.resume, overwrite=shared.overwrite)
-        checked = with_arrays(checked) if vectors else checked
+    if layout is not None:
+        partial = file.opened(layout, "" if given else shared.input or "-")
+        checked = with_arrays(checked) if layout.vectors else checked
     with logged_warnings(), partial or nullcontext():
         origin, examples = _examples(task, shared, given, combination, kept)
         first = list(islice(examples, 1 if origin == "typed" else PEEKED))
-        if not first:
-            source = "Standard input" if shared.input in (None, "-") else shared.input
-            advice = f" Type {combination.advice}, or pipe texts into the command." if combination else ""
-            raise DataError(f"{source} is empty, but at least one text is needed.{advice}")
-        if all(isinstance(one, AbsentColumnError) for one in first):
-            raise first[0]
-        run = shared.open(task, first).run(checked, errors="return")
+        _check_first(first, shared, combination)
+        pipe = shared.open(task, first)
+        run = pipe.run(checked, errors="return")
         if is_default and sys.stderr.isatty():
             print_message(f"the built-in model ({shared.model}) answers; for another one, type --model")
         examples = chain(first, examples)
         if partial:
-            partial.start(_files(shared))
+            source = _source(shared, [*given, combination.fixed] if combination else given)
+            partial.start(about(pipe, checked, None, shared.processes, source))
             done = partial.done
             examples = partial.checked(examples, lambda row: kept.of(row) if row <= done else kept.at(row))
         return _Job(run, shared, origin, partial, kept, _elsewhere(task, shared, first, checked)).work(examples)
-
-
-def _vectors(task: str, options: Any, shared: Shared, output_dtype: Precision) -> Precision | None:
-    """The type of the numbers in the output if the answers are vectors; None for other answers, and without an output."""
-    found = task_class(task).has_vectors(options)
-    if output_dtype != "float32" and not (found and shared.output):
-        what = (
-            "a file, as it may need all vectors: type --output"
-            if found
-            else "one vector for each text: leave --pooling out"
-        )
-        raise UsageError(f"--output-dtype {output_dtype} needs {what}.")
-    return output_dtype if found and shared.output is not None else None
 
 
 def _examples(
@@ -132,48 +115,25 @@ def _examples(
     return "typed" if typed else "read", map(combination.combine, found) if combination else found
 
 
-def _about(task: str, shared: Shared, options: Mapping[str, Any], texts: Sequence[Any]) -> dict[str, Any]:
-    """The settings that must be equal for one run to resume another."""
-    from bertkit import __version__
+def _check_first(first: Sequence[Any], shared: Shared, combination: Combination | None) -> None:
+    """Raises an error if there is no example, or if the first ones all lack a column."""
+    if not first:
+        source = "Standard input" if shared.input in (None, "-") else shared.input
+        advice = f" Type {combination.advice}, or pipe texts into the command." if combination else ""
+        raise DataError(f"{source} is empty, but at least one text is needed.{advice}")
+    if all(isinstance(one, AbsentColumnError) for one in first):
+        raise first[0]
 
-    names = (
-        "config",
-        "tokenizer",
-        "device",
-        "engine",
-        "precision",
-        "revision",
-        "subfolder",
-        "column",
-        "keep",
-        "format",
-    )
+
+def _source(shared: Shared, texts: Sequence[Any]) -> dict[str, Any]:
+    """Where the examples of a run are from, and the columns of its results: they must be equal for another run to resume it."""
     file = shared.input if shared.input not in (None, "-") else None
-    model = Path(str(shared.model))
     return {
-        "bertkit": __version__,
-        "task": task,
-        "model": str(model.resolve()) if model.exists() else shared.model,
         "input": None if file is None else str(Path(file).resolve()),
         "bytes": Path(file).stat().st_size if file is not None and Path(file).exists() else None,
         "texts": list(texts),
-        **{name: getattr(shared, name) for name in (*names, "batch_size", "details")},
-        "options": dict(options),
+        **{name: getattr(shared, name) for name in ("column", "keep", "format", "details")},
     }
-
-
-def _files(shared: Shared) -> dict[str, str]:
-    """The files of the opened model, configuration and tokenizer -> a fingerprint of each."""
-    from bertkit.checkpoint.identity import identity
-    from bertkit.hub import locate
-
-    found: dict[str, str] = {}
-    for what in ("model", "config", "tokenizer"):
-        if name := getattr(shared, what):
-            revision, subfolder = (shared.revision, shared.subfolder) if what == "model" else ("main", "")
-            place = locate(name, revision=revision, subfolder=subfolder, local_files_only=True)
-            found |= {f"{file} of --{what}": fingerprint for file, fingerprint in identity(place).items()}
-    return found
 
 
 def _elsewhere(task: str, shared: Shared, first: Sequence[Any], checked: TaskOptions) -> Elsewhere | None:

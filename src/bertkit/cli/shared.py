@@ -79,10 +79,6 @@ class Shared:
             raise UsageError(f"{job.name} needs {what}: type --model with its directory or its Hub id.")
         if self.keep is not None and self.input is None and sys.stdin is not None and sys.stdin.isatty():
             raise UsageError("--keep copies columns of a file: type --input with the file.")
-        if self.resume and self.output is None:
-            raise UsageError("--resume continues an output: type --output with the file of the interrupted run.")
-        if self.resume and self.overwrite:
-            raise UsageError("--resume keeps the results that --overwrite deletes: leave one of them out.")
         if self.processes is not None and (self.output is None or self.processes < 1):
             what = "is for files: type --output, too" if self.output is None else "is invalid: type a number above 0"
             raise UsageError(f"--processes {self.processes} {what}.")

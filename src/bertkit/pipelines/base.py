@@ -143,8 +143,9 @@ class Pipeline:
         given, one = self._calls.read(inputs, merged)
         run = self._run(merged, batch_size, errors)
         if not one and not isinstance(given, (list, tuple)):
-            return _answers(run, _items(given), _bar(given, progress), first=1)
-        answers = list(_answers(run, [given] if one else given, _bar([given] if one else given, progress)))
+            return _answers(run, _items(given), partial(_bar, given, progress), first=1)
+        listed = [given] if one else given
+        answers = list(_answers(run, listed, partial(_bar, listed, progress)))
         found = answers[0] if one else answers
         return found if run.options.details else self._calls.finish(given, found, options)
 
@@ -197,26 +198,28 @@ class Pipeline:
             raise UsageError(
                 f"{described(examples)} is one example: pass a list or a stream of examples, or call the pipeline."
             )
-        items, merged = _items(examples), {**self.defaults, **options}
-        if output is None:
-            if resume or overwrite or output_dtype != "float32":
-                raise UsageError("resume, overwrite and output_dtype are for files: pass output, too.")
-            run = self._run(merged, batch_size, errors)
-            elsewhere = self._elsewhere(processes, batch_size, run.options)
-            return _answers(run, items, _bar(examples, progress), ahead=True, elsewhere=elsewhere)
+        from bertkit.pipelines.bulk.job import File, write_file
+
+        items, checked = _items(examples), self._checked({**self.defaults, **options})
+        file = File(output, resume, overwrite, output_dtype)
+        layout, bar = file.layout(type(self._task), checked, checked.details), partial(_bar, examples, progress)
+        if layout is None:
+            run, elsewhere = self.run(checked, batch_size, errors), self.elsewhere(processes, batch_size, checked)
+            return _answers(run, items, bar, ahead=True, elsewhere=elsewhere)
         if resume and self._reopen is None:
             raise UsageError(
                 "Only a pipeline that was opened by the name of a model can resume a job: leave resume out."
             )
-        from bertkit.pipelines.bulk.job import File, write_file
+        return write_file(self, checked, items, file.opened(layout), batch_size, processes, errors, bar)
 
-        file = File(output, resume, overwrite, output_dtype)
-        workers = partial(self._elsewhere, processes, batch_size)
-        bar = _bar(examples, progress)
-        return write_file(self, self._checked(merged), merged, items, file, batch_size, errors, workers, bar)
+    def elsewhere(self, processes: int | None, batch_size: int | None, options: TaskOptions) -> Elsewhere | None:
+        """A function that answers chunks in other processes; None without `processes`.
 
-    def _elsewhere(self, processes: int | None, batch_size: int | None, options: TaskOptions) -> Elsewhere | None:
-        """A function that answers chunks in other processes; None without `processes`."""
+        Args:
+            processes: their number.
+            batch_size: the maximum number of rows in a batch.
+            options: the options of the task.
+        """
         if processes is None:
             return None
         if self._reopen is None:
@@ -260,14 +263,14 @@ class Pipeline:
 def _answers(
     run: Run,
     examples: Iterable[Any],
-    bar: tqdm[Any] | None = None,
+    bar: Callable[[], tqdm[Any] | None] = lambda: None,
     first: int = LOOK_AHEAD,
     ahead: bool = False,
     elsewhere: Elsewhere | None = None,
 ) -> Generator[Any, None, None]:
     """Yield the answers to examples. At the end, log a warning if texts were cut."""
     try:
-        for _, answers in run.chunks(examples, first, bar=bar, ahead=ahead, elsewhere=elsewhere):
+        for _, answers in run.chunks(examples, first, bar=bar(), ahead=ahead, elsewhere=elsewhere):
             yield from (answer.shown(run.options.details) for answer in answers)
     finally:
         if message := run.warning():

@@ -19,7 +19,7 @@ from bertkit.checkpoint import load_checkpoint
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import WEIGHTS
 from bertkit.config import BertConfig
-from bertkit.engines.base import ENGINES, PRECISIONS, Engine, engine_class
+from bertkit.engines.base import ENGINES, PRECISIONS, Engine, engine_class, name_of
 from bertkit.errors import HubError, Setting, UsageError, one_of, received
 from bertkit.heads import POOLER, head_of, tasks_of
 from bertkit.parameters import expand, initial
@@ -27,7 +27,7 @@ from bertkit.pipelines.arguments import Arguments, read_arguments
 from bertkit.pipelines.base import Pipeline
 from bertkit.pipelines.objects import engine_of, own_tokenizer, place_of
 from bertkit.tasks import task_class
-from bertkit.tasks.embedding import MODULES, weights_place
+from bertkit.tasks.embedding import weights_place
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
@@ -159,7 +159,7 @@ def precision_of(dtype: Any) -> str:
 
 def _check_object(runner: Engine, is_engine: bool, engine: str, device: Any, dtype: Any) -> None:
     """Raises UsageError for arguments that contradict a model object, or an engine (if is_engine), which is not changed."""
-    own = type(runner).__module__.rpartition(".")[2]
+    own = name_of(runner)
     if engine not in ("auto", own):
         raise UsageError(
             received("engine", engine),
@@ -185,7 +185,7 @@ def open_place(
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Pipeline:
     """Open a pipeline for a model in files. `of_config` replaces values of config.json; other arguments as in `pipeline`."""
-    place = weights_place(files) if MODULES in files.files else files
+    place = weights_place(files)
     config = _config(config, place, of_config)
     job = task_class(task or main_task(config, files.name))
     if config.architectures:

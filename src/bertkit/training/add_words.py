@@ -23,7 +23,7 @@ from bertkit.config import BertConfig
 from bertkit.data.texts import read_texts
 from bertkit.errors import Setting, UsageError, received
 from bertkit.parameters import UNTIED, expand
-from bertkit.tasks.embedding import MODULES, weights_place, write_recipe
+from bertkit.tasks.embedding import weights_place, write_recipe
 from bertkit.tensors import Array
 from bertkit.text.files import check_folder, write_files
 from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
@@ -70,7 +70,7 @@ def add_words(
             ".",
         )
     given = hub.locate(model)
-    place = weights_place(given) if MODULES in given.files else given
+    place = weights_place(given)
     tokenizer = BertTokenizerFast.from_pretrained(place)
     check_plain(tokenizer.encoder.files)
     if words is None:

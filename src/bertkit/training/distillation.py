@@ -31,7 +31,7 @@ from bertkit.engines.torch import model_class
 from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import HEADS, IGNORED, head_of
 from bertkit.pipelines.open import tokenizer_of
-from bertkit.tasks.embedding import MODULES, weights_place
+from bertkit.tasks.embedding import weights_place
 from bertkit.training.batches import Unit
 from bertkit.training.distributed import Processes
 from bertkit.training.objectives import (
@@ -246,7 +246,7 @@ def _open(settings: Settings, opened: Opened) -> Teacher:
     """Open the teacher, with its head if its logits are compared."""
     assert settings.teacher is not None
     place = hub.locate(settings.teacher)
-    place = weights_place(place) if MODULES in place.files else place
+    place = weights_place(place)
     config, head = BertConfig.from_pretrained(place), opened.task.head
     tokenizer = tokenizer_of(None, place)
     if tokenizer.get_vocab() != opened.task.tokenizer.get_vocab():

@@ -21,7 +21,7 @@ from bertkit.heads import head_of
 from bertkit.pipelines.open import tokenizer_of
 from bertkit.tasks import task_class
 from bertkit.tasks.base import Task, TaskOptions
-from bertkit.tasks.embedding import MODULES, weights_place
+from bertkit.tasks.embedding import weights_place
 from bertkit.text.tokenizer import BertTokenizerFast
 from bertkit.training.batches import Unit, units_of
 from bertkit.training.options import Settings
@@ -71,7 +71,7 @@ def open_for_training(settings: Settings, labels: Sequence[str], problem_type: s
     """Open a model for a task. A head that the files lack, or that has other labels, is new, and drawn with the seed."""
     job = task_class(settings.task)
     files = hub.locate(settings.model)
-    place = weights_place(files) if MODULES in files.files else files
+    place = weights_place(files)
     tokenizer = _tokenizer(place, settings)
     before = BertConfig.from_pretrained(place if settings.config is None else settings.config)
     config = _config(before, settings, job.head, labels, problem_type)

@@ -211,7 +211,7 @@ def test_invalid_inputs_and_models_are_errors_of_one_line(
             "--max-length 2 leaves no space for a mask: type --max-length 3,",
         ),
         (["score", "a", "--max-length", "1"], "as a row has 2 special tokens: type --max-length 3, or more."),
-        (["fill-mask", "a [MASK]", "--resume"], "--resume continues an output: type --output"),
+        (["fill-mask", "a [MASK]", "--resume"], "--resume is for a file: type --output FILE, too"),
         (
             ["fill-mask", "a [MASK]", "--engine", "numpy", "--device", "cuda"],
             "--engine numpy runs on the CPU, not on --device cuda: type --engine torch.",

@@ -411,9 +411,9 @@ def test_a_killed_run_is_resumed(many: Path, tmp_path: Path, capsys: pytest.Capt
     with open(part, "ab") as file:
         file.write(b'[{"entity": "torn')
     assert main([*words, "--output", str(out)]) == 2
-    assert "type --resume to continue it, or --overwrite" in capsys.readouterr().err
+    assert "type --resume to continue it, or type --overwrite" in capsys.readouterr().err
     assert main([*words, "--output", str(out), "--resume", "--constrained"]) == 2
-    assert "belongs to another run: options was {" in capsys.readouterr().err
+    assert "constrained was false and is now true. Pass the earlier one" in capsys.readouterr().err
     resumed(words, whole, out)
 
 

@@ -220,11 +220,48 @@ def test_a_model_that_changed_in_place_is_another_run(
     changed = before[:-9] + bytes([before[-9] ^ 1]) + before[-8:] if name.endswith("s") else before[:-1] + b" "
     path.write_bytes(before.replace(b"strip_accents", b"strip_accentz") if name.startswith("tok") else changed)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert f"{name} of --model changed since" in refused([*words, "--resume"], capsys)
+    assert f"{name} of the model changed since" in refused([*words, "--resume"], capsys)
     path.write_bytes(before)
-    assert f"{name} of --model changed since" in refused([*words, "--resume"], capsys)
+    assert f"{name} of the model changed since" in refused([*words, "--resume"], capsys)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert main([*words, "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("further", "difference"),
+    [
+        (["--engine", "torch"], 'engine was "numpy" and is now "torch". Type --engine numpy, or type --overwrite'),
+        (["--batch-size", "7"], "batch_size was null and is now 7. Leave batch_size out, or type --overwrite"),
+        (["--processes", "1"], "it was not computed in processes of one thread each. Leave processes out, or"),
+        (["--strategy", "first"], 'aggregation_strategy was "simple" and is now "first". Type --strategy simple, or'),
+        (["--on-long", "error"], 'on_long was "window" and is now "error". Type --on-long window, or'),
+    ],
+)
+def test_another_setting_is_another_run(
+    further: list[str], difference: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt(words)
+    assert difference in refused([*words, "--resume", *further], capsys)
+
+
+def test_automatic_choices_are_compared(
+    words: list[str], whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same command in another environment."""
+    automatic = [words[0], *words[3:]]
+    choices = "bertkit.pipelines.open._AUTO"
+    monkeypatch.setattr(choices, {"numpy": []})
+    interrupt(automatic)
+    monkeypatch.setattr(choices, {"torch": ["torch"]})
+    assert 'engine was "numpy" and is now "torch". Type --engine numpy' in refused([*automatic, "--resume"], capsys)
+    assert main([*automatic, "--resume", "--engine", "numpy"]) == 0
+    assert (tmp_path / "out.csv").read_bytes() == whole
+    (tmp_path / "out.csv").unlink()
+    interrupt([*automatic])
+    monkeypatch.setattr("bertkit.engines.torch.multiplies_bf16", lambda: True)
+    said = refused([*automatic, "--resume"], capsys)
+    assert 'precision was "fp32" and is now "bf16". Type --precision fp32' in said
+    assert main([*automatic, "--resume", "--precision", "fp32"]) == 0
 
 
 def test_another_file_beside_the_model_is_the_same_run(words: list[str], model: Path) -> None:

@@ -153,7 +153,7 @@ def test_damaged_vectors_with_valid_digests(
 @pytest.mark.parametrize(
     ("further", "sentence"),
     [
-        (["--output-dtype", "int8"], "--output-dtype int8 needs a file, as it may need all vectors: type --output."),
+        (["--output-dtype", "int8"], "--output-dtype int8 is for a file: type --output FILE, too."),
         (["--output", "v.npy", "--keep", "id"], "v.npy has only vectors: choose .parquet or .jsonl"),
         (["--output", "v.npy", "--details"], "v.npy has only vectors"),
         (["--output", "v.npy", "--pooling", "none"], "v.npy is for one vector of each text"),

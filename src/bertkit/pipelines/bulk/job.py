@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from bertkit.checkpoint.identity import identity
 from bertkit.data.json_line import line_of
 from bertkit.errors import BertkitError, Setting, UsageError, worded
+from bertkit.pipelines.bulk.about import about
+from bertkit.pipelines.bulk.advice import OR_START_AGAIN, OVERWRITE, RESUME
 from bertkit.pipelines.bulk.partial import Partial
-from bertkit.pipelines.bulk.results import OVERWRITE, RESUME, Layout
+from bertkit.pipelines.bulk.results import Layout
 from bertkit.pipelines.bulk.vectors import pack
 from bertkit.pipelines.run import LOOK_AHEAD, Answer, Elsewhere, Errors, Report, Run
 from bertkit.tasks.base import Task, TaskOptions
@@ -83,47 +81,61 @@ def value_of(
 
 @dataclass(frozen=True)
 class File:
-    """The file that a job writes."""
+    """The file that a job writes, and the options of files."""
 
-    output: str | os.PathLike[str]
+    output: str | os.PathLike[str] | None  # None: the results do not become a file
     resume: bool = False
     overwrite: bool = False
     output_dtype: Precision = "float32"  # of vectors
 
-    def layout(self, task: Task[Any], checked: TaskOptions) -> Layout:
-        """What each line of the results has. Raises UsageError for options that have no effect."""
+    def layout(
+        self, task: type[Task[Any]], options: TaskOptions, details: bool = False, kept: Sequence[str] = ()
+    ) -> Layout | None:
+        """What each line of the file has; None without a file. Raises UsageError for options that have no effect."""
+        given = {"resume": self.resume, "overwrite": self.overwrite, "output_dtype": self.output_dtype}
+        typed = [Setting(name, value) for name, value in given.items() if value not in (False, "float32")]
+        if self.output is None:
+            if typed:
+                raise UsageError(typed[0], " is for a file: type ", Setting("output", "FILE"), ", too.")
+            return None
         if self.resume and self.overwrite:
             raise UsageError(RESUME, " keeps the results that ", OVERWRITE, " deletes: leave one of them out.")
-        vectors = task.has_vectors(checked)
-        if not vectors and self.output_dtype != "float32":
-            raise UsageError(
-                Setting("output_dtype", self.output_dtype), " needs one vector for each text: pass pooling, too."
-            )
-        return Layout((), checked.details, self.output_dtype if vectors else None)
+        vectors = task.has_vectors(options)
+        if self.output_dtype != "float32" and not vectors:
+            advice = Setting("pooling", "mean")
+            raise UsageError(typed[-1], " needs one vector for each text, as ", advice, " computes them.")
+        if getattr(options, "return_tensors", False):
+            raise UsageError("return_tensors has no effect on a file: leave it out.")
+        return Layout(kept, details, self.output_dtype if vectors else None)
+
+    def opened(self, layout: Layout, source: str = "") -> Partial:
+        """The file, to be used in `with`. `source` is the file of the examples, or - for stdin."""
+        assert self.output is not None
+        return Partial(os.fspath(self.output), source, layout, resume=self.resume, overwrite=self.overwrite)
 
 
 def write_file(
     pipe: Pipeline,
-    checked: TaskOptions,
-    options: Mapping[str, Any],
+    options: TaskOptions,
     examples: Iterable[Any],
-    file: File,
+    partial: Partial,
     batch_size: int | None,
+    processes: int | None,
     errors: Errors,
-    elsewhere_of: Callable[[TaskOptions], Elsewhere | None],
-    bar: tqdm[Any] | None,
+    bar: Callable[[], tqdm[Any] | None],
 ) -> Report:
     """Answer examples into a file, for `Pipeline.map`, whose arguments these are. Returns counts of examples and tokens."""
-    if "return_tensors" in options:
-        raise UsageError("return_tensors has no effect on a file: leave it out.")
-    place, layout = pipe.task_object.place, file.layout(pipe.task_object, checked)
-    checked = checked if layout.vectors is None else with_arrays(checked)
-    run = pipe.run(checked, batch_size, errors)
-    elsewhere = elsewhere_of(checked)
-    about = _about(pipe, options, batch_size)
-    with Partial(os.fspath(file.output), "", about, layout, resume=file.resume, overwrite=file.overwrite) as partial:
-        partial.start({} if place is None else identity(place))
-        write_answers(run, partial.checked(examples), partial, bar=bar, elsewhere=elsewhere)
+    options = options if partial.layout.vectors is None else with_arrays(options)
+    run = pipe.run(options, batch_size, errors)
+    elsewhere = pipe.elsewhere(processes, batch_size, options)
+    with partial:
+        partial.start(about(pipe, options, batch_size, processes))
+        if errors == "raise" and partial.failed.count:
+            raise UsageError(
+                f"{partial.path} has the errors of {partial.failed.count:,} invalid examples, which ",
+                Setting("errors", "raise"), " would raise: type ", Setting("errors", "return"), *OR_START_AGAIN,
+            )  # fmt: skip
+        write_answers(run, partial.checked(examples), partial, bar=bar(), elsewhere=elsewhere)
     if message := run.warning():
         _logger.warning(worded(message))
     return run.report
@@ -132,26 +144,3 @@ def write_file(
 def with_arrays(options: TaskOptions) -> TaskOptions:
     """The options of feature extraction for answers that are arrays."""
     return cast(TaskOptions, replace(cast(Any, options), return_tensors="np"))
-
-
-def _digest(value: Any) -> str:
-    return blake2b(json.dumps(value, sort_keys=True, default=repr).encode(), digest_size=16).hexdigest()
-
-
-def _about(pipe: Pipeline, options: Mapping[str, Any], batch_size: int | None) -> dict[str, Any]:
-    """The settings that must be equal for one job to resume another."""
-    place = pipe.task_object.place
-    about = {
-        "bertkit": import_module("bertkit").__version__,
-        "task": pipe.task,
-        "model": None if place is None else place.where,
-        "engine": type(pipe.engine).__name__,
-        "precision": pipe.precision,
-        "device": str(pipe.device),
-        "config": _digest(pipe.config.to_dict()),
-        "tokenizer": _digest(pipe.tokenizer.get_vocab()),
-        "batch_size": batch_size or pipe.batch_size,
-        "options": dict(options),
-    }
-    found: dict[str, Any] = json.loads(json.dumps(about, default=repr))
-    return found

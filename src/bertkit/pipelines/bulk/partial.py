@@ -27,7 +27,9 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from bertkit.errors import DataError, UsageError
 from bertkit.hub.disk import is_at, lock, open_own, remove_unfinished
-from bertkit.pipelines.bulk.results import OVERWRITE, RESUME, Failed, Layout, check_output, is_error, write_results
+from bertkit.pipelines.bulk.about import About, check_same
+from bertkit.pipelines.bulk.advice import OR_START_AGAIN, OVERWRITE, RESUME
+from bertkit.pipelines.bulk.results import Failed, Layout, check_output, is_error, write_results
 
 Example = TypeVar("Example")
 
@@ -53,13 +55,12 @@ class Partial:
         self,
         output: str,
         source: str,
-        about: Mapping[str, Any],
         layout: Layout,
         *,
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
-        self.output, self.path, self.about = output, Path(f"{output}.part"), dict(about)
+        self.output, self.path = output, Path(f"{output}.part")
         self.resume, self.overwrite = resume, overwrite
         self.layout = layout
         self.done = 0
@@ -124,15 +125,10 @@ class Partial:
             )
         if begun and not self.resume and not self.overwrite:
             raise UsageError(
-                f"{self.path} has results of an interrupted run: type ",
-                RESUME,
-                " to continue it, or ",
-                OVERWRITE,
-                " to start again.",
+                f"{self.path} has results of an interrupted run: type ", RESUME, " to continue it", *OR_START_AGAIN
             )
         if begun and self.resume:
             self._found = self._read(content, self._header(header))
-            self._check(self._found.about, self.about)
         if valid or not first:
             self._file.seek(0)
             self._write(_first_line())
@@ -180,34 +176,12 @@ class Partial:
         )
         return found
 
-    def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        for name in {**before, **now}:
-            old, new = before.get(name), now.get(name)
-            if old != new and name != "files":
-                raise UsageError(
-                    f"{self.path} belongs to another run: {name} was {_short(old)} and is now {_short(new)}. Pass the earlier "
-                    "value to continue that run, or type ",
-                    OVERWRITE,
-                    " to start again.",
-                )
-
-    def _check_files(self, before: Any, now: Mapping[str, str]) -> None:
-        before = before if isinstance(before, dict) else {}
-        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        if changed:
-            raise UsageError(
-                f"{self.path} belongs to another run: {', '.join(changed[:4])} changed since. Restore the earlier files to "
-                "continue that run, or type ",
-                OVERWRITE,
-                " to start again.",
-            )
-
     # Rows.
 
-    def start(self, files: Mapping[str, str]) -> None:
-        """Start the file, or continue it. `files` has a fingerprint of each file of the model."""
+    def start(self, about: About) -> None:
+        """Start the file, or continue it. Raises UsageError if `about` differs from that of the earlier run."""
         if self._found and self.done:
-            self._check_files(self._found.about.get("files"), files)
+            check_same(self._found.about, about, self.path)
         remove_unfinished(self.output)
         self._removable = True
         self._file.seek(0)
@@ -216,7 +190,7 @@ class Partial:
             self._file.seek(0, os.SEEK_END)
         else:
             self._file.truncate()
-            self._write(_first_line() + json.dumps({**self.about, "files": files}).encode() + b"\n")
+            self._write(_first_line() + json.dumps(about).encode() + b"\n")
 
     def checked(
         self, examples: Iterable[Example], kept_of: Callable[[int], Any] = lambda row: None
@@ -233,17 +207,14 @@ class Partial:
             if seen == done and self._found and self._inputs.hexdigest() != self._found.inputs:
                 raise UsageError(
                     f"{self.path} has results of other inputs: the first {done:,} rows changed since. Pass the earlier "
-                    "inputs to continue that run, or type ",
-                    OVERWRITE,
-                    " to start again.",
+                    "inputs to continue that run",
+                    *OR_START_AGAIN,
                 )
             yield example
         if seen < done:
             raise DataError(
-                f"{self.path} has {done:,} results, but the input has only {seen:,} rows: pass the earlier inputs, or "
-                "type ",
-                OVERWRITE,
-                " to start again.",
+                f"{self.path} has {done:,} results, but the input has only {seen:,} rows: pass the earlier inputs",
+                *OR_START_AGAIN,
             )
 
     def add(self, lines: Sequence[bytes]) -> None:
@@ -285,9 +256,8 @@ class Partial:
             raise DataError(
                 f"{self.path} has {rows:,} rows, but {self.done:,} were written: another program changed it. Type ",
                 RESUME,
-                " to continue after the undamaged rows, or ",
-                OVERWRITE,
-                " to start again.",
+                " to continue after the undamaged rows",
+                *OR_START_AGAIN,
             )
 
 
@@ -311,11 +281,6 @@ def _error_in(line: bytes) -> str:
     with contextlib.suppress(ValueError, RecursionError, KeyError, TypeError):
         return str(json.loads(line)["error"])
     return "an error message that cannot be read"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _check_apart(source: str, output: str) -> None:

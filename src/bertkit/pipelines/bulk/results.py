@@ -20,15 +20,14 @@ from typing import IO, Any, BinaryIO, cast
 from bertkit.data.json_line import line_of
 from bertkit.data.parquet import import_pyarrow
 from bertkit.data.records import ending
-from bertkit.errors import DataError, Setting, UsageError
+from bertkit.errors import UsageError
 from bertkit.hub.disk import whole_file
+from bertkit.pipelines.bulk.advice import damaged
 from bertkit.pipelines.bulk.vectors import Vectors
 from bertkit.tasks.embedding.quantization import Precision
 
 Lines = Callable[[], Iterable[bytes]]
 """A function that returns the lines of JSON from the first one. It may be called several times."""
-
-RESUME, OVERWRITE = Setting("resume", True), Setting("overwrite", True)
 
 _LISTED = 100
 """The most failed rows to list."""
@@ -223,13 +222,7 @@ def _rows(lines: Lines) -> Iterator[dict[str, Any]]:
         try:
             answer = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"The results are damaged in row {number}: type ",
-                RESUME,
-                " to answer it again, or ",
-                OVERWRITE,
-                " to start again.",
-            ) from error
+            raise damaged(number) from error
         for item in _items(answer):
             yield {"row": number, **item}
 

@@ -14,7 +14,8 @@ from typing import IO, Any
 import numpy as np
 
 from bertkit.data.json_line import line_of
-from bertkit.errors import DataError, Setting, UsageError
+from bertkit.errors import Setting, UsageError
+from bertkit.pipelines.bulk.advice import RESUME, damaged
 from bertkit.tasks.embedding.quantization import BYTES, Precision, quantize_embeddings
 from bertkit.tensors import Array
 
@@ -58,7 +59,7 @@ class Vectors:
             if vectors == 1:
                 width, ranges = len(vector), np.stack([vector, vector])
             elif len(vector) != width:
-                raise _damaged(number)
+                raise damaged(number)
             np.minimum(ranges[0], vector, out=ranges[0])
             np.maximum(ranges[1], vector, out=ranges[1])
         if precision in BYTES and vectors < 2:
@@ -67,7 +68,7 @@ class Vectors:
                 f" needs the ranges of several vectors, not of {vectors}: type ",
                 Setting("output_dtype", "float32"),
                 " and ",
-                Setting("resume", True),
+                RESUME,
                 ".",
             )
         return cls(rows, width, precision, ranges)
@@ -115,7 +116,7 @@ def _read(line: bytes, number: int) -> tuple[Any, Any]:
     try:
         whole = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _damaged(number) from error
+        raise damaged(number) from error
     return whole, whole.get("result") if isinstance(whole, dict) else whole
 
 
@@ -123,14 +124,4 @@ def _vector(text: Any, number: int) -> Array | None:
     try:
         return None if text is None else unpack(text)
     except (ValueError, TypeError) as error:
-        raise _damaged(number) from error
-
-
-def _damaged(number: int) -> DataError:
-    return DataError(
-        f"The results are damaged in row {number}: type ",
-        Setting("resume", True),
-        " to answer it again, or ",
-        Setting("overwrite", True),
-        " to start again.",
-    )
+        raise damaged(number) from error

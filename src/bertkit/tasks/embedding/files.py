@@ -52,9 +52,9 @@ class Module(NamedTuple):
 
 
 def weights_place(place: Place) -> Place:
-    """Return where the BERT weights are: in the main folder, or in a folder that modules.json names."""
+    """Return where the BERT weights are: in the main folder, or in a folder that modules.json, if there is one, names."""
     in_main_folder = place.file is not None or any(name in place.files for name in FILES)
-    return place if in_main_folder else _below(place, _modules(place)[0].folder)
+    return place if in_main_folder or MODULES not in place.files else _below(place, _modules(place)[0].folder)
 
 
 def read_recipe(place: Place) -> Recipe:

@@ -6,7 +6,8 @@ t tokens of a row, H hidden size, D size of a vector
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 import numpy as np
 
@@ -96,6 +97,21 @@ class Recipe:
     similarity: str = "cosine"
     width: int | None = None  # keep only the first numbers of a vector; None: all
     described: bool = False  # whether the recipe was read from files
+
+    def digest(self) -> str:
+        """Return a hash of all that determines the vectors.
+
+        >>> Recipe().digest() == Recipe(Pooling(("cls",))).digest()
+        False
+        """
+        found = sha256(repr(replace(self, steps=())).encode())
+        for step in self.steps:
+            found.update(f"{type(step).__name__}\n".encode())
+            if isinstance(step, Dense):
+                activation = next(name for name, function in ACTIVATIONS.items() if function is step.activation)
+                found.update(activation.encode() + step.weight.tobytes())
+                found.update(b"" if step.bias is None else step.bias.tobytes())
+        return found.hexdigest()
 
 
 def unit(vectors: Array) -> Array:

@@ -36,8 +36,8 @@ from bertkit.errors import DataError, Setting, UsageError, received
 from bertkit.hub.disk import lock, open_own, whole_file
 from bertkit.logging import is_progress_bar_enabled
 from bertkit.pipelines import Pipeline, pipeline
-from bertkit.tasks.embedding import MODULES, weights_place
-from bertkit.tasks.embedding.recipe import ACTIVATIONS, Dense, unit
+from bertkit.tasks.embedding import weights_place
+from bertkit.tasks.embedding.recipe import unit
 from bertkit.tasks.feature_extraction import FeatureOptions
 from bertkit.text.tokenizer import BertTokenizerFast
 
@@ -194,19 +194,13 @@ def _open(teacher: str | os.PathLike[str], device: object) -> Pipeline:
 
 def _digest(encoder: Pipeline, place: hub.Place) -> str:
     """Return a hash of all that determines the teacher's vectors: its files, and how it pools."""
-    inner = weights_place(place) if MODULES in place.files else place
+    inner = weights_place(place)
     found = hashlib.sha256()
     for name in sorted(identity(inner)):
         with open(inner.get(name), "rb") as file:
             found.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     recipe = encoder.task_object.recipe  # type: ignore[attr-defined]
-    found.update(repr(replace(recipe, steps=())).encode())
-    for step in recipe.steps:
-        found.update(f"{type(step).__name__}\n".encode())
-        if isinstance(step, Dense):
-            activation = next(name for name, function in ACTIVATIONS.items() if function is step.activation)
-            found.update(activation.encode() + step.weight.tobytes())
-            found.update(b"" if step.bias is None else step.bias.tobytes())
+    found.update(recipe.digest().encode())
     return found.hexdigest()
 
 
