@@ -21,9 +21,9 @@ from bertkit.engines.base import Engine
 from bertkit.errors import BertkitError, OptionError
 from bertkit.heads import counterparts
 from bertkit.logging import is_progress_bar_enabled
+from bertkit.read_ahead import read_ahead
 from bertkit.tasks.base import Encoded, Reading, Task, TaskOptions
 from bertkit.tensors import Array
-from bertkit.workers import read_ahead
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.data.shards.sentences import split_sentences
-from bertkit.processes import ordered
+from bertkit.workers import ordered
 
 
 class Tokens(NamedTuple):

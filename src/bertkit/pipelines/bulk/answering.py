@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bertkit.pipelines.run import Answer, Elsewhere, Part, Report, Run
-from bertkit.processes import ordered
 from bertkit.tasks.base import TaskOptions, check_integer
+from bertkit.workers import ordered
 
 if TYPE_CHECKING:
     from bertkit.pipelines.base import Pipeline
