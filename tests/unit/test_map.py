@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,12 +35,12 @@ def some(count: int) -> list[str]:
     return [" ".join(SENTENCES[n % 48].split()[: 1 + n % 4]) for n in range(count)]
 
 
-def test_a_stream_has_the_answers_of_a_list() -> None:
+def test_a_stream_has_the_answers_of_a_call() -> None:
     classify = ours("text-classification", "five")
     texts = some(1100)
     stream = classify.map(iter(texts), top_k=2)
     assert isinstance(stream, Iterator)
-    assert list(stream) == classify(texts, top_k=2)
+    assert list(stream) == list(classify(iter(texts), top_k=2))
     found = list(classify.map(["a", 5, "b"], errors="return"))
     assert isinstance(found[1], UsageError) and [isinstance(one, dict) for one in found] == [True, False, True]
 
@@ -196,6 +197,44 @@ def test_errors_of_examples_are_results_or_raised(tmp_path: Path) -> None:
 def test_long_texts_are_counted(embed: Pipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert embed.map(["the river " * 500, "a"], tmp_path / "out.jsonl").cut == 1
     assert "1 of 2 texts are longer than a row takes" in caplog.text
+
+
+def test_counts_are_those_of_all_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also of a run that was interrupted."""
+    embed, out = pipeline("feature-extraction", folder("plain"), engine="numpy", pooling="mean"), tmp_path / "out.npy"
+    texts = ["the river " * 50, *some(1200), "the river " * 50]
+    whole = embed.map(texts, tmp_path / "whole.npy")
+    interrupted(embed, texts, out)
+    caplog.clear()
+    assert embed.map(texts, out, resume=True) == whole and whole.cut == 2
+    assert "2 of 1,202 texts are longer than a row takes" in caplog.text
+
+
+def test_a_refused_job_draws_no_bar(embed: Pipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out.npy").write_bytes(b"")
+    with pytest.raises(UsageError, match="exists"):
+        embed.map(["a"], tmp_path / "out.npy", progress=True)
+    embed.map(["a"], progress=True)
+    assert capsys.readouterr().err == ""
+    embed.map(["a"], tmp_path / "out.npy", progress=True, overwrite=True)
+    assert "1/1" in capsys.readouterr().err
+
+
+def test_the_first_answers_of_a_slow_stream_come_at_once() -> None:
+    answered: list[Any] = []
+
+    def texts() -> Iterator[str]:
+        yield "a"
+        yield from ("b", "c")
+        until = time.monotonic() + 60
+        while not answered and time.monotonic() < until:
+            time.sleep(0.01)
+        yield "d"
+
+    began = time.monotonic()
+    for answer in ours("text-classification", "five").map(texts()):
+        answered.append(answer)
+    assert len(answered) == 4 and time.monotonic() - began < 50
 
 
 def test_a_model_that_is_an_object_cannot_resume(tmp_path: Path) -> None:

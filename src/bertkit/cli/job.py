@@ -25,7 +25,7 @@ from bertkit.pipelines.bulk.results import Failed
 from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
-    from bertkit.pipelines.run import Answer, Elsewhere, Run
+    from bertkit.pipelines.run import Answer, Run, Workers
     from bertkit.tasks.base import TaskOptions
     from bertkit.tasks.embedding.quantization import Precision
 
@@ -89,7 +89,7 @@ def answer(
             partial.start(about(pipe, checked, None, shared.processes, source))
             done = partial.done
             examples = partial.checked(examples, lambda row: kept.of(row) if row <= done else kept.at(row))
-        return _Job(run, shared, origin, partial, kept, _elsewhere(task, shared, first, checked)).work(examples)
+        return _Job(run, shared, origin, partial, kept, _workers(task, shared, first, checked)).work(examples)
 
 
 def _examples(
@@ -136,7 +136,7 @@ def _source(shared: Shared, texts: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _elsewhere(task: str, shared: Shared, first: Sequence[Any], checked: TaskOptions) -> Elsewhere | None:
+def _workers(task: str, shared: Shared, first: Sequence[Any], checked: TaskOptions) -> Workers | None:
     """A function that answers chunks in other processes; None without --processes."""
     if shared.processes is None:
         return None
@@ -155,9 +155,9 @@ class _Job:
         origin: Origin,
         partial: Partial | None,
         kept: Kept,
-        elsewhere: Elsewhere | None,
+        workers: Workers | None,
     ) -> None:
-        self.elsewhere = elsewhere
+        self.workers = workers
         self.run, self.shared, self.origin, self.partial, self.kept = run, shared, origin, partial, kept
         self.tables = partial is None and not shared.json and not kept.names and sys.stdout.isatty()
         self.failed = partial.failed if partial else Failed()
@@ -184,7 +184,7 @@ class _Job:
             bar = progress_bar(count_records(self.shared.input or "-", self.shared.format))
         most = 1 if self.origin == "typed" else LOOK_AHEAD
         if self.partial:
-            own = self.kept.of, self.shared.spell, bar, self._check_given, self.elsewhere, most
+            own = self.kept.of, self.shared.spell, bar, self._check_given, self.workers, most
             write_answers(self.run, examples, self.partial, *own)
             return
         first = LOOK_AHEAD if self.origin == "given" else 1

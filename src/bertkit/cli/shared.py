@@ -93,9 +93,10 @@ class Shared:
     def open(self, task: str, first: Sequence[Any]) -> Pipeline:
         """Open the pipeline for a task. `first` has up to PEEKED examples, by which the engine is chosen."""
         from bertkit.pipelines.open import exported_for, open_place
+        from bertkit.tasks.embedding import weights_place
 
         files = hub.locate(self.model or "", revision=self.revision, subfolder=self.subfolder)
-        engine = self.engine if exported_for(files, self.engine) else self._engine(task, first)
+        engine = self.engine if exported_for(weights_place(files), self.engine) else self._engine(task, first)
         own: dict[str, Any] = {"device": device_of(self.device), "dtype": self.precision, "batch_size": self.batch_size}
         return open_place(task, files, self.config, self.tokenizer, engine=engine, **own)
 

@@ -17,7 +17,7 @@ from bertkit.config import BertConfig
 from bertkit.engines.base import Engine
 from bertkit.errors import ConfigError, UsageError, described, one_of, worded
 from bertkit.pipelines.calls import Calls, calls_of
-from bertkit.pipelines.run import LOOK_AHEAD, Elsewhere, Errors, Run, progress_bar
+from bertkit.pipelines.run import LOOK_AHEAD, Errors, Run, Workers, progress_bar
 from bertkit.tasks.base import Task, TaskOptions, check_integer
 from bertkit.tasks.embedding import write_recipe
 
@@ -175,11 +175,11 @@ class Pipeline:
         progress: bool = False,
         **options: Any,
     ) -> Any:
-        """Answer any number of examples in constant memory. Up to 1,024 of them are read before they are answered.
+        """Answer any number of examples, of which at most 1,024 are in memory, or with N processes 512 * (2 * N + 1).
 
-        Without `output`, returns a generator of answers in order. A thread reads and encodes the next examples. With `output`,
-        writes the file as the commands do, and returns the counts of examples and tokens. `resume` continues a job that
-        was interrupted, even by kill -9; the file is then equal to that of an uninterrupted one.
+        Without `output`, returns a generator of answers in order, the first ones at once. A thread reads and encodes the next
+        examples. With `output`, writes the file as the commands do, and returns the counts of examples and tokens. `resume`
+        continues a job that was interrupted, even by kill -9; the file is then equal to that of an uninterrupted one.
 
         Args:
             examples: a list, a generator, an open file of lines, a dataset.
@@ -204,15 +204,15 @@ class Pipeline:
         file = File(output, resume, overwrite, output_dtype)
         layout, bar = file.layout(type(self._task), checked, checked.details), partial(_bar, examples, progress)
         if layout is None:
-            run, elsewhere = self.run(checked, batch_size, errors), self.elsewhere(processes, batch_size, checked)
-            return _answers(run, items, bar, ahead=True, elsewhere=elsewhere)
+            run, workers = self.run(checked, batch_size, errors), self.workers(processes, batch_size, checked)
+            return _answers(run, items, bar, first=1, ahead=True, workers=workers)
         if resume and self._reopen is None:
             raise UsageError(
                 "Only a pipeline that was opened by the name of a model can resume a job: leave resume out."
             )
         return write_file(self, checked, items, file.opened(layout), batch_size, processes, errors, bar)
 
-    def elsewhere(self, processes: int | None, batch_size: int | None, options: TaskOptions) -> Elsewhere | None:
+    def workers(self, processes: int | None, batch_size: int | None, options: TaskOptions) -> Workers | None:
         """A function that answers chunks in other processes; None without `processes`.
 
         Args:
@@ -266,11 +266,11 @@ def _answers(
     bar: Callable[[], tqdm[Any] | None] = lambda: None,
     first: int = LOOK_AHEAD,
     ahead: bool = False,
-    elsewhere: Elsewhere | None = None,
+    workers: Workers | None = None,
 ) -> Generator[Any, None, None]:
     """Yield the answers to examples. At the end, log a warning if texts were cut."""
     try:
-        for _, answers in run.chunks(examples, first, bar=bar(), ahead=ahead, elsewhere=elsewhere):
+        for _, answers in run.chunks(examples, first, bar=bar(), ahead=ahead, workers=workers):
             yield from (answer.shown(run.options.details) for answer in answers)
     finally:
         if message := run.warning():

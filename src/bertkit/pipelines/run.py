@@ -92,7 +92,7 @@ class Part(NamedTuple):
     known: int
 
 
-Elsewhere = Callable[[Iterable[Part]], Iterator[tuple[Part, tuple[list[Answer], Report]]]]
+Workers = Callable[[Iterable[Part]], Iterator[tuple[Part, tuple[list[Answer], Report]]]]
 """A function that answers chunks in other processes. Yields each with its answers and their counts, in order."""
 
 
@@ -126,7 +126,7 @@ class Run:
         self.task, self.engine, self.options, self.errors = task, engine, options, errors
         self.report = Report()
         self.bar: tqdm[Any] | None = None
-        self._began = time.monotonic()
+        self._began, self._known = time.monotonic(), 0  # tokens that an earlier run has counted
         self._waiting: list[Pending] = []
         ask = task.wanted(options)
         self._grains = ask.grains(task.head)
@@ -144,9 +144,11 @@ class Run:
         done: int = 0,
         bar: tqdm[Any] | None = None,
         ahead: bool = False,
-        elsewhere: Elsewhere | None = None,
+        workers: Workers | None = None,
     ) -> Iterator[tuple[list[Any], list[Answer]]]:
-        """Yield chunks of consecutive examples with their answers. Only one chunk is in memory, or two with `ahead`.
+        """Yield chunks of consecutive examples with their answers.
+
+        One chunk is in memory, or two with `ahead`; with `workers` two for each process, and one more.
 
         Args:
             examples: a list or a stream. A BertkitError among them is an invalid example, such as an unreadable record.
@@ -155,12 +157,12 @@ class Run:
             done: the number of examples that an earlier run has answered. They are not yielded.
             bar: the progress bar to advance.
             ahead: read and encode the next chunk in a thread, while the engine runs one.
-            elsewhere: answers chunks in other processes. The engine of this run is then not used.
+            workers: answers chunks in other processes. The engine of this run is then not used.
         """
-        self.bar = bar
+        self.bar, self._known = bar, self.report.tokens
         with nullcontext() if bar is None else bar:
             parts = self._unanswered(look_ahead(examples, most, first, characters, self._characters), done)
-            found = self._answered(parts, ahead) if elsewhere is None else self._received(elsewhere(parts))
+            found = self._answered(parts, ahead) if workers is None else self._received(workers(parts))
             for part, answers in found:
                 yield part.examples[part.known :], answers[part.known :]
 
@@ -286,6 +288,6 @@ class Run:
     def _advance(self, examples: int) -> None:
         if self.bar is not None:
             seconds = max(time.monotonic() - self._began, 1e-9)
-            speed = f"{self.report.tokens / seconds:,.0f} tokens/s"
+            speed = f"{(self.report.tokens - self._known) / seconds:,.0f} tokens/s"
             self.bar.set_postfix_str(f"{speed}, {self.report.padding:.1%} padding", refresh=False)
             self.bar.update(examples)

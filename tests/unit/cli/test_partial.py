@@ -51,9 +51,9 @@ def interrupt(words: list[str], chunks: int = 2) -> Path:
 
     add, count = Partial.add, 0
 
-    def add_some(partial: Partial, lines: Any) -> None:
+    def add_some(partial: Partial, lines: Any, report: Any) -> None:
         nonlocal count
-        add(partial, lines)
+        add(partial, lines, report)
         count += 1
         if count == chunks:
             raise KeyboardInterrupt
@@ -310,10 +310,10 @@ def test_invalid_lines_with_valid_digests(words: list[str], tmp_path: Path, caps
 
     part = interrupt(words, 1)
     head = part.read_bytes().splitlines(keepends=True)[:2]
-    inputs = part.read_bytes().split()[-1].decode()
+    inputs = part.read_bytes().split()[-5].decode()
     for line in (b"no JSON\n", b"[" * 20_000 + b"]" * 20_000 + b"\n", b'{"error": 5}\n', b"\xff\n", b'{"error": [}\n'):
         rows = line * 512
-        mark = f"# 512 {blake2b(rows, digest_size=16).hexdigest()} {inputs}\n"
+        mark = f"# 512 {blake2b(rows, digest_size=16).hexdigest()} {inputs} 0 0 9 9\n"
         part.write_bytes(b"".join([*head, rows, mark.encode()]))
         assert main([*words, "--resume"]) in (1, 2)
         assert capsys.readouterr().err.startswith("bertkit: ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bertkit.pipelines.run import Answer, Elsewhere, Part, Report, Run
+from bertkit.pipelines.run import Answer, Part, Report, Run, Workers
 from bertkit.tasks.base import TaskOptions, check_integer
 from bertkit.workers import ordered
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def in_processes(
     processes: int, opened: Callable[[], Pipeline], options: TaskOptions, batch_size: int | None = None
-) -> Elsewhere:
+) -> Workers:
     """A function that answers chunks in processes with one thread each, for `Run.chunks`.
 
     The answers do not depend on the number of processes, as a chunk is answered by one of them.

@@ -15,7 +15,7 @@ from bertkit.pipelines.bulk.advice import OR_START_AGAIN, OVERWRITE, RESUME
 from bertkit.pipelines.bulk.partial import Partial
 from bertkit.pipelines.bulk.results import Layout
 from bertkit.pipelines.bulk.vectors import pack
-from bertkit.pipelines.run import LOOK_AHEAD, Answer, Elsewhere, Errors, Report, Run
+from bertkit.pipelines.run import LOOK_AHEAD, Answer, Errors, Report, Run, Workers
 from bertkit.tasks.base import Task, TaskOptions
 from bertkit.tasks.embedding.quantization import Precision
 
@@ -37,7 +37,7 @@ def write_answers(
     spell: Callable[[Setting], str] = str,
     bar: tqdm[Any] | None = None,
     check: Callable[[Sequence[Answer]], object] = lambda answers: None,
-    elsewhere: Elsewhere | None = None,
+    workers: Workers | None = None,
     most: int = LOOK_AHEAD,
 ) -> None:
     """Answer examples, and write the answers after those of an earlier run to its file, which becomes the output.
@@ -50,11 +50,12 @@ def write_answers(
         spell: formats the settings in errors.
         bar: the progress bar to advance.
         check: called with the answers of each chunk before they are written.
-        elsewhere: answers chunks in other processes; None: in this one.
+        workers: answers chunks in other processes; None: in this one.
         most: the most examples of a chunk.
     """
     vectors = partial.layout.vectors is not None
-    for chunk, answers in run.chunks(examples, most, most, partial.done, bar, ahead=True, elsewhere=elsewhere):
+    run.report.add(partial.report)
+    for chunk, answers in run.chunks(examples, most, most, partial.done, bar, ahead=True, workers=workers):
         check(answers)
         lines = []
         for row, answer in enumerate(answers, start=run.report.examples - len(chunk) + 1):
@@ -63,7 +64,7 @@ def write_answers(
             elif vectors:
                 answer = answer._replace(value=pack(answer.value))
             lines.append(line_of(value_of(answer, partial.layout.details, kept_of(row), spell)))
-        partial.add(lines)
+        partial.add(lines, run.report)
     partial.finish()
 
 
@@ -127,7 +128,7 @@ def write_file(
     """Answer examples into a file, for `Pipeline.map`, whose arguments these are. Returns counts of examples and tokens."""
     options = options if partial.layout.vectors is None else with_arrays(options)
     run = pipe.run(options, batch_size, errors)
-    elsewhere = pipe.elsewhere(processes, batch_size, options)
+    workers = pipe.workers(processes, batch_size, options)
     with partial:
         partial.start(about(pipe, options, batch_size, processes))
         if errors == "raise" and partial.failed.count:
@@ -135,7 +136,7 @@ def write_file(
                 f"{partial.path} has the errors of {partial.failed.count:,} invalid examples, which ",
                 Setting("errors", "raise"), " would raise: type ", Setting("errors", "return"), *OR_START_AGAIN,
             )  # fmt: skip
-        write_answers(run, partial.checked(examples), partial, bar=bar(), elsewhere=elsewhere)
+        write_answers(run, partial.checked(examples), partial, bar=bar(), workers=workers)
     if message := run.warning():
         _logger.warning(worded(message))
     return run.report

@@ -3,8 +3,8 @@
     answers.csv.part    {"bertkit": "unfinished results", "process": "4711      ", "since": "..."}    the process that writes it
                         {"task": "fill-mask", ..., "files": {...}}     the settings of the run
                         [{"score": ...}, ...]                          one line of JSON for each row; after each chunk the
-                        [{"score": ...}, ...]                          number of rows so far, a digest of their lines,
-                        # 512 9f86d0... 2c26b4...                      and a digest of their inputs
+                        [{"score": ...}, ...]                          number of rows so far, a digest of their lines, one of
+                        # 512 9f86d0... 2c26b4... 3 70 9000 9100       their inputs, and the other counts of a Report
 
 The process that writes the file holds a lock on it, which ends with the process. Each chunk is written in one step, so that
 kill -9 loses only the chunk that is being written; a resumed run removes its remains. After the last row, the output is made
@@ -30,11 +30,12 @@ from bertkit.hub.disk import is_at, lock, open_own, remove_unfinished
 from bertkit.pipelines.bulk.about import About, check_same
 from bertkit.pipelines.bulk.advice import OR_START_AGAIN, OVERWRITE, RESUME
 from bertkit.pipelines.bulk.results import Failed, Layout, check_output, is_error, write_results
+from bertkit.pipelines.run import Report
 
 Example = TypeVar("Example")
 
 _FIRST = b'{"bertkit": "unfinished results", '
-_MARK = re.compile(rb"# ([0-9]{1,15}) ([0-9a-f]{32}) ([0-9a-f]{32})\n")
+_MARK = re.compile(rb"# ([0-9]{1,15}) ([0-9a-f]{32}) ([0-9a-f]{32})((?: [0-9]{1,18}){4})\n")
 _TRIES = 100
 
 _logger = logging.getLogger("bertkit")
@@ -65,6 +66,7 @@ class Partial:
         self.layout = layout
         self.done = 0
         self.failed = Failed()
+        self.report = Report()  # the counts of the chunks that are in the file, without that of the rows
         self._found: _Found | None = None
         self._removable = (
             False  # whether to remove the file if no row is answered, as it has no results of an earlier run
@@ -164,6 +166,7 @@ class Partial:
                 found = _Found(about, content.tell(), mark[3].decode())
                 self.done, self._lines_so_far = rows, digest.copy()
                 self.failed = Failed(errors.count, list(errors.first))
+                self.report = Report(0, *map(int, mark[4].split()))
                 continue
             rows += 1
             digest.update(line)
@@ -217,13 +220,14 @@ class Partial:
                 *OR_START_AGAIN,
             )
 
-    def add(self, lines: Sequence[bytes]) -> None:
-        """Write the results of a chunk, one for each example that `checked` yielded next."""
+    def add(self, lines: Sequence[bytes], report: Report) -> None:
+        """Write the results of a chunk, one for each example that `checked` yielded next, and the counts up to its end."""
         text = b"".join(lines)
         self._lines_so_far.update(text)
         rows = self.done + len(lines)
         inputs = [self._digests.popleft() for _ in lines][-1]
-        data = text + f"# {rows} {self._lines_so_far.hexdigest()} {inputs}\n".encode()
+        counts = f"{report.cut} {report.left_out} {report.tokens} {report.cells}"
+        data = text + f"# {rows} {self._lines_so_far.hexdigest()} {inputs} {counts}\n".encode()
         size = os.fstat(self._file.fileno()).st_size + len(data)
         try:
             self._write(data)
