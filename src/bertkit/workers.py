@@ -111,12 +111,20 @@ class _Context(SpawnContext):
 _WORK: list[Callable[[Any], Any]] = []
 """The function of this worker process."""
 
+_NUMBER = [0]
+
+
+def number_of_process() -> int:
+    """The number of this worker process. The first one is number 0."""
+    return _NUMBER[0]
+
 
 def _start(started: Any, work: bytes) -> None:
     """Start a worker process: count it, and unpickle `work`. An error is raised by the first item."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with started.get_lock():
+        _NUMBER[0] = started.value
         started.value += 1
     try:
         _WORK[:] = [pickle.loads(work)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bertkit.errors import DataError, HubError, MissingExtraError, Setting, UsageError
-from bertkit.workers import ordered
+from bertkit.workers import number_of_process, ordered
 
 
 def plain(item: int) -> int:
@@ -29,6 +29,12 @@ def squared(number: int) -> tuple[int, int, str]:
     if number == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return number * number, os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+
+def numbered(item: int) -> int:
+    """Return the number of the process, after the other process has also got an item."""
+    time.sleep(1)
+    return number_of_process()
 
 
 def ended_by(number: int) -> None:
@@ -52,6 +58,10 @@ def test_an_error_has_its_parts_after_the_results_before_it() -> None:
         found.extend(ordered([1, 2, 3], squared, plain, 1))
     assert [item for item, _ in found] == [1, 2]
     assert raised.value.worded(lambda setting: f"--{setting.name} {setting.value}") == "3 is invalid: type --number 2."
+
+
+def test_processes_are_numbered() -> None:
+    assert {number for _, number in ordered(list(range(8)), numbered, plain, 2)} == {0, 1}
 
 
 def test_a_killed_process() -> None:
@@ -97,7 +107,7 @@ SCRIPT = """
 import os, threading
 {first}
 from bertkit.errors import UsageError
-from bertkit.workers import ordered
+from bertkit.workers import number_of_process, ordered
 
 def threads(item):
     return len(os.listdir("/proc/self/task")) - threading.active_count(), os.environ["OPENBLAS_NUM_THREADS"]

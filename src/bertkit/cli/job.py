@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bertkit.cli.examples import AbsentColumnError, Columns
 from bertkit.cli.kept import Kept
-from bertkit.cli.shared import PEEKED, Shared
+from bertkit.cli.shared import PEEKED, Shared, device_of
 from bertkit.data.json_line import line_of
 from bertkit.data.records import count_records, read_records
 from bertkit.errors import BertkitError, DataError, UsageError, worded
@@ -25,6 +25,7 @@ from bertkit.pipelines.bulk.results import Failed
 from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
+    from bertkit.pipelines import Pipeline
     from bertkit.pipelines.run import Answer, Run, Workers
     from bertkit.tasks.base import TaskOptions
     from bertkit.tasks.embedding.quantization import Precision
@@ -89,7 +90,7 @@ def answer(
             partial.start(about(pipe, checked, None, shared.processes, source))
             done = partial.done
             examples = partial.checked(examples, lambda row: kept.of(row) if row <= done else kept.at(row))
-        return _Job(run, shared, origin, partial, kept, _workers(task, shared, first, checked)).work(examples)
+        return _Job(run, shared, origin, partial, kept, _workers(pipe, shared, first, checked)).work(examples)
 
 
 def _examples(
@@ -136,13 +137,14 @@ def _source(shared: Shared, texts: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _workers(task: str, shared: Shared, first: Sequence[Any], checked: TaskOptions) -> Workers | None:
+def _workers(pipe: Pipeline, shared: Shared, first: Sequence[Any], checked: TaskOptions) -> Workers | None:
     """A function that answers chunks in other processes; None without --processes."""
     if shared.processes is None:
         return None
-    from bertkit.pipelines.bulk.answering import in_processes
+    from bertkit.pipelines.bulk.answering import devices_of, in_processes
 
-    return in_processes(shared.processes, functools.partial(replace(shared, spell=str).open, task, first), checked)
+    devices = devices_of(shared.processes, device_of(shared.device), pipe.gpus)
+    return in_processes(functools.partial(replace(shared, spell=str).open, pipe.task, first), devices, checked)
 
 
 class _Job:

@@ -90,14 +90,18 @@ class Shared:
 
         return replace(self, model=default_model(task))
 
-    def open(self, task: str, first: Sequence[Any]) -> Pipeline:
-        """Open the pipeline for a task. `first` has up to PEEKED examples, by which the engine is chosen."""
+    def open(self, task: str, first: Sequence[Any], device: Any = None) -> Pipeline:
+        """Open the pipeline for a task. `first` has up to PEEKED examples, by which the engine is chosen.
+
+        `device` is that of a process; None: the value of --device.
+        """
         from bertkit.pipelines.open import exported_for, open_place
         from bertkit.tasks.embedding import weights_place
 
         files = hub.locate(self.model or "", revision=self.revision, subfolder=self.subfolder)
         engine = self.engine if exported_for(weights_place(files), self.engine) else self._engine(task, first)
-        own: dict[str, Any] = {"device": device_of(self.device), "dtype": self.precision, "batch_size": self.batch_size}
+        own: dict[str, Any] = {"dtype": self.precision, "batch_size": self.batch_size}
+        own["device"] = device_of(self.device) if device is None else device
         return open_place(task, files, self.config, self.tokenizer, engine=engine, **own)
 
     def _engine(self, task: str, first: Sequence[Any]) -> str:

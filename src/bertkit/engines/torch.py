@@ -87,6 +87,11 @@ class TorchEngine:
         return parameter.device
 
     @property
+    def gpus(self) -> int:
+        """The number of GPUs of this machine; 0 if the model is not on one."""
+        return torch.cuda.device_count() if self.device.type == "cuda" else 0
+
+    @property
     def dtype(self) -> torch.dtype:
         """The type of the model's numbers."""
         parameter: torch.nn.Parameter = next(self._runs.parameters())

@@ -59,7 +59,8 @@ class Pipeline:
         weights: Weights | None = None,
     ) -> None:
         self._task, self.engine, self._weights = task, engine, weights
-        self._reopen: Callable[[], Pipeline] | None = None  # opens the same pipeline in another process, by its name
+        self._reopen: Callable[[Any], Pipeline] | None = None  # opens it by its name in another process, on a device
+        self._device: Any = None  # the device that was requested
         self.batch_size = batch_size
         self.defaults = MappingProxyType(dict(options or {}))  # read-only, as they are checked only here
         check_integer("batch_size", batch_size, least=1, none=True)
@@ -90,6 +91,12 @@ class Pipeline:
     def device(self) -> Any:
         """The device of the engine."""
         return self.engine.device
+
+    @property
+    def gpus(self) -> int:
+        """The number of GPUs that processes of this pipeline can share; 0 if the engine is on another device."""
+        found: int = getattr(self.engine, "gpus", 0)
+        return found
 
     @property
     def precision(self) -> str:
@@ -226,9 +233,10 @@ class Pipeline:
             raise UsageError(
                 "Only a model that is passed by name can be opened in other processes: leave processes out."
             )
-        from bertkit.pipelines.bulk.answering import in_processes
+        from bertkit.pipelines.bulk.answering import devices_of, in_processes
 
-        return in_processes(processes, self._reopen, options, batch_size or self.batch_size)
+        devices = devices_of(processes, self._device, self.gpus)
+        return in_processes(self._reopen, devices, options, batch_size or self.batch_size)
 
     def run(self, options: TaskOptions, batch_size: int | None = None, errors: Errors = "raise") -> Run:
         """A `Run` with checked options, for programs that need chunks, counts and errors.
@@ -247,7 +255,7 @@ class Pipeline:
         return self.run(self._checked(options), batch_size, errors)
 
     def _checked(self, options: Mapping[str, Any]) -> TaskOptions:
-        return self._own_options if options == self.defaults else self._calls.options(options)
+        return self.options if options == self.defaults else self._calls.options(options)
 
     @cached_property
     def _calls(self) -> Calls:
@@ -255,7 +263,7 @@ class Pipeline:
         return calls_of(type(self._task))
 
     @cached_property
-    def _own_options(self) -> TaskOptions:
+    def options(self) -> TaskOptions:
         """The options of a call without options, checked once."""
         return self._calls.options(self.defaults)
 

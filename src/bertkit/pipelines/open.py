@@ -109,6 +109,7 @@ def pipeline(
         source = {**arguments.source, "local_files_only": True}
         own = {**opened, "options": dict(arguments.options), "of_config": dict(arguments.of_config)}
         made._reopen = partial(_reopened, made.task, os.fspath(model), source, config, tokenizer, own)
+        made._device = arguments.device
         return made
     _check_no_config(arguments, config)
     _check_object(runner, runner is model, engine, arguments.device, dtype)
@@ -119,10 +120,16 @@ def pipeline(
 
 
 def _reopened(
-    task: str, model: str, source: Mapping[str, Any], config: Any, tokenizer: Any, opened: Mapping[str, Any]
+    task: str,
+    model: str,
+    source: Mapping[str, Any],
+    config: Any,
+    tokenizer: Any,
+    opened: Mapping[str, Any],
+    device: Any,
 ) -> Pipeline:
-    """The same pipeline in another process."""
-    return open_place(task, hub.locate(model, **source), config, tokenizer, **opened)
+    """The same pipeline in another process, on a device."""
+    return open_place(task, hub.locate(model, **source), config, tokenizer, **{**opened, "device": device})
 
 
 def default_model(task: str | None) -> str | None:

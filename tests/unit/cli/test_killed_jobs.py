@@ -15,6 +15,7 @@ from terminal import command
 
 from bertkit import pipeline
 from bertkit.cli import main
+from bertkit.pipelines.bulk.answering import devices_of
 
 ROWS = 4000
 
@@ -102,3 +103,19 @@ def test_processes_need_an_output(words: list[str], capsys: pytest.CaptureFixtur
     assert "--processes 2 is for files: type --output, too" in capsys.readouterr().err
     assert main([*words, "--processes", "0", "--output", "a.jsonl"]) == 2
     assert "--processes 0 is invalid" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "expected"),
+    [
+        ("cuda", 2, ["cuda:0", "cuda:1", "cuda:0"]),
+        (None, 4, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("cuda:1", 2, ["cuda:1"] * 3),
+        (0, 2, [0] * 3),
+        ("cpu", 0, ["cpu"] * 3),
+        (None, 0, [None] * 3),
+        ("mps", 0, ["mps"] * 3),
+    ],
+)
+def test_each_process_has_its_gpu(device: object, gpus: int, expected: list[object]) -> None:
+    assert devices_of(3, device, gpus) == expected
