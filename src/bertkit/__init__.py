@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from bertkit.pipelines import TokenClassificationPipeline as TokenClassificationPipeline
     from bertkit.pipelines import ZeroShotClassificationPipeline as ZeroShotClassificationPipeline
     from bertkit.pipelines import pipeline as pipeline
+    from bertkit.pipelines.bulk.predictor import Predictor as Predictor
     from bertkit.tasks.embedding.quantization import quantize_embeddings as quantize_embeddings
     from bertkit.text.auto import AutoTokenizer as AutoTokenizer
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
@@ -243,6 +244,7 @@ _HOMES = {  # name -> its module
     "PreTrainedTokenizerBase": "text.tokenizer",
     "Pretrained": "training.pretrain",
     "PushToHubCallback": "models.keras.callbacks",
+    "Predictor": "pipelines.bulk.predictor",
     "QuestionAnsweringPipeline": "pipelines",
     "SchedulerType": "training",
     "SentencePairs": "data.pretraining",

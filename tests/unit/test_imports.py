@@ -127,6 +127,7 @@ def test_public_names() -> None:
         "ModelOutput",
         "NerPipeline",
         "Pipeline",
+        "Predictor",
         "PreTrainedConfig",
         "PreTrainedModel",
         "PreTrainedTokenizer",
