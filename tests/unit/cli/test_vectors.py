@@ -13,8 +13,9 @@ import pipeline_models
 import pyarrow.parquet
 import pytest
 
-from bertkit import quantize_embeddings
+from bertkit import export, pipeline, quantize_embeddings
 from bertkit.cli import main
+from bertkit.tasks.embedding import write_mean
 from bertkit.tasks.embedding.quantization import Precision
 
 TYPES = get_args(Precision)
@@ -199,3 +200,15 @@ def test_kept_lists_have_their_own_type(precision: str, tmp_path: Path) -> None:
     table = pyarrow.parquet.read_table(tmp_path / "v.parquet")
     assert table["tags"].to_pylist() == [row["tags"] for row in rows]
     assert table.schema.field("result").type.value_type == pyarrow.from_numpy_dtype(precision)
+
+
+def test_an_exported_model_below_the_files_of_its_pooling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its runtime answers a few short texts, too, as there are no weights for NumPy."""
+    export(pipeline_models.folder("plain"), tmp_path / "0_BERT", data=TEXTS[:2])
+    write_mean(tmp_path, 16, 64)
+    modules = json.loads((tmp_path / "modules.json").read_text())
+    modules[0]["path"] = "0_BERT"
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    assert main(["embed", "--model", str(tmp_path), "--no-normalize", TEXTS[0]]) == 0
+    embed = pipeline("feature-extraction", pipeline_models.folder("plain"), engine="numpy", pooling="mean")
+    np.testing.assert_allclose(json.loads(capsys.readouterr().out), embed(TEXTS[0]), atol=1e-5)
