@@ -20,7 +20,9 @@ from bertkit import Predictor
 def main(model: str, workers: str, texts: str) -> None:
     """Print the bytes of each vector with the process that computed it, for one worker and then for several."""
     ray.init(num_cpus=int(workers), include_dashboard=False, log_to_driver=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.wait_for_min_actors_s = 120  # so that each process answers some blocks
     rows = [{"id": number, "text": text} for number, text in enumerate(json.loads(texts))]
     for count in (1, int(workers)):
         dataset = ray.data.from_items(rows, override_num_blocks=8).map_batches(
@@ -28,7 +30,7 @@ def main(model: str, workers: str, texts: str) -> None:
             fn_constructor_args=("feature-extraction", model),
             fn_constructor_kwargs={"pooling": "mean", "engine": "numpy"},
             batch_size=None,
-            concurrency=count,
+            compute=ray.data.ActorPoolStrategy(size=count),
         )
         found = {row["id"]: [row["result"].tobytes().hex(), row["process"]] for row in dataset.take_all()}
         print(json.dumps([found[number] for number in range(len(rows))]), flush=True)
@@ -36,7 +38,10 @@ def main(model: str, workers: str, texts: str) -> None:
     dataset = ray.data.from_items([{"text": "a [MASK]"}, {"text": "none"}], override_num_blocks=1)
     named = {"engine": "numpy", "top_k": 2, "errors": "return"}
     words = dataset.map_batches(
-        Predictor, fn_constructor_args=("fill-mask", f"{model}/masked"), fn_constructor_kwargs=named, concurrency=1
+        Predictor,
+        fn_constructor_args=("fill-mask", f"{model}/masked"),
+        fn_constructor_kwargs=named,
+        compute=ray.data.ActorPoolStrategy(size=1),
     )
     print(json.dumps(words.take_all(), default=list), flush=True)
     ray.shutdown()

