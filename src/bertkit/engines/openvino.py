@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.engines.processor import multiplies_bf16, threads
 from bertkit.engines.rectangles import Port, RectangleEngine, check_request, reason_of
-from bertkit.errors import FileFormatError, Setting, UsageError, received
+from bertkit.errors import FileFormatError, Setting, UnsafeFileError, UsageError, received
 from bertkit.graphs.names import CHOSEN, INPUTS, STATES, output_names
 from bertkit.graphs.openvino import engine_graph
 from bertkit.graphs.openvino_file import FILE, read_exported
@@ -21,6 +22,7 @@ from bertkit.hub import Place
 from bertkit.tensors import Array
 
 _PRECISIONS = ("fp32", "bf16", "int8")
+_MOST_NUMBERS = 2**30  # of an array for a few tokens. The largest one of a BERT is its table of words, as float32
 
 
 class OpenVinoEngine(RectangleEngine):
@@ -71,6 +73,7 @@ class OpenVinoEngine(RectangleEngine):
             engine = cls(config, head, graph, stored if precision == "auto" and stored == "int8" else wanted, memory)
             engine.check_file(what)
             _check_tables(graph, config, what)
+            _check_sizes(graph, what)
             engine._compile(tuple(output_names(head, pooler=False)))
         except RuntimeError as error:
             raise FileFormatError(f"OpenVINO refuses {what} ({reason_of(error)}): export it again.") from error
@@ -141,6 +144,19 @@ def _check_tables(graph: Any, config: BertConfig, what: str) -> None:
                 f"{what} has no table of {getattr(config, name)} x {config.hidden_size} numbers, which {name} and hidden_size in "
                 "config.json need: use the config.json of this model, or export it again."
             )
+
+
+def _check_sizes(graph: Any, what: str) -> None:
+    """Raise UnsafeFileError if a few tokens need a far too large array. OpenVINO finds out the shapes without computing."""
+    small = graph.clone()
+    small.reshape({one: [2] * len(one.partial_shape) for one in small.inputs})
+    for node in small.get_ops():
+        for shape in (output.get_partial_shape() for output in node.outputs()):
+            if shape.is_static and prod(shape.to_shape()) > _MOST_NUMBERS:
+                raise UnsafeFileError(
+                    f"{what} has a node {node.get_type_name()} that makes an array of the shape {shape!s:.80}: it is damaged or "
+                    "hostile."
+                )
 
 
 def _constants(graph: Any) -> Iterator[Any]:

@@ -12,10 +12,10 @@ import onnx
 import pipeline_cases
 import pytest
 from pipeline_cases import MODELS, SENTENCES
-from pipeline_models import folder
+from pipeline_models import folder, ours
 
 import bertkit
-from bertkit.errors import FileFormatError, UsageError
+from bertkit.errors import FileFormatError, UnsafeFileError, UsageError
 from bertkit.graphs import onnx as onnx_graphs
 from bertkit.graphs import openvino as openvino_graphs
 from bertkit.graphs.openvino_runtime import ops, ov
@@ -211,3 +211,57 @@ def test_an_exported_model_has_no_pytorch_model(kind: str, tmp_path: Path) -> No
     of_object = bertkit.pipeline(TASK, pipe.engine, tokenizer=pipe.tokenizer)
     with pytest.raises(UsageError, match="An engine that is passed as an object has no PyTorch model: pass the name"):
         _ = of_object.model
+
+
+def _expand(model: Any) -> None:
+    """An output plus the first of far too many zeros."""
+    side = ops.multiply(ops.constant([2**20]), ops.constant([2**20]))
+    zeros = ops.broadcast(ops.constant(0.0), side)
+    first = ops.gather(zeros, ops.constant(0), ops.constant(0))
+    result = model.get_results()[0]
+    names = result.output(0).get_tensor().get_names()
+    added = ops.add(result.input_value(0), ops.convert(first, "f32"))
+    result.input(0).replace_source_output(added.output(0))
+    result.output(0).get_tensor().set_names(names)
+
+
+def test_a_graph_with_a_far_too_large_array(tmp_path: Path) -> None:
+    place = exported("openvino", tmp_path / "model")
+    change_openvino(_expand)(place)
+    with pytest.raises(UnsafeFileError, match="a node Broadcast that makes an array of the shape .*1099511627776"):
+        bertkit.pipeline(TASK, place)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.onnx.export by tracing is deprecated
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_file_of_pytorchs_exporter(attention: str, tmp_path: Path) -> None:
+    """As optimum exports it: traced from transformers' class."""
+    import torch
+    import transformers
+
+    model = transformers.BertForSequenceClassification.from_pretrained(folder("five"), attn_implementation=attention)
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    place = tmp_path / "model"
+    shutil.copytree(folder("five"), place, ignore=shutil.ignore_patterns("*.safetensors"))
+
+    class Named(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids: Any, mask: Any, types: Any) -> Any:
+            return self.model(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
+
+    torch.onnx.export(
+        Named().eval(),
+        tuple(torch.ones((2, 5), dtype=torch.int64) for _ in names),
+        str(place / "model.onnx"),
+        input_names=names,
+        output_names=["logits"],
+        dynamic_axes={name: {0: "batch", 1: "length"} for name in names},
+        opset_version=17,
+        dynamo=False,
+    )
+    found = bertkit.pipeline(TASK, place)(SENTENCES[:5])
+    for own, wanted in zip(found, ours(TASK, "five")(SENTENCES[:5]), strict=True):
+        assert own["label"] == wanted["label"] and own["score"] == pytest.approx(wanted["score"], abs=1e-5)
