@@ -11,7 +11,7 @@ from bertkit.engines.processor import threads
 from bertkit.exporting.base import Exporter, Forward, in_python
 from bertkit.graphs.openvino import exported_graph, save
 from bertkit.graphs.openvino_file import FILE
-from bertkit.graphs.openvino_runtime import ov
+from bertkit.graphs.openvino_runtime import core, ov
 from bertkit.pipelines.open import Weights
 from bertkit.tensors import Array
 
@@ -30,7 +30,7 @@ class OpenVinoExporter(Exporter):
     def open(self, folder: Path, outputs: Sequence[str]) -> Forward:
         """The file as OpenVINO compiles it, in float32."""
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads()}
-        request = ov.Core().compile_model(str(folder / FILE), "CPU", options).create_infer_request()
+        request = core().compile_model(str(folder / FILE), "CPU", options).create_infer_request()
 
         def forward(given: Mapping[str, Array]) -> dict[str, Array]:
             found = request.infer(dict(given))

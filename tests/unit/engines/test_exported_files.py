@@ -18,7 +18,7 @@ import bertkit
 from bertkit.errors import FileFormatError, UnsafeFileError, UsageError
 from bertkit.graphs import onnx as onnx_graphs
 from bertkit.graphs import openvino as openvino_graphs
-from bertkit.graphs.openvino_runtime import ops, ov
+from bertkit.graphs.openvino_runtime import core, ops, ov
 
 KINDS = ("onnx", "openvino")
 TASK = "text-classification"
@@ -74,7 +74,7 @@ def change_onnx(change: Callable[[Any], None]) -> Callable[[Path], None]:
 
 def change_openvino(change: Callable[[Any], None]) -> Callable[[Path], None]:
     def changed(place: Path) -> None:
-        model = ov.Core().read_model(place / "openvino_model.xml").clone()
+        model = core().read_model(place / "openvino_model.xml").clone()
         change(model)
         model.validate_nodes_and_infer_types()
         openvino_graphs.save(model, place)

@@ -15,7 +15,7 @@ from pipeline_models import folder
 
 import bertkit
 from bertkit.graphs.openvino_file import DATA, FILE
-from bertkit.graphs.openvino_runtime import ov
+from bertkit.graphs.openvino_runtime import core
 from bertkit.heads import HEADS
 
 
@@ -24,7 +24,7 @@ def test_every_class(head: str, tmp_path: Path) -> None:
     exported = bertkit.export(of_head(head, tmp_path / "model"), tmp_path / "out", format="openvino")
     assert {FILE, DATA, "config.json", "tokenizer.json", "README.md"} <= {path.name for path in exported.files}
     assert exported.parity.worst < 1e-5
-    graph = ov.Core().read_model(tmp_path / "out" / FILE)
+    graph = core().read_model(tmp_path / "out" / FILE)
     assert [one.any_name for one in graph.inputs] == ["input_ids", "attention_mask", "token_type_ids"]
     assert [one.any_name for one in graph.outputs] == list(HEADS[head].outputs)
 

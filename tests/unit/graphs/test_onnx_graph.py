@@ -304,3 +304,11 @@ def test_random_damage_raises_errors_of_bertkit(tmp_path: Path) -> None:
             read_exported(locate(tmp_path))
         except FileFormatError:
             continue
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("of_config", SETTINGS, ids=str)
+def test_bertkits_own_int8_files_are_accepted(of_config: dict[str, Any], portable: bool, tmp_path: Path) -> None:
+    config = tiny.config(**of_config)
+    exported_graph(config, "Model", tiny.trained(config, "Model"), True, portable).save(tmp_path)
+    assert read_exported(locate(tmp_path))[0] == (tmp_path / FILE).read_bytes()
