@@ -17,7 +17,7 @@ _BLOCKS = 64
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt")
 
 
-_EXPORTED = ("model.onnx", "model.onnx.data", "openvino_model.xml", "openvino_model.bin")
+_EXPORTED = ("model.onnx", "model.onnx.data", "model.onnx_data", "openvino_model.xml", "openvino_model.bin")
 """The files of models for other runtimes."""
 
 

@@ -73,8 +73,9 @@ def save_checkpoint(
     parameters = expand(config, head)
     match to:
         case "safetensors":
-            named = _bare(_with_second_bias(kept, config), head, "bert.")
-            written = save_safetensors(directory, named, byte_count(max_shard_size), variant, on_bytes)
+            written = save_safetensors(
+                directory, hub_names(kept, config, head), byte_count(max_shard_size), variant, on_bytes
+            )
         case "google":
             written = _save_google(directory, _spelled(kept, parameters, "google"), config, on_bytes)
         case "h5":
@@ -124,6 +125,11 @@ def _with_second_bias(tensors: Tensors, config: BertConfig) -> Tensors:
     if config.tie_word_embeddings or "cls.predictions.bias" not in tensors:
         return tensors
     return {**tensors, "cls.predictions.decoder.bias": tensors["cls.predictions.bias"]}
+
+
+def hub_names(tensors: Tensors, config: BertConfig, head: str) -> Tensors:
+    """The tensors of a class, by the names that they have in files of Hugging Face."""
+    return _bare(_with_second_bias(tensors, config), head, "bert.")
 
 
 def save_safetensors(

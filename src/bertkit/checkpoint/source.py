@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertkit.checkpoint import google2, hdf5, msgpack, safetensors_file, tensor_bundle, torch_bin
+from bertkit.checkpoint import compressed, google2, hdf5, msgpack, safetensors_file, tensor_bundle, torch_bin
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import FILES, read_json
 from bertkit.errors import FileFormatError, HubError, UnsafeFileError, UsageError, did_you_mean
@@ -94,6 +94,8 @@ def open_source(place: Place, formats: Sequence[str] | None = None, variant: str
     if format == "google":
         _fetch_data(place, path)
     tensors = _read_shards(place, path, format) if path.suffix == ".json" else _READ[format](path)
+    if ".weight_scale\n" in "\n".join([*tensors, ""]):
+        tensors = compressed.whole(tensors, path)
     naming = _NAMING[format]
     if format == "google" and google2.is_google2(tensors):
         naming = "google2"

@@ -16,8 +16,12 @@ def export(
     *,
     model: Annotated[str, "directory or Hub id of the model", Also("model-name-or-path")],
     out: Annotated[str, "the directory to write, which must be new or empty", Also("output-dir")],
-    format: Annotated[Literal["onnx", "torchscript"], "the format to write"] = "onnx",
-    precision: Annotated[Literal["fp32", "int8"], "type of the numbers; int8 for onnx"] = "fp32",
+    format: Annotated[
+        Literal["onnx", "openvino", "safetensors", "savedmodel", "torchscript"], "the format to write"
+    ] = "onnx",
+    precision: Annotated[
+        Literal["fp32", "int8"], "type of the numbers; int8 for onnx, openvino and safetensors"
+    ] = "fp32",
     portable: Annotated[bool, "for onnx: standard operators only, for other runtimes than ONNX Runtime"] = False,
     shape: Annotated[str | None, "for torchscript: the only shape of the inputs, such as 1x128"] = None,
     head: Annotated[str | None, "class to export, such as ForMaskedLM (default: that of the model)"] = None,

@@ -18,8 +18,8 @@ WRITTEN_WHEN_SET = frozenset(
     ]
 )
 
-# Attributes of this process, which are never written.
-NEVER_WRITTEN = frozenset(["_name_or_path", "_attn_implementation_internal"])
+# Attributes that are never written: those of this process, and how a file stores weights that are float32 after loading.
+NEVER_WRITTEN = frozenset(["_name_or_path", "_attn_implementation_internal", "quantization_config"])
 
 # Arguments that are accepted and kept: those of other libraries, and the thresholds of docs/evaluation.md. Those with an effect
 # on the model are properties of BertConfig.

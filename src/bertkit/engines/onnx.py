@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
+from typing import Any
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
@@ -11,18 +12,18 @@ from onnxruntime.capi import onnxruntime_pybind11_state as errors
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.engines.processor import threads
-from bertkit.engines.rectangles import RectangleEngine, check_request
+from bertkit.engines.rectangles import Port, RectangleEngine, check_request, reason_of
 from bertkit.errors import FileFormatError, MissingExtraError, Setting, UsageError, received
 from bertkit.graphs.onnx_file import FILE, read_exported
 from bertkit.hub import Place
 from bertkit.tensors import Array
 
 _PRECISIONS = ("fp32", "int8")
-_REFUSED = tuple(
+_FAILURES = tuple(
     getattr(errors, name)
     for name in ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
 )
-"""The exceptions of ONNX Runtime for a model that it cannot run."""
+"""The exceptions of ONNX Runtime for a model that it cannot open or run."""
 
 
 class OnnxEngine(RectangleEngine):
@@ -40,9 +41,10 @@ class OnnxEngine(RectangleEngine):
     (5, 2)
     """
 
+    failures = _FAILURES
+
     def __init__(self, config: BertConfig, head: str, session: onnxruntime.InferenceSession) -> None:
-        inputs = {given.name: len(given.shape) for given in session.get_inputs()}
-        super().__init__(config, head, inputs, [output.name for output in session.get_outputs()])
+        super().__init__(config, head, _ports(session.get_inputs()), _ports(session.get_outputs()))
         self.session = session
         self.precision = session.get_modelmeta().custom_metadata_map.get("precision", "fp32")
         self._options = onnxruntime.RunOptions()
@@ -70,9 +72,8 @@ class OnnxEngine(RectangleEngine):
         what = f"{FILE} in {place.where}"
         try:
             engine = cls(config, head, _session(*read_exported(place)))
-        except _REFUSED as error:
-            reason = str(error).strip().splitlines()[0]
-            raise FileFormatError(f"ONNX Runtime refuses {what} ({reason}): export it again.") from error
+        except _FAILURES as error:
+            raise FileFormatError(f"ONNX Runtime refuses {what} ({reason_of(error)}): export it again.") from error
         engine.check_file(what)
         if engine.precision not in _PRECISIONS:
             raise FileFormatError(f"{what} has the unknown precision {engine.precision!r:.80}: export it again.")
@@ -88,6 +89,17 @@ class OnnxEngine(RectangleEngine):
         """Run the graph. Only the nodes that these outputs need are run."""
         arrays: Sequence[Array] = self.session.run(names, given, self._options)
         return arrays
+
+
+def _ports(given: Iterable[Any]) -> dict[str, Port]:
+    """Inputs or outputs of a session. Dimensions of any size have a name, or none."""
+    return {
+        one.name: Port(
+            one.type.removeprefix("tensor(").removesuffix(")"),
+            tuple(size if isinstance(size, int) and size >= 0 else None for size in one.shape) or None,
+        )
+        for one in given
+    }
 
 
 def _session(model: bytes, arrays: Tensors) -> onnxruntime.InferenceSession:

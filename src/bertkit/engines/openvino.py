@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,18 @@ import numpy as np
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.engines.processor import multiplies_bf16, threads
-from bertkit.engines.rectangles import RectangleEngine, check_request
-from bertkit.errors import FileFormatError, Setting, UsageError, received
-from bertkit.graphs.names import output_names
+from bertkit.engines.rectangles import Port, RectangleEngine, check_request, reason_of
+from bertkit.errors import FileFormatError, Setting, UnsafeFileError, UsageError, received
+from bertkit.graphs.names import CHOSEN, INPUTS, STATES, output_names
 from bertkit.graphs.openvino import engine_graph
 from bertkit.graphs.openvino_file import FILE, read_exported
 from bertkit.graphs.openvino_runtime import core, ov
+from bertkit.heads import HEADS
 from bertkit.hub import Place
 from bertkit.tensors import Array
 
 _PRECISIONS = ("fp32", "bf16", "int8")
+_MOST_NUMBERS = 2**30  # of an array for a few tokens. The largest one of a BERT is its table of words, as float32
 
 
 class OpenVinoEngine(RectangleEngine):
@@ -35,10 +39,14 @@ class OpenVinoEngine(RectangleEngine):
     (5, 2)
     """
 
+    failures = (RuntimeError,)
+
     def __init__(self, config: BertConfig, head: str, graph: Any, precision: str, memory: object = None) -> None:
-        inputs = {_name(one): len(one.partial_shape) for one in graph.inputs}
-        self._results = {_name(one): one.node for one in graph.outputs}
-        super().__init__(config, head, inputs, list(self._results))
+        known = {*INPUTS, CHOSEN, *HEADS[head].outputs, "pooler_output"}
+        known |= {STATES.format(layer) for layer in range(config.num_hidden_layers + 1)}
+        self._results = {_name(one, known): one.node for one in graph.outputs}
+        inputs, outputs = ({_name(one, known): _port(one) for one in ports} for ports in (graph.inputs, graph.outputs))
+        super().__init__(config, head, inputs, outputs)
         self.graph, self.precision = graph, precision
         self._memory = memory  # of the graph's arrays, if the graph does not own it
         self._compiled: dict[tuple[str, ...], Any] = {}
@@ -64,10 +72,11 @@ class OpenVinoEngine(RectangleEngine):
             stored = "int8" if _has_int8(graph) else "fp32"
             engine = cls(config, head, graph, stored if precision == "auto" and stored == "int8" else wanted, memory)
             engine.check_file(what)
+            _check_tables(graph, config, what)
+            _check_sizes(graph, what)
             engine._compile(tuple(output_names(head, pooler=False)))
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise FileFormatError(f"OpenVINO refuses {what} ({reason:.200}): export it again.") from error
+            raise FileFormatError(f"OpenVINO refuses {what} ({reason_of(error)}): export it again.") from error
         if (engine.precision == "int8") != (stored == "int8"):
             raise UsageError(
                 f"{what} is in {stored}: leave ", received("precision", precision), " out, or export it again."
@@ -109,13 +118,53 @@ def _checked(device: object, precision: str) -> str:
     return precision
 
 
-def _name(output: Any) -> str:
-    """The name of an input or output of a graph. Names are optional in OpenVINO."""
-    return str(min(output.get_names(), default=output.node.get_friendly_name()))
+def _name(port: Any, known: Collection[str]) -> str:
+    """The name of an input or output of a graph, which may have several names in OpenVINO, or none. A known one is preferred."""
+    names = sorted(port.get_names(), key=lambda name: (name not in known, name))
+    return str(names[0] if names else port.node.get_friendly_name())
+
+
+def _port(port: Any) -> Port:
+    """The type and the shape of an input or output of a graph."""
+    dtype = {"i64": "int64", "i32": "int32", "f32": "float32"}.get(name := port.element_type.get_type_name(), name)
+    shape = port.partial_shape
+    sizes = None if shape.rank.is_dynamic else tuple(x.get_length() if x.is_static else None for x in shape)
+    return Port(dtype, sizes)
+
+
+def _check_tables(graph: Any, config: BertConfig, what: str) -> None:
+    """Raise FileFormatError if a table of embeddings has another size, as OpenVINO reads zeros after its end."""
+    shapes = {tuple(one.get_partial_shape().to_shape()) for one in _constants(graph)}
+    names = ["vocab_size"]
+    if config.position_embedding_type == "absolute":
+        names.append("max_position_embeddings")
+    for name in names:
+        if (getattr(config, name), config.hidden_size) not in shapes:
+            raise FileFormatError(
+                f"{what} has no table of {getattr(config, name)} x {config.hidden_size} numbers, which {name} and hidden_size in "
+                "config.json need: use the config.json of this model, or export it again."
+            )
+
+
+def _check_sizes(graph: Any, what: str) -> None:
+    """Raise UnsafeFileError if a few tokens need a far too large array. OpenVINO finds out the shapes without computing."""
+    small = graph.clone()
+    small.reshape({one: [2] * len(one.partial_shape) for one in small.inputs})
+    for node in small.get_ops():
+        for shape in (output.get_partial_shape() for output in node.outputs()):
+            if shape.is_static and prod(shape.to_shape()) > _MOST_NUMBERS:
+                raise UnsafeFileError(
+                    f"{what} has a node {node.get_type_name()} that makes an array of the shape {shape!s:.80}: it is damaged or "
+                    "hostile."
+                )
+
+
+def _constants(graph: Any) -> Iterator[Any]:
+    """The outputs of the constants of a graph."""
+    return (node.output(0) for node in graph.get_ops() if node.get_type_name() == "Constant")
 
 
 def _has_int8(graph: Any) -> bool:
     """Whether a graph has quantized matrices."""
-    constants = (node.output(0) for node in graph.get_ops() if node.get_type_name() == "Constant")
-    kinds = [one.get_element_type() for one in constants if len(one.get_partial_shape()) > 1]
+    kinds = [one.get_element_type() for one in _constants(graph) if len(one.get_partial_shape()) > 1]
     return any(kind.is_integral() and kind.bitwidth <= 8 and kind != ov.Type.boolean for kind in kinds)

@@ -5,7 +5,8 @@ The graph is one of `graphs/`, or that of a file. A file has no input for chosen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -13,20 +14,32 @@ from bertkit.config import BertConfig
 from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import log_probs, words_of
 from bertkit.errors import FileFormatError, Setting, UsageError, received
-from bertkit.graphs.names import CHOSEN, INPUTS, STATES, has_choices, output_names
-from bertkit.heads import Ask
+from bertkit.graphs.names import CHOSEN, INPUTS, STATES, input_shape, output_names, output_shape
+from bertkit.heads import HEADS, Ask
 from bertkit.tensors import Array
+
+Shape = tuple[int | None, ...]
+"""The sizes of dimensions; None: any size."""
+
+
+class Port(NamedTuple):
+    """An input or output of a graph."""
+
+    dtype: str  # such as "int64"
+    shape: Shape | None  # None: unknown
 
 
 class RectangleEngine:
-    """One class of BERT as the graph of a runtime. `inputs` are its inputs with their numbers of dimensions."""
+    """One class of BERT as the graph of a runtime."""
 
     limits = Limits(rectangle=True)
     device = "cpu"
+    failures: ClassVar[tuple[type[Exception], ...]]  # exceptions of the runtime
 
-    def __init__(self, config: BertConfig, head: str, inputs: dict[str, int], outputs: Sequence[str]) -> None:
+    def __init__(self, config: BertConfig, head: str, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -> None:
         self.config, self.head = config, head
         self.inputs, self.outputs = inputs, outputs
+        self._file: str | None = None  # names the file of an exported model in errors
 
     def compute(self, names: list[str], given: dict[str, Array]) -> Sequence[Array]:
         """Run the graph, and return outputs by their names."""
@@ -75,20 +88,88 @@ class RectangleEngine:
             )
         columns = (_rectangle(batch.input_ids, real), real.astype(np.int64), _rectangle(batch.token_type_ids, real))
         given = dict(zip(INPUTS, columns, strict=True))
-        given = {name: x[:, None] if self.inputs[name] == 3 else x for name, x in given.items()}  # groups of one choice
-        if CHOSEN in self.inputs:
-            given[CHOSEN] = chosen
-        arrays = self.compute(names, given)
-        return {name: np.asarray(array, np.float32) for name, array in zip(names, arrays, strict=True)}
+        if self._file is not None:
+            return self._of_file(names, given, batch)
+        given[CHOSEN] = chosen
+        return dict(zip(names, (np.asarray(array, np.float32) for array in self.compute(names, given)), strict=True))
+
+    def _of_file(self, names: list[str], given: dict[str, Array], batch: Batch) -> dict[str, Array]:
+        """Outputs of the graph of a file, whose errors are those of the file. Their shapes are checked."""
+        if len(input_shape(self.head)) == 3:  # groups of one choice
+            given = {name: x[:, None] for name, x in given.items()}
+        try:
+            arrays = self.compute(names, given)
+        except self.failures as error:
+            rows, longest = len(batch.lengths), int(batch.lengths.max(initial=0))
+            raise FileFormatError(
+                f"{self._file} cannot run {rows} texts of up to {longest} tokens ({reason_of(error)}): export it again."
+            ) from error
+        sides: dict[int | str, int] = dict(zip(input_shape(self.head), given[INPUTS[0]].shape, strict=True))
+        found = dict(zip(names, arrays, strict=True))
+        for name, array in found.items():
+            wanted = tuple(sides.get(size, size) for size in self._shape(name))
+            if array.shape != wanted:
+                raise FileFormatError(
+                    f"{self._file} computed {name} with the shape {list(array.shape)} instead of {list(wanted)}: export it again."
+                )
+        return {name: np.asarray(array, np.float32) for name, array in found.items()}
+
+    def _shape(self, name: str) -> tuple[int | str, ...]:
+        """The dimensions of an output of a file. Besides those of the head, it may have states of layers and pooled vectors."""
+        if name in HEADS[self.head].outputs:
+            return output_shape(self.config, self.head, name)
+        sides = input_shape(self.head)
+        return (*(sides[:-1] if name == "pooler_output" else sides), self.config.hidden_size)
 
     def check_file(self, what: str) -> None:
-        """Raise FileFormatError if a file has other inputs and outputs than the class."""
-        dimensions, needed = 2 + has_choices(self.head), output_names(self.head, pooler=False)
-        if self.inputs != dict.fromkeys(INPUTS, dimensions) or not set(needed) <= set(self.outputs):
+        """Raise FileFormatError if a file, `what`, has other inputs and outputs than the class and its configuration."""
+        self._file, needed = what, output_names(self.head, pooler=False)
+        if set(self.inputs) != set(INPUTS) or not set(needed) <= set(self.outputs):
             raise FileFormatError(
                 f"{what} has the inputs {', '.join(self.inputs)} and the outputs {', '.join(self.outputs)}; Bert{self.head} "
-                f"needs {', '.join(INPUTS)} of {dimensions} dimensions, and {', '.join(needed)}: export it again."
+                f"needs {', '.join(INPUTS)}, and {', '.join(needed)}: export it again."
             )
+        for name in INPUTS:
+            self._check_input(name)
+        for name in needed:
+            self._check_output(name)
+
+    def _check_input(self, name: str) -> None:
+        """Raise FileFormatError unless an input has integers of any shape."""
+        (dtype, shape), wanted = self.inputs[name], input_shape(self.head)
+        if shape is None or len(shape) != len(wanted) or dtype != "int64":
+            raise FileFormatError(
+                f"{self._file} has the input {name} of the type {dtype} and the shape {_sizes(shape)}; Bert{self.head} needs "
+                f"int64 [{', '.join(wanted)}]: export it again."
+            )
+        if any(size is not None for size in shape):
+            raise FileFormatError(
+                f"{self._file} takes {name} of the shape {_sizes(shape)} only, and batches of texts have any shape: export it "
+                f"with {' and '.join(wanted)} as dynamic dimensions, or with bertkit export."
+            )
+
+    def _check_output(self, name: str) -> None:
+        """Raise FileFormatError if an output has another shape than the configuration says, as far as it is known."""
+        shape, wanted = self.outputs[name].shape, self._shape(name)
+        if shape is None:
+            return
+        sizes = [size if isinstance(size, int) else None for size in wanted]
+        if len(shape) != len(sizes) or any(a != b for a, b in zip(shape, sizes, strict=True) if None not in (a, b)):
+            raise FileFormatError(
+                f"{self._file} has the output {name} of the shape {_sizes(shape)}, and by config.json it is "
+                f"[{', '.join(map(str, wanted))}]: use the config.json of this model, or export it again."
+            )
+
+
+def _sizes(shape: Shape | None) -> str:
+    """A shape for a message."""
+    return "of unknown rank" if shape is None else f"[{', '.join('any' if x is None else str(x) for x in shape)}]"
+
+
+def reason_of(error: Exception) -> str:
+    """What a runtime says of its error, in one short line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[-1] if lines else type(error).__name__:.200}"
 
 
 def check_request(engine: str, precisions: Sequence[str], device: object, precision: str) -> None:

@@ -1,4 +1,4 @@
-"""The protocol of exporters, and the table of formats. No framework is imported here."""
+"""The base of exporters, and the table of formats. No framework is imported here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 from bertkit.config import BertConfig
 from bertkit.errors import MissingExtraError, Setting, UsageError, one_of, received
@@ -22,6 +22,8 @@ Forward = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 PRECISIONS = ("fp32", "int8")
 """The types of numbers that a format may support."""
 
+_SHORTEST = 3  # tokens: the special tokens of a pair of texts
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -32,28 +34,33 @@ class Choices:
     shape: tuple[int, ...] | None = None  # of the inputs; None: any
 
 
-class Exporter(Protocol):
-    """One format, with the choices of a user."""
+class Exporter:
+    """One format, with the choices of a user. Each format is a subclass."""
 
-    precisions: ClassVar[tuple[str, ...]]
-    options: ClassVar[tuple[str, ...]]  # the fields of Choices that it supports, besides the precision
-    opens: ClassVar[bool]  # whether `pipeline` opens its folders
-    choices: Choices
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    options: ClassVar[tuple[str, ...]] = ()  # the fields of Choices that it supports, besides the precision
+    opens: ClassVar[bool] = False  # whether `pipeline` opens its folders
+    integers: ClassVar[str] = "int64"  # the type of the inputs
 
     def __init__(self, choices: Choices) -> None:
-        """The format with valid choices."""
+        self.choices = choices
+        self.of_config: dict[str, Any] = {}  # further keys of config.json, which `write` may set
 
     def write(self, weights: Weights, folder: Path) -> list[Path]:
         """Write the model into a folder, and return its files."""
+        raise NotImplementedError
 
     def open(self, folder: Path, outputs: Sequence[str]) -> Forward:
         """Open these files with their own runtime, as users do. `outputs` are the names of the model's outputs."""
+        raise NotImplementedError
 
     def facts(self) -> str:
         """What users of the files need to know, such as the version of the format."""
+        raise NotImplementedError
 
-    def example(self, folder: str, grouped: bool) -> Sequence[str]:
-        """Lines of Python that run the model on `texts` without bertkit. `grouped`: they are the choices of one example."""
+    def example(self, folder: str, head: str, grouped: bool) -> Sequence[str]:
+        """Lines of Python that run the model on `texts` without a pipeline. `grouped`: they are the choices of one example."""
+        raise NotImplementedError
 
 
 class _Home(NamedTuple):
@@ -63,6 +70,9 @@ class _Home(NamedTuple):
 
 FORMATS = {
     "onnx": _Home("OnnxExporter", "onnx"),
+    "openvino": _Home("OpenVinoExporter", "openvino"),
+    "safetensors": _Home("SafetensorsExporter", None),
+    "savedmodel": _Home("SavedModelExporter", "tf"),
     "torchscript": _Home("TorchScriptExporter", None),
 }
 
@@ -106,9 +116,9 @@ def read_shape(given: str | Sequence[int], config: BertConfig, head: str) -> tup
     named, example = ("batch, length", "1x128")
     if has_choices(head):
         named, example = ("batch, choices, length", "1x4x128")
-    fits = len(sizes) == len(parts) == named.count(",") + 1 and min(sizes) > 0
+    fits = len(sizes) == len(parts) == named.count(",") + 1 and min(sizes) > 0 and sizes[-1] >= _SHORTEST
     if not fits or sizes[-1] > config.max_position_embeddings or math.prod(sizes) > 2**24:
-        most = f", with a length of at most {config.max_position_embeddings}"
+        most = f", with a length from {_SHORTEST} to {config.max_position_embeddings}"
         raise UsageError(
             received("shape", given),
             f" is not a shape [{named}] for this Bert{head}{most}: type for example ",

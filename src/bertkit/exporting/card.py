@@ -20,7 +20,7 @@ def card_of(name: str, source: str, format: str, head: str, exporter: Exporter, 
         f"---\nlibrary_name: bertkit\ntags: [bert, {format}]\n---",
         f"# {_plain(name)}",
         f"{about} from {_plain(source)}. {exporter.facts()}",
-        _arguments(head, parity),
+        _arguments(head, exporter.integers, parity),
         "## How to use it",
         *_examples(name, head, exporter),
         "## Difference from fp32",
@@ -30,10 +30,10 @@ def card_of(name: str, source: str, format: str, head: str, exporter: Exporter, 
     return "\n\n".join(sections) + "\n"
 
 
-def _arguments(head: str, parity: Parity) -> str:
+def _arguments(head: str, integers: str, parity: Parity) -> str:
     """The inputs and the outputs, with their types and shapes."""
     sizes = "batch, choices, length" if has_choices(head) else "batch, length"
-    rows = [(one, "int64", f"[{sizes}]") for one in INPUTS]
+    rows = [(one, integers, f"[{sizes}]") for one in INPUTS]
     rows += [(one.output, "float32", f"[{_sizes(head, one)}]") for one in parity.differences]
     return _table(("input or output", "type", "shape"), rows)
 
@@ -58,7 +58,7 @@ def _examples(name: str, head: str, exporter: Exporter) -> Iterator[str]:
         "from bertkit import AutoTokenizer  # or from transformers",
         f"tokenizer = AutoTokenizer.from_pretrained({in_python(name)})",
         f"texts = {texts}",
-        *exporter.example(name, has_choices(head)),
+        *exporter.example(name, head, has_choices(head)),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +22,7 @@ from bertkit.exporting.base import Choices, exporter_of, read_shape
 from bertkit.exporting.card import card_of
 from bertkit.exporting.parity import LIMITS, MOST_TEXTS, TEXTS, Parity, compare, outputs_of
 from bertkit.heads import POOLER, head_of
-from bertkit.hub.disk import whole_file, whole_folder
+from bertkit.hub.disk import remove_unfinished, whole_file, whole_folder
 from bertkit.pipelines.objects import own_tokenizer
 from bertkit.pipelines.open import Weights, check_vocabulary, tokenizer_of
 from bertkit.tasks.embedding import MODULES, weights_place, write_recipe
@@ -69,8 +70,8 @@ def export(
     Args:
         model: a folder, a Hub id, a built-in model, or the result of `hub.locate`. It is not changed.
         out: the folder to write, which must be new or empty.
-        format: "onnx" or "torchscript".
-        precision: "fp32", or "int8" for onnx.
+        format: "onnx", "openvino", "safetensors", "savedmodel" or "torchscript".
+        precision: "fp32", or "int8" for onnx, openvino and safetensors, which has int8 only.
         portable: for onnx, use standard operators only, for other runtimes than ONNX Runtime.
         shape: for torchscript, the only shape of the inputs, such as "1x128" or [1, 128]: batch and length.
         head: the class to export, such as "ForMaskedLM"; None: that of the model.
@@ -87,12 +88,15 @@ def export(
     tokenizer = tokenizer_of(own_tokenizer(tokenizer), inner)
     check_vocabulary(tokenizer, weights.config)
     texts, target = _texts(data), Path(out).resolve()
-    _check_new(target)
-    with whole_folder(target) as folder:
+    with _new_folder(target) as folder:
         exporter.write(weights, folder)
         parity = compare(weights, exporter.open(folder, outputs_of(weights)), texts, tokenizer, sides, limit)
         parity.check()
         weights.config.save_pretrained(folder)
+        if exporter.of_config:
+            values = {**json.loads(weights.config.to_json_string()), **exporter.of_config}
+            with whole_file(folder / "config.json") as file:
+                file.write(f"{json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)}\n".encode())
         tokenizer.save_pretrained(folder)
         write_recipe(place, folder)
         source = re.split(r"[\\/]", os.fspath(place).rstrip("\\/"))[-1]
@@ -134,6 +138,25 @@ def _texts(data: str | os.PathLike[str] | Sequence[str] | None) -> Sequence[str]
         return list(data)[:MOST_TEXTS]
     with closing(read_texts([data])) as texts:
         return list(islice(texts, MOST_TEXTS))
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which appears at `target` at the end of the block. After an error, nothing is left, parents included.
+
+    What killed exports to the same folder left is removed. Raises UsageError unless a new folder can be written at the path.
+    """
+    parents = [one for one in target.parents if not one.exists()]  # the inner ones first
+    try:
+        _check_new(target)
+        remove_unfinished(target)
+        with whole_folder(target) as folder:
+            yield folder
+    except BaseException:
+        for one in parents:
+            with suppress(OSError):  # of a folder with files of others
+                one.rmdir()
+        raise
 
 
 def _check_new(target: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from bertkit.engines.processor import threads
-from bertkit.exporting.base import Choices, Forward, in_python
+from bertkit.exporting.base import Exporter, Forward, in_python
 from bertkit.graphs.onnx import exported_graph
 from bertkit.graphs.onnx_file import FILE
 from bertkit.graphs.onnx_nodes import OPSET
@@ -17,15 +17,12 @@ from bertkit.pipelines.open import Weights
 from bertkit.tensors import Array
 
 
-class OnnxExporter:
+class OnnxExporter(Exporter):
     """ONNX, in fp32 or int8."""
 
     precisions = ("fp32", "int8")
     options = ("portable",)
     opens = True
-
-    def __init__(self, choices: Choices) -> None:
-        self.choices = choices
 
     def write(self, weights: Weights, folder: Path) -> list[Path]:
         """Write model.onnx. Arrays of more than 2 GB are in model.onnx.data."""
@@ -50,7 +47,7 @@ class OnnxExporter:
             return f"The graph has standard operators only, of opset {OPSET}."
         return f"The graph has operators of opset {OPSET} and of com.microsoft, which ONNX Runtime has."
 
-    def example(self, folder: str, grouped: bool) -> Sequence[str]:
+    def example(self, folder: str, head: str, grouped: bool) -> Sequence[str]:
         """A session, and its outputs by name."""
         given = "{name: x[None] for name, x in inputs.items()}" if grouped else "dict(inputs)"
         return (

@@ -100,6 +100,12 @@ def outputs_of(weights: Weights) -> list[str]:
     return output_names(weights.head, f"{POOLER}dense.weight" in weights.tensors)
 
 
+def parameters_of(weights: Weights) -> dict[str, Array]:
+    """All parameters of a class for the reference, as float32. An absent pooler is zeros."""
+    p = {name: np.zeros(one.shape, np.float32) for name, one in expand(weights.config, weights.head).items()}
+    return p | {name: np.asarray(array, np.float32) for name, array in weights.tensors.items()}
+
+
 def compare(
     weights: Weights,
     forward: Forward,
@@ -114,8 +120,7 @@ def compare(
             "There are no texts to compare the models on: pass texts, or leave ", Setting("data", "..."), " out."
         )
     config, head = weights.config, weights.head
-    p = {name: np.zeros(one.shape, np.float32) for name, one in expand(config, head).items()}  # for an absent pooler
-    p |= {name: np.asarray(array, np.float32) for name, array in weights.tensors.items()}
+    p = parameters_of(weights)
     found = Parity(limit, len(texts), differences=[Difference(name) for name in outputs_of(weights)])
     for given in batches(texts, tokenizer, config, head, shape):
         exported, wanted = forward(given), reference.forward(config, p, head, **given)

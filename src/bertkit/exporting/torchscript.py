@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bertkit.config import BertConfig
 from bertkit.engines.torch import model_of
-from bertkit.exporting.base import Choices, Forward, in_python
+from bertkit.exporting.base import Exporter, Forward, in_python
 from bertkit.graphs.names import INPUTS, has_choices
 from bertkit.hub.disk import whole_file
 from bertkit.pipelines.open import Weights
@@ -41,15 +41,10 @@ class OfShape(nn.Module):
         return outputs
 
 
-class TorchScriptExporter:
+class TorchScriptExporter(Exporter):
     """TorchScript in fp32, traced."""
 
-    precisions = ("fp32",)
     options = ("shape",)
-    opens = False
-
-    def __init__(self, choices: Choices) -> None:
-        self.choices = choices
 
     def write(self, weights: Weights, folder: Path) -> list[Path]:
         """Trace the model, and write model.pt."""
@@ -89,7 +84,7 @@ class TorchScriptExporter:
         sizes = "any shape" if shape is None else f"the shape {list(shape)} only"
         return f"Traced by PyTorch {torch.__version__}. The inputs are positional and have {sizes}; the outputs are a tuple."
 
-    def example(self, folder: str, grouped: bool) -> Sequence[str]:
+    def example(self, folder: str, head: str, grouped: bool) -> Sequence[str]:
         """A loaded model, and its tuple of outputs."""
         shape, padding = self.choices.shape, "padding=True"
         if shape is not None:

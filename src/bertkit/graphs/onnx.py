@@ -20,9 +20,9 @@ from onnx import TensorProto
 
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
-from bertkit.graphs.names import CHOSEN, INPUTS, STATES, has_choices, output_names
+from bertkit.graphs.names import CHOSEN, INPUTS, STATES, has_choices, input_shape, output_names, output_shape, width_of
 from bertkit.graphs.onnx_nodes import MICROSOFT, Nodes, OnnxGraph, Size
-from bertkit.heads import ANSWERS, HEADS, NEXT, POOLER, WORDS
+from bertkit.heads import ANSWERS, HEADS, POOLER, WORDS
 from bertkit.parameters import kept_heads
 from bertkit.tensors import Array
 
@@ -290,7 +290,10 @@ def engine_graph(config: BertConfig, head: str, tensors: Tensors, int8: bool = F
     outputs: dict[str, Sequence[Size]] = {}
     for name in output_names(head, pooler):
         layers.nodes.rename(heads.output(name), name)
-        outputs[name] = ("batch" if HEADS[head].outputs[name].grain == "row" else "tokens", *_width(config, head, name))
+        outputs[name] = (
+            "batch" if HEADS[head].outputs[name].grain == "row" else "tokens",
+            *width_of(config, head, name),
+        )
     if pooler and "pooler_output" not in outputs:
         layers.nodes.rename(pooled, "pooler_output")
         outputs["pooler_output"] = ("batch", config.hidden_size)
@@ -316,17 +319,16 @@ def exported_graph(
     rows = add("Reshape", x, np.array([-1, config.hidden_size]))  # [B * L, H]
     pooler = f"{POOLER}dense.weight" in tensors
     heads = _Outputs(layers, head, rows, _pooled(layers, x) if pooler else "")
-    sizes = ("batch", "choices", "length") if grouped else ("batch", "length")
     outputs: dict[str, Sequence[Size]] = {}
     for name in output_names(head, pooler):
-        y, row, width = heads.output(name), HEADS[head].outputs[name], _width(config, head, name)
+        y, row = heads.output(name), HEADS[head].outputs[name]
         if row.grain != "row":
-            y = _as_rectangle(layers, y, width, row.padding)
+            y = _as_rectangle(layers, y, width_of(config, head, name), row.padding)
         elif grouped:
             y = add("Reshape", y, add("Shape", INPUTS[0], start=0, end=2))
         layers.nodes.rename(y, name)
-        outputs[name] = sizes[:2] if grouped else ("batch", *width) if row.grain == "row" else (*sizes, *width)
-    return layers.nodes.graph(dict.fromkeys(INPUTS, sizes), outputs, _facts(int8))
+        outputs[name] = output_shape(config, head, name)
+    return layers.nodes.graph(dict.fromkeys(INPUTS, input_shape(head)), outputs, _facts(int8))
 
 
 def _without_choices(layers: Portable, name: str) -> str:
@@ -345,15 +347,6 @@ def _as_rectangle(layers: Portable, y: str, width: Sequence[Size], padding: floa
         real = add("Unsqueeze", real, np.array([2]))
     filler = np.float32(max(padding, float(np.finfo(np.float32).min)))
     return add("Where", real, add("Reshape", y, shape), filler)
-
-
-def _width(config: BertConfig, head: str, name: str) -> tuple[int, ...]:
-    """The size of the last dimension of an output, C, or nothing."""
-    part = HEADS[head].outputs[name].part
-    if part == ANSWERS:
-        return ()
-    known = {"": config.hidden_size, POOLER: config.hidden_size, WORDS: config.vocab_size, NEXT: 2}
-    return (known.get(part, HEADS[head].classes or config.num_labels),)
 
 
 def _facts(int8: bool) -> dict[str, str]:

@@ -10,6 +10,7 @@ from xml.parsers import expat
 
 from bertkit.checkpoint.files import map_file
 from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.graphs.operators import OPENVINO
 from bertkit.hub import Place
 
 FILE, DATA = "openvino_model.xml", "openvino_model.bin"
@@ -17,14 +18,13 @@ FILE, DATA = "openvino_model.xml", "openvino_model.bin"
 
 _MOST_BYTES = 2**26  # of the text; a BERT of 24 layers has 2 MB
 _MOST_ELEMENTS = 2**20
-_REFUSED = {"If", "Loop", "TensorIterator", "ReadValue", "Assign"}
-"""Nodes of control flow, and those that keep values between calls."""
 
 
 def read_exported(place: Place) -> tuple[bytes, memoryview]:
     """The text of a model, and the mapped file of its arrays.
 
-    Raises FileFormatError for damaged files, and UnsafeFileError for loops, branches, and texts that are too large.
+    Raises FileFormatError for damaged files, and UnsafeFileError for nodes that a BERT does not need, such as loops and
+    branches, and for texts that are too large.
     """
     path = place.file if place.file and place.file.suffix == ".xml" else place.fetch(FILE)
     text = map_file(path)
@@ -63,8 +63,8 @@ class _Check:
         if self.elements > _MOST_ELEMENTS:
             raise UnsafeFileError(f"{self.what} has more than {_MOST_ELEMENTS:,} elements: it is damaged or hostile.")
         kind = attributes.get("type")
-        if name == "layer" and kind in _REFUSED:
-            raise UnsafeFileError(f"{self.what} has a node {kind}, which a BERT does not need: export it again.")
+        if name == "layer" and kind not in OPENVINO:
+            raise UnsafeFileError(f"{self.what} has a node {kind!s:.80}, which a BERT does not need: export it again.")
         if name == "data" and "offset" in attributes:
             given = attributes["offset"], attributes.get("size", "")
             if not all(re.fullmatch("[0-9]{1,15}", one) for one in given) or sum(map(int, given)) > self.most:

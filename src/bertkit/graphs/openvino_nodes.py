@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from bertkit.checkpoint.compressed import to_int8
 from bertkit.graphs.openvino_runtime import ops, ov
 from bertkit.tensors import Array
 
 Node = Any
 Model = Any
-
-_MOST_QUANTUM = 127  # the largest quantized weight
 
 
 def argument(name: str, dimensions: int) -> Node:
@@ -59,18 +58,6 @@ def quantized(matrix: Array, name: str) -> Node:
     values, scales = to_int8(matrix)
     whole = ops.convert(array(values, f"{name}.int8"), "f32")
     return ops.multiply(whole, array(scales, f"{name}.scales"))
-
-
-def to_int8(matrix: Array) -> tuple[Array, Array]:
-    """Round a matrix to int8 with a scale for each row, so that their product is close to the matrix.
-
-    >>> values, scales = to_int8(np.array([[0.5, -63.5], [0.0, 0.0]], np.float32))
-    >>> values.tolist(), scales.tolist()
-    ([[1, -127], [0, 0]], [[0.5], [1.0]])
-    """
-    largest = np.abs(matrix).max(axis=1, keepdims=True)
-    scales = np.where(largest == 0, 1, largest / np.float32(_MOST_QUANTUM)).astype(np.float32)
-    return np.rint(matrix / scales).astype(np.int8), scales
 
 
 def size(x: Node, axis: int) -> Node:

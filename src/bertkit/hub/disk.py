@@ -61,12 +61,15 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove the temporary files that a killed process left from `whole_file(path)`. No process may be writing `path`."""
+    """Remove what a killed process left from `whole_file(path)` or `whole_folder(path)`. No process may be writing `path`."""
     target = Path(path)
     name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.part")
     for beside in target.parent.iterdir():
         if name.fullmatch(beside.name):
-            beside.unlink(missing_ok=True)
+            if beside.is_dir() and not beside.is_symlink():
+                shutil.rmtree(beside, ignore_errors=True)
+            else:
+                beside.unlink(missing_ok=True)
 
 
 def open_own(path: str | os.PathLike[str], create: bool) -> BinaryIO:

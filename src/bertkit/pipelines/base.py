@@ -108,7 +108,10 @@ class Pipeline:
         """The PyTorch model: that of the engine, or else a new one with the same weights."""
         model = getattr(self.engine, "model", None)
         if model is None and self._weights is None:
-            raise UsageError(f"A {type(self.engine).__name__} has no PyTorch model: pass a model's name to pipeline.")
+            is_object = self._task.place is None
+            what = "An engine that is passed as an object" if is_object else "An exported model"
+            origin = "pass the name of a model" if is_object else "open the model that it was exported from"
+            raise UsageError(f"{what} has no PyTorch model: {origin}.")
         return model if self._weights is None or model is not None else self._weights.model()
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:

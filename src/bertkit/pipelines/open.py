@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ from bertkit import hub
 from bertkit.checkpoint import load_checkpoint
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import WEIGHTS
-from bertkit.config import BertConfig
+from bertkit.config import FILES, BertConfig
 from bertkit.engines.base import ENGINES, PRECISIONS, Engine, engine_class, name_of
 from bertkit.errors import HubError, Setting, UsageError, one_of, received
 from bertkit.heads import POOLER, head_of, tasks_of
@@ -37,6 +37,13 @@ _TOKENIZER = Setting("tokenizer", "...", "...")
 _FRAMEWORKS = {"pt": "torch", "tf": "keras", "flax": "flax"}
 _AUTO = {"torch": ["torch"], "openvino": ["openvino"], "onnx": ["onnx", "onnxruntime"], "numpy": []}
 _EAGER = ("numpy", "onnx", "openvino")  # engines with one way to compute attention
+_CHANGEABLE = (
+    "id2label",
+    "label2id",
+    "problem_type",
+    "architectures",
+    "dtype",
+)  # of the configuration of an exported model
 _DEFAULT_HEAD = "ForPreTraining"  # of the built-in model, which is only read if it can do the task
 
 
@@ -199,6 +206,7 @@ def open_place(
         _check_head(head_of(config.architectures[0]), job.name, files.name)
     tokenizer = tokenizer_of(tokenizer, place)
     if own := exported_for(place, engine):
+        _check_unchanged(place, config)
         runner = open_exported(engine, own, place, config, job.head, device, dtype)
         return _create(job, tokenizer, runner, None, files, batch_size, pipeline_class, options)
     weights = Weights.read(place, config, job.head)
@@ -292,6 +300,22 @@ def open_exported(
     one_of("precision", precision, PRECISIONS)
     opened: Engine = engine_class(own).open_exported(place, config, head, device=device, precision=precision)
     return opened
+
+
+def _check_unchanged(place: hub.Place, config: BertConfig) -> None:
+    """Raise UsageError if a configuration is not that of an exported model, which computes what its config.json says."""
+    if place.find(*FILES) is None:
+        return
+    own = BertConfig.from_pretrained(place)
+    names = [one.name for one in fields(own) if one.name not in _CHANGEABLE]
+    changed = [name for name in names if getattr(config, name) != getattr(own, name)]
+    if config.attn_implementation not in (None, "eager", own.attn_implementation):
+        changed.append("attn_implementation")
+    if changed:
+        raise UsageError(
+            f"{place.where} has an exported model, whose {', '.join(changed)} cannot be changed: leave the argument out, or name "
+            "the model that it was exported from. The labels and problem_type can be changed."
+        )
 
 
 def _cpu(device: Any) -> str:

@@ -16,9 +16,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bertkit.data.batches import by_length, characters, look_ahead, pack, split
+from bertkit.data.batches import Row, by_length, characters, look_ahead, pack, split
 from bertkit.engines.base import Engine
-from bertkit.errors import BertkitError, OptionError
+from bertkit.errors import BertkitError, FileFormatError, OptionError
 from bertkit.heads import counterparts
 from bertkit.logging import is_progress_bar_enabled
 from bertkit.read_ahead import read_ahead
@@ -102,7 +102,7 @@ class Pending:
 
     encoded: Encoded
     reading: Reading
-    outputs: dict[int, dict[str, Array]] = field(default_factory=dict)  # row number -> outputs
+    outputs: dict[int, dict[str, Array] | FileFormatError] = field(default_factory=dict)  # row number -> outputs
     answer: Answer | None = None
 
     def answered(self) -> Answer:
@@ -264,19 +264,48 @@ class Run:
         rows = [one.encoded.rows[number] for one, number in owners]
         for indices in by_length(rows, self._limits):
             batch = pack([rows[index] for index in indices])
-            found = self.engine.run(batch, self._ask)
-            self.report.tokens += len(batch.input_ids)
-            self.report.cells += self._limits.cells(len(indices), len(batch.input_ids), int(batch.lengths.max()))
-            outputs = {name: found[self._names.get(name, name)] for name in self._grains}
-            for index, output in zip(indices, split(outputs, self._grains, batch), strict=True):
+            try:
+                found = self.engine.run(batch, self._ask)
+            except FileFormatError as error:
+                parts: Sequence[dict[str, Array] | FileFormatError]
+                parts = self._one_by_one([rows[index] for index in indices], error)
+            else:
+                self.report.tokens += len(batch.input_ids)
+                self.report.cells += self._limits.cells(len(indices), len(batch.input_ids), int(batch.lengths.max()))
+                outputs = {name: found[self._names.get(name, name)] for name in self._grains}
+                parts = split(outputs, self._grains, batch)
+            for index, output in zip(indices, parts, strict=True):
                 one, number = owners[index]
                 one.outputs[number] = output
                 if len(one.outputs) == len(one.encoded.rows):
                     yield one
 
+    def _one_by_one(self, rows: Sequence[Row], error: FileFormatError) -> list[dict[str, Array] | FileFormatError]:
+        """The outputs or the error of each row of a batch, after an exported model has failed with `error`."""
+        if self.errors == "raise":
+            raise error
+        if len(rows) == 1:
+            return [error]
+        outputs: list[dict[str, Array] | FileFormatError] = []
+        for row in rows:
+            try:
+                found = self.engine.run(pack([row]), self._ask)
+            except FileFormatError as own:
+                outputs.append(own)
+            else:
+                outputs += split(
+                    {name: found[self._names.get(name, name)] for name in self._grains}, self._grains, pack([row])
+                )
+        return outputs
+
     def _decode(self, one: Pending) -> bool:
         """Decode the outputs of an example. Returns False if the task needs further rows for the answer."""
-        outputs = [one.outputs.pop(number) for number in range(len(one.encoded.rows))]
+        found = [one.outputs.pop(number) for number in range(len(one.encoded.rows))]
+        outputs = [output for output in found if not isinstance(output, FileFormatError)]
+        if len(outputs) < len(found):
+            one.answer = Answer(next(error for error in found if isinstance(error, FileFormatError)))
+            self._advance(1)
+            return True
         value = self.task.decode(one.encoded, outputs, self.options)
         if isinstance(value, Encoded):
             one.encoded = value

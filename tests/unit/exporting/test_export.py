@@ -122,6 +122,8 @@ def test_int8_is_reported(tmp_path: Path) -> None:
     assert bertkit.pipeline("feature-extraction", tmp_path / "out").precision == "int8"
     with pytest.raises(ExportError, match="at most 0.0001 is accepted: nothing was written. .* type limit="):
         bertkit.export(folder("plain"), tmp_path / "exact", precision="int8", limit=1e-4)
+    with pytest.raises(ExportError):
+        bertkit.export(folder("plain"), tmp_path / "new" / "folder" / "exact", precision="int8", limit=1e-4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
@@ -192,7 +194,10 @@ def test_sentence_transformers_files_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "onx"}, r"format='onx' is invalid: choose one of 'onnx', 'torchscript'. Did you mean 'onnx'"),
+        (
+            {"format": "onx"},
+            r"format='onx' is invalid: choose one of 'onnx', 'openvino', .* Did you mean 'onnx'",
+        ),
         ({"precision": "int4"}, "precision='int4' is invalid: choose one of 'fp32', 'int8'"),
         ({"shape": "1x16"}, 'format="onnx" does not support shape=.*: leave it out'),
         ({"limit": -1}, "limit=-1 is not a number from 0"),
@@ -201,7 +206,8 @@ def test_sentence_transformers_files_are_kept(tmp_path: Path) -> None:
         ({"tokenizer": 3}, "tokenizer"),
         ({"shape": "1x", "format": "torchscript"}, r"shape='1x' is not a shape \[batch, length\]"),
         ({"shape": "1x2x8", "format": "torchscript"}, 'type for example shape="1x128"'),
-        ({"shape": "1x9999", "format": "torchscript"}, "with a length of at most"),
+        ({"shape": "1x9999", "format": "torchscript"}, "with a length from 3 to"),
+        ({"shape": "1x2", "format": "torchscript"}, "with a length from 3 to"),
         ({"shape": "0x8", "format": "torchscript"}, "is not a shape"),
         ({"precision": "int8", "format": "torchscript"}, "does not support precision='int8': choose one of fp32"),
         ({"portable": True, "format": "torchscript"}, "does not support portable=True"),
@@ -209,7 +215,7 @@ def test_sentence_transformers_files_are_kept(tmp_path: Path) -> None:
 )
 def test_wrong_requests(options: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises((UsageError, bertkit.BertkitError), match=message):
-        bertkit.export(folder("five"), tmp_path / "out", **options)
+        bertkit.export(folder("five"), tmp_path / "new" / "folder" / "out", **options)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -232,6 +238,8 @@ def test_wrong_models_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "type a new folder for --out my-export" in capsys.readouterr().err
     assert main(["export", "--model", str(tmp_path / "absent"), "--out", str(tmp_path / "x")]) == 2
     (tmp_path / "empty").mkdir()
+    (tmp_path / ".empty.0123abcd.part").mkdir()  # what a killed export left
+    (tmp_path / ".empty.0123abcd.part" / "model.onnx").write_text("half")
     bertkit.export(folder("five"), tmp_path / "empty")
     assert (tmp_path / "full" / "notes.txt").read_text() == (tmp_path / "file").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full"]
@@ -242,5 +250,5 @@ def test_the_formats_are_complete() -> None:
     from bertkit.exporting.base import Choices
 
     for name in FORMATS:
-        exporter = exporter_of(name, Choices())
+        exporter = exporter_of(name, Choices("int8" if name == "safetensors" else "fp32"))
         assert set(exporter.precisions) <= set(PRECISIONS) and set(exporter.options) <= {"portable", "shape"}

@@ -16,6 +16,7 @@ from bertkit import reference
 from bertkit.checkpoint.protobuf import field, varint
 from bertkit.engines.onnx import _session
 from bertkit.errors import FileFormatError, UnsafeFileError
+from bertkit.graphs import onnx_file
 from bertkit.graphs.onnx import exported_graph
 from bertkit.graphs.onnx_file import DATA, FILE, read_exported
 from bertkit.heads import HEADS
@@ -145,6 +146,25 @@ def _function(model: Any) -> None:
     model.functions.append(onnx.helper.make_function("d", "f", [], [], [], []))
 
 
+def _node(kind: str, **options: str) -> Any:
+    return lambda model: model.graph.node.append(onnx.helper.make_node(kind, ["input_ids"], ["x"], **options))
+
+
+def _bomb(kind: str, size: Any, place: int = 0) -> Any:
+    """A node with an array of the graph as its size."""
+
+    def change(model: Any) -> None:
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(size), "size"))
+        model.graph.node.append(onnx.helper.make_node(kind, ["input_ids"] * place + ["size"], ["x"]))
+
+    return change
+
+
+def _constant_bomb(model: Any) -> None:
+    model.graph.node.append(onnx.helper.make_node("ConstantOfShape", ["size"], ["x"]))
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["size"], value_ints=[2**40]))
+
+
 def _sparse(model: Any) -> None:
     model.graph.sparse_initializer.add()
 
@@ -152,11 +172,21 @@ def _sparse(model: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_elsewhere, "only model.onnx.data in the same folder is accepted"),
+        (_elsewhere, "only model.onnx.data or model.onnx_data in the same folder is accepted"),
         (_constant_elsewhere, "a constant in another file"),
         (_loop, "a node with graphs"),
         (_function, "has functions"),
         (_sparse, "has sparse arrays"),
+        (_node("NonMaxSuppression"), "has a node ai.onnx.NonMaxSuppression, which a BERT does not need"),
+        (_node("MatMul", domain="com.example"), "has a node com.example.MatMul"),
+        (
+            _bomb("ConstantOfShape", [2**20, 2**20]),
+            "a node ConstantOfShape that makes an array of the size .1048576, 1048576.",
+        ),
+        (_bomb("Expand", [2**40], 1), "a node Expand that"),
+        (_bomb("Tile", [2**40], 1), "a node Tile that"),
+        (_bomb("Range", 2**40, 1), "a node Range that"),
+        (_constant_bomb, "a node ConstantOfShape that"),
     ],
 )
 def test_unsafe_files_are_refused(change: Any, message: str, tmp_path: Path) -> None:
@@ -203,7 +233,7 @@ def test_every_spelling_of_another_file_is_refused(location: bytes, tmp_path: Pa
 def test_damaged_places_are_refused(tmp_path: Path) -> None:
     for key, value, message in (
         ("offset", "9" * 12, "needs .* bytes from byte"),
-        ("offset", "-1", "unknown type or place"),
+        ("offset", "-1", "at an invalid place"),
     ):
 
         def change(model: Any, key: str = key, value: str = value) -> None:
@@ -213,6 +243,53 @@ def test_damaged_places_are_refused(tmp_path: Path) -> None:
         changed(tmp_path, change)
         with pytest.raises(FileFormatError, match=message):
             read_exported(locate(tmp_path))
+
+
+def test_the_second_file_of_optimum(tmp_path: Path) -> None:
+    """Another name, and types that bertkit does not write."""
+    graph = wide()
+    graph.save(tmp_path, 0)
+    model = onnx.load(str(tmp_path / FILE))
+    half = onnx.numpy_helper.from_array(np.arange(2000, dtype=np.float16), "half")
+    odd = onnx.numpy_helper.from_array(
+        np.zeros(2000, onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16)), "odd"
+    )
+    for extra, fails in ((half, False), (odd, True)):
+        model.graph.initializer.append(extra)
+        own = onnx.ModelProto()
+        own.CopyFrom(model)
+        (tmp_path / f"{extra.name}").mkdir()
+        options = {"save_as_external_data": True, "location": "model.onnx_data", "size_threshold": 1024}
+        onnx.save(own, tmp_path / extra.name / FILE, **options)
+        if fails:
+            with pytest.raises(
+                FileFormatError, match="'odd' of the type 16 in its second file, where bertkit reads float32, "
+            ):
+                read_exported(locate(tmp_path / extra.name))
+            continue
+        arrays = read_exported(locate(tmp_path / extra.name))[1]
+        assert np.array_equal(arrays["half"], np.arange(2000, dtype=np.float16))
+        for name, array in graph.large.items():
+            assert np.array_equal(arrays[name], array)
+
+
+def test_the_fields_of_a_file_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many small messages, and dimensions packed into one field, which need many times the memory of their bytes."""
+    shape = (
+        field(1, 1)
+        + field(2, 1)
+        + field(8, b"x")
+        + field(14, 1)
+        + field(13, field(1, b"location") + field(2, DATA.encode()))
+    )
+    (tmp_path / DATA).write_bytes(b"x")
+    (tmp_path / FILE).write_bytes(field(1, 8) + field(7, field(5, field(1, b"\x01" * 2**20) + shape)))
+    with pytest.raises(FileFormatError, match="shape .* which is impossible"):
+        read_exported(locate(tmp_path))
+    monkeypatch.setattr(onnx_file, "_MOST_FIELDS", 500)
+    wide().save(tmp_path)
+    with pytest.raises(UnsafeFileError, match="fields: it is damaged or hostile"):
+        read_exported(locate(tmp_path))
 
 
 def test_random_damage_raises_errors_of_bertkit(tmp_path: Path) -> None:
@@ -227,3 +304,11 @@ def test_random_damage_raises_errors_of_bertkit(tmp_path: Path) -> None:
             read_exported(locate(tmp_path))
         except FileFormatError:
             continue
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("of_config", SETTINGS, ids=str)
+def test_bertkits_own_int8_files_are_accepted(of_config: dict[str, Any], portable: bool, tmp_path: Path) -> None:
+    config = tiny.config(**of_config)
+    exported_graph(config, "Model", tiny.trained(config, "Model"), True, portable).save(tmp_path)
+    assert read_exported(locate(tmp_path))[0] == (tmp_path / FILE).read_bytes()

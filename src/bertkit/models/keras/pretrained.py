@@ -330,7 +330,9 @@ class TFBertPreTrainedModel(FittedModel):
         if options.get("input_signature") is None:
             sides = (None, None, None) if self._head == "ForMultipleChoice" else (None, None)
             names = ("input_ids", "attention_mask", "token_type_ids")
-            options["input_signature"] = [{name: keras.InputSpec(shape=sides, dtype="int32") for name in names}]
+            options["input_signature"] = [
+                {name: keras.InputSpec(shape=sides, dtype="int32", name=name) for name in names}
+            ]
         super().export(os.fspath(filepath), format=format, **options)
 
     def prepare_tf_dataset(
