@@ -15,13 +15,13 @@ from bertkit.errors import FileFormatError, UnsafeFileError
 from bertkit.graphs import openvino_file
 from bertkit.graphs.openvino import exported_graph, save
 from bertkit.graphs.openvino_file import DATA, FILE, read_exported
-from bertkit.graphs.openvino_runtime import ov
+from bertkit.graphs.openvino_runtime import core, ov
 from bertkit.heads import HEADS
 from bertkit.hub import locate
 
 
 def run(graph: Any, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
+    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
     found = compiled.create_infer_request().infer(given)
     return {output.any_name: found[output] for output in compiled.outputs}
 
@@ -69,10 +69,10 @@ def test_files(tmp_path: Path) -> None:
     wanted = run(graph, given)
     assert [path.name for path in save(graph, tmp_path)] == [DATA, FILE]
     assert sorted(path.name for path in tmp_path.iterdir()) == [DATA, FILE]
-    alone = ov.Core().read_model(tmp_path / FILE)
+    alone = core().read_model(tmp_path / FILE)
     text, arrays = read_exported(locate(tmp_path))
     memory = ov.Tensor(np.frombuffer(arrays, np.uint8), shared_memory=True)  # is used until `own` has run
-    own = ov.Core().read_model(text, memory)
+    own = core().read_model(text, memory)
     for one in (alone, own):
         assert [given.any_name for given in one.inputs] == ["input_ids", "attention_mask", "token_type_ids"]
         for name, array in run(one, given).items():
