@@ -112,9 +112,9 @@ def test_an_answer() -> None:
 
 
 def test_the_answer_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """From the words of the command line to a line of JSON, files and tokenizer included: 240 functions in 45 files."""
+    """From the words of the command line to a line of JSON, files and tokenizer included: 241 functions in 46 files."""
     words = ["fill-mask", "The [MASK] of it.", "--model", str(folder("masked"))]
     path = passed_through(lambda: main(words))
     assert "token_str" in capsys.readouterr().out
-    assert len(path) <= 240, path
-    assert len({file for file, _ in path}) <= 44, path
+    assert len(path) <= 241, path
+    assert len({file for file, _ in path}) <= 46, path

@@ -39,7 +39,7 @@ class Shared:
     device: Annotated[str | None, "cpu, cuda, cuda:1, the number of a GPU, or -1 for the CPU"] = None
     engine: Annotated[
         Literal["auto", "numpy", "torch", "keras", "flax", "onnx", "openvino"],
-        "library that runs the model (default: numpy for a few short inputs, else torch)",
+        "library that runs the model (default: numpy for a few short inputs, else torch, openvino or onnx)",
     ] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16", "int8"], "type of the numbers in the model"] = "auto"
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main"
