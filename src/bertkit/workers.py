@@ -59,7 +59,7 @@ def _reason(processes: list[SpawnProcess], started: int) -> BertkitError:
     """The error for processes that ended. The pool ends those that did not end by themselves with SIGTERM."""
     codes = [process.exitcode for process in processes if process.exitcode]
     code = next((code for code in codes if code != -signal.SIGTERM), -signal.SIGTERM)
-    if code == -signal.SIGKILL:
+    if code == -getattr(signal, "SIGKILL", 9):  # Windows has no signals
         return DataError(
             "A worker process was killed, probably because memory ran out. Run the same job with fewer processes."
         )

@@ -60,6 +60,28 @@ def test_columns_that_are_missing_or_taken() -> None:
             embed({"text": column("a"), name: column(1)})
 
 
+def test_batches_of_one_dataset_have_vectors_of_one_width() -> None:
+    named: dict[str, Any] = {"engine": "numpy", "pooling": "mean", "errors": "return"}
+    embed = Predictor("feature-extraction", folder("plain"), **named)
+    width = embed.pipe.config.hidden_size
+    assert Predictor("feature-extraction", folder("plain"), **named)({"text": column(5, 6)})["result"].shape == (
+        2,
+        width,
+    )
+    assert Predictor("feature-extraction", folder("plain"), **named)({"text": column()})["result"].shape == (0, width)
+    assert embed({"text": ["a", "b c"]})["result"].shape == (2, width)
+
+
+def test_arguments_that_lose_answers() -> None:
+    for options, message in (
+        ({"result": "error", "errors": "return"}, 'result="error" is the name of the column of errors'),
+        ({"columns": []}, r"columns=\[\] must name at least one column"),
+        ({"errors": "ignore"}, "errors"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            Predictor("feature-extraction", folder("plain"), engine="numpy", **options)
+
+
 def test_two_workers_of_ray_write_the_bytes_of_one(tmp_path: Path) -> None:
     if importlib.util.find_spec("ray") is None and not os.environ.get("CI"):
         pytest.skip("ray is not installed: pip install 'bertkit[ray]'")

@@ -34,7 +34,8 @@ def to_int8(matrix: Array) -> tuple[Array, Array]:
     ([[1, -127], [0, 0]], [[0.5], [1.0]])
     """
     largest = np.abs(matrix).max(axis=1, keepdims=True)
-    scales = np.where(largest == 0, 1, largest / np.float32(_LARGEST)).astype(np.float32)
+    scales = largest.astype(np.float32) / np.float32(_LARGEST)
+    scales[scales < np.finfo(np.float32).tiny] = 1  # rows of zeros
     return np.rint(matrix / scales).astype(np.int8), scales
 
 
@@ -54,18 +55,24 @@ def whole(tensors: Tensors, path: object) -> Tensors:
                 f"{path} has {name}: its matrices are quantized in a format that bertkit does not read. It reads int8 with a "
                 "scale for each row (int-quantized): use the original model, or quantize it so."
             )
-    found = {name: array for name, array in tensors.items() if not name.endswith(".weight" + SCALE)}
-    for name in tensors.keys() - found.keys():
+    scales = [name for name in tensors if name.endswith(".weight" + SCALE) and _is_int8(tensors, name)]
+    found = {name: array for name, array in tensors.items() if name not in scales}
+    for name in scales:
         matrix = name.removesuffix(SCALE)
-        found[matrix] = _product(found.get(matrix), tensors[name], f"{matrix} of {path}")
+        found[matrix] = _product(found[matrix], tensors[name], f"{matrix} of {path}")
     return found
 
 
-def _product(values: Array | None, scales: Array, what: str) -> Array:
+def _is_int8(tensors: Tensors, name: str) -> bool:
+    """Whether scales have a matrix of int8. Others are left as they are: the loader names what it does not know."""
+    matrix = tensors.get(name.removesuffix(SCALE))
+    return matrix is not None and matrix.dtype == np.int8
+
+
+def _product(values: Array, scales: Array, what: str) -> Array:
     """A matrix from its values and scales, which are checked."""
-    if values is None or values.dtype != np.int8 or values.ndim != 2:
-        kind = "absent" if values is None else f"{values.dtype} of the shape {list(values.shape)}"
-        raise FileFormatError(f"{what} has scales, and must be an int8 matrix, but is {kind}: the file is damaged.")
+    if values.ndim != 2:
+        raise FileFormatError(f"{what} has the shape {list(values.shape)}, and must be a matrix: the file is damaged.")
     if scales.dtype.name not in FLOATS or (scales.size != 1 and scales.shape != (len(values), 1)):
         raise FileFormatError(
             f"{what} has scales of {scales.dtype} and the shape {list(scales.shape)}, and bertkit reads floating-point scales of "

@@ -12,6 +12,7 @@ which words are predicted, V vocabulary, H width, K layers):
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
@@ -82,7 +83,7 @@ def engine_class(name: str) -> Any:
     if name not in ENGINES:
         known = f'"auto", {", ".join(map(repr, ENGINES))}'
         raise UsageError(f"Unknown engine {name!r}: choose one of {known}.{did_you_mean(name, ENGINES)}")
-    waiting = sleeping_threads()
+    waiting = {} if "torch" in sys.modules else sleeping_threads()
     os.environ.update(waiting)
     try:
         return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name].name)
@@ -90,7 +91,7 @@ def engine_class(name: str) -> Any:
         raise MissingExtraError(error.name or name, ENGINES[name].extra, Setting("engine", name)) from error
     finally:
         for variable in waiting:
-            del os.environ[variable]
+            os.environ.pop(variable, None)  # another thread may have done the same
 
 
 def words_of(head: str) -> str:

@@ -20,12 +20,27 @@ from bertkit.models.torch.packing import Arranged, Packed, Rectangle, visible
 _MOST_ROWS, _MOST_LENGTH = 8, 128
 _LEAST_LENGTH = 16
 
-Record = Callable[[Callable[[], States]], tuple[States, Callable[[], object]]]
-"""Calls a function, and returns its result and a function that computes it again, into the same tensors."""
+Record = Callable[[Callable[[], States], torch.device], tuple[States, Callable[[], object]]]
+"""Calls a function of a device, and returns its result and a function that computes it again, into the same tensors."""
+
+_RECORDING = Lock()
+"""One recording at a time in this process."""
 
 
-def recorded(run: Callable[[], States]) -> tuple[States, Callable[[], object]]:
+def recorded(run: Callable[[], States], device: torch.device) -> tuple[States, Callable[[], object]]:
     """Record the kernels of a function as a CUDA graph."""
+    with _RECORDING, torch.cuda.device(device):
+        found, graph = _recorded(run)
+
+    def replay() -> None:
+        with torch.cuda.device(device):
+            graph.replay()
+
+    return found, replay
+
+
+def _recorded(run: Callable[[], States]) -> tuple[States, torch.cuda.CUDAGraph]:
+    """On the current device. Other threads may use the GPU meanwhile."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -33,9 +48,9 @@ def recorded(run: Callable[[], States]) -> tuple[States, Callable[[], object]]:
             run()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         found = run()
-    return found, graph.replay
+    return found, graph
 
 
 @dataclass(frozen=True)
@@ -75,7 +90,8 @@ class Replayed:
         assert inputs.input_ids is not None
         assert inputs.token_type_ids is not None
         rows, length = layout.grid
-        shape = (_power_of_2(rows), max(_power_of_2(length), _LEAST_LENGTH))
+        most = self._body.config.max_position_embeddings
+        shape = (_power_of_2(rows), min(max(_power_of_2(length), _LEAST_LENGTH), most))
         cells = layout.cells // length * shape[1] + layout.cells % length
         with self._lock:
             if shape not in self._held:
@@ -104,7 +120,7 @@ class Replayed:
             found: States = body(arranged=inputs, output_hidden_states=False, output_attentions=False)
             return found
 
-        return _Held(ids, types, real, *self._record(run))
+        return _Held(ids, types, real, *self._record(run, device))
 
 
 def _power_of_2(number: int) -> int:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bertkit.engines.prepared import prepared
-from bertkit.errors import UsageError
+from bertkit.errors import Setting, UsageError
 from bertkit.models.torch.model import ACTIVATION
 
 _BLOCK = 512
@@ -40,10 +40,14 @@ def largest_integer() -> int:
     try:
         found = [_multiply(x, _packed(weight), ones, zeros) for weight in weights]
     except (AttributeError, RuntimeError) as error:
-        raise UsageError('PyTorch has no 8-bit products for this CPU: type precision="fp32".') from error
+        raise UsageError(
+            "PyTorch has no 8-bit products for this CPU: type ", Setting("precision", "fp32"), "."
+        ) from error
     exact = [bool((y == 64 * 127 * most).all()) for y, most in zip(found, (127, 63), strict=True)]
     if not any(exact):
-        raise UsageError('The 8-bit products of PyTorch are not exact on this CPU: type precision="fp32".')
+        raise UsageError(
+            "The 8-bit products of PyTorch are not exact on this CPU: type ", Setting("precision", "fp32"), "."
+        )
     return 127 if exact[0] else 63
 
 
@@ -90,7 +94,8 @@ def channel_sizes(model: Any) -> dict[Tensor, Tensor]:
     sizes: dict[Tensor, Tensor] = {}
 
     def record(layer: nn.Linear, inputs: tuple[Tensor]) -> None:
-        sizes[layer.weight] = inputs[0].detach().abs().flatten(0, -2).amax(0)
+        found = inputs[0].detach().abs().flatten(0, -2)
+        sizes[layer.weight] = found.nan_to_num(0, 0, 0).amax(0)  # of the words of the table, some may be no numbers
 
     config, (rows, length) = model.config, _SAMPLE
     shape = (rows, min(length, config.max_position_embeddings))

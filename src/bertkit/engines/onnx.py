@@ -107,6 +107,9 @@ def _session(model: bytes, arrays: Tensors) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads(), 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry(
+        "session.load_model_format", "ONNX"
+    )  # what was checked, whatever the bytes look like
     options.log_severity_level = 4  # errors are raised
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
     options.add_external_initializers(list(arrays), values)

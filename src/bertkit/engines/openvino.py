@@ -135,7 +135,7 @@ def _port(port: Any) -> Port:
 def _check_tables(graph: Any, config: BertConfig, what: str) -> None:
     """Raise FileFormatError if a table of embeddings has another size, as OpenVINO reads zeros after its end."""
     shapes = {tuple(one.get_partial_shape().to_shape()) for one in _constants(graph)}
-    names = ["vocab_size"]
+    names = ["vocab_size", "type_vocab_size"]
     if config.position_embedding_type == "absolute":
         names.append("max_position_embeddings")
     for name in names:

@@ -18,7 +18,7 @@ from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import words_of
 from bertkit.engines.prepared import Dense, can_prepare, prepared, rounded
 from bertkit.engines.processor import multiplies_bf16
-from bertkit.errors import UsageError, received
+from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.models.torch import loading
 from bertkit.models.torch.packing import Packed, arrange
@@ -236,7 +236,12 @@ def type_of(precision: str, device: torch.device) -> torch.dtype:
         precision = "bf16" if _NATIVE_BF16[device.type](device) else "fp32"
     if precision == "int8" and device.type != "cpu":
         raise UsageError(
-            received("precision", "int8"), ' runs on the CPU only: type device="cpu", or precision="bf16".'
+            received("precision", "int8"),
+            " runs on the CPU only: type ",
+            Setting("device", "cpu"),
+            ", or ",
+            Setting("precision", "bf16"),
+            ".",
         )
     if precision not in _PRECISIONS:
         known = ", ".join(_PRECISIONS)

@@ -6,6 +6,7 @@ A model is a text of XML with the nodes, and a second file with the arrays. The 
 from __future__ import annotations
 
 import re
+from math import prod
 from xml.parsers import expat
 
 from bertkit.checkpoint.files import map_file
@@ -36,6 +37,17 @@ def read_exported(place: Place) -> tuple[bytes, memoryview]:
     whole = bytes(text)
     _Check(f"The OpenVINO model {path}", len(arrays)).run(whole)
     return whole, arrays
+
+
+_BITS = {
+    **dict.fromkeys(("u1",), 1),
+    **dict.fromkeys(("i4", "u4", "nf4"), 4),
+    **dict.fromkeys(("boolean", "i8", "u8", "f8e4m3", "f8e5m2"), 8),
+    **dict.fromkeys(("f16", "bf16", "i16", "u16"), 16),
+    **dict.fromkeys(("f32", "i32", "u32"), 32),
+    **dict.fromkeys(("f64", "i64", "u64"), 64),
+}
+"""The type of the numbers of an array -> bits of a number."""
 
 
 class _Check:
@@ -72,3 +84,15 @@ class _Check:
                     f"{self.what} has an array at byte {given[0]!r:.40} of {given[1]!r:.40} bytes, and its second file has "
                     f"{self.most:,}: it is cut off or damaged; copy or export it again."
                 )
+            self.check_shape(attributes)
+
+    def check_shape(self, attributes: dict[str, str]) -> None:
+        """Refuse an array whose shape has another size than its bytes, which OpenVINO compares modulo 2**64 only."""
+        kind, shape = attributes.get("element_type", ""), attributes.get("shape", "")
+        sizes = [one.strip() for one in shape.split(",")] if shape.strip() else []
+        known = kind in _BITS and all(re.fullmatch("[0-9]{1,15}", one) for one in sizes)
+        if not known or -(-prod(map(int, sizes)) * _BITS[kind] // 8) != int(attributes["size"]):
+            raise FileFormatError(
+                f"{self.what} has an array of the type {kind!r:.40} and the shape {shape!r:.80} in {attributes['size']} bytes: "
+                "it is damaged; copy or export it again."
+            )

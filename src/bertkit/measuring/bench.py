@@ -149,6 +149,9 @@ def bench(
         seconds: the least time for each setting in batches, and again for single examples.
         note: called with the name of each setting before it is measured.
     """
+    for name, given in (("examples", examples), ("settings", settings)):
+        if isinstance(given, str):
+            raise UsageError(received(name, given), " is a text, and must be a list of texts: write it in brackets.")
     if not examples:
         raise UsageError("bench received no examples: pass at least one.")
     if not 0 < seconds <= _MOST_SECONDS:

@@ -62,8 +62,6 @@ def put(name: str, array: Any) -> Any:
         (put(QUERY + "_scale", np.ones((4, 1), np.float32)), r"the shape \[4, 1\]"),
         (put(QUERY + "_scale", np.ones((8, 1), np.int32)), "scales of int32"),
         (put(QUERY + "_scale", np.full((8, 1), np.nan, np.float32)), "scales that are not numbers"),
-        (put(QUERY, np.ones((8, 8), np.float32)), "must be an int8 matrix, but is float32"),
-        (put("x.weight_scale", np.ones((8, 1), np.float32)), "must be an int8 matrix, but is absent"),
         (put(QUERY + "_zero_point", np.ones((8, 1), np.int8)), "in a format that bertkit does not read. It reads int8"),
         (put(QUERY + "_packed", np.ones((8, 1), np.int32)), "in a format that bertkit does not read"),
     ],
@@ -72,6 +70,19 @@ def test_other_formats_are_refused(change: Any, message: str, tmp_path: Path) ->
     saved(tmp_path, change)
     with pytest.raises(FileFormatError, match=message):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", [QUERY, "x.weight"])
+def test_scales_without_an_int8_matrix_are_unexpected(name: str, tmp_path: Path) -> None:
+    """As other tensors that no class has, they do not keep the rest from loading."""
+    saved(
+        tmp_path,
+        lambda stored: stored.update({name: np.ones((8, 8), np.float32), f"{name}_scale": np.ones((8, 1), np.float32)}),
+    )
+    with pytest.raises(LoadError, match=f"unexpected: .*{name}_scale"):
+        load_checkpoint(tmp_path)
+    tensors, report = load_checkpoint(tmp_path, strict=False)
+    assert f"{name}_scale" in report.unexpected and (tensors[QUERY] == 1).all() == (name == QUERY)
 
 
 def test_integers_without_scales_and_matrices_of_another_shape(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from bertkit.models.torch.model import States
 LENGTHS = ([5], [3, 9, 1], [16] * 4, [17, 2], [30] * 9, [200], [4, 0, 3], [])
 
 
-def run_again(run: Callable[[], States]) -> tuple[States, Callable[[], object]]:
+def run_again(run: Callable[[], States], device: torch.device) -> tuple[States, Callable[[], object]]:
     """Like a CUDA graph, it computes into the same tensors."""
     found = run()
 
@@ -76,6 +77,28 @@ def test_small_batches_give_the_same(head: str, options: dict[str, Any]) -> None
     np.testing.assert_allclose(
         own.run(some, inner)["hidden_states"], plain.run(some, inner)["hidden_states"], atol=1e-5
     )
+
+
+def test_a_rectangle_is_no_longer_than_the_model() -> None:
+    model = ours("BertModel").eval()
+    model = type(model)(type(model.config)(**{**model.config.to_dict(), "max_position_embeddings": 20})).eval()
+    plain, own = TorchEngine(model), TorchEngine(prepared(model, Dense))
+    own._body = Replayed(own._runs.base_model, run_again)
+    some = pack([Row(row.input_ids, row.token_type_ids) for row in rows([18, 2], model.config)])
+    found, expected = (one.run(some, Ask(pooled=True))["pooler_output"] for one in (own, plain))
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+    assert own._body._held.keys() == {(2, 20)}
+
+
+def test_threads_do_not_mix_their_batches() -> None:
+    model = ours("BertModel").eval()
+    plain, own = TorchEngine(model), TorchEngine(prepared(model, Dense))
+    own._body = Replayed(own._runs.base_model, run_again)
+    batches = [pack([Row(np.full(9, word), np.zeros(9, int))]) for word in range(5, 21)]
+    expected = [plain.run(batch, Ask(pooled=True))["pooler_output"] for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda batch: own.run(batch, Ask(pooled=True))["pooler_output"], batches * 4))
+    np.testing.assert_allclose(found, expected * 4, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu", "tanh"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,20 @@ def test_random_damage_raises_errors_of_bertkit(whole: Path, tmp_path: Path) -> 
         except FileFormatError:
             refused += 1
     assert refused > 90
+
+
+@pytest.mark.parametrize("beyond", [2**61, 2**62])
+def test_a_shape_of_another_size_than_its_bytes(beyond: int, tmp_path: Path) -> None:
+    """OpenVINO computes sizes modulo 2**64, and would read outside of the file."""
+    config = tiny.config()
+    save(exported_graph(config, "Model", tiny.trained(config, "Model", 0.25)), tmp_path)
+    text = (tmp_path / FILE).read_text(encoding="utf-8")
+    first = re.search(r'element_type="f32" shape="(\d+)', text)
+    assert first
+    for wrong in (int(first[1]) + beyond, int(first[1]) + 1):
+        changed = text[: first.start(1)] + str(wrong) + text[first.end(1) :]
+        (tmp_path / FILE).write_text(changed, encoding="utf-8")
+        with pytest.raises(
+            FileFormatError, match=r"has an array of the type .f32. and the shape .* bytes: it is damaged"
+        ):
+            read_exported(locate(tmp_path))

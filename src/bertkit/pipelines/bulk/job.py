@@ -6,10 +6,10 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from bertkit.data.json_line import line_of
-from bertkit.errors import BertkitError, Setting, UsageError, worded
+from bertkit.errors import BertkitError, Setting, UsageError, one_of, worded
 from bertkit.pipelines.bulk.about import about
 from bertkit.pipelines.bulk.advice import OR_START_AGAIN, OVERWRITE, RESUME
 from bertkit.pipelines.bulk.partial import Partial
@@ -93,6 +93,7 @@ class File:
         self, task: type[Task[Any]], options: TaskOptions, details: bool = False, kept: Sequence[str] = ()
     ) -> Layout | None:
         """What each line of the file has; None without a file. Raises UsageError for options that have no effect."""
+        one_of("output_dtype", self.output_dtype, get_args(Precision))
         given = {"resume": self.resume, "overwrite": self.overwrite, "output_dtype": self.output_dtype}
         typed = [Setting(name, value) for name, value in given.items() if value not in (False, "float32")]
         if self.output is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from bertkit.errors import BertkitError, Setting, UsageError, did_you_mean, worded
+from bertkit.errors import BertkitError, Setting, UsageError, did_you_mean, one_of, worded
 from bertkit.pipelines.bulk.job import with_arrays
 from bertkit.pipelines.open import pipeline
 from bertkit.pipelines.run import Answer, Errors
@@ -52,9 +52,15 @@ class Predictor:
         errors: Errors = "raise",
         **arguments: Any,
     ) -> None:
-        self.pipe = pipeline(task, model, **arguments)
+        one_of("errors", errors, get_args(Errors))
         self.columns = [columns] if isinstance(columns, str) else list(columns)
+        if not self.columns:
+            raise UsageError(Setting("columns", columns), " must name at least one column.")
+        if errors == "return" and result == ERROR:
+            raise UsageError(Setting("result", result), " is the name of the column of errors: type another one.")
+        self.pipe = pipeline(task, model, **arguments)
         self.result, self.errors = result, errors
+        self._width: int | None = None  # of vectors
         options = self.pipe.options
         self.has_vectors = self.pipe.task_object.has_vectors(options)
         self.options = with_arrays(options) if self.has_vectors else options
@@ -85,18 +91,30 @@ class Predictor:
         for name in (self.result, *([ERROR] if self.errors == "return" else [])):
             if name in batch:
                 raise UsageError(f"The dataset has a column {name!r} already: rename it, or type another result=...")
-        values = [batch[name].tolist() for name in self.columns]
+        columns = [batch[name] for name in self.columns]
+        values = [column.tolist() if hasattr(column, "tolist") else list(column) for column in columns]
         if len(values) == 1:
             return list(values[0])
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+    def _width_of(self, vectors: Sequence[Any]) -> int:
+        """The number of numbers of a vector. If there is none, that of a short text."""
+        if self._width is None:
+            known = next((vector for vector in vectors if vector is not None), None)
+            if known is None:
+                chunks = self.pipe.run(self.options).chunks(["a"])
+                known = next(answer for _, some in chunks for answer in some).shown(self.options.details)
+            self._width = len(known)
+        return self._width
 
     def _column(self, answers: Sequence[Answer]) -> Array:
         """The answers; for an error None, or a vector of NaN."""
         shown = [None if isinstance(one.value, BertkitError) else one.shown(self.options.details) for one in answers]
         if self.has_vectors and not self.options.details:
-            width = next((len(vector) for vector in shown if vector is not None), 0)
-            absent = np.full(width, np.nan, np.float32)
-            return np.array([absent if vector is None else vector for vector in shown], np.float32)
+            absent = np.full(self._width_of(shown), np.nan, np.float32)
+            return np.array([absent if vector is None else vector for vector in shown], np.float32).reshape(
+                -1, len(absent)
+            )
         column = np.empty(len(shown), object)
         for number, answer in enumerate(shown):
             column[number] = answer
