@@ -67,7 +67,7 @@ class OnnxEngine(RectangleEngine):
     def open_exported(
         cls, place: Place, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> OnnxEngine:
-        """The engine for the model.onnx of a place, which anybody may have written."""
+        """The engine for the model.onnx of a place, which is not trusted."""
         check_request("onnx", _PRECISIONS, device, precision)
         what = f"{FILE} in {place.where}"
         try:

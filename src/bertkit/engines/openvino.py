@@ -63,7 +63,7 @@ class OpenVinoEngine(RectangleEngine):
     def open_exported(
         cls, place: Place, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> OpenVinoEngine:
-        """The engine for the openvino_model.xml of a place, which anybody may have written."""
+        """The engine for the openvino_model.xml of a place, which is not trusted."""
         wanted, what = _checked(device, precision), f"{FILE} in {place.where}"
         text, arrays = read_exported(place)
         try:

@@ -25,7 +25,7 @@ from bertkit.heads import POOLER, head_of
 from bertkit.hub.disk import remove_unfinished, whole_file, whole_folder
 from bertkit.pipelines.objects import own_tokenizer
 from bertkit.pipelines.open import Weights, check_vocabulary, tokenizer_of
-from bertkit.tasks.embedding import MODULES, weights_place, write_recipe
+from bertkit.tasks.embedding import weights_place, write_recipe
 
 _OTHER = Setting("out", "my-export")
 
@@ -80,7 +80,7 @@ def export(
         limit: the largest accepted difference of an output; None: 1e-4 for fp32, any number for int8.
     """
     place = model if isinstance(model, hub.Place) else hub.locate(model)
-    inner = weights_place(place) if MODULES in place.files else place
+    inner = weights_place(place)
     weights = _read(inner, head)
     sides = None if shape is None else read_shape(shape, weights.config, weights.head)
     exporter = exporter_of(format, Choices(precision, portable, sides))

@@ -216,5 +216,5 @@ class _Check:
 
 
 def _is_outside(tensor: Message) -> bool:
-    """Whether any reader may look for an array in another file, however its location is spelt."""
+    """Whether any reader may look for an array in another file, in whatever way its location is written."""
     return _ENTRIES in tensor or any(value != 0 for value in tensor.get(_LOCATION, []))

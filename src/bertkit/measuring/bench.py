@@ -23,7 +23,7 @@ from bertkit.measuring.agreement import Agreement, agreement
 from bertkit.measuring.process import Process, RefusedError
 from bertkit.pipelines.open import exported_for, main_task
 from bertkit.tasks import task_class
-from bertkit.tasks.embedding import MODULES, weights_place
+from bertkit.tasks.embedding import weights_place
 
 _PRECISIONS = PRECISIONS[1:]  # without "auto"
 LEAST_AGREEMENT = 0.995
@@ -110,8 +110,7 @@ class Bench:
 
 def reference(model: str) -> Candidate:
     """Return the candidate with which others are compared: float32, or the only one of an exported model."""
-    files = locate(model)
-    exported = exported_for(weights_place(files) if MODULES in files.files else files, "auto")
+    exported = exported_for(weights_place(locate(model)), "auto")
     return Candidate(exported, "auto") if exported else Candidate("torch" if find_spec("torch") else "numpy", "fp32")
 
 

@@ -132,7 +132,17 @@ def test_models_are_close(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("isa", ["SSE41", "AVX2", "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_AMX"])
 def test_products_are_exact_with_any_instructions(isa: str) -> None:
     """Without VNNI, weights have 7 bits."""
-    code = "from bertkit.engines.int8 import largest_integer; print(largest_integer())"
+    code = """
+import torch
+from bertkit.engines.int8 import _multiply, _packed, largest_integer
+most = largest_integer()
+for tokens, inputs, outputs in ((1, 64, 16), (7, 33, 5), (40, 512, 96), (600, 96, 64)):
+    x, w = torch.randint(-127, 128, (tokens, inputs)), torch.randint(-most, most + 1, (outputs, inputs))
+    x[0], w[0] = 127, most
+    y = _multiply(x.to(torch.int8), _packed(w.to(torch.int8)), torch.ones(outputs), torch.zeros(outputs, dtype=torch.int32))
+    assert torch.equal(y.long(), x @ w.T), (tokens, inputs, outputs)
+print(most)
+"""
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert int(found.stdout) in ((63, 127) if "VNNI" in isa or "AMX" in isa else (63,))
