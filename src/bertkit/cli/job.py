@@ -117,7 +117,7 @@ def _examples(
 
 
 def _check_first(first: Sequence[Any], shared: Shared, combination: Combination | None) -> None:
-    """Raises an error if there is no example, or if the first ones all lack a column."""
+    """Raises an error if there is no example, or if none of the first examples has the columns."""
     if not first:
         source = "Standard input" if shared.input in (None, "-") else shared.input
         advice = f" Type {combination.advice}, or pipe texts into the command." if combination else ""

@@ -73,8 +73,8 @@ class Int8(nn.Module):
         ):
             balanced = some * self.balance
             scale = balanced.abs().amax(1, keepdim=True).mul_(1 / 127).clamp_(min=_TINY)  # [t, 1]
-            eighth = balanced.div_(scale).round_().to(torch.int8)
-            product = _multiply(eighth, self.weight, self.scales, self.zeros)
+            integers = balanced.div_(scale).round_().to(torch.int8)
+            product = _multiply(integers, self.weight, self.scales, self.zeros)
             result.copy_(self.activation(torch.addcmul(self.bias, product, scale)))
         return y
 
@@ -95,7 +95,7 @@ def channel_sizes(model: Any) -> dict[Tensor, Tensor]:
 
     def record(layer: nn.Linear, inputs: tuple[Tensor]) -> None:
         found = inputs[0].detach().abs().flatten(0, -2)
-        sizes[layer.weight] = found.nan_to_num(0, 0, 0).amax(0)  # of the words of the table, some may be no numbers
+        sizes[layer.weight] = found.nan_to_num(0, 0, 0).amax(0)  # without NaN and infinity in rows of the table
 
     config, (rows, length) = model.config, _SAMPLE
     shape = (rows, min(length, config.max_position_embeddings))

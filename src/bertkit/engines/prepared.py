@@ -60,7 +60,7 @@ class Prepared(nn.Module):
 
 
 class Dense(nn.Module):
-    """The same on any device, in PyTorch's own layout."""
+    """One or more dense layers with the same input, on any device, with weights in PyTorch's own layout."""
 
     def __init__(self, layers: Sequence[nn.Linear], activation: str | None = None) -> None:
         super().__init__()

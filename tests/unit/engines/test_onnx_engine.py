@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+import onnxruntime
 import pipeline_cases
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 from pipeline_cases import MODELS
-from pipeline_models import folder
 
-import bertkit
 from bertkit.engines.onnx import OnnxEngine, _session
 from bertkit.engines.processor import cores, threads
-from bertkit.errors import FileFormatError
+from bertkit.graphs.onnx import exported_graph
 
 
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,12 +26,15 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads() == cores() >= 1
 
 
-def test_a_file_that_looks_like_another_format_is_read_as_onnx(tmp_path: Path) -> None:
-    """ONNX Runtime reads a file with ORTM at byte 4 as its own format, which is not checked."""
-    shutil.copytree(folder("five"), tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
-    hidden = b"\x08\x08\x12\x04ORTM" + b"\x00" * 64
-    (tmp_path / "model" / "model.onnx").write_bytes(hidden)
-    with pytest.raises(FileFormatError):
-        bertkit.pipeline("text-classification", tmp_path / "model")
-    with pytest.raises(Exception, match="(?i)protobuf|opset|graph|model"):
-        _session(b"\x08\x08\x12\x04ORTM", {})
+def test_only_onnx_is_read(tmp_path: Path) -> None:
+    """ONNX Runtime reads a file with ORTM at byte 4 as its own format, which is not checked, unless the format is set."""
+    graph = exported_graph(pipeline_cases.config("five"), MODELS["five"][0], pipeline_cases.weights("five"))
+    graph.save(tmp_path)
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), options)
+    other = (tmp_path / "model.ort").read_bytes()
+    assert other[4:8] == b"ORTM" and onnxruntime.InferenceSession(other).get_inputs()
+    with pytest.raises(InvalidProtobuf):
+        _session(other, {})

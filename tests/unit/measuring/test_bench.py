@@ -106,7 +106,7 @@ def test_answers_that_are_not_finite(tmp_path: Path) -> None:
 
 
 def test_the_end_of_the_reference_ends_the_bench(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no reason why a setting was not measured."""
+    """The error is raised, and not reported as the reason why a setting was not measured."""
     made: list[Process] = []
 
     class Recorded(Process):

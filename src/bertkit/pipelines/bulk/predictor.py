@@ -98,7 +98,7 @@ class Predictor:
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*values, strict=True)]
 
     def _width_of(self, vectors: Sequence[Any]) -> int:
-        """The number of numbers of a vector. If there is none, that of a short text."""
+        """The width of the vectors. Without any vector, the width for a short text."""
         if self._width is None:
             known = next((vector for vector in vectors if vector is not None), None)
             if known is None:
