@@ -280,7 +280,7 @@ def test_a_bar_advances_with_each_answer() -> None:
 
 def test_examples_can_run_again_after_an_exception_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = ours("fill-mask", "masked")
-    run = pipe.run(pipe._own_options)
+    run = pipe.run(pipe.options)
     submitted = run.submit(["the [MASK]", "a [MASK] of it"])
 
     def fails(*_: object) -> None:
