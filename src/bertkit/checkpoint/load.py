@@ -183,9 +183,9 @@ def fit(
     """Return the tensors of a file that a class needs, and the report."""
     wanted = expand(config, head)
     given = _without_aliases(found, wanted, config.tie_word_embeddings, source)
-    groups = {name: _group(name) for name in wanted}
-    absent = {name: group for name, group in groups.items() if name not in given}
-    fresh_parts = set(absent.values()) - {group for name, group in groups.items() if name in given} - {""}
+    absent = {name: _group(name) for name in wanted if name not in given}
+    present = {_group(name) for name in wanted if name in given} if absent else set()
+    fresh_parts = set(absent.values()) - present - {""}
     mismatched = tuple(
         (name, given[name].shape, parameter.shape)
         for name, parameter in wanted.items()
