@@ -1,0 +1,109 @@
+"""Writing word by word: the likeliest word, or one that is drawn. Rows that have ended leave the batch.
+
+R rows, t words of each, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.search.scores import Change, Scores, Words, softmax
+from bertkit.search.settings import GenerationConfig
+
+Stop = Callable[[Words, Scores], NDArray[np.bool_] | bool]
+"""Words [R, t] and the scores of the last of them [R, V] -> whether each row ends."""
+
+
+class Decoder(Protocol):
+    """A model that predicts the next word of each row. It keeps what it has computed of the rows."""
+
+    def start(self) -> Scores:
+        """Return the logits after the prompt, [R, V]."""
+
+    def step(self, words: Words, rows: NDArray[np.int64]) -> Scores:
+        """Go on with some rows, by their numbers in the last step: add a word to each, [R]. Returns their logits, [R, V]."""
+
+
+@dataclass
+class Written:
+    """What was written, and how: lists have an entry for each new word, with -inf for rows that had ended."""
+
+    words: Words  # [R, t], with the prompt, filled with the padding token
+    scores: list[Scores] = field(default_factory=list)  # [R, V] each, as changed
+    logits: list[Scores] = field(default_factory=list)  # [R, V] each, of the model
+    totals: Scores | None = None  # [R], the score of each text, of beams
+    beams: Words | None = None  # [R, new words], the row of `scores` that each word is from, -1 after the end
+
+
+def write(
+    decoder: Decoder,
+    prompt: Words,
+    settings: GenerationConfig,
+    changes: Sequence[Change] = (),
+    stops: Sequence[Stop] = (),
+    streams: Sequence[np.random.Generator] = (),
+    note: Callable[[Words], object] = lambda words: None,
+) -> Written:
+    """Write with one beam. streams: of each row, for sampling. note: called with the new word of each row, [R]."""
+    (rows, start), longest = prompt.shape, settings.longest(prompt.shape[1])
+    words = np.full((rows, longest), settings.pad_token_id or 0, np.int64)
+    words[:, :start] = prompt
+    found, going, length = Written(words), np.arange(rows), start
+    logits = decoder.start()
+    while length < longest:
+        scores = changed(changes, words[going, :length], logits)
+        for kept, part in ((found.scores, scores), (found.logits, logits)):
+            if settings.output_scores if kept is found.scores else settings.output_logits:
+                kept.append(_of_all(part, going, rows))
+        chosen = _drawn(scores, [streams[row] for row in going.tolist()]) if settings.do_sample else scores.argmax(1)
+        words[going, length] = chosen
+        note(words[:, length])
+        length += 1
+        goes_on = ~ended(words[going, :length], scores, settings, stops)
+        going, places = going[goes_on], goes_on.nonzero()[0]
+        if not len(going) or length == longest:
+            break
+        logits = decoder.step(chosen[goes_on], places)
+    found.words = words[:, :length]
+    return found
+
+
+def changed(changes: Sequence[Change], words: Words, scores: Scores) -> Scores:
+    """The scores after all changes."""
+    for change in changes:
+        scores = change(words, scores)
+    return scores
+
+
+def ended(words: Words, scores: Scores, settings: GenerationConfig, stops: Sequence[Stop]) -> NDArray[np.bool_]:
+    """Whether each row ends with its last word, [R]."""
+    found = np.isin(words[:, -1], settings.ends)
+    for stop in stops:
+        found = found | stop(words, scores)
+    return found
+
+
+def streams_of(seed: int | None, rows: int) -> list[np.random.Generator]:
+    """A stream of random numbers for each row, so that no row depends on the others. None: a random seed."""
+    root = secrets.randbits(64) if seed is None else seed
+    return [np.random.default_rng([root, row]) for row in range(rows)]
+
+
+def _drawn(scores: Scores, streams: Sequence[np.random.Generator]) -> Words:
+    """A word of each row, by its probability."""
+    ends = softmax(scores.astype(np.float64)).cumsum(1)
+    draws = np.array([stream.random() for stream in streams]) * ends[:, -1]
+    words: Words = (ends > draws[:, None]).argmax(1)
+    return words
+
+
+def _of_all(part: Scores, going: Words, rows: int) -> Scores:
+    whole = np.full((rows, part.shape[1]), -np.inf, np.float32)
+    whole[going] = part
+    return whole

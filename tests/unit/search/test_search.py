@@ -1,0 +1,187 @@
+"""Searches choose the words that transformers chooses, for random settings of a random decoder."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from bertkit.errors import UsageError
+from bertkit.search.beams import write_beams
+from bertkit.search.loop import Written, streams_of, write
+from bertkit.search.scores import changes_of
+from bertkit.search.settings import GenerationConfig
+
+V = 40
+
+
+class WithoutCache:
+    """A decoder that computes all words again in each step."""
+
+    def __init__(self, model: Any, prompt: np.ndarray) -> None:
+        self.model, self.words, self.rows = model, prompt, [len(prompt)]
+
+    def start(self) -> np.ndarray:
+        with torch.inference_mode():
+            return self.model(torch.from_numpy(self.words)).logits[:, -1].numpy()
+
+    def step(self, words: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.words = np.concatenate([self.words[rows], words[:, None]], 1)
+        self.rows.append(len(rows))
+        return self.start()
+
+
+def decoder(seed: int) -> Any:
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    config = transformers.BertConfig(
+        vocab_size=V,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=64,
+        is_decoder=True,
+        initializer_range=rng.choice([0.3, 0.8, 1.5]),
+    )
+    return transformers.BertLMHeadModel(config).eval()
+
+
+def random_options(seed: int) -> dict[str, Any]:
+    """Settings without sampling."""
+    rng = random.Random(seed)
+    beams = rng.randint(1, 5)
+    found: dict[str, Any] = {
+        "max_new_tokens": rng.randint(2, 14),
+        "num_beams": beams,
+        "eos_token_id": rng.choice([3, [3, 7, 9], [1, 2, 3, 4, 5, 6, 7, 8]]),
+        "pad_token_id": rng.choice([0, 1]),
+        "do_sample": False,
+    }
+    rare: dict[str, Any] = {
+        "no_repeat_ngram_size": rng.randint(1, 3),
+        "repetition_penalty": rng.choice([0.7, 1.4]),
+        "length_penalty": rng.choice([-1.0, 0.0, 0.5, 2.0]),
+        "early_stopping": rng.choice([True, False, "never"]),
+        "min_length": rng.randint(1, 9),
+        "min_new_tokens": rng.randint(1, 6),
+        "bad_words_ids": [[5], [6, 8], [9, 4, 2]],
+        "forced_eos_token_id": 3,
+        "suppress_tokens": [11, 12],
+        "begin_suppress_tokens": [13, 14, 15],
+        "num_return_sequences": rng.randint(1, beams),
+    }
+    return found | {name: value for name, value in rare.items() if rng.random() < 0.3}
+
+
+def written(model: Any, prompt: np.ndarray, options: dict[str, Any], **more: Any) -> Written:
+    settings = GenerationConfig().with_options(options)
+    rows = prompt.repeat(settings.num_beams, 0)
+    search = write if settings.num_beams == 1 else write_beams
+    return search(WithoutCache(model, rows), rows, settings, changes_of(settings, prompt.shape[1]), **more)
+
+
+@pytest.mark.parametrize("start", range(0, 60, 10))
+@pytest.mark.filterwarnings("ignore")
+def test_words_are_those_of_transformers(start: int) -> None:
+    for seed in range(start, start + 10):
+        model, options, rng = decoder(seed), random_options(seed), np.random.default_rng(seed)
+        prompt = rng.integers(2, V, (rng.integers(1, 4), rng.integers(1, 6)))
+        expected = model.generate(torch.from_numpy(prompt), **options, return_dict_in_generate=True, output_scores=True)
+        found = written(model, prompt, options)
+        np.testing.assert_array_equal(found.words, expected.sequences.numpy(), err_msg=f"{seed} {options}")
+        if options["num_beams"] > 1:
+            np.testing.assert_allclose(found.totals, expected.sequences_scores.numpy(), atol=1e-5, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", range(8))
+def test_scores_of_sampling_are_those_of_transformers(seed: int) -> None:
+    """Words are drawn from other random numbers. So the first scores are compared, which no draw has changed."""
+    model, rng = decoder(seed), random.Random(seed)
+    options = {
+        "do_sample": True,
+        "temperature": rng.choice([0.5, 1.7]),
+        "top_k": rng.choice([0, 1, 7]),
+        "max_new_tokens": 1,
+    }
+    options |= {
+        "top_p": rng.choice([1.0, 0.3, 0.9]),
+        "repetition_penalty": 1.3,
+        "output_scores": True,
+        "pad_token_id": 0,
+    }
+    prompt = np.random.default_rng(seed).integers(1, V, (3, 4))
+    expected = model.generate(torch.from_numpy(prompt), **options, return_dict_in_generate=True, eos_token_id=3).scores[
+        0
+    ]
+    found = written(model, prompt, options, streams=streams_of(0, 3))
+    np.testing.assert_allclose(found.scores[0], expected.numpy(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_row_does_not_depend_on_the_others(beams: int) -> None:
+    model, prompt = decoder(0), np.random.default_rng(0).integers(1, V, (6, 3))
+    for sample in (False, True):
+        options = {"num_beams": beams, "do_sample": sample, "max_new_tokens": 9, "eos_token_id": [3, 7, 9, 11]}
+        whole = written(model, prompt, options, streams=streams_of(5, 6)).words
+        for row, words in enumerate(prompt):
+            alone = written(model, words[None], options, streams=streams_of(5, 6)[row:]).words[0]
+            assert alone.tolist() == whole[row, : len(alone)].tolist()
+
+
+def test_draws_have_their_probabilities() -> None:
+    model, prompt = decoder(0), np.array([[4, 5]])
+    options = {"do_sample": True, "top_k": 5, "max_new_tokens": 1}
+    wanted = (
+        written(model, prompt, options | {"output_scores": True}, streams=streams_of(0, 1)).scores[0][0].astype(float)
+    )
+    wanted = np.exp(wanted) / np.exp(wanted).sum()
+    rows = prompt.repeat(4000, 0)
+    drawn = written(model, rows, options, streams=streams_of(1, 4000)).words[:, -1]
+    assert np.abs(np.bincount(drawn, minlength=V) / 4000 - wanted).max() < 0.03
+
+
+def test_rows_that_have_ended_leave_the_batch() -> None:
+    model, prompt = decoder(0), np.random.default_rng(0).integers(1, V, (6, 3))
+    settings = GenerationConfig(max_new_tokens=20, eos_token_id=list(range(20)))
+    own = WithoutCache(model, prompt)
+    write(own, prompt, settings)
+    assert own.rows[0] == 6 and own.rows == sorted(own.rows, reverse=True) and own.rows[-1] < 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_beams": 0}, "num_beams is 0, and must be a whole number, 1 or above"),
+        (
+            {"num_return_sequences": 3, "num_beams": 2},
+            "num_beams=2 finds fewer: raise num_beams, or type do_sample=True",
+        ),
+        ({"top_p": 1.5}, "top_p is 1.5, and must be from 0 to 1"),
+        ({"temperature": 0.0}, "temperature is 0.0, and must be a number above 0"),
+        ({"early_stopping": "soon"}, "early_stopping is 'soon', and must be True, False or \"never\""),
+        ({"penalty_alpha": 0.6}, "penalty_alpha=0.6 is not supported: leave it out"),
+        ({"num_beems": 2}, "generate has no 'num_beems'. Did you mean 'num_beams'"),
+    ],
+)
+def test_what_is_invalid(options: dict[str, Any], message: str) -> None:
+    with warnings.catch_warnings(), pytest.raises(UsageError, match=message):
+        GenerationConfig().with_options(options)
+
+
+def test_files_are_those_of_transformers(tmp_path: Any) -> None:
+    theirs = transformers.GenerationConfig(
+        num_beams=4, max_new_tokens=7, eos_token_id=[3, 4], do_sample=True, typical_p=0.9
+    )
+    theirs.save_pretrained(tmp_path)
+    own = GenerationConfig.from_pretrained(tmp_path)
+    assert (own.num_beams, own.max_new_tokens, own.ends, own.others["typical_p"]) == (4, 7, [3, 4], 0.9)
+    own.save_pretrained(tmp_path / "again")
+    again = transformers.GenerationConfig.from_pretrained(tmp_path / "again")
+    assert (again.num_beams, again.max_new_tokens, again.eos_token_id, again.typical_p) == (4, 7, [3, 4], 0.9)
