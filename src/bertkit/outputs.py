@@ -206,3 +206,28 @@ OUTPUTS: tuple[type[ModelOutput], ...] = (
     QuestionAnsweringModelOutput,
 )
 """All output classes, for frameworks that must register them."""
+
+
+class GenerateDecoderOnlyOutput(ModelOutput):
+    """What `generate` returns with return_dict_in_generate=True and one beam.
+
+    sequences [B, t]. scores, logits: a tensor [B, V] for each new word, -inf for rows that had ended.
+    """
+
+    sequences: Any
+    scores: tuple[Any, ...] | None
+    logits: tuple[Any, ...] | None
+
+
+class GenerateBeamDecoderOnlyOutput(ModelOutput):
+    """What `generate` returns with return_dict_in_generate=True and several beams.
+
+    sequences [B * texts, t]. sequences_scores [B * texts]. scores, logits: a tensor [B * beams, V] for each new word, -inf for
+    rows that had ended. beam_indices [B * texts, new words]: the row of `scores` that each word is from, -1 after the end.
+    """
+
+    sequences: Any
+    sequences_scores: Any
+    scores: tuple[Any, ...] | None
+    logits: tuple[Any, ...] | None
+    beam_indices: Any

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,9 +172,9 @@ def _kept(best: _Texts, tried: _Texts, stopped: NDArray[np.bool_], new: int, set
 
 def _can_improve(running: Scores, best: _Texts, new: int, most: int, settings: GenerationConfig) -> NDArray[np.bool_]:
     """Whether a beam of each input may become better than its worst finished text, [B]."""
-    full: NDArray[np.bool_] = best.real.all(1)
+    full: Any = best.real.all(1)  # [B]
     if settings.early_stopping is True:
-        return np.logical_not(full)
+        return np.asarray(~full)
     longest = settings.early_stopping == "never" and settings.length_penalty > 0
     possible = running / np.float32((most if longest else new) ** settings.length_penalty)
     found: NDArray[np.bool_] = ~full | (possible > best.scores.min(1))

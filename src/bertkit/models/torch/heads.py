@@ -19,6 +19,7 @@ from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.heads import HEADS, IGNORED
 from bertkit.models.torch.cache import Cache, LayerCache
+from bertkit.models.torch.generation import Generates
 from bertkit.models.torch.model import ACTIVATION, BertModel, linear
 from bertkit.models.torch.packing import Arranged, Layout, Packed, arrange
 from bertkit.models.torch.pretrained import BertPreTrainedModel
@@ -357,7 +358,7 @@ class BertForMaskedLM(BertWithHead):
         )
 
 
-class BertLMHeadModel(BertWithHead):
+class BertLMHeadModel(Generates, BertWithHead):
     """BERT as a decoder with a language-modelling head, for configurations with is_decoder=True."""
 
     _head = "LMHeadModel"

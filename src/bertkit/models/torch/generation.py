@@ -1,0 +1,244 @@
+"""`generate`: a decoder writes text. The search is that of `bertkit.search`; here are the steps of the model and its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bertkit.errors import UsageError
+from bertkit.models.torch.cache import Cache, take_rows, with_room
+from bertkit.outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
+from bertkit.search.beams import write_beams
+from bertkit.search.loop import Stop, Written, streams_of, write
+from bertkit.search.scores import Change, Scores, Words, changes_of
+from bertkit.search.settings import GenerationConfig
+
+Processor = Callable[[Tensor, Tensor], Tensor]
+"""Words so far [R, t] and scores [R, V] -> scores [R, V]."""
+
+Criterion = Callable[[Tensor, Tensor], "Tensor | bool"]
+"""Words so far [R, t] and scores [R, V] -> whether each row ends."""
+
+
+class Generates:
+    """The method `generate` of a decoder."""
+
+    config: Any
+    device: Any
+
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """The settings of `generate`: those that were set, or those of the configuration."""
+        own: GenerationConfig | None = vars(self).get("_generation_config")
+        return self._default_settings() if own is None else own
+
+    @generation_config.setter
+    def generation_config(self, settings: GenerationConfig) -> None:
+        object.__setattr__(self, "_generation_config", settings)
+
+    def _default_settings(self) -> GenerationConfig:
+        config = self.config
+        known = {
+            name: getattr(config, name, None) for name in GenerationConfig.__dataclass_fields__ if name != "others"
+        }
+        return GenerationConfig.from_dict(known)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        logits_processor: Sequence[Processor] = (),
+        stopping_criteria: Sequence[Criterion] = (),
+        *,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        streamer: Any = None,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> Any:
+        """Write words after a prompt. Returns the prompt with its continuation, [B * texts, t], or an output object.
+
+        >>> from bertkit import BertConfig, BertLMHeadModel
+        >>> model = BertLMHeadModel(BertConfig.named("tiny", is_decoder=True)).eval()
+        >>> model.generate(torch.tensor([[101, 7592]]), max_new_tokens=3, pad_token_id=0).shape
+        torch.Size([1, 5])
+
+        Args:
+            inputs: the words of the prompt, [B, L], padded on the left.
+            input_ids: another name of `inputs`.
+            generation_config: settings in place of the model's.
+            logits_processor: functions that change the scores of the next word.
+            stopping_criteria: functions that end a text.
+            attention_mask: [B, L], 0 at padding. Without it, the padding token is padding, unless it also ends texts.
+            encoder_hidden_states: [B, S, H], for a decoder with cross-attention.
+            encoder_attention_mask: [B, S], 0 at padding.
+            streamer: gets the words as they are written, by `put`, and then a call of `end`.
+            seed: of sampling; None: a number from PyTorch's generator, which torch.manual_seed sets.
+            settings: fields of GenerationConfig for this call, such as num_beams=4.
+        """
+        chosen = (generation_config or self.generation_config).with_options(settings)
+        prompt = self._prompt(inputs if input_ids is None else input_ids, chosen)
+        mask = _mask_of(prompt, attention_mask, chosen)
+        texts = chosen.num_beams if chosen.num_beams > 1 else chosen.num_return_sequences
+        start = prompt.repeat_interleave(texts, 0)
+        others = [
+            None if one is None else one.repeat_interleave(texts, 0)
+            for one in (mask, encoder_hidden_states, encoder_attention_mask)
+        ]
+        longest = chosen.longest(prompt.shape[1])
+        decoder = TorchDecoder(self, start, *others, longest=longest, use_cache=chosen.use_cache)
+        words: Words = start.cpu().numpy()
+        streams = self._streams(seed, len(prompt) if chosen.num_beams > 1 else len(words)) if chosen.do_sample else []
+        changes = changes_of(chosen, prompt.shape[1], [_change(one, prompt.device) for one in logits_processor])
+        stops = [_stop(one, prompt.device) for one in stopping_criteria]
+        if chosen.num_beams > 1:
+            if streamer is not None:
+                raise UsageError("A streamer needs num_beams=1, as beams change words that they wrote before.")
+            found = write_beams(decoder, words, chosen, changes, stops, streams, decoder.log_probs)
+        else:
+            if streamer is not None:
+                streamer.put(prompt.cpu())
+            found = write(decoder, words, chosen, changes, stops, streams, _note(streamer))
+            if streamer is not None:
+                streamer.end()
+        return _output(found, chosen, prompt.device)
+
+    def _streams(self, seed: int | None, rows: int) -> list[np.random.Generator]:
+        return streams_of(int(torch.randint(2**62, ())) if seed is None else seed, rows)
+
+    def _prompt(self, inputs: Tensor | None, settings: GenerationConfig) -> Tensor:
+        """The words before the first new one. Raises UsageError if there is no room for another one."""
+        if inputs is None:
+            if settings.bos_token_id is None:
+                raise UsageError(
+                    "generate received no prompt: pass input_ids, or bos_token_id to begin with this word."
+                )
+            inputs = torch.tensor([[settings.bos_token_id]], device=self.device)
+        length, longest, most = inputs.shape[1], settings.longest(inputs.shape[1]), self.config.max_position_embeddings
+        if not inputs.numel():
+            raise UsageError("generate received an empty prompt: pass at least one word, such as [CLS].")
+        if longest <= length:
+            raise UsageError(
+                f"The prompt has {length} words, and max_length={longest} leaves no room: pass max_new_tokens, such as 20."
+            )
+        if longest > most:
+            raise UsageError(
+                f"The text may have {longest} words, and the model has positions for {most}: pass max_new_tokens="
+                f"{max(1, most - length)} or less."
+            )
+        return inputs
+
+
+class TorchDecoder:
+    """The steps of a PyTorch model for a search."""
+
+    def __init__(
+        self,
+        model: Any,
+        prompt: Tensor,
+        mask: Tensor | None,
+        encoder_states: Tensor | None,
+        encoder_mask: Tensor | None,
+        *,
+        longest: int,
+        use_cache: bool,
+    ) -> None:
+        self.model, self.words, self.mask = model, prompt, mask
+        self.encoder_states, self.encoder_mask = encoder_states, encoder_mask
+        self.longest, self.use_cache = longest, use_cache and model.config.is_decoder
+        self.cache: Cache | None = None
+
+    def start(self) -> Scores:
+        """The logits after the prompt."""
+        return self._forward(self.words)
+
+    def step(self, words: Words, rows: Words) -> Scores:
+        """Add a word to some rows. Returns their logits."""
+        device = self.words.device
+        new, kept = torch.from_numpy(words).to(device)[:, None], torch.from_numpy(rows).to(device)
+        if len(rows) < len(self.words) or not np.array_equal(rows, np.arange(len(rows))):
+            self.words = self.words[kept]
+            self.mask, self.encoder_states, self.encoder_mask = (
+                None if one is None else one[kept] for one in (self.mask, self.encoder_states, self.encoder_mask)
+            )
+            if self.cache is not None:
+                take_rows(self.cache, kept)
+        self.words = torch.cat([self.words, new], 1)
+        if self.mask is not None:
+            self.mask = torch.cat([self.mask, self.mask.new_ones(len(new), 1)], 1)
+        return self._forward(new if self.use_cache else self.words)
+
+    def _forward(self, words: Tensor) -> Scores:
+        places = None if self.mask is None else (self.mask.cumsum(1) - 1).clamp(min=0)[:, -words.shape[1] :]
+        output = self.model(
+            words,
+            attention_mask=self.mask,
+            position_ids=places,  # of the words without padding
+            encoder_hidden_states=self.encoder_states,
+            encoder_attention_mask=self.encoder_mask,
+            past_key_values=self.cache,
+            use_cache=self.use_cache,
+            return_dict=True,
+        )
+        if self.use_cache and self.cache is None:
+            self.cache = with_room(output.past_key_values, self.longest)
+        logits: Scores = output.logits[:, -1].float().cpu().numpy()
+        return logits
+
+    def log_probs(self, logits: Scores) -> Scores:
+        """Logarithms of probabilities."""
+        found: Scores = torch.from_numpy(logits).log_softmax(-1).numpy()
+        return found
+
+
+def _mask_of(prompt: Tensor, mask: Tensor | None, settings: GenerationConfig) -> Tensor | None:
+    """The given mask, or one that excludes padding tokens; None if there are none."""
+    padding = settings.pad_token_id
+    if mask is None and padding is not None and padding not in settings.ends:
+        mask = (prompt != padding).long()
+    return None if mask is None or bool(mask.all()) else mask
+
+
+def _change(processor: Processor, device: torch.device) -> Change:
+    def change(words: Words, scores: Scores) -> Scores:
+        found: Scores = processor(torch.from_numpy(words).to(device), torch.from_numpy(scores).to(device)).cpu().numpy()
+        return found
+
+    return change
+
+
+def _stop(criterion: Criterion, device: torch.device) -> Stop:
+    def stop(words: Words, scores: Scores) -> Any:
+        found = criterion(torch.from_numpy(words).to(device), torch.from_numpy(scores).to(device))
+        return found.cpu().numpy() if isinstance(found, Tensor) else found
+
+    return stop
+
+
+def _note(streamer: Any) -> Callable[[Words], object]:
+    return (lambda words: None) if streamer is None else (lambda words: streamer.put(torch.from_numpy(words)))
+
+
+def _output(found: Written, settings: GenerationConfig, device: torch.device) -> Any:
+    sequences = torch.from_numpy(found.words).to(device)
+    if not settings.return_dict_in_generate:
+        return sequences
+    scores, logits = (
+        tuple(torch.from_numpy(one).to(device) for one in many) or None for many in (found.scores, found.logits)
+    )
+    if found.totals is None:
+        return GenerateDecoderOnlyOutput(sequences=sequences, scores=scores, logits=logits)
+    return GenerateBeamDecoderOnlyOutput(
+        sequences=sequences,
+        sequences_scores=torch.from_numpy(found.totals).to(device),
+        scores=scores,
+        logits=logits,
+        beam_indices=torch.from_numpy(found.beams).to(device),
+    )
