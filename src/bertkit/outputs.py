@@ -208,6 +208,20 @@ OUTPUTS: tuple[type[ModelOutput], ...] = (
 """All output classes, for frameworks that must register them."""
 
 
+class Seq2SeqLMOutput(ModelOutput):
+    """The output of EncoderDecoderModel."""
+
+    loss: Any
+    logits: Any  # [B, L, V]
+    past_key_values: Any
+    decoder_hidden_states: Any
+    decoder_attentions: Any
+    cross_attentions: Any
+    encoder_last_hidden_state: Any  # [B, S, H]
+    encoder_hidden_states: Any
+    encoder_attentions: Any
+
+
 class GenerateDecoderOnlyOutput(ModelOutput):
     """What `generate` returns with return_dict_in_generate=True and one beam.
 

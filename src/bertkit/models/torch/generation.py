@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,21 @@ Criterion = Callable[[Tensor, Tensor], "Tensor | bool"]
 """Words so far [R, t] and scores [R, V] -> whether each row ends."""
 
 
+class Start(NamedTuple):
+    """What a search begins with: the decoder, its words [B, L] and their mask, and the states [B, S, H] that it attends to."""
+
+    model: Any
+    prompt: Tensor
+    mask: Tensor | None
+    encoder_states: Tensor | None
+    encoder_mask: Tensor | None
+
+    def repeated(self, times: int) -> Start:
+        """Each row several times."""
+        found: list[Any] = [None if one is None else one.repeat_interleave(times, 0) for one in self[1:]]
+        return Start(self.model, *found)
+
+
 class Generates:
     """The method `generate` of a decoder."""
 
@@ -41,9 +56,10 @@ class Generates:
         object.__setattr__(self, "_generation_config", settings)
 
     def _default_settings(self) -> GenerationConfig:
-        config = self.config
+        places = [self.config, getattr(self.config, "decoder", None)]
+        names = [name for name in GenerationConfig.__dataclass_fields__ if name != "others"]
         known = {
-            name: getattr(config, name, None) for name in GenerationConfig.__dataclass_fields__ if name != "others"
+            name: next((v for one in places if (v := getattr(one, name, None)) is not None), None) for name in names
         }
         return GenerationConfig.from_dict(known)
 
@@ -59,6 +75,7 @@ class Generates:
         attention_mask: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
         streamer: Any = None,
         seed: int | None = None,
         **settings: Any,
@@ -79,22 +96,24 @@ class Generates:
             attention_mask: [B, L], 0 at padding. Without it, the padding token is padding, unless it also ends texts.
             encoder_hidden_states: [B, S, H], for a decoder with cross-attention.
             encoder_attention_mask: [B, S], 0 at padding.
+            decoder_input_ids: [B, L], what an encoder-decoder has written already; None: the word decoder_start_token_id.
             streamer: gets the words as they are written, by `put`, and then a call of `end`.
             seed: of sampling; None: a number from PyTorch's generator, which torch.manual_seed sets.
             settings: fields of GenerationConfig for this call, such as num_beams=4.
         """
         chosen = (generation_config or self.generation_config).with_options(settings)
-        prompt = self._prompt(inputs if input_ids is None else input_ids, chosen)
-        mask = _mask_of(prompt, attention_mask, chosen)
-        texts = chosen.num_beams if chosen.num_beams > 1 else chosen.num_return_sequences
-        start = prompt.repeat_interleave(texts, 0)
-        others = [
-            None if one is None else one.repeat_interleave(texts, 0)
-            for one in (mask, encoder_hidden_states, encoder_attention_mask)
-        ]
-        longest = chosen.longest(prompt.shape[1])
-        decoder = TorchDecoder(self, start, *others, longest=longest, use_cache=chosen.use_cache)
-        words: Words = start.cpu().numpy()
+        given = {
+            "attention_mask": attention_mask,
+            "encoder_hidden_states": encoder_hidden_states,
+            "encoder_attention_mask": encoder_attention_mask,
+            "decoder_input_ids": decoder_input_ids,
+        }
+        start = self._start(inputs if input_ids is None else input_ids, chosen, given)
+        prompt = start.prompt
+        _check_lengths(prompt.shape[1], chosen, start.model.config.max_position_embeddings)
+        start = start.repeated(chosen.num_beams if chosen.num_beams > 1 else chosen.num_return_sequences)
+        decoder = TorchDecoder(start, longest=chosen.longest(prompt.shape[1]), use_cache=chosen.use_cache)
+        words: Words = start.prompt.cpu().numpy()
         streams = self._streams(seed, len(prompt) if chosen.num_beams > 1 else len(words)) if chosen.do_sample else []
         changes = changes_of(chosen, prompt.shape[1], [_change(one, prompt.device) for one in logits_processor])
         stops = [_stop(one, prompt.device) for one in stopping_criteria]
@@ -113,46 +132,26 @@ class Generates:
     def _streams(self, seed: int | None, rows: int) -> list[np.random.Generator]:
         return streams_of(int(torch.randint(2**62, ())) if seed is None else seed, rows)
 
-    def _prompt(self, inputs: Tensor | None, settings: GenerationConfig) -> Tensor:
-        """The words before the first new one. Raises UsageError if there is no room for another one."""
+    def _start(self, inputs: Tensor | None, settings: GenerationConfig, given: dict[str, Tensor | None]) -> Start:
+        """What the search begins with."""
+        if given["decoder_input_ids"] is not None:
+            raise UsageError("decoder_input_ids are for an EncoderDecoderModel: pass the prompt as input_ids.")
         if inputs is None:
             if settings.bos_token_id is None:
                 raise UsageError(
                     "generate received no prompt: pass input_ids, or bos_token_id to begin with this word."
                 )
             inputs = torch.tensor([[settings.bos_token_id]], device=self.device)
-        length, longest, most = inputs.shape[1], settings.longest(inputs.shape[1]), self.config.max_position_embeddings
-        if not inputs.numel():
-            raise UsageError("generate received an empty prompt: pass at least one word, such as [CLS].")
-        if longest <= length:
-            raise UsageError(
-                f"The prompt has {length} words, and max_length={longest} leaves no room: pass max_new_tokens, such as 20."
-            )
-        if longest > most:
-            raise UsageError(
-                f"The text may have {longest} words, and the model has positions for {most}: pass max_new_tokens="
-                f"{max(1, most - length)} or less."
-            )
-        return inputs
+        mask = _mask_of(inputs, given["attention_mask"], settings)
+        return Start(self, inputs, mask, given["encoder_hidden_states"], given["encoder_attention_mask"])
 
 
 class TorchDecoder:
     """The steps of a PyTorch model for a search."""
 
-    def __init__(
-        self,
-        model: Any,
-        prompt: Tensor,
-        mask: Tensor | None,
-        encoder_states: Tensor | None,
-        encoder_mask: Tensor | None,
-        *,
-        longest: int,
-        use_cache: bool,
-    ) -> None:
-        self.model, self.words, self.mask = model, prompt, mask
-        self.encoder_states, self.encoder_mask = encoder_states, encoder_mask
-        self.longest, self.use_cache = longest, use_cache and model.config.is_decoder
+    def __init__(self, start: Start, longest: int, use_cache: bool) -> None:
+        self.model, self.words, self.mask, self.encoder_states, self.encoder_mask = start
+        self.longest, self.use_cache = longest, use_cache and self.model.config.is_decoder
         self.cache: Cache | None = None
 
     def start(self) -> Scores:
@@ -196,6 +195,22 @@ class TorchDecoder:
         """Logarithms of probabilities."""
         found: Scores = torch.from_numpy(logits).log_softmax(-1).numpy()
         return found
+
+
+def _check_lengths(length: int, settings: GenerationConfig, most: int) -> None:
+    """Raise UsageError if there is no room for another word."""
+    longest = settings.longest(length)
+    if not length:
+        raise UsageError("generate received an empty prompt: pass at least one word, such as [CLS].")
+    if longest <= length:
+        raise UsageError(
+            f"The prompt has {length} words, and max_length={longest} leaves no room: pass max_new_tokens, such as 20."
+        )
+    if longest > most:
+        raise UsageError(
+            f"The text may have {longest} words, and the model has positions for {most}: pass max_new_tokens="
+            f"{max(1, most - length)} or less."
+        )
 
 
 def _mask_of(prompt: Tensor, mask: Tensor | None, settings: GenerationConfig) -> Tensor | None:

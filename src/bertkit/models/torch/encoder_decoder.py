@@ -1,0 +1,323 @@
+"""EncoderDecoderModel: one BERT reads a text, and another one writes, attending to the states of the first.
+
+B batch   S length of the text that is read   L length of what is written   H hidden width   V vocabulary
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from bertkit.checkpoint.files import Tensors
+from bertkit.checkpoint.load import load_source
+from bertkit.checkpoint.save import byte_count, save_safetensors
+from bertkit.checkpoint.source import open_source
+from bertkit.config.encoder_decoder import EncoderDecoderConfig
+from bertkit.errors import LoadError, UsageError
+from bertkit.heads import IGNORED, POOLER
+from bertkit.hub import locate
+from bertkit.models.torch import loading
+from bertkit.models.torch.arrays import array_of, dtype_of, tensor_of
+from bertkit.models.torch.cache import LayerCache
+from bertkit.models.torch.generation import Generates, Start
+from bertkit.models.torch.heads import BertLMHeadModel
+from bertkit.models.torch.interop import PassesForPreTrainedModel
+from bertkit.models.torch.model import BertModel
+from bertkit.outputs import Seq2SeqLMOutput
+from bertkit.search.settings import GenerationConfig
+
+_PROJECTION = "enc_to_dec_proj."
+
+
+class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
+    """A BertModel as encoder, and a BertLMHeadModel with cross-attention as decoder.
+
+    >>> from bertkit import BertConfig
+    >>> tiny = BertConfig.named("tiny")
+    >>> model = EncoderDecoderModel(EncoderDecoderConfig.from_encoder_decoder_configs(tiny, tiny)).eval()
+    >>> ids = torch.tensor([[101, 7592, 102]])
+    >>> model(ids, decoder_input_ids=ids).logits.shape
+    torch.Size([1, 3, 30522])
+    """
+
+    config_class = EncoderDecoderConfig
+    base_model_prefix = "encoder_decoder"
+    main_input_name = "input_ids"
+
+    def __init__(self, config: EncoderDecoderConfig | None = None, encoder: Any = None, decoder: Any = None) -> None:
+        super().__init__()
+        if config is None:
+            if encoder is None or decoder is None:
+                raise UsageError("EncoderDecoderModel needs a config, or an encoder and a decoder.")
+            config = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder.config)
+        self.config = config
+        self.encoder = BertModel(config.encoder) if encoder is None else encoder
+        self.decoder = BertLMHeadModel(config.decoder) if decoder is None else decoder
+        config.encoder, config.decoder = self.encoder.config, self.decoder.config
+        widths = config.encoder.hidden_size, config.decoder.hidden_size
+        if widths[0] != widths[1]:
+            self.enc_to_dec_proj = nn.Linear(*widths)
+        self.tie_weights()
+
+    def tie_weights(self) -> None:
+        """Share the parameters that the configurations tie."""
+        self.decoder.tie_weights()
+        if not self.config.tie_encoder_decoder:
+            return
+        of_encoder, base = dict(self.encoder.named_parameters()), self.decoder.bert
+        for path, parameter in of_encoder.items():
+            module, _, leaf = path.rpartition(".")
+            if path in dict(base.named_parameters()):
+                setattr(base.get_submodule(module), leaf, parameter)
+        self.decoder.tie_weights()
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the parameters."""
+        return next(self.parameters()).dtype
+
+    def get_encoder(self) -> Any:
+        """The BertModel."""
+        return self.encoder
+
+    def get_decoder(self) -> Any:
+        """The BertLMHeadModel."""
+        return self.decoder
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The word embedding of the encoder."""
+        found: Any = self.encoder.get_input_embeddings()
+        return found
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The vocabulary projection of the decoder."""
+        found: Any = self.decoder.get_output_embeddings()
+        return found
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        encoder_outputs: Any = None,
+        past_key_values: Sequence[LayerCache] | None = None,
+        inputs_embeds: Tensor | None = None,
+        decoder_inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Seq2SeqLMOutput | tuple[Any, ...]:
+        """Compute the scores of the next word at each place of the decoder.
+
+        input_ids: [B, S], or inputs_embeds [B, S, H]; or encoder_outputs, as the encoder returned them.
+        attention_mask: [B, S], 0 at padding.
+        decoder_input_ids: [B, L]. By default the labels, shifted to the right.
+        labels: [B, L], the words to write, -100 where there is no loss.
+        """
+        encoded = self._encoded(
+            input_ids, attention_mask, inputs_embeds, encoder_outputs, output_attentions, output_hidden_states
+        )
+        states = encoded[0]
+        if attention_mask is not None and attention_mask.shape[:2] != states.shape[:2]:
+            raise UsageError(
+                f"attention_mask is {list(attention_mask.shape)}, and must be {list(states.shape[:2])}, as the encoder's states."
+            )
+        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
+            if decoder_attention_mask is None:
+                decoder_attention_mask = _mask_of(decoder_input_ids != self.config.pad_token_id, labels)
+        decoded = self.decoder(
+            decoder_input_ids,
+            attention_mask=decoder_attention_mask,
+            inputs_embeds=decoder_inputs_embeds,
+            encoder_hidden_states=self._projected(states),
+            encoder_attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(decoded.logits.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORED)
+        output = Seq2SeqLMOutput(
+            loss=loss,
+            logits=decoded.logits,
+            past_key_values=decoded.past_key_values,
+            decoder_hidden_states=decoded.hidden_states,
+            decoder_attentions=decoded.attentions,
+            cross_attentions=decoded.cross_attentions,
+            encoder_last_hidden_state=states,
+            encoder_hidden_states=getattr(encoded, "hidden_states", None),
+            encoder_attentions=getattr(encoded, "attentions", None),
+        )
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+    def _encoded(
+        self,
+        input_ids: Tensor | None,
+        mask: Tensor | None,
+        embeds: Tensor | None,
+        given: Any,
+        attentions: bool | None,
+        hidden: bool | None,
+    ) -> Any:
+        """What the encoder returns, whose first item is [B, S, H]; or what was given."""
+        if given is not None:
+            return (given,) if isinstance(given, Tensor) else given
+        return self.encoder(
+            input_ids,
+            attention_mask=mask,
+            inputs_embeds=embeds,
+            output_attentions=attentions,
+            output_hidden_states=hidden,
+            return_dict=True,
+        )
+
+    def _projected(self, states: Tensor) -> Tensor:
+        """The encoder's states in the width of the decoder."""
+        found: Tensor = self.enc_to_dec_proj(states) if hasattr(self, "enc_to_dec_proj") else states
+        return found
+
+    def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
+        """The labels shifted to the right: decoder_start_token_id comes first, and -100 becomes padding. [B, L] -> [B, L]."""
+        start, padding = self.config.decoder_start_token_id, self.config.pad_token_id
+        for name, value in (("decoder_start_token_id", start), ("pad_token_id", padding)):
+            if value is None:
+                raise UsageError(
+                    f"The configuration has no {name}: set it, as in model.config.{name} = tokenizer.cls_token_id."
+                )
+        shifted = F.pad(labels[:, :-1], (1, 0), value=int(start or 0))
+        return shifted.masked_fill(shifted == IGNORED, int(padding or 0))
+
+    # Writing.
+
+    def _start(self, inputs: Tensor | None, settings: GenerationConfig, given: dict[str, Tensor | None]) -> Start:
+        """The decoder begins with one word, and attends to the states of the inputs."""
+        if inputs is None:
+            raise UsageError("generate received no text: pass input_ids.")
+        mask = given["attention_mask"]
+        if mask is None and settings.pad_token_id is not None:
+            mask = (inputs != settings.pad_token_id).long()
+        first = settings.bos_token_id if settings.decoder_start_token_id is None else settings.decoder_start_token_id
+        prompt = given["decoder_input_ids"]
+        if prompt is None and first is None:
+            raise UsageError(
+                "The configuration has no decoder_start_token_id: set it, as in model.config.decoder_start_token_id = "
+                "tokenizer.cls_token_id, or pass decoder_input_ids."
+            )
+        if prompt is None:
+            prompt = inputs.new_full((len(inputs), 1), int(first or 0))
+        states = self._projected(self._encoded(inputs, mask, None, None, None, None)[0])
+        return Start(self.decoder, prompt, None, states, mask)
+
+    # Loading and saving.
+
+    @classmethod
+    def from_encoder_decoder_pretrained(
+        cls,
+        encoder_pretrained_model_name_or_path: str | os.PathLike[str],
+        decoder_pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        tie_encoder_decoder: bool = False,
+        **options: Any,
+    ) -> EncoderDecoderModel:
+        """A model of two trained BERTs. The cross-attention of the decoder, which no BERT has, is initialized at random.
+
+        options: fields of a configuration, after "encoder_" or "decoder_": `decoder_num_hidden_layers=3`.
+        """
+        own: dict[str, dict[str, Any]] = {"encoder_": {}, "decoder_": {"is_decoder": True, "add_cross_attention": True}}
+        for name, value in options.items():
+            if name[:8] not in own:
+                raise UsageError(
+                    f"from_encoder_decoder_pretrained has no {name!r}: names begin with encoder_ or decoder_."
+                )
+            own[name[:8]][name[8:]] = value
+        encoder = BertModel.from_pretrained(encoder_pretrained_model_name_or_path, **own["encoder_"])
+        decoder = BertLMHeadModel.from_pretrained(decoder_pretrained_model_name_or_path, **own["decoder_"])
+        config = EncoderDecoderConfig.from_encoder_decoder_configs(
+            encoder.config, decoder.config, tie_encoder_decoder=tie_encoder_decoder
+        )
+        return cls(config, encoder, decoder).eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        config: EncoderDecoderConfig | None = None,
+        *,
+        dtype: str | torch.dtype | None = None,
+        device_map: str | int | torch.device | None = None,
+        **overrides: Any,
+    ) -> EncoderDecoderModel:
+        """A trained model, in evaluation mode. overrides: fields of the configuration, such as tie_encoder_decoder=True."""
+        place = locate(name)
+        config = config or EncoderDecoderConfig.from_pretrained(place, **overrides)
+        source = open_source(place)
+        device = torch.device("cpu") if device_map is None else loading.device_of(device_map)
+        kind: Any = torch.float32 if dtype is None else dtype
+        parts = []
+        for made, part, head in ((BertModel, "encoder", "Model"), (BertLMHeadModel, "decoder", "LMHeadModel")):
+            own = config.encoder if part == "encoder" else config.decoder
+            optional = (POOLER,) if head == "Model" else ()
+            tensors, report = load_source(source, head, own, prefix=f"{part}.", optional=optional)
+            if any(not fresh.startswith(optional or ("no part",)) for fresh in report.fresh):
+                raise LoadError(f"{source.path} has no {', '.join(report.fresh[:5])} of the {part}.")
+            options = {"add_pooling_layer": POOLER + "dense.weight" in tensors} if head == "Model" else {}
+            parts.append(loading.model_of(made, own, tensors, kind, device, **options))
+        model = cls(config, *parts)
+        if hasattr(model, "enc_to_dec_proj"):
+            _take(model.enc_to_dec_proj, source.tensors, str(source.path))
+            model.enc_to_dec_proj.to(device, dtype_of(parts[0].dtype))
+        return model.eval()
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], *, max_shard_size: int | str = "5GB", variant: str | None = None
+    ) -> None:
+        """Write `config.json`, `generation_config.json` and `model.safetensors`, with the names of transformers."""
+        tensors: Tensors = {}
+        for part, model in (("encoder", self.encoder), ("decoder", self.decoder)):
+            here = dict(model.named_parameters(remove_duplicate=False))
+            tensors |= {f"{part}.{path}": array_of(here[path].detach()) for path in loading.table_of(model)}
+        if hasattr(self, "enc_to_dec_proj"):
+            tensors |= {
+                _PROJECTION + name: array_of(one.detach()) for name, one in self.enc_to_dec_proj.named_parameters()
+            }
+        config = copy.deepcopy(self.config)
+        config.architectures, config.dtype = [type(self).__name__], str(self.dtype).removeprefix("torch.")
+        config.save_pretrained(save_directory)
+        self.generation_config.save_pretrained(save_directory)
+        save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
+
+
+def _mask_of(real: Tensor, labels: Tensor) -> Tensor:
+    """The decoder's mask: real words [B, L]; or the pairs that attend [B, L, L], if padding has labels and must be computed."""
+    if not bool(((labels != IGNORED) & ~real).any()):
+        return real.long()
+    return (real[:, None] & torch.ones(2 * real.shape[1:], dtype=torch.bool, device=real.device).tril()).long()
+
+
+def _take(layer: nn.Linear, tensors: Tensors, path: str) -> None:
+    """Load the projection of the encoder's states."""
+    for name, parameter in layer.named_parameters():
+        array = tensors.get(_PROJECTION + name)
+        if array is None or array.shape != tuple(parameter.shape):
+            found = "is absent" if array is None else f"has the shape {list(array.shape)}"
+            raise LoadError(f"{_PROJECTION}{name} of {path} {found}, and {list(parameter.shape)} is expected.")
+        parameter.data.copy_(tensor_of(array))

@@ -1,0 +1,172 @@
+"""EncoderDecoderModel computes, loads, saves and writes what transformers' does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+import bertkit
+from bertkit.config.encoder_decoder import EncoderDecoderConfig
+from bertkit.errors import ConfigError, LoadError, UsageError
+from bertkit.models.torch.encoder_decoder import EncoderDecoderModel
+
+SIZES = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.8,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+TOKENS = {"decoder_start_token_id": 2, "pad_token_id": 0, "eos_token_id": 3}
+
+
+def theirs(seed: int = 0, width: int = 16) -> Any:
+    torch.manual_seed(seed)
+    encoder, decoder = transformers.BertConfig(**SIZES), transformers.BertConfig(**SIZES | {"hidden_size": width})
+    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder, **TOKENS)
+    return transformers.EncoderDecoderModel(config=config).eval()
+
+
+def pair(folder: Path, seed: int = 0, width: int = 16) -> tuple[Any, Any]:
+    other = theirs(seed, width)
+    other.save_pretrained(folder)
+    return EncoderDecoderModel.from_pretrained(folder), other
+
+
+def batch() -> dict[str, torch.Tensor]:
+    ids = torch.randint(4, 40, (3, 7), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, 4:], mask[2, 6:] = 0, 0
+    labels = torch.tensor([[5, 6, 7, 3], [8, 3, -100, -100], [9, 10, 3, -100]])
+    return {"input_ids": ids * mask, "attention_mask": mask, "labels": labels}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("width", [16, 32])
+def test_outputs_loss_and_gradients(tmp_path: Path, width: int) -> None:
+    own, other = pair(tmp_path, width=width)
+    options = {"output_hidden_states": True}
+    found, expected = own(**batch(), **options), other(**batch(), **options)
+    torch.testing.assert_close(found.loss, expected.loss, atol=1e-5, rtol=1e-5)
+    words = own.prepare_decoder_input_ids_from_labels(batch()["labels"]) != 0
+    torch.testing.assert_close(found.logits[words], expected.logits[words], atol=1e-5, rtol=1e-5)
+    real = batch()["attention_mask"].bool()
+    torch.testing.assert_close(
+        found.encoder_last_hidden_state[real], expected.encoder_last_hidden_state[real], atol=1e-5, rtol=1e-5
+    )
+    for one, two in zip(found.decoder_hidden_states, expected.decoder_hidden_states, strict=True):
+        torch.testing.assert_close(one[words], two[words], atol=1e-5, rtol=1e-5)
+    found.loss.backward()
+    expected.loss.backward()
+    gradients = {name: parameter.grad for name, parameter in other.named_parameters() if parameter.grad is not None}
+    for name, parameter in own.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, gradients.pop(name), atol=1e-5, rtol=1e-4, msg=name)
+    assert not gradients
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_labels_of_padding_count(tmp_path: Path) -> None:
+    """As in scripts that do not replace the padding of labels by -100."""
+    own, other = pair(tmp_path)
+    given = batch()
+    given["labels"] = given["labels"].masked_fill(given["labels"] == -100, 0)
+    found, expected = own(**given), other(**given)
+    for name in ("loss", "logits"):
+        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("width", [16, 32])
+def test_files_open_on_both_sides(tmp_path: Path, width: int) -> None:
+    own, other = pair(tmp_path / "theirs", width=width)
+    own.save_pretrained(tmp_path / "own")
+    again = transformers.EncoderDecoderModel.from_pretrained(tmp_path / "own").eval()
+    state = other.state_dict()
+    for name, tensor in again.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+    config = json.loads((tmp_path / "own" / "config.json").read_text())
+    assert (config["model_type"], config["is_encoder_decoder"], config["decoder_start_token_id"]) == (
+        "encoder-decoder",
+        True,
+        2,
+    )
+    assert config["decoder"]["add_cross_attention"] is True
+    assert EncoderDecoderConfig.from_pretrained(tmp_path / "own").to_dict()["decoder"] == own.config.decoder.to_dict()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("beams", [1, 4])
+def test_words_are_those_of_transformers(tmp_path: Path, beams: int) -> None:
+    own, other = pair(tmp_path, seed=2)
+    given = batch()
+    del given["labels"]
+    options: dict[str, Any] = {"num_beams": beams, "max_length": 14, "min_length": 4, "no_repeat_ngram_size": 2}
+    options |= {"length_penalty": 2.0, "early_stopping": True} if beams > 1 else {}
+    expected = other.generate(**given, **options)
+    found = own.generate(**given, **options)
+    assert found.tolist() == expected.tolist()
+    assert own.generate(given["input_ids"], **options, use_cache=False).tolist() == found.tolist()
+    alone = own.generate(given["input_ids"][1:2, :4], **options)[0].tolist()
+    assert alone == found[1, : len(alone)].tolist()
+
+
+def folder(place: Path, **more: Any) -> Path:
+    torch.manual_seed(0)
+    bertkit.BertModel(bertkit.BertConfig(**SIZES | more)).save_pretrained(place)
+    return place
+
+
+def test_two_trained_models(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = folder(tmp_path)
+    model = EncoderDecoderModel.from_encoder_decoder_pretrained(place, place, decoder_hidden_dropout_prob=0.3)
+    trained = bertkit.BertModel.from_pretrained(place).state_dict()
+    for path in ("embeddings.word_embeddings.weight", "encoder.layer.1.attention.self.query.weight"):
+        assert torch.equal(model.encoder.state_dict()[path], trained[path])
+        assert torch.equal(model.decoder.bert.state_dict()[path], trained[path])
+    assert model.decoder.config.hidden_dropout_prob == 0.3 and model.encoder.config.hidden_dropout_prob == 0.0
+    assert "crossattention" in caplog.text
+    tied = EncoderDecoderModel.from_encoder_decoder_pretrained(place, place, tie_encoder_decoder=True)
+    assert tied.decoder.bert.encoder.layer[0].output.dense.weight is tied.encoder.encoder.layer[0].output.dense.weight
+    assert tied.decoder.cls.predictions.decoder.weight is tied.encoder.embeddings.word_embeddings.weight
+    assert sum(1 for _ in tied.parameters()) < sum(1 for _ in model.parameters())
+
+
+def test_what_is_invalid(tmp_path: Path) -> None:
+    place = folder(tmp_path / "bert")
+    model = EncoderDecoderModel.from_encoder_decoder_pretrained(place, place)
+    ids = torch.tensor([[4, 5, 6]])
+    with pytest.raises(
+        UsageError, match=r"has no decoder_start_token_id: set it, as in model\.config\.decoder_start_token_id"
+    ):
+        model(ids, labels=ids)
+    with pytest.raises(UsageError, match="has no decoder_start_token_id: set it"):
+        model.generate(ids)
+    with pytest.raises(UsageError, match=r"attention_mask is \[1, 2\], and must be \[1, 3\]"):
+        model(ids, attention_mask=torch.ones(1, 2), decoder_input_ids=ids, encoder_outputs=model.encoder(ids))
+    with pytest.raises(UsageError, match="has no 'hidden_size': names begin with encoder_ or decoder_"):
+        EncoderDecoderModel.from_encoder_decoder_pretrained(place, place, hidden_size=3)
+    with pytest.raises(ConfigError, match="has model_type='bert', and an encoder-decoder has this type"):
+        EncoderDecoderConfig.from_pretrained(place)
+    with pytest.raises(ConfigError, match="needs is_decoder=True and add_cross_attention=True"):
+        EncoderDecoderConfig(encoder={}, decoder={})
+    model.config.decoder_start_token_id = 2
+    model.save_pretrained(tmp_path / "whole")
+    from bertkit.checkpoint import safetensors_file
+
+    path = tmp_path / "whole" / "model.safetensors"
+    tensors = {
+        name: array.copy() for name, array in safetensors_file.read(path).items() if "crossattention" not in name
+    }
+    safetensors_file.write(path, tensors)
+    with pytest.raises(LoadError, match="crossattention"):
+        EncoderDecoderModel.from_pretrained(tmp_path / "whole")
