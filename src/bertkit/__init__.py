@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bertkit.config import CONFIG_MAPPING as CONFIG_MAPPING
     from bertkit.config import AutoConfig as AutoConfig
     from bertkit.config import BertConfig as BertConfig
+    from bertkit.config.encoder_decoder import EncoderDecoderConfig as EncoderDecoderConfig
     from bertkit.data.collators import DataCollatorForLanguageModeling as DataCollatorForLanguageModeling
     from bertkit.data.collators import DataCollatorForMultipleChoice as DataCollatorForMultipleChoice
     from bertkit.data.collators import DataCollatorForTokenClassification as DataCollatorForTokenClassification
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from bertkit.models.torch.auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
     from bertkit.models.torch.auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
     from bertkit.models.torch.auto import AutoModelForTokenClassification as AutoModelForTokenClassification
+    from bertkit.models.torch.encoder_decoder import EncoderDecoderModel as EncoderDecoderModel
     from bertkit.models.torch.heads import BertForMaskedLM as BertForMaskedLM
     from bertkit.models.torch.heads import BertForMultipleChoice as BertForMultipleChoice
     from bertkit.models.torch.heads import BertForNextSentencePrediction as BertForNextSentencePrediction
@@ -118,6 +120,7 @@ if TYPE_CHECKING:
     from bertkit.pipelines import ZeroShotClassificationPipeline as ZeroShotClassificationPipeline
     from bertkit.pipelines import pipeline as pipeline
     from bertkit.pipelines.bulk.predictor import Predictor as Predictor
+    from bertkit.search.settings import GenerationConfig as GenerationConfig
     from bertkit.tasks.embedding.quantization import quantize_embeddings as quantize_embeddings
     from bertkit.text.auto import AutoTokenizer as AutoTokenizer
     from bertkit.text.batch_encoding import BatchEncoding as BatchEncoding
@@ -204,6 +207,8 @@ _HOMES = {  # name -> its module
     "DataCollatorWithPadding": "data.collators",
     "DefaultDataCollator": "data.collators",
     "EarlyStoppingCallback": "training",
+    "EncoderDecoderConfig": "config.encoder_decoder",
+    "EncoderDecoderModel": "models.torch.encoder_decoder",
     "EvalPrediction": "training",
     "Evaluation": "training.evaluation",
     "Exported": "exporting",
@@ -232,6 +237,7 @@ _HOMES = {  # name -> its module
     "FlaxBertModel": "models.flax.heads",
     "FlaxBertPreTrainedModel": "models.flax.pretrained",
     "FullSentences": "data.pretraining",
+    "GenerationConfig": "search.settings",
     "HfArgumentParser": "training",
     "Inspection": "checkpoint",
     "IntervalStrategy": "training",
