@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from generation_cases import COUNT, case
 
 import bertkit
 from bertkit.errors import UsageError
@@ -126,6 +129,31 @@ def test_functions_of_the_caller() -> None:
     )
     assert words.shape == (2, 6) and (words[:, 2:] % 2 == 0).all()
     assert torch.equal(written[0], prompt) and torch.equal(torch.stack(written[1:-1], 1), words[:, 2:])
+
+
+RECORDED = json.loads(
+    (Path(__file__).parents[3] / "data" / "generation_transformers4.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("start", range(0, COUNT, 50))
+def test_words_and_scores_are_those_of_transformers_4(start: int) -> None:
+    """300 random settings, recorded from 4.57.6."""
+    for seed in range(start, start + 50):
+        one, expected = case(seed), RECORDED[seed]
+        own = bertkit.BertLMHeadModel(one.config)
+        own.load_state_dict({name: torch.from_numpy(array) for name, array in one.weights.items()})
+        prompt, mask = torch.from_numpy(one.prompt), torch.from_numpy(one.mask)
+        found = own.eval().generate(
+            prompt, attention_mask=mask, **one.options, return_dict_in_generate=True, output_scores=True
+        )
+        if one.options["do_sample"]:
+            scores = torch.tensor([[-torch.inf if x is None else x for x in row] for row in expected["scores"]])
+            torch.testing.assert_close(found.scores[0], scores, atol=1e-5, rtol=1e-5)
+            continue
+        assert found.sequences.tolist() == expected["words"], (seed, one.options)
+        if one.options["num_beams"] > 1:
+            torch.testing.assert_close(found.sequences_scores, torch.tensor(expected["totals"]), atol=1e-5, rtol=1e-5)
 
 
 def test_seeds() -> None:
