@@ -138,6 +138,16 @@ class GenerationConfig:
             raise ConfigError(str(error)) from error
 
     @classmethod
+    def from_model_config(cls, config: Any) -> GenerationConfig:
+        """Return the settings of a model's configuration, or otherwise of the decoder in it, where old files keep them."""
+        places = [config, getattr(config, "decoder", None)]
+        names = [one.name for one in fields(cls) if one.name != "others"]
+        known = {
+            name: next((v for one in places if (v := getattr(one, name, None)) is not None), None) for name in names
+        }
+        return cls.from_dict(known)
+
+    @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str] | Place) -> GenerationConfig:
         """Read generation_config.json of a directory or a Hub id."""
         path = locate(name).fetch(FILE)
@@ -159,3 +169,19 @@ class GenerationConfig:
 def _check_integer(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UsageError(f"{name} is {value!r:.80}, and must be a whole number, {least} or above.")
+
+
+def check_lengths(length: int, settings: GenerationConfig, most: int) -> None:
+    """Raise UsageError if there is no room for another word."""
+    longest = settings.longest(length)
+    if not length:
+        raise UsageError("generate received an empty prompt: pass at least one word, such as [CLS].")
+    if longest <= length:
+        raise UsageError(
+            f"The prompt has {length} words, and max_length={longest} leaves no room: pass max_new_tokens, such as 20."
+        )
+    if longest > most:
+        raise UsageError(
+            f"The text may have {longest} words, and the model has positions for {most}: pass max_new_tokens="
+            f"{max(1, most - length)} or less."
+        )

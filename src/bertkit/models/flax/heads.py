@@ -12,6 +12,7 @@ from jax import Array
 
 from bertkit.config import BertConfig
 from bertkit.models.flax.attention import dropout
+from bertkit.models.flax.generation import FlaxGenerates
 from bertkit.models.flax.model import ACTIVATION, dense, norm
 from bertkit.models.flax.pretrained import FlaxBertPreTrainedModel
 from bertkit.models.flax.tree import Tree
@@ -80,7 +81,7 @@ class FlaxBertForMaskedLM(FlaxBertPreTrainedModel):
         return {"logits": predictions(config, p, x)}
 
 
-class FlaxBertForCausalLM(FlaxBertPreTrainedModel):
+class FlaxBertForCausalLM(FlaxGenerates, FlaxBertPreTrainedModel):
     """BERT as a decoder with a language-modelling head, for configurations with is_decoder=True."""
 
     _head = "LMHeadModel"

@@ -15,7 +15,7 @@ from bertkit.outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOu
 from bertkit.search.beams import write_beams
 from bertkit.search.loop import Stop, Written, streams_of, write
 from bertkit.search.scores import Change, Scores, Words, changes_of
-from bertkit.search.settings import GenerationConfig
+from bertkit.search.settings import GenerationConfig, check_lengths
 
 Processor = Callable[[Tensor, Tensor], Tensor]
 """Words so far [R, t] and scores [R, V] -> scores [R, V]."""
@@ -49,19 +49,11 @@ class Generates:
     def generation_config(self) -> GenerationConfig:
         """The settings of `generate`: those that were set, or those of the configuration."""
         own: GenerationConfig | None = vars(self).get("_generation_config")
-        return self._default_settings() if own is None else own
+        return GenerationConfig.from_model_config(self.config) if own is None else own
 
     @generation_config.setter
     def generation_config(self, settings: GenerationConfig) -> None:
         object.__setattr__(self, "_generation_config", settings)
-
-    def _default_settings(self) -> GenerationConfig:
-        places = [self.config, getattr(self.config, "decoder", None)]
-        names = [name for name in GenerationConfig.__dataclass_fields__ if name != "others"]
-        known = {
-            name: next((v for one in places if (v := getattr(one, name, None)) is not None), None) for name in names
-        }
-        return GenerationConfig.from_dict(known)
 
     @torch.no_grad()
     def generate(
@@ -110,7 +102,7 @@ class Generates:
         }
         start = self._start(inputs if input_ids is None else input_ids, chosen, given)
         prompt = start.prompt
-        _check_lengths(prompt.shape[1], chosen, start.model.config.max_position_embeddings)
+        check_lengths(prompt.shape[1], chosen, start.model.config.max_position_embeddings)
         start = start.repeated(chosen.num_beams if chosen.num_beams > 1 else chosen.num_return_sequences)
         decoder = TorchDecoder(start, longest=chosen.longest(prompt.shape[1]), use_cache=chosen.use_cache)
         words: Words = start.prompt.cpu().numpy()
@@ -195,22 +187,6 @@ class TorchDecoder:
         """Logarithms of probabilities."""
         found: Scores = torch.from_numpy(logits).log_softmax(-1).numpy()
         return found
-
-
-def _check_lengths(length: int, settings: GenerationConfig, most: int) -> None:
-    """Raise UsageError if there is no room for another word."""
-    longest = settings.longest(length)
-    if not length:
-        raise UsageError("generate received an empty prompt: pass at least one word, such as [CLS].")
-    if longest <= length:
-        raise UsageError(
-            f"The prompt has {length} words, and max_length={longest} leaves no room: pass max_new_tokens, such as 20."
-        )
-    if longest > most:
-        raise UsageError(
-            f"The text may have {longest} words, and the model has positions for {most}: pass max_new_tokens="
-            f"{max(1, most - length)} or less."
-        )
 
 
 def _mask_of(prompt: Tensor, mask: Tensor | None, settings: GenerationConfig) -> Tensor | None:
