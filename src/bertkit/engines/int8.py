@@ -24,6 +24,9 @@ _BLOCK = 512
 
 _TINY = 1e-12
 
+_SHAPES = ((1, 64, 16), (16, 64, 16), (512, 768, 64))
+"""Tokens, inputs and outputs of the products that are tried: oneDNN has different code for few and for many."""
+
 _SEED, _SAMPLE = 0, (16, 64)
 """The sentences of random tokens, and their length, that measure how large the numbers of a channel are."""
 
@@ -35,20 +38,27 @@ def largest_integer() -> int:
     It is 127 if the CPU adds products of 8-bit numbers as 32-bit ones. Older CPUs add two of them as 16-bit numbers, which is
     exact only with weights of 7 bits: 2 * 255 * 63 < 2**15.
     """
-    x, ones, zeros = torch.full((16, 64), 127, dtype=torch.int8), torch.ones(16), torch.zeros(16, dtype=torch.int32)
-    weights = [torch.full((16, 64), most, dtype=torch.int8) for most in (127, 63)]
     try:
-        found = [_multiply(x, _packed(weight), ones, zeros) for weight in weights]
+        exact = {most: all(_is_exact(most, *shape) for shape in _SHAPES) for most in (127, 63)}
     except (AttributeError, RuntimeError) as error:
         raise UsageError(
             "PyTorch has no 8-bit products for this CPU: type ", Setting("precision", "fp32"), "."
         ) from error
-    exact = [bool((y == 64 * 127 * most).all()) for y, most in zip(found, (127, 63), strict=True)]
-    if not any(exact):
+    if not any(exact.values()):
         raise UsageError(
             "The 8-bit products of PyTorch are not exact on this CPU: type ", Setting("precision", "fp32"), "."
         )
-    return 127 if exact[0] else 63
+    return 127 if exact[127] else 63
+
+
+def _is_exact(most: int, tokens: int, inputs: int, outputs: int) -> bool:
+    """Whether the CPU multiplies the largest 8-bit numbers exactly, with a weight of `most`."""
+    x, weight = (
+        torch.full((tokens, inputs), 127, dtype=torch.int8),
+        torch.full((outputs, inputs), most, dtype=torch.int8),
+    )
+    y = _multiply(x, _packed(weight), torch.ones(outputs), torch.zeros(outputs, dtype=torch.int32))
+    return bool((y == 127 * most * inputs).all())
 
 
 class Int8(nn.Module):

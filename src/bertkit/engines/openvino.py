@@ -134,15 +134,19 @@ def _port(port: Any) -> Port:
 
 def _check_tables(graph: Any, config: BertConfig, what: str) -> None:
     """Raise FileFormatError if a table of embeddings has another size, as OpenVINO reads zeros after its end."""
-    shapes = {tuple(one.get_partial_shape().to_shape()) for one in _constants(graph)}
-    names = ["vocab_size", "type_vocab_size"]
+    gathered = [node.input(0).get_partial_shape() for node in graph.get_ops() if node.get_type_name() == "Gather"]
+    shapes = {tuple(shape.to_shape()) for shape in gathered if shape.is_static}
+    positions, width = config.max_position_embeddings, config.hidden_size
+    needed = {"vocab_size": (config.vocab_size, width), "type_vocab_size": (config.type_vocab_size, width)}
     if config.position_embedding_type == "absolute":
-        names.append("max_position_embeddings")
-    for name in names:
-        if (getattr(config, name), config.hidden_size) not in shapes:
+        needed["max_position_embeddings"] = (positions, width)
+    else:
+        needed["max_position_embeddings"] = (2 * positions - 1, width // config.num_attention_heads)
+    for name, shape in needed.items():
+        if shape not in shapes:
             raise FileFormatError(
-                f"{what} has no table of {getattr(config, name)} x {config.hidden_size} numbers, which {name} and hidden_size in "
-                "config.json need: use the config.json of this model, or export it again."
+                f"{what} has no table of {shape[0]} x {shape[1]} numbers, which {name} and hidden_size in config.json need: use "
+                "the config.json of this model, or export it again."
             )
 
 

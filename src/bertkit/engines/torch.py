@@ -56,7 +56,7 @@ class TorchEngine:
     def open(
         cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> TorchEngine:
-        """The engine for a class. On a CPU it prepares the dense layers, and does not keep the original model.
+        """The engine for a class. It prepares the dense layers, and does not keep the original model.
 
         On a GPU it records small batches as CUDA graphs.
         """
@@ -72,12 +72,12 @@ class TorchEngine:
         elif place.type == "cuda":
             from bertkit.engines.cuda_graphs import Replayed
 
-            engine._runs = prepared(engine.model, Dense)
-            engine._body = Replayed(engine._runs.base_model)
+            engine._use(prepared(engine.model, Dense))
+            engine._body, engine._is_prepared = Replayed(engine._body), False
         return engine
 
     def _use(self, prepared: Any) -> None:
-        """Run a copy with the layers of oneDNN instead of the model."""
+        """Run a copy with other dense layers instead of the model, which is not kept."""
         self._runs, self._body, self._is_prepared, self.model = prepared, prepared.base_model, True, None
 
     @property

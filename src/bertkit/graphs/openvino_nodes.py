@@ -32,7 +32,10 @@ def _named(node: Node, name: str) -> Node:
 
 
 def array(values: Array, name: str) -> Node:
-    """A constant that uses the memory of an array. OpenVINO requires an array that may be written, and does not write it."""
+    """A constant that uses the memory of an array, which lives as long as the constant: a copy would need it twice.
+
+    OpenVINO requires an array that may be written, and does not write it.
+    """
     own = np.ascontiguousarray(values).view()
     try:
         own.flags.writeable = True  # mapped files are private: only their views are read-only

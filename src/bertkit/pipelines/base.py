@@ -194,7 +194,8 @@ class Pipeline:
         Args:
             examples: a list, a generator, an open file of lines, a dataset.
             output: a file for the answers: .jsonl, .json, .csv, .tsv, .parquet, or .npy for vectors; None: yield them.
-            resume: continue the interrupted job with this output. The answered examples must be the same again.
+            resume: continue the interrupted job with this output. The answered examples, compared by their `repr`, must be the
+                same again. Others may follow them; the last chunk then runs again, and its texts are counted twice.
             overwrite: replace the output and the results of an interrupted job.
             output_dtype: the type of the numbers of vectors in the file.
             processes: the number of processes with one thread each, which open the model by its name; None: this process. A

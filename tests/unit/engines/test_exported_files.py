@@ -11,10 +11,12 @@ from typing import Any
 import onnx
 import pipeline_cases
 import pytest
+import tiny
 from pipeline_cases import MODELS, SENTENCES
 from pipeline_models import folder, ours
 
 import bertkit
+from bertkit.engines.openvino import OpenVinoEngine
 from bertkit.errors import FileFormatError, UnsafeFileError, UsageError
 from bertkit.graphs import onnx as onnx_graphs
 from bertkit.graphs import openvino as openvino_graphs
@@ -163,7 +165,9 @@ def test_texts_at_which_the_runtime_fails(tmp_path: Path) -> None:
 
 def test_a_config_with_more_positions_or_words(tmp_path: Path) -> None:
     """OpenVINO computes with zeros instead of the rows that a table lacks."""
-    for number, (name, size) in enumerate((("max_position_embeddings", 512), ("vocab_size", 9999))):
+    for number, (name, size) in enumerate(
+        (("max_position_embeddings", 512), ("vocab_size", 9999), ("type_vocab_size", 3))
+    ):
         place = exported("openvino", tmp_path / f"{number}", **{name: size})
         with pytest.raises(
             FileFormatError, match=rf"no table of {size} x 16 numbers, which {name} and hidden_size .*need"
@@ -265,3 +269,17 @@ def test_a_file_of_pytorchs_exporter(attention: str, tmp_path: Path) -> None:
     found = bertkit.pipeline(TASK, place)(SENTENCES[:5])
     for own, wanted in zip(found, ours(TASK, "five")(SENTENCES[:5]), strict=True):
         assert own["label"] == wanted["label"] and own["score"] == pytest.approx(wanted["score"], abs=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_relative_positions_are_checked(precision: str, tmp_path: Path) -> None:
+    config = tiny.config(position_embedding_type="relative_key", num_labels=5)
+    tensors = tiny.weights(config, "ForSequenceClassification")
+    graph = openvino_graphs.exported_graph(config, "ForSequenceClassification", tensors, int8=precision == "int8")
+    openvino_graphs.save(graph, tmp_path)
+    place = bertkit.locate(tmp_path)
+    engine = OpenVinoEngine.open_exported(place, config, "ForSequenceClassification")
+    assert engine.precision == precision
+    longer = bertkit.BertConfig.from_dict(config.to_dict(), max_position_embeddings=2 * config.max_position_embeddings)
+    with pytest.raises(FileFormatError, match="which max_position_embeddings and hidden_size in config.json need"):
+        OpenVinoEngine.open_exported(place, longer, "ForSequenceClassification")
