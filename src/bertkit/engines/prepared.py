@@ -5,7 +5,6 @@ The layout matters most for small batches, which would take more time to read we
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from bertkit.models.torch.copies import copied
 from bertkit.models.torch.model import ACTIVATION, BertSelfAttention, LayerCall
 
 _FUSED = {
@@ -106,18 +106,11 @@ def prepared(model: Any, product: Callable[..., nn.Module] = Prepared) -> Any:
 
     product: makes the layer of some dense layers with the same input, and of the name of an activation.
     """
-    twin = _with_own_modules(model)
+    twin = copied(model)
     for layer in twin.base_model.encoder.layer:
         own, output = layer.attention.self, layer.attention.output
         layer.attention.self = FusedSelfAttention(own, product([own.query, own.key, own.value]))
         output.dense = product([output.dense])
         layer.intermediate = product([layer.intermediate.dense], twin.config.hidden_act)
         layer.output.dense = product([layer.output.dense])
-    return twin
-
-
-def _with_own_modules(module: Any) -> Any:
-    """A copy of a module that shares its parameters, and whose submodules can be replaced."""
-    twin = copy.copy(module)
-    twin._modules = {name: child and _with_own_modules(child) for name, child in module._modules.items()}
     return twin

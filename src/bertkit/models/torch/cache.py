@@ -74,10 +74,11 @@ class Buffer:
         return self.memory[:, :end]
 
     def take(self, rows: Tensor) -> None:
-        """Keep some rows of the batch, in another order."""
-        used = self.memory[:, : self.length].index_select(0, rows)
+        """Keep some rows of the batch, in another order. Only those that move are copied."""
+        moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+        used = self.memory[:, : self.length]
+        used[moved] = used[rows[moved]]
         self.memory = self.memory[: len(rows)]
-        self.memory[:, : self.length] = used
 
 
 def with_room(cache: Cache, longest: int) -> Cache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from bertkit.errors import UsageError
 from bertkit.models.torch.cache import Cache, take_rows, with_room
+from bertkit.models.torch.copies import for_few_rows
 from bertkit.outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from bertkit.search.beams import write_beams
 from bertkit.search.loop import Stop, Written, streams_of, write
@@ -33,9 +35,9 @@ class Start(NamedTuple):
     encoder_states: Tensor | None
     encoder_mask: Tensor | None
 
-    def repeated(self, times: int) -> Start:
-        """Each row several times."""
-        found: list[Any] = [None if one is None else one.repeat_interleave(times, 0) for one in self[1:]]
+    def take(self, rows: Tensor) -> Start:
+        """Some rows, in another order."""
+        found: list[Any] = [None if one is None else one.index_select(0, rows) for one in self[1:]]
         return Start(self.model, *found)
 
 
@@ -103,9 +105,9 @@ class Generates:
         start = self._start(inputs if input_ids is None else input_ids, chosen, given)
         prompt = start.prompt
         check_lengths(prompt.shape[1], chosen, start.model.config.max_position_embeddings)
-        start = start.repeated(chosen.num_beams if chosen.num_beams > 1 else chosen.num_return_sequences)
-        decoder = TorchDecoder(start, longest=chosen.longest(prompt.shape[1]), use_cache=chosen.use_cache)
-        words: Words = start.prompt.cpu().numpy()
+        times = chosen.num_beams if chosen.num_beams > 1 else chosen.num_return_sequences
+        decoder = TorchDecoder(start, times, longest=chosen.longest(prompt.shape[1]), use_cache=chosen.use_cache)
+        words: Words = prompt.cpu().numpy().repeat(times, 0)
         streams = self._streams(seed, len(prompt) if chosen.num_beams > 1 else len(words)) if chosen.do_sample else []
         changes = changes_of(chosen, prompt.shape[1], [_change(one, prompt.device) for one in logits_processor])
         stops = [_stop(one, prompt.device) for one in stopping_criteria]
@@ -139,49 +141,55 @@ class Generates:
 
 
 class TorchDecoder:
-    """The steps of a PyTorch model for a search."""
+    """The steps of a PyTorch model for a search. times: how many texts each prompt begins; its states are computed once."""
 
-    def __init__(self, start: Start, longest: int, use_cache: bool) -> None:
-        self.model, self.words, self.mask, self.encoder_states, self.encoder_mask = start
-        self.longest, self.use_cache = longest, use_cache and self.model.config.is_decoder
+    def __init__(self, start: Start, times: int, longest: int, use_cache: bool) -> None:
+        self.at, self.times, self.longest = start, times, longest
+        self.model, self.use_cache = for_few_rows(start.model), use_cache and start.model.config.is_decoder
         self.cache: Cache | None = None
+        keeps = "logits_to_keep" in inspect.signature(start.model.forward).parameters  # a class of yours may lack it
+        self.options: dict[str, Any] = {"logits_to_keep": 1} if keeps else {}
 
     def start(self) -> Scores:
         """The logits after the prompt."""
-        return self._forward(self.words)
+        logits, cache = self._forward(self.at.prompt)
+        if self.times > 1:
+            rows = torch.arange(len(logits), device=self.at.prompt.device).repeat_interleave(self.times)
+            self.at, cache = self.at.take(rows), cache and cache.reorder(rows)
+        self.cache = cache and with_room(cache, self.longest)
+        return logits.repeat(self.times, 0)
 
     def step(self, words: Words, rows: Words) -> Scores:
         """Add a word to some rows. Returns their logits."""
-        device = self.words.device
+        device = self.at.prompt.device
         new, kept = torch.from_numpy(words).to(device)[:, None], torch.from_numpy(rows).to(device)
-        if len(rows) < len(self.words) or not np.array_equal(rows, np.arange(len(rows))):
-            self.words = self.words[kept]
-            self.mask, self.encoder_states, self.encoder_mask = (
-                None if one is None else one[kept] for one in (self.mask, self.encoder_states, self.encoder_mask)
-            )
+        if len(rows) < len(self.at.prompt) or not np.array_equal(rows, np.arange(len(rows))):
+            self.at = self.at.take(kept)
             if self.cache is not None:
                 take_rows(self.cache, kept)
-        self.words = torch.cat([self.words, new], 1)
-        if self.mask is not None:
-            self.mask = torch.cat([self.mask, self.mask.new_ones(len(new), 1)], 1)
-        return self._forward(new if self.use_cache else self.words)
+        mask = self.at.mask
+        self.at = self.at._replace(
+            prompt=torch.cat([self.at.prompt, new], 1),
+            mask=None if mask is None else torch.cat([mask, mask.new_ones(len(new), 1)], 1),
+        )
+        return self._forward(new if self.use_cache else self.at.prompt)[0]
 
-    def _forward(self, words: Tensor) -> Scores:
-        places = None if self.mask is None else (self.mask.cumsum(1) - 1).clamp(min=0)[:, -words.shape[1] :]
+    def _forward(self, words: Tensor) -> tuple[Scores, Cache | None]:
+        """The logits after some words [R, L], and the new cache."""
+        mask = self.at.mask
+        places = None if mask is None else (mask.cumsum(1) - 1).clamp(min=0)[:, -words.shape[1] :]
         output = self.model(
             words,
-            attention_mask=self.mask,
+            attention_mask=mask,
             position_ids=places,  # of the words without padding
-            encoder_hidden_states=self.encoder_states,
-            encoder_attention_mask=self.encoder_mask,
+            encoder_hidden_states=self.at.encoder_states,
+            encoder_attention_mask=self.at.encoder_mask,
             past_key_values=self.cache,
             use_cache=self.use_cache,
             return_dict=True,
+            **self.options,
         )
-        if self.use_cache and self.cache is None:
-            self.cache = with_room(output.past_key_values, self.longest)
-        logits: Scores = output.logits[:, -1].float().cpu().numpy()
-        return logits
+        return output.logits[:, -1].float().cpu().numpy(), output.past_key_values if self.use_cache else None
 
     def log_probs(self, logits: Scores) -> Scores:
         """Logarithms of probabilities."""

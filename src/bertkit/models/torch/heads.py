@@ -168,10 +168,12 @@ class BertWithHead(BertPreTrainedModel):
         encoder_attention_mask: Tensor | None = None,
         past_key_values: Cache | None = None,
         use_cache: bool = False,
+        last: int = 0,
     ) -> Any:
         """The output object of a forward. labels: by their names; labels of tokens are arranged as the tokens are.
 
         With labels, the logits of words are computed for labelled tokens only. Those of all tokens are computed when read.
+        last: compute the outputs of so many last tokens of each row; 0: of all.
         """
         states = self.bert(
             arranged=inputs,
@@ -202,6 +204,8 @@ class BertWithHead(BertPreTrainedModel):
             wanted = labels["labels"].flatten()
             labelled = (wanted != IGNORED).nonzero()[:, 0]
             labels = {**labels, "labels": wanted[labelled]}
+        if last:
+            x = layout.unpack(x)[:, -last:]
         outputs = self._outputs(x.flatten(0, -2)[labelled] if later else x, pooled)
         if inputs.choices is not None:
             outputs = {name: output.view(-1, inputs.choices) for name, output in outputs.items()}
@@ -213,7 +217,7 @@ class BertWithHead(BertPreTrainedModel):
             elif has_labels and grain == "token":
                 found[name], outputs[name] = layout.returned(output, padding)
             else:
-                found[name] = output if grain == "row" else layout.unpack(output, padding)
+                found[name] = output if grain == "row" or last else layout.unpack(output, padding)
         found["loss"] = self._loss(outputs, labels, layout) if has_labels else None
         answer = row.output({name: found.get(name) for name in row.output.names})
         if return_dict is None:
@@ -394,11 +398,17 @@ class BertLMHeadModel(Generates, BertWithHead):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         lengths: Lengths = None,
+        logits_to_keep: int = 0,
     ) -> CausalLMOutputWithCrossAttentions | tuple[Any, ...]:
         """labels: [B, L], the words themselves, -100 where there is no loss. Each is predicted from the tokens before it.
 
+        logits_to_keep: return the logits of so many last positions of the batch only, which saves their computation; 0: of all.
         The other arguments are those of BertModel. A decoder returns its cache by default, except in training.
         """
+        if type(logits_to_keep) is not int or logits_to_keep < 0 or (logits_to_keep and labels is not None):
+            raise UsageError(
+                f"logits_to_keep is {logits_to_keep!r:.80}, and must be a number from 0 on; with labels, leave it out."
+            )
         inputs, cache, keeps_cache = self.bert.arrange_steps(
             input_ids,
             attention_mask,
@@ -422,6 +432,7 @@ class BertLMHeadModel(Generates, BertWithHead):
             encoder_attention_mask,
             cache,
             keeps_cache,
+            logits_to_keep,
         )
 
     def prepare_inputs_for_generation(

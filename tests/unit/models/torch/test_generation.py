@@ -185,3 +185,53 @@ def test_what_is_invalid(prompt: Any, options: dict[str, Any], message: str) -> 
     own, _ = pair(0)
     with pytest.raises(UsageError, match=message):
         own.generate(None if prompt is None else torch.tensor(prompt, dtype=torch.long), **options)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_logits_to_keep(padded: bool) -> None:
+    own, theirs = pair(3)
+    words, mask = torch.randint(1, V, (3, 7)), torch.ones(3, 7, dtype=torch.long)
+    if padded:
+        mask[1, :4] = 0  # on the left, as in a prompt
+    with torch.no_grad():
+        for kept in (1, 3):
+            found = own(words, attention_mask=mask, logits_to_keep=kept).logits
+            expected = theirs(words, attention_mask=mask, logits_to_keep=kept).logits
+            assert found.shape == (3, kept, V)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    for wrong in (
+        {"logits_to_keep": -1},
+        {"logits_to_keep": torch.tensor([1])},
+        {"logits_to_keep": 1, "labels": words},
+    ):
+        with pytest.raises(UsageError, match="must be a number from 0 on; with labels, leave it out"):
+            own(words, **wrong)
+
+
+def test_the_prompt_is_computed_once_for_all_beams() -> None:
+    own, _ = pair(4)
+    seen: list[int] = []
+    own.bert.register_forward_hook(lambda module, given, output: seen.append(len(output.last_hidden_state)))
+    own.generate(torch.randint(1, V, (2, 5)), num_beams=3, max_new_tokens=2, pad_token_id=0)
+    assert seen == [2, 2 * 3]  # rows
+
+
+def test_a_class_without_logits_to_keep() -> None:
+    class Own(bertkit.BertLMHeadModel):
+        def forward(self, input_ids: Any, attention_mask: Any = None, **others: Any) -> Any:  # type: ignore[override]
+            assert "logits_to_keep" not in others
+            return super().forward(input_ids, attention_mask, **others)
+
+    own, _ = pair(5)
+    other = Own(own.config).eval()
+    other.load_state_dict(own.state_dict())
+    prompt = torch.randint(1, V, (2, 5))
+    assert torch.equal(*(model.generate(prompt, max_new_tokens=4, pad_token_id=0) for model in (own, other)))
+
+
+def test_hooks_of_dense_layers_run() -> None:
+    own, _ = pair(6)
+    calls: list[int] = []
+    own.bert.encoder.layer[0].output.dense.register_forward_hook(lambda *_: calls.append(1))
+    own.generate(torch.randint(1, V, (2, 5)), max_new_tokens=3, pad_token_id=0)
+    assert len(calls) == 3
