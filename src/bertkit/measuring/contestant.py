@@ -18,7 +18,7 @@ from bertkit.logging import disable_progress_bar, set_verbosity_error
 from bertkit.measuring.agreement import Kind, mean_vectors
 from bertkit.pipelines import pipeline
 from bertkit.pipelines.calls import options_of
-from bertkit.training.progress import resident_memory
+from bertkit.training.memory import resident_memory
 
 
 class Contestant:

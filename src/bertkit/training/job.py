@@ -28,9 +28,10 @@ from bertkit.training.events import EventWriter
 from bertkit.training.folder import remove_run
 from bertkit.training.journal import Journal
 from bertkit.training.loop import Loop, Step
+from bertkit.training.memory import resident_memory
 from bertkit.training.objectives import device_of
 from bertkit.training.options import SharedSettings
-from bertkit.training.progress import Progress, resident_memory
+from bertkit.training.progress import Progress
 
 LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "mean_squared_error", "mean_absolute_error")
 

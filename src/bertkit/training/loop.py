@@ -27,6 +27,7 @@ from bertkit.errors import BertkitError, Setting, UsageError
 from bertkit.training.batches import Unit
 from bertkit.training.clock import Clock
 from bertkit.training.distributed import Processes, like, whole
+from bertkit.training.memory import Heap
 from bertkit.training.objectives import Objective, device_of
 from bertkit.training.options import Settings, SharedSettings
 from bertkit.training.rows import clip, word_rows
@@ -52,6 +53,10 @@ class Step(NamedTuple):
 
 _PARTS = 10**6
 """The number of parts of a schedule that ends with the time."""
+
+
+_CHECKED = 10
+"""The number of steps after which the memory of the process is looked at."""
 
 
 class Loop:
@@ -103,6 +108,7 @@ class Loop:
         self.tokens = 0  # of all steps so far
         self.losses: Mapping[str, float] = {}  # the parts of the loss of the last step, if they have names
         self._trained = [parameter for _, parameter in self._named()]
+        self._heap = Heap()
         model.train()
 
     @property
@@ -147,6 +153,8 @@ class Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._advance()
+        if self.position.step % _CHECKED == 0:
+            self._heap.check()
         self.tokens += int(tokens)
         epoch = self.position.epoch + self.position.at / self.steps_per_epoch
         self.losses = dict(zip(self.objective.loss_names, of_parts, strict=True))

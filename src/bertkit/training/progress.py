@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bertkit.logging import is_progress_bar_enabled
 from bertkit.training.clock import Clock
+from bertkit.training.memory import resident_memory
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -21,29 +20,6 @@ _WINDOW = 50
 """The number of last steps whose mean is the speed."""
 
 _LAYOUT = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {postfix}"
-
-
-def resident_memory() -> int:
-    """Return the memory of this process in bytes, or 0 if the system does not report it.
-
-    >>> resident_memory() >= 0
-    True
-    """
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return _peak_memory()
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _peak_memory() -> int:
-    """Return the largest memory so far, for systems without /proc."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 class Progress:
