@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,31 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     "output_hidden_states": (False, None),
 }
 """Settings of transformers that bertkit does not have, and their values that change nothing."""
+
+
+_COUNTS = {
+    "max_length": 1,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "max_new_tokens": 1,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "no_repeat_ngram_size": 0,
+}
+"""Settings that are counts, and their least values."""
+
+_WORDS = (
+    "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "bad_words_ids",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+)
+"""Settings that are numbers of words."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +112,11 @@ class GenerationConfig:
     others: Mapping[str, Any] = field(default_factory=dict)  # of a file: keys that are kept
 
     def __post_init__(self) -> None:
-        for name in ("max_length", "num_beams", "num_return_sequences"):
-            _check_integer(name, getattr(self, name), 1)
-        for name in ("min_length", "no_repeat_ngram_size"):
-            _check_integer(name, getattr(self, name), 0)
+        for name, least in _COUNTS.items():
+            if getattr(self, name) is not None or name not in ("max_new_tokens", "min_new_tokens"):
+                _check_integer(name, getattr(self, name), least)
+        for name, word in self.words():
+            _check_integer(name, word, 0)
         for name in ("temperature", "repetition_penalty"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and 0 < value < math.inf):
@@ -110,6 +136,13 @@ class GenerationConfig:
         """The words that end a text."""
         given = self.eos_token_id
         return [] if given is None else list(given) if isinstance(given, list) else [given]
+
+    def words(self) -> Iterator[tuple[str, Any]]:
+        """The numbers of words, each with the name of its setting."""
+        for name in _WORDS:
+            given = getattr(self, name)
+            for part in given if isinstance(given, (list, tuple)) else [] if given is None else [given]:
+                yield from ((name, word) for word in (part if isinstance(part, (list, tuple)) else [part]))
 
     def longest(self, prompt: int) -> int:
         """The largest number of words, those of the prompt included."""
@@ -169,6 +202,13 @@ class GenerationConfig:
 def _check_integer(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UsageError(f"{name} is {value!r:.80}, and must be a whole number, {least} or above.")
+
+
+def check_words(settings: GenerationConfig, vocabulary: int) -> None:
+    """Raise UsageError for the number of a word that the vocabulary does not have."""
+    for name, word in settings.words():
+        if word >= vocabulary:
+            raise UsageError(f"{name} has the word {word}, and the vocabulary has {vocabulary}: 0 to {vocabulary - 1}.")
 
 
 def check_lengths(length: int, settings: GenerationConfig, most: int) -> None:

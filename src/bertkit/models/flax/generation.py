@@ -13,7 +13,7 @@ from bertkit.outputs import ModelOutput
 from bertkit.search.beams import write_beams
 from bertkit.search.loop import streams_of, write
 from bertkit.search.scores import Scores, Words, changes_of
-from bertkit.search.settings import GenerationConfig, check_lengths
+from bertkit.search.settings import GenerationConfig, check_lengths, check_words
 
 
 class FlaxGreedySearchOutput(ModelOutput):
@@ -71,6 +71,7 @@ class FlaxGenerates:
         prompt: Words = np.asarray(input_ids, np.int64)
         longest = chosen.longest(prompt.shape[1])
         check_lengths(prompt.shape[1], chosen, self.config.max_position_embeddings)
+        check_words(chosen, self.config.vocab_size)
         beams = chosen.num_beams
         rows = prompt.repeat(beams if beams > 1 else chosen.num_return_sequences, 0)
         mask = None if attention_mask is None else np.asarray(attention_mask).repeat(len(rows) // len(prompt), 0)

@@ -57,6 +57,11 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
             if encoder is None or decoder is None:
                 raise UsageError("EncoderDecoderModel needs a config, or an encoder and a decoder.")
             config = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder.config)
+        if not isinstance(config, EncoderDecoderConfig):
+            raise UsageError(
+                f"The configuration is a {type(config).__name__}, and must be an EncoderDecoderConfig: type "
+                "EncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)."
+            )
         self.config = config
         self.encoder = BertModel(config.encoder) if encoder is None else encoder
         self.decoder = BertLMHeadModel(config.decoder) if decoder is None else decoder

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described
 from bertkit.models.torch.cache import Cache, take_rows, with_room
 from bertkit.models.torch.copies import for_few_rows
 from bertkit.outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from bertkit.search.beams import write_beams
 from bertkit.search.loop import Stop, Written, streams_of, write
 from bertkit.search.scores import Change, Scores, Words, changes_of
-from bertkit.search.settings import GenerationConfig, check_lengths
+from bertkit.search.settings import GenerationConfig, check_lengths, check_words
 
 Processor = Callable[[Tensor, Tensor], Tensor]
 """Words so far [R, t] and scores [R, V] -> scores [R, V]."""
@@ -102,9 +102,16 @@ class Generates:
             "encoder_attention_mask": encoder_attention_mask,
             "decoder_input_ids": decoder_input_ids,
         }
-        start = self._start(inputs if input_ids is None else input_ids, chosen, given)
+        inputs = inputs if input_ids is None else input_ids
+        if inputs is not None and not (isinstance(inputs, Tensor) and inputs.dim() == 2):
+            raise UsageError(
+                f"The words of generate are {described(inputs)}, and must be a tensor [batch, length], as in "
+                'tokenizer(texts, return_tensors="pt").input_ids.'
+            )
+        start = self._start(inputs, chosen, given)
         prompt = start.prompt
         check_lengths(prompt.shape[1], chosen, start.model.config.max_position_embeddings)
+        check_words(chosen, start.model.config.vocab_size)
         times = chosen.num_beams if chosen.num_beams > 1 else chosen.num_return_sequences
         decoder = TorchDecoder(start, times, longest=chosen.longest(prompt.shape[1]), use_cache=chosen.use_cache)
         words: Words = prompt.cpu().numpy().repeat(times, 0)
@@ -202,6 +209,8 @@ def _mask_of(prompt: Tensor, mask: Tensor | None, settings: GenerationConfig) ->
     padding = settings.pad_token_id
     if mask is None and padding is not None and padding not in settings.ends:
         mask = (prompt != padding).long()
+    if mask is not None and mask.shape != prompt.shape:
+        raise UsageError(f"attention_mask has the shape {[*mask.shape]}, and the words have {[*prompt.shape]}.")
     return None if mask is None or bool(mask.all()) else mask
 
 

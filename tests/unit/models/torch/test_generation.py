@@ -235,3 +235,25 @@ def test_hooks_of_dense_layers_run() -> None:
     own.bert.encoder.layer[0].output.dense.register_forward_hook(lambda *_: calls.append(1))
     own.generate(torch.randint(1, V, (2, 5)), max_new_tokens=3, pad_token_id=0)
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_new_tokens": -1}, "max_new_tokens is -1, and must be a whole number, 1 or above"),
+        ({"eos_token_id": "a"}, "eos_token_id is 'a', and must be a whole number, 0 or above"),
+        ({"eos_token_id": [3, V]}, f"eos_token_id has the word {V}, and the vocabulary has {V}: 0 to {V - 1}"),
+        ({"bad_words_ids": [[1, 2], [99]]}, "bad_words_ids has the word 99"),
+        ({"forced_bos_token_id": 77}, "forced_bos_token_id has the word 77"),
+        ({"suppress_tokens": [-1]}, "suppress_tokens is -1, and must be"),
+        ({"attention_mask": torch.ones(2, 9)}, r"attention_mask has the shape \[2, 9\], and the words have \[2, 5\]"),
+        ({"input_ids": "hello"}, r"'hello' \(str\), and must be a tensor \[batch, length\]"),
+        ({"input_ids": torch.tensor([1, 2])}, r"must be a tensor \[batch, length\]"),
+    ],
+)
+def test_bad_settings(options: dict[str, Any], message: str) -> None:
+    own, _ = pair(7)
+    with pytest.raises(UsageError, match=message):
+        own.generate(
+            **{"input_ids": torch.ones(2, 5, dtype=torch.long), "max_new_tokens": 3, "pad_token_id": 0, **options}
+        )
