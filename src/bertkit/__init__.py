@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from bertkit.models.torch.auto import AutoModelForNextSentencePrediction as AutoModelForNextSentencePrediction
     from bertkit.models.torch.auto import AutoModelForPreTraining as AutoModelForPreTraining
     from bertkit.models.torch.auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
+    from bertkit.models.torch.auto import AutoModelForSeq2SeqLM as AutoModelForSeq2SeqLM
     from bertkit.models.torch.auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
     from bertkit.models.torch.auto import AutoModelForTokenClassification as AutoModelForTokenClassification
     from bertkit.models.torch.encoder_decoder import EncoderDecoderModel as EncoderDecoderModel
@@ -115,7 +116,10 @@ if TYPE_CHECKING:
     from bertkit.pipelines import NerPipeline as NerPipeline
     from bertkit.pipelines import Pipeline as Pipeline
     from bertkit.pipelines import QuestionAnsweringPipeline as QuestionAnsweringPipeline
+    from bertkit.pipelines import SummarizationPipeline as SummarizationPipeline
+    from bertkit.pipelines import Text2TextGenerationPipeline as Text2TextGenerationPipeline
     from bertkit.pipelines import TextClassificationPipeline as TextClassificationPipeline
+    from bertkit.pipelines import TextGenerationPipeline as TextGenerationPipeline
     from bertkit.pipelines import TokenClassificationPipeline as TokenClassificationPipeline
     from bertkit.pipelines import ZeroShotClassificationPipeline as ZeroShotClassificationPipeline
     from bertkit.pipelines import pipeline as pipeline
@@ -179,6 +183,7 @@ _HOMES = {  # name -> its module
     "AutoModelForNextSentencePrediction": "models.torch.auto",
     "AutoModelForPreTraining": "models.torch.auto",
     "AutoModelForQuestionAnswering": "models.torch.auto",
+    "AutoModelForSeq2SeqLM": "models.torch.auto",
     "AutoModelForSequenceClassification": "models.torch.auto",
     "AutoModelForTokenClassification": "models.torch.auto",
     "AutoTokenizer": "text.auto",
@@ -255,6 +260,7 @@ _HOMES = {  # name -> its module
     "SchedulerType": "training",
     "SentencePairs": "data.pretraining",
     "Shards": "data.shards",
+    "SummarizationPipeline": "pipelines",
     "TFAutoModel": "models.keras.auto",
     "TFAutoModelForCausalLM": "models.keras.auto",
     "TFAutoModelForMaskedLM": "models.keras.auto",
@@ -277,7 +283,9 @@ _HOMES = {  # name -> its module
     "TFBertModel": "models.keras.model",
     "TFBertPreTrainedModel": "models.keras.pretrained",
     "TFBertTokenizer": "models.keras.tokenizer",
+    "Text2TextGenerationPipeline": "pipelines",
     "TextClassificationPipeline": "pipelines",
+    "TextGenerationPipeline": "pipelines",
     "TokenClassificationPipeline": "pipelines",
     "Trainer": "training",
     "TrainerCallback": "training",

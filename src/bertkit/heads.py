@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bertkit import outputs
@@ -82,7 +82,7 @@ HEADS: dict[str, Head] = {
         outputs.CausalLMOutputWithCrossAttentions,
         {"logits": Output("place", WORDS)},
         {"labels": "token"},
-        ("sentence-scoring", "fill-mask"),
+        ("sentence-scoring", "fill-mask", "text-generation"),
     ),
     "ForNextSentencePrediction": Head(
         (POOLER, NEXT),
@@ -124,6 +124,12 @@ HEADS: dict[str, Head] = {
 """Class suffix -> head. The class name is "Bert" and the suffix."""
 
 
+PAIR = "EncoderDecoderModel"
+"""The class of two BERTs, a Model that reads and an LMHeadModel that writes."""
+
+PAIR_TASKS = ("summarization", "text2text-generation")
+
+
 PARTS = tuple(dict.fromkeys(part for head in HEADS.values() for part in head.parts))
 """The parts that not all classes have."""
 
@@ -144,12 +150,23 @@ def head_of(architecture: str) -> str:
     return head
 
 
+def a_class(head: str) -> str:
+    """The name of the PyTorch class, after its article.
+
+    >>> a_class("ForMaskedLM"), a_class(PAIR)
+    ('a BertForMaskedLM', 'an EncoderDecoderModel')
+    """
+    return f"an {PAIR}" if head == PAIR else f"a Bert{head}"
+
+
 def tasks_of(head: str) -> list[str]:
-    """The tasks that a class can do, the main one first. Every class can do what BertModel can.
+    """The tasks that a class can do, the main one first. Every class of BERT can do what BertModel can.
 
     >>> tasks_of("ForMaskedLM")
     ['fill-mask', 'sentence-scoring', 'feature-extraction', 'sentence-similarity', 'sentence-embedding']
     """
+    if head == PAIR:
+        return list(PAIR_TASKS)
     return list(dict.fromkeys([*HEADS[head].tasks, *HEADS["Model"].tasks]))
 
 
@@ -159,8 +176,19 @@ def counterparts(head: str, other: str, names: Iterable[str]) -> dict[str, str]:
     >>> counterparts("ForMaskedLM", "ForPreTraining", ["logits"])
     {'logits': 'prediction_logits'}
     """
+    if head == other:
+        return {name: name for name in names}
     there = {output.part: name for name, output in HEADS[other].outputs.items()}
-    return {name: name if head == other else there[HEADS[head].outputs[name].part] for name in names}
+    return {name: there[HEADS[head].outputs[name].part] for name in names}
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How an engine continues each row, or answers it, with new words."""
+
+    settings: Mapping[str, object] = field(default_factory=dict)  # of GenerationConfig
+    usual: Mapping[str, object] = field(default_factory=dict)  # the same, for what `settings` leaves out
+    seed: int | None = None  # of sampling; None: a random one
 
 
 @dataclass(frozen=True)
@@ -177,6 +205,7 @@ class Ask:
     ] = ()  # layers to return hidden states of, [T, layers, H]: 0 is the embeddings, 1 the first layer
     pooled: bool = False  # the pooler's output for each row, [N, H]
     log_probs: bool = False  # log-probabilities of the target words, [M], instead of logits for the whole vocabulary
+    writing: Writing | None = None  # new words for each row, [N, texts, words], -1 after the end of the longest text
 
     def grains(self, head: str) -> dict[str, Grain]:
         """The names of the arrays to return, and what each has one entry for."""
@@ -185,6 +214,7 @@ class Ask:
             "hidden_states": (self.layers, "token"),
             "pooler_output": (self.pooled, "row"),
             "log_probs": (self.log_probs, "place"),
+            "sequences": (self.writing, "row"),
         }
         return found | {name: grain for name, (wanted, grain) in further.items() if wanted}
 

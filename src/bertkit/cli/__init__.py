@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "choose": ("bertkit.cli.ask:choose", "choose which of several texts best fits a first one"),
     "zero-shot": ("bertkit.cli.ask:zero_shot", "classify texts with labels of your choice"),
     "score": ("bertkit.cli.ask:score", "compute how likely a text is (its perplexity)"),
+    "generate": ("bertkit.cli.write:generate", "continue the beginning of a text"),
+    "summarize": ("bertkit.cli.write:summarize", "write the summary of a text"),
     "run": ("bertkit.cli.run:run", "run any of these tasks over a file"),
     "finetune": ("bertkit.cli.finetune:finetune", "train a model for a task on a file of examples"),
     "pretrain": ("bertkit.cli.pretrain:pretrain", "train a new model on shards of text, or a model further"),

@@ -31,7 +31,7 @@ def fill_mask(
 ) -> int:
     """Predict the words at [MASK] in a text."""
     options = {"top_k": top_k, "targets": _names(targets), "joint": joint or None}
-    return answer("fill-mask", shared, options, _checked(texts))
+    return answer("fill-mask", shared, options, checked_texts(texts))
 
 
 def classify(
@@ -50,7 +50,7 @@ def classify(
     shared: Shared,
 ) -> int:
     """Predict the label of a text or of a pair of texts."""
-    given: Sequence[Any] = _checked(texts)
+    given: Sequence[Any] = checked_texts(texts)
     if pair is not None:
         if len(given) != 1:
             raise UsageError(f"--pair needs one text, not {len(given)}: type one text and --pair with the second text.")
@@ -84,7 +84,7 @@ def ner(
         "is_split_into_words": is_split_into_words or None,
         "word_from": "text",
     }
-    return answer("token-classification", shared, options, _checked(texts))
+    return answer("token-classification", shared, options, checked_texts(texts))
 
 
 def qa(
@@ -142,7 +142,7 @@ def embed(
         "prompt": prompt,
         "prompt_name": prompt_name,
     }
-    return answer("feature-extraction", shared, options, _checked(texts), output_dtype=output_dtype)
+    return answer("feature-extraction", shared, options, checked_texts(texts), output_dtype=output_dtype)
 
 
 def similarity(
@@ -164,7 +164,7 @@ def similarity(
         "prompt": prompt,
         "prompt_name": prompt_name,
     }
-    found = _checked(texts)
+    found = checked_texts(texts)
     given = [{"source_sentence": found[0], "sentences": found[1:]}] if len(found) > 1 else []
 
     def combine(example: Any) -> Any:
@@ -186,7 +186,7 @@ def nsp(
     shared: Shared,
 ) -> int:
     """Predict whether a second text follows a first one."""
-    found = _checked(texts)
+    found = checked_texts(texts)
     if len(found) not in (0, 2):
         raise UsageError(f"nsp takes two texts, not {len(found)}: type each in quotes.")
     given = [{"text": found[0], "text_pair": found[1]}] if found else []
@@ -201,7 +201,7 @@ def choose(
     shared: Shared,
 ) -> int:
     """Choose which of several texts best fits a first one."""
-    found = _checked(texts)
+    found = checked_texts(texts)
     if len(found) == 1:
         raise UsageError("choose needs a text and its choices, not one text: type the choices after it.")
     given = [{"text": found[0], "choices": found[1:]}] if found else []
@@ -218,7 +218,7 @@ def zero_shot(
 ) -> int:
     """Classify texts with labels of your choice, by a model for natural language inference."""
     shared.check("zero-shot-classification")
-    names, given = _names(labels), _checked(texts)
+    names, given = _names(labels), checked_texts(texts)
     if not names:
         raise UsageError("zero-shot needs labels to choose from: type --labels politics,sports")
     if len(names) == 1 and len(given) > 1:
@@ -236,7 +236,7 @@ def score(
     shared: Shared,
 ) -> int:
     """Compute how likely a text is according to a language model."""
-    return answer("sentence-scoring", shared, {"tokens": tokens, "whole_words": whole_words}, _checked(texts))
+    return answer("sentence-scoring", shared, {"tokens": tokens, "whole_words": whole_words}, checked_texts(texts))
 
 
 def _text(example: Any) -> Any:
@@ -244,7 +244,7 @@ def _text(example: Any) -> Any:
     return next(iter(example.values()), None) if isinstance(example, Mapping) else example
 
 
-def _checked(texts: Sequence[str]) -> list[str]:
+def checked_texts(texts: Sequence[str]) -> list[str]:
     """The texts on the command line; none if they are only `-`. Raises UsageError for an empty text."""
     if list(texts) == ["-"]:
         return []

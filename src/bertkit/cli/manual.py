@@ -41,6 +41,14 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '"The cat sat on the mat."',
         "--input texts.txt --output scores.csv --whole-words --model DIR",
     ),
+    "generate": (
+        '"The cat sat on" --max-new-tokens 20 --seed 1 --model DIR',
+        "--input texts.txt --output longer.jsonl --top-p 0.9 --model DIR",
+    ),
+    "summarize": (
+        "texts.txt --max-new-tokens 30 --model DIR",
+        "--input texts.csv --column text --output summaries.csv --num-beams 2 --model DIR",
+    ),
     "run": (
         "--task fill-mask --input masked.txt --option top_k=3 --model DIR",
         "--task embed --input texts.csv --keep id --output v.jsonl --model DIR",

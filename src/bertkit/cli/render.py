@@ -162,6 +162,10 @@ def _score(example: Any, answer: Any, page: Page) -> list[str]:
     return [_text(example, page), summary, *(_bars(rows, page) if rows else [])]
 
 
+def _written(example: Any, answer: Any, page: Page) -> list[str]:
+    return [_text(example, page), *(f"  {shown(text)}" for one in answer for text in one.values())]
+
+
 _RENDERERS: dict[str, Callable[[Any, Any, Page], list[str]]] = {
     "fill-mask": _fillings,
     "text-classification": _labels,
@@ -173,4 +177,7 @@ _RENDERERS: dict[str, Callable[[Any, Any, Page], list[str]]] = {
     "feature-extraction": _vector,
     "sentence-similarity": _near,
     "sentence-scoring": _score,
+    "text-generation": _written,
+    "text2text-generation": _written,
+    "summarization": _written,
 }

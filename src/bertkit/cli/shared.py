@@ -12,6 +12,7 @@ from bertkit.cli.signature import Spell
 from bertkit.data.batches import characters
 from bertkit.data.records import Format
 from bertkit.errors import UsageError
+from bertkit.heads import a_class
 from bertkit.tasks import task_class
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Shared:
         """Raises UsageError for missing or contradictory options, before anything is read. Returns the task's main name."""
         job = task_class(task)
         if self.model is None and self.with_default(task).model is None:
-            what = "any BERT" if job.head == "Model" else f"a Bert{job.head}"
+            what = "any BERT" if job.head == "Model" else a_class(job.head)
             raise UsageError(f"{job.name} needs {what}: type --model with its directory or its Hub id.")
         if self.keep is not None and self.input is None and sys.stdin is not None and sys.stdin.isatty():
             raise UsageError("--keep copies columns of a file: type --input with the file.")
@@ -106,7 +107,7 @@ class Shared:
 
     def _engine(self, task: str, first: Sequence[Any]) -> str:
         on_cpu = device_of(self.device) in (None, -1, "cpu") and self.precision in ("auto", "fp32")
-        if self.engine != "auto" or not on_cpu:
+        if self.engine != "auto" or not on_cpu or task_class(task).writes:
             return self.engine
         # Sentence scoring runs the model once for each token.
         most = _CHARACTERS // 8 if task == "sentence-scoring" else _CHARACTERS

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bertkit import hub
@@ -106,6 +107,17 @@ class EncoderDecoderConfig:
 
     def __repr__(self) -> str:
         return f"EncoderDecoderConfig {self.to_json_string()}"
+
+
+def config_of(
+    name: str | os.PathLike[str] | hub.Place, overrides: Mapping[str, Any] = MappingProxyType({})
+) -> BertConfig | EncoderDecoderConfig:
+    """Read the configuration of a BERT, or of two BERTs."""
+    place = hub.locate(name)
+    values = read_json(place.file or place.fetch(*FILES)) if place.file is None or place.file.suffix == ".json" else {}
+    made: Any = EncoderDecoderConfig if values.get("model_type") == _TYPE else BertConfig
+    found: BertConfig | EncoderDecoderConfig = made.from_pretrained(place, **overrides)
+    return found
 
 
 def _bert(config: Mapping[str, Any] | BertConfig, what: str) -> BertConfig:

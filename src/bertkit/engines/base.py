@@ -71,7 +71,7 @@ ENGINES = {
 
 def name_of(engine: Engine) -> str:
     """The name of an engine, by which `engine_class` finds its class."""
-    return type(engine).__module__.rpartition(".")[2]
+    return getattr(engine, "name", type(engine).__module__.rpartition(".")[2])
 
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")

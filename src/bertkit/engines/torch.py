@@ -22,13 +22,14 @@ from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
 from bertkit.models.torch import loading
 from bertkit.models.torch.packing import Packed, arrange
+from bertkit.search.settings import GenerationConfig
 from bertkit.tensors import Array
 
 _logger = logging.getLogger("bertkit")
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
 _PRECISIONS = (*_TYPES, "int8")
-_NAMES = {dtype: name for name, dtype in _TYPES.items()}
+NAMES = {dtype: name for name, dtype in _TYPES.items()}
 
 
 class TorchEngine:
@@ -50,7 +51,7 @@ class TorchEngine:
         self.model, self.head, self.config = model, model._head, model.config
         self._runs, self._body = model, model.base_model
         self._is_prepared = False
-        self.precision = _NAMES[self.dtype]
+        self.precision = NAMES[self.dtype]
 
     @classmethod
     def open(
@@ -194,7 +195,14 @@ def model_like(model: Any, config: BertConfig, head: str) -> Any:
         own = model_class(head)(config, **({"add_pooling_layer": model.pooler is not None} if head == "Model" else {}))
     own.load_state_dict(model.state_dict(), assign=True)
     own.tie_weights()
+    take_settings(own, model)
     return own.train(model.training)
+
+
+def take_settings(own: Any, model: Any) -> None:
+    """Use the settings of `generate` of another model."""
+    if hasattr(own, "generate") and getattr(model, "generation_config", None) is not None:
+        own.generation_config = GenerationConfig.from_dict(model.generation_config.to_dict())
 
 
 def device_of(given: object) -> torch.device:

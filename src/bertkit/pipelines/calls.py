@@ -10,8 +10,10 @@ from dataclasses import fields
 from typing import Any
 
 from bertkit.errors import UsageError, described
+from bertkit.search.settings import NEUTRAL, GenerationConfig
 from bertkit.tasks import task_class
 from bertkit.tasks.base import TaskOptions
+from bertkit.tasks.writing import SETTINGS
 
 ALIASES = {"stride": "overlap", "doc_stride": "overlap"}
 _IDLE = ("padding", "pad_to_multiple_of", "return_tensors", "return_attention_mask", "return_token_type_ids", "verbose")
@@ -197,6 +199,34 @@ class _Similarity(_Features):
         return super().read(args, given)
 
 
+class _Writing(Calls):
+    def translate(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Collects the settings of `generate`. Accepts `handle_long_generation="hole"`, which is `on_long="truncate"`."""
+        if "settings" in given:
+            raise UsageError("Pass the settings of generate as options, each by its own name.")
+        tensors, hole = given.pop("return_tensors", None), given.pop("handle_long_generation", None)
+        if given.pop("return_text", None) is False and not tensors:
+            raise UsageError("return_text=False leaves no answer: type return_tensors=True, or leave it out.")
+        if hole not in (None, "hole"):
+            raise UsageError(f'handle_long_generation is {hole!r:.80}, and must be "hole", or left out.')
+        found = super().translate(given)
+        neutral = {name: found.pop(name) for name in list(found) if name in NEUTRAL}
+        GenerationConfig().with_options(neutral)
+        may_be_none = {one.name for one in fields(GenerationConfig) if "None" in str(one.type)}
+        settings = {name: found.pop(name) for name in list(found) if name in SETTINGS}
+        settings = {name: value for name, value in settings.items() if value is not None or name in may_be_none}
+        found |= {"return_tensors": bool(tensors)} if tensors is not None else {}
+        found |= {"on_long": "truncate"} if hole else {}
+        return {**found, "settings": settings} if settings else found
+
+
+class _Answering(_Writing):
+    def finish(self, inputs: Any, answers: Any, given: Mapping[str, Any]) -> Any:
+        """For a list of texts with one answer to each, returns a list of these answers."""
+        several = isinstance(inputs, list) and all(isinstance(one, str) for one in inputs)
+        return [answer[0] for answer in answers] if several and all(len(one) == 1 for one in answers) else answers
+
+
 _OF_TASKS: dict[str, type[Calls]] = {
     "fill-mask": _FillMask,
     "text-classification": _TextClassification,
@@ -208,6 +238,9 @@ _OF_TASKS: dict[str, type[Calls]] = {
     "feature-extraction": _Features,
     "sentence-similarity": _Similarity,
     "pretraining": _TwoTexts,
+    "text-generation": _Writing,
+    "text2text-generation": _Answering,
+    "summarization": _Answering,
 }
 """Task -> its calling convention. Other tasks have that of `Calls`."""
 

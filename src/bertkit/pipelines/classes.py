@@ -60,4 +60,22 @@ class FeatureExtractionPipeline(_OfTask):
     of_task = "feature-extraction"
 
 
+class TextGenerationPipeline(_OfTask):
+    """The beginning of a text -> the text with its continuation."""
+
+    of_task = "text-generation"
+
+
+class Text2TextGenerationPipeline(_OfTask):
+    """A text -> another text."""
+
+    of_task = "text2text-generation"
+
+
+class SummarizationPipeline(_OfTask):
+    """A text -> its summary."""
+
+    of_task = "summarization"
+
+
 NerPipeline = TokenClassificationPipeline

@@ -11,7 +11,7 @@ from bertkit import hub
 from bertkit.config import BertConfig
 from bertkit.engines.base import engine_class
 from bertkit.errors import HubError, Setting, UsageError, described
-from bertkit.heads import head_of
+from bertkit.heads import PAIR, head_of
 
 if TYPE_CHECKING:
     from bertkit.hub import Place
@@ -36,7 +36,10 @@ def engine_of(model: Any, device: Any, dtype: Any) -> Any:
         raise UsageError(f"model is {what}: pass a name, a folder, a BERT of bertkit or transformers, or an engine.")
     if hasattr(model, "peft_config"):
         model = _with_adapters(model)
-    engine = engine_class("torch")(model if getattr(model, "_head", None) else _converted(model))
+    if type(model).__name__ == PAIR:
+        engine = import_module("bertkit.engines.writing").writing_engine(model)
+    else:
+        engine = engine_class("torch")(model if getattr(model, "_head", None) else _converted(model))
     if device is not None:
         engine.to(device)
     if dtype not in (None, "auto", engine.precision, engine.dtype, str(engine.dtype).removeprefix("torch.")):

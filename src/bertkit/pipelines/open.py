@@ -19,9 +19,10 @@ from bertkit.checkpoint import load_checkpoint
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.source import WEIGHTS
 from bertkit.config import FILES, BertConfig
+from bertkit.config.encoder_decoder import EncoderDecoderConfig, config_of
 from bertkit.engines.base import ENGINES, PRECISIONS, Engine, engine_class, name_of
 from bertkit.errors import HubError, Setting, UsageError, one_of, received
-from bertkit.heads import POOLER, head_of, tasks_of
+from bertkit.heads import PAIR, POOLER, a_class, head_of, tasks_of
 from bertkit.parameters import expand, initial
 from bertkit.pipelines.arguments import Arguments, read_arguments
 from bertkit.pipelines.base import Pipeline
@@ -122,6 +123,8 @@ def pipeline(
     _check_object(runner, runner is model, engine, arguments.device, dtype)
     job = task_class(task or tasks_of(runner.head)[0])
     _check_head(runner.head, job.name, "The engine" if runner is model else "The model")
+    if job.writes:
+        runner = import_module("bertkit.engines.writing").WritingEngine.of(runner)
     files = None if runner is model else place_of(model)
     return _create(job, tokenizer_of(tokenizer, files), runner, None, files, **opened)
 
@@ -202,9 +205,13 @@ def open_place(
     place = weights_place(files)
     config = _config(config, place, of_config)
     job = task_class(task or main_task(config, files.name))
-    if config.architectures:
-        _check_head(head_of(config.architectures[0]), job.name, files.name)
+    if head := _head(config):
+        _check_head(head, job.name, files.name)
     tokenizer = tokenizer_of(tokenizer, place)
+    if job.writes:
+        runner = _open_writer(place, config, engine, device, dtype)
+        return _create(job, tokenizer, runner, None, files, batch_size, pipeline_class, options)
+    assert isinstance(config, BertConfig)
     if own := exported_for(place, engine):
         _check_unchanged(place, config)
         runner = open_exported(engine, own, place, config, job.head, device, dtype)
@@ -252,6 +259,18 @@ class Weights:
     def model(self) -> Any:
         """A PyTorch model with these weights, in their type of numbers."""
         return import_module("bertkit.engines.torch").model_of(self.tensors, self.config, self.head)
+
+
+def _open_writer(place: hub.Place, config: Any, engine: str, device: Any, dtype: Any) -> Engine:
+    """Open the engine of a task that writes."""
+    if engine not in ("auto", "torch"):
+        raise UsageError(
+            received("engine", engine), " cannot write: type ", Setting("engine", "torch"), ", or leave it out."
+        )
+    precision = precision_of(dtype)
+    one_of("precision", precision, PRECISIONS)
+    opened: Engine = import_module("bertkit.engines.writing").WritingEngine.open(place, config, device, precision)
+    return opened
 
 
 def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
@@ -353,15 +372,15 @@ def _needs(task: str | None) -> str:
     if task is None:
         return "A pipeline needs a task or a model."
     job = task_class(task)
-    what = "any BERT" if job.head == "Model" else f"a Bert{job.head}"
+    what = "any BERT" if job.head == "Model" else a_class(job.head)
     return f"{job.name} needs {what}, but no model was passed."
 
 
-def _config(given: Any, place: hub.Place, values: Mapping[str, Any]) -> BertConfig:
+def _config(given: Any, place: hub.Place, values: Mapping[str, Any]) -> BertConfig | EncoderDecoderConfig:
     """The configuration that was passed, or that of the model's files, with some values replaced."""
-    if isinstance(given, BertConfig):
-        return BertConfig.from_dict(given.to_dict(), **values) if values else given
-    return BertConfig.from_pretrained(place if given is None else given, **values)
+    if isinstance(given, (BertConfig, EncoderDecoderConfig)):
+        return type(given).from_dict(given.to_dict(), **values) if values else given
+    return config_of(place if given is None else given, values)
 
 
 def tokenizer_of(given: Any, place: hub.Place | None) -> Tokenizer:
@@ -384,30 +403,41 @@ def tokenizer_of(given: Any, place: hub.Place | None) -> Tokenizer:
         raise HubError(*error.parts, " To use another tokenizer, type ", _TOKENIZER, " with its folder.") from error
 
 
-def main_task(config: BertConfig, model: Any) -> str:
+def main_task(config: BertConfig | EncoderDecoderConfig, model: Any) -> str:
     """The main task of the class in the configuration."""
-    if not config.architectures:
+    head = _head(config)
+    if head is None:
         raise UsageError(
             f'The config.json of {model} names no class in "architectures": pass a task, as in pipeline("fill-mask", ...).'
         )
-    return tasks_of(head_of(config.architectures[0]))[0]
+    return tasks_of(head)[0]
+
+
+def _head(config: BertConfig | EncoderDecoderConfig) -> str | None:
+    """The class in a configuration; None if it names no class."""
+    if isinstance(config, EncoderDecoderConfig):
+        return PAIR
+    return head_of(config.architectures[0]) if config.architectures else None
 
 
 def _check_head(head: str, task: str, what: str) -> None:
     if task not in tasks_of(head):
         known = tasks_of(head)
         raise UsageError(
-            f"{what} is a Bert{head}, and {task} needs a Bert{task_class(task).head}. It can do {', '.join(known)}: type ",
+            f"{what} is {a_class(head)}, and {task} needs {a_class(task_class(task).head)}. ",
+            f"It can do {', '.join(known)}: type ",
             Setting("task", known[0]),
             f", or train it for {task} first.",
         )
 
 
-def check_vocabulary(tokenizer: Tokenizer, config: BertConfig) -> None:
+def check_vocabulary(tokenizer: Tokenizer, config: Any) -> None:
     """Raises UsageError for a tokenizer with more tokens than the model."""
-    if len(tokenizer) > config.vocab_size:
+    parts = (config.encoder, config.decoder) if isinstance(config, EncoderDecoderConfig) else (config,)
+    tokens = min(part.vocab_size for part in parts)
+    if len(tokenizer) > tokens:
         raise UsageError(
-            f"The tokenizer has {len(tokenizer)} tokens, but the model only {config.vocab_size}: type ",
+            f"The tokenizer has {len(tokenizer)} tokens, but the model only {tokens}: type ",
             _TOKENIZER,
             " with the model's own tokenizer.",
         )

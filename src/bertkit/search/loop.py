@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.errors import UsageError
 from bertkit.search.scores import Change, Scores, Words, softmax
 from bertkit.search.settings import GenerationConfig
 
@@ -89,10 +90,17 @@ def ended(words: Words, scores: Scores, settings: GenerationConfig, stops: Seque
     return found
 
 
-def streams_of(seed: int | None, rows: int) -> list[np.random.Generator]:
-    """A stream of random numbers for each row, so that no row depends on the others. None: a random seed."""
+def streams_of(seed: int | Sequence[int] | None, rows: int) -> list[np.random.Generator]:
+    """A stream of random numbers for each row, so that no row depends on the others.
+
+    seed: None: a random one. A list: one for each prompt, which has several neighbouring rows if several texts are written.
+    """
     root = secrets.randbits(64) if seed is None else seed
-    return [np.random.default_rng([root, row]) for row in range(rows)]
+    if isinstance(root, int):
+        return [np.random.default_rng([root, row]) for row in range(rows)]
+    if not len(root) or rows % len(root):
+        raise UsageError(f"{len(root)} seeds were passed: pass one number, or one for each prompt.")
+    return [np.random.default_rng([one, row]) for one in root for row in range(rows // len(root))]
 
 
 def _drawn(scores: Scores, streams: Sequence[np.random.Generator]) -> Words:

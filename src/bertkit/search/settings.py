@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bertkit.errors import ConfigError, UsageError, did_you_mean
+from bertkit.heads import Writing
 from bertkit.hub import Place, locate, parse_object, read_text
 from bertkit.hub.disk import whole_file
 
 FILE = "generation_config.json"
 _MOST_BYTES = 2**20
 
-_NEUTRAL: dict[str, tuple[object, ...]] = {
+NEUTRAL: dict[str, tuple[object, ...]] = {
     "num_beam_groups": (1, None),
     "diversity_penalty": (0.0, None),
     "penalty_alpha": (None,),
@@ -152,11 +153,26 @@ class GenerationConfig:
         """Return the settings with other values, as `generate` receives them. Raises UsageError for an unknown one."""
         own = {one.name for one in fields(self)} - {"others"}
         for name, value in options.items():
-            if name in _NEUTRAL and value not in _NEUTRAL[name]:
+            if name in NEUTRAL and value not in NEUTRAL[name]:
                 raise UsageError(f"{name}={value!r:.80} is not supported: leave it out.")
-            if name not in own and name not in _NEUTRAL:
+            if name not in own and name not in NEUTRAL:
                 raise UsageError(f"generate has no {name!r}.{did_you_mean(name, own)}")
         return replace(self, **{name: value for name, value in options.items() if name in own})
+
+    def for_writing(self, writing: Writing) -> GenerationConfig:
+        """Return the settings of a pipeline whose model has these.
+
+        As in transformers, what is usual for the task replaces the settings of the model. But a length of the model, or of the
+        call, replaces the usual one.
+        """
+        given, usual = dict(writing.settings), dict(writing.usual)
+        if "max_new_tokens" not in given and (
+            "max_length" in given or self.max_length != GenerationConfig().max_length
+        ):
+            usual["max_new_tokens"] = None
+        if self.pad_token_id is not None:
+            usual.pop("pad_token_id", None)
+        return self.with_options({**usual, **given})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GenerationConfig:
@@ -185,6 +201,14 @@ class GenerationConfig:
         """Read generation_config.json of a directory or a Hub id."""
         path = locate(name).fetch(FILE)
         return cls.from_dict(parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError))
+
+    @classmethod
+    def of_files(cls, place: Place, config: Any) -> GenerationConfig | None:
+        """Return the settings of a model's generation_config.json, and otherwise of its configuration; None without the file."""
+        if place.find(FILE) is None:
+            return None
+        settings = {**cls.from_model_config(config).to_dict(), **cls.from_pretrained(place).to_dict()}
+        return cls.from_dict(settings)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values that differ from the defaults, and the keys that were kept."""

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import Any
 
 from bertkit.errors import UsageError, did_you_mean
-from bertkit.heads import HEADS
+from bertkit.heads import HEADS, PAIR_TASKS
 
-TASKS = tuple(dict.fromkeys(task for head in HEADS.values() for task in head.tasks))
+TASKS = tuple(dict.fromkeys([*(task for head in HEADS.values() for task in head.tasks), *PAIR_TASKS]))
 """Each task is a class in a separate file: fill-mask is FillMask in fill_mask.py."""
 
 ALIASES = {

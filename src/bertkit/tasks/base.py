@@ -93,6 +93,7 @@ class Task(ABC, Generic[O]):
     head: ClassVar[str]  # the task needs the class "Bert" + head
     takes: ClassVar[str]  # the form of an example, for error messages
     options_type: type[O]
+    writes: ClassVar[bool] = False  # whether the engine writes new words
     reads_all: ClassVar[tuple[object, ...]] = (Setting("on_long", "window"),)  # what to type to keep all tokens
 
     def __init__(self, tokenizer: Tokenizer, config: BertConfig, place: Place | None = None) -> None:
@@ -117,7 +118,7 @@ class Task(ABC, Generic[O]):
         """Return the answer for an example, or an Encoded with further rows to run."""
 
     def has_large_answers(self, options: O) -> bool:
-        """Return whether an answer takes thousands of times more memory than its text."""
+        """Return whether an answer takes thousands of times more memory or time than its text."""
         return False
 
     @staticmethod

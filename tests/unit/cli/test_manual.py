@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pipeline_models
 import pytest
+import writing_cases
 
 from bertkit.cli import COMMANDS, main
 from bertkit.cli.manual import EXAMPLES
@@ -25,6 +26,7 @@ MODELS = {
     "predict": "two",
     "bench": "two",
     "evaluate": "two",
+    "generate": "decoder",
     "export": "two",
 }
 TEXTS = ["Anna moved to Paris.", "The soup was cold."]
@@ -56,7 +58,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_examples_of_a_command_run(command: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = str(pipeline_models.folder(MODELS.get(command, "masked")))
+    folder = pipeline_models.folder(MODELS.get(command, "masked"))
+    model = str(writing_cases.pair_folder() if command == "summarize" else folder)
     with pytest.raises(SystemExit):
         main([command, "--help"])
     page = re.sub(r" \\\n +", " ", capsys.readouterr().out)  # lines that a shell reads as one

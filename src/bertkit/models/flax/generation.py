@@ -10,10 +10,9 @@ import numpy as np
 
 from bertkit.errors import UsageError
 from bertkit.outputs import ModelOutput
-from bertkit.search.beams import write_beams
-from bertkit.search.loop import streams_of, write
-from bertkit.search.scores import Scores, Words, changes_of
-from bertkit.search.settings import GenerationConfig, check_lengths, check_words
+from bertkit.search.generate import search
+from bertkit.search.scores import Scores, Words
+from bertkit.search.settings import GenerationConfig
 
 
 class FlaxGreedySearchOutput(ModelOutput):
@@ -68,20 +67,15 @@ class FlaxGenerates:
             settings: fields of GenerationConfig for this call, such as num_beams=4.
         """
         chosen = (generation_config or GenerationConfig.from_model_config(self.config)).with_options(settings)
-        prompt: Words = np.asarray(input_ids, np.int64)
-        longest = chosen.longest(prompt.shape[1])
-        check_lengths(prompt.shape[1], chosen, self.config.max_position_embeddings)
-        check_words(chosen, self.config.vocab_size)
-        beams = chosen.num_beams
-        rows = prompt.repeat(beams if beams > 1 else chosen.num_return_sequences, 0)
-        mask = None if attention_mask is None else np.asarray(attention_mask).repeat(len(rows) // len(prompt), 0)
-        decoder = FlaxDecoder(self, rows, mask, longest, params)
-        streams = streams_of(_seed(prng_key), len(prompt) if beams > 1 else len(rows)) if chosen.do_sample else []
-        search = write_beams if beams > 1 else write
-        found = search(decoder, rows, chosen, changes_of(chosen, prompt.shape[1]), (), streams)
+
+        def decoder(words: Words, mask: Words | None, longest: int) -> FlaxDecoder:
+            return FlaxDecoder(self, words, mask, longest, params)
+
+        found = search(decoder, input_ids, attention_mask, chosen, self.config, _seed(prng_key))
+        longest = chosen.longest(np.shape(input_ids)[1])
         rest = ((0, 0), (0, longest - found.words.shape[1]))
         sequences = jnp.asarray(np.pad(found.words, rest, constant_values=chosen.pad_token_id or 0))
-        if beams > 1:
+        if chosen.num_beams > 1:
             return FlaxBeamSearchOutput(sequences=sequences, scores=jnp.asarray(found.totals))
         return (FlaxSampleOutput if chosen.do_sample else FlaxGreedySearchOutput)(sequences=sequences)
 

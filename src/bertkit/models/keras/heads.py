@@ -15,6 +15,7 @@ from keras import ops
 from bertkit.config import BertConfig
 from bertkit.errors import UsageError
 from bertkit.heads import HEADS, IGNORED
+from bertkit.models.keras.generation import TFGenerates
 from bertkit.models.keras.inputs import Arranged, Tensor, arrange, compatible, is_symbolic, unpack_inputs
 from bertkit.models.keras.model import ACTIVATION, LayerCache, Part, TFBertMainLayer, dense, norm
 from bertkit.models.keras.pretrained import TFBertPreTrainedModel
@@ -291,7 +292,7 @@ class TFBertForMaskedLM(TFBertWithHead):
         return self._answer(inputs, {"labels": labels}, head_mask, output_attentions, output_hidden_states, return_dict)
 
 
-class TFBertLMHeadModel(TFBertWithHead):
+class TFBertLMHeadModel(TFGenerates, TFBertWithHead):
     """BERT as a decoder with a language-modelling head, for configurations with is_decoder=True."""
 
     _head = "LMHeadModel"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any, ClassVar
 
-from bertkit.config import BertConfig
+from bertkit.config.encoder_decoder import EncoderDecoderConfig
 from bertkit.errors import UsageError
 from bertkit.models.torch import heads
+from bertkit.models.torch.encoder_decoder import EncoderDecoderModel
 from bertkit.models.torch.model import BertModel
-from bertkit.models.torch.pretrained import BertPreTrainedModel
 
 
 class _Auto:
-    made: ClassVar[type[BertPreTrainedModel]]
+    made: ClassVar[Any]
 
     def __init__(self, *_: Any, **__: Any) -> None:
         name = type(self).__name__
@@ -29,7 +30,7 @@ class _Auto:
         return cls.made.from_pretrained(pretrained_model_name_or_path, config, **options)
 
     @classmethod
-    def from_config(cls, config: BertConfig, **options: Any) -> Any:
+    def from_config(cls, config: Any, **options: Any) -> Any:
         """A model with random weights. See `from_config` of the BERT class."""
         return cls.made.from_config(config, **options)
 
@@ -56,6 +57,17 @@ class AutoModelForCausalLM(_Auto):
     """BertLMHeadModel."""
 
     made = heads.BertLMHeadModel
+
+
+class AutoModelForSeq2SeqLM(_Auto):
+    """EncoderDecoderModel."""
+
+    made = EncoderDecoderModel
+
+    @classmethod
+    def from_config(cls, config: EncoderDecoderConfig) -> Any:
+        """A model with random weights."""
+        return EncoderDecoderModel(copy.deepcopy(config))
 
 
 class AutoModelForNextSentencePrediction(_Auto):

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from bertkit.arguments import without_defaults
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import load_source
 from bertkit.checkpoint.save import byte_count, save_safetensors
@@ -22,7 +23,7 @@ from bertkit.checkpoint.source import open_source
 from bertkit.config.encoder_decoder import EncoderDecoderConfig
 from bertkit.errors import LoadError, UsageError
 from bertkit.heads import IGNORED, POOLER
-from bertkit.hub import locate
+from bertkit.hub import Place, locate
 from bertkit.models.torch import loading
 from bertkit.models.torch.arrays import array_of, dtype_of, tensor_of
 from bertkit.models.torch.cache import LayerCache
@@ -264,15 +265,35 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str],
+        name: str | os.PathLike[str] | Place,
         config: EncoderDecoderConfig | None = None,
         *,
         dtype: str | torch.dtype | None = None,
+        torch_dtype: str | torch.dtype | None = None,
         device_map: str | int | torch.device | None = None,
+        revision: str = "main",
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
         **overrides: Any,
     ) -> EncoderDecoderModel:
-        """A trained model, in evaluation mode. overrides: fields of the configuration, such as tie_encoder_decoder=True."""
-        place = locate(name)
+        """A trained model, in evaluation mode. overrides: fields of the configuration, such as tie_encoder_decoder=True.
+
+        The other arguments are those of `BertModel.from_pretrained`.
+        """
+        overrides, older_token = without_defaults(overrides)
+        place = locate(
+            name,
+            revision=revision,
+            subfolder=subfolder,
+            token=older_token if token is None else token,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        dtype = dtype if torch_dtype is None else torch_dtype
         config = config or EncoderDecoderConfig.from_pretrained(place, **overrides)
         source = open_source(place)
         device = torch.device("cpu") if device_map is None else loading.device_of(device_map)
@@ -290,6 +311,7 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
         if hasattr(model, "enc_to_dec_proj"):
             _take(model.enc_to_dec_proj, source.tensors, str(source.path))
             model.enc_to_dec_proj.to(device, dtype_of(parts[0].dtype))
+        model._read_generation_config(place)
         return model.eval()
 
     def save_pretrained(

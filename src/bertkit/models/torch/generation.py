@@ -13,9 +13,9 @@ from torch import Tensor
 from bertkit.errors import UsageError, described
 from bertkit.models.torch.cache import Cache, take_rows, with_room
 from bertkit.models.torch.copies import for_few_rows
-from bertkit.outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from bertkit.search.beams import write_beams
-from bertkit.search.loop import Stop, Written, streams_of, write
+from bertkit.search.generate import result
+from bertkit.search.loop import Stop, streams_of, write
 from bertkit.search.scores import Change, Scores, Words, changes_of
 from bertkit.search.settings import GenerationConfig, check_lengths, check_words
 
@@ -47,6 +47,11 @@ class Generates:
     config: Any
     device: Any
 
+    def _read_generation_config(self, place: Place) -> None:
+        """Take the settings of generation_config.json, if the model has this file."""
+        if settings := GenerationConfig.of_files(place, self.config):
+            self.generation_config = settings
+
     @property
     def generation_config(self) -> GenerationConfig:
         """The settings of `generate`: those that were set, or those of the configuration."""
@@ -71,7 +76,7 @@ class Generates:
         encoder_attention_mask: Tensor | None = None,
         decoder_input_ids: Tensor | None = None,
         streamer: Any = None,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
         **settings: Any,
     ) -> Any:
         """Write words after a prompt. Returns the prompt with its continuation, [B * texts, t], or an output object.
@@ -92,7 +97,7 @@ class Generates:
             encoder_attention_mask: [B, S], 0 at padding.
             decoder_input_ids: [B, L], what an encoder-decoder has written already; None: the word decoder_start_token_id.
             streamer: gets the words as they are written, by `put`, and then a call of `end`.
-            seed: of sampling; None: a number from PyTorch's generator, which torch.manual_seed sets.
+            seed: of sampling, or one for each prompt; None: a number from PyTorch's generator, which torch.manual_seed sets.
             settings: fields of GenerationConfig for this call, such as num_beams=4.
         """
         chosen = (generation_config or self.generation_config).with_options(settings)
@@ -128,9 +133,9 @@ class Generates:
             found = write(decoder, words, chosen, changes, stops, streams, _note(streamer))
             if streamer is not None:
                 streamer.end()
-        return _output(found, chosen, prompt.device)
+        return result(found, chosen, lambda array: torch.from_numpy(array).to(prompt.device))
 
-    def _streams(self, seed: int | None, rows: int) -> list[np.random.Generator]:
+    def _streams(self, seed: int | Sequence[int] | None, rows: int) -> list[np.random.Generator]:
         return streams_of(int(torch.randint(2**62, ())) if seed is None else seed, rows)
 
     def _start(self, inputs: Tensor | None, settings: GenerationConfig, given: dict[str, Tensor | None]) -> Start:
@@ -232,21 +237,3 @@ def _stop(criterion: Criterion, device: torch.device) -> Stop:
 
 def _note(streamer: Any) -> Callable[[Words], object]:
     return (lambda words: None) if streamer is None else (lambda words: streamer.put(torch.from_numpy(words)))
-
-
-def _output(found: Written, settings: GenerationConfig, device: torch.device) -> Any:
-    sequences = torch.from_numpy(found.words).to(device)
-    if not settings.return_dict_in_generate:
-        return sequences
-    scores, logits = (
-        tuple(torch.from_numpy(one).to(device) for one in many) or None for many in (found.scores, found.logits)
-    )
-    if found.totals is None:
-        return GenerateDecoderOnlyOutput(sequences=sequences, scores=scores, logits=logits)
-    return GenerateBeamDecoderOnlyOutput(
-        sequences=sequences,
-        sequences_scores=torch.from_numpy(found.totals).to(device),
-        scores=scores,
-        logits=logits,
-        beam_indices=torch.from_numpy(found.beams).to(device),
-    )

@@ -181,6 +181,8 @@ class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
         kind = dtype if torch_dtype is None else torch_dtype
         model, report = loading.load(cls, source, config, own, kind, device, ignore_mismatched_sizes)
         model.eval()
+        if place and cls.can_generate():
+            model._read_generation_config(place)
         return (model, report.loading_info()) if output_loading_info else model
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -248,6 +250,8 @@ class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
             return
         if push_to_hub:
             self.push_to_hub(repo_id or Path(save_directory).name, token=token, max_shard_size=max_shard_size)
+        if "_generation_config" in vars(self):  # it was set, or read from a file
+            vars(self)["_generation_config"].save_pretrained(save_directory)
         given = self.state_dict() if state_dict is None else state_dict
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")

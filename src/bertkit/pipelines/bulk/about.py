@@ -56,15 +56,28 @@ def about(
         "device": str(pipe.device),
         "batch_size": batch_size or pipe.batch_size,
         "processes": processes is not None,
-        "config": _digest(pipe.config.to_dict()),
+        "config": _digest({**pipe.config.to_dict(), "generation": _generation(pipe)}),
         "tokenizer": _tokenizer(pipe.tokenizer),
         "recipe": _recipe(pipe.task_object),
         **(source or {}),
-        "options": asdict(options),
+        "options": _options(options),
         "files": {} if place is None else identity(weights_place(place)),
     }
     plain: About = json.loads(json.dumps(described, default=repr))
     return plain
+
+
+def _generation(pipe: Pipeline) -> dict[str, Any] | None:
+    """The settings of `generate` of a model that writes."""
+    settings = getattr(getattr(pipe.engine, "model", None), "generation_config", None)
+    return None if settings is None else settings.to_dict()
+
+
+def _options(options: TaskOptions) -> dict[str, Any]:
+    """The options, each by the name that a user types."""
+    found = asdict(options)
+    settings = found.pop("settings", {})  # of generate
+    return {**found, **settings}
 
 
 def _digest(value: Any) -> str:
