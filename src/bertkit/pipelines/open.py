@@ -269,6 +269,7 @@ def _open_writer(place: hub.Place, config: Any, engine: str, device: Any, dtype:
         )
     precision = precision_of(dtype)
     one_of("precision", precision, PRECISIONS)
+    engine_class("torch")  # raises an error that says how to install PyTorch
     opened: Engine = import_module("bertkit.engines.writing").WritingEngine.open(place, config, device, precision)
     return opened
 

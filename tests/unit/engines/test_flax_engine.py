@@ -27,7 +27,7 @@ from bertkit.errors import UsageError
 from bertkit.heads import HEADS, Ask
 from bertkit.models.flax.tree import placed
 from bertkit.pipelines import pipeline
-from bertkit.tasks import TASKS
+from bertkit.tasks import TASKS, task_class
 
 NAMES = {
     "masked": "ForMaskedLM",
@@ -170,7 +170,7 @@ def test_pipelines_answer_as_with_numpy(task: str, name: str, given: Any, option
 
 
 def test_every_task_is_tested() -> None:
-    assert {task for task, *_ in CALLS} == set(TASKS)
+    assert {task for task, *_ in CALLS} == {task for task in TASKS if not task_class(task).writes}
 
 
 def test_framework_chooses_the_engine() -> None:

@@ -67,7 +67,7 @@ def test_tasks_answer_as_with_numpy(kind: str, task: str) -> None:
 
 
 def test_every_task_is_tested() -> None:
-    assert CALLS.keys() == set(TASKS)
+    assert CALLS.keys() == {task for task in TASKS if not task_class(task).writes}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -226,7 +226,7 @@ def test_every_task_runs_without_another_framework(kind: str) -> None:
     done = subprocess.run(code, input=json.dumps(calls), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found.keys() == set(TASKS)
+    assert found.keys() == CALLS.keys()
     for task, (model, given, options) in calls.items():
         wanted = bertkit.pipeline(task, model, engine="numpy")(given, **options)
         assert_close(found[task], json.loads(json.dumps(wanted)))

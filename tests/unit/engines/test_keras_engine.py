@@ -38,7 +38,7 @@ def xla(name: str) -> KerasEngine:
     return KerasEngine(model_class(head)._of_tensors(config(name), weights(name)), jit_compile=True)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [task for task in TASKS if not task_class(task).writes])
 def test_pipelines_give_the_results_of_the_numpy_engine(task: str) -> None:
     name, given, options = CALLS[task]
     runner = engine(name, task_class(task).head, "keras")

@@ -250,7 +250,9 @@ def attention_weights(q: Tensor, k: Tensor, layout: Rectangle, bias: Tensor | No
         # Half of the lowest number hides a position, and makes no NaN where all are hidden. It is added, not written over the
         # scores: gradients flow where all are hidden.
         scores = scores + ops.where(layout.mask, 0.0, -1.7e38)
-    return ops.cast(ops.softmax(scores, axis=-1), q.dtype)
+    # Keras warns about a softmax over one number.
+    weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+    return ops.cast(weights, q.dtype)
 
 
 class BertResidual(Part):
