@@ -203,10 +203,8 @@ class GenerationConfig:
         return cls.from_dict(parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError))
 
     @classmethod
-    def of_files(cls, place: Place, config: Any) -> GenerationConfig | None:
-        """Return the settings of a model's generation_config.json, and otherwise of its configuration; None without the file."""
-        if place.find(FILE) is None:
-            return None
+    def of_files(cls, place: Place, config: Any) -> GenerationConfig:
+        """Return the settings of a model's generation_config.json, and what it leaves out of its configuration."""
         settings = {**cls.from_model_config(config).to_dict(), **cls.from_pretrained(place).to_dict()}
         return cls.from_dict(settings)
 

@@ -32,7 +32,7 @@ from bertkit.models.torch.heads import BertLMHeadModel
 from bertkit.models.torch.interop import PassesForPreTrainedModel
 from bertkit.models.torch.model import BertModel
 from bertkit.outputs import Seq2SeqLMOutput
-from bertkit.search.settings import GenerationConfig
+from bertkit.search.settings import FILE, GenerationConfig
 
 _PROJECTION = "enc_to_dec_proj."
 
@@ -311,7 +311,8 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
         if hasattr(model, "enc_to_dec_proj"):
             _take(model.enc_to_dec_proj, source.tensors, str(source.path))
             model.enc_to_dec_proj.to(device, dtype_of(parts[0].dtype))
-        model._read_generation_config(place)
+        if FILE in place.files:
+            model.generation_config = GenerationConfig.of_files(place, config)
         return model.eval()
 
     def save_pretrained(

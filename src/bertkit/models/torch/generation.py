@@ -47,11 +47,6 @@ class Generates:
     config: Any
     device: Any
 
-    def _read_generation_config(self, place: Place) -> None:
-        """Take the settings of generation_config.json, if the model has this file."""
-        if settings := GenerationConfig.of_files(place, self.config):
-            self.generation_config = settings
-
     @property
     def generation_config(self) -> GenerationConfig:
         """The settings of `generate`: those that were set, or those of the configuration."""

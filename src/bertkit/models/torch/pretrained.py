@@ -24,6 +24,8 @@ from bertkit.hub import locate
 from bertkit.models.torch import loading, surgery
 from bertkit.models.torch.arrays import array_of, dtype_of
 from bertkit.models.torch.interop import PassesForPreTrainedModel
+from bertkit.search.settings import FILE as GENERATION_FILE
+from bertkit.search.settings import GenerationConfig
 
 
 class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
@@ -181,8 +183,8 @@ class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
         kind = dtype if torch_dtype is None else torch_dtype
         model, report = loading.load(cls, source, config, own, kind, device, ignore_mismatched_sizes)
         model.eval()
-        if place and cls.can_generate():
-            model._read_generation_config(place)
+        if place and GENERATION_FILE in place.files and cls.can_generate():
+            model.generation_config = GenerationConfig.of_files(place, model.config)
         return (model, report.loading_info()) if output_loading_info else model
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
