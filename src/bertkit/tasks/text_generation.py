@@ -49,7 +49,7 @@ class TextGeneration(WritingTask[ContinuingOptions]):
         assert isinstance(options, ContinuingOptions)
         positions = min(self.tokenizer.model_max_length, self.config.max_position_embeddings)
         new = options.settings.get("max_new_tokens")
-        room = positions - (min(self.usual["max_new_tokens"], positions // 2) if new is None else new)
+        room: int = positions - (min(self.usual["max_new_tokens"], positions // 2) if new is None else new)
         if room < 1:
             raise OptionError(
                 received("max_new_tokens", new),

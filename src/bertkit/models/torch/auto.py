@@ -65,9 +65,9 @@ class AutoModelForSeq2SeqLM(_Auto):
     made = EncoderDecoderModel
 
     @classmethod
-    def from_config(cls, config: EncoderDecoderConfig) -> Any:
-        """A model with random weights."""
-        return EncoderDecoderModel(copy.deepcopy(config))
+    def from_config(cls, config: EncoderDecoderConfig, **options: Any) -> Any:
+        """A model with random weights. options: `encoder` and `decoder`, models to use as parts."""
+        return EncoderDecoderModel(copy.deepcopy(config), **options)
 
 
 class AutoModelForNextSentencePrediction(_Auto):
