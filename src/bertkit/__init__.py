@@ -137,6 +137,8 @@ if TYPE_CHECKING:
     from bertkit.training import HfArgumentParser as HfArgumentParser
     from bertkit.training import IntervalStrategy as IntervalStrategy
     from bertkit.training import SchedulerType as SchedulerType
+    from bertkit.training import Seq2SeqTrainer as Seq2SeqTrainer
+    from bertkit.training import Seq2SeqTrainingArguments as Seq2SeqTrainingArguments
     from bertkit.training import Trainer as Trainer
     from bertkit.training import TrainerCallback as TrainerCallback
     from bertkit.training import TrainerControl as TrainerControl
@@ -258,6 +260,8 @@ _HOMES = {  # name -> its module
     "Predictor": "pipelines.bulk.predictor",
     "QuestionAnsweringPipeline": "pipelines",
     "SchedulerType": "training",
+    "Seq2SeqTrainer": "training",
+    "Seq2SeqTrainingArguments": "training",
     "SentencePairs": "data.pretraining",
     "Shards": "data.shards",
     "SummarizationPipeline": "pipelines",

@@ -142,6 +142,8 @@ def test_public_names() -> None:
         "PushToHubCallback",
         "QuestionAnsweringPipeline",
         "SchedulerType",
+        "Seq2SeqTrainer",
+        "Seq2SeqTrainingArguments",
         "SentencePairs",
         "Shards",
         "SummarizationPipeline",

@@ -42,6 +42,7 @@ class EncoderDecoderConfig:
             given.pop(name, None)
         self.decoder_start_token_id: int | None = None
         self.pad_token_id: int | None = None
+        self.bos_token_id: int | None = None
         self.eos_token_id: int | list[int] | None = None
         self.tie_encoder_decoder = False
         self.tie_word_embeddings = True

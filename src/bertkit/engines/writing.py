@@ -79,7 +79,7 @@ class WritingEngine:
         """Write for each row. Rows of a decoder that are written together have the same length, so that no prompt is padded."""
         assert ask.writing is not None
         rows = np.split(batch.input_ids, np.cumsum(batch.lengths)[:-1])
-        chosen = self.model.generation_config.for_writing(ask.writing)
+        chosen = self.model.current_settings().for_writing(ask.writing)
         most = max(1, _ROWS // max(chosen.num_beams, chosen.num_return_sequences))
         groups = [np.arange(len(rows))] if self.head == PAIR else _alike(batch.lengths)
         found: list[Any] = [None] * len(rows)

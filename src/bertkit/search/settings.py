@@ -42,6 +42,7 @@ NEUTRAL: dict[str, tuple[object, ...]] = {
     "cache_implementation": (None, "dynamic"),
     "output_attentions": (False, None),
     "output_hidden_states": (False, None),
+    "synced_gpus": (False, None),
 }
 """Settings of transformers that bertkit does not have, and their values that change nothing."""
 
@@ -71,7 +72,7 @@ _WORDS = (
 """Settings that are numbers of words."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class GenerationConfig:
     """How many words, how they are searched, and which are excluded.
 
@@ -111,6 +112,8 @@ class GenerationConfig:
     eos_token_id: int | list[int] | None = None
     decoder_start_token_id: int | None = None
     others: Mapping[str, Any] = field(default_factory=dict)  # of a file: keys that are kept
+
+    _from_model_config = False  # transformers' Seq2SeqTrainer reads it
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
@@ -173,6 +176,20 @@ class GenerationConfig:
         if self.pad_token_id is not None:
             usual.pop("pad_token_id", None)
         return self.with_options({**usual, **given})
+
+    def update(self, defaults_only: bool = False, **values: Any) -> dict[str, Any]:
+        """Set values, those of unknown names excepted, which are returned. defaults_only: only where the value is None."""
+        own = {one.name for one in fields(self)} - {"others"}
+        for name in own & values.keys():
+            if not defaults_only or getattr(self, name) is None:
+                setattr(self, name, values[name])
+        self.__post_init__()
+        return {name: value for name, value in values.items() if name not in own}
+
+    @staticmethod
+    def _get_default_generation_params() -> dict[str, Any]:
+        """Empty, for transformers' Seq2SeqTrainer: a value that was not set is the default already."""
+        return {}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GenerationConfig:

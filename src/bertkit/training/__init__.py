@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from transformers import HfArgumentParser as HfArgumentParser
     from transformers import IntervalStrategy as IntervalStrategy
     from transformers import SchedulerType as SchedulerType
+    from transformers import Seq2SeqTrainer as Seq2SeqTrainer
+    from transformers import Seq2SeqTrainingArguments as Seq2SeqTrainingArguments
     from transformers import Trainer as Trainer
     from transformers import TrainerCallback as TrainerCallback
     from transformers import TrainerControl as TrainerControl
@@ -34,6 +36,8 @@ _THEIRS = (
     "HfArgumentParser",
     "IntervalStrategy",
     "SchedulerType",
+    "Seq2SeqTrainer",
+    "Seq2SeqTrainingArguments",
     "Trainer",
     "TrainerCallback",
     "TrainerControl",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,15 @@ from bertkit.models.torch.arrays import array_of, dtype_of, tensor_of
 from bertkit.models.torch.cache import LayerCache
 from bertkit.models.torch.generation import Generates, Start
 from bertkit.models.torch.heads import BertLMHeadModel
-from bertkit.models.torch.interop import PassesForPreTrainedModel
 from bertkit.models.torch.model import BertModel
+from bertkit.models.torch.shared import SharedMethods
 from bertkit.outputs import Seq2SeqLMOutput
 from bertkit.search.settings import FILE, GenerationConfig
 
 _PROJECTION = "enc_to_dec_proj."
 
 
-class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
+class EncoderDecoderModel(Generates, SharedMethods):
     """A BertModel as encoder, and a BertLMHeadModel with cross-attention as decoder.
 
     >>> from bertkit import BertConfig
@@ -84,16 +84,6 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
                 setattr(base.get_submodule(module), leaf, parameter)
         self.decoder.tie_weights()
 
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of the parameters."""
-        return next(self.parameters()).dtype
-
     def get_encoder(self) -> Any:
         """The BertModel."""
         return self.encoder
@@ -127,6 +117,8 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        token_type_ids: Tensor | None = None,
+        lengths: Sequence[int] | Tensor | None = None,
     ) -> Seq2SeqLMOutput | tuple[Any, ...]:
         """Compute the scores of the next word at each place of the decoder.
 
@@ -134,11 +126,25 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
         attention_mask: [B, S], 0 at padding.
         decoder_input_ids: [B, L]. By default the labels, shifted to the right.
         labels: [B, L], the words to write, -100 where there is no loss.
+        token_type_ids: [B, S], of the text that is read.
+        lengths: of packed texts that are read. input_ids are [T] then, and so are the states of the encoder, [T, H].
         """
-        encoded = self._encoded(
-            input_ids, attention_mask, inputs_embeds, encoder_outputs, output_attentions, output_hidden_states
-        )
-        states = encoded[0]
+        encoded: Any = encoder_outputs
+        if encoded is None:
+            encoded = self.encoder(
+                input_ids,
+                attention_mask=attention_mask,
+                token_type_ids=token_type_ids,
+                inputs_embeds=inputs_embeds,
+                output_attentions=output_attentions,
+                output_hidden_states=output_hidden_states,
+                lengths=lengths,
+                return_dict=True,
+            )
+        states = encoded if isinstance(encoded, Tensor) else encoded[0]
+        of_encoder = states
+        if lengths is not None:
+            states, attention_mask = _padded(states, lengths)
         if attention_mask is not None and attention_mask.shape[:2] != states.shape[:2]:
             raise UsageError(
                 f"attention_mask is {list(attention_mask.shape)}, and must be {list(states.shape[:2])}, as the encoder's states."
@@ -169,32 +175,11 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
             decoder_hidden_states=decoded.hidden_states,
             decoder_attentions=decoded.attentions,
             cross_attentions=decoded.cross_attentions,
-            encoder_last_hidden_state=states,
+            encoder_last_hidden_state=of_encoder,
             encoder_hidden_states=getattr(encoded, "hidden_states", None),
             encoder_attentions=getattr(encoded, "attentions", None),
         )
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
-
-    def _encoded(
-        self,
-        input_ids: Tensor | None,
-        mask: Tensor | None,
-        embeds: Tensor | None,
-        given: Any,
-        attentions: bool | None,
-        hidden: bool | None,
-    ) -> Any:
-        """What the encoder returns, whose first item is [B, S, H]; or what was given."""
-        if given is not None:
-            return (given,) if isinstance(given, Tensor) else given
-        return self.encoder(
-            input_ids,
-            attention_mask=mask,
-            inputs_embeds=embeds,
-            output_attentions=attentions,
-            output_hidden_states=hidden,
-            return_dict=True,
-        )
 
     def _projected(self, states: Tensor) -> Tensor:
         """The encoder's states in the width of the decoder."""
@@ -230,8 +215,8 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
             )
         if prompt is None:
             prompt = inputs.new_full((len(inputs), 1), int(first or 0))
-        states = self._projected(self._encoded(inputs, mask, None, None, None, None)[0])
-        return Start(self.decoder, prompt, None, states, mask)
+        states = self.encoder(inputs, attention_mask=mask, token_type_ids=given["token_type_ids"], return_dict=True)[0]
+        return Start(self.decoder, prompt, None, self._projected(states), mask)
 
     # Loading and saving.
 
@@ -316,22 +301,40 @@ class EncoderDecoderModel(Generates, PassesForPreTrainedModel, nn.Module):
         return model.eval()
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike[str], *, max_shard_size: int | str = "5GB", variant: str | None = None
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        *,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        variant: str | None = None,
     ) -> None:
-        """Write `config.json`, `generation_config.json` and `model.safetensors`, with the names of transformers."""
-        tensors: Tensors = {}
-        for part, model in (("encoder", self.encoder), ("decoder", self.decoder)):
-            here = dict(model.named_parameters(remove_duplicate=False))
-            tensors |= {f"{part}.{path}": array_of(here[path].detach()) for path in loading.table_of(model)}
-        if hasattr(self, "enc_to_dec_proj"):
-            tensors |= {
-                _PROJECTION + name: array_of(one.detach()) for name, one in self.enc_to_dec_proj.named_parameters()
-            }
+        """Write `config.json`, `generation_config.json` and `model.safetensors`, with the names of transformers.
+
+        state_dict: weights to write in place of the model's, by the names of `state_dict()`.
+        """
+        if not safe_serialization:
+            raise UsageError("safe_serialization=False would write a pickle, which is unsafe to load: leave it out.")
+        if not is_main_process:
+            return
+        given = self.state_dict() if state_dict is None else state_dict
+        paths = [f"encoder.{path}" for path in loading.table_of(self.encoder)]
+        paths += [f"decoder.{path}" for path in loading.table_of(self.decoder)]
+        paths += [path for path in given if path.startswith(_PROJECTION)]
+        tensors: Tensors = {path: array_of(given[path].detach()) for path in paths}
         config = copy.deepcopy(self.config)
         config.architectures, config.dtype = [type(self).__name__], str(self.dtype).removeprefix("torch.")
         config.save_pretrained(save_directory)
-        self.generation_config.save_pretrained(save_directory)
+        self.current_settings().save_pretrained(save_directory)
         save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
+
+
+def _padded(states: Tensor, lengths: Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
+    """Packed states [T, H] -> [B, S, H], and their mask [B, S]."""
+    counts = torch.as_tensor(lengths, device=states.device)
+    rows = torch.nn.utils.rnn.pad_sequence(list(states.split(counts.tolist())), batch_first=True)
+    return rows, (torch.arange(rows.shape[1], device=states.device) < counts[:, None]).long()
 
 
 def _mask_of(real: Tensor, labels: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,13 +50,27 @@ class Generates:
 
     @property
     def generation_config(self) -> GenerationConfig:
-        """The settings of `generate`: those that were set, or those of the configuration."""
-        own: GenerationConfig | None = vars(self).get("_generation_config")
-        return GenerationConfig.from_model_config(self.config) if own is None else own
+        """The settings of `generate`, at first those of the configuration. Values that are set later in either place count."""
+        if "_generation_config" not in vars(self):
+            self.generation_config = GenerationConfig.from_model_config(self.config)
+        settings: GenerationConfig = vars(self)["_generation_config"]
+        return settings
 
     @generation_config.setter
-    def generation_config(self, settings: GenerationConfig) -> None:
-        object.__setattr__(self, "_generation_config", settings)
+    def generation_config(self, settings: Any) -> None:
+        own = settings if isinstance(settings, GenerationConfig) else GenerationConfig.from_dict(settings.to_dict())
+        object.__setattr__(self, "_generation_config", own)
+        object.__setattr__(self, "_settings_before", (replace(own), GenerationConfig.from_model_config(self.config)))
+
+    def current_settings(self) -> GenerationConfig:
+        """The settings, with values of the configuration that were set since the last call, and not in `generation_config`."""
+        settings = self.generation_config
+        before, of_config = vars(self)["_settings_before"]
+        for name, value in vars(GenerationConfig.from_model_config(self.config)).items():
+            if value != getattr(of_config, name) and getattr(settings, name) == getattr(before, name):
+                setattr(settings, name, value)
+        self.generation_config = settings
+        return settings
 
     @torch.no_grad()
     def generate(
@@ -70,6 +85,8 @@ class Generates:
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         decoder_input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
         streamer: Any = None,
         seed: int | Sequence[int] | None = None,
         **settings: Any,
@@ -91,16 +108,19 @@ class Generates:
             encoder_hidden_states: [B, S, H], for a decoder with cross-attention.
             encoder_attention_mask: [B, S], 0 at padding.
             decoder_input_ids: [B, L], what an encoder-decoder has written already; None: the word decoder_start_token_id.
+            token_type_ids: [B, L], of the text that an encoder-decoder reads.
+            labels: have no effect. They are in the batches of transformers' Seq2SeqTrainer.
             streamer: gets the words as they are written, by `put`, and then a call of `end`.
             seed: of sampling, or one for each prompt; None: a number from PyTorch's generator, which torch.manual_seed sets.
             settings: fields of GenerationConfig for this call, such as num_beams=4.
         """
-        chosen = (generation_config or self.generation_config).with_options(settings)
+        chosen = (generation_config or self.current_settings()).with_options(settings)
         given = {
             "attention_mask": attention_mask,
             "encoder_hidden_states": encoder_hidden_states,
             "encoder_attention_mask": encoder_attention_mask,
             "decoder_input_ids": decoder_input_ids,
+            "token_type_ids": token_type_ids,
         }
         inputs = inputs if input_ids is None else input_ids
         if inputs is not None and not (isinstance(inputs, Tensor) and inputs.dim() == 2):
@@ -137,6 +157,8 @@ class Generates:
         """What the search begins with."""
         if given["decoder_input_ids"] is not None:
             raise UsageError("decoder_input_ids are for an EncoderDecoderModel: pass the prompt as input_ids.")
+        if given["token_type_ids"] is not None and bool(given["token_type_ids"].any()):
+            raise UsageError("A decoder writes after words of the token type 0: leave out token_type_ids.")
         if inputs is None:
             if settings.bos_token_id is None:
                 raise UsageError(

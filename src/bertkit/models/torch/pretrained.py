@@ -1,10 +1,9 @@
-"""The base of the nine classes: loading, saving, embeddings, pruning, gradient checkpointing."""
+"""The base of the nine classes: loading, saving, embeddings, pruning."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,12 +22,12 @@ from bertkit.errors import UsageError, did_you_mean
 from bertkit.hub import locate
 from bertkit.models.torch import loading, surgery
 from bertkit.models.torch.arrays import array_of, dtype_of
-from bertkit.models.torch.interop import PassesForPreTrainedModel
+from bertkit.models.torch.shared import SharedMethods
 from bertkit.search.settings import FILE as GENERATION_FILE
 from bertkit.search.settings import GenerationConfig
 
 
-class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
+class BertPreTrainedModel(SharedMethods):
     """A BERT with or without a head: loading, saving, resizing, pruning.
 
     The nine classes set `_head`, the class suffix in the table of heads. The parameter table gives their parameters names,
@@ -316,16 +315,6 @@ class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
         return getattr(self, self.base_model_prefix, self)
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Type of the parameters."""
-        return next(self.parameters()).dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return next(self.parameters()).device
-
-    @property
     def attn_implementation(self) -> str:
         """The attention implementation: "sdpa" or "eager"."""
         return self.config._attn_implementation or "sdpa"
@@ -333,26 +322,6 @@ class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
     def set_attn_implementation(self, attn_implementation: str) -> None:
         """Set the attention implementation, "sdpa" or "eager", also in the configuration."""
         self.config._attn_implementation = _attention(attn_implementation)
-
-    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """The number of parameters, as single numbers."""
-        tables = [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
-        left_out = set(map(id, tables)) if exclude_embeddings else set()
-        return sum(
-            parameter.numel()
-            for parameter in self.parameters()
-            if (parameter.requires_grad or not only_trainable) and id(parameter) not in left_out
-        )
-
-    @classmethod
-    def can_generate(cls) -> bool:
-        """Whether the class has a `generate` method."""
-        return hasattr(cls, "generate")
-
-    def get_memory_footprint(self, return_buffers: bool = True) -> int:
-        """Bytes of the parameters, and of the buffers unless return_buffers is False."""
-        tensors = itertools.chain(self.parameters(), self.buffers() if return_buffers else ())
-        return sum(tensor.nelement() * tensor.element_size() for tensor in tensors)
 
     def get_extended_attention_mask(
         self,
@@ -417,64 +386,6 @@ class BertPreTrainedModel(PassesForPreTrainedModel, nn.Module):
         """Remove attention heads: {layer: [heads]}, numbered as in the model before any pruning."""
         surgery.prune_heads(self, heads_to_prune)
 
-    supports_gradient_checkpointing = True
-
-    @property
-    def is_gradient_checkpointing(self) -> bool:
-        """Whether the backward pass recomputes layers."""
-        return bool(self.base_model.encoder.computed_again)
-
-    def gradient_checkpointing_enable(
-        self,
-        gradient_checkpointing_kwargs: Mapping[str, Any] | None = None,
-        every_n_layers: int = 1,
-        offload: bool = False,
-    ) -> None:
-        """Recompute layers, or every n-th, in the backward pass: less memory for up to a third more time.
-
-        gradient_checkpointing_kwargs has no effect: checkpointing is always non-reentrant.
-        """
-        if offload:
-            raise UsageError("offload=True is not supported: leave it out.")
-        if not isinstance(every_n_layers, int) or every_n_layers < 1:
-            raise UsageError(
-                f"every_n_layers is {every_n_layers!r}, and must be 1 for all layers, 2 for every second layer, and so on."
-            )
-        self.base_model.encoder.computed_again = every_n_layers
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Keep activations for the backward pass again."""
-        self.base_model.encoder.computed_again = 0
-
-    @property
-    def is_activation_checkpointing(self) -> bool:
-        """The same as `is_gradient_checkpointing`, by the name of transformers 5."""
-        return self.is_gradient_checkpointing
-
-    def activation_checkpointing_enable(
-        self,
-        activation_checkpointing_kwargs: Mapping[str, Any] | None = None,
-        every_n_layers: int = 1,
-        offload: bool = False,
-    ) -> None:
-        """The same as `gradient_checkpointing_enable`, by the name of transformers 5."""
-        self.gradient_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
-
-    def activation_checkpointing_disable(self) -> None:
-        """The same as `gradient_checkpointing_disable`, by the name of transformers 5."""
-        self.gradient_checkpointing_disable()
-
-    def enable_input_require_grads(self) -> None:
-        """Make the outputs of frozen embeddings require gradients, which adapters with gradient checkpointing need."""
-        self.disable_input_require_grads()
-        self._require_grads_hook = self.get_input_embeddings().register_forward_hook(_require_grad)
-
-    def disable_input_require_grads(self) -> None:
-        """Undo `enable_input_require_grads`."""
-        hook = vars(self).pop("_require_grads_hook", None)
-        if hook is not None:
-            hook.remove()
-
 
 def _attention(name: str) -> str:
     if name not in ATTENTION:
@@ -482,7 +393,3 @@ def _attention(name: str) -> str:
             f"attn_implementation is {name!r}, and must be 'sdpa' or 'eager'.{did_you_mean(name, ATTENTION)}"
         )
     return name
-
-
-def _require_grad(module: nn.Module, given: Any, output: Tensor) -> None:
-    output.requires_grad_(True)
