@@ -14,6 +14,7 @@ from bertkit.metrics.inputs import Metric
 from bertkit.metrics.language_modelling import LanguageModelling, log_likelihoods, perplexity
 from bertkit.metrics.multilabel import MultiLabelClassification
 from bertkit.metrics.regression import Regression, mean_absolute_error, mean_squared_error, pearson, spearman
+from bertkit.metrics.rouge import Rouge, RougeScore, rouge_of, rouge_scores
 from bertkit.metrics.schemes import Entity, entity_spans
 from bertkit.metrics.squad import Squad, Squad2, normalize_answer, squad2_scores, squad_scores
 
@@ -29,6 +30,8 @@ __all__ = [
     "Metric",
     "MultiLabelClassification",
     "Regression",
+    "Rouge",
+    "RougeScore",
     "Scores",
     "Squad",
     "Squad2",
@@ -48,6 +51,8 @@ __all__ = [
     "perplexity",
     "precision",
     "recall",
+    "rouge_of",
+    "rouge_scores",
     "spearman",
     "squad2_scores",
     "squad_scores",

@@ -34,6 +34,7 @@ def test_every_class_is_a_metric() -> None:
         metrics.LanguageModelling(),
         metrics.MultiLabelClassification(),
         metrics.Regression(),
+        metrics.Rouge(),
         metrics.Squad(),
         metrics.Squad2(),
     ]

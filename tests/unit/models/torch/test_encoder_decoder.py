@@ -29,15 +29,15 @@ SIZES = {
 TOKENS = {"decoder_start_token_id": 2, "pad_token_id": 0, "eos_token_id": 3}
 
 
-def theirs(seed: int = 0, width: int = 16) -> Any:
+def theirs(seed: int = 0, width: int = 16, **more: Any) -> Any:
     torch.manual_seed(seed)
-    encoder, decoder = transformers.BertConfig(**SIZES), transformers.BertConfig(**SIZES | {"hidden_size": width})
+    encoder, decoder = (transformers.BertConfig(**SIZES | more | {"hidden_size": own}) for own in (16, width))
     config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder, **TOKENS)
     return transformers.EncoderDecoderModel(config=config).eval()
 
 
-def pair(folder: Path, seed: int = 0, width: int = 16) -> tuple[Any, Any]:
-    other = theirs(seed, width)
+def pair(folder: Path, seed: int = 0, width: int = 16, **more: Any) -> tuple[Any, Any]:
+    other = theirs(seed, width, **more)
     other.save_pretrained(folder)
     return EncoderDecoderModel.from_pretrained(folder), other
 
@@ -72,6 +72,31 @@ def test_outputs_loss_and_gradients(tmp_path: Path, width: int) -> None:
         if parameter.grad is not None:
             torch.testing.assert_close(parameter.grad, gradients.pop(name), atol=1e-5, rtol=1e-4, msg=name)
     assert not gradients
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("width", [16, 32])
+def test_attention_weights(tmp_path: Path, width: int, is_packed: bool) -> None:
+    own, other = pair(tmp_path, width=width, initializer_range=0.3)  # larger weights amplify the rounding of logits
+    other.set_attn_implementation("eager")  # the only one whose weights can be returned
+    given = batch()
+    real, mask = given["labels"] != -100, given["attention_mask"].bool()
+    expected = other(**given, output_attentions=True)
+    if is_packed:
+        packed = {"input_ids": given["input_ids"][mask], "lengths": mask.sum(1), "labels": given["labels"]}
+        found = own(**packed, output_attentions=True)
+        assert found.encoder_last_hidden_state.shape == (int(mask.sum()), 16)
+    else:
+        found = own(**given, output_attentions=True)
+    torch.testing.assert_close(found.loss, expected.loss, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.logits[real], expected.logits[real], atol=1e-5, rtol=1e-5)
+    assert len(found.cross_attentions) == len(expected.cross_attentions) == 2
+    for name in ("cross_attentions", "decoder_attentions"):
+        for one, two in zip(found[name], expected[name], strict=True):
+            assert one.shape == two.shape
+            one, two = (weights.transpose(1, 2)[real] for weights in (one, two))  # of the words with a label
+            torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")
