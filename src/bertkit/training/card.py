@@ -20,6 +20,7 @@ _PIPELINES = {
     "question-answering": "question-answering",
     "multiple-choice": "multiple-choice",
     "sentence-embedding": "sentence-similarity",
+    "summarization": "summarization",
     "pretraining": "fill-mask",
 }
 """Task -> the name of the task on the Hub, which has none for the next sentence."""
@@ -41,11 +42,13 @@ _BERTKIT = {
         '({"text": "It rained.", "text_pair": "The street was wet."})',
     ),
     "pretraining": ("fill-mask", '("Paris is the [MASK] of France.")'),
+    "summarization": ("summarization", '("A long text.")'),
     "sentence-embedding": ("sentence-similarity", '("It rained.", ["The street was wet.", "Copper is a metal."])'),
 }
 """Task -> the pipeline of bertkit, and a call of it."""
 
 _CLASSES = {
+    "summarization": "EncoderDecoderModel",
     "question-answering": "AutoModelForQuestionAnswering",
     "multiple-choice": "AutoModelForMultipleChoice",
     "next-sentence": "AutoModelForNextSentencePrediction",

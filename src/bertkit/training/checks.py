@@ -17,8 +17,13 @@ _OF_TASK = {
     "max_question_len": "question-answering",
     "max_answer_len": "question-answering",
     "null_score_diff_threshold": "question-answering",
+    "max_target_length": "summarization",
+    "num_beams": "summarization",
+    "tie_encoder_decoder": "summarization",
 }
 """Options that only one task has."""
+
+_OF_ONE_BERT = ("freeze", "layer_decay", "teacher", "student_layers", "shard")
 
 
 def check_without_eval(passed: Mapping[str, Any]) -> None:
@@ -38,6 +43,9 @@ def check_effects(settings: Settings) -> None:
     for name, task in _OF_TASK.items():
         if getattr(settings, name) != getattr(Settings, name) and settings.task != task:
             _refuse(settings, name, f"has no effect for {settings.task}")
+    for name in _OF_ONE_BERT if settings.task == "summarization" else ():
+        if getattr(settings, name) != getattr(Settings, name):
+            _refuse(settings, name, "is not supported for summarization, whose model is two BERTs")
     if settings.tune_thresholds and settings.null_score_diff_threshold is not None:
         _refuse(settings, "tune_thresholds", "has no effect with null_score_diff_threshold")
     if settings.teacher is not None and not settings.alpha and settings.temperature != Settings.temperature:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bertkit.data.json_line import line_of
 from bertkit.errors import BertkitError, DataError, Setting, UsageError, one_of, printable, worded
+from bertkit.heads import a_class
 from bertkit.hub.disk import whole_file
 from bertkit.metrics.bootstrap import bootstrap_intervals
 from bertkit.pipelines import Pipeline, pipeline
@@ -38,6 +39,7 @@ EVALUATED = (
     "next-sentence-prediction",
     "sentence-similarity",
     "sentence-embedding",
+    "summarization",
 )
 _READERS = {"sentence-similarity": "sentence-embedding"}
 
@@ -143,7 +145,7 @@ def evaluate(
         pipe = pipeline(task, model, batch_size=batch_size, **opened)
     if pipe.task not in EVALUATED:
         raise UsageError(
-            f"The model is a Bert{pipe.engine.head}, and its task {pipe.task} cannot be evaluated on a file. Pass a model "
+            f"The model is {a_class(pipe.engine.head)}, and its task {pipe.task} cannot be evaluated on a file. Pass a model "
             f"that is trained for one of {', '.join(EVALUATED)}, or for embeddings type ",
             Setting("task", "sentence-embedding"),
             ".",
@@ -214,7 +216,8 @@ def evaluate_pipeline(
     if not answers:
         raise DataError("There are no examples to evaluate.")
     thresholds = tuned(task, answers, truths) if tune_thresholds else {}
-    pipe.config.update(thresholds)
+    if thresholds:
+        pipe.config.update(thresholds)
     if isinstance(task, QuestionAnswering) and thresholds:
         answers = [task.decided(answer, thresholds["null_score_diff_threshold"]) for answer in answers]
     lines = []

@@ -15,7 +15,9 @@ import numpy as np
 
 from bertkit.data.examples import Examples, read_examples
 from bertkit.errors import Setting, UsageError, received
+from bertkit.heads import PAIR
 from bertkit.pipelines import Pipeline, pipeline
+from bertkit.pipelines.calls import options_of
 from bertkit.tasks import task_class
 from bertkit.tasks.sentence_embedding import SentenceEmbedding
 from bertkit.training.card import write_card
@@ -34,6 +36,7 @@ from bertkit.training.options import Settings, check_names, columns_of
 from bertkit.training.recipes import read_recipe
 from bertkit.training.record import processor, versions
 from bertkit.training.report import write_report
+from bertkit.training.summaries import Writing
 from bertkit.training.teacher import remove_cache
 from bertkit.training.weights import class_weights, pos_weights
 
@@ -44,6 +47,7 @@ _METRICS = {
     "token-classification": "f1",
     "question-answering": "f1",
     "sentence-embedding": "spearmanr",
+    "summarization": "rougeL",
 }
 _LISTED = 30
 """The most labels that a message lists."""
@@ -83,8 +87,8 @@ def finetune(
         finetune("text-classification", "bert-base-uncased", "train.tsv", "dev.tsv", "my-model", epochs=3)
 
     Args:
-        task: "text-classification", "token-classification", "question-answering", "multiple-choice", "next-sentence-prediction"
-            or "sentence-embedding".
+        task: "text-classification", "token-classification", "question-answering", "multiple-choice", "next-sentence-prediction",
+            "sentence-embedding" or "summarization".
         model: a folder, or the Hub id of a model.
         train: a file of examples, a list of dicts, or a `datasets` object; see docs/data.md.
         eval: the same for evaluation; None: no evaluation, and the last checkpoint is the result.
@@ -150,7 +154,7 @@ class _Run:
             if sentence not in self.train.notes:
                 note(f"Evaluation: {sentence}")
         self.opened = open_for_training(settings, self.labels or _numbers(self.train), self.train.problem_type)
-        names = [str(name) for name in self.opened.task.config.id2label.values()]
+        names = self.opened.labels
         if self.opened.task.head in LABELLED and self.labels and names != self.labels:
             note(f"The head of the model is kept, with its labels in their order: {', '.join(names[:20])}.")
             self.labels = names
@@ -174,8 +178,7 @@ class _Run:
         self.eval_units = [] if self.eval is None else opened.units(self.eval, settings)
         self._check_scores(tuner.model)
         evaluate = None if self.eval is None else partial(self._scored, tuner)
-        labels = [str(name) for name in opened.task.config.id2label.values()]
-        return Job(settings, self.folder, tuner, self._save_model, evaluate, self._metric(), labels)
+        return Job(settings, self.folder, tuner, self._save_model, evaluate, self._metric(), opened.labels)
 
     def _scored(self, tuner: Finetuner) -> Scored:
         """Evaluate the model in training."""
@@ -187,14 +190,17 @@ class _Run:
         without_adapters(model).save_pretrained(folder)
         task = self.opened.task
         task.tokenizer.save_pretrained(folder)
-        task.save(folder, task.options(given_options(task, self.settings)))
+        task.save(folder, options_of(task.name, given_options(task, self.settings)))
 
     def _objective(self, units: Any) -> Objective:
-        settings, names = self.settings, self.opened.task.config.id2label
+        settings = self.settings
         if isinstance(self.opened.task, SentenceEmbedding):
             return embedding_objective(self.opened.task, units, settings)
         head, problem = self.opened.task.head, self.train.problem_type
         check_options(head, problem, {name: getattr(settings, name) for name in LOSS_OPTIONS})
+        if head == PAIR:
+            return Writing(settings.label_smoothing)
+        names = self.opened.task.config.id2label
         return objective_of(
             head,
             problem,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bertkit.data.batches import Batch
 from bertkit.errors import UsageError, received
-from bertkit.heads import IGNORED
+from bertkit.heads import IGNORED, PAIR
 
 
 class Inner(NamedTuple):
@@ -217,6 +217,7 @@ _OPTIONS = {
     "ForTokenClassification": ("class_weights", "label_smoothing"),
     "ForMultipleChoice": ("label_smoothing",),
     "ForNextSentencePrediction": ("label_smoothing",),
+    PAIR: ("label_smoothing",),
 }
 """The options that a loss has, by the problem type of a text classification or by the head. Other losses have none."""
 

@@ -17,7 +17,9 @@ from bertkit.config import BertConfig
 from bertkit.data.examples import Examples
 from bertkit.engines.torch import device_of, model_class
 from bertkit.errors import BertkitError, MissingExtraError, UsageError
-from bertkit.heads import head_of
+from bertkit.heads import PAIR, head_of
+from bertkit.models.torch.encoder_decoder import EncoderDecoderModel
+from bertkit.pipelines.calls import options_of
 from bertkit.pipelines.open import tokenizer_of
 from bertkit.tasks import task_class
 from bertkit.tasks.base import Task, TaskOptions
@@ -26,6 +28,7 @@ from bertkit.text.tokenizer import BertTokenizerFast
 from bertkit.training.batches import Unit, units_of
 from bertkit.training.options import Settings
 from bertkit.training.schedule import freeze
+from bertkit.training.summaries import pair_of
 
 if TYPE_CHECKING:
     from bertkit.tasks.base import Tokenizer
@@ -42,12 +45,17 @@ class Opened:
     model: Any
     place: hub.Place  # of the model's files
 
+    @property
+    def labels(self) -> list[str]:
+        """The names of the labels; none for a task that writes."""
+        return [str(name) for name in getattr(self.task.config, "id2label", {}).values()]
+
     def units(self, examples: Examples, settings: Settings) -> list[Unit]:
         """Return the rows of examples with their targets."""
         targets: Any = getattr(self.task, "targets", None)
         if targets is None:
             raise UsageError(f"{self.task.name} has no training: choose another task.")
-        options = self.task.options(given_options(self.task, settings))
+        options = options_of(self.task.name, given_options(self.task, settings))
         try:
             return units_of(targets(examples.inputs, examples.answers, options), self.task.head)
         except BertkitError:
@@ -73,10 +81,13 @@ def open_for_training(settings: Settings, labels: Sequence[str], problem_type: s
     files = hub.locate(settings.model)
     place = weights_place(files)
     tokenizer = _tokenizer(place, settings)
-    before = BertConfig.from_pretrained(place if settings.config is None else settings.config)
-    config = _config(before, settings, job.head, labels, problem_type)
     torch.manual_seed(settings.seed)
-    model = _model(place, before, config, job.head, labels)
+    if job.head == PAIR:
+        model = pair_of(place, tokenizer, settings)
+    else:
+        before = BertConfig.from_pretrained(place if settings.config is None else settings.config)
+        config = _config(before, settings, job.head, labels, problem_type)
+        model = _model(place, before, config, job.head, labels)
     if settings.student_layers is not None:
         keep_layers(model, settings.student_layers)
     model.to(device_of(settings.device))
@@ -89,9 +100,15 @@ def open_for_training(settings: Settings, labels: Sequence[str], problem_type: s
 
 def _tokenizer(place: hub.Place, settings: Settings) -> Tokenizer:
     if settings.do_lower_case is None:
-        return tokenizer_of(settings.tokenizer, place)
-    source = place if settings.tokenizer is None else settings.tokenizer
-    return BertTokenizerFast.from_pretrained(source, do_lower_case=settings.do_lower_case)
+        found = tokenizer_of(settings.tokenizer, place)
+    else:
+        source = place if settings.tokenizer is None else settings.tokenizer
+        found = BertTokenizerFast.from_pretrained(source, do_lower_case=settings.do_lower_case)
+    if (
+        task_class(settings.task).writes and settings.max_length is not None
+    ):  # of a row; that of a call is of the answer
+        found.model_max_length = settings.max_length
+    return found
 
 
 def _config(
@@ -153,11 +170,15 @@ def keep_layers(model: Any, count: int) -> None:
 
 
 def with_adapters(model: Any, rank: int) -> Any:
-    """Return a model with LoRA adapters at queries and values. Only these, the pooler and the head are trained."""
+    """Return a model with LoRA adapters at queries and values. Also the pooler, the head and cross-attention are trained."""
     try:
         import peft
     except ImportError as error:
         raise MissingExtraError("peft", None, "lora") from error
+    if isinstance(model, EncoderDecoderModel):
+        own = {"target_modules": r".*\.attention\.self\.(query|value)", "modules_to_save": ["crossattention"]}
+        config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, **own)
+        return peft.get_peft_model(model, config)
     heads = [name for name, part in model.named_children() if name != "bert" and list(part.parameters())]
     heads += ["pooler"] if getattr(model.base_model, "pooler", None) is not None else []
     config = peft.LoraConfig(
@@ -173,6 +194,12 @@ def without_adapters(model: Any) -> Any:
 
 def given_options(task: Task[Any], settings: Settings) -> dict[str, Any]:
     """Return the options of a task that the settings of a run change."""
+    if task.writes:
+        return {
+            "on_long": settings.on_long or "truncate",
+            "max_new_tokens": settings.max_target_length,
+            "num_beams": settings.num_beams,
+        }
     given: Mapping[str, Any] = {
         "max_length": settings.max_length,
         "on_long": settings.on_long,

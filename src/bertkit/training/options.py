@@ -53,6 +53,7 @@ class DataOptions:
         None
     )
     max_answer_len: Annotated[int | None, "maximum tokens of an answer (default: 15)", Also("max-answer-length")] = None
+    max_target_length: Annotated[int, "maximum tokens of a summary"] = 64
     label_all_tokens: Annotated[bool, "label every token of a word, not only its first (token classification)"] = False
 
 
@@ -109,6 +110,7 @@ class OptimizationOptions(SharedOptimization):
         "weight of positive labels in multi-label classification: balanced, or a number",
     ] = None
     group_by_length: Annotated[bool | None, "put texts of similar length into one batch (default: yes)"] = None
+    tie_encoder_decoder: Annotated[bool, "share the weights of encoder and decoder (summarization)"] = False
     lora: Annotated[int | None, "train only adapters of this rank (LoRA, needs peft)", Also("lora-rank")] = None
 
 
@@ -150,6 +152,7 @@ class RunOptions(SharedRun):
         "score that decides which checkpoint is the best (default: depends on the task)",
         Also("metric-for-best-model"),
     ] = None
+    num_beams: Annotated[int, "beams of the search in evaluations, and of the trained model (summarization)"] = 4
     average: Annotated[
         Literal["macro", "micro", "weighted", "binary"] | None,
         "average of F1 over the labels (default: depends on the task)",
@@ -236,6 +239,8 @@ class Settings(DataOptions, OptimizationOptions, RunOptions, DistillationOptions
         super().__post_init__()
         self._require("temperature", 0 < self.temperature < _MOST, "a number above 0")
         self._require("max_windows", self.max_windows >= 1, "at least 1")
+        self._require("num_beams", self.num_beams >= 1, "at least 1")
+        self._require("max_target_length", self.max_target_length >= 2, "at least 2")
         for name in ("limit", "lora", "student_layers"):
             self._require_count(name)
         for name in ("alpha", "label_smoothing"):

@@ -24,14 +24,16 @@ LONGEST_TEXT = 20_000
 
 _COUNTS = ("examples", "documents", "sentences", "skipped", "tokens")
 
-Kind = Literal["classes", "labels", "numbers", "tags", "answers", "choices"]
-"""What the model predicts for an example: one label, several labels, a number, a tag per word, a text, or one of its choices."""
+Kind = Literal["classes", "labels", "numbers", "tags", "answers", "choices", "texts"]
+"""What the model predicts for an example: a label, several labels, a number, a tag per word, words of the text, a choice, or a
+new text."""
 
 _KINDS: Mapping[str, Kind] = {
     "token-classification": "tags",
     "question-answering": "answers",
     "multiple-choice": "choices",
     "sentence-embedding": "numbers",
+    "summarization": "texts",
 }
 _PROBLEMS: Mapping[str, Kind] = {"multi_label_classification": "labels", "regression": "numbers"}
 

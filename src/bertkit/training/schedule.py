@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from bertkit.errors import Setting, UsageError, received
+from bertkit.models.torch.encoder_decoder import EncoderDecoderModel
 from bertkit.models.torch.loading import table_of
 from bertkit.parameters import Parameter
 from bertkit.training.rows import RowAdamW
@@ -64,6 +65,9 @@ def optimizer_of(
 def _rows(model: Any) -> dict[str, Parameter]:
     """Return the rows of the parameter table by the names of a model's parameters, also within adapters of peft."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if isinstance(base, EncoderDecoderModel):
+        parts = {"encoder": base.encoder, "decoder": base.decoder}
+        return {f"{name}.{path}": row for name, part in parts.items() for path, row in table_of(part).items()}
     return dict(table_of(base)) if hasattr(base, "config") else {}
 
 

@@ -26,6 +26,7 @@ READERS = {
     "multiple-choice": "choices.ChoiceReader",
     "next-sentence-prediction": "classification.NextSentenceReader",
     "sentence-embedding": "embedding.EmbeddingReader",
+    "summarization": "summaries.SummaryReader",
 }
 """Task -> the class in this package that reads its examples."""
 
@@ -57,7 +58,7 @@ def read_examples(
 
     Args:
         task: "text-classification", "token-classification", "question-answering", "multiple-choice",
-            "next-sentence-prediction" or "sentence-embedding".
+            "next-sentence-prediction", "sentence-embedding" or "summarization".
         source: the name of a file or a folder, a list of dictionaries, a DataFrame or a data set of the package datasets.
         format: "jsonl", "json", "csv", "tsv", "parquet", "conll", "conllu", "squad", "trec" or "folder", or a data set with known
             columns: a task of GLUE such as "mrpc", or "goemotions" or "codah". "infer": by the name of the file.

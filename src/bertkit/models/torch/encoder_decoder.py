@@ -300,6 +300,18 @@ class EncoderDecoderModel(Generates, SharedMethods):
             model.generation_config = GenerationConfig.of_files(place, config)
         return model.eval()
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load parameters, as nn.Module does. With strict=True, one name of a parameter that several parts share is enough."""
+        given: Any = copy.copy(state_dict)  # with its _metadata
+        if strict:
+            names: dict[int, list[str]] = {}
+            for name, parameter in self.named_parameters(remove_duplicate=False):
+                names.setdefault(id(parameter), []).append(name)
+            for own in names.values():
+                known = next((given[name] for name in own if name in given), None)
+                given |= {name: known for name in own if known is not None and name not in given}
+        return super().load_state_dict(given, strict, assign)
+
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],

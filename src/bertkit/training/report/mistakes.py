@@ -41,7 +41,7 @@ def _is_judged(record: Record, one: Prediction) -> bool:
     """Return whether an answer can be compared with the truth."""
     if record.kind == "numbers":
         return is_finite(one.truth) and is_finite(one.answer)
-    return one.correct is not None
+    return one.correct is not None and record.kind != "texts"
 
 
 def _badness(record: Record, one: Prediction) -> float:

@@ -15,13 +15,14 @@ from bertkit.metrics.schemes import LENIENT, SCHEMES, scheme_of
 from bertkit.metrics.squad import word_f1_or_both_empty
 from bertkit.training.record import Kind, Prediction, Record, is_finite, is_number
 from bertkit.training.report import drawings
-from bertkit.training.report.markup import Section, folded, number, paragraph, table
+from bertkit.training.report.markup import Section, element, folded, number, paragraph, table, text
 from bertkit.training.report.pictures import Pictures
 
 _MOST_CELLS = 12  # labels of a matrix that can be read
 _MOST_ROWS = 100
 _MOST_BARS = 40
 _MOST_PAIRS = 20
+_MOST_SAMPLES = 20
 _MOST_CLASSES = 1_000  # a smaller confidence is left out of the calibration
 
 
@@ -173,6 +174,28 @@ def _tags(record: Record, pictures: Pictures) -> Iterator[Section]:
     yield Section("confusion", "Most confused tags", _most_confused(confused))
 
 
+def _texts(record: Record, pictures: Pictures) -> Iterator[Section]:
+    """What the model wrote for some examples, beside the references: the best, the middle and the worst scores."""
+    ranked = sorted(
+        (one for one in record.predictions if one.score is not None), key=lambda one: -float(one.score or 0)
+    )
+    if not ranked:
+        return
+    places = sorted(set(np.linspace(0, len(ranked) - 1, _MOST_SAMPLES).round().astype(int).tolist()))
+    items = []
+    for one in (ranked[place] for place in places):
+        source = one.input.get("text") if isinstance(one.input, Mapping) else one.input
+        parts = [
+            ("model", str(one.answer)),
+            *(("reference", truth) for truth in texts(one.truth)),
+            ("text", str(source)),
+        ]
+        shown = "".join(element("p", f"{element('b', name)} {text(value)}") for name, value in parts)
+        items.append(element("li", paragraph(f"ROUGE-L {number(one.score)}, {one.where}", "muted") + shown))
+    note = paragraph(f"{len(items)} of {len(ranked):,} examples, from the highest ROUGE-L to the lowest.", "muted")
+    yield Section("samples", "Summaries and references", note + element("ol", "".join(items)))
+
+
 def texts(truth: object) -> list[str]:
     """Return the correct answers of a question. A question without an answer has none.
 
@@ -231,6 +254,7 @@ _RESULTS: Mapping[Kind, Callable[[Record, Pictures], Iterator[Section]]] = {
     "tags": _tags,
     "answers": _answers,
     "choices": _choices,
+    "texts": _texts,
 }
 
 
