@@ -9,7 +9,7 @@ from bertkit.config import BertConfig
 from bertkit.config.encoder_decoder import EncoderDecoderConfig
 
 STEPS, SIZE = 50, 4
-OPTIONS = {"lr": 1e-3, "warmup": 0.1, "weight_decay": 0.05, "clip": 1.0, "max_steps": STEPS}
+OPTIONS = {"lr": 1e-2, "warmup": 0.1, "weight_decay": 0.05, "clip": 1.0, "max_steps": STEPS}
 
 
 def config() -> EncoderDecoderConfig:

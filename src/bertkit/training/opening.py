@@ -14,6 +14,7 @@ from torch import nn
 
 from bertkit import hub
 from bertkit.config import BertConfig
+from bertkit.config.encoder_decoder import EncoderDecoderConfig
 from bertkit.data.examples import Examples
 from bertkit.engines.torch import device_of, model_class
 from bertkit.errors import BertkitError, MissingExtraError, UsageError
@@ -189,7 +190,16 @@ def with_adapters(model: Any, rank: int) -> Any:
 
 def without_adapters(model: Any) -> Any:
     """Return the model with its adapters merged into the weights; other models unchanged."""
-    return copy.deepcopy(model).merge_and_unload() if hasattr(model, "peft_config") else model
+    if not hasattr(model, "peft_config"):
+        return model
+    own = copy.deepcopy(model)
+    config = own.get_base_model().config
+    tied = config.tie_word_embeddings
+    if isinstance(config, EncoderDecoderConfig):  # peft compares the words of the encoder with those of the decoder's head
+        config.tie_word_embeddings = False
+    merged = own.merge_and_unload()
+    merged.config.tie_word_embeddings = tied
+    return merged
 
 
 def given_options(task: Task[Any], settings: Settings) -> dict[str, Any]:
