@@ -195,7 +195,7 @@ def without_adapters(model: Any) -> Any:
     own = copy.deepcopy(model)
     config = own.get_base_model().config
     tied = config.tie_word_embeddings
-    if isinstance(config, EncoderDecoderConfig):  # peft compares the words of the encoder with those of the decoder's head
+    if isinstance(config, EncoderDecoderConfig):  # peft would compare words of the encoder with those of the decoder
         config.tie_word_embeddings = False
     merged = own.merge_and_unload()
     merged.config.tie_word_embeddings = tied
