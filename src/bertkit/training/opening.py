@@ -177,13 +177,14 @@ def with_adapters(model: Any, rank: int) -> Any:
     except ImportError as error:
         raise MissingExtraError("peft", None, "lora") from error
     if isinstance(model, EncoderDecoderModel):
-        own = {"target_modules": r".*\.attention\.self\.(query|value)", "modules_to_save": ["crossattention"]}
-        config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, **own)
-        return peft.get_peft_model(model, config)
-    heads = [name for name, part in model.named_children() if name != "bert" and list(part.parameters())]
-    heads += ["pooler"] if getattr(model.base_model, "pooler", None) is not None else []
+        targets: str | list[str] = r".*\.attention\.self\.(query|value)"
+        saved = ["crossattention"]
+    else:
+        targets = ["query", "value"]
+        saved = [name for name, part in model.named_children() if name != "bert" and list(part.parameters())]
+        saved += ["pooler"] if getattr(model.base_model, "pooler", None) is not None else []
     config = peft.LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=["query", "value"], modules_to_save=heads or None
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules=targets, modules_to_save=saved or None
     )
     return peft.get_peft_model(model, config)
 
