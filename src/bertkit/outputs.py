@@ -245,3 +245,21 @@ class GenerateBeamDecoderOnlyOutput(ModelOutput):
     scores: tuple[Any, ...] | None
     logits: tuple[Any, ...] | None
     beam_indices: Any
+
+
+class GenerateEncoderDecoderOutput(GenerateDecoderOnlyOutput):
+    """The same as GenerateDecoderOnlyOutput, of an encoder-decoder."""
+
+    sequences: Any
+    scores: tuple[Any, ...] | None
+    logits: tuple[Any, ...] | None
+
+
+class GenerateBeamEncoderDecoderOutput(GenerateBeamDecoderOnlyOutput):
+    """The same as GenerateBeamDecoderOnlyOutput, of an encoder-decoder."""
+
+    sequences: Any
+    sequences_scores: Any
+    scores: tuple[Any, ...] | None
+    logits: tuple[Any, ...] | None
+    beam_indices: Any

@@ -1,4 +1,4 @@
-"""What `generate` of transformers 4.57.6 writes for 300 random settings.
+"""What `generate` of transformers 4.57.6 writes for 320 random settings.
 
     python3.11 -m venv .venv-transformers4
     .venv-transformers4/bin/pip install "transformers==4.57.6" torch==2.13.0 ml-dtypes huggingface-hub tqdm

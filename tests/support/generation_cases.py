@@ -10,7 +10,8 @@ import tiny
 
 from bertkit.config import BertConfig
 
-COUNT = 300
+LEFT, COUNT = 300, 320
+"""Padding is on the left, and in the cases after the first 300 on the right."""
 V = 30
 
 
@@ -20,7 +21,7 @@ class Case(NamedTuple):
     config: BertConfig
     weights: dict[str, np.ndarray]
     prompt: np.ndarray  # [B, L]
-    mask: np.ndarray  # [B, L], 0 at padding on the left
+    mask: np.ndarray  # [B, L], 0 at padding
     options: dict[str, Any]
 
 
@@ -31,9 +32,11 @@ def case(seed: int) -> Case:
     weights = tiny.trained(config, "LMHeadModel", rng.choice([0.3, 0.6, 1.0]))
     prompt = draws.integers(4, V, (int(draws.integers(1, 4)), int(draws.integers(1, 6))))
     mask = np.ones_like(prompt)
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 or seed >= LEFT:
         for row in range(len(prompt)):
             mask[row, : draws.integers(0, prompt.shape[1])] = 0
+    if seed >= LEFT:
+        mask = mask[:, ::-1].copy()
     return Case(config, weights, prompt * mask, mask, sampling(rng) if seed % 6 == 5 else searching(rng))
 
 

@@ -40,6 +40,9 @@ class EncoderDecoderConfig:
             )
         for name in ("encoder", "decoder", "model_type", "is_encoder_decoder"):
             given.pop(name, None)
+        for name in given:
+            if hasattr(type(self), name):
+                raise ConfigError(f"The configuration has the key {name!r}, which is the name of a method: remove it.")
         self.decoder_start_token_id: int | None = None
         self.pad_token_id: int | None = None
         self.bos_token_id: int | None = None

@@ -107,6 +107,7 @@ class WritingEngine:
             chosen.with_options(_fitting(chosen, writing, self._positions - prompt)),
             attention_mask=torch.from_numpy(mask.astype(np.int64)).to(self.device),
             seed=[_seed(writing.seed, row) for row in rows] if chosen.do_sample and writing.seed is not None else None,
+            use_model_defaults=False,  # those are in the settings
         )
         texts = words.cpu().numpy().reshape(len(rows), chosen.num_return_sequences, -1)
         return [one[:, : prompt + _length(one[:, prompt:], chosen.ends)] for one in texts]

@@ -6,14 +6,14 @@ none of its beams can become better than its finished texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.search.loop import Decoder, Stop, Written, changed, ended
+from bertkit.search.loop import Decoder, Stop, Written, changed, ended, note_scores
 from bertkit.search.scores import Change, Scores, Words, softmax
 from bertkit.search.settings import GenerationConfig
 
@@ -44,7 +44,7 @@ class _Texts:
             self.words[rows, places], self.scores[rows, places], self.origins[rows, places], self.real[rows, places]
         )
 
-    def of(self, inputs: NDArray[np.bool_]) -> _Texts:
+    def of(self, inputs: NDArray[Any]) -> _Texts:
         """The texts of some inputs."""
         return _Texts(self.words[inputs], self.scores[inputs], self.origins[inputs], self.real[inputs])
 
@@ -66,43 +66,39 @@ def write_beams(
     changes: Sequence[Change] = (),
     stops: Sequence[Stop] = (),
     streams: Sequence[np.random.Generator] = (),
-    to_log_probs: Callable[[Scores], Scores] = log_softmax,
+    stay: bool = False,
 ) -> Written:
-    """Write with several beams. prompt: [B * N, t], each input N times. Returns num_return_sequences texts of each input."""
+    """Write with several beams. prompt: [B * N, t], each input N times. Returns num_return_sequences texts of each input.
+
+    stay: inputs that have ended stay in the batch, as functions of a caller know a row by its number.
+    """
     count, start = settings.num_beams, prompt.shape[1]
     inputs, longest = len(prompt) // count, settings.longest(start)
-    padding = settings.pad_token_id or next(
-        iter(settings.ends), 0
-    )  # as transformers fills, even if the padding token is 0
+    padding = settings.filler or next(iter(settings.ends), 0)  # as transformers fills, even if the padding token is 0
     beams = _start(prompt, count, longest, padding)
     best = _Texts(
         beams.words.copy(), np.full_like(beams.scores, _NEVER), beams.origins.copy(), np.zeros_like(beams.real)
     )
-    going, length, found = np.arange(inputs), start, Written(prompt)
+    going, running, length, found = np.arange(inputs), np.ones(inputs, bool), start, Written(prompt)
     logits = decoder.start()
     while length < longest:
-        scores = changed(changes, beams.words[:, :, :length].reshape(-1, length), to_log_probs(logits))
+        scores = changed(changes, beams.words[:, :, :length].reshape(-1, length), log_softmax(logits))
         rows = (going[:, None] * count + np.arange(count)).ravel()
-        for wanted, kept, part in (
-            (settings.output_scores, found.scores, scores),
-            (settings.output_logits, found.logits, logits),
-        ):
-            if wanted:
-                kept.append(np.full((inputs * count, part.shape[1]), -np.inf, np.float32))
-                kept[-1][rows] = part
+        note_scores(found, settings, scores, logits, rows, inputs * count)
         own = [streams[one] for one in going.tolist()] if settings.do_sample else []
         tried, parents = _candidates(beams, scores, rows, length, settings, own)
         length += 1
         stopped = _stopped(tried, scores, parents, length, longest, settings, stops)
-        best_here = _kept(best.of(np.isin(np.arange(inputs), going)), tried, stopped, length - start, settings)
-        best.put(going, best_here)
+        best_here = _kept(best.of(going), tried, stopped, length - start, settings)
+        open_ = running[going]
+        best.put(going[open_], best_here.of(open_))
         places = _top(np.where(stopped, tried.scores + _NEVER, tried.scores), count)
         beams = tried.take(places)
-        goes_on = _can_improve(beams.scores[:, 0], best_here, length - start, longest - start, settings) & ~stopped.all(
-            1
-        )
-        if not goes_on.any() or length == longest:
+        better = _can_improve(beams.scores[:, 0], best_here, length - start, longest - start, settings)
+        running[going] &= better & ~stopped.all(1)
+        if not running.any() or length == longest:
             break
+        goes_on = np.ones(len(going), bool) if stay else running[going]
         chosen = beams.words[goes_on, :, length - 1].ravel()
         before = np.take_along_axis(parents, places, 1) + np.arange(len(going))[:, None] * count
         going, beams = going[goes_on], beams.of(goes_on)
@@ -190,13 +186,16 @@ def _top(scores: Scores, count: int) -> Words:
 
 
 def _drawn(total: Scores, count: int, streams: Sequence[np.random.Generator]) -> Words:
-    """Places of each row by their probability, none twice."""
-    found = []
-    for row, stream in zip(softmax(total.astype(np.float64)), streams, strict=True):
+    """Places of each row by their probability, none twice. Those with the probability 0 fill up what the others leave."""
+    count = min(count, total.shape[1])
+    found = np.empty((len(total), count), np.int64)
+    for places, scores, row, stream in zip(found, total, softmax(total.astype(np.float64)), streams, strict=True):
         possible = row.nonzero()[0]
-        chances = row[possible] / row[possible].sum()
-        found.append(stream.choice(possible, min(count, len(possible)), replace=False, p=chances))
-    return np.array(found)
+        drawn = min(count, len(possible))
+        places[:drawn] = stream.choice(possible, drawn, replace=False, p=row[possible] / row[possible].sum())
+        others = (row == 0).nonzero()[0]
+        places[drawn:] = others[(-scores[others]).argsort(kind="stable")[: count - drawn]]
+    return found
 
 
 def _written(found: Written, best: _Texts, settings: GenerationConfig, start: int) -> Written:

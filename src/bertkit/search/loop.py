@@ -49,28 +49,35 @@ def write(
     changes: Sequence[Change] = (),
     stops: Sequence[Stop] = (),
     streams: Sequence[np.random.Generator] = (),
+    stay: bool = False,
     note: Callable[[Words], object] = lambda words: None,
 ) -> Written:
-    """Write with one beam. streams: of each row, for sampling. note: called with the new word of each row, [R]."""
+    """Write with one beam.
+
+    streams: of each row, for sampling. stay: rows that have ended stay in the batch, as functions of a caller know a row by its
+    number. note: called with the new word of each row, [R].
+    """
     (rows, start), longest = prompt.shape, settings.longest(prompt.shape[1])
-    words = np.full((rows, longest), settings.pad_token_id or 0, np.int64)
+    words = np.full((rows, longest), settings.filler, np.int64)
     words[:, :start] = prompt
     found, going, length = Written(words), np.arange(rows), start
+    running = np.ones(rows, bool)
     logits = decoder.start()
     while length < longest:
         scores = changed(changes, words[going, :length], logits)
-        for kept, part in ((found.scores, scores), (found.logits, logits)):
-            if settings.output_scores if kept is found.scores else settings.output_logits:
-                kept.append(_of_all(part, going, rows))
+        note_scores(found, settings, scores, logits, going, rows)
         chosen = _drawn(scores, [streams[row] for row in going.tolist()]) if settings.do_sample else scores.argmax(1)
+        if settings.ends:
+            chosen[~running[going]] = settings.filler
         words[going, length] = chosen
         note(words[:, length])
         length += 1
-        goes_on = ~ended(words[going, :length], scores, settings, stops)
-        going, places = going[goes_on], goes_on.nonzero()[0]
-        if not len(going) or length == longest:
+        running[going] &= ~ended(words[going, :length], scores, settings, stops)
+        if not running.any() or length == longest:
             break
-        logits = decoder.step(chosen[goes_on], places)
+        places = np.arange(len(going)) if stay else running[going].nonzero()[0]
+        going = going[places]
+        logits = decoder.step(chosen[places], places)
     found.words = words[:, :length]
     return found
 
@@ -111,7 +118,14 @@ def _drawn(scores: Scores, streams: Sequence[np.random.Generator]) -> Words:
     return words
 
 
-def _of_all(part: Scores, going: Words, rows: int) -> Scores:
-    whole = np.full((rows, part.shape[1]), -np.inf, np.float32)
-    whole[going] = part
-    return whole
+def note_scores(
+    found: Written, settings: GenerationConfig, scores: Scores, logits: Scores, going: Words, rows: int
+) -> None:
+    """Keep the scores and logits of a step, [len(going), V], if they are an output."""
+    for wanted, kept, part in (
+        (settings.output_scores, found.scores, scores),
+        (settings.output_logits, found.logits, logits),
+    ):
+        if wanted:
+            kept.append(np.full((rows, part.shape[1]), -np.inf, np.float32))
+            kept[-1][going] = part

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bertkit.errors import ConfigError, UsageError, did_you_mean
+from bertkit.errors import ConfigError, UsageError, described, did_you_mean
 from bertkit.heads import Writing
 from bertkit.hub import Place, locate, parse_object, read_text
 from bertkit.hub.disk import whole_file
+from bertkit.search.checks import SPECIAL, WORDS, check_values
 
 FILE = "generation_config.json"
 _MOST_BYTES = 2**20
 
-NEUTRAL: dict[str, tuple[object, ...]] = {
+_NEUTRAL_IN_FILES: dict[str, tuple[object, ...]] = {
     "num_beam_groups": (1, None),
     "diversity_penalty": (0.0, None),
     "penalty_alpha": (None,),
@@ -40,36 +40,27 @@ NEUTRAL: dict[str, tuple[object, ...]] = {
     "watermarking_config": (None,),
     "prompt_lookup_num_tokens": (None,),
     "cache_implementation": (None, "dynamic"),
+}
+NEUTRAL = {
+    **_NEUTRAL_IN_FILES,
     "output_attentions": (False, None),
     "output_hidden_states": (False, None),
     "synced_gpus": (False, None),
+    "assistant_model": (None,),
+    "custom_generate": (None,),
+    "disable_compile": (True, False, None),
+    "negative_prompt_attention_mask": (None,),
+    "negative_prompt_ids": (None,),
+    "past_key_values": (None,),
+    "position_ids": (None,),
+    "prefix_allowed_tokens_fn": (None,),
+    "tokenizer": (None,),
+    "trust_remote_code": (True, False, None),
 }
 """Settings of transformers that bertkit does not have, and their values that change nothing."""
 
-
-_COUNTS = {
-    "max_length": 1,
-    "num_beams": 1,
-    "num_return_sequences": 1,
-    "max_new_tokens": 1,
-    "min_length": 0,
-    "min_new_tokens": 0,
-    "no_repeat_ngram_size": 0,
-}
-"""Settings that are counts, and their least values."""
-
-_WORDS = (
-    "pad_token_id",
-    "bos_token_id",
-    "eos_token_id",
-    "decoder_start_token_id",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "bad_words_ids",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-)
-"""Settings that are numbers of words."""
+_MAY_BE_NONE = ("temperature", "top_k", "top_p")
+"""Settings with a default that None replaces. None is the default of each other setting."""
 
 
 @dataclass
@@ -84,7 +75,7 @@ class GenerationConfig:
     TypeError: GenerationConfig.__init__() got an unexpected keyword argument 'num_beems'
     """
 
-    max_length: int = 20  # of the words with the prompt
+    max_length: int = 20  # of the words with the prompt; the default is without it
     max_new_tokens: int | None = None  # without the prompt; replaces max_length
     min_length: int = 0
     min_new_tokens: int | None = None  # without the prompt; replaces min_length
@@ -110,57 +101,107 @@ class GenerationConfig:
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
-    decoder_start_token_id: int | None = None
+    decoder_start_token_id: int | list[int] | None = None  # a list: of each input
     others: Mapping[str, Any] = field(default_factory=dict)  # of a file: keys that are kept
 
+    _max_length_was_passed = False  # in a call
     _from_model_config = False  # transformers' Seq2SeqTrainer reads it
 
     def __post_init__(self) -> None:
-        for name, least in _COUNTS.items():
-            if getattr(self, name) is not None or name not in ("max_new_tokens", "min_new_tokens"):
-                _check_integer(name, getattr(self, name), least)
-        for name, word in self.words():
-            _check_integer(name, word, 0)
-        for name in ("temperature", "repetition_penalty"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, (int, float)) and 0 < value < math.inf):
-                raise UsageError(f"{name} is {value!r:.80}, and must be a number above 0.")
-        if self.top_p is not None and not 0 <= self.top_p <= 1:
-            raise UsageError(f"top_p is {self.top_p!r:.80}, and must be from 0 to 1.")
-        if self.early_stopping not in (True, False, "never"):
-            raise UsageError(f'early_stopping is {self.early_stopping!r:.80}, and must be True, False or "never".')
-        if self.num_return_sequences > self.num_beams and not self.do_sample:
-            raise UsageError(
-                f"num_return_sequences={self.num_return_sequences} needs as many different texts, and num_beams="
-                f"{self.num_beams} finds fewer: raise num_beams, or type do_sample=True."
-            )
+        for one in fields(self):
+            if getattr(self, one.name) is None and one.default is not MISSING and one.name not in _MAY_BE_NONE:
+                setattr(self, one.name, one.default)
+        for name in WORDS:
+            setattr(self, name, _plain(getattr(self, name)))
+        check_values(self)
 
     @property
     def ends(self) -> list[int]:
         """The words that end a text."""
         given = self.eos_token_id
-        return [] if given is None else list(given) if isinstance(given, list) else [given]
+        return [word for word in (given if isinstance(given, list) else [given]) if word is not None and word >= 0]
+
+    @property
+    def filler(self) -> int:
+        """The word after the end of a text: padding, or the first word that ends texts."""
+        return next(iter(self.ends), 0) if self.pad_token_id is None else self.pad_token_id
 
     def words(self) -> Iterator[tuple[str, Any]]:
         """The numbers of words, each with the name of its setting."""
-        for name in _WORDS:
+        for name in WORDS:
             given = getattr(self, name)
             for part in given if isinstance(given, (list, tuple)) else [] if given is None else [given]:
                 yield from ((name, word) for word in (part if isinstance(part, (list, tuple)) else [part]))
 
     def longest(self, prompt: int) -> int:
-        """The largest number of words, those of the prompt included."""
-        return self.max_length if self.max_new_tokens is None else prompt + self.max_new_tokens
+        """The largest number of words, those of the prompt included.
+
+        The default of max_length counts new words, unless a call passes the same number.
+        """
+        if self.max_new_tokens is not None:
+            return prompt + self.max_new_tokens
+        return self.max_length + (prompt if self.has_default_length else 0)
+
+    @property
+    def has_default_length(self) -> bool:
+        """Whether no length was set."""
+        is_default = self.max_length == GenerationConfig.max_length and not self._max_length_was_passed
+        return self.max_new_tokens is None and is_default
+
+    def for_prompt(self, length: int, positions: int, padding: int = 0) -> GenerationConfig:
+        """Return the settings with the length of the text as max_length. Raises UsageError if there is no room for a word.
+
+        length: of the prompt, padding included. positions: those of the model. padding: the least padding of a prompt.
+        """
+        longest = self.longest(length)
+        if self.has_default_length:
+            longest = min(longest, positions)
+        if not length:
+            raise UsageError("generate received an empty prompt: pass at least one word, such as [CLS].")
+        if longest <= length:
+            raise UsageError(
+                f"The prompt has {length} words, and max_length={longest} leaves no room: pass max_new_tokens, such as 20."
+            )
+        if longest - 1 - padding > positions:  # the last word is not read again
+            raise UsageError(
+                f"The text may have {longest} words, and the model has positions for {positions}: pass max_new_tokens="
+                f"{max(1, positions + 1 + padding - length)} or less."
+            )
+        found = replace(self, max_length=longest, max_new_tokens=None)
+        found._max_length_was_passed = True
+        return found
 
     def with_options(self, options: Mapping[str, Any]) -> GenerationConfig:
         """Return the settings with other values, as `generate` receives them. Raises UsageError for an unknown one."""
         own = {one.name for one in fields(self)} - {"others"}
-        for name, value in options.items():
-            if name in NEUTRAL and value not in NEUTRAL[name]:
+        for name, value in {**self.others, **options}.items():
+            if name in NEUTRAL and not any(value is one or value == one for one in NEUTRAL[name]):
                 raise UsageError(f"{name}={value!r:.80} is not supported: leave it out.")
+        for name in options:
             if name not in own and name not in NEUTRAL:
                 raise UsageError(f"generate has no {name!r}.{did_you_mean(name, own)}")
-        return replace(self, **{name: value for name, value in options.items() if name in own})
+        found = replace(self, **{name: value for name, value in options.items() if name in own})
+        found._max_length_was_passed = self._max_length_was_passed or options.get("max_length") is not None
+        return found
+
+    def with_defaults(self, of_model: GenerationConfig, use_model_defaults: bool | None = None) -> GenerationConfig:
+        """Return these settings, and those of the model in place of defaults. False: only in place of absent words."""
+        names = SPECIAL if use_model_defaults is False else [one.name for one in fields(self) if one.name != "others"]
+        plain = GenerationConfig()
+        options = {name: getattr(of_model, name) for name in names if getattr(self, name) == getattr(plain, name)}
+        return self.with_options(options)
+
+    @classmethod
+    def of(cls, settings: Any) -> GenerationConfig:
+        """Return settings that are a GenerationConfig, or that of transformers."""
+        if isinstance(settings, cls):
+            return settings
+        if not hasattr(settings, "to_dict"):
+            raise UsageError(
+                f"generation_config is {described(settings)}, and must be a GenerationConfig, as in "
+                "GenerationConfig(num_beams=4)."
+            )
+        return cls.from_dict(settings.to_dict())
 
     def for_writing(self, writing: Writing) -> GenerationConfig:
         """Return the settings of a pipeline whose model has these.
@@ -169,9 +210,7 @@ class GenerationConfig:
         call, replaces the usual one.
         """
         given, usual = dict(writing.settings), dict(writing.usual)
-        if "max_new_tokens" not in given and (
-            "max_length" in given or self.max_length != GenerationConfig().max_length
-        ):
+        if "max_new_tokens" not in given and ("max_length" in given or self.max_length != GenerationConfig.max_length):
             usual["max_new_tokens"] = None
         if self.pad_token_id is not None:
             usual.pop("pad_token_id", None)
@@ -207,23 +246,22 @@ class GenerationConfig:
     def from_model_config(cls, config: Any) -> GenerationConfig:
         """Return the settings of a model's configuration, or otherwise of the decoder in it, where old files keep them."""
         places = [config, getattr(config, "decoder", None)]
-        names = [one.name for one in fields(cls) if one.name != "others"]
+        own = [one.name for one in fields(cls) if one.name != "others"]
+        names = [*own, *_NEUTRAL_IN_FILES]
         known = {
             name: next((v for one in places if (v := getattr(one, name, None)) is not None), None) for name in names
         }
-        return cls.from_dict(known)
+        return cls.from_dict({name: value for name, value in known.items() if value is not None})
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str] | Place) -> GenerationConfig:
         """Read generation_config.json of a directory or a Hub id."""
-        path = locate(name).fetch(FILE)
-        return cls.from_dict(parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError))
+        return cls.from_dict(_read(locate(name)))
 
     @classmethod
     def of_files(cls, place: Place, config: Any) -> GenerationConfig:
         """Return the settings of a model's generation_config.json, and what it leaves out of its configuration."""
-        settings = {**cls.from_model_config(config).to_dict(), **cls.from_pretrained(place).to_dict()}
-        return cls.from_dict(settings)
+        return cls.from_dict({**cls.from_model_config(config).to_dict(), **_read(place)})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values that differ from the defaults, and the keys that were kept."""
@@ -238,9 +276,15 @@ class GenerationConfig:
             file.write(json.dumps(self.to_dict(), indent=2, sort_keys=True).encode() + b"\n")
 
 
-def _check_integer(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UsageError(f"{name} is {value!r:.80}, and must be a whole number, {least} or above.")
+def _read(place: Place) -> dict[str, Any]:
+    path = place.fetch(FILE)
+    return parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
+
+
+def _plain(words: Any) -> Any:
+    """Numbers of words as a number or a list: they may be a tensor, an array or a tuple."""
+    words = words.tolist() if hasattr(words, "tolist") else words
+    return [_plain(word) for word in words] if isinstance(words, (list, tuple)) else words
 
 
 def check_words(settings: GenerationConfig, vocabulary: int) -> None:
@@ -248,19 +292,3 @@ def check_words(settings: GenerationConfig, vocabulary: int) -> None:
     for name, word in settings.words():
         if word >= vocabulary:
             raise UsageError(f"{name} has the word {word}, and the vocabulary has {vocabulary}: 0 to {vocabulary - 1}.")
-
-
-def check_lengths(length: int, settings: GenerationConfig, most: int) -> None:
-    """Raise UsageError if there is no room for another word."""
-    longest = settings.longest(length)
-    if not length:
-        raise UsageError("generate received an empty prompt: pass at least one word, such as [CLS].")
-    if longest <= length:
-        raise UsageError(
-            f"The prompt has {length} words, and max_length={longest} leaves no room: pass max_new_tokens, such as 20."
-        )
-    if longest > most:
-        raise UsageError(
-            f"The text may have {longest} words, and the model has positions for {most}: pass max_new_tokens="
-            f"{max(1, most - length)} or less."
-        )

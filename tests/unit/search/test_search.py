@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import warnings
 from typing import Any
 
 import numpy as np
@@ -163,15 +162,28 @@ def test_rows_that_have_ended_leave_the_batch() -> None:
             {"num_return_sequences": 3, "num_beams": 2},
             "num_beams=2 finds fewer: raise num_beams, or type do_sample=True",
         ),
-        ({"top_p": 1.5}, "top_p is 1.5, and must be from 0 to 1"),
+        ({"top_p": 1.5}, "top_p is 1.5, and must be a number from 0 to 1"),
         ({"temperature": 0.0}, "temperature is 0.0, and must be a number above 0"),
         ({"early_stopping": "soon"}, "early_stopping is 'soon', and must be True, False or \"never\""),
         ({"penalty_alpha": 0.6}, "penalty_alpha=0.6 is not supported: leave it out"),
+        ({"num_return_sequences": 3, "num_beams": 2, "do_sample": True}, "num_beams=2 finds fewer: raise num_beams[.]"),
+        ({"top_k": -5}, "top_k is -5, and must be a whole number, 0 or above"),
+        ({"top_k": "5"}, "top_k is '5', and must be a whole number"),
+        ({"top_p": "0.9"}, "top_p is '0.9', and must be a number from 0 to 1"),
+        ({"do_sample": "no"}, "do_sample is 'no', and must be True or False"),
+        ({"return_dict_in_generate": "x"}, "return_dict_in_generate is 'x', and must be True or False"),
+        ({"temperature": True}, "temperature is True, and must be a number above 0"),
+        ({"length_penalty": float("nan")}, "length_penalty is nan, and must be a number from -100 to 100"),
+        ({"length_penalty": 1e6}, "length_penalty is 1000000.0, and must be"),
+        ({"bad_words_ids": [[]]}, r"bad_words_ids is \[\[\]\], and must be a list, such as \[\[5\], \[6, 8\]\]"),
+        ({"bad_words_ids": [3, 4]}, r"bad_words_ids is \[3, 4\], and must be a list, such as"),
+        ({"suppress_tokens": 5}, r"suppress_tokens is 5, and must be a list, such as \[5, 6\]"),
+        ({"num_beams": 10**8}, "num_beams is 100000000, and must be 65536 or less"),
         ({"num_beems": 2}, "generate has no 'num_beems'. Did you mean 'num_beams'"),
     ],
 )
 def test_what_is_invalid(options: dict[str, Any], message: str) -> None:
-    with warnings.catch_warnings(), pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=message):
         GenerationConfig().with_options(options)
 
 

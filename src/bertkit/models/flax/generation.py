@@ -10,7 +10,7 @@ import numpy as np
 
 from bertkit.errors import UsageError
 from bertkit.outputs import ModelOutput
-from bertkit.search.generate import search
+from bertkit.search.generate import mask_of, search, settings_of, words_of
 from bertkit.search.scores import Scores, Words
 from bertkit.search.settings import GenerationConfig
 
@@ -63,18 +63,24 @@ class FlaxGenerates:
             prng_key: of sampling; None: that of the seed 0.
             trace: no effect. The forward is compiled for the first step and for all others.
             params: parameters in place of the model's.
-            attention_mask: [B, L], 0 at padding.
-            settings: fields of GenerationConfig for this call, such as num_beams=4.
+            attention_mask: [B, L], 0 at padding. Without it, the padding token is padding, unless it also ends texts.
+            settings: fields of GenerationConfig for this call, such as num_beams=4. The cache is used with use_cache=False, too.
         """
-        chosen = (generation_config or GenerationConfig.from_model_config(self.config)).with_options(settings)
+        chosen = settings_of(GenerationConfig.from_model_config(self.config), generation_config, settings)
+        for name in ("output_scores", "output_logits", "return_dict_in_generate"):
+            if getattr(chosen, name) != getattr(GenerationConfig, name):
+                raise UsageError(f"{name}={getattr(chosen, name)} is not supported by Flax: leave it out.")
+        prompt = words_of(input_ids, 'tokenizer(texts, return_tensors="np").input_ids')
+        mask = mask_of(prompt, None if attention_mask is None else np.asarray(attention_mask), chosen)
 
-        def decoder(words: Words, mask: Words | None, longest: int) -> FlaxDecoder:
-            return FlaxDecoder(self, words, mask, longest, params)
+        def decoder(times: int, longest: int) -> FlaxDecoder:
+            return FlaxDecoder(
+                self, prompt.repeat(times, 0), None if mask is None else mask.repeat(times, 0), longest, params
+            )
 
-        found = search(decoder, input_ids, attention_mask, chosen, self.config, _seed(prng_key))
-        longest = chosen.longest(np.shape(input_ids)[1])
-        rest = ((0, 0), (0, longest - found.words.shape[1]))
-        sequences = jnp.asarray(np.pad(found.words, rest, constant_values=chosen.pad_token_id or 0))
+        found, chosen = search(decoder, prompt, mask, chosen, self.config, _seed(prng_key))
+        rest = ((0, 0), (0, chosen.max_length - found.words.shape[1]))
+        sequences = jnp.asarray(np.pad(found.words, rest, constant_values=chosen.filler))
         if chosen.num_beams > 1:
             return FlaxBeamSearchOutput(sequences=sequences, scores=jnp.asarray(found.totals))
         return (FlaxSampleOutput if chosen.do_sample else FlaxGreedySearchOutput)(sequences=sequences)

@@ -11,7 +11,7 @@ from keras import ops
 
 from bertkit.errors import UsageError
 from bertkit.models.keras.inputs import Tensor
-from bertkit.search.generate import result, search
+from bertkit.search.generate import mask_of, result, search, settings_of, words_of
 from bertkit.search.scores import Scores, Words
 from bertkit.search.settings import GenerationConfig
 
@@ -46,18 +46,20 @@ class TFGenerates:
             seed: of sampling: a number, or two as for TensorFlow's own generators; None: a random one.
             settings: fields of GenerationConfig for this call, such as num_beams=4.
         """
-        chosen = (generation_config or GenerationConfig.from_model_config(self.config)).with_options(settings)
+        chosen = settings_of(GenerationConfig.from_model_config(self.config), generation_config, settings)
         given = inputs if input_ids is None else input_ids
         if given is None and chosen.bos_token_id is None:
             raise UsageError("generate received no prompt: pass input_ids, or bos_token_id to begin with this word.")
-        prompt = np.array([[chosen.bos_token_id]]) if given is None else np.asarray(given)
-        if attention_mask is None and chosen.pad_token_id is not None and chosen.pad_token_id not in chosen.ends:
-            attention_mask = prompt != chosen.pad_token_id
-        found = search(self._decoder, prompt, attention_mask, chosen, self.config, _number(seed))
-        return result(found, chosen, ops.convert_to_tensor)
+        prompt = words_of(
+            [[chosen.bos_token_id]] if given is None else given, 'tokenizer(texts, return_tensors="np").input_ids'
+        )
+        mask = mask_of(prompt, None if attention_mask is None else np.asarray(attention_mask), chosen)
 
-    def _decoder(self, words: Words, mask: Words | None, longest: int) -> KerasDecoder:
-        return KerasDecoder(self, words, mask)
+        def decoder(times: int, longest: int) -> KerasDecoder:
+            return KerasDecoder(self, prompt.repeat(times, 0), None if mask is None else mask.repeat(times, 0))
+
+        found, chosen = search(decoder, prompt, mask, chosen, self.config, _number(seed))
+        return result(found, chosen, ops.convert_to_tensor)
 
 
 class KerasDecoder:
@@ -67,7 +69,7 @@ class KerasDecoder:
         if not model.config.is_decoder:
             raise UsageError("generate needs a decoder: make the model with BertConfig(is_decoder=True).")
         self.model, self.prompt = model, prompt
-        self.mask = None if mask is None or mask.all() else np.asarray(mask, np.int32)
+        self.mask = None if mask is None else np.asarray(mask, np.int32)
         self.cache: Any = None
 
     def start(self) -> Scores:

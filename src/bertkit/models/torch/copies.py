@@ -16,7 +16,9 @@ def copied(module: Any, change: Callable[[Any], Any] = lambda module: module) ->
     change: returns what replaces a module inside, or the module itself.
     """
     twin = copy.copy(module)
-    twin._modules = {name: child and change(copied(child, change)) for name, child in module._modules.items()}
+    twin._modules = {
+        name: None if child is None else change(copied(child, change)) for name, child in module._modules.items()
+    }
     return twin
 
 
@@ -39,13 +41,17 @@ class SmallProduct(nn.Module):
 
 def for_few_rows(model: Any) -> Any:
     """A copy of a model for batches of few tokens: on a CPU its float32 dense layers are `SmallProduct`."""
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available() or torch.is_autocast_enabled("cpu"):
         return model
     return copied(model, lambda module: SmallProduct(module) if _is_plain(module) else module)
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether a module is a dense layer in float32 on the CPU, without hooks."""
-    if type(module) is not nn.Linear or module.weight.device.type != "cpu" or module.weight.dtype != torch.float32:
+    """Whether a module is a dense layer with a plain parameter in float32 on the CPU, without hooks or a forward of its own."""
+    if type(module) is not nn.Linear or type(module.weight) is not nn.Parameter or "forward" in vars(module):
         return False
-    return not (module._forward_hooks or module._forward_pre_hooks)
+    if module.weight.device.type != "cpu" or module.weight.dtype != torch.float32:
+        return False
+    everywhere = torch.nn.modules.module
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    return not any((*hooks, everywhere._global_forward_hooks, everywhere._global_forward_pre_hooks))

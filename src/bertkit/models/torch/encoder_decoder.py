@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from bertkit.checkpoint.load import load_source
 from bertkit.checkpoint.save import byte_count, save_safetensors
 from bertkit.checkpoint.source import open_source
 from bertkit.config.encoder_decoder import EncoderDecoderConfig
-from bertkit.errors import LoadError, UsageError
+from bertkit.errors import LoadError, UsageError, did_you_mean
 from bertkit.heads import IGNORED, POOLER
 from bertkit.hub import Place, locate
 from bertkit.models.torch import loading
@@ -30,8 +31,10 @@ from bertkit.models.torch.cache import LayerCache
 from bertkit.models.torch.generation import Generates, Start
 from bertkit.models.torch.heads import BertLMHeadModel
 from bertkit.models.torch.model import BertModel
+from bertkit.models.torch.pretrained import attention_of
 from bertkit.models.torch.shared import SharedMethods
 from bertkit.outputs import Seq2SeqLMOutput
+from bertkit.search.generate import mask_of
 from bertkit.search.settings import FILE, GenerationConfig
 
 _PROJECTION = "enc_to_dec_proj."
@@ -68,6 +71,12 @@ class EncoderDecoderModel(Generates, SharedMethods):
         self.decoder = BertLMHeadModel(config.decoder) if decoder is None else decoder
         config.encoder, config.decoder = self.encoder.config, self.decoder.config
         widths = config.encoder.hidden_size, config.decoder.hidden_size
+        wanted = getattr(config.decoder, "cross_attention_hidden_size", None)
+        if wanted not in (None, widths[0]):
+            raise UsageError(
+                f"cross_attention_hidden_size of the decoder is {wanted!r:.80}, and the encoder's states have the width "
+                f"{widths[0]}: leave it out."
+            )
         if widths[0] != widths[1]:
             self.enc_to_dec_proj = nn.Linear(*widths)
         self.tie_weights()
@@ -77,12 +86,17 @@ class EncoderDecoderModel(Generates, SharedMethods):
         self.decoder.tie_weights()
         if not self.config.tie_encoder_decoder:
             return
-        of_encoder, base = dict(self.encoder.named_parameters()), self.decoder.bert
-        for path, parameter in of_encoder.items():
+        of_encoder = dict(self.encoder.named_parameters())
+        for path, parameter in self.decoder.bert.named_parameters():
+            if path not in of_encoder:
+                continue
+            if parameter.shape != of_encoder[path].shape:
+                raise UsageError(
+                    f"tie_encoder_decoder needs two parts of the same sizes, and {path} is {[*of_encoder[path].shape]} in the "
+                    f"encoder and {[*parameter.shape]} in the decoder."
+                )
             module, _, leaf = path.rpartition(".")
-            if path in dict(base.named_parameters()):
-                setattr(base.get_submodule(module), leaf, parameter)
-        self.decoder.tie_weights()
+            setattr(self.encoder.get_submodule(module), leaf, parameter)
 
     def get_encoder(self) -> Any:
         """The BertModel."""
@@ -199,49 +213,73 @@ class EncoderDecoderModel(Generates, SharedMethods):
 
     # Writing.
 
-    def _start(self, inputs: Tensor | None, settings: GenerationConfig, given: dict[str, Tensor | None]) -> Start:
+    def _start(self, inputs: Tensor | None, settings: GenerationConfig, given: dict[str, Any]) -> Start:
         """The decoder begins with one word, and attends to the states of the inputs."""
-        if inputs is None:
-            raise UsageError("generate received no text: pass input_ids.")
-        mask = given["attention_mask"]
-        if mask is None and settings.pad_token_id is not None:
-            mask = (inputs != settings.pad_token_id).long()
+        encoded, mask = given["encoder_outputs"], given["attention_mask"]
+        if encoded is None:
+            if inputs is None:
+                raise UsageError("generate received no text: pass input_ids.")
+            mask = mask_of(inputs, mask, settings)
+            mask = None if mask is None else mask.long()
+            encoded = self.encoder(
+                inputs, attention_mask=mask, token_type_ids=given["token_type_ids"], return_dict=True
+            )
+        states = encoded if isinstance(encoded, Tensor) else encoded[0]
+        prompt = self._first_words(states, settings, given["decoder_input_ids"])
+        return Start(self.decoder, prompt, None, None, self._projected(states), mask)
+
+    def _first_words(self, states: Tensor, settings: GenerationConfig, prompt: Tensor | None) -> Tensor:
+        """The words that the decoder begins with, [B, L]: decoder_start_token_id, and then those of the caller."""
         first = settings.bos_token_id if settings.decoder_start_token_id is None else settings.decoder_start_token_id
-        prompt = given["decoder_input_ids"]
-        if prompt is None and first is None:
+        if first is None:
             raise UsageError(
                 "The configuration has no decoder_start_token_id: set it, as in model.config.decoder_start_token_id = "
-                "tokenizer.cls_token_id, or pass decoder_input_ids."
+                "tokenizer.cls_token_id."
             )
+        if isinstance(first, list) and len(first) != len(states):
+            raise UsageError(
+                f"decoder_start_token_id has {len(first)} words, and must have one, or one for each of {len(states)} texts."
+            )
+        starts = torch.tensor(first, device=states.device).reshape(-1, 1).expand(len(states), 1)
         if prompt is None:
-            prompt = inputs.new_full((len(inputs), 1), int(first or 0))
-        states = self.encoder(inputs, attention_mask=mask, token_type_ids=given["token_type_ids"], return_dict=True)[0]
-        return Start(self.decoder, prompt, None, self._projected(states), mask)
+            return starts
+        return torch.cat([starts, prompt], 1) if bool((prompt[:, :1] != starts).all()) else prompt
 
     # Loading and saving.
 
     @classmethod
     def from_encoder_decoder_pretrained(
         cls,
-        encoder_pretrained_model_name_or_path: str | os.PathLike[str],
-        decoder_pretrained_model_name_or_path: str | os.PathLike[str],
+        encoder_pretrained_model_name_or_path: str | os.PathLike[str] | None = None,
+        decoder_pretrained_model_name_or_path: str | os.PathLike[str] | None = None,
         *,
         tie_encoder_decoder: bool = False,
         **options: Any,
     ) -> EncoderDecoderModel:
         """A model of two trained BERTs. The cross-attention of the decoder, which no BERT has, is initialized at random.
 
-        options: fields of a configuration, after "encoder_" or "decoder_": `decoder_num_hidden_layers=3`.
+        options: fields of a configuration, after "encoder_" or "decoder_": `decoder_num_hidden_layers=3`; and `encoder_model` and
+        `decoder_model`, models in place of names.
         """
         own: dict[str, dict[str, Any]] = {"encoder_": {}, "decoder_": {"is_decoder": True, "add_cross_attention": True}}
         for name, value in options.items():
-            if name[:8] not in own:
+            prefix = next((prefix for prefix in own if name.startswith(prefix)), None)
+            if prefix is None:
                 raise UsageError(
                     f"from_encoder_decoder_pretrained has no {name!r}: names begin with encoder_ or decoder_."
                 )
-            own[name[:8]][name[8:]] = value
-        encoder = BertModel.from_pretrained(encoder_pretrained_model_name_or_path, **own["encoder_"])
-        decoder = BertLMHeadModel.from_pretrained(decoder_pretrained_model_name_or_path, **own["decoder_"])
+            own[prefix][name.removeprefix(prefix)] = value
+        encoder, decoder = own["encoder_"].pop("model", None), own["decoder_"].pop("model", None)
+        names = encoder_pretrained_model_name_or_path, decoder_pretrained_model_name_or_path
+        for place, part, model in zip(names, ("encoder", "decoder"), (encoder, decoder), strict=True):
+            if (place is None) == (model is None):
+                raise UsageError(
+                    f"from_encoder_decoder_pretrained needs the name of the {part}, or {part}_model=model."
+                )
+        if encoder is None:
+            encoder = BertModel.from_pretrained(names[0], **own["encoder_"])
+        if decoder is None:
+            decoder = BertLMHeadModel.from_pretrained(names[1], **own["decoder_"])
         config = EncoderDecoderConfig.from_encoder_decoder_configs(
             encoder.config, decoder.config, tie_encoder_decoder=tie_encoder_decoder
         )
@@ -262,6 +300,10 @@ class EncoderDecoderModel(Generates, SharedMethods):
         cache_dir: str | os.PathLike[str] | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
+        attn_implementation: str | None = None,
+        variant: str | None = None,
+        use_safetensors: bool | None = None,
+        state_dict: Mapping[str, Tensor] | None = None,
         **overrides: Any,
     ) -> EncoderDecoderModel:
         """A trained model, in evaluation mode. overrides: fields of the configuration, such as tie_encoder_decoder=True.
@@ -279,8 +321,14 @@ class EncoderDecoderModel(Generates, SharedMethods):
             local_files_only=local_files_only,
         )
         dtype = dtype if torch_dtype is None else torch_dtype
-        config = config or EncoderDecoderConfig.from_pretrained(place, **overrides)
-        source = open_source(place)
+        config = _with_overrides(config or EncoderDecoderConfig.from_pretrained(place), overrides)
+        if attn_implementation:
+            config.encoder._attn_implementation = attention_of(attn_implementation)
+            config.decoder._attn_implementation = attention_of(attn_implementation)
+        formats = None if use_safetensors is None else ["safetensors" if use_safetensors else "bin"]
+        source = open_source(place, formats, variant) if state_dict is None else loading.of_state_dict(state_dict)
+        if config.tie_encoder_decoder:
+            source = replace(source, tensors=_with_encoder(source.tensors))
         device = torch.device("cpu") if device_map is None else loading.device_of(device_map)
         kind: Any = torch.float32 if dtype is None else dtype
         parts = []
@@ -288,8 +336,9 @@ class EncoderDecoderModel(Generates, SharedMethods):
             own = config.encoder if part == "encoder" else config.decoder
             optional = (POOLER,) if head == "Model" else ()
             tensors, report = load_source(source, head, own, prefix=f"{part}.", optional=optional)
-            if any(not fresh.startswith(optional or ("no part",)) for fresh in report.fresh):
-                raise LoadError(f"{source.path} has no {', '.join(report.fresh[:5])} of the {part}.")
+            absent = [name for name in report.fresh if not name.startswith(optional)]
+            if absent:
+                raise LoadError(f"{source.path} has no {', '.join(absent[:5])} of the {part}.")
             options = {"add_pooling_layer": POOLER + "dense.weight" in tensors} if head == "Model" else {}
             parts.append(loading.model_of(made, own, tensors, kind, device, **options))
         model = cls(config, *parts)
@@ -340,6 +389,23 @@ class EncoderDecoderModel(Generates, SharedMethods):
         config.save_pretrained(save_directory)
         self.current_settings().save_pretrained(save_directory)
         save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
+
+
+def _with_overrides(config: EncoderDecoderConfig, overrides: Mapping[str, Any]) -> EncoderDecoderConfig:
+    """The configuration with other values of its fields, or of the settings of `generate`."""
+    known = {*vars(config), *(one.name for one in fields(GenerationConfig))} - {"encoder", "decoder", "others"}
+    for name, value in overrides.items():
+        if name not in known:
+            raise UsageError(f"EncoderDecoderModel.from_pretrained has no {name!r}.{did_you_mean(name, known)}")
+        setattr(config, name, value)
+    return config
+
+
+def _with_encoder(tensors: Tensors) -> Tensors:
+    """The tensors of a file, and those of the decoder by the names of the encoder that ties them, which a file may leave out."""
+    prefix = "decoder.bert."
+    tied = {"encoder." + name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+    return {**{name: array for name, array in tied.items() if "crossattention" not in name}, **tensors}
 
 
 def _padded(states: Tensor, lengths: Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,11 +15,12 @@ from torch import Tensor
 from bertkit.errors import UsageError, described
 from bertkit.models.torch.cache import Cache, take_rows, with_room
 from bertkit.models.torch.copies import for_few_rows
-from bertkit.search.beams import write_beams
-from bertkit.search.generate import result
-from bertkit.search.loop import Stop, streams_of, write
-from bertkit.search.scores import Change, Scores, Words, changes_of
-from bertkit.search.settings import GenerationConfig, check_lengths, check_words
+from bertkit.search.generate import check_prompt, mask_of, result, search, settings_of
+from bertkit.search.loop import Stop
+from bertkit.search.scores import Change, Scores, Words
+from bertkit.search.settings import GenerationConfig
+
+logger = logging.getLogger("bertkit")
 
 Processor = Callable[[Tensor, Tensor], Tensor]
 """Words so far [R, t] and scores [R, V] -> scores [R, V]."""
@@ -28,11 +30,12 @@ Criterion = Callable[[Tensor, Tensor], "Tensor | bool"]
 
 
 class Start(NamedTuple):
-    """What a search begins with: the decoder, its words [B, L] and their mask, and the states [B, S, H] that it attends to."""
+    """What a search begins with: the decoder, its words [B, L], their mask and types, and an encoder's states [B, S, H]."""
 
     model: Any
     prompt: Tensor
     mask: Tensor | None
+    types: Tensor | None
     encoder_states: Tensor | None
     encoder_mask: Tensor | None
 
@@ -58,7 +61,7 @@ class Generates:
 
     @generation_config.setter
     def generation_config(self, settings: Any) -> None:
-        own = settings if isinstance(settings, GenerationConfig) else GenerationConfig.from_dict(settings.to_dict())
+        own = GenerationConfig.of(settings)
         object.__setattr__(self, "_generation_config", own)
         object.__setattr__(self, "_settings_before", (replace(own), GenerationConfig.from_model_config(self.config)))
 
@@ -77,8 +80,8 @@ class Generates:
         self,
         inputs: Tensor | None = None,
         generation_config: GenerationConfig | None = None,
-        logits_processor: Sequence[Processor] = (),
-        stopping_criteria: Sequence[Criterion] = (),
+        logits_processor: Sequence[Processor] | None = None,
+        stopping_criteria: Sequence[Criterion] | None = None,
         *,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -86,9 +89,11 @@ class Generates:
         encoder_attention_mask: Tensor | None = None,
         decoder_input_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        encoder_outputs: Any = None,
         labels: Tensor | None = None,
         streamer: Any = None,
         seed: int | Sequence[int] | None = None,
+        use_model_defaults: bool | None = None,
         **settings: Any,
     ) -> Any:
         """Write words after a prompt. Returns the prompt with its continuation, [B * texts, t], or an output object.
@@ -101,72 +106,89 @@ class Generates:
         Args:
             inputs: the words of the prompt, [B, L], padded on the left.
             input_ids: another name of `inputs`.
-            generation_config: settings in place of the model's.
+            generation_config: settings in place of the model's, which count where these are defaults.
             logits_processor: functions that change the scores of the next word.
-            stopping_criteria: functions that end a text.
+            stopping_criteria: functions that end a text. With them, or processors, rows that have ended stay in the batch.
             attention_mask: [B, L], 0 at padding. Without it, the padding token is padding, unless it also ends texts.
             encoder_hidden_states: [B, S, H], for a decoder with cross-attention.
             encoder_attention_mask: [B, S], 0 at padding.
             decoder_input_ids: [B, L], what an encoder-decoder has written already; None: the word decoder_start_token_id.
-            token_type_ids: [B, L], of the text that an encoder-decoder reads.
+            token_type_ids: [B, L], of the prompt, whose last type goes on, or of the text that an encoder-decoder reads.
+            encoder_outputs: what the encoder of an encoder-decoder returned, in place of the text.
             labels: have no effect. They are in the batches of transformers' Seq2SeqTrainer.
             streamer: gets the words as they are written, by `put`, and then a call of `end`.
             seed: of sampling, or one for each prompt; None: a number from PyTorch's generator, which torch.manual_seed sets.
+            use_model_defaults: False: of the model's settings, only the special tokens fill generation_config.
             settings: fields of GenerationConfig for this call, such as num_beams=4.
         """
-        chosen = (generation_config or self.current_settings()).with_options(settings)
+        chosen = settings_of(self.current_settings(), generation_config, settings, use_model_defaults)
         given = {
             "attention_mask": attention_mask,
             "encoder_hidden_states": encoder_hidden_states,
             "encoder_attention_mask": encoder_attention_mask,
             "decoder_input_ids": decoder_input_ids,
             "token_type_ids": token_type_ids,
+            "encoder_outputs": encoder_outputs,
         }
-        inputs = inputs if input_ids is None else input_ids
-        if inputs is not None and not (isinstance(inputs, Tensor) and inputs.dim() == 2):
+        if inputs is not None and input_ids is not None:
             raise UsageError(
-                f"The words of generate are {described(inputs)}, and must be a tensor [batch, length], as in "
-                'tokenizer(texts, return_tensors="pt").input_ids.'
+                "generate received inputs and input_ids, which are two names of the same words: pass one of them."
             )
+        inputs = inputs if input_ids is None else input_ids
+        if inputs is not None:
+            check_prompt(
+                inputs,
+                isinstance(inputs, Tensor) and not inputs.is_floating_point(),
+                'tokenizer(texts, return_tensors="pt").input_ids',
+            )
+        if streamer is not None and chosen.num_beams > 1:
+            raise UsageError("A streamer needs num_beams=1, as beams change words that they wrote before.")
         start = self._start(inputs, chosen, given)
-        prompt = start.prompt
-        check_lengths(prompt.shape[1], chosen, start.model.config.max_position_embeddings)
-        check_words(chosen, start.model.config.vocab_size)
-        times = chosen.num_beams if chosen.num_beams > 1 else chosen.num_return_sequences
-        decoder = TorchDecoder(start, times, longest=chosen.longest(prompt.shape[1]), use_cache=chosen.use_cache)
-        words: Words = prompt.cpu().numpy().repeat(times, 0)
-        streams = self._streams(seed, len(prompt) if chosen.num_beams > 1 else len(words)) if chosen.do_sample else []
-        changes = changes_of(chosen, prompt.shape[1], [_change(one, prompt.device) for one in logits_processor])
-        stops = [_stop(one, prompt.device) for one in stopping_criteria]
-        if chosen.num_beams > 1:
-            if streamer is not None:
-                raise UsageError("A streamer needs num_beams=1, as beams change words that they wrote before.")
-            found = write_beams(decoder, words, chosen, changes, stops, streams, decoder.log_probs)
-        else:
-            if streamer is not None:
-                streamer.put(prompt.cpu())
-            found = write(decoder, words, chosen, changes, stops, streams, _note(streamer))
-            if streamer is not None:
-                streamer.end()
-        return result(found, chosen, lambda array: torch.from_numpy(array).to(prompt.device))
+        device, prompt = start.prompt.device, start.prompt.cpu()
+        if streamer is not None:
+            streamer.put(prompt)
+        found, chosen = search(
+            lambda times, longest: TorchDecoder(start, times, longest, chosen.use_cache),
+            prompt.numpy(),
+            None if start.mask is None else start.mask.cpu().numpy().astype(bool),
+            chosen,
+            start.model.config,
+            self._seed(seed) if chosen.do_sample else seed,
+            [_change(one, device) for one in _listed("logits_processor", logits_processor)],
+            [_stop(one, device) for one in _listed("stopping_criteria", stopping_criteria)],
+            _note(streamer),
+        )
+        if streamer is not None:
+            streamer.end()
+        return result(found, chosen, lambda array: torch.from_numpy(array).to(device), start.model is not self)
 
-    def _streams(self, seed: int | Sequence[int] | None, rows: int) -> list[np.random.Generator]:
-        return streams_of(int(torch.randint(2**62, ())) if seed is None else seed, rows)
+    def _seed(self, seed: int | Sequence[int] | None) -> int | Sequence[int]:
+        return int(torch.randint(2**62, ())) if seed is None else seed
 
-    def _start(self, inputs: Tensor | None, settings: GenerationConfig, given: dict[str, Tensor | None]) -> Start:
+    def _start(self, inputs: Tensor | None, settings: GenerationConfig, given: dict[str, Any]) -> Start:
         """What the search begins with."""
         if given["decoder_input_ids"] is not None:
             raise UsageError("decoder_input_ids are for an EncoderDecoderModel: pass the prompt as input_ids.")
-        if given["token_type_ids"] is not None and bool(given["token_type_ids"].any()):
-            raise UsageError("A decoder writes after words of the token type 0: leave out token_type_ids.")
+        if given["encoder_outputs"] is not None:
+            raise UsageError("encoder_outputs are for an EncoderDecoderModel: pass encoder_hidden_states.")
+        if "prepare_inputs_for_generation" in vars(self):
+            raise UsageError(
+                "generate does not support prompt tuning and prefix tuning, which replace prepare_inputs_for_generation: merge "
+                "the adapter, or use LoRA."
+            )
         if inputs is None:
             if settings.bos_token_id is None:
                 raise UsageError(
                     "generate received no prompt: pass input_ids, or bos_token_id to begin with this word."
                 )
             inputs = torch.tensor([[settings.bos_token_id]], device=self.device)
-        mask = _mask_of(inputs, given["attention_mask"], settings)
-        return Start(self, inputs, mask, given["encoder_hidden_states"], given["encoder_attention_mask"])
+        mask = mask_of(inputs, given["attention_mask"], settings)
+        if mask is not None and not bool(mask[:, -1].all()):
+            logger.warning(
+                "A prompt has padding on the right, after which words are written: type tokenizer.padding_side = 'left'."
+            )
+        types = given["token_type_ids"]
+        return Start(self, inputs, mask, types, given["encoder_hidden_states"], given["encoder_attention_mask"])
 
 
 class TorchDecoder:
@@ -196,21 +218,25 @@ class TorchDecoder:
             self.at = self.at.take(kept)
             if self.cache is not None:
                 take_rows(self.cache, kept)
-        mask = self.at.mask
+        mask, types = self.at.mask, self.at.types
         self.at = self.at._replace(
             prompt=torch.cat([self.at.prompt, new], 1),
             mask=None if mask is None else torch.cat([mask, mask.new_ones(len(new), 1)], 1),
+            types=None if types is None else torch.cat([types, types[:, -1:]], 1),
         )
         return self._forward(new if self.use_cache else self.at.prompt)[0]
 
     def _forward(self, words: Tensor) -> tuple[Scores, Cache | None]:
         """The logits after some words [R, L], and the new cache."""
-        mask = self.at.mask
-        places = None if mask is None else (mask.cumsum(1) - 1).clamp(min=0)[:, -words.shape[1] :]
+        mask = places = shown = self.at.mask
+        if mask is not None:
+            places = (mask.cumsum(1) - 1).masked_fill(~mask, 1)[:, -words.shape[1] :]  # of the words without padding
+            shown = mask if mask[:, -1].all() else mask[:, None] & mask.new_ones(2 * mask.shape[1:]).tril()
         output = self.model(
             words,
-            attention_mask=mask,
-            position_ids=places,  # of the words without padding
+            attention_mask=None if shown is None else shown.long(),
+            token_type_ids=None if self.at.types is None else self.at.types[:, -words.shape[1] :],
+            position_ids=places,
             encoder_hidden_states=self.at.encoder_states,
             encoder_attention_mask=self.at.encoder_mask,
             past_key_values=self.cache,
@@ -220,26 +246,24 @@ class TorchDecoder:
         )
         return output.logits[:, -1].float().cpu().numpy(), output.past_key_values if self.use_cache else None
 
-    def log_probs(self, logits: Scores) -> Scores:
-        """Logarithms of probabilities."""
-        found: Scores = torch.from_numpy(logits).log_softmax(-1).numpy()
-        return found
 
-
-def _mask_of(prompt: Tensor, mask: Tensor | None, settings: GenerationConfig) -> Tensor | None:
-    """The given mask, or one that excludes padding tokens; None if there are none."""
-    padding = settings.pad_token_id
-    if mask is None and padding is not None and padding not in settings.ends:
-        mask = (prompt != padding).long()
-    if mask is not None and mask.shape != prompt.shape:
-        raise UsageError(f"attention_mask has the shape {[*mask.shape]}, and the words have {[*prompt.shape]}.")
-    return None if mask is None or bool(mask.all()) else mask
+def _listed(name: str, functions: Any) -> list[Any]:
+    """The functions of a caller, in a list."""
+    if functions is None or (hasattr(functions, "__iter__") and all(map(callable, functions))):
+        return list(functions or ())
+    raise UsageError(f"{name} is {described(functions)}, and must be a list of functions: {name}=[function].")
 
 
 def _change(processor: Processor, device: torch.device) -> Change:
     def change(words: Words, scores: Scores) -> Scores:
-        found: Scores = processor(torch.from_numpy(words).to(device), torch.from_numpy(scores).to(device)).cpu().numpy()
-        return found
+        found = processor(torch.from_numpy(words).to(device), torch.from_numpy(scores).to(device))
+        if not isinstance(found, Tensor) or found.shape != scores.shape:
+            raise UsageError(
+                f"A function of logits_processor returned {found.shape if isinstance(found, Tensor) else described(found)}, and "
+                f"must return the changed scores, {[*scores.shape]}."
+            )
+        changed: Scores = found.float().cpu().numpy()
+        return changed
 
     return change
 

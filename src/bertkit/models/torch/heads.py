@@ -9,6 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import torch
@@ -405,9 +406,10 @@ class BertLMHeadModel(Generates, BertWithHead):
         logits_to_keep: return the logits of so many last positions of the batch only, which saves their computation; 0: of all.
         The other arguments are those of BertModel. A decoder returns its cache by default, except in training.
         """
-        if type(logits_to_keep) is not int or logits_to_keep < 0 or (logits_to_keep and labels is not None):
+        is_count = isinstance(logits_to_keep, Integral) and logits_to_keep >= 0
+        if not is_count or (logits_to_keep and (labels is not None or lengths is not None)):
             raise UsageError(
-                f"logits_to_keep is {logits_to_keep!r:.80}, and must be a number from 0 on; with labels, leave it out."
+                f"logits_to_keep is {logits_to_keep!r:.80}, and must be a number from 0 on; with labels or lengths, leave it out."
             )
         inputs, cache, keeps_cache = self.bert.arrange_steps(
             input_ids,
@@ -432,7 +434,7 @@ class BertLMHeadModel(Generates, BertWithHead):
             encoder_attention_mask,
             cache,
             keeps_cache,
-            logits_to_keep,
+            int(logits_to_keep),
         )
 
     def prepare_inputs_for_generation(

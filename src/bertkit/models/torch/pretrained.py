@@ -173,7 +173,7 @@ class BertPreTrainedModel(SharedMethods):
             config = BertConfig.from_dict(BertConfig.of(config, cls.__name__).to_dict(), **overrides)
         config._name_or_path = place.name if place else ""
         if attn_implementation:
-            config._attn_implementation = _attention(attn_implementation)
+            config._attn_implementation = attention_of(attn_implementation)
         formats = ["google", "h5"] if from_tf else ["msgpack"] if from_flax else None
         if use_safetensors is not None:
             formats = ["safetensors"] if use_safetensors else ["bin"]
@@ -321,7 +321,7 @@ class BertPreTrainedModel(SharedMethods):
 
     def set_attn_implementation(self, attn_implementation: str) -> None:
         """Set the attention implementation, "sdpa" or "eager", also in the configuration."""
-        self.config._attn_implementation = _attention(attn_implementation)
+        self.config._attn_implementation = attention_of(attn_implementation)
 
     def get_extended_attention_mask(
         self,
@@ -387,7 +387,8 @@ class BertPreTrainedModel(SharedMethods):
         surgery.prune_heads(self, heads_to_prune)
 
 
-def _attention(name: str) -> str:
+def attention_of(name: str) -> str:
+    """The name of an implementation of attention. Raises UsageError for an unknown one."""
     if name not in ATTENTION:
         raise UsageError(
             f"attn_implementation is {name!r}, and must be 'sdpa' or 'eager'.{did_you_mean(name, ATTENTION)}"

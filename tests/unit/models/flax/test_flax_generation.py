@@ -45,3 +45,27 @@ def test_an_encoder_cannot_write() -> None:
         UsageError, match=r"generate needs a decoder: make the model with BertConfig\(is_decoder=True\)"
     ):
         model.generate(np.array([[4]]), max_new_tokens=2)
+
+
+def test_what_is_invalid() -> None:
+    model = bertkit.FlaxBertForCausalLM(case(0).config)
+    prompt = np.array([[4, 5], [6, 7]])
+    for options, message in (
+        ({"output_scores": True}, "output_scores=True is not supported by Flax: leave it out"),
+        ({"return_dict_in_generate": True}, "return_dict_in_generate=True is not supported by Flax"),
+        ({"attention_mask": np.ones((2, 3))}, r"attention_mask has the shape \[2, 3\], and the words have \[2, 2\]"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            model.generate(prompt, max_new_tokens=2, **options)
+    for given in (np.array([[4.7, 5.2]]), np.array([4, 5]), None, "hello"):
+        with pytest.raises(UsageError, match=r"must be a tensor \[batch, length\] of whole numbers"):
+            model.generate(given, max_new_tokens=2)
+
+
+def test_padding_is_found_without_a_mask() -> None:
+    model = bertkit.FlaxBertForCausalLM(case(0).config)
+    prompt, options = np.array([[0, 0, 4, 5]]), {"max_new_tokens": 6, "pad_token_id": 0}
+    found = np.asarray(model.generate(prompt, **options).sequences)
+    alone = np.asarray(model.generate(prompt[:, 2:], **options).sequences)
+    masked = np.asarray(model.generate(prompt, attention_mask=prompt != 0, **options).sequences)
+    assert found[:, 4:].tolist() == alone[:, 2:].tolist() == masked[:, 4:].tolist()

@@ -12,7 +12,7 @@ import transformers
 
 import bertkit
 from bertkit.config.encoder_decoder import EncoderDecoderConfig
-from bertkit.errors import ConfigError, LoadError, UsageError
+from bertkit.errors import ConfigError, HubError, LoadError, UsageError
 from bertkit.models.torch.encoder_decoder import EncoderDecoderModel
 
 SIZES = {
@@ -195,3 +195,109 @@ def test_what_is_invalid(tmp_path: Path) -> None:
     safetensors_file.write(path, tensors)
     with pytest.raises(LoadError, match="crossattention"):
         EncoderDecoderModel.from_pretrained(tmp_path / "whole")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_first_words_of_the_decoder(tmp_path: Path) -> None:
+    own, other = pair(tmp_path, seed=2)
+    ids = torch.tensor([[4, 3, 6], [7, 8, 9]])
+    for options in (
+        {"decoder_input_ids": torch.tensor([[5, 6], [7, 8]])},  # decoder_start_token_id comes before them
+        {"decoder_input_ids": torch.tensor([[2, 6], [2, 8]])},
+        {"decoder_start_token_id": [2, 5]},
+        {"pad_token_id": 3},  # it ends texts, too, so it is no padding of the text that is read
+    ):
+        given = {"max_length": 9, **options}
+        assert own.generate(ids, **given).tolist() == other.generate(ids, **given).tolist(), options
+    assert own.generate(ids, eos_token_id=None).shape == (2, 21)  # 20 new words
+    encoded = own.encoder(ids)
+    assert own.generate(encoder_outputs=encoded, max_length=9).tolist() == own.generate(ids, max_length=9).tolist()
+    with pytest.raises(UsageError, match="decoder_start_token_id has 3 words, and must have one, or one for each of 2"):
+        own.generate(ids, decoder_start_token_id=[2, 5, 6])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("beams", [1, 2])
+def test_the_class_of_the_output(tmp_path: Path, beams: int) -> None:
+    own, other = pair(tmp_path)
+    given = {"num_beams": beams, "max_length": 5, "return_dict_in_generate": True}
+    found, expected = (model.generate(torch.tensor([[4, 5, 6]]), **given) for model in (own, other))
+    assert type(found).__name__ == type(expected).__name__
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_arguments_of_from_pretrained(tmp_path: Path) -> None:
+    own, other = pair(tmp_path, seed=1)
+    ids = torch.tensor([[4, 5, 6]])
+    for name, value in (("decoder_strt_token_id", 4), ("output_loading_info", True), ("to_dict", 1)):
+        with pytest.raises(UsageError, match=f"EncoderDecoderModel.from_pretrained has no '{name}'"):
+            EncoderDecoderModel.from_pretrained(tmp_path, **{name: value})
+    model = EncoderDecoderModel.from_pretrained(tmp_path, attn_implementation="eager", eos_token_id=None, num_beams=2)
+    assert (model.config.encoder._attn_implementation, model.config.decoder._attn_implementation) == ("eager", "eager")
+    assert (model.config.eos_token_id, model.config.num_beams) == (None, 2)
+    state = {name: tensor + 1 for name, tensor in other.state_dict().items()}
+    changed = EncoderDecoderModel.from_pretrained(tmp_path, state_dict=state)
+    assert torch.equal(changed.encoder.pooler.dense.bias, own.encoder.pooler.dense.bias + 1)
+    changed.save_pretrained(tmp_path, variant="changed")
+    again = EncoderDecoderModel.from_pretrained(tmp_path, variant="changed", use_safetensors=True)
+    assert again.generate(ids).tolist() == changed.generate(ids).tolist()
+    with pytest.raises(HubError, match=r"expected one of pytorch_model\.bin"):
+        EncoderDecoderModel.from_pretrained(tmp_path, use_safetensors=False)
+
+
+def test_tied_parts_have_the_weights_of_the_decoder(tmp_path: Path) -> None:
+    """As in transformers 4.57.6, whose files leave out the tensors of the encoder that the decoder has, too."""
+    encoder = bertkit.BertModel(bertkit.BertConfig(**SIZES))
+    decoder = bertkit.BertLMHeadModel(bertkit.BertConfig(**SIZES, is_decoder=True, add_cross_attention=True))
+    before = {name: tensor.clone() for name, tensor in decoder.bert.state_dict().items()}
+    pooler = encoder.pooler.dense.weight.clone()
+    config = EncoderDecoderConfig.from_encoder_decoder_configs(
+        encoder.config, decoder.config, tie_encoder_decoder=True, **TOKENS
+    )
+    model = EncoderDecoderModel(config, encoder, decoder).eval()
+    assert torch.equal(model.encoder.pooler.dense.weight, pooler)
+    for name, parameter in model.encoder.named_parameters():
+        if name in before:
+            assert torch.equal(parameter, before[name])
+            assert parameter is model.decoder.bert.get_parameter(name)
+    model.save_pretrained(tmp_path)
+    from bertkit.checkpoint import safetensors_file
+
+    path = tmp_path / "model.safetensors"
+    tensors = {name: array.copy() for name, array in safetensors_file.read(path).items()}
+    kept = {name: array for name, array in tensors.items() if not name.startswith("encoder.") or "pooler" in name}
+    assert len(kept) < len(tensors)
+    safetensors_file.write(path, kept)
+    again = EncoderDecoderModel.from_pretrained(tmp_path)
+    for name, tensor in again.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+
+
+def test_parts_that_do_not_fit() -> None:
+    sizes = [bertkit.BertConfig(**SIZES | {"hidden_size": width}) for width in (16, 32)]
+    made = EncoderDecoderConfig.from_encoder_decoder_configs
+    with pytest.raises(
+        UsageError, match=r"tie_encoder_decoder needs two parts of the same sizes, .* is \[40, 16\] in the"
+    ):
+        EncoderDecoderModel(made(*sizes, tie_encoder_decoder=True))
+    config = made(*sizes)
+    config.decoder.cross_attention_hidden_size = 24
+    with pytest.raises(UsageError, match="cross_attention_hidden_size of the decoder is 24, and the encoder's states"):
+        EncoderDecoderModel(config)
+    for name in ("to_dict", "save_pretrained"):
+        with pytest.raises(ConfigError, match=f"has the key '{name}', which is the name of a method"):
+            EncoderDecoderConfig.from_dict({**made(*sizes).to_dict(), name: 1})
+
+
+def test_models_in_place_of_names(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    encoder = bertkit.BertModel.from_pretrained(place)
+    decoder = bertkit.BertLMHeadModel.from_pretrained(place, is_decoder=True, add_cross_attention=True)
+    model = EncoderDecoderModel.from_encoder_decoder_pretrained(
+        None, None, encoder_model=encoder, decoder_model=decoder
+    )
+    assert model.encoder is encoder and model.decoder is decoder
+    mixed = EncoderDecoderModel.from_encoder_decoder_pretrained(place, decoder_model=decoder)
+    assert mixed.decoder is decoder
+    with pytest.raises(UsageError, match="needs the name of the decoder, or decoder_model=model"):
+        EncoderDecoderModel.from_encoder_decoder_pretrained(place)
