@@ -68,7 +68,12 @@ def alike(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_long_text() -> None:
+    """Below, or in tests/unit/test_pipelines_writing.py, for the tasks that write."""
+    assert {*TASKS} - CALLS.keys() == {"text-generation", "summarization", "text2text-generation"}
+
+
+@pytest.mark.parametrize("task", CALLS)
 @pytest.mark.parametrize("on_long", ["truncate", "window"])
 def test_no_text_is_too_long(task: str, on_long: str) -> None:
     name, example, options = CALLS[task]

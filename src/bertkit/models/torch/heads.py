@@ -406,8 +406,9 @@ class BertLMHeadModel(Generates, BertWithHead):
         logits_to_keep: return the logits of so many last positions of the batch only, which saves their computation; 0: of all.
         The other arguments are those of BertModel. A decoder returns its cache by default, except in training.
         """
-        is_count = isinstance(logits_to_keep, Integral) and logits_to_keep >= 0
-        if not is_count or (logits_to_keep and (labels is not None or lengths is not None)):
+        is_number = isinstance(logits_to_keep, Integral | Tensor) and not getattr(logits_to_keep, "ndim", 0)
+        last = int(logits_to_keep) if is_number else -1  # torch.onnx traces a number as a tensor
+        if last < 0 or (last and (labels is not None or lengths is not None)):
             raise UsageError(
                 f"logits_to_keep is {logits_to_keep!r:.80}, and must be a number from 0 on; with labels or lengths, leave it out."
             )
@@ -434,7 +435,7 @@ class BertLMHeadModel(Generates, BertWithHead):
             encoder_attention_mask,
             cache,
             keeps_cache,
-            int(logits_to_keep),
+            last,
         )
 
     def prepare_inputs_for_generation(

@@ -198,10 +198,10 @@ def test_logits_to_keep(padded: bool) -> None:
     if padded:
         mask[1, :4] = 0  # on the left, as in a prompt
     with torch.no_grad():
-        for kept in (np.int64(1), 3):
+        for kept in (np.int64(1), 3, torch.tensor(2)):
             found = own(words, attention_mask=mask, logits_to_keep=kept).logits
             expected = theirs(words, attention_mask=mask, logits_to_keep=int(kept)).logits
-            assert found.shape == (3, kept, V)
+            assert found.shape == (3, int(kept), V)
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     for wrong in (
         {"logits_to_keep": -1},

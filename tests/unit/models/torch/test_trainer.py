@@ -306,7 +306,7 @@ def test_a_tokenizer_passes_for_theirs_and_its_class_stays(kind: Any, tmp_path: 
 def test_the_trainer_by_our_name() -> None:
     from bertkit.training import _THEIRS
 
-    assert len(_THEIRS) == 18
+    assert len(_THEIRS) == 20
     assert all(getattr(bertkit, name) is getattr(transformers, name) for name in _THEIRS)
     with pytest.raises(ImportError, match="bertkit has no AdamW: type from torch.optim import AdamW"):
         from bertkit import AdamW  # noqa: F401
