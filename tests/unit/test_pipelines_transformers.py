@@ -242,7 +242,7 @@ def test_a_tokenizer_of_transformers() -> None:
         ({"model": 3}, "^model is of type int: "),
         ({"model": bertkit.BertModel}, "^model is the class BertModel: "),
         ({"tokenizer": torch.nn.Linear(2, 2)}, "^tokenizer is a Linear: "),
-        ({"tokenizer": object()}, "^tokenizer is a object: "),
+        ({"tokenizer": {1}}, "^tokenizer is a set: "),
         (
             {"model": transformers.GPT2Model(transformers.GPT2Config(n_layer=1, n_embd=4, n_head=1, vocab_size=9))},
             "^model is a GPT2Model, which is not a BERT",
