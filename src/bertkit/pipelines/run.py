@@ -167,9 +167,9 @@ class Run:
                 yield part.examples[part.known :], answers[part.known :]
 
     def _answered(self, parts: Iterable[Part], ahead: bool) -> Iterator[tuple[Part, list[Answer]]]:
-        encoded = ((part, self._encoded(part.examples)) for part in parts)
+        encoded = ((part, self.encode(part.examples)) for part in parts)
         for part, found in read_ahead(encoded) if ahead else encoded:
-            yield part, self.result(self._submitted(part.examples, found))
+            yield part, self.result(self.submit_encoded(found))
 
     def _received(
         self, answered: Iterable[tuple[Part, tuple[list[Answer], Report]]]
@@ -197,18 +197,19 @@ class Run:
 
     def submit(self, examples: Sequence[Any]) -> list[Pending | Answer]:
         """Encode examples. They run in the next call of `result`."""
-        return self._submitted(examples, self._encoded(examples))
+        return self.submit_encoded(self.encode(examples))
 
-    def _submitted(self, examples: Sequence[Any], found: Sequence[Encoded | BertkitError]) -> list[Pending | Answer]:
+    def submit_encoded(self, found: Sequence[Encoded | BertkitError]) -> list[Pending | Answer]:
+        """Take examples that `encode` of a run with the same options has returned. They run in the next call of `result`."""
         if self.errors == "raise":
             self._raise_first_error(found)
         submitted = [Pending(item, item.reading) if isinstance(item, Encoded) else Answer(item) for item in found]
         pending = [one for one in submitted if isinstance(one, Pending)]
         self._waiting += pending
-        self.report.examples += len(examples)
+        self.report.examples += len(found)
         self.report.cut += sum(one.reading.truncated for one in pending)
         self.report.left_out += sum(one.reading.left_out for one in pending)
-        self._advance(len(examples) - len(pending))
+        self._advance(len(found) - len(pending))
         return submitted
 
     def result(self, submitted: Sequence[Pending | Answer]) -> list[Answer]:
@@ -229,7 +230,7 @@ class Run:
         lost = f"{report.left_out:,} of their tokens were left out"
         return (f"{texts}, and {lost}: type ", *self.task.reads_all, " to read all of them.")
 
-    def _encoded(self, examples: Sequence[Any]) -> list[Encoded | BertkitError]:
+    def encode(self, examples: Sequence[Any]) -> list[Encoded | BertkitError]:
         """Encode all examples at once, which is faster, or one by one after an error, to find the invalid ones."""
         sound = [example for example in examples if not isinstance(example, BertkitError)]
         try:

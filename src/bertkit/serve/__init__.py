@@ -1,0 +1,1 @@
+"""A server for every task: a queue that batches requests, and HTTP routes of several protocols."""
