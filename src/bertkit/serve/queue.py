@@ -106,6 +106,24 @@ class Queue:
         if self._requests >= self.limits.requests:
             raise FullError(f"The server has {self._requests} requests already: send the request again later.")
 
+    @property
+    def open(self) -> bool:
+        """Whether the queue takes requests."""
+        return self._open
+
+    def beside(self, work: Callable[[], Any]) -> Future[Any]:
+        """Run a function in the thread that encodes. Raise FullError or ClosedError as `submit` does."""
+        with self._changed:
+            self.check()
+            self._requests += 1
+        future = self._encoder.submit(work)
+        future.add_done_callback(self._count_out)
+        return future
+
+    def _count_out(self, _: Future[Any]) -> None:
+        with self._changed:
+            self._requests -= 1
+
     def close(self) -> None:
         """Take no more requests, answer those that were submitted, and end the threads."""
         with self._changed:

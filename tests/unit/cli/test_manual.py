@@ -56,7 +56,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if command != "serve"]
+)  # tests/unit/serve starts it
 def test_the_examples_of_a_command_run(command: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = pipeline_models.folder(MODELS.get(command, "masked"))
     model = str(writing_cases.pair_folder() if command == "summarize" else folder)
