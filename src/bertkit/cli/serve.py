@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Literal
 
 from bertkit.cli.signature import parser_of
@@ -13,9 +12,6 @@ from bertkit.errors import MissingExtraError, UsageError
 
 _CONTAINERS = {"HF_TASK": "--task", "SAGEMAKER_BIND_TO_PORT": "--port"}
 """Variables of the containers of Hugging Face and SageMaker."""
-
-_SAGEMAKER = "/opt/ml/model"
-"""Where SageMaker puts the model."""
 
 _REPEATED = ("model", "cors_allow_origin")
 """Options that are read from the environment only if they are not typed, as typed ones would be added to them."""
@@ -33,18 +29,6 @@ def words_of_environment(environment: Mapping[str, str] = os.environ) -> list[st
         if value and action.dest not in ("help", *_REPEATED):
             words.append(f"--{action.dest.replace('_', '-')}={value}")
     return words
-
-
-def models_of_environment(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the models that are set as environment variables, or the model that SageMaker has put into a container.
-
-    >>> models_of_environment({"BERTKIT_MODEL": "DIR,films=DIR2"})
-    ['DIR', 'films=DIR2']
-    """
-    given = environment.get("BERTKIT_MODEL") or environment.get("HF_MODEL_ID")
-    if given:
-        return given.split(",")
-    return [_SAGEMAKER] if Path(_SAGEMAKER).is_dir() else []
 
 
 def serve(
@@ -89,7 +73,7 @@ def serve(
         raise UsageError("--workers must be at least 1, and --drain at least 0.")
     from bertkit.serve.process import Address
     from bertkit.serve.process import serve as run
-    from bertkit.serve.settings import Settings, named
+    from bertkit.serve.settings import Settings, models_of_environment, named
 
     origins = cors_allow_origin or os.environ.get("BERTKIT_CORS_ALLOW_ORIGIN", "").split(",")
     settings = Settings(

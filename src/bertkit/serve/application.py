@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -66,7 +66,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
     return [Middleware(CORSMiddleware, allow_origins=allowed, allow_methods=["GET", "POST"], allow_headers=headers)]
 
 
-def _no_route(server: Server) -> Callable[[Request, Exception], object]:
+def _no_route(server: Server) -> Callable[[Request, Exception], Awaitable[Response]]:
     """The answer to an unknown path (404), or an unknown method of a path (405)."""
 
     async def refuse(request: Request, error: Exception) -> Response:

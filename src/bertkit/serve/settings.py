@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 from bertkit.errors import Setting, UsageError, received
 from bertkit.serve.queue import Limits
+
+_SAGEMAKER = "/opt/ml/model"
+"""Where SageMaker puts the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,22 @@ class Settings:
             if one.type in ("int", "float") and (isinstance(value, bool) or not value > 0):
                 raise UsageError(received(one.name, value), " is not above 0: type a larger number.")
 
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """The settings in environment variables, such as BERTKIT_MAX_BATCH_TOKENS for `max_batch_tokens`.
+
+        >>> Settings.of_environment({"BERTKIT_MODEL": "DIR", "BERTKIT_TIMEOUT": "5", "HF_TASK": "ner"}).timeout
+        5.0
+        """
+        found: dict[str, Any] = {"models": named(models_of_environment(environment))}
+        if environment.get("HF_TASK"):
+            found["task"] = environment["HF_TASK"]
+        for one in fields(cls):
+            name = f"BERTKIT_{one.name.upper()}"
+            if environment.get(name):
+                found[one.name] = _value(name, environment[name], str(one.type))
+        return cls(**found)
+
     @property
     def limits(self) -> Limits:
         """The limits of the queue."""
@@ -70,3 +92,27 @@ def named(models: list[str]) -> dict[str, str]:
             raise UsageError(f"Two models have the name {name!r}: type NAME=DIR with different names.")
         found[name] = where
     return found
+
+
+def models_of_environment(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The models in environment variables, or the model that SageMaker has put into a container.
+
+    >>> models_of_environment({"BERTKIT_MODEL": "DIR,films=DIR2"})
+    ['DIR', 'films=DIR2']
+    """
+    given = environment.get("BERTKIT_MODEL") or environment.get("HF_MODEL_ID")
+    if given:
+        return given.split(",")
+    return [_SAGEMAKER] if Path(_SAGEMAKER).is_dir() else []
+
+
+def _value(name: str, text: str, kind: str) -> Any:
+    """The value of an environment variable, for a field of this type."""
+    try:
+        if kind in ("int", "float"):
+            return int(text) if kind == "int" else float(text)
+    except ValueError as error:
+        raise UsageError(f"The environment variable {name} is {text!r:.80}, which is not a number.") from error
+    if kind == "bool":
+        return text.lower() in ("1", "true", "yes")
+    return tuple(text.split(",")) if kind.startswith("tuple") else text
