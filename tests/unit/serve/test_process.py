@@ -159,11 +159,11 @@ def test_hostile_clients(server: Served) -> None:
     assert server.sends(head + b"Content-Length: 1000000000\r\n\r\n{").startswith(b"HTTP/1.1 413")
     assert server.sends(b"\x00\xff\r\n\r\n").startswith(b"HTTP/1.1 400")
     assert server.sends(head + b"Content-Length: 12\r\nContent-Length: 13\r\n\r\n").startswith(b"HTTP/1.1 400")
-    assert server.sends(b"GET /" + b"a" * 10**7 + b" HTTP/1.1\r\nHost: a\r\n\r\n").startswith((b"HTTP/1.1 400", b""))
+    assert server.sends(b"GET /" + b"a" * 200_000).startswith(b"HTTP/1.1 400")
     slow = server.sends(head + b"Content-Length: 100\r\n\r\n{")  # the rest of the body never arrives
     assert slow.startswith(b"HTTP/1.1 408")
     half = server.sends(head + b'Content-Length: 15\r\n\r\n{"inputs": "a"}', close=True)
-    assert half.startswith((b"HTTP/1.1 200", b"HTTP/1.1 499")) or half == b""
+    assert half == b"", half  # the client has closed its side: the request is cancelled
     assert server.post("/predict", {"inputs": TEXT})
 
 
