@@ -373,3 +373,47 @@ def test_invalid_settings() -> None:
         with pytest.raises(UsageError):
             Settings(**given)  # type: ignore[arg-type]
     assert app(serving.settings("two")).state.server.ready is False
+
+
+def test_a_client_that_leaves() -> None:
+    """Its inputs leave the queue, and the engine does not compute them."""
+
+    async def main() -> None:
+        server = Server(serving.settings("two"))
+        async with server.running():
+            while not server.ready:
+                await asyncio.sleep(0.01)
+            slow = Slow(server.models["two"].main.engine)
+            server.models["two"].pipes["text-classification"].engine = slow
+            first = asyncio.create_task(post(server, stays=True))
+            while slow.runs == 0:
+                await asyncio.sleep(0.005)
+            assert await post(server, stays=False) == 499
+            while server.queue.waiting:
+                await asyncio.sleep(0.005)
+            assert await first == 200
+        assert slow.runs == 1
+
+    asyncio.run(main())
+
+
+async def post(server: Server, stays: bool) -> int:
+    """The status of a request whose client stays, or leaves as soon as it has sent it."""
+    messages = [{"type": "http.request", "body": b'{"inputs": "a"}'}, *([] if stays else [{"type": "http.disconnect"}])]
+    sent: list[Any] = []
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": "/predict", "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }  # fmt: skip
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop(0)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app_of(server)(scope, receive, send)
+    return int(sent[0]["status"])
