@@ -196,7 +196,8 @@ def _log(
     }
     if refusal is not None:
         fields["refused"] = refusal.kind
-    _logger.info("request", extra={"fields": fields})
+    quiet = request.method == "GET" and refusal is None  # probes of platforms come every few seconds
+    _logger.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": fields})
 
 
 def inputs_of(body: Mapping[str, Any], name: str = "inputs") -> Any:
