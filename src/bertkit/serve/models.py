@@ -36,6 +36,8 @@ class Model:
             task, where, engine=settings.engine, precision=settings.precision, device=_device(settings.device),
             revision=settings.revision,
         )  # fmt: skip
+        if made.task_object.writes:
+            raise UsageError(f"The model {name} is for {made.task}, and the server has no tasks that write texts yet.")
         pipes = {made.task: made}
         for other in tasks_of(made.engine.head):
             if other not in pipes and _can(made, other):
@@ -94,11 +96,14 @@ def _can(made: Pipeline, task: str) -> bool:
     """Whether a model has a route for a task of its class. Zero-shot classification needs a label for entailment."""
     if task == "zero-shot-classification":
         return any(label.lower().startswith("entail") for label in made.config.label2id)
+    job = task_class(task)
+    if job.writes or task in _FOR_TRAINING:
+        return False
     try:
-        task_class(task).check_config(made.config)
+        job.check_config(made.config)
     except UsageError:
         return False
-    return task not in _FOR_TRAINING
+    return True
 
 
 def _device(given: str | None) -> int | str | None:
