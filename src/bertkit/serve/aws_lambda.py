@@ -39,9 +39,14 @@ class Function:
     """A loaded server that answers one event after the other."""
 
     def __init__(self, settings: Settings) -> None:
-        server = Server(settings)
-        server.load()
-        self._app, self._loop = app_of(server), asyncio.new_event_loop()
+        self._server = Server(settings)
+        self._server.load()
+        self._app, self._loop = app_of(self._server), asyncio.new_event_loop()
+
+    def close(self) -> None:
+        """Free the threads. Lambda itself ends the process instead."""
+        self._server.queue.close()
+        self._loop.close()
 
     def answer(self, event: Any) -> Any:
         """The response to an event of HTTP, or the answer to a direct call. Raise UsageError if a direct call is refused."""

@@ -56,6 +56,7 @@ def test_events() -> None:
     for wrong in ({}, "text", {"inputs": 3}, [1]):
         with pytest.raises(UsageError, match="Validation"):
             function.answer(wrong)
+    function.close()
 
 
 def test_the_key_of_events() -> None:
@@ -64,6 +65,7 @@ def test_the_key_of_events() -> None:
     assert function.answer(event)["statusCode"] == 401
     event["headers"]["Authorization"] = "Bearer k"
     assert function.answer(event)["statusCode"] == 200
+    function.close()
 
 
 def test_settings_of_the_environment() -> None:
