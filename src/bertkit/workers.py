@@ -73,7 +73,9 @@ def _reason(processes: list[SpawnProcess], started: int) -> BertkitError:
     )
 
 
-THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""The variables from which libraries read their number of threads, when they are imported."""
+
 _ENVIRONMENT = threading.Lock()
 
 
