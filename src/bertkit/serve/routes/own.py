@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from bertkit.errors import BertkitError
 from bertkit.pipelines.run import Answer
 from bertkit.serve.http import Call, Family, inputs_of, only
 from bertkit.serve.openapi import document
+from bertkit.serve.page import page
 from bertkit.serve.refusals import invalid, refusal_of
 from bertkit.serve.routes.endpoint import Endpoint
 
@@ -60,10 +61,10 @@ async def describe(call: Call) -> dict[str, Any]:
     return document(call.server.models)
 
 
-async def home(call: Call) -> dict[str, Any]:
-    """What the server can do. A page for people belongs here."""
-    models = {name: list(model.pipes) for name, model in call.server.models.items()}
-    return {"server": "bertkit", "ready": call.server.ready, "models": models, "routes": "/openapi.json"}
+async def home(call: Call) -> Response:
+    """A page on which people try the models. It needs no key, as it asks for one if the other routes do."""
+    text, headers = page()
+    return HTMLResponse(text, headers=headers)
 
 
 async def is_alive(call: Call) -> Response:
@@ -88,7 +89,7 @@ ENDPOINTS = [
     Endpoint("POST", "/v1/tasks/{task}", answer_task, OWN),
     Endpoint("GET", "/v1/models", list_models, OWN),
     Endpoint("GET", "/openapi.json", describe, OWN),
-    Endpoint("GET", "/", home, OWN),
+    Endpoint("GET", "/", home, OWN, key=False),
     Endpoint("GET", "/metrics", metrics, OWN),
     Endpoint("GET", "/live", is_alive, OWN, key=False),
     Endpoint("GET", "/health", is_ready, OWN, key=False),
