@@ -78,7 +78,7 @@ def test_several_models() -> None:
         assert found.json()["model"] == "names"
         wrong = client.post("/v1/tasks/ner", json={"inputs": TEXTS})
         unknown = client.post("/v1/tasks/ner", json={"inputs": TEXTS, "model": "three"})
-        assert client.get("/").json()["models"]["two"][0] == "text-classification"
+        assert client.get("/v1/models").json()["data"][0]["tasks"][0] == "text-classification"
     assert (wrong.status_code, unknown.status_code) == (422, 404)
     assert "text-classification" in wrong.json()["error"]["message"]
     assert "two, names" in unknown.json()["error"]["message"]

@@ -50,7 +50,10 @@ function entitiesOf(text, entities) {
   };
   const painted = marked(text, named.map((one) => [one.start, one.end, mark(one)]));
   if (!entities.length) return element("div", "", painted, element("p", "", "No entities were found."));
-  const rows = entities.map((one) => [one.word, one.entity_group ?? one.entity ?? "", shown(one.score), `${one.start}–${one.end}`]);
+  const letters = Array.from(text);
+  const rows = entities.map((one) => [
+    letters.slice(one.start, one.end).join(""), one.entity_group ?? one.entity ?? "", shown(one.score), `${one.start}–${one.end}`,
+  ]);
   return element("div", "", painted, table(["Text", "Label", "Score", "Place"], rows));
 }
 
@@ -112,8 +115,8 @@ function heatMap(sentences, rows) {
 
 function heat(score, given) {
   const share = Math.min(Math.max(given, 0), 1);
-  const cell = element("td", share > 0.5 ? "strong" : "", score.toFixed(2));
-  cell.style.setProperty("--share", `${Math.round(100 * share)}%`);
+  const cell = element("td", "", score.toFixed(2));
+  cell.style.setProperty("--share", `${Math.round(55 * share)}%`); // text is readable on all of these
   return cell;
 }
 
@@ -139,7 +142,7 @@ function scored(score) {
   const facts = `Perplexity ${score.perplexity.toLocaleString("en", { maximumFractionDigits: 2 })}, log-likelihood ${score.log_likelihood.toFixed(2)}`;
   const tokens = (score.tokens ?? []).map((one) => {
     const made = element("li", "", element("span", "name", one.token), " ", element("span", "number", shown(Math.exp(one.log_prob))));
-    made.style.setProperty("--share", `${Math.round(Math.min(-one.log_prob / 12, 1) * 70)}%`);
+    made.style.setProperty("--share", `${Math.round(Math.min(-one.log_prob / 12, 1) * 45)}%`);
     return made;
   });
   const hint = "Each token with its probability: the stronger the colour, the more surprising.";

@@ -104,6 +104,7 @@ function clear() {
   pending?.abort();
   complain(null);
   at("drawing").replaceChildren();
+  at("spoken").textContent = "";
   at("raw").hidden = true;
   tell("Type a text, and press Run.");
 }
@@ -146,23 +147,33 @@ async function run() {
     at("raw").hidden = false;
     at("raw").querySelector("pre").textContent = JSON.stringify(found, null, 2);
     tell(summaryOf(found.results, headers, took));
+    at("spoken").textContent = spokenOf(at("drawing"));
   } catch (problem) {
     if (own.signal.aborted) return;
     tell("");
     complain(problem);
   } finally {
-    if (own === pending) at("answer").setAttribute("aria-busy", "false");
+    if (own === pending) {
+      at("answer").setAttribute("aria-busy", "false");
+      at("answer").scrollIntoView({ block: "nearest" }); // on a phone, it is below the form
+    }
   }
 }
 
 /** How long the answer took, and how the text was read. */
 function summaryOf(results, headers, took) {
   const steps = [["tokenization", "tokenizing"], ["queue", "waiting"], ["inference", "computing"]];
-  const times = steps.map(([header, name]) => `${headers.get(`x-${header}-time`)} ms ${name}`).join(", ");
+  const times = steps.map(([header, name]) => `${headers.get(`x-${header}-time`)} ${name}`).join(", ");
   const tokens = headers.get("x-compute-tokens");
-  const parts = [`Answered in ${Math.round(took)} ms: ${times}.`, `${tokens} token${tokens === "1" ? "" : "s"}.`];
+  const parts = [`Answered in ${Math.round(took)} ms (${times}), ${tokens} token${tokens === "1" ? "" : "s"}.`];
   if (results.some((one) => one.truncated)) parts.push("The end of the text was cut off, as the model reads no more.");
   return parts.join(" ");
+}
+
+/** The main part of an answer, for screen readers: the rest is on the page. */
+function spokenOf(drawing) {
+  const main = drawing.querySelector(".bars li") ?? drawing.querySelector("p");
+  return main ? `Answer: ${main.textContent.slice(0, 300)}` : "The answer is below.";
 }
 
 async function copy(button) {
