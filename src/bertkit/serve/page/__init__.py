@@ -1,6 +1,6 @@
 """The playground: a page for people, on which they try the models of the server.
 
-`index.html` names its style sheet and its scripts. They are put into it, so that the page is one answer of the server, and needs no other address.
+`index.html` names its style sheet and its scripts. The server sends all as one document, which needs no other address.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _joined(link: re.Pattern[str], text: str) -> str:
 
 def _replaced(link: re.Pattern[str], text: str, by: str) -> str:
     """The page with `by` in place of the first name of a file, and without the others."""
-    before, first, after = text.partition(next(link.finditer(text)).group())
+    before, after = link.split(text, maxsplit=1)[::2]  # without the name between them
     return before + by + link.sub("", after)
 
 
