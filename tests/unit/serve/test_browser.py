@@ -88,6 +88,14 @@ def visiting(browser: Any, address: str, scheme: str = "light", width: int = 128
     context.close()
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder for pictures."""
+    found = Path(os.environ.get("BERTKIT_SCREENSHOTS") or tmp_path)
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
 def choose(page: Any, model: str, title: str) -> None:
     page.get_by_role("combobox", name="Model", exact=True).select_option(model)
     page.get_by_role("combobox", name="Task", exact=True).select_option(label=title)
@@ -261,10 +269,8 @@ PARTS: list[tuple[str, str, Callable[[Any], None]]] = [
 
 
 @pytest.mark.parametrize(("model", "title", "use"), PARTS, ids=[use.__name__ for _, _, use in PARTS])
-def test_task(browser: Any, address: str, tmp_path: Path, model: str, title: str, use: Callable[[Any], None]) -> None:
+def test_task(browser: Any, address: str, folder: Path, model: str, title: str, use: Callable[[Any], None]) -> None:
     """The answer is read in light and dark, on a wide screen and on a phone, and nothing is wider than the screen."""
-    folder = Path(os.environ.get("BERTKIT_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
     for scheme, width in SIZES:
         with visiting(browser, address, scheme, width) as page:
             choose(page, model, title)
@@ -343,13 +349,13 @@ def test_refusals_are_shown(browser: Any, address: str) -> None:
         assert len(bars(page)) == 2
 
 
-def test_a_key(browser: Any, tmp_path: Path) -> None:
-    folder = Path(os.environ.get("BERTKIT_SCREENSHOTS") or tmp_path)
+def test_a_key(browser: Any, folder: Path) -> None:
     server = Server(serving.settings("two", api_key="a-secret"))
     with listening(server) as address, visiting(browser, address, width=360) as page:
+        page.get_by_role("alert").get_by_text("This server needs a key.").wait_for()
         page.get_by_label("API key").fill("wrong")
         page.get_by_role("button", name="Use this key").click()
-        page.get_by_role("alert").get_by_text("The key is missing or wrong").wait_for()
+        page.get_by_role("alert").get_by_text("does not accept this key").wait_for()
         page.screenshot(path=folder / "key-light-360.png", full_page=True)
         page.get_by_label("API key").fill("a-secret")
         page.keyboard.press("Enter")
@@ -359,6 +365,7 @@ def test_a_key(browser: Any, tmp_path: Path) -> None:
         assert "$BERTKIT_API_KEY" in page.locator("#curl").inner_text()
         curl, python = page.locator("#curl").text_content(), page.locator("#python").text_content()
         assert "a-secret" not in page.content()
+        assert page.get_by_role("link").count() == 0  # a link cannot send the key
         assert page.get_by_label("API key").input_value() == ""
         assert page.evaluate("localStorage.length + sessionStorage.length + document.cookie.length") == 0
         given = {**os.environ, "BERTKIT_API_KEY": "a-secret"}

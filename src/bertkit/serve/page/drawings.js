@@ -60,7 +60,8 @@ function entitiesOf(text, entities) {
 function table(names, rows) {
   const head = element("tr", "", ...names.map((name) => scoped(element("th", "", name), "col")));
   const body = rows.map((cells) => element("tr", "", ...cells.map((cell) => element("td", "", cell))));
-  return scrolled("Table of the answer", element("table", "", element("thead", "", head), element("tbody", "", ...body)));
+  const made = element("table", "", element("thead", "", head), element("tbody", "", ...body));
+  return scrollable("Table of the answer", element("div", "scroll", made));
 }
 
 function scoped(cell, scope) {
@@ -68,13 +69,12 @@ function scoped(cell, scope) {
   return cell;
 }
 
-/** A wide element, which can be scrolled with the keys, too. */
-function scrolled(name, inner) {
-  const outer = element("div", "scroll", inner);
-  outer.tabIndex = 0;
-  outer.setAttribute("role", "region");
-  outer.setAttribute("aria-label", name);
-  return outer;
+/** An element that may be larger than its place. It has the focus of the keyboard, so that keys scroll it. */
+function scrollable(name, made) {
+  made.tabIndex = 0;
+  made.setAttribute("role", "region");
+  made.setAttribute("aria-label", name);
+  return made;
 }
 
 /** The context with the best answer marked, then all answers. */
@@ -110,7 +110,8 @@ function heatMap(sentences, rows) {
     const name = scoped(element("th", "", `${index + 1}. ${sentences[index]}`), "row");
     return element("tr", "", name, ...row.map((score) => heat(score, (score - low) / (high - low || 1))));
   });
-  return scrolled("Map of similarities", element("table", "heat", element("thead", "", head), element("tbody", "", ...body)));
+  const made = element("table", "heat", element("thead", "", head), element("tbody", "", ...body));
+  return scrollable("Map of similarities", element("div", "scroll", made));
 }
 
 function heat(score, given) {

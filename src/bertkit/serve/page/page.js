@@ -32,6 +32,7 @@ async function send(path, body, signal) {
 }
 
 function messageOf(response, text) {
+  if (response.status === 401) return key ? "The server does not accept this key: type another one." : "This server needs a key.";
   const wait = response.headers.get("retry-after");
   let message = `The server refused the request with the status ${response.status}.`;
   try {
@@ -73,6 +74,7 @@ async function start() {
   at("unlock").hidden = true;
   at("model").replaceChildren(...models.map((model) => new Option(model.id, model.id)));
   form.hidden = at("code").hidden = false;
+  document.querySelector("footer").hidden = Boolean(key); // a link cannot send the key
   tell("Type a text, and press Run.");
   chooseModel();
 }

@@ -82,7 +82,7 @@ const NEXT = { IsNext: "IsNext: the second follows the first", NotNext: "NotNext
 const OTHER = {
   inputs: (form) => JSON.parse(form.inputs),
   options: (form) => JSON.parse(form.options),
-  draw: (answers) => element("pre", "", JSON.stringify(answers, null, 2)),
+  draw: (answers) => scrollable("Answers as JSON", element("pre", "", JSON.stringify(answers, null, 2))),
   check: (form) => {
     try {
       JSON.parse(form.inputs);
