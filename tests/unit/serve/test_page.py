@@ -16,9 +16,9 @@ from bertkit.serve.application import app_of
 from bertkit.serve.models import _FOR_TRAINING
 from bertkit.serve.page import page
 from bertkit.serve.server import Server
-from bertkit.tasks import TASKS
+from bertkit.tasks import TASKS, task_class
 
-FORMS = {name for name in TASKS if name not in _FOR_TRAINING}
+FORMS = {name for name in TASKS if name not in _FOR_TRAINING and not task_class(name).writes}  # those with a route
 
 
 class Controls(HTMLParser):
