@@ -61,9 +61,9 @@ class Turns:
         return self.wait()
 
 
-def resident(field: str) -> int:
-    """Return the memory of this process in bytes: VmRSS, or VmHWM for its peak."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+def resident(field: str, process: int | str = "self") -> int:
+    """Return the memory of a process in bytes: VmRSS, or VmHWM for its peak."""
+    for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024
     raise ValueError(field)
