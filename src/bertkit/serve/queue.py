@@ -69,7 +69,7 @@ class Queue:
         self.limits, self._on_batch = limits, on_batch
         self._changed = threading.Condition()  # guards all of the following
         self._lines: dict[Engine, Line] = {}
-        self._requests, self._open = 0, True
+        self._requests, self._open, self._encoded_all = 0, True, False
         self._encoder = ThreadPoolExecutor(1, "bertkit-encode")
         self._computer = threading.Thread(target=self._compute, name="bertkit-compute", daemon=True)
         self._computer.start()
@@ -130,6 +130,7 @@ class Queue:
             self._open = False
         self._encoder.shutdown()
         with self._changed:
+            self._encoded_all = True
             self._changed.notify_all()
         self._computer.join()
 
@@ -201,7 +202,7 @@ class Queue:
         """Wait for examples, and take a batch from the model with the fewest tokens so far. An empty list is the end."""
         with self._changed:
             while not (lines := self._busy()):
-                if not self._open:
+                if self._encoded_all:  # not before: a closed queue still encodes what was submitted
                     return []
                 self._changed.wait()
             return min(lines, key=lambda line: line.computed).take(self.limits.batch_tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -267,7 +268,9 @@ def test_a_closed_queue_has_answered_everything() -> None:
         "feature-extraction", pipeline_models.engine("plain", "Model"), tokenizer=pipeline_models.tokenizer()
     )
     queue = Queue()
-    futures = [queue.submit(pipe, TEXTS) for _ in range(20)]
+    encode = queue._encode
+    queue._encode = lambda request: (time.sleep(0.005), encode(request))[1]  # type: ignore[method-assign]
+    futures = [queue.submit(pipe, TEXTS) for _ in range(20)]  # the model waits for the encoder between batches
     queue.close()
     assert all(len(future.result(0).answers) == 4 for future in futures)
 
