@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("bertkit.cli.convert:convert", "write a checkpoint in another format"),
     "export": ("bertkit.cli.export:export", "write a model for another runtime: ONNX or TorchScript"),
     "serve": ("bertkit.cli.serve:serve", "answer requests over HTTP"),
+    "package": ("bertkit.cli.package:package", "write what an image of the server is built from"),
     "tokenize": ("bertkit.cli.tokenize:tokenize", "show the tokens of a text with ids, types and offsets"),
     "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "train a vocabulary on text files"),
     "add-words": ("bertkit.cli.add_words:add_words", "add the words of a domain to a model's vocabulary"),

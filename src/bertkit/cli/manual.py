@@ -87,6 +87,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "--model DIR --port 8080",
         "--model films=DIR --model names=DIR --host 0.0.0.0 --workers 2 --max-concurrent-requests 64",
     ),
+    "package": (
+        "my-image --target docker --model DIR",
+        "my-function --target lambda --engine torch --model DIR --name films",
+    ),
     "tokenize": (
         '"Unaffable plants!" --model DIR',
         '"A text" --pair "and another" --format json --model DIR',

@@ -7,10 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 from typing import Any
 
 import pipeline_models
@@ -78,55 +75,20 @@ def test_settings_of_the_environment() -> None:
         Settings.of_environment({"BERTKIT_MODEL": "a", "BERTKIT_TIMEOUT": "soon"})
 
 
-class RuntimeApi:
-    """The runtime API of Lambda."""
-
-    def __init__(self) -> None:
-        self.events: Queue[Any] = Queue()
-        self.answers: Queue[tuple[str, Any]] = Queue()
-        api = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                content = json.dumps(api.events.get()).encode()
-                self.send_response(200)
-                self.send_header("Lambda-Runtime-Aws-Request-Id", "id-1")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                api.answers.put((self.path, json.loads(body)))
-                self.send_response(202)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-    def start(self, model: Path | str) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.server.server_port}",
-            "BERTKIT_MODEL": str(model),
-            "BERTKIT_ENGINE": "numpy",
-        }
-        command = [sys.executable, "-m", "bertkit.serve.aws_lambda"]
-        return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+def start(api: serving.RuntimeApi, model: Path | str) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,
+        "AWS_LAMBDA_RUNTIME_API": api.address,
+        "BERTKIT_MODEL": str(model),
+        "BERTKIT_ENGINE": "numpy",
+    }
+    command = [sys.executable, "-m", "bertkit.serve.aws_lambda"]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
 
 def test_the_loop_of_an_image() -> None:
-    api = RuntimeApi()
-    process = api.start(pipeline_models.folder("two"))
+    api = serving.RuntimeApi()
+    process = start(api, pipeline_models.folder("two"))
     try:
         api.events.put({"inputs": TEXT})
         path, found = api.answers.get(timeout=60)
@@ -143,8 +105,8 @@ def test_the_loop_of_an_image() -> None:
 
 
 def test_a_model_that_cannot_be_opened(tmp_path: Path) -> None:
-    api = RuntimeApi()
-    process = api.start(tmp_path / "missing")
+    api = serving.RuntimeApi()
+    process = start(api, tmp_path / "missing")
     path, found = api.answers.get(timeout=60)
     assert path == "/2018-06-01/runtime/init/error"
     assert found["errorType"] == "HubError"
