@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
@@ -36,6 +37,7 @@ class WritingEngine:
         self.model, self.config = model, model.config
         self.head = PAIR if isinstance(model, EncoderDecoderModel) else "LMHeadModel"
         self.precision = NAMES[model.dtype]
+        self.unwanted: Callable[[], bool] | None = None  # ends all texts at the next word, if it returns True
 
     @classmethod
     def open(cls, place: Place, config: Any, device: object = None, precision: str = "auto") -> WritingEngine:
@@ -108,6 +110,7 @@ class WritingEngine:
             attention_mask=torch.from_numpy(mask.astype(np.int64)).to(self.device),
             seed=[_seed(writing.seed, row) for row in rows] if chosen.do_sample and writing.seed is not None else None,
             use_model_defaults=False,  # those are in the settings
+            stopping_criteria=None if self.unwanted is None else [lambda *_: self.unwanted()],
         )
         texts = words.cpu().numpy().reshape(len(rows), chosen.num_return_sequences, -1)
         return [one[:, : prompt + _length(one[:, prompt:], chosen.ends)] for one in texts]

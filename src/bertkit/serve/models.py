@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from bertkit.errors import UsageError
@@ -27,21 +28,20 @@ class Model:
 
     name: str
     task: str  # its main task
-    pipes: dict[str, Pipeline]  # task -> pipeline; all share one engine
+    pipes: dict[
+        str, Pipeline
+    ]  # task -> pipeline; all share one engine, but for a decoder, which writes with another one
 
     @classmethod
     def open(cls, name: str, where: str, settings: Settings, task: str | None = None) -> Model:
         """Open a model, and run it a few times, as the first runs are slow."""
-        made = pipeline(
-            task, where, engine=settings.engine, precision=settings.precision, device=_device(settings.device),
-            revision=settings.revision,
-        )  # fmt: skip
-        if made.task_object.writes:
-            raise UsageError(f"The model {name} is for {made.task}, and the server has no tasks that write texts yet.")
+        made = _open(task, where, settings)
         pipes = {made.task: made}
-        for other in tasks_of(made.engine.head):
-            if other not in pipes and _can(made, other):
-                pipes[other] = same_model(made, other)
+        for other in _tasks(made):
+            if other not in pipes and _can(made, other, settings):
+                writes = task_class(other).writes
+                alike = next((pipe for pipe in pipes.values() if pipe.task_object.writes == writes), None)
+                pipes[other] = _open(other, where, settings) if alike is None else same_model(alike, other)
         opened = cls(name, made.task, pipes)
         opened._warm_up()
         return opened
@@ -61,10 +61,11 @@ class Model:
 
     def _warm_up(self) -> None:
         """Run rows of a few lengths, so that memory and compiled code are ready for the first request."""
-        embed, began = self.pipes["feature-extraction"], time.monotonic()
+        pipes, began = {pipe.engine: pipe for pipe in self.pipes.values()}, time.monotonic()
         for length in (4, 32, 128, 512):
-            if time.monotonic() - began < _WARM_UP:
-                embed.each(["a " * length], pooling="mean", on_long="window")
+            for pipe in pipes.values():
+                if time.monotonic() - began < _WARM_UP:
+                    _try(pipe, "a " * length)
 
 
 class Models(dict[str, Model]):
@@ -92,18 +93,44 @@ def open_all(settings: Settings) -> dict[str, Model]:
     }
 
 
-def _can(made: Pipeline, task: str) -> bool:
+def _open(task: str | None, where: str, settings: Settings) -> Pipeline:
+    return pipeline(
+        task, where, engine=settings.engine, precision=settings.precision, device=_device(settings.device),
+        revision=settings.revision,
+    )  # fmt: skip
+
+
+def _try(pipe: Pipeline, text: str) -> None:
+    """Run a text, or write a word if the task writes."""
+    if pipe.task_object.writes:
+        pipe.each(["a"], max_new_tokens=1)
+    else:
+        same_model(pipe, "feature-extraction").each([text], pooling="mean", on_long="window")
+
+
+def _tasks(made: Pipeline) -> list[str]:
+    """The tasks of the class of a model. A decoder that is open for another task can also write."""
+    predicts_words = "sentence-scoring" in (tasks := tasks_of(made.engine.head))
+    return tasks_of("LMHeadModel") if predicts_words and made.config.is_decoder else tasks
+
+
+def _can(made: Pipeline, task: str, settings: Settings) -> bool:
     """Whether a model has a route for a task of its class. Zero-shot classification needs a label for entailment."""
     if task == "zero-shot-classification":
         return any(label.lower().startswith("entail") for label in made.config.label2id)
     job = task_class(task)
-    if job.writes or task in _FOR_TRAINING:
+    if task in _FOR_TRAINING or (job.writes and not _can_write(settings)):
         return False
     try:
         job.check_config(made.config)
     except UsageError:
         return False
     return True
+
+
+def _can_write(settings: Settings) -> bool:
+    """Whether the settings allow for the engine of tasks that write."""
+    return settings.engine in ("auto", "torch") and settings.precision != "int8" and find_spec("torch") is not None
 
 
 def _device(given: str | None) -> int | str | None:

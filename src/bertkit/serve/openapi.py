@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from bertkit.search.settings import GenerationConfig
 from bertkit.serve.models import Model
 from bertkit.tasks import task_class
+from bertkit.tasks.writing import SETTINGS
 
 _TYPES: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
@@ -17,8 +19,8 @@ _TYPES: dict[Any, dict[str, Any]] = {
     float: {"type": "number"},
     NoneType: {"type": "null"},
 }
-_HIDDEN = ("details", "return_tensors")
-"""Options of pipelines that have no meaning in a request."""
+_HIDDEN = ("details", "return_tensors", "settings")
+"""Options of pipelines that have no meaning in a request, or other names there."""
 
 
 def document(models: Mapping[str, Model]) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def _operation(task: str, models: list[str]) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "inputs": {"description": f"One input, which is {job.takes}, or a list of inputs."},
-            "options": _options(job.options_type),
+            "options": _options(job.options_type, SETTINGS if job.writes else ()),
             "model": {"enum": models},
         },
     }
@@ -81,8 +83,8 @@ _RESULTS = {
 }
 
 
-def _options(kind: Any) -> dict[str, Any]:
-    """The schema of the options of a task.
+def _options(kind: Any, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """The schema of the options of a task, with settings of `generate`.
 
     >>> from bertkit.tasks.question_answering import QuestionAnsweringOptions
     >>> _options(QuestionAnsweringOptions)["properties"]["top_k"]
@@ -94,6 +96,8 @@ def _options(kind: Any) -> dict[str, Any]:
         if one.name not in _HIDDEN:
             default = {} if one.default is MISSING else {"default": one.default}
             properties[one.name] = schema_of(hints[one.name]) | default
+    of_generate = get_type_hints(GenerationConfig)
+    properties |= {name: schema_of(of_generate[name]) for name in settings}
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 

@@ -25,6 +25,7 @@ from bertkit.errors import BertkitError, UsageError
 from bertkit.pipelines import Pipeline
 from bertkit.pipelines.run import Answer
 from bertkit.serve.waiting import Item, Line, Outcome, Request
+from bertkit.serve.writing import stop_when
 from bertkit.tasks.base import Encoded, TaskOptions
 
 _logger = logging.getLogger("bertkit.serve")
@@ -213,6 +214,7 @@ class Queue:
         for item in batch:
             item.request.started = item.request.started or now
         self._on_batch(len(batch), sum(item.tokens for item in batch))
+        stop_when(first.pipe, lambda: all(item.request.future.done() for item in batch))
         try:
             run = first.pipe.run(first.options, errors="return")
             answers = run.result(run.submit_encoded([item.encoded for item in batch]))

@@ -16,6 +16,7 @@ from bertkit.serve.queue import Queue
 from bertkit.serve.refusals import invalid
 from bertkit.serve.settings import Settings
 from bertkit.serve.waiting import Outcome
+from bertkit.serve.writing import bounded
 from bertkit.tasks.base import TaskOptions
 
 _logger = logging.getLogger("bertkit.serve")
@@ -63,7 +64,7 @@ class Server:
         """The checked options of a task. Raise Refusal for options that have no meaning in a request."""
         if "return_tensors" in given:
             raise invalid("return_tensors has no effect on a server, as answers are JSON: leave it out.")
-        return options_of(pipe.task, given)
+        return bounded(pipe, options_of(pipe.task, given), self.settings.max_new_tokens)
 
     async def answers(self, pipe: Pipeline, examples: Sequence[Any], given: Mapping[str, Any]) -> Outcome:
         """The answers to examples. If the caller is cancelled, they leave the queue."""

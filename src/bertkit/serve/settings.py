@@ -36,6 +36,7 @@ class Settings:
     max_concurrent_requests: int = 512
     max_client_batch_size: int = 32
     max_input_length: int = 8_192
+    max_new_tokens: int = 256
     auto_truncate: bool = False
     payload_limit: int = 2_000_000
     timeout: float = 30.0

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from bertkit.pipelines import Pipeline
 from bertkit.pipelines.run import Answer
+from bertkit.serve.writing import work_of
 from bertkit.tasks.base import Encoded, TaskOptions
 
 
@@ -41,6 +42,10 @@ class Request:
     encoding: float = 0.0
     encoded: float = 0.0  # time at which it was encoded
     started: float | None = None  # time at which its first batch started
+    written: int = field(init=False)  # words that may be written for each row
+
+    def __post_init__(self) -> None:
+        self.written = work_of(self.pipe, self.options)
 
     @property
     def group(self) -> tuple[str, str]:
@@ -73,8 +78,8 @@ class Item:
 
     @property
     def tokens(self) -> int:
-        """The number of tokens that the model computes for it."""
-        return sum(map(len, self.encoded.rows))
+        """The most tokens that the model computes for it."""
+        return sum(len(row) + self.request.written for row in self.encoded.rows)
 
 
 class Line:

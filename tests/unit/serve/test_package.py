@@ -116,7 +116,8 @@ def test_names_cannot_inject(name: str, tmp_path: Path) -> None:
 
 def test_other_arguments_are_checked(tmp_path: Path) -> None:
     for wrong, match in [
-        ({"model": "google/bert"}, "bertkit convert"), ({"model": tmp_path}, "no config.json"), ({"task": "a\nb"}, "Unknown task"),
+        ({"model": "google/bert"}, "bertkit convert"), ({"model": tmp_path}, "no config.json"),
+        ({"task": "a\nb"}, "Unknown task"),
         ({"engine": "keras"}, "engine"), ({"target": "heroku"}, "target"),
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=match):

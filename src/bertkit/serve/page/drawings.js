@@ -36,6 +36,11 @@ function marked(text, parts) {
   return found;
 }
 
+/** A text, whose new part is marked. */
+function continued(prompt, text) {
+  return element("p", "text", prompt, element("mark", "", text.slice(prompt.length)));
+}
+
 const HUES = [210, 35, 140, 290, 0, 180, 60, 330];
 
 /** The text with its entities in colours, then a table of them. */

@@ -74,6 +74,24 @@ const TASKS = {
     options: (form) => ({ tokens: true, whole_words: form.whole_words === "on" }),
     draw: ([score]) => scored(score),
   },
+  "text-generation": {
+    title: "Continue a text",
+    inputs: (form) => form.text,
+    options: (form) => ({ max_new_tokens: Number(form.max_new_tokens), do_sample: form.do_sample === "on" }),
+    draw: ([[found]], form) => continued(form.text, found.generated_text),
+  },
+  "summarization": {
+    title: "Summary",
+    inputs: (form) => form.text,
+    options: (form) => ({ max_new_tokens: Number(form.max_new_tokens), num_beams: Number(form.num_beams) }),
+    draw: ([[found]]) => element("p", "text", found.summary_text),
+  },
+  "text2text-generation": {
+    title: "Text to text",
+    inputs: (form) => form.text,
+    options: (form) => ({ max_new_tokens: Number(form.max_new_tokens), num_beams: Number(form.num_beams) }),
+    draw: ([[found]]) => element("p", "text", found.generated_text),
+  },
 };
 
 const NEXT = { IsNext: "IsNext: the second follows the first", NotNext: "NotNext: it does not" };

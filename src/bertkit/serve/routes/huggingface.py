@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertkit.pipelines import Pipeline
-from bertkit.pipelines.calls import calls_of
+from bertkit.pipelines.calls import calls_of, pop_options
 from bertkit.serve.http import Call, Family, inputs_of, only
 from bertkit.serve.models import Model
 from bertkit.serve.refusals import Refusal, invalid
@@ -34,7 +34,11 @@ SAGEMAKER = Family(
 async def inference(call: Call) -> Any:
     """Answer as the inference API."""
     body = call.json()
-    only(body, ("inputs", "parameters", "options"))  # `options` has wait_for_model and use_cache, which have no effect
+    only(
+        body, ("inputs", "parameters", "options", "stream")
+    )  # `options` has wait_for_model and use_cache, without effect
+    if body.get("stream"):
+        raise invalid('"stream" must be false: a text is sent when it is complete.')
     inputs, given = inputs_of(body), _parameters(body)
     model = call.server.models.named(call.path.get("model"))
     pipe = _pipe(model, call.path.get("task"), inputs, given)
@@ -68,6 +72,7 @@ def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise invalid('"parameters" must be an object.')
     found = {name: value for name, value in given.items() if value is not None or name == "top_k"}
+    found |= pop_options("generate_parameters", found)
     if "truncate" in found:
         found["on_long"] = "truncate" if found.pop("truncate") else "error"
     if found.pop("truncation_direction", "right") not in ("right", "Right"):

@@ -215,7 +215,7 @@ async def info(call: Call) -> dict[str, Any]:
     from bertkit import __version__
 
     settings, model = call.server.settings, call.server.models.named(None)
-    config = model.main.config
+    config = model.pipe("feature-extraction").config  # refuses a model that has no vectors
     labels = {"id2label": {str(number): name for number, name in config.id2label.items()}, "label2id": config.label2id}
     kinds = {True: {"reranker": labels}, False: {"classifier": labels}}
     classifies = model.task == "text-classification"

@@ -1,4 +1,4 @@
-"""The four functions that Hugging Face's and PyTorch's containers of SageMaker call. Change them for your own inputs and answers."""
+"""The functions that SageMaker's containers of Hugging Face and PyTorch call. Change them for your inputs and answers."""
 
 from __future__ import annotations
 
