@@ -18,8 +18,8 @@ from bertkit.tasks import ALIASES, task_class
 _FOR_TRAINING = ("sentence-embedding", "pretraining")
 """Tasks without a route, as other tasks give the same answers."""
 
-_WARM_UP = 20.0
-"""The most seconds in which a model answers examples of several lengths before it is ready."""
+_WARM_UP = 3.0
+"""The seconds after which a model that runs texts of several lengths begins no other one, and is ready."""
 
 
 @dataclass(frozen=True)

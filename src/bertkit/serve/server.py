@@ -33,8 +33,9 @@ class Server:
         self.on_failure: Callable[[Exception], None] = lambda error: None  # called if a model cannot be opened
 
     def load(self) -> None:
-        """Open the models. The server is ready afterwards."""
-        self.models.update(open_all(self.settings))
+        """Open the models, if they are not open. The server is ready afterwards."""
+        if not self.models:
+            self.models.update(open_all(self.settings))
 
     @property
     def ready(self) -> bool:

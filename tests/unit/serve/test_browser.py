@@ -23,7 +23,9 @@ import pipeline_models
 import pytest
 import serving
 import uvicorn
+import writing_cases
 
+from bertkit import pipeline
 from bertkit.serve.application import app_of
 from bertkit.serve.server import Server
 
@@ -278,6 +280,44 @@ def test_task(browser: Any, address: str, folder: Path, model: str, title: str, 
             assert page.locator("#status").inner_text().startswith("Answered in ")
             assert page.evaluate("document.documentElement.scrollWidth") == width
             page.screenshot(path=folder / f"{use.__name__}-{scheme}-{width}.png", full_page=True)
+
+
+@pytest.fixture(scope="module")
+def writers() -> Iterator[str]:
+    """The address of a server with models that write."""
+    models = {"decoder": str(pipeline_models.folder("decoder")), "pair": str(writing_cases.pair_folder())}
+    with listening(Server(serving.settings(models=models, engine="torch"))) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("model", "title", "task", "name"),
+    [
+        ("decoder", "Continue a text", "text-generation", "Beginning of the text"),
+        ("pair", "Summary", "summarization", "Text"),
+        ("pair", "Text to text", "text2text-generation", "Text"),
+    ],
+)
+def test_task_that_writes(
+    browser: Any, writers: str, folder: Path, model: str, title: str, task: str, name: str
+) -> None:
+    with visiting(browser, writers) as page:
+        choose(page, model, title)
+        box(page, name).fill(TEXT)
+        page.get_by_label("New words at most").fill("5")
+        beams = {} if task == "text-generation" else {"num_beams": 2}
+        if beams:
+            page.get_by_label("Beams").fill("2")
+        else:
+            page.get_by_label("Choose words at random").uncheck()
+        run(page)
+        place = writing_cases.pair_folder() if model == "pair" else pipeline_models.folder("decoder")
+        options = {"max_new_tokens": 5, "do_sample": False, **beams}
+        (expected,) = pipeline(task, place, engine="torch").each([TEXT], **options)[0][0].values()
+        assert page.locator("#drawing .text").text_content() == expected
+        if task == "text-generation":
+            assert page.locator("mark").text_content() == expected.removeprefix(TEXT)
+        page.screenshot(path=folder / f"{task}.png", full_page=True)
 
 
 def test_the_lines_of_code_give_the_same_answer(browser: Any, address: str) -> None:

@@ -103,11 +103,11 @@ def _checked_model(model: str | os.PathLike[str] | None) -> Path | None:
         )
     if not (path / "config.json").is_file():
         raise UsageError(received("model", os.fspath(model)), " has no config.json: type the directory of a model.")
-    return path
+    return path.resolve()
 
 
 def _checked_name(name: str | None, model: Path | None) -> str:
-    found = name if name is not None else "model" if model is None else model.resolve().name
+    found = name if name is not None else "model" if model is None else model.name
     if not _NAME.fullmatch(found):
         raise UsageError(
             received("name", found),
@@ -129,9 +129,10 @@ def _copy_model(source: Path, target: Path) -> None:
     """Copy a model, so that any user may read it. A model that is there already is replaced after the copy is complete."""
     if target.exists() and target.samefile(source):
         return
+    package = target.parent.resolve()
     with whole_folder(target) as made:
         for path in sorted(source.rglob("*")):
-            if path.is_file() and not path.is_relative_to(target.parent):
+            if path.is_file() and not path.is_relative_to(package):
                 own = made / path.relative_to(source)
                 own.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, own)
