@@ -5,6 +5,7 @@ In a process of its own, as Ray leaves threads and processes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import urllib.request
 from typing import Any
 
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-os.environ |= {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "55"}  # on a busy machine
+os.environ |= {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "500"}  # on a busy machine
 
 import ray
 from ray import serve
@@ -33,10 +34,13 @@ def main(model: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    with contextlib.suppress(TimeoutError):  # the proxy may start later
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
     settings = Settings(models={"films": model}, engine="numpy", max_client_batch_size=2)
     serve.run(deployment(settings, min_replicas=2, max_replicas=2, cpus=0.5))
     where = f"http://127.0.0.1:{port}"
+    while not is_open(port):
+        time.sleep(0.1)
     answers = {json.dumps(send(f"{where}/predict", {"inputs": TEXT})[1]) for _ in range(COUNT)}
     print(json.dumps([json.loads(one) for one in answers]), flush=True)
     states = serve.status().applications["default"].deployments["bertkit"].replica_states
@@ -46,6 +50,12 @@ def main(model: str) -> None:
     print(json.dumps([sorted(health), send(f"{where}/predict", {"inputs": [["a"]] * 3})[0]]), flush=True)
     serve.shutdown()
     ray.shutdown()
+
+
+def is_open(port: int) -> bool:
+    """Whether the proxy of Ray listens."""
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
 def counts(where: str) -> set[float]:

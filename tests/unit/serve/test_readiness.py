@@ -37,7 +37,7 @@ def test_ready_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not made.ready
 
 
-@pytest.mark.parametrize(("limit", "runs"), [(60.0, 4), (0.5, 2), (0.0, 0)])
+@pytest.mark.parametrize(("limit", "runs"), [(60.0, 6), (0.5, 2), (0.0, 0)])  # 512 words need several batches
 def test_the_first_runs_are_bounded(limit: float, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow model is ready after fewer runs. A run that began is completed."""
     lengths, run = [], NumpyEngine.run
