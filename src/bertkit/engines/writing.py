@@ -103,14 +103,14 @@ class WritingEngine:
         for own, row in zip(ids, rows, strict=True):
             own[: len(row)] = row
         mask = np.arange(longest) < np.array([len(row) for row in rows])[:, None]
-        prompt = 1 if self.head == PAIR else longest
+        prompt, unwanted = 1 if self.head == PAIR else longest, self.unwanted
         words = self.model.generate(
             torch.from_numpy(ids).to(self.device),
             chosen.with_options(_fitting(chosen, writing, self._positions - prompt)),
             attention_mask=torch.from_numpy(mask.astype(np.int64)).to(self.device),
             seed=[_seed(writing.seed, row) for row in rows] if chosen.do_sample and writing.seed is not None else None,
             use_model_defaults=False,  # those are in the settings
-            stopping_criteria=None if self.unwanted is None else [lambda *_: self.unwanted()],
+            stopping_criteria=None if unwanted is None else [lambda *_: unwanted()],
         )
         texts = words.cpu().numpy().reshape(len(rows), chosen.num_return_sequences, -1)
         return [one[:, : prompt + _length(one[:, prompt:], chosen.ends)] for one in texts]
