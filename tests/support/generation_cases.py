@@ -10,8 +10,8 @@ import tiny
 
 from bertkit.config import BertConfig
 
-LEFT, COUNT = 300, 320
-"""Padding is on the left, and in the cases after the first 300 on the right."""
+LEFT, ALONE, COUNT = 300, 320, 380
+"""Padding is on the left, and in the cases after the first 300 on the right. After 320, other cases: see `rare_case`."""
 V = 30
 
 
@@ -23,10 +23,13 @@ class Case(NamedTuple):
     prompt: np.ndarray  # [B, L]
     mask: np.ndarray  # [B, L], 0 at padding
     options: dict[str, Any]
+    given: dict[str, np.ndarray] = {}  # noqa: RUF012 - encoder_hidden_states [B, S, H] and encoder_attention_mask [B, S]
 
 
 def case(seed: int) -> Case:
     """Return the case of a number. One in six samples; then only the first scores can be compared."""
+    if seed >= ALONE:
+        return rare_case(seed)
     rng, draws = random.Random(seed), np.random.default_rng(seed)
     config = tiny.config(vocab_size=V, is_decoder=True, max_position_embeddings=40)
     weights = tiny.trained(config, "LMHeadModel", rng.choice([0.3, 0.6, 1.0]))
@@ -38,6 +41,37 @@ def case(seed: int) -> Case:
     if seed >= LEFT:
         mask = mask[:, ::-1].copy()
     return Case(config, weights, prompt * mask, mask, sampling(rng) if seed % 6 == 5 else searching(rng))
+
+
+def rare_case(seed: int) -> Case:
+    """Return a case with the states of an encoder, relative positions, a forced first word, no end, or beams that sample."""
+    rng, draws = random.Random(seed), np.random.default_rng(seed)
+    positions = rng.choice(["absolute", "absolute", "relative_key", "relative_key_query"])
+    has_encoder = seed % 5 < 3
+    config = tiny.config(
+        vocab_size=V,
+        is_decoder=True,
+        max_position_embeddings=40,
+        position_embedding_type=positions,
+        add_cross_attention=has_encoder,
+    )
+    rows, length, source = (int(draws.integers(1, most)) for most in (4, 6, 8))
+    prompt = draws.integers(4, V, (rows, length))
+    given = {}
+    if has_encoder:
+        shown = np.arange(source) < draws.integers(1, source + 1, (rows, 1))
+        states = draws.standard_normal((rows, source, config.hidden_size)).astype(np.float32)
+        given = {"encoder_hidden_states": states, "encoder_attention_mask": shown.astype(np.int64)}
+    options = searching(rng)
+    if rng.random() < 0.2:
+        options = sampling(rng) | {"num_beams": rng.randint(2, 3)}
+    elif rng.random() < 0.3:
+        options["eos_token_id"] = None
+        options.pop("forced_eos_token_id", None)
+    if rng.random() < 0.3:
+        prompt, options["forced_bos_token_id"] = prompt[:, :1], 8
+    weights = tiny.trained(config, "LMHeadModel", rng.choice([0.3, 0.6, 1.0]))
+    return Case(config, weights, prompt, np.ones_like(prompt), options, given)
 
 
 def searching(rng: random.Random) -> dict[str, Any]:

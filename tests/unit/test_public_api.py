@@ -20,6 +20,7 @@ HERE = listing()
 RENAMED = {
     "set_attn_implementation": {"name": "attn_implementation"},
     "AutoConfig.from_pretrained": {"name": "pretrained_model_name_or_path"},
+    "EncoderDecoderModel.from_pretrained": {"name": "pretrained_model_name_or_path"},
     "BertConfig.from_dict": {"values": "config_dict"},
     "BertConfig.from_json_file": {"path": "json_file"},
     "BertConfig.from_pretrained": {"name": "pretrained_model_name_or_path"},

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hub_server import FRIEND, STRANGER
 from hub_uploads import UploadServer
-from torch_models import ours
+from torch_models import SIZES, ours
 
-from bertkit import BertConfig, BertForMaskedLM
+from bertkit import BertConfig, BertForMaskedLM, EncoderDecoderConfig, EncoderDecoderModel
 from bertkit.errors import HubError, UsageError
 
 
@@ -40,6 +40,16 @@ def test_a_model_is_pushed_and_loaded_again(server: UploadServer, tmp_path: Path
     files = server.repositories["me/other"]
     assert files.commits[files.branches["main"]].keys() == {"config.json", "model.safetensors"}
     assert server.messages == ["First", "Upload config", "Upload BertForMaskedLM"]
+
+
+def test_two_berts_are_pushed_and_loaded_again(server: UploadServer, tmp_path: Path) -> None:
+    sizes = BertConfig(**SIZES)
+    model = EncoderDecoderModel(EncoderDecoderConfig.from_encoder_decoder_configs(sizes, sizes, num_beams=2))
+    model.push_to_hub("me/pair", token=FRIEND)
+    again = EncoderDecoderModel.from_pretrained("me/pair", token=FRIEND, cache_dir=tmp_path / "cache")
+    assert all(torch.equal(again.get_parameter(key), parameter) for key, parameter in model.named_parameters())
+    assert again.name_or_path == "me/pair" and again.generation_config.num_beams == 2
+    assert server.messages == ["Upload EncoderDecoderModel"]
 
 
 def test_tokens_that_may_not_write(server: UploadServer) -> None:

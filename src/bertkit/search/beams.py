@@ -30,30 +30,30 @@ def log_softmax(scores: Scores) -> Scores:
 
 @dataclass
 class _Texts:
-    """Some texts of each input: words [B, N, L], scores [B, N], the row that each new word is from [B, N, L], and which exist."""
+    """Several texts of each input."""
 
-    words: Words
-    scores: Scores
-    origins: Words
-    real: NDArray[np.bool_]
+    words: Words  # [B, N, L]
+    scores: Scores  # [B, N]
+    origins: Words  # [B, N, L], the row of the batch that predicted each new word, -1 elsewhere
+    exists: NDArray[np.bool_]  # [B, N], false at a place without a text
 
     def take(self, places: Words) -> _Texts:
         """The texts at some places, [B, M]."""
         rows = np.arange(len(places))[:, None]
         return _Texts(
-            self.words[rows, places], self.scores[rows, places], self.origins[rows, places], self.real[rows, places]
+            self.words[rows, places], self.scores[rows, places], self.origins[rows, places], self.exists[rows, places]
         )
 
-    def of(self, inputs: NDArray[Any]) -> _Texts:
+    def select(self, inputs: NDArray[Any]) -> _Texts:
         """The texts of some inputs."""
-        return _Texts(self.words[inputs], self.scores[inputs], self.origins[inputs], self.real[inputs])
+        return _Texts(self.words[inputs], self.scores[inputs], self.origins[inputs], self.exists[inputs])
 
-    def beside(self, other: _Texts) -> _Texts:
-        """These texts and others of the same inputs."""
+    def concat(self, other: _Texts) -> _Texts:
+        """These texts, followed by others of the same inputs."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return _Texts(*(np.concatenate(pair, 1) for pair in pairs))
 
-    def put(self, inputs: Words, other: _Texts) -> None:
+    def replace(self, inputs: Words, other: _Texts) -> None:
         """Replace the texts of some inputs."""
         for own, new in zip(vars(self).values(), vars(other).values(), strict=True):
             own[inputs] = new
@@ -77,7 +77,7 @@ def write_beams(
     padding = settings.filler or next(iter(settings.ends), 0)  # as transformers fills, even if the padding token is 0
     beams = _start(prompt, count, longest, padding)
     best = _Texts(
-        beams.words.copy(), np.full_like(beams.scores, _NEVER), beams.origins.copy(), np.zeros_like(beams.real)
+        beams.words.copy(), np.full_like(beams.scores, _NEVER), beams.origins.copy(), np.zeros_like(beams.exists)
     )
     going, running, length, found = np.arange(inputs), np.ones(inputs, bool), start, Written(prompt)
     logits = decoder.start()
@@ -89,9 +89,9 @@ def write_beams(
         tried, parents = _candidates(beams, scores, rows, length, settings, own)
         length += 1
         stopped = _stopped(tried, scores, parents, length, longest, settings, stops)
-        best_here = _kept(best.of(going), tried, stopped, length - start, settings)
+        best_here = _kept(best.select(going), tried, stopped, length - start, settings)
         open_ = running[going]
-        best.put(going[open_], best_here.of(open_))
+        best.replace(going[open_], best_here.select(open_))
         places = _top(np.where(stopped, tried.scores + _NEVER, tried.scores), count)
         beams = tried.take(places)
         better = _can_improve(beams.scores[:, 0], best_here, length - start, longest - start, settings)
@@ -101,7 +101,7 @@ def write_beams(
         goes_on = np.ones(len(going), bool) if stay else running[going]
         chosen = beams.words[goes_on, :, length - 1].ravel()
         before = np.take_along_axis(parents, places, 1) + np.arange(len(going))[:, None] * count
-        going, beams = going[goes_on], beams.of(goes_on)
+        going, beams = going[goes_on], beams.select(goes_on)
         logits = decoder.step(chosen, before[goes_on].ravel())
     return _written(found, best, settings, start)
 
@@ -159,16 +159,16 @@ def _kept(best: _Texts, tried: _Texts, stopped: NDArray[np.bool_], new: int, set
     """The best finished texts, of those so far and those that finish here among the first N candidates."""
     finishes = stopped & (np.arange(stopped.shape[1]) < settings.num_beams)
     if settings.early_stopping is True:
-        finishes &= ~best.real.all(1, keepdims=True)
+        finishes &= ~best.exists.all(1, keepdims=True)
     scores = tried.scores / np.float32(new**settings.length_penalty)
     scores = np.where(finishes, scores, scores + _NEVER)
-    both = best.beside(_Texts(tried.words, scores, tried.origins, finishes))
+    both = best.concat(_Texts(tried.words, scores, tried.origins, finishes))
     return both.take(_top(both.scores, settings.num_beams))
 
 
 def _can_improve(running: Scores, best: _Texts, new: int, most: int, settings: GenerationConfig) -> NDArray[np.bool_]:
     """Whether a beam of each input may become better than its worst finished text, [B]."""
-    full: Any = best.real.all(1)  # [B]
+    full: Any = best.exists.all(1)  # [B]
     if settings.early_stopping is True:
         return np.asarray(~full)
     longest = settings.early_stopping == "never" and settings.length_penalty > 0

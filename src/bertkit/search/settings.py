@@ -157,7 +157,7 @@ class GenerationConfig:
         if self.has_default_length:
             longest = min(longest, positions)
         if not length:
-            raise UsageError("generate received an empty prompt: pass at least one word, such as [CLS].")
+            raise UsageError("generate received an empty prompt: pass at least one word.")
         if longest <= length:
             raise UsageError(
                 f"The prompt has {length} words, and max_length={longest} leaves no room: pass max_new_tokens, such as 20."

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from generation_cases import searching
 
 from bertkit.errors import UsageError
 from bertkit.search.beams import write_beams
@@ -51,33 +52,6 @@ def decoder(seed: int) -> Any:
     return transformers.BertLMHeadModel(config).eval()
 
 
-def random_options(seed: int) -> dict[str, Any]:
-    """Settings without sampling."""
-    rng = random.Random(seed)
-    beams = rng.randint(1, 5)
-    found: dict[str, Any] = {
-        "max_new_tokens": rng.randint(2, 14),
-        "num_beams": beams,
-        "eos_token_id": rng.choice([3, [3, 7, 9], [1, 2, 3, 4, 5, 6, 7, 8]]),
-        "pad_token_id": rng.choice([0, 1]),
-        "do_sample": False,
-    }
-    rare: dict[str, Any] = {
-        "no_repeat_ngram_size": rng.randint(1, 3),
-        "repetition_penalty": rng.choice([0.7, 1.4]),
-        "length_penalty": rng.choice([-1.0, 0.0, 0.5, 2.0]),
-        "early_stopping": rng.choice([True, False, "never"]),
-        "min_length": rng.randint(1, 9),
-        "min_new_tokens": rng.randint(1, 6),
-        "bad_words_ids": [[5], [6, 8], [9, 4, 2]],
-        "forced_eos_token_id": 3,
-        "suppress_tokens": [11, 12],
-        "begin_suppress_tokens": [13, 14, 15],
-        "num_return_sequences": rng.randint(1, beams),
-    }
-    return found | {name: value for name, value in rare.items() if rng.random() < 0.3}
-
-
 def written(model: Any, prompt: np.ndarray, options: dict[str, Any], **more: Any) -> Written:
     settings = GenerationConfig().with_options(options)
     rows = prompt.repeat(settings.num_beams, 0)
@@ -89,7 +63,7 @@ def written(model: Any, prompt: np.ndarray, options: dict[str, Any], **more: Any
 @pytest.mark.filterwarnings("ignore")
 def test_words_are_those_of_transformers(start: int) -> None:
     for seed in range(start, start + 10):
-        model, options, rng = decoder(seed), random_options(seed), np.random.default_rng(seed)
+        model, options, rng = decoder(seed), searching(random.Random(seed)), np.random.default_rng(seed)
         prompt = rng.integers(2, V, (rng.integers(1, 4), rng.integers(1, 6)))
         expected = model.generate(torch.from_numpy(prompt), **options, return_dict_in_generate=True, output_scores=True)
         found = written(model, prompt, options)

@@ -87,13 +87,14 @@ def with_room(cache: Cache, longest: int) -> Cache:
     return Cache(layers)
 
 
-def take_rows(cache: Cache, rows: Tensor) -> None:
-    """Keep some rows of a cache of buffers, in another order."""
+def take_rows(cache: Cache, rows: Tensor, with_encoder: bool) -> None:
+    """Keep some rows of a cache of buffers, in another order; with_encoder: also of the keys and values of an encoder."""
     layers: list[Any] = cache.layers
     for number, layer in enumerate(layers):
         for buffer in layer[:2]:
             buffer.take(rows)
-        layers[number] = (*layer[:2], *(tensor.index_select(0, rows) for tensor in layer[2:]))
+        if with_encoder:
+            layers[number] = (*layer[:2], *(tensor.index_select(0, rows) for tensor in layer[2:]))
 
 
 def cache_of(layers: Sequence[LayerCache]) -> Sequence[LayerCache]:

@@ -20,7 +20,7 @@ from bertkit.arguments import without_defaults
 from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import load_source
 from bertkit.checkpoint.save import byte_count, save_safetensors
-from bertkit.checkpoint.source import open_source
+from bertkit.checkpoint.source import Source, open_source
 from bertkit.config.encoder_decoder import EncoderDecoderConfig
 from bertkit.errors import LoadError, UsageError, did_you_mean
 from bertkit.heads import IGNORED, POOLER
@@ -66,7 +66,7 @@ class EncoderDecoderModel(Generates, SharedMethods):
                 f"The configuration is a {type(config).__name__}, and must be an EncoderDecoderConfig: type "
                 "EncoderDecoderConfig.from_encoder_decoder_configs(encoder_config, decoder_config)."
             )
-        self.config = config
+        self.config, self.name_or_path = config, config._name_or_path
         self.encoder = BertModel(config.encoder) if encoder is None else encoder
         self.decoder = BertLMHeadModel(config.decoder) if decoder is None else decoder
         config.encoder, config.decoder = self.encoder.config, self.decoder.config
@@ -115,6 +115,28 @@ class EncoderDecoderModel(Generates, SharedMethods):
         """The vocabulary projection of the decoder."""
         found: Any = self.decoder.get_output_embeddings()
         return found
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word embedding of the encoder, and that of the decoder if the parts are tied."""
+        self.encoder.set_input_embeddings(value)
+        if self.config.tie_encoder_decoder:
+            self.decoder.set_input_embeddings(value)
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the vocabulary projection of the decoder."""
+        self.decoder.set_output_embeddings(new_embeddings)
+
+    def resize_token_embeddings(self, *sizes: Any, **options: Any) -> nn.Embedding:
+        """Raise UsageError, as each part has a vocabulary of its own."""
+        raise UsageError(
+            "An EncoderDecoderModel has two vocabularies: type model.encoder.resize_token_embeddings(len(tokenizer)), "
+            "model.decoder.resize_token_embeddings(len(tokenizer)), and then model.tie_weights()."
+        )
+
+    def set_attn_implementation(self, attn_implementation: str) -> None:
+        """Set the attention implementation of both parts, "sdpa" or "eager", also in their configurations."""
+        for part in (self.encoder, self.decoder):
+            part.set_attn_implementation(attn_implementation)
 
     def forward(
         self,
@@ -288,7 +310,7 @@ class EncoderDecoderModel(Generates, SharedMethods):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str] | Place,
+        pretrained_model_name_or_path: str | os.PathLike[str] | Place,
         config: EncoderDecoderConfig | None = None,
         *,
         dtype: str | torch.dtype | None = None,
@@ -304,15 +326,17 @@ class EncoderDecoderModel(Generates, SharedMethods):
         variant: str | None = None,
         use_safetensors: bool | None = None,
         state_dict: Mapping[str, Tensor] | None = None,
+        output_loading_info: bool = False,
         **overrides: Any,
-    ) -> EncoderDecoderModel:
+    ) -> Any:
         """A trained model, in evaluation mode. overrides: fields of the configuration, such as tie_encoder_decoder=True.
 
-        The other arguments are those of `BertModel.from_pretrained`.
+        The other arguments are those of `BertModel.from_pretrained`. A file without a parameter is an error, so that no key is
+        missing where output_loading_info=True returns (model, names).
         """
         overrides, older_token = without_defaults(overrides)
         place = locate(
-            name,
+            pretrained_model_name_or_path,
             revision=revision,
             subfolder=subfolder,
             token=older_token if token is None else token,
@@ -322,6 +346,7 @@ class EncoderDecoderModel(Generates, SharedMethods):
         )
         dtype = dtype if torch_dtype is None else torch_dtype
         config = _with_overrides(config or EncoderDecoderConfig.from_pretrained(place), overrides)
+        config._name_or_path = place.name
         if attn_implementation:
             config.encoder._attn_implementation = attention_of(attn_implementation)
             config.decoder._attn_implementation = attention_of(attn_implementation)
@@ -331,23 +356,15 @@ class EncoderDecoderModel(Generates, SharedMethods):
             source = replace(source, tensors=_with_encoder(source.tensors))
         device = torch.device("cpu") if device_map is None else loading.device_of(device_map)
         kind: Any = torch.float32 if dtype is None else dtype
-        parts = []
-        for made, part, head in ((BertModel, "encoder", "Model"), (BertLMHeadModel, "decoder", "LMHeadModel")):
-            own = config.encoder if part == "encoder" else config.decoder
-            optional = (POOLER,) if head == "Model" else ()
-            tensors, report = load_source(source, head, own, prefix=f"{part}.", optional=optional)
-            absent = [name for name in report.fresh if not name.startswith(optional)]
-            if absent:
-                raise LoadError(f"{source.path} has no {', '.join(absent[:5])} of the {part}.")
-            options = {"add_pooling_layer": POOLER + "dense.weight" in tensors} if head == "Model" else {}
-            parts.append(loading.model_of(made, own, tensors, kind, device, **options))
+        parts, unexpected = _parts(source, config, kind, device)
         model = cls(config, *parts)
         if hasattr(model, "enc_to_dec_proj"):
             _take(model.enc_to_dec_proj, source.tensors, str(source.path))
             model.enc_to_dec_proj.to(device, dtype_of(parts[0].dtype))
         if FILE in place.files:
             model.generation_config = GenerationConfig.of_files(place, config)
-        return model.eval()
+        info = {"missing_keys": [], "unexpected_keys": unexpected, "mismatched_keys": [], "error_msgs": []}
+        return (model.eval(), info) if output_loading_info else model.eval()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load parameters, as nn.Module does. With strict=True, one name of a parameter that several parts share is enough."""
@@ -361,34 +378,16 @@ class EncoderDecoderModel(Generates, SharedMethods):
                 given |= {name: known for name in own if known is not None and name not in given}
         return super().load_state_dict(given, strict, assign)
 
-    def save_pretrained(
-        self,
-        save_directory: str | os.PathLike[str],
-        is_main_process: bool = True,
-        state_dict: Mapping[str, Tensor] | None = None,
-        *,
-        max_shard_size: int | str = "5GB",
-        safe_serialization: bool = True,
-        variant: str | None = None,
-    ) -> None:
-        """Write `config.json`, `generation_config.json` and `model.safetensors`, with the names of transformers.
-
-        state_dict: weights to write in place of the model's, by the names of `state_dict()`.
-        """
-        if not safe_serialization:
-            raise UsageError("safe_serialization=False would write a pickle, which is unsafe to load: leave it out.")
-        if not is_main_process:
-            return
-        given = self.state_dict() if state_dict is None else state_dict
+    def _write(self, folder: Path, given: Mapping[str, Tensor], max_shard_size: int | str, variant: str | None) -> None:
         paths = [f"encoder.{path}" for path in loading.table_of(self.encoder)]
         paths += [f"decoder.{path}" for path in loading.table_of(self.decoder)]
         paths += [path for path in given if path.startswith(_PROJECTION)]
         tensors: Tensors = {path: array_of(given[path].detach()) for path in paths}
         config = copy.deepcopy(self.config)
         config.architectures, config.dtype = [type(self).__name__], str(self.dtype).removeprefix("torch.")
-        config.save_pretrained(save_directory)
-        self.current_settings().save_pretrained(save_directory)
-        save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
+        config.save_pretrained(folder)
+        self.current_settings().save_pretrained(folder)
+        save_safetensors(folder, tensors, byte_count(max_shard_size), variant)
 
 
 def _with_overrides(config: EncoderDecoderConfig, overrides: Mapping[str, Any]) -> EncoderDecoderConfig:
@@ -399,6 +398,26 @@ def _with_overrides(config: EncoderDecoderConfig, overrides: Mapping[str, Any]) 
             raise UsageError(f"EncoderDecoderModel.from_pretrained has no {name!r}.{did_you_mean(name, known)}")
         setattr(config, name, value)
     return config
+
+
+def _parts(
+    source: Source, config: EncoderDecoderConfig, dtype: Any, device: torch.device
+) -> tuple[list[Any], list[str]]:
+    """The encoder and the decoder of a file, and the names of its tensors that are no parameters."""
+    parts: list[Any] = []
+    unexpected, dropped = [], {name for name in source.tensors if not name.startswith(_PROJECTION)}
+    for made, part, head in ((BertModel, "encoder", "Model"), (BertLMHeadModel, "decoder", "LMHeadModel")):
+        own = config.encoder if part == "encoder" else config.decoder
+        optional = (POOLER,) if head == "Model" else ()
+        tensors, report = load_source(source, head, own, prefix=f"{part}.", optional=optional)
+        absent = [name for name in report.fresh if not name.startswith(optional)]
+        if absent:
+            raise LoadError(f"{source.path} has no {', '.join(absent[:5])} of the {part}.")
+        options = {"add_pooling_layer": POOLER + "dense.weight" in tensors} if head == "Model" else {}
+        parts.append(loading.model_of(made, own, tensors, dtype, device, **options))
+        unexpected += [f"{part}.{name}" for name in report.left_out]
+        dropped &= {*report.dropped}  # each part drops the tensors of the other one
+    return parts, [*unexpected, *sorted(dropped)]
 
 
 def _with_encoder(tensors: Tensors) -> Tensors:

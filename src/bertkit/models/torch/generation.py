@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,6 +131,11 @@ class Generates:
             "token_type_ids": token_type_ids,
             "encoder_outputs": encoder_outputs,
         }
+        if self.prepare_inputs_for_generation != MethodType(type(self).prepare_inputs_for_generation, self):
+            raise UsageError(
+                "generate does not support prompt tuning and prefix tuning, which replace prepare_inputs_for_generation: merge "
+                "the adapter, or use LoRA."
+            )
         if inputs is not None and input_ids is not None:
             raise UsageError(
                 "generate received inputs and input_ids, which are two names of the same words: pass one of them."
@@ -162,6 +168,58 @@ class Generates:
             streamer.end()
         return result(found, chosen, lambda array: torch.from_numpy(array).to(device), start.model is not self)
 
+    def compute_transition_scores(
+        self,
+        sequences: Tensor,
+        scores: Sequence[Tensor] | None,
+        beam_indices: Tensor | None = None,
+        normalize_logits: bool = False,
+    ) -> Tensor:
+        """The score of each new word, [R, new words], and 0 after the end of a text, where `generate` computed no scores.
+
+        sequences, scores, beam_indices: what `generate` returned with return_dict_in_generate=True and output_scores=True.
+        normalize_logits: return log-probabilities. The scores of beams are log-probabilities already.
+
+        >>> from bertkit import BertConfig, BertLMHeadModel
+        >>> model = BertLMHeadModel(BertConfig.named("tiny", is_decoder=True)).eval()
+        >>> options = {"max_new_tokens": 3, "return_dict_in_generate": True, "output_scores": True}
+        >>> found = model.generate(torch.tensor([[101, 7592]]), **options)
+        >>> model.compute_transition_scores(found.sequences, found.scores, normalize_logits=True).shape
+        torch.Size([1, 3])
+        """
+        if not scores:
+            raise UsageError("compute_transition_scores received no scores: pass output_scores=True to generate.")
+        if beam_indices is None:
+            if len(scores[0]) != len(sequences):
+                raise UsageError(
+                    f"sequences has {len(sequences)} rows, and the scores have {len(scores[0])}: pass beam_indices."
+                )
+            beam_indices = torch.arange(len(sequences), device=sequences.device)[:, None].expand(-1, len(scores))
+        written = beam_indices >= 0
+        length = int(written.sum(1).max())
+        words = sequences[:, sequences.shape[1] - length :]
+        found = torch.zeros(words.shape, device=words.device)
+        for place, step in enumerate(scores[:length]):
+            rows = beam_indices[:, place].clamp(min=0)
+            totals = step.logsumexp(1)  # -inf for a row that `generate` did not compute
+            of_words = step[rows, words[:, place]] - (totals[rows] if normalize_logits else 0)
+            found[:, place] = of_words.where(written[:, place] & ~totals[rows].isneginf(), found[:, place])
+        return found
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        use_cache: bool = True,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """The arguments of the next forward. With a cache, only the words [B, L] that it does not hold."""
+        past = past_key_values.get_seq_length() if past_key_values else 0
+        words = "decoder_input_ids" if self.config.is_encoder_decoder else "input_ids"
+        given = {words: input_ids[:, past:], "attention_mask": attention_mask, "past_key_values": past_key_values}
+        return {**given, "use_cache": use_cache, **others}
+
     def _seed(self, seed: int | Sequence[int] | None) -> int | Sequence[int]:
         return int(torch.randint(2**62, ())) if seed is None else seed
 
@@ -171,11 +229,6 @@ class Generates:
             raise UsageError("decoder_input_ids are for an EncoderDecoderModel: pass the prompt as input_ids.")
         if given["encoder_outputs"] is not None:
             raise UsageError("encoder_outputs are for an EncoderDecoderModel: pass encoder_hidden_states.")
-        if "prepare_inputs_for_generation" in vars(self):
-            raise UsageError(
-                "generate does not support prompt tuning and prefix tuning, which replace prepare_inputs_for_generation: merge "
-                "the adapter, or use LoRA."
-            )
         if inputs is None:
             if settings.bos_token_id is None:
                 raise UsageError(
@@ -198,6 +251,7 @@ class TorchDecoder:
         self.at, self.times, self.longest = start, times, longest
         self.model, self.use_cache = for_few_rows(start.model), use_cache and start.model.config.is_decoder
         self.cache: Cache | None = None
+        self.inputs = np.arange(len(start.prompt)).repeat(times)  # of each row, [R]
         keeps = "logits_to_keep" in inspect.signature(start.model.forward).parameters  # a class of yours may lack it
         self.options: dict[str, Any] = {"logits_to_keep": 1} if keeps else {}
 
@@ -214,10 +268,13 @@ class TorchDecoder:
         """Add a word to some rows. Returns their logits."""
         device = self.at.prompt.device
         new, kept = torch.from_numpy(words).to(device)[:, None], torch.from_numpy(rows).to(device)
-        if len(rows) < len(self.at.prompt) or not np.array_equal(rows, np.arange(len(rows))):
-            self.at = self.at.take(kept)
+        if len(rows) < len(self.inputs) or not np.array_equal(rows, np.arange(len(rows))):
+            inputs = self.inputs[rows]
+            moved = not np.array_equal(inputs, self.inputs)  # else beams changed places with others of the same input
+            self.at = self.at.take(kept) if moved else self.at._replace(prompt=self.at.prompt.index_select(0, kept))
             if self.cache is not None:
-                take_rows(self.cache, kept)
+                take_rows(self.cache, kept, with_encoder=moved)
+            self.inputs = inputs
         mask, types = self.at.mask, self.at.types
         self.at = self.at._replace(
             prompt=torch.cat([self.at.prompt, new], 1),

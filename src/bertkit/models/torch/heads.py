@@ -438,19 +438,6 @@ class BertLMHeadModel(Generates, BertWithHead):
             last,
         )
 
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: Tensor,
-        past_key_values: Cache | None = None,
-        attention_mask: Tensor | None = None,
-        use_cache: bool = True,
-        **others: Any,
-    ) -> dict[str, Any]:
-        """The arguments of the next forward. With a cache, only the tokens that it does not hold."""
-        past = past_key_values.get_seq_length() if past_key_values else 0
-        given = {"input_ids": input_ids[:, past:], "attention_mask": attention_mask, "past_key_values": past_key_values}
-        return {**given, "use_cache": use_cache, **others}
-
 
 class BertForNextSentencePrediction(BertWithHead):
     """BERT with a next-sentence head."""

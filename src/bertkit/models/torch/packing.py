@@ -305,8 +305,8 @@ def invariant(layout: Layout, cross: Rectangle | None, fused: bool, biased: bool
     if biased or any(isinstance(one, Rectangle) and one.mask is not None for one in (layout, cross)):
         raise UsageError(
             "batch_invariant() does not support relative positions, masks of pairs or of an encoder, caches of padded batches, "
-            "and labels or answers in padding: leave padding out with lengths=..., pass use_cache=False, or leave "
-            "batch_invariant()."
+            "and labels or answers in padding: leave padding out with lengths=..., pass use_cache=False, pass inputs of one "
+            "length, or leave batch_invariant()."
         )
     if isinstance(layout, Rectangle):
         return padded if fused else eager

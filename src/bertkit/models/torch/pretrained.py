@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from bertkit.config import ATTENTION, BertConfig
 from bertkit.errors import UsageError, did_you_mean
 from bertkit.hub import locate
 from bertkit.models.torch import loading, surgery
-from bertkit.models.torch.arrays import array_of, dtype_of
+from bertkit.models.torch.arrays import array_of
 from bertkit.models.torch.shared import SharedMethods
 from bertkit.search.settings import FILE as GENERATION_FILE
 from bertkit.search.settings import GenerationConfig
@@ -77,28 +77,6 @@ class BertPreTrainedModel(SharedMethods):
     init_weights = post_init
 
     # Loading and saving.
-
-    @classmethod
-    def from_config(
-        cls,
-        config: BertConfig,
-        *,
-        attn_implementation: str | None = None,
-        dtype: str | torch.dtype | None = None,
-        torch_dtype: str | torch.dtype | None = None,
-        trust_remote_code: bool = False,
-    ) -> Any:
-        """A model with random weights. trust_remote_code has no effect: no code of a model is ever run."""
-        dtype = dtype if torch_dtype is None else torch_dtype
-        model = cls(copy.deepcopy(config))
-        if attn_implementation:
-            model.set_attn_implementation(attn_implementation)
-        if dtype is not None:
-            model.to(dtype_of(dtype))
-            model.config.dtype = str(dtype_of(dtype)).removeprefix("torch.")
-        return model
-
-    _from_config = from_config
 
     @classmethod
     def from_pretrained(
@@ -221,82 +199,22 @@ class BertPreTrainedModel(SharedMethods):
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx] = 0
 
-    def save_pretrained(
-        self,
-        save_directory: str | os.PathLike[str],
-        is_main_process: bool = True,
-        state_dict: Mapping[str, Tensor] | None = None,
-        *,
-        max_shard_size: int | str = "5GB",
-        safe_serialization: bool = True,
-        variant: str | None = None,
-        push_to_hub: bool = False,
-        save_function: Callable[..., Any] | None = None,
-        token: str | bool | None = None,
-        save_peft_format: bool = True,
-        repo_id: str | None = None,
-    ) -> None:
-        """Write `config.json` and `model.safetensors` into a folder, which is created if it does not exist.
-
-        state_dict: weights to write in place of the model's, by the names of `state_dict()`.
-        max_shard_size: larger weights are split into several files with an index.
-        push_to_hub, repo_id, token: also push the model to a repository of the Hub, by default with the name of the folder.
-        save_function and save_peft_format have no effect. For other formats see `bertkit.convert`.
-        """
-        if not safe_serialization:
-            raise UsageError(
-                "safe_serialization=False would write a pickle, which is unsafe to load: leave it out, or use bertkit.convert."
-            )
-        if not is_main_process:
-            return
-        if push_to_hub:
-            self.push_to_hub(repo_id or Path(save_directory).name, token=token, max_shard_size=max_shard_size)
+    def _write(self, folder: Path, given: Mapping[str, Tensor], max_shard_size: int | str, variant: str | None) -> None:
         if "_generation_config" in vars(self):  # it was set, or read from a file
-            vars(self)["_generation_config"].save_pretrained(save_directory)
-        given = self.state_dict() if state_dict is None else state_dict
+            vars(self)["_generation_config"].save_pretrained(folder)
         config = copy.deepcopy(self.config)
         config.dtype = str(self.dtype).removeprefix("torch.")
         own = loading.own_parts(self)
         without_pooler = self._head == "Model" and getattr(self, "pooler", None) is None
         if own or self._head is None or without_pooler:
             config.architectures = [type(self).__name__]
-            config.save_pretrained(save_directory)
+            config.save_pretrained(folder)
             paths = (*loading.table_of(self, self._head or "Model"), *own)
             tensors = {path: array_of(given[path]) for path in paths}
-            save_safetensors(Path(save_directory), tensors, byte_count(max_shard_size), variant)
+            save_safetensors(folder, tensors, byte_count(max_shard_size), variant)
             return
         tensors = {parameter.name: array_of(given[path]) for path, parameter in loading.table_of(self).items()}
-        save_checkpoint(save_directory, tensors, config, self._head, max_shard_size=max_shard_size, variant=variant)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        commit_message: str | None = None,
-        commit_description: str | None = None,
-        private: bool | None = None,
-        token: bool | str | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        max_shard_size: int | str = "5GB",
-    ) -> Any:
-        """Commit the files of `save_pretrained` to a repository of the Hub, which is created if it does not exist.
-
-        repo_id: "name" or "organization/name". private: whether a new repository is private. revision: a branch.
-        create_pr: open a pull request with the commit. Returns huggingface_hub's CommitInfo.
-        """
-        from bertkit.hub.upload import push
-
-        return push(
-            lambda folder: self.save_pretrained(folder, max_shard_size=max_shard_size),
-            repo_id,
-            commit_message=commit_message or f"Upload {type(self).__name__}",
-            commit_description=commit_description,
-            private=private,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-        )
+        save_checkpoint(folder, tensors, config, self._head, max_shard_size=max_shard_size, variant=variant)
 
     def tie_weights(self) -> None:
         """Share the parameters that the configuration ties: the vocabulary projection with the word embedding."""
@@ -308,11 +226,6 @@ class BertPreTrainedModel(SharedMethods):
         predictions.decoder.bias = predictions.bias
 
     # Properties.
-
-    @property
-    def base_model(self) -> Any:
-        """The BertModel of the class, or the model itself if it is one."""
-        return getattr(self, self.base_model_prefix, self)
 
     @property
     def attn_implementation(self) -> str:

@@ -1,22 +1,29 @@
-"""What one BERT and a pair of BERTs share: facts about their parameters, and gradient checkpointing."""
+"""What one BERT and a pair of BERTs share: facts about their parameters, saving, and gradient checkpointing."""
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bertkit.errors import UsageError
+from bertkit.models.torch.arrays import dtype_of
 from bertkit.models.torch.interop import PassesForPreTrainedModel
 
 
 class SharedMethods(PassesForPreTrainedModel, nn.Module):
     """The methods of every model that do not depend on its parts."""
 
+    base_model_prefix: str
     get_input_embeddings: Any
+    set_attn_implementation: Any
+    _write: Any  # of a folder, a state dict, the largest size of a file, and a variant
 
     @property
     def dtype(self) -> torch.dtype:
@@ -27,6 +34,11 @@ class SharedMethods(PassesForPreTrainedModel, nn.Module):
     def device(self) -> torch.device:
         """Device of the parameters."""
         return next(self.parameters()).device
+
+    @property
+    def base_model(self) -> Any:
+        """The BertModel of the class, or the model itself if it is one."""
+        return getattr(self, self.base_model_prefix, self)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """The number of parameters, as single numbers."""
@@ -47,6 +59,96 @@ class SharedMethods(PassesForPreTrainedModel, nn.Module):
         """Bytes of the parameters, and of the buffers unless return_buffers is False."""
         tensors = itertools.chain(self.parameters(), self.buffers() if return_buffers else ())
         return sum(tensor.nelement() * tensor.element_size() for tensor in tensors)
+
+    # Making, saving.
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        *,
+        attn_implementation: str | None = None,
+        dtype: str | torch.dtype | None = None,
+        torch_dtype: str | torch.dtype | None = None,
+        trust_remote_code: bool = False,
+    ) -> Any:
+        """A model with random weights. trust_remote_code has no effect: no code of a model is ever run."""
+        dtype = dtype if torch_dtype is None else torch_dtype
+        model = cls(copy.deepcopy(config))
+        if attn_implementation:
+            model.set_attn_implementation(attn_implementation)
+        if dtype is not None:
+            model.to(dtype_of(dtype))
+            model.config.dtype = str(dtype_of(dtype)).removeprefix("torch.")
+        return model
+
+    _from_config = from_config
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        *,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        push_to_hub: bool = False,
+        save_function: Callable[..., Any] | None = None,
+        token: str | bool | None = None,
+        save_peft_format: bool = True,
+        repo_id: str | None = None,
+    ) -> None:
+        """Write `config.json`, `model.safetensors` and settings of `generate` into a folder, which is created if necessary.
+
+        state_dict: weights to write in place of the model's, by the names of `state_dict()`.
+        max_shard_size: larger weights are split into several files with an index.
+        push_to_hub, repo_id, token: also push the model to a repository of the Hub, by default with the name of the folder.
+        save_function and save_peft_format have no effect. For other formats see `bertkit.convert`.
+        """
+        if not safe_serialization:
+            raise UsageError(
+                "safe_serialization=False would write a pickle, which is unsafe to load: leave it out, or use bertkit.convert."
+            )
+        if not is_main_process:
+            return
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).name, token=token, max_shard_size=max_shard_size)
+        self._write(
+            Path(save_directory), self.state_dict() if state_dict is None else state_dict, max_shard_size, variant
+        )
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        max_shard_size: int | str = "5GB",
+    ) -> Any:
+        """Commit the files of `save_pretrained` to a repository of the Hub, which is created if it does not exist.
+
+        repo_id: "name" or "organization/name". private: whether a new repository is private. revision: a branch.
+        create_pr: open a pull request with the commit. Returns huggingface_hub's CommitInfo.
+        """
+        from bertkit.hub.upload import push
+
+        return push(
+            lambda folder: self.save_pretrained(folder, max_shard_size=max_shard_size),
+            repo_id,
+            commit_message=commit_message or f"Upload {type(self).__name__}",
+            commit_description=commit_description,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        )
+
+    # Gradient checkpointing.
 
     supports_gradient_checkpointing = True
 

@@ -229,7 +229,7 @@ def test_the_class_of_the_output(tmp_path: Path, beams: int) -> None:
 def test_arguments_of_from_pretrained(tmp_path: Path) -> None:
     own, other = pair(tmp_path, seed=1)
     ids = torch.tensor([[4, 5, 6]])
-    for name, value in (("decoder_strt_token_id", 4), ("output_loading_info", True), ("to_dict", 1)):
+    for name, value in (("decoder_strt_token_id", 4), ("output_loading_inf", True), ("to_dict", 1)):
         with pytest.raises(UsageError, match=f"EncoderDecoderModel.from_pretrained has no '{name}'"):
             EncoderDecoderModel.from_pretrained(tmp_path, **{name: value})
     model = EncoderDecoderModel.from_pretrained(tmp_path, attn_implementation="eager", eos_token_id=None, num_beams=2)
@@ -301,3 +301,107 @@ def test_models_in_place_of_names(tmp_path: Path) -> None:
     assert mixed.decoder is decoder
     with pytest.raises(UsageError, match="needs the name of the decoder, or decoder_model=model"):
         EncoderDecoderModel.from_encoder_decoder_pretrained(place)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("beams", [1, 3])
+def test_transition_scores(tmp_path: Path, beams: int) -> None:
+    own, other = pair(tmp_path, seed=2)
+    ids = torch.tensor([[4, 5, 6], [7, 8, 9]])
+    options = {"num_beams": beams, "max_length": 9, "return_dict_in_generate": True, "output_scores": True}
+    options |= {"attention_mask": torch.ones_like(ids), "eos_token_id": None}  # no text is shorter
+    found, expected = (
+        model.compute_transition_scores(output.sequences, output.scores, output.beam_indices if beams > 1 else None)
+        for model in (own, other)
+        for output in [model.generate(ids, **options)]
+    )
+    assert found.shape == (2, 8)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    other = theirs()
+    other.save_pretrained(tmp_path)
+    own, info = EncoderDecoderModel.from_pretrained(pretrained_model_name_or_path=tmp_path, output_loading_info=True)
+    assert info == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": [], "error_msgs": []}
+    assert own.name_or_path == own.config._name_or_path == str(tmp_path)
+    state = own.state_dict() | {"decoder.cls.seq_relationship.bias": torch.zeros(2), "extra.weight": torch.zeros(2)}
+    _, info = EncoderDecoderModel.from_pretrained(tmp_path, state_dict=state, output_loading_info=True)
+    assert info["unexpected_keys"] == ["decoder.cls.seq_relationship.bias", "extra.weight"]
+
+
+def test_vocabularies_of_both_parts() -> None:
+    """As in transformers, which names the methods of the parts."""
+    own = small(tie_encoder_decoder=True)
+    with pytest.raises(
+        UsageError, match=r"model\.encoder\.resize_token_embeddings\(len\(tokenizer\)\).* model.tie_weights"
+    ):
+        own.resize_token_embeddings(50)
+    for part in (own.encoder, own.decoder):
+        part.resize_token_embeddings(50)
+    own.tie_weights()
+    assert own.get_input_embeddings().weight is own.decoder.get_input_embeddings().weight
+    assert own(torch.tensor([[4, 49]]), decoder_input_ids=torch.tensor([[2, 48]])).logits.shape == (1, 2, 50)
+    for tied in (False, True):
+        own = small(tie_encoder_decoder=tied)
+        words = torch.nn.Embedding(40, 16)
+        own.set_input_embeddings(words)
+        assert own.get_input_embeddings() is words
+        assert (own.decoder.get_input_embeddings() is words) is tied
+    projection = torch.nn.Linear(16, 40)
+    own.set_output_embeddings(projection)
+    assert own.get_output_embeddings() is projection
+
+
+def small(**more: Any) -> EncoderDecoderModel:
+    sizes = (bertkit.BertConfig(**SIZES) for _ in range(2))
+    config = EncoderDecoderConfig.from_encoder_decoder_configs(*sizes, **TOKENS, **more)
+    return EncoderDecoderModel.from_config(config).eval()
+
+
+def test_methods_of_all_models() -> None:
+    own = EncoderDecoderModel.from_config(small().config, dtype="bfloat16", attn_implementation="eager")
+    assert own.dtype is torch.bfloat16 and own.base_model is own and own.can_generate()
+    assert own.config.encoder._attn_implementation == own.config.decoder._attn_implementation == "eager"
+    own.set_attn_implementation("sdpa")
+    assert own.decoder.attn_implementation == own.encoder.attn_implementation == "sdpa"
+    other = theirs()
+    for only in (False, True):
+        assert own.num_parameters(exclude_embeddings=only) == other.num_parameters(exclude_embeddings=only)
+    assert small().get_memory_footprint(return_buffers=False) == other.get_memory_footprint(return_buffers=False)
+    own.gradient_checkpointing_enable()
+    assert own.is_gradient_checkpointing and own.decoder.is_gradient_checkpointing
+    own.gradient_checkpointing_disable()
+    assert not own.is_gradient_checkpointing
+    encoded = own.encoder(torch.tensor([[4, 5]]))
+    given = own.prepare_inputs_for_generation(torch.tensor([[2, 6]]), attention_mask=None, encoder_outputs=encoded)
+    assert own(**given).logits.shape == (1, 2, 40)
+    given |= own.prepare_inputs_for_generation(torch.tensor([[2, 6, 7]]), own(**given).past_key_values)
+    assert given["decoder_input_ids"].tolist() == [[7]]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_peft(tmp_path: Path) -> None:
+    import peft
+
+    own, other = pair(tmp_path, seed=2)
+    ids = torch.tensor([[4, 5, 6]])
+    words = []
+    for model in (own, other):
+        torch.manual_seed(0)
+        config = peft.LoraConfig(task_type="SEQ_2_SEQ_LM", init_lora_weights=False, target_modules=["query", "value"])
+        words.append(peft.get_peft_model(model, config).generate(input_ids=ids, max_length=9).tolist())
+    assert words[0] == words[1]
+    tuned = small()
+    config = peft.PromptTuningConfig(
+        task_type="SEQ_2_SEQ_LM",
+        num_virtual_tokens=4,
+        token_dim=16,
+        num_transformer_submodules=1,
+        num_attention_heads=2,
+    )
+    config.num_layers = 2
+    tuned.config.vocab_size = 40  # peft looks for it
+    with pytest.raises(UsageError, match="generate does not support prompt tuning and prefix tuning"):
+        peft.get_peft_model(tuned, config).generate(input_ids=ids, max_new_tokens=3)
+    assert tuned.generate(ids, max_new_tokens=3).shape[1] > 1  # peft puts the method back

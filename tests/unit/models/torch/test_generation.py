@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from generation_cases import COUNT, case
+from generation_cases import COUNT, case, searching
 
 import bertkit
 from bertkit.errors import UsageError
+from bertkit.models.torch.generation import TorchDecoder
 
 V = 40
 SIZES = {
@@ -37,28 +39,12 @@ def pair(seed: int, **more: Any) -> tuple[Any, Any]:
     return own, theirs
 
 
-def random_options(seed: int) -> dict[str, Any]:
-    rng = random.Random(seed)
-    beams = rng.choice([1, 1, 2, 4])
-    found = {"max_new_tokens": rng.randint(2, 12), "num_beams": beams, "eos_token_id": [3, 7, 9], "pad_token_id": 0}
-    rare = {
-        "no_repeat_ngram_size": 2,
-        "repetition_penalty": 1.3,
-        "length_penalty": 2.0,
-        "early_stopping": True,
-        "min_new_tokens": 4,
-        "num_return_sequences": rng.randint(1, beams),
-        "use_cache": False,
-    }
-    return found | {name: value for name, value in rare.items() if rng.random() < 0.4}
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("start", range(0, 40, 10))
 def test_words_are_those_of_transformers(start: int) -> None:
     own, theirs = pair(start)
     for seed in range(start, start + 10):
-        options, rng = random_options(seed), np.random.default_rng(seed)
+        options, rng = searching(random.Random(seed)), np.random.default_rng(seed)
         prompt = torch.from_numpy(rng.integers(4, V, (3, 5)))
         for row, length in enumerate(rng.integers(1, 6, 3) if seed % 2 else ()):
             prompt[row, : 5 - length] = 0  # padding on the left
@@ -71,20 +57,83 @@ def test_words_are_those_of_transformers(start: int) -> None:
             assert alone.tolist() == whole[:, : alone.shape[1]].tolist()
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("beams", [1, 3])
 def test_an_encoder_is_attended_to(beams: int) -> None:
-    own, theirs = pair(0, add_cross_attention=True)
-    states = torch.randn(2, 6, 16)
+    """With and without a cache. The recorded words are those of transformers 4."""
+    own, _ = pair(0, add_cross_attention=True)
     mask = torch.tensor([[1, 1, 1, 1, 0, 0], [1] * 6])
     options = {"num_beams": beams, "max_new_tokens": 8, "eos_token_id": [3, 7], "pad_token_id": 0}
-    given = {"encoder_hidden_states": states, "encoder_attention_mask": mask}
+    options |= {"encoder_hidden_states": torch.randn(2, 6, 16), "encoder_attention_mask": mask}
     prompt = torch.tensor([[4, 5], [6, 7]])
-    words = own.generate(prompt, **options, **given)
-    assert words.tolist() == own.generate(prompt, **options, **given, use_cache=False).tolist()
-    if beams == 1:  # transformers 5 fails with a cache, and with beams
-        expected = theirs.generate(prompt, **options, **given, use_cache=False)
-        assert words.tolist() == expected.tolist()
+    words = own.generate(prompt, **options).tolist()
+    assert words == own.generate(prompt, **options, use_cache=False).tolist()
+
+
+def test_keys_of_an_encoder_are_copied_only_where_a_row_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All beams of an input attend to the same states."""
+    own, _ = pair(0, add_cross_attention=True)
+    seen: list[tuple[int, int]] = []  # rows, and the memory of the keys of the first layer
+    step = TorchDecoder.step
+
+    def watched(self: TorchDecoder, words: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        found = step(self, words, rows)
+        keys = self.cache[0][2]
+        assert len(keys) == len(rows) and torch.equal(keys, keys_of(self.at.encoder_states))
+        seen.append((len(rows), keys.data_ptr()))
+        return found
+
+    def keys_of(states: torch.Tensor) -> torch.Tensor:
+        heads = own.bert.encoder.layer[0].crossattention.self.key(states).unflatten(2, (2, 8))
+        return heads.transpose(1, 2)
+
+    monkeypatch.setattr(TorchDecoder, "step", watched)
+    prompt, states = torch.tensor([[4], [6], [9]]), torch.randn(3, 6, 16)
+    options = {"num_beams": 3, "max_new_tokens": 12, "eos_token_id": list(range(3, 20)), "early_stopping": True}
+    own.generate(prompt, **options, encoder_hidden_states=states)
+    changes = sum(one[1] != two[1] for one, two in itertools.pairwise(seen))
+    assert 0 < changes == sum(one[0] != two[0] for one, two in itertools.pairwise(seen)) < len(seen) - 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("is_normal", [False, True])
+def test_transition_scores(beams: int, is_normal: bool) -> None:
+    own, theirs = pair(1)
+    prompt = torch.tensor([[4, 5], [6, 8], [9, 10]])
+    options = {"num_beams": beams, "max_new_tokens": 7, "pad_token_id": 1, "eos_token_id": [3, 7, 11, 12]}
+    options |= {"return_dict_in_generate": True, "output_scores": True, "attention_mask": torch.ones_like(prompt)}
+    options |= {"num_return_sequences": beams}
+    found, other = own.generate(prompt, **options), theirs.generate(prompt, **options)
+    assert found.sequences.tolist() == other.sequences.tolist()
+    own_beams, their_beams = (found.beam_indices, other.beam_indices) if beams > 1 else (None, None)
+    expected = theirs.compute_transition_scores(other.sequences, other.scores, their_beams, is_normal)
+    scores = own.compute_transition_scores(found.sequences, found.scores, own_beams, is_normal)
+    written = found.sequences[:, 2:] != 1
+    assert not written.all() and not scores[~written].any()
+    torch.testing.assert_close(scores[written], expected[written], atol=1e-5, rtol=1e-5)
+    same = own.compute_transition_scores(other.sequences, other.scores, their_beams, is_normal)  # of their scores
+    torch.testing.assert_close(same, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_transition_scores_of_nothing() -> None:
+    own, _ = pair(1)
+    with pytest.raises(UsageError, match="received no scores: pass output_scores=True to generate"):
+        own.compute_transition_scores(torch.tensor([[4, 5]]), None)
+    with pytest.raises(UsageError, match="sequences has 1 rows, and the scores have 2: pass beam_indices"):
+        own.compute_transition_scores(torch.tensor([[4, 5]]), (torch.zeros(2, V),))
+
+
+def test_batch_invariance_of_padded_prompts() -> None:
+    own, _ = pair(6)
+    prompt, options = torch.tensor([[0, 0, 4, 5], [6, 7, 8, 9]]), {"max_new_tokens": 3, "pad_token_id": 0}
+    options |= {"return_dict_in_generate": True, "output_logits": True, "eos_token_id": None}
+    with bertkit.batch_invariant():
+        with pytest.raises(UsageError, match="pass use_cache=False"):
+            own.generate(prompt, **options)
+        found = own.generate(prompt, **options, use_cache=False)
+        alone = own.generate(prompt[:1, 2:], **options, use_cache=False)
+    assert found.sequences[:1, 2:].tolist() == alone.sequences.tolist()
+    assert all(torch.equal(one[0], two[0]) for one, two in zip(found.logits, alone.logits, strict=True))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -138,15 +187,15 @@ RECORDED = json.loads(
 
 @pytest.mark.parametrize("start", range(0, COUNT, 50))
 def test_words_and_scores_are_those_of_transformers_4(start: int) -> None:
-    """320 random settings, recorded from 4.57.6. The last 20 have prompts with padding on the right."""
+    """380 random settings, recorded from 4.57.6."""
     for seed in range(start, min(start + 50, COUNT)):
         one, expected = case(seed), RECORDED[seed]
         own = bertkit.BertLMHeadModel(one.config)
         own.load_state_dict({name: torch.from_numpy(array) for name, array in one.weights.items()})
         prompt, mask = torch.from_numpy(one.prompt), torch.from_numpy(one.mask)
-        found = own.eval().generate(
-            prompt, attention_mask=mask, **one.options, return_dict_in_generate=True, output_scores=True
-        )
+        given = {name: torch.from_numpy(array) for name, array in one.given.items()}
+        options = {**one.options, **given, "return_dict_in_generate": True, "output_scores": True}
+        found = own.eval().generate(prompt, attention_mask=mask, **options)
         if one.options["do_sample"]:
             scores = torch.tensor([[-torch.inf if x is None else x for x in row] for row in expected["scores"]])
             torch.testing.assert_close(found.scores[0], scores, atol=1e-5, rtol=1e-5)

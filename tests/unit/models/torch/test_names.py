@@ -1,4 +1,4 @@
-"""The names of transformers' nine classes and its configuration, and the parameters of their methods, are here or documented."""
+"""The names of transformers' classes and its configuration, and the parameters of their methods, are here or documented."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from torch_models import CLASSES, ours, theirs
+from torch_models import CLASSES, ours, settings, theirs
 
+import bertkit
 from bertkit import BertConfig
 
 PAGE = (Path(__file__).parents[4] / "docs" / "names.md").read_text(encoding="utf-8")
@@ -46,11 +47,14 @@ NOT_IN_CONFIGURATIONS = {
     "validate_layer_type", "validate_output_attentions", "validate_rope", "validate_token_ids",
 }  # fmt: skip
 GENERATION = {
-    "adjust_generation_fn", "compute_transition_scores", "continuous_batching_context_manager",
+    "adjust_generation_fn", "continuous_batching_context_manager",
     "destroy_cached_continuous_batching_manager", "generate_batch", "heal_tokens",
     "init_continuous_batching", "load_custom_generate", "output_modalities",
 }  # fmt: skip
 """What the methods of generation do not include: docs/generation.md has what they do."""
+
+OF_PAIRS = {"init_weights", "post_init"}
+"""What an EncoderDecoderModel does not have beyond NOT_HERE and GENERATION: its parts initialize themselves."""
 
 NOT_TAKEN = {
     "from_pretrained": {"fusion_config", "disable_mmap"},  # see arguments.py
@@ -105,6 +109,18 @@ def test_names_of_models(name: str) -> None:
     shared = [parameter for parameter in their if parameter in our]
     assert [parameter for parameter in our if parameter in shared] == shared
     assert set(their) - set(shared) <= {"kwargs"}
+
+
+def test_names_of_encoder_decoders() -> None:
+    def model(library: Any) -> Any:
+        parts = (library.BertConfig(**settings("BertModel")) for _ in range(2))
+        return library.EncoderDecoderModel(library.EncoderDecoderConfig.from_encoder_decoder_configs(*parts))
+
+    their, own = model(transformers), model(bertkit)
+    assert public(their) - public(own) <= NOT_HERE | GENERATION | OF_PAIRS
+    check_parameters(their, own)
+    absent = inspect.signature(their.forward).parameters.keys() - inspect.signature(own.forward).parameters.keys()
+    assert absent <= {"kwargs"}
 
 
 def test_names_of_configurations() -> None:
