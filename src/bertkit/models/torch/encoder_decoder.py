@@ -326,13 +326,15 @@ class EncoderDecoderModel(Generates, SharedMethods):
         variant: str | None = None,
         use_safetensors: bool | None = None,
         state_dict: Mapping[str, Tensor] | None = None,
+        ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
+        weights_only: bool = True,
         **overrides: Any,
     ) -> Any:
         """A trained model, in evaluation mode. overrides: fields of the configuration, such as tie_encoder_decoder=True.
 
-        The other arguments are those of `BertModel.from_pretrained`. A file without a parameter is an error, so that no key is
-        missing where output_loading_info=True returns (model, names).
+        The other arguments are those of `BertModel.from_pretrained`. Without ignore_mismatched_sizes=True, which initializes
+        them, parameters that the file does not have raise LoadError, too.
         """
         overrides, older_token = without_defaults(overrides)
         place = locate(
@@ -356,14 +358,13 @@ class EncoderDecoderModel(Generates, SharedMethods):
             source = replace(source, tensors=_with_encoder(source.tensors))
         device = torch.device("cpu") if device_map is None else loading.device_of(device_map)
         kind: Any = torch.float32 if dtype is None else dtype
-        parts, unexpected = _parts(source, config, kind, device)
+        parts, info = _parts(source, config, kind, device, ignore_mismatched_sizes)
         model = cls(config, *parts)
         if hasattr(model, "enc_to_dec_proj"):
             _take(model.enc_to_dec_proj, source.tensors, str(source.path))
             model.enc_to_dec_proj.to(device, dtype_of(parts[0].dtype))
         if FILE in place.files:
             model.generation_config = GenerationConfig.of_files(place, config)
-        info = {"missing_keys": [], "unexpected_keys": unexpected, "mismatched_keys": [], "error_msgs": []}
         return (model.eval(), info) if output_loading_info else model.eval()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -401,23 +402,33 @@ def _with_overrides(config: EncoderDecoderConfig, overrides: Mapping[str, Any]) 
 
 
 def _parts(
-    source: Source, config: EncoderDecoderConfig, dtype: Any, device: torch.device
-) -> tuple[list[Any], list[str]]:
-    """The encoder and the decoder of a file, and the names of its tensors that are no parameters."""
+    source: Source, config: EncoderDecoderConfig, dtype: Any, device: torch.device, ignore_mismatched_sizes: bool
+) -> tuple[list[Any], dict[str, list[str]]]:
+    """The encoder and the decoder of a file, and lists of its names, as transformers calls them."""
     parts: list[Any] = []
-    unexpected, dropped = [], {name for name in source.tensors if not name.startswith(_PROJECTION)}
+    missing, unexpected = [], []
+    dropped = {name for name in source.tensors if not name.startswith(_PROJECTION)}
     for made, part, head in ((BertModel, "encoder", "Model"), (BertLMHeadModel, "decoder", "LMHeadModel")):
         own = config.encoder if part == "encoder" else config.decoder
         optional = (POOLER,) if head == "Model" else ()
-        tensors, report = load_source(source, head, own, prefix=f"{part}.", optional=optional)
+        tensors, report = load_source(
+            source,
+            head,
+            own,
+            prefix=f"{part}.",
+            optional=optional,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+        )
         absent = [name for name in report.fresh if not name.startswith(optional)]
-        if absent:
+        if absent and not ignore_mismatched_sizes:
             raise LoadError(f"{source.path} has no {', '.join(absent[:5])} of the {part}.")
         options = {"add_pooling_layer": POOLER + "dense.weight" in tensors} if head == "Model" else {}
         parts.append(loading.model_of(made, own, tensors, dtype, device, **options))
+        missing += [f"{part}.{name.removeprefix('bert.') if head == 'Model' else name}" for name in absent]
         unexpected += [f"{part}.{name}" for name in report.left_out]
         dropped &= {*report.dropped}  # each part drops the tensors of the other one
-    return parts, [*unexpected, *sorted(dropped)]
+    unexpected += sorted(dropped)
+    return parts, {"missing_keys": missing, "unexpected_keys": unexpected, "mismatched_keys": [], "error_msgs": []}
 
 
 def _with_encoder(tensors: Tensors) -> Tensors:

@@ -328,6 +328,16 @@ def test_names_of_files(tmp_path: Path) -> None:
     state = own.state_dict() | {"decoder.cls.seq_relationship.bias": torch.zeros(2), "extra.weight": torch.zeros(2)}
     _, info = EncoderDecoderModel.from_pretrained(tmp_path, state_dict=state, output_loading_info=True)
     assert info["unexpected_keys"] == ["decoder.cls.seq_relationship.bias", "extra.weight"]
+    config = EncoderDecoderConfig.from_pretrained(tmp_path)
+    config.encoder.vocab_size = 50
+    with pytest.raises(LoadError, match=r"\[40, 16\], expected \[50, 16\]"):
+        EncoderDecoderModel.from_pretrained(tmp_path, config)
+    wider, info = EncoderDecoderModel.from_pretrained(
+        tmp_path, config, ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    assert info["missing_keys"] == ["encoder.embeddings.word_embeddings.weight"]
+    assert wider.get_input_embeddings().weight.std() > 0.1
+    assert torch.equal(wider.encoder.pooler.dense.weight, own.encoder.pooler.dense.weight)
 
 
 def test_vocabularies_of_both_parts() -> None:
@@ -386,12 +396,17 @@ def test_peft(tmp_path: Path) -> None:
 
     own, other = pair(tmp_path, seed=2)
     ids = torch.tensor([[4, 5, 6]])
-    words = []
-    for model in (own, other):
-        torch.manual_seed(0)
-        config = peft.LoraConfig(task_type="SEQ_2_SEQ_LM", init_lora_weights=False, target_modules=["query", "value"])
-        words.append(peft.get_peft_model(model, config).generate(input_ids=ids, max_length=9).tolist())
-    assert words[0] == words[1]
+    config = {
+        "task_type": "SEQ_2_SEQ_LM",
+        "init_lora_weights": False,
+        "lora_alpha": 400,
+        "target_modules": ["query", "value"],
+    }
+    ours, adapted = (peft.get_peft_model(model, peft.LoraConfig(**config)) for model in (own, other))
+    before = own.generate(ids, max_length=9).tolist()
+    ours.load_state_dict(adapted.state_dict())
+    options = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "max_length": 9}
+    assert ours.generate(**options).tolist() == adapted.generate(**options).tolist() != before
     tuned = small()
     config = peft.PromptTuningConfig(
         task_type="SEQ_2_SEQ_LM",

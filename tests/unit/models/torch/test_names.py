@@ -61,6 +61,7 @@ NOT_TAKEN = {
     # They are among the settings by name, and raise unless their value changes nothing.
     "generate": {"assistant_model", "custom_generate", "negative_prompt_attention_mask", "negative_prompt_ids",
                  "prefix_allowed_tokens_fn", "synced_gpus"},
+    "get_encoder": {"modality"},
     "prepare_inputs_for_generation": {"next_sequence_length", "inputs_embeds", "is_first_iteration"},
     "push_to_hub": {"tags", "max_shard_size"},  # of model cards; a configuration has no shards
     "save_pretrained": {"save_original_format", "distributed_checkpoint"},
