@@ -75,7 +75,7 @@ def pair_of(place: hub.Place, tokenizer: Any, settings: Settings) -> EncoderDeco
             )
         for part in (config.encoder, config.decoder):
             part.update(dict(dropout))
-        model = EncoderDecoderModel.from_pretrained(place, config)
+        model: EncoderDecoderModel = EncoderDecoderModel.from_pretrained(place, config)
     else:
         own = {f"{part}_{name}": value for part in ("encoder", "decoder") for name, value in dropout.items()}
         tied = settings.tie_encoder_decoder

@@ -122,6 +122,11 @@ class Generates:
             use_model_defaults: False: of the model's settings, only the special tokens fill generation_config.
             settings: fields of GenerationConfig for this call, such as num_beams=4.
         """
+        if self.prepare_inputs_for_generation != MethodType(type(self).prepare_inputs_for_generation, self):
+            raise UsageError(
+                "generate does not support prompt tuning and prefix tuning, which replace prepare_inputs_for_generation: merge "
+                "the adapter, or use LoRA."
+            )
         chosen = settings_of(self.current_settings(), generation_config, settings, use_model_defaults)
         given = {
             "attention_mask": attention_mask,
@@ -131,11 +136,6 @@ class Generates:
             "token_type_ids": token_type_ids,
             "encoder_outputs": encoder_outputs,
         }
-        if self.prepare_inputs_for_generation != MethodType(type(self).prepare_inputs_for_generation, self):
-            raise UsageError(
-                "generate does not support prompt tuning and prefix tuning, which replace prepare_inputs_for_generation: merge "
-                "the adapter, or use LoRA."
-            )
         if inputs is not None and input_ids is not None:
             raise UsageError(
                 "generate received inputs and input_ids, which are two names of the same words: pass one of them."

@@ -74,7 +74,7 @@ class SharedMethods(PassesForPreTrainedModel, nn.Module):
     ) -> Any:
         """A model with random weights. trust_remote_code has no effect: no code of a model is ever run."""
         dtype = dtype if torch_dtype is None else torch_dtype
-        model = cls(copy.deepcopy(config))
+        model: Any = cls(copy.deepcopy(config))
         if attn_implementation:
             model.set_attn_implementation(attn_implementation)
         if dtype is not None:
