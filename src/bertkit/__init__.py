@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bertkit.data.pretraining import Masking as Masking
     from bertkit.data.pretraining import SentencePairs as SentencePairs
     from bertkit.data.shards import Shards as Shards
+    from bertkit.diagnosis.doctor import doctor as doctor
     from bertkit.errors import BertkitError as BertkitError
     from bertkit.exporting import Exported as Exported
     from bertkit.exporting import export as export
@@ -304,6 +305,7 @@ _HOMES = {  # name -> its module
     "convert": "checkpoint",
     "create_optimizer": "models.keras.optimization",
     "default_data_collator": "data.collators",
+    "doctor": "diagnosis.doctor",
     "evaluate": "training.evaluation",
     "export": "exporting",
     "finetune": "training.finetune",

@@ -41,13 +41,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tokenize": ("bertkit.cli.tokenize:tokenize", "show the tokens of a text with ids, types and offsets"),
     "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "train a vocabulary on text files"),
     "add-words": ("bertkit.cli.add_words:add_words", "add the words of a domain to a model's vocabulary"),
+    "doctor": ("bertkit.cli.doctor:doctor", "check the machine, the installation and a model, and say what to type"),
     "completion": ("bertkit.cli.completion:completion", "print a script that completes these commands in a shell"),
 }
 """Command -> its function, and its line in the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0, 1 if some rows failed, 2 after an error, 130 after Ctrl-C."""
+    """Run one command. Returns the exit code: 0, 1 if some rows failed or the doctor found a fault, 2 after an error, 130 after
+    Ctrl-C.
+    """
     _open_streams()
     from bertkit.engines.processor import sleeping_threads
     from bertkit.errors import BertkitError

@@ -103,6 +103,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "--words words.txt --model DIR --out with-words",
         "texts.txt --count 2 --min-frequency 1 --model DIR --out with-more-words",
     ),
+    "doctor": ("--seconds 0", "--seconds 0 --json --model DIR"),
     "completion": ("bash > bertkit.sh", "fish > bertkit.fish"),
 }
 """Command -> the arguments of its two examples."""

@@ -25,8 +25,8 @@ def on_the_hub(
     local_files_only: bool,
 ) -> Place:
     """Return the repository called `name` as a place. The other arguments are those of `locate`."""
-    repository = Repository(_hub_id(name), revision, subfolder, _cache(cache_dir))
-    offline = "local_files_only=True" if local_files_only else _offline_mode()
+    repository = Repository(_hub_id(name), revision, subfolder, cache_folder(cache_dir))
+    offline = "local_files_only=True" if local_files_only else offline_mode()
     if offline and force_download:
         raise UsageError(
             f"force_download=True needs the Hub, and {offline} forbids requests: leave one of the two out."
@@ -46,13 +46,14 @@ def _hub_id(name: str | os.PathLike[str]) -> str:
     )
 
 
-def _cache(cache_dir: str | os.PathLike[str] | None) -> Path:
+def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of downloads: the given one, or that of huggingface_hub."""
     from huggingface_hub import constants
 
     return Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
 
 
-def _offline_mode() -> str:
+def offline_mode() -> str:
     """The environment variable that forbids requests, as "NAME=value", or "". huggingface_hub reads it only at its import."""
     settings = ((name, os.environ.get(name, "")) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
     return next((f"{name}={value}" for name, value in settings if value.upper() in {"1", "ON", "YES", "TRUE"}), "")

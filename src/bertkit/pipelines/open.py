@@ -290,7 +290,7 @@ def _open_writer(place: hub.Place, config: Any, engine: str, device: Any, dtype:
 def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
     """Open an engine by its name. "auto" is the first one of `_AUTO` that is installed."""
     if name == "auto":
-        name = next(one for one, packages in _AUTO.items() if all(map(find_spec, packages)))
+        name = usual_engine()
         device = device if name == "torch" else _cpu(device)
     if name in _EAGER and getattr(weights.config, "attn_implementation", None) not in (None, "eager"):
         advice = Setting("engine", "torch")
@@ -305,6 +305,11 @@ def open_engine(name: str, weights: Weights, device: Any, dtype: Any) -> Engine:
     if precision == "auto":
         _logger.info('Computing in %s on %s. Pass precision="fp32" for float32.', opened.precision, opened.device)
     return opened
+
+
+def usual_engine() -> str:
+    """The engine that "auto" opens: the first one of `_AUTO` that is installed."""
+    return next(one for one, packages in _AUTO.items() if all(map(find_spec, packages)))
 
 
 def exported_for(place: hub.Place, engine: str) -> str | None:
