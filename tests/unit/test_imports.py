@@ -186,6 +186,7 @@ def test_public_names() -> None:
         "convert",
         "create_optimizer",
         "default_data_collator",
+        "doctor",
         "evaluate",
         "export",
         "finetune",

@@ -28,6 +28,7 @@ PURPOSES = {
     "openvino": "the engine openvino",
     "h5": "writing tf_model.h5",
     "ray": "a pipeline as a class for Ray Data",
+    "serve": "the server",
     "train": "pictures of training and measurements",
 }
 """Extra -> what it is for."""

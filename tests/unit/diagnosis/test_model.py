@@ -90,7 +90,7 @@ def change_weights(model: Path, change: Callable[[dict[str, np.ndarray]], object
 def test_commands_of_whole_models(name: str, commands: list[str]) -> None:
     assert faults(folder(name)) == []
     (found,) = named(folder(name), "commands")
-    assert found.values["commands"] == [*commands, "finetune", "bench", "convert", "export"]
+    assert found.values["commands"] == [*commands, "finetune", "bench", "convert", "export", "serve"]
 
 
 @pytest.mark.parametrize(("name", "command"), [("follows", "zero-shot"), ("order", "nsp"), ("choices", "choose")])
