@@ -268,7 +268,9 @@ def _commands(patient: Patient, exported: str | None, usable: bool) -> Iterator[
     tasks = [task for task in tasks_of(head) if not patient.untrained or task not in HEADS[head].tasks]
     commands = [COMMANDS[task] for task in tasks if task in COMMANDS]
     commands += ["evaluate"] if head not in ("Model", PAIR) and not patient.untrained else []
-    commands += [] if head == PAIR else ["bench", "serve"] if exported else ["finetune", "bench", "convert", "export", "serve"]
+    commands += (
+        [] if head == PAIR else ["bench", "serve"] if exported else ["finetune", "bench", "convert", "export", "serve"]
+    )
     later = [] if find_spec("torch") else [command for command in commands if command in _OF_TORCH]
     now = [command for command in commands if command not in later]
     further = f'; with pip install "bertkit[torch]" also {", ".join(later)}' if later else ""
