@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def test_keras_2(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (backend.status, backend.remedy) == ("note", "unset KERAS_BACKEND")
 
 
-def test_a_module_of_the_same_name_hides_a_library(site: Path) -> None:
+def test_a_module_of_the_same_name_hides_a_library(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "tqdm", raising=False)  # as in a new process
     (site / "tqdm.py").write_text("")
     (fault,) = faults(list(packages()))
     assert fault.name == "tqdm"
