@@ -37,7 +37,9 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> N
     record = {f"{about}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
     assert set(wheel.namelist()) == package | record
     assert {"bertkit/py.typed", "bertkit/assets/README.md", "bertkit/diagnosis/probe.py"} <= package
-    assert not [name for name in package if name.endswith((".pyc", ".so", ".part")) or "/." in name or "/test" in name]
+    hidden = {name for name in package if "/." in name}
+    assert hidden == {"bertkit/serve/package/shared/.dockerignore"}  # a template
+    assert not [name for name in package if name.endswith((".pyc", ".so", ".part")) or "/test" in name]
     assert wheel.getinfo("bertkit/__init__.py").file_size == (source / "bertkit" / "__init__.py").stat().st_size
 
 
