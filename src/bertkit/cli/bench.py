@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from bertkit.cli.examples import Columns
 from bertkit.cli.job import logged_warnings, print_message
-from bertkit.cli.page import page_of_stdout, straight
 from bertkit.cli.run import name_and_value
 from bertkit.cli.shared import device_of
 from bertkit.data.json_line import line_of
 from bertkit.data.records import Format, read_records
 from bertkit.errors import BertkitError, DataError, UsageError
+from bertkit.terminal import page_of_stdout, straight
 
 if TYPE_CHECKING:
     from bertkit.measuring.bench import Bench, Figures

@@ -6,7 +6,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Annotated
 
-from bertkit.cli.page import Page, page_of_stdout, shown
+from bertkit.terminal import Page, page_of_stdout, shown
 
 if TYPE_CHECKING:
     from bertkit.diagnosis.doctor import Diagnosis

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from bertkit.arguments import Also
 from bertkit.cli.job import logged_warnings, print_message
-from bertkit.cli.page import page_of_stdout, straight
 from bertkit.cli.run import name_and_value
 from bertkit.cli.shared import device_of
 from bertkit.data.json_line import line_of
 from bertkit.errors import UsageError
+from bertkit.terminal import page_of_stdout, straight
 
 if TYPE_CHECKING:
     from bertkit.training.evaluation import Evaluation

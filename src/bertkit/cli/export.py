@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from bertkit import hub
 from bertkit.arguments import Also
 from bertkit.cli.job import logged_warnings, print_message
-from bertkit.cli.page import page_of_stdout, straight
 from bertkit.exporting import export as export_model
 from bertkit.exporting.parity import HEADER
+from bertkit.terminal import page_of_stdout, straight
 
 
 def export(

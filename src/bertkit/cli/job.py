@@ -219,8 +219,8 @@ class _Job:
         sys.stdout.buffer.flush()
 
     def _show(self, chunk: Sequence[Any], answers: Sequence[Answer]) -> None:
-        from bertkit.cli.page import page_of_stdout
         from bertkit.cli.render import render
+        from bertkit.terminal import page_of_stdout
 
         page = page_of_stdout()
         for example, one in zip(chunk, answers, strict=True):

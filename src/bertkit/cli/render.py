@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bertkit.cli.page import BAR, Page, bar, cut, shown, straight
+from bertkit.terminal import BAR, Page, bar, cut, shown, straight
 
 _AROUND = 100
 """The number of characters of the context to show on each side of an answer."""

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
-from bertkit.cli.page import shown, straight
 from bertkit.cli.signature import check_utf8
 from bertkit.data.lines import read_lines
+from bertkit.terminal import shown, straight
 
 
 class Tokenized(Protocol):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bertkit.cli.page import Page, bar, cut, width
 from bertkit.cli.render import render
+from bertkit.terminal import Page, bar, cut, width
 
 NARROW = Page(60)
 

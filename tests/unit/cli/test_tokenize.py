@@ -11,8 +11,8 @@ from transformers import BertTokenizerFast
 
 import bertkit.cli.tokenize as command
 from bertkit.cli import main
-from bertkit.cli.page import width
 from bertkit.cli.tokenize import TokenRow, render, rows, table
+from bertkit.terminal import width
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = [*SPECIAL, "un", "##aff", "##able", "hello", "日", "本", "한국", "##어", "!"]

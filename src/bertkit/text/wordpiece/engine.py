@@ -244,13 +244,13 @@ class OwnEngine:
     def _words(self, text: str) -> list[str]:
         """Return the normalized words of a text, and one word for each added token."""
         if not self._finds(text):
-            return self._split(text)
+            return self.words(text)
         words = []
         for part, _, added in self._parts(text):
-            words += [added] if added else self._split(part)
+            words += [added] if added else self.words(part)
         return words
 
-    def _split(self, text: str) -> list[str]:
+    def words(self, text: str) -> list[str]:
         """Return the normalized words of a text without added tokens."""
         if self._is_plain(text):
             return _PLAIN_WORDS.findall(text.lower() if self._lowercase else text)

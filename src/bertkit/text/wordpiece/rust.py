@@ -49,6 +49,14 @@ class RustEngine:
         with as_errors(_FAILED):
             return _pieces(self.backend.encode_batch_fast(words, is_pretokenized=True, add_special_tokens=False))
 
+    def words(self, text: str) -> list[str]:
+        """Return the normalized words of a text without added tokens."""
+        check_surrogates(text)
+        normalizer, splitter = self.backend.normalizer, self.backend.pre_tokenizer
+        with as_errors(_FAILED):
+            normalized = text if normalizer is None else normalizer.normalize_str(text)
+            return [normalized] if splitter is None else [word for word, _ in splitter.pre_tokenize_str(normalized)]
+
     def locate(self, texts: Sequence[str]) -> Located:
         """Return the pieces of texts and their details."""
         check_surrogates_of_batch(texts)

@@ -80,20 +80,37 @@ th,td{padding-right:.5rem}
 def page(record: Record, sections: Sequence[Section], pictures: Pictures) -> str:
     """Return the whole page."""
     title = f"{record.folder.resolve().name}: {record.task}"
-    links = "".join(f'<a href="#{one.anchor}">{escaped(one.title)}</a>' for one in sections)
     advice = (
         ""
         if pictures.available
         else paragraph('For pictures, type: pip install "bertkit[train]", and write the report again.')
     )
+    return document(title, paragraph(_summary(record), "muted") + advice, sections, _origin(record))
+
+
+def document(
+    title: str, introduction: str, sections: Sequence[Section], footer: str, style: str = "", images: bool = False
+) -> str:
+    """Return a page of HTML without scripts, which loads nothing. Its colours are those that the reader's system prefers.
+
+    Args:
+        title: its heading.
+        introduction: HTML under the heading.
+        sections: its parts.
+        footer: the text of the last line.
+        style: further rules of its style sheet.
+        images: whether it has images, which are in the page itself as `data:` addresses.
+    """
+    links = "".join(f'<a href="#{one.anchor}">{escaped(one.title)}</a>' for one in sections)
     body = "".join(f'<section id="{one.anchor}"><h2>{escaped(one.title)}</h2>{one.body}</section>' for one in sections)
+    policy = "default-src 'none'; style-src 'unsafe-inline'" + ("; img-src data:" if images else "")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"<title>{escaped(title)}</title><style>{_colours()}{_STYLE}</style></head>\n"
-        f"<body><header><h1>{escaped(title)}</h1>{paragraph(_summary(record), 'muted')}{advice}<nav>{links}</nav></header>\n"
-        f"<main>{body}</main>\n<footer>{escaped(_origin(record))}</footer></body></html>\n"
+        f"<title>{escaped(title)}</title><style>{_colours()}{_STYLE}{style}</style></head>\n"
+        f"<body><header><h1>{escaped(title)}</h1>{introduction}<nav>{links}</nav></header>\n"
+        f"<main>{body}</main>\n<footer>{escaped(footer)}</footer></body></html>\n"
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,14 +56,35 @@ _STYLE = {
 }
 
 
+@contextmanager
+def figure_of(size: tuple[float, float]) -> Iterator[Any]:
+    """A figure of matplotlib in the style of the pictures, to draw on and to save in the block.
+
+    Args:
+        size: width and height in inches.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # emoji, which browsers draw
+        yield Figure(figsize=size, layout="constrained")
+
+
+def save_png(figure: Any, path: Path) -> None:
+    """Write a figure to a PNG file, which appears when it is complete."""
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=160, facecolor="white")
+
+
 class Pictures:
     """Draws the pictures of a report into a folder, if matplotlib is installed.
 
     Args:
-        folder: where the PNG files are written. It is created with the first picture.
+        folder: where the PNG files are written. It is created with the first picture. None: no files are written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self.available = find_spec("matplotlib") is not None
 
@@ -77,18 +99,13 @@ class Pictures:
         """
         if not self.available:
             return ""
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-
         svg = io.BytesIO()
-        with rc_context(_STYLE), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # emoji, which browsers draw
-            figure = Figure(figsize=size, layout="constrained")
+        with figure_of(size) as figure:
             paint(figure.subplots())
             figure.savefig(svg, format="svg", transparent=True)
-            self._folder.mkdir(exist_ok=True)
-            with whole_file(self._folder / f"{name}.png") as file:
-                figure.savefig(file, format="png", dpi=160, facecolor="white")
+            if self._folder is not None:
+                self._folder.mkdir(exist_ok=True)
+                save_png(figure, self._folder / f"{name}.png")
         picture = _for_page(svg.getvalue().decode(), name, caption)
         return f"<figure>{picture}<figcaption>{escaped(caption)}</figcaption></figure>"
 
