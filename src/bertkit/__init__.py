@@ -166,6 +166,7 @@ if TYPE_CHECKING:
     from bertkit.training.pretrain import Pretrained as Pretrained
     from bertkit.training.pretrain import pretrain as pretrain
 
+    from . import explain as explain
     from . import logging as logging
     from . import metrics as metrics
 
@@ -335,7 +336,7 @@ _ALIASES = {
     "PretrainedConfig": "BertConfig",
 }
 """Base classes of transformers -> the classes of bertkit, for annotations, isinstance and subclasses."""
-_MODULES = ("logging", "metrics")
+_MODULES = ("explain", "logging", "metrics")
 __all__ = sorted([*_HOMES, *_ALIASES, *_MODULES])
 
 

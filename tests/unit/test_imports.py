@@ -188,6 +188,7 @@ def test_public_names() -> None:
         "default_data_collator",
         "doctor",
         "evaluate",
+        "explain",
         "export",
         "finetune",
         "get_constant_schedule",

@@ -11,7 +11,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "fill-mask": ("bertkit.cli.ask:fill_mask", "predict the words at [MASK] in a text"),
@@ -39,12 +39,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("bertkit.cli.serve:serve", "answer requests over HTTP"),
     "package": ("bertkit.cli.package:package", "write what an image of the server is built from"),
     "tokenize": ("bertkit.cli.tokenize:tokenize", "show the tokens of a text with ids, types and offsets"),
+    "explain tokens": ("bertkit.cli.explain:tokens", "show a text as words, pieces, ids, types and positions"),
+    "explain mask": ("bertkit.cli.explain:mask", "show which tokens of a batch may attend to which"),
+    "explain attention": ("bertkit.cli.explain:attention", "show what each head of each layer attends to"),
+    "explain attribution": ("bertkit.cli.explain:attribution", "show which tokens speak for an answer"),
+    "explain embeddings": ("bertkit.cli.explain:embeddings", "show a map of texts or words with their neighbours"),
+    "explain training": ("bertkit.cli.explain:training", "show the curves and the worst mistakes of a run"),
     "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "train a vocabulary on text files"),
     "add-words": ("bertkit.cli.add_words:add_words", "add the words of a domain to a model's vocabulary"),
     "doctor": ("bertkit.cli.doctor:doctor", "check the machine, the installation and a model, and say what to type"),
     "completion": ("bertkit.cli.completion:completion", "print a script that completes these commands in a shell"),
 }
-"""Command -> its function, and its line in the help."""
+"""Command, of one word or two -> its function, and its line in the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,24 +118,35 @@ def _run(words: list[str]) -> int:
 
         print(f"bertkit {__version__}")
         return 0
-    from bertkit.errors import UsageError, did_you_mean
-
-    if words[0] not in COMMANDS:
-        raise UsageError(
-            f"Unknown command {words[0]!r}: choose one of {', '.join(COMMANDS)}.{did_you_mean(words[0], COMMANDS)}"
-        )
-    place, _, name = COMMANDS[words[0]][0].partition(":")
+    kinds = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    if kinds and (len(words) == 1 or words[1] in ("-h", "--help")):
+        print(_help(kinds, f"bertkit {words[0]} KIND ..."))
+        return 0 if len(words) > 1 else 2
+    command, rest = (" ".join(words[:2]), words[2:]) if kinds else (words[0], words[1:])
+    _check_command(command, kinds or COMMANDS)
+    place, _, name = COMMANDS[command][0].partition(":")
     from bertkit.cli.signature import call
 
     module = importlib.import_module(place)
     defaults = getattr(module, "words_of_environment", list)  # options that a container passes as environment variables
-    return call(getattr(module, name), words[0], [*defaults(), *words[1:]])
+    return call(getattr(module, name), command, [*defaults(), *rest])
 
 
-def _help() -> str:
-    width = max(map(len, COMMANDS)) + 2
-    commands = "\n".join(f"  {name:<{width}}{what}" for name, (_, what) in COMMANDS.items())
-    return f"""usage: bertkit COMMAND ...
+def _check_command(command: str, known: Collection[str]) -> None:
+    """Raises UsageError for an unknown command."""
+    if command not in known:
+        from bertkit.errors import UsageError, did_you_mean
+
+        raise UsageError(
+            f"Unknown command {command!r}: choose one of {', '.join(known)}.{did_you_mean(command, known)}"
+        )
+
+
+def _help(names: Collection[str] = COMMANDS, usage: str = "bertkit COMMAND ...") -> str:
+    width = max(map(len, names)) + 2
+    commands = "\n".join(f"  {name:<{width}}{COMMANDS[name][1]}" for name in names)
+    version = "\n  --version   show the version of bertkit" if names is COMMANDS else ""
+    return f"""usage: {usage}
 
 Run BERT models, inspect and convert their checkpoints, train tokenizers.
 
@@ -137,5 +154,4 @@ commands:
 {commands}
 
 options:
-  -h, --help  show this help; see also `bertkit COMMAND --help`
-  --version   show the version of bertkit"""
+  -h, --help  show this help; see also `bertkit COMMAND --help`{version}"""

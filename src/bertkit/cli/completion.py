@@ -21,6 +21,22 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], "the shell that 
     print({"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]())
 
 
+def _kinds() -> dict[str, list[str]]:
+    """The first words of commands of two words -> the second words."""
+    found: dict[str, list[str]] = {}
+    for command in COMMANDS:
+        first, _, second = command.partition(" ")
+        if second:
+            found.setdefault(first, []).append(second)
+    return found
+
+
+def _first_words() -> dict[str, str]:
+    """The first word of each command, and its line in the help."""
+    named = {first: f"show {', '.join(kinds)}" for first, kinds in _kinds().items()}
+    return {command.partition(" ")[0]: what for command, (_, what) in COMMANDS.items()} | named
+
+
 def _options(command: str) -> list[argparse.Action]:
     """The options of a command, and its positional arguments with choices."""
     module, _, name = COMMANDS[command][0].partition(":")
@@ -42,16 +58,25 @@ def _bash() -> str:
         for action in _options(command):
             names += _long(action) if action.option_strings else list(map(str, action.choices or ()))
             if action.choices and action.option_strings:
-                pattern = "|".join(f"{command}:{name}" for name in _long(action))
+                pattern = "|".join(f'"{command}:{name}"' for name in _long(action))
                 values.append(f'    {pattern}) words="{" ".join(map(str, action.choices))}" ;;')
-        cases.append(f'      {command}) words="{" ".join(names)}" ;;')
+        cases.append(f'      "{command}") words="{" ".join(names)}" ;;')
+    kinds = _kinds()
+    second = [
+        f'  elif [ "$command" = {first} ] && [ "$COMP_CWORD" -eq 2 ]; then words="{" ".join(each)}"'
+        for first, each in kinds.items()
+    ]
+    both = [f'    if [ "$command" = {first} ]; then command="{first} ${{COMP_WORDS[2]}}"; fi' for first in kinds]
     files = "|".join(f"*:{name}" for name in _FILES)
     return "\n".join(
         [
             "_bertkit() {",
             '  local now="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" command="${COMP_WORDS[1]}" words=""',
-            f'  if [ "$COMP_CWORD" -eq 1 ]; then words="{" ".join(COMMANDS)} --help --version"',
-            '  else case "$command:$before" in',
+            f'  if [ "$COMP_CWORD" -eq 1 ]; then words="{" ".join(_first_words())} --help --version"',
+            *second,
+            "  else",
+            *both,
+            '    case "$command:$before" in',
             *values,
             f'    {files}) COMPREPLY=($(compgen -f -- "$now")); return ;;',
             '    *) case "$command" in',
@@ -67,7 +92,12 @@ def _bash() -> str:
 
 
 def _zsh() -> str:
-    commands = " ".join(_quoted(f"{name}:{what}") for name, (_, what) in COMMANDS.items())
+    commands = " ".join(_quoted(f"{name}:{what}") for name, what in _first_words().items())
+    kinds = [
+        f"  if [[ $name == {first} ]]; then if (( CURRENT == 2 )); then compadd {' '.join(seconds)}; return; fi; "
+        'name="$name $words[2]"; shift words; (( CURRENT-- )); fi'
+        for first, seconds in _kinds().items()
+    ]
     cases = []
     for command in COMMANDS:
         specs = []
@@ -78,13 +108,14 @@ def _zsh() -> str:
                 continue
             takes = choices or ("" if action.nargs == 0 else ":value:_files")
             specs += [_quoted(f"{name}[{_plain(action.help or '')}]{takes}") for name in _long(action)]
-        cases.append(f"    {command}) _arguments {' '.join(specs)} '*:file:_files' ;;")
+        cases.append(f"    '{command}') _arguments {' '.join(specs)} '*:file:_files' ;;")
     return "\n".join(
         [
             "_bertkit() {",
             f"  local -a commands; commands=({commands})",
             "  if (( CURRENT == 2 )); then _describe command commands; return; fi",
             "  local name=$words[2]; shift words; (( CURRENT-- ))",
+            *kinds,
             "  case $name in",
             *cases,
             "  esac",
@@ -96,9 +127,14 @@ def _zsh() -> str:
 
 def _fish() -> str:
     lines = ["complete -c bertkit -e"]
-    for command, (_, what) in COMMANDS.items():
-        lines.append(f"complete -c bertkit -n __fish_use_subcommand -f -a {command} -d {_quoted(what)}")
-        seen = f"-n '__fish_seen_subcommand_from {command}'"
+    for word, what in _first_words().items():
+        lines.append(f"complete -c bertkit -n __fish_use_subcommand -f -a {word} -d {_quoted(what)}")
+    for first, kinds in _kinds().items():
+        seconds = " ".join(kinds)
+        unseen = f"'__fish_seen_subcommand_from {first}; and not __fish_seen_subcommand_from {seconds}'"
+        lines.append(f"complete -c bertkit -n {unseen} -f -a '{seconds}'")
+    for command in COMMANDS:
+        seen = f"-n '{'; and '.join(f'__fish_seen_subcommand_from {word}' for word in command.split())}'"
         for action in _options(command):
             choices = " ".join(map(str, action.choices or ()))
             if not action.option_strings:

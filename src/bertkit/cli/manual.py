@@ -95,6 +95,27 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '"Unaffable plants!" --model DIR',
         '"A text" --pair "and another" --format json --model DIR',
     ),
+    "explain tokens": (
+        '"Unaffable plants!" --model DIR',
+        '"A text" --pair "and another" --html tokens.html --model DIR',
+    ),
+    "explain mask": (
+        '"The soup was cold." "Anna moved." --model DIR',
+        '"The soup was cold." "Anna moved." --packed --causal --html mask.html --model DIR',
+    ),
+    "explain attention": (
+        '"The soup was cold." --model DIR',
+        '"The soup was cold." --layer 0 --head 1 --html attention.html --model DIR',
+    ),
+    "explain attribution": (
+        '"What a film!" --model DIR',
+        '"What a film!" --target GOOD --method attention-gradient --png attribution.png --model DIR',
+    ),
+    "explain embeddings": (
+        '"The soup was cold." "The train leaves." "Bread and cakes." --model DIR',
+        "soup train river --words --neighbours 2 --html words.html --model DIR",
+    ),
+    "explain training": ("my-model", "my-model --html run.html --png run.png"),
     "train-tokenizer": (
         "texts.txt --out vocabulary --vocab-size 300",
         "texts.jsonl --out cased --cased --vocab-size 300 --min-frequency 1",

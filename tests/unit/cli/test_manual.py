@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import finished_runs
 import pipeline_models
 import pytest
 import writing_cases
@@ -28,6 +29,7 @@ MODELS = {
     "evaluate": "two",
     "generate": "decoder",
     "export": "two",
+    "explain attribution": "two",
 }
 TEXTS = ["Anna moved to Paris.", "The soup was cold."]
 
@@ -60,16 +62,18 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "command", [command for command in COMMANDS if command != "serve"]
 )  # tests/unit/serve starts it
 def test_the_examples_of_a_command_run(command: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if command == "explain training":
+        finished_runs.write(files / "my-model", "two labels")
     folder = pipeline_models.folder(MODELS.get(command, "masked"))
     model = str(writing_cases.pair_folder() if command == "summarize" else folder)
     with pytest.raises(SystemExit):
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     page = re.sub(r" \\\n +", " ", capsys.readouterr().out)  # lines that a shell reads as one
     assert len(EXAMPLES[command]) == 2
     for example in EXAMPLES[command]:
         assert page.count(f"  bertkit {command} {example}\n") == 1
         words, _, target = example.partition(" > ")
-        assert main([command, *(model if word == "DIR" else word for word in shlex.split(words))]) == 0
+        assert main([*command.split(), *(model if word == "DIR" else word for word in shlex.split(words))]) == 0
         found = capsys.readouterr()
         output = next(
             (word for name, word in zip(words.split(), words.split()[1:], strict=False) if name == "--output"), ""

@@ -23,18 +23,24 @@ def mistakes(record: Record, pictures: Pictures) -> Iterator[Section]:
     """The examples with the worst answers: those that were wrong with the highest confidence, or by most."""
     if not any(_is_judged(record, one) for one in record.predictions):
         return
-    ranked = sorted(
-        ((badness, place) for place, one in enumerate(record.predictions) if (badness := _badness(record, one)) > 0),
-        key=lambda each: (-each[0], each[1]),
-    )
+    ranked = worst_first(record)
     if not ranked:
         yield Section("mistakes", "Worst mistakes", paragraph("The model made no mistake on the evaluation examples."))
         return
     order = _ORDER.get(record.kind, "highest confidence first")
     noun = "inexact answers" if record.kind == "numbers" else "mistakes"
     counted = f"{min(len(ranked), _MOST)} of {len(ranked):,} {noun}, {order}."
-    items = "".join(f"<li>{_item(record, record.predictions[place])}</li>" for _, place in ranked[:_MOST])
+    items = "".join(f"<li>{_item(record, one)}</li>" for one in ranked[:_MOST])
     yield Section("mistakes", "Worst mistakes", paragraph(counted, "muted") + f'<ol class="mistakes">{items}</ol>')
+
+
+def worst_first(record: Record) -> list[Prediction]:
+    """Return the examples with a wrong answer, the worst first."""
+    ranked = sorted(
+        ((badness, place) for place, one in enumerate(record.predictions) if (badness := _badness(record, one)) > 0),
+        key=lambda each: (-each[0], each[1]),
+    )
+    return [record.predictions[place] for _, place in ranked]
 
 
 def _is_judged(record: Record, one: Prediction) -> bool:
@@ -77,15 +83,15 @@ def _item(record: Record, one: Prediction) -> str:
     if record.kind == "tags" and isinstance(one.input, list) and len(one.input) == len(_tag_pairs(one)):
         return head + _words(one)
     rows = [
-        *_inputs(one.input),
-        ("truth", _answer(record, one, one.truth), "good"),
-        ("answer", _answer(record, one, one.answer), "bad"),
+        *inputs(one.input),
+        ("truth", answer_in_words(record, one, one.truth), "good"),
+        ("answer", answer_in_words(record, one, one.answer), "bad"),
     ]
     body = "".join(element("dt", escaped(name)) + element("dd", text(value), kind) for name, value, kind in rows)
     return f"{head}<dl>{body}</dl>"
 
 
-def _inputs(value: Any) -> Iterator[tuple[str, str, str]]:
+def inputs(value: Any) -> Iterator[tuple[str, str, str]]:
     """Yield the parts of an input: their name and their text."""
     if isinstance(value, Mapping):
         for name, part in value.items():
@@ -103,7 +109,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _answer(record: Record, one: Prediction, value: object) -> str:
+def answer_in_words(record: Record, one: Prediction, value: object) -> str:
     """Return a truth or an answer in words."""
     if record.kind == "answers":
         return " / ".join(dict.fromkeys(texts(value))) or "(no answer)"

@@ -54,7 +54,7 @@ def curves(record: Record, pictures: Pictures) -> Iterator[Section]:
     """Loss, learning rate and scores over the steps."""
     if not record.steps and not record.evaluations:
         return
-    names = _score_names(record)
+    names = score_names(record)
     parts = [
         pictures.draw("loss", "Loss", _losses(record)),
         _lines(pictures, "learning_rate", "Learning rate", record.steps, ["learning_rate"]),
@@ -62,7 +62,7 @@ def curves(record: Record, pictures: Pictures) -> Iterator[Section]:
         _lines(pictures, "percentages", "Scores of the evaluations, in percent", record.evaluations, names["hundred"]),
     ]
     body = f'<div class="figures">{"".join(parts)}</div>' if pictures.available else ""
-    shown = [name for name in ("loss", *names["one"], *names["hundred"]) if _points(record.evaluations, name)[0]]
+    shown = [name for name in ("loss", *names["one"], *names["hundred"]) if points(record.evaluations, name)[0]]
     if record.evaluations:
         rows = [[line["step"], line.get("epoch"), *map(line.get, shown)] for line in record.evaluations]
         body += folded("Every evaluation", table(["step", "epoch", *shown], rows), not pictures.available)
@@ -70,7 +70,7 @@ def curves(record: Record, pictures: Pictures) -> Iterator[Section]:
         columns = [
             name
             for name in ("loss", "mlm_loss", "nsp_loss", "learning_rate", "grad_norm", "tokens_per_second", *_SPEED)
-            if _points(record.steps, name)[0]
+            if points(record.steps, name)[0]
         ]
         rows = [
             [line["step"], line.get("epoch"), *(_shown(line, name) for name in columns)]
@@ -87,31 +87,32 @@ def _shown(line: Mapping[str, Any], name: str) -> object:
 
 
 def _losses(record: Record) -> Callable[[Any], None]:
-    return partial(drawings.loss, steps=_points(record.steps, "loss"), evaluations=_points(record.evaluations, "loss"))
+    return partial(drawings.loss, steps=points(record.steps, "loss"), evaluations=points(record.evaluations, "loss"))
 
 
 def _lines(
     pictures: Pictures, name: str, caption: str, lines: Sequence[Mapping[str, Any]], columns: Sequence[str]
 ) -> str:
-    found = {column: points for column in columns if (points := _points(lines, column))[0]}
+    found = {column: own for column in columns if (own := points(lines, column))[0]}
     if not found:
         return ""
     y = name.replace("_", " ") if len(found) > 1 else next(iter(found)).replace("_", " ")
     return pictures.draw(name, caption, partial(drawings.lines, curves=found, y=y))
 
 
-def _points(lines: Sequence[Mapping[str, Any]], name: str) -> drawings.Points:
+def points(lines: Sequence[Mapping[str, Any]], name: str) -> drawings.Points:
+    """Return the steps, and the values there of one name."""
     found = [(float(line["step"]), float(line[name])) for line in lines if is_number(line.get(name))]
     return [step for step, _ in found], [value for _, value in found]
 
 
-def _score_names(record: Record) -> dict[str, list[str]]:
+def score_names(record: Record) -> dict[str, list[str]]:
     """Return the names of the scores of evaluations: those up to 1, and those in percent."""
     names = list(dict.fromkeys(name for line in record.evaluations for name in line if name not in _NO_SCORES))
     final = record.part("scores")
     names = [name for name in names if name in final] or names
     largest = {
-        name: max(map(abs, values), default=0) for name in names if (values := _points(record.evaluations, name)[1])
+        name: max(map(abs, values), default=0) for name in names if (values := points(record.evaluations, name)[1])
     }
     return {
         "one": [name for name, value in largest.items() if value <= 1][:_MOST_LINES],

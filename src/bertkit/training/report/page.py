@@ -85,7 +85,7 @@ def page(record: Record, sections: Sequence[Section], pictures: Pictures) -> str
         if pictures.available
         else paragraph('For pictures, type: pip install "bertkit[train]", and write the report again.')
     )
-    return document(title, paragraph(_summary(record), "muted") + advice, sections, _origin(record))
+    return document(title, paragraph(summary(record), "muted") + advice, sections, _origin(record))
 
 
 def document(
@@ -120,7 +120,7 @@ def _colours() -> str:
     return f":root{{color-scheme:light dark;{light}}}@media(prefers-color-scheme:dark){{:root{{{night}}}}}"
 
 
-def _summary(record: Record) -> str:
+def summary(record: Record) -> str:
     """One sentence of what was trained, on how many examples and in which time."""
     item = "documents" if record.task == PRETRAINING else "examples"
     counts = {name: file.get(item) for name, file in record.part("data").items() if isinstance(file, dict)}

