@@ -109,7 +109,9 @@ def attribution(
     method: Annotated[
         Literal["integrated-gradients", "attention-gradient"], "how the values are computed"
     ] = "integrated-gradients",
-    steps: Annotated[int, "points between the baseline and the text"] = 64,
+    steps: Annotated[
+        int | None, "points between the baseline and the text (default: as many as the check needs)"
+    ] = None,
     baseline: Annotated[str | None, "token that stands for each word in the baseline (default: [PAD])"] = None,
     tokenizer: Annotated[str | None, "path or Hub id of the tokenizer, if not with the model"] = None,
     views: Views,

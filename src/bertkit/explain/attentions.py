@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.errors import UsageError
+from bertkit.errors import Setting, UsageError
 from bertkit.explain.markup import image, lines
-from bertkit.explain.opened import inputs_of, opened, without_dropout
+from bertkit.explain.opened import inputs_of, name_of, opened, without_dropout
 from bertkit.explain.shades import heat, shaded
 from bertkit.explain.view import Explanation
 from bertkit.terminal import Page, shown, straight
@@ -26,11 +26,16 @@ _MOST = 64
 class Pattern(NamedTuple):
     """Where most of the attention of a head goes, and which share of it, as the mean over the tokens."""
 
-    name: str  # "previous", "next", "itself", the name of a special token, or "others"
+    name: str  # "previous", "next", "itself", the name of a special token, or "" if no share is above a third
     share: float
 
+    def short(self) -> str:
+        """The pattern in a few columns: its share in percent after a mark."""
+        mark = {"previous": "←", "next": "→", "itself": "●"}.get(self.name, shown(self.name))
+        return f"{mark}{100 * self.share:.0f}" if self.name else "~"
 
-_MARKS = {"previous": "←", "next": "→", "itself": "●", "others": "~"}
+    def __str__(self) -> str:
+        return f"{self.share:.0%} to {self.name}" if self.name else "no pattern"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,12 +66,11 @@ class Attention(Explanation):
         to = weights.mean(0)
         for name in dict.fromkeys(np.array(self.tokens)[self.special].tolist()):
             shares[name] = float(to[[token == name for token in self.tokens]].sum())
-        shares["others"] = 1 / 3  # what less than a third of the attention goes to is no pattern
         best = max(shares, key=lambda name: shares[name])
-        return Pattern(best, shares[best] if best != "others" else 1 - max(v for k, v in shares.items() if k != best))
+        return Pattern(best if shares[best] > 1 / 3 else "", shares[best])
 
     def _title(self) -> tuple[str, str]:
-        size = f"{len(self.layers)} layers with {len(self.heads)} heads, {len(self.tokens)} tokens"
+        size = f"layers {_listed(self.layers)}, heads {_listed(self.heads)}, {len(self.tokens)} tokens"
         return "Attention", f"{self.model}: {size}."
 
     def _lines(self, page: Page) -> list[str]:
@@ -86,11 +90,13 @@ class Attention(Explanation):
         """A line for each layer: where most of the attention of each head goes, and its share in percent."""
         head = ("layer", *(f"{number}" for number in self.heads))
         rows = [
-            (str(layer), *(f"{_MARKS.get(one.name, shown(one.name))}{100 * one.share:.0f}" for one in patterns))
+            (str(layer), *(one.short() for one in patterns))
             for layer, patterns in zip(self.layers, self.patterns, strict=True)
         ]
         most = max((page.columns - 8) // (max(len(cell) for row in rows for cell in row) + 2), 1)
-        found = ["% of each head's attention: ← to the previous token, → next, ● itself, ~ several, or a special token"]
+        found = [
+            "% of each head's attention: ← to the previous token, → next, ● itself, or a special token; ~ no pattern"
+        ]
         for start in range(1, len(head), most):
             found += straight([(row[0], *row[start : start + most]) for row in (head, *rows)], right=range(1, most + 1))
         return found
@@ -120,7 +126,7 @@ class Attention(Explanation):
             for place, layer in enumerate(self.layers)
         )
         table = f'<table class="heads"><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
-        return f'<div class="scroll" tabindex="0" role="region" aria-label="all layers and heads">{table}</div>'
+        return f'<div class="scroll" tabindex="0" role="group" aria-label="all layers and heads">{table}</div>'
 
     def _thumbnail(self, layer: int, head: int) -> str:
         picture = image(self.weights[layer, head], self._named(layer, head))
@@ -130,8 +136,7 @@ class Attention(Explanation):
         return f"layer-{self.layers[layer]}-head-{self.heads[head]}"
 
     def _named(self, layer: int, head: int) -> str:
-        pattern = self.patterns[layer][head]
-        return f"layer {self.layers[layer]}, head {self.heads[head]}: {pattern.share:.0%} to {pattern.name}"
+        return f"layer {self.layers[layer]}, head {self.heads[head]}: {self.patterns[layer][head]}"
 
     def _head_view(self, layer: int) -> str:
         shown_ = self.tokens[:_MOST]
@@ -195,23 +200,30 @@ def attention(
         layers: the numbers of the layers to show, from 0; None: all.
         heads: the numbers of the heads to show, from 0; None: all.
     """
+    found, words = opened(model, tokenizer)
     import torch
 
-    found, words = opened(model, tokenizer)
-    config = found.config
-    chosen = _numbers("layers", layers, config.num_hidden_layers)
-    kept = _numbers("heads", heads, config.num_attention_heads)
-    if config.pruned_heads and heads is not None:
-        raise UsageError(
-            "Heads of this model are pruned, so that their numbers differ from layer to layer: leave heads out."
-        )
     tensors, tokens = inputs_of(found, words, text, pair)
+    chosen = _numbers("layers", layers, found.config.num_hidden_layers)
     with without_dropout(found), torch.no_grad():
-        every = found.base_model(**tensors, output_attentions=True).attentions
+        every = found.base_model(**tensors, output_attentions=chosen, return_dict=True).attentions
+    counts = {every[layer].shape[1] for layer in chosen}
+    if len(counts) > 1:
+        one = Setting("layers", [chosen[0]])
+        raise UsageError(
+            "Heads of this model are pruned, so that its layers have different numbers of them: type ", one, "."
+        )
+    kept = _numbers("heads", heads, counts.pop())
     weights = np.stack([every[layer][0].float().cpu().numpy() for layer in chosen])[:, list(kept)]
     special = np.isin(tensors["input_ids"][0].cpu().numpy(), words.all_special_ids)
-    name = str(getattr(config, "_name_or_path", "") or type(found).__name__)
-    return Attention(name, tuple(tokens), special, chosen, kept, weights)
+    return Attention(name_of(found), tuple(tokens), special, chosen, kept, weights)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) > 2 and list(numbers) == list(range(first, last + 1)):
+        return f"{first} to {last}"
+    return ", ".join(map(str, numbers))
 
 
 def _numbers(name: str, given: Sequence[int] | None, count: int) -> tuple[int, ...]:

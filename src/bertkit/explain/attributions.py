@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.errors import Setting, UsageError, one_of, received
-from bertkit.explain.opened import inputs_of, opened, without_dropout
+from bertkit.explain.markup import MARKED
+from bertkit.explain.opened import inputs_of, name_of, opened, without_dropout
 from bertkit.explain.targets import Score, score_of
 from bertkit.explain.view import Explanation
+from bertkit.tasks.base import check_integer
 from bertkit.terminal import Page, bar, cut, shown, straight
 from bertkit.training.report.drawings import shortened
 from bertkit.training.report.markup import Section, escaped, facts, number, paragraph
@@ -26,6 +28,10 @@ Method = Literal["integrated-gradients", "attention-gradient"]
 METHODS = ("integrated-gradients", "attention-gradient")
 _BATCH = 16
 """Points of the path that are computed together."""
+_FEWEST, _MOST_STEPS = 32, 1024
+"""The points of the path that are tried, each time twice as many, until the error is small."""
+_SMALL = 0.01
+"""The largest error that is small, as a share of the difference of the scores."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,7 +44,8 @@ class Attribution(Explanation):
     tokens: tuple[str, ...]  # [L]
     values: NDArray[np.float64]  # [L]: positive where the token speaks for the target
     score: float  # the logit of the target for the text
-    baseline_score: float | None  # the same for the baseline; None for a method without one
+    baseline_score: float | None = None  # the same for the baseline; None for a method without one
+    steps: int | None = None  # points of the path from the baseline to the text
 
     @property
     def error(self) -> float | None:
@@ -53,9 +60,14 @@ class Attribution(Explanation):
         if self.baseline_score is None:
             return f"{total}. This method has no baseline, so that its sum is no difference of scores."
         difference = self.score - self.baseline_score
-        exact = f"{total}, and the score is {difference:.4f} above that of the baseline: the error is {self.error:.1e}"
-        wrong = (self.error or 0.0) > 0.05 * max(abs(difference), 1e-3)
-        return f"{exact}, which is much. Pass more steps." if wrong else f"{exact}."
+        exact = f"{total}, and the score minus that of the baseline is {difference:.4f}: the error is {self.error:.1e}"
+        return f"{exact}." if self.is_complete else f"{exact}, which is much. Pass more steps than {self.steps}."
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the values sum to the difference of the scores, with an error of at most 1%."""
+        difference = self.score - (self.baseline_score or 0.0)
+        return self.error is not None and self.error <= max(_SMALL * abs(difference), 1e-4)
 
     def _title(self) -> tuple[str, str]:
         return f"What speaks for {self.target}", f"{self.model}, {self.method}: the score (logit) is {self.score:.4f}."
@@ -75,12 +87,13 @@ class Attribution(Explanation):
 
     def _sections(self) -> Sequence[Section]:
         flow = "".join(
-            f'<li class="{"minus" if share < 0 else "plus"}" style="--v:{100 * abs(share):.0f}">{escaped(token)}'
+            f'<li class="{"minus" if share < 0 else "plus"}" style="--v:{MARKED * abs(share):.0f}">{escaped(token)}'
             f'<span class="hidden"> {value:+.3f}</span></li>'
             for token, value, share in zip(self.tokens, self.values.tolist(), self._shares().tolist(), strict=True)
         )
         legend = paragraph("Blue tokens speak for it, orange ones against it.", "muted")
         rows = [
+            ("steps", self.steps),
             ("score", self.score),
             ("score of the baseline", self.baseline_score),
             ("sum of the values", float(self.values.sum())),
@@ -104,7 +117,7 @@ class Attribution(Explanation):
         names = (("token", ""), ("value", ' class="number"'), ("size", ""))
         head = "".join(f'<th scope="col"{kind}>{name}</th>' for name, kind in names)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        return f'<div class="scroll" tabindex="0" role="region" aria-label="values">{table}</div>'
+        return f'<div class="scroll" tabindex="0" role="group" aria-label="values">{table}</div>'
 
     def _size(self) -> tuple[float, float]:
         return 5.0, 1.0 + 0.2 * len(self.tokens)
@@ -125,7 +138,7 @@ def attribution(
     *,
     target: str | None = None,
     method: Method = "integrated-gradients",
-    steps: int = 64,
+    steps: int | None = None,
     baseline: str | None = None,
     tokenizer: Any = None,
 ) -> Attribution:
@@ -134,6 +147,13 @@ def attribution(
     "integrated-gradients" are those of the word embedding, from a baseline to the text. "attention-gradient" is the sum, over
     layers, heads and tokens that attend, of each attention weight times the gradient of the score by it.
 
+    >>> from bertkit import BertConfig, BertForSequenceClassification, BertTokenizerFast
+    >>> words = BertTokenizerFast(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "film"])
+    >>> model = BertForSequenceClassification(BertConfig.named("tiny", vocab_size=7)).eval()
+    >>> found = attribution(model, "good film", target="LABEL_1", tokenizer=words)
+    >>> found.tokens, found.target, found.is_complete
+    (('[CLS]', 'good', 'film', '[SEP]'), 'the label LABEL_1', True)
+
     Args:
         model: a folder, a Hub id, a built-in model, a PyTorch model, or a pipeline: one that classifies texts, answers
             questions, or fills masks.
@@ -141,28 +161,34 @@ def attribution(
         pair: the second text. For an answer, the text with the answer.
         target: the label, the answer as it is in the text, or the word; None: the one with the best score.
         method: "integrated-gradients" or "attention-gradient".
-        steps: points of the path from the baseline to the text. More are more exact.
+        steps: points of the path from the baseline to the text. More are more exact; None: 32, or twice as many until the values
+            sum to the difference of the scores with an error of at most 1%, up to 1,024.
         baseline: the token that stands for each word in the baseline; None: that of padding.
         tokenizer: a tokenizer, or its path or Hub id; None: that of the model.
     """
     one_of("method", method, METHODS)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise UsageError(
-            received("steps", steps), " is invalid: type a number above 0, such as ", Setting("steps", 64), "."
-        )
+    check_integer("steps", steps, least=1, none=True)
+    for option, value in (("baseline", baseline), ("steps", steps)):
+        if value is not None and method == "attention-gradient":
+            raise UsageError(f"attention-gradient has no {option}: leave ", Setting(option, value), " out.")
     found, words = opened(model, tokenizer)
+    import torch
+
     tensors, tokens = inputs_of(found, words, text, pair)
-    name = str(getattr(found.config, "_name_or_path", "") or type(found).__name__)
-    with without_dropout(found):
+    name = name_of(found)
+    with without_dropout(found), torch.enable_grad():
         what, score = score_of(found, words, tensors, (text, pair), target)
         if method == "attention-gradient":
-            if baseline is not None:
-                raise UsageError("attention-gradient has no baseline: leave ", Setting("baseline", baseline), " out.")
             values, own = _attention_gradient(found, tensors, score)
-            return Attribution(name, method, what, tuple(tokens), values, own, None)
+            return Attribution(name, method, what, tuple(tokens), values, own)
         start = _baseline(words, tensors["input_ids"], baseline)
-        values, own, first = _integrated(found, tensors, start, score, steps)
-    return Attribution(name, method, what, tuple(tokens), values, own, first)
+        count = _FEWEST if steps is None else steps
+        while True:
+            values, own, first = _integrated(found, tensors, start, score, count)
+            made = Attribution(name, method, what, tuple(tokens), values, own, first, count)
+            if steps is not None or made.is_complete or count >= _MOST_STEPS:
+                return made
+            count *= 2
 
 
 def _baseline(tokenizer: Any, ids: Any, token: str | None) -> Any:

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.errors import UsageError, described, received
+from bertkit.errors import UsageError, described
 from bertkit.explain.markup import grid
-from bertkit.explain.opened import opened
+from bertkit.explain.opened import name_of, opened
+from bertkit.explain.shades import heat, shaded
 from bertkit.explain.view import Explanation
 from bertkit.pipelines.base import Pipeline
 from bertkit.pipelines.open import pipeline
+from bertkit.tasks.base import check_integer
 from bertkit.tasks.embedding import unit
 from bertkit.terminal import Page, cut, shown, straight
 from bertkit.training.report.drawings import shortened
@@ -23,8 +25,12 @@ from bertkit.training.report.pictures import BLUE, INK, MUTED
 
 _MOST_CELLS = 60
 """Names in a table of similarities."""
+_MOST_SHADED = 20
+"""The same in a terminal."""
 _HEIGHT = 15
 """Lines of a map in a terminal."""
+_LABEL, _LINE = 110, 14
+"""The width and the height of a label on the map of a page."""
 
 
 class Neighbour(NamedTuple):
@@ -69,7 +75,11 @@ class Embeddings(Explanation):
             (str(number), cut(shown(name), 24), *(f"{cut(shown(one.name), room)} {one.similarity:.2f}" for one in near))
             for number, (name, near) in enumerate(zip(self.names[: self.count], self.neighbours, strict=True))
         ]
-        return [*found, "nearest:", *straight(rows, right=[0])]
+        found += ["nearest:", *straight(rows, right=[0])]
+        if self.count <= _MOST_SHADED:
+            names = self.names[: self.count]
+            found += ["similarity:", *shaded(names, names, self.similarity, page)]
+        return found
 
     def _map(self, width: int) -> list[str]:
         """A map of the numbers of the texts; · is a further word."""
@@ -97,35 +107,43 @@ class Embeddings(Explanation):
         return found
 
     def _svg(self) -> str:
-        points = []
-        for number, (x, y) in enumerate(self._unit_places().tolist()):
-            left, top = 40 + 560 * x, 20 + 340 * (1 - y)
-            near_end = x > 0.6
-            points.append(
-                f'<circle cx="{left:.0f}" cy="{top:.0f}" r="4" fill="var(--{"blue" if number < self.count else "muted"})"/>'
-                f'<text x="{left + (-8 if near_end else 8):.0f}" y="{top + 4:.0f}"{" text-anchor=end" if near_end else ""}'
-                f"{'' if number < self.count else ' fill-opacity=.75'}>{escaped(shortened(self.names[number], 32))}</text>"
-            )
-        body = "".join(points).replace("=end", '="end"').replace("=.75", '=".75"')
+        points = "".join(map(self._point, range(len(self.names)), *self._labels()))
         label = f"a map of {len(self.names)} points; the tables below have their neighbours"
-        svg = f'<svg class="map" role="img" aria-label="{label}" viewBox="0 0 640 380" style="min-width:34rem">{body}</svg>'
-        return f'<div class="scroll" tabindex="0" role="region" aria-label="map">{svg}</div>'
+        svg = f'<svg class="map" role="img" aria-label="{label}" viewBox="0 0 640 380" style="min-width:34rem">{points}</svg>'
+        return f'<div class="scroll" tabindex="0" role="group" aria-label="map">{svg}</div>'
+
+    def _labels(self) -> tuple[list[float], list[float], list[float]]:
+        """The left and the top of each point on a page of 640 to 380, and the top of its label, which is on no other label."""
+        spots = self._unit_places() * [560, -340] + [40, 360]
+        tops: dict[int, float] = {}
+        for number in np.argsort(spots[:, 1], kind="stable").tolist():
+            x, y = spots[number]
+            near = [tops[other] for other in tops if abs(spots[other, 0] - x) < _LABEL]
+            tops[number] = max([y, *(top + _LINE for top in near if top > y - _LINE)])
+        return spots[:, 0].tolist(), spots[:, 1].tolist(), [tops[number] for number in range(len(spots))]
+
+    def _point(self, number: int, x: float, y: float, top: float) -> str:
+        colour, opacity = ("blue", 1) if number < self.count else ("muted", 0.75)
+        at, anchor = (x - 8, "end") if x > 400 else (x + 8, "start")
+        name = escaped(shortened(self.names[number], 32))
+        circle = f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="var(--{colour})"/>'
+        return f'{circle}<text x="{at:.0f}" y="{top + 4:.0f}" text-anchor="{anchor}" fill-opacity="{opacity}">{name}</text>'
 
     def _size(self) -> tuple[float, float]:
-        return 6.4, 4.4
+        return 11.6, 4.6
 
     def _draw(self, figure: Any) -> None:
-        axes = figure.subplots()
+        axes, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        names = self.names[: self.count]
+        heat(right, names, names, self.similarity)
+        right.set_title("similarity", fontsize=9)
+        _, spots, tops = self._labels()
         for number, (x, y) in enumerate(self.places.tolist()):
-            is_given = number < self.count
-            axes.plot([x], [y], "o", color=BLUE if is_given else MUTED, markersize=5 if is_given else 3)
+            colour, size, ink = (BLUE, 5, INK) if number < self.count else (MUTED, 3, MUTED)
+            axes.plot([x], [y], "o", color=colour, markersize=size)
+            offset = (5, -2 - 0.65 * (tops[number] - spots[number]))
             axes.annotate(
-                shortened(self.names[number], 28),
-                (x, y),
-                (4, 4),
-                textcoords="offset points",
-                fontsize=7,
-                color=INK if is_given else MUTED,
+                shortened(self.names[number], 28), (x, y), offset, textcoords="offset points", fontsize=7, color=ink
             )
         axes.margins(0.15)
         for name, share, place in zip("xy", self.explained.tolist(), ("first", "second"), strict=True):
@@ -153,14 +171,17 @@ def embeddings(
     given = [texts] if isinstance(texts, str) else list(texts)
     if len(given) < (1 if words else 2) or not all(isinstance(one, str) and one.strip() for one in given):
         raise UsageError(f"texts is {described(texts)}: pass {'one word' if words else 'two texts'} or more.")
-    if isinstance(neighbours, bool) or not isinstance(neighbours, int) or neighbours < 0:
-        raise UsageError(received("neighbours", neighbours), " is invalid: type a number, 0 or more.")
+    check_integer("neighbours", neighbours, least=0)
     if words:
         return _of_words(model, given, neighbours, tokenizer)
+    if isinstance(model, Pipeline) and (model.task != "feature-extraction" or tokenizer is not None):
+        raise UsageError(
+            'A pipeline must be that of "feature-extraction", with its own tokenizer: pass one, or the name of a model.'
+        )
     embed = model if isinstance(model, Pipeline) else pipeline("feature-extraction", model, tokenizer=tokenizer)
     vectors = np.asarray(embed.each(given, pooling="auto", return_tensors=True), np.float32)
     near = [_nearest(vectors, given, vectors[row], neighbours, {row}) for row in range(len(given))]
-    return _mapped(_name(embed.config, "the model"), given, vectors, near, {})
+    return _mapped(name_of(embed), given, vectors, near, {})
 
 
 def _of_words(model: Any, given: list[str], neighbours: int, tokenizer: Any) -> Embeddings:
@@ -176,7 +197,7 @@ def _of_words(model: Any, given: list[str], neighbours: int, tokenizer: Any) -> 
         vectors.append(table[ids].mean(0))
         near.append(_nearest(table[: len(names)], names, vectors[-1], neighbours, left_out | set(ids)))
     others = {one.name: table[vocabulary.vocab[one.name]] for each in near for one in each if one.name not in given}
-    return _mapped(_name(found.config, type(found).__name__), given, np.stack(vectors), near, others)
+    return _mapped(name_of(found), given, np.stack(vectors), near, others)
 
 
 def _nearest(
@@ -221,7 +242,3 @@ def principal(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
     variance = np.zeros(2)
     variance[:kept] = (sizes**2)[:kept] / max(float((sizes**2).sum()), 1e-30)
     return places.astype(np.float32), variance.astype(np.float32)
-
-
-def _name(config: Any, otherwise: str) -> str:
-    return str(getattr(config, "_name_or_path", "") or otherwise)

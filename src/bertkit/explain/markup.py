@@ -13,6 +13,9 @@ from bertkit.tensors import Array
 from bertkit.training.report.drawings import shortened
 from bertkit.training.report.markup import escaped
 
+MARKED = 45
+"""The percentage of colour under text, which stays readable on it, on a light and on a dark page."""
+
 STYLE = """
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 .grid{overflow:auto;max-height:85vh;position:relative}
@@ -23,8 +26,9 @@ STYLE = """
 max-height:9rem}
 .grid tbody th{text-align:right;padding-right:.3rem}
 .grid td{min-width:1.5em;height:1.5em;text-align:center;vertical-align:middle;font-variant-numeric:tabular-nums}
-.plus{background:color-mix(in srgb,var(--blue) calc(var(--v)*.6%),var(--card))}
-.minus{background:color-mix(in srgb,var(--orange) calc(var(--v)*.6%),var(--card))}
+.plus{background:color-mix(in srgb,var(--blue) calc(var(--v)*1%),var(--card))}
+.minus{background:color-mix(in srgb,var(--orange) calc(var(--v)*1%),var(--card))}
+.grid>img{width:min(100%,40rem);image-rendering:pixelated;border:1px solid var(--line)}
 .flow{display:flex;flex-wrap:wrap;gap:.35rem;padding:0;margin:.4rem 0;list-style:none}
 .flow>li{border:1px solid var(--line);border-radius:.3rem;padding:.15rem .45rem;overflow-wrap:anywhere}
 .flow small{display:block;color:var(--muted)}
@@ -43,6 +47,7 @@ max-height:9rem}
 """Rules for the pieces below, after those of the page."""
 
 _BLUE = (66, 133, 214)  # readable on a light and on a dark page
+_MOST_POINTS = 128
 _STRENGTHS = 5
 _WEAKEST = 0.05
 """The attention from which a line is drawn."""
@@ -64,7 +69,7 @@ def grid(rows: Sequence[str], columns: Sequence[str], values: Array, caption: st
         for name, row in zip(rows, values.tolist(), strict=True)
     )
     return (
-        f'<div class="grid" tabindex="0" role="region" aria-label="{escaped(caption)}"><table>'
+        f'<div class="grid" tabindex="0" role="group" aria-label="{escaped(caption)}"><table>'
         f"<caption>{escaped(caption)}</caption><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -72,11 +77,15 @@ def grid(rows: Sequence[str], columns: Sequence[str], values: Array, caption: st
 def _cell(value: float, digits: int | None) -> str:
     number = f"{value:.{2 if digits is None else digits}f}"
     text = f'<span class="hidden">{number}</span>' if digits is None else number
-    return f'<td class="{"minus" if value < 0 else "plus"}" style="--v:{100 * min(abs(value), 1):.0f}">{text}</td>'
+    strength = (90 if digits is None else MARKED) * min(abs(value), 1)
+    return f'<td class="{"minus" if value < 0 else "plus"}" style="--v:{strength:.0f}">{text}</td>'
 
 
 def image(values: Array, label: str) -> str:
-    """Return a picture with one point for each value [rows, columns] from 0 to 1, which is more opaque for a larger value."""
+    """Return a picture of values [rows, columns] from 0 to 1, more opaque for a larger one. It has at most 128 by 128 points."""
+    for axis, size in enumerate(values.shape):
+        if size > _MOST_POINTS:
+            values = np.maximum.reduceat(values, np.linspace(0, size, _MOST_POINTS, endpoint=False).astype(int), axis)
     return f'<img alt="{escaped(label)}" src="data:image/png;base64,{base64.b64encode(png(values)).decode()}">'
 
 

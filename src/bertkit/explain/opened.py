@@ -19,6 +19,9 @@ from bertkit.pipelines.objects import engine_of, own_tokenizer, place_of
 from bertkit.pipelines.open import Weights, check_vocabulary, tokenizer_of
 from bertkit.tasks.embedding import weights_place
 
+_LONGEST = 48
+"""Characters of a model's name."""
+
 
 def opened(model: Any, tokenizer: Any) -> tuple[Any, Any]:
     """Return a PyTorch model in evaluation mode and its tokenizer.
@@ -50,6 +53,16 @@ def _by_name(model: str | os.PathLike[str], tokenizer: Any) -> tuple[Any, Any]:
         raise UsageError(f"{place.name} is an {PAIR}: pass its encoder or its decoder.")
     head = head_of(config.architectures[0]) if config.architectures else "Model"
     return Weights.read(place, config, head).model().float(), tokenizer_of(tokenizer, place)
+
+
+def name_of(model: Any) -> str:
+    """Return the name that a model was loaded by, without the start of a long path, or else its class.
+
+    >>> name_of(type("Tiny", (), {"config": {}})())
+    'Tiny'
+    """
+    name = str(getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__)
+    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
 
 
 def opened_tokenizer(tokenizer: Any) -> Any:

@@ -51,6 +51,8 @@ def heat(axes: Any, rows: Sequence[str], columns: Sequence[str], values: Array) 
 
     axes.imshow(values, cmap=LinearSegmentedColormap.from_list("blue", [CARD, BLUE]), vmin=0, vmax=1, aspect="auto")
     axes.grid(False)
+    axes.hlines(np.arange(0.5, len(rows) - 1), -0.5, len(columns) - 0.5, color=CARD, linewidth=0.6)
+    axes.vlines(np.arange(0.5, len(columns) - 1), -0.5, len(rows) - 0.5, color=CARD, linewidth=0.6)
     axes.set_xticks(range(len(columns)), _readable(columns), fontsize=7, rotation=90)
     axes.set_yticks(range(len(rows)), _readable(rows), fontsize=7)
 

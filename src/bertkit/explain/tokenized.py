@@ -77,7 +77,8 @@ class Tokens(Explanation):
             Section(f"text-{number}", "Words and pieces" if number == 0 else "The second text", self._flow(number))
             for number in range(len(self.texts))
         ]
-        rows = table(["token", "id", "type", "position", "text"], self._rows())
+        cells = ([token, str(id_), *rest, part or "–"] for token, id_, *rest, part in self._rows())
+        rows = table(["token", "id", "type", "position", "text"], cells)
         kinds = paragraph("type: 0 in the first text, 1 in the second. Special tokens are no part of a text.", "muted")
         return [*found, Section("tokens", "Tokens", kinds + rows)]
 
@@ -155,13 +156,26 @@ def tokens(tokenizer: Any, text: str, pair: str | None = None) -> Tokens:
 
 def _words(tokenizer: Any, row: Any, number: int, text: str) -> Iterator[Word]:
     """Yield the words of one text of a row. A special or added token in the text is a word, too, which is not normalized."""
-    at, length, _ = row.spans[number]
-    start = at
-    while start < at + length:
+    spans = list(_spans(row, number))
+    parts = [text[row.offsets[start][0] : row.offsets[end - 1][1]] for start, end in spans]
+    after = tokenizer.engine.words(text)
+    if len(after) != len(parts):  # the text has added tokens
+        added = tokenizer.added_tokens_decoder
+        after = [
+            part if row.ids[start] in added else "".join(tokenizer.engine.words(part))
+            for part, (start, _) in zip(parts, spans, strict=True)
+        ]
+    for part, normalized, (start, end) in zip(parts, after, spans, strict=True):
+        yield Word(part, normalized, number, start, end)
+
+
+def _spans(row: Any, number: int) -> Iterator[tuple[int, int]]:
+    """Yield the first token of each word of a text, and the one after its last."""
+    start, length, _ = row.spans[number]
+    last = start + length
+    while start < last:
         end = start + 1
-        while end < at + length and row.word_ids[end] == row.word_ids[start] is not None:
+        while end < last and row.word_ids[end] == row.word_ids[start] is not None:
             end += 1
-        part = text[row.offsets[start][0] : row.offsets[end - 1][1]]
-        added = row.ids[start] in tokenizer.added_tokens_decoder
-        yield Word(part, part if added else "".join(tokenizer.engine.words(part)), number, start, end)
+        yield start, end
         start = end

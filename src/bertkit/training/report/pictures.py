@@ -37,6 +37,7 @@ Paint = Callable[[Any], None]
 
 _STYLE = {
     "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "bertkit",  # the same picture has the same ids
     "text.parse_math": False,  # $ in labels is a dollar sign
     "font.size": 9,
     "text.color": INK,
