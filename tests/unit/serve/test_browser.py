@@ -304,12 +304,13 @@ def test_task_that_writes(
     with visiting(browser, writers) as page:
         choose(page, model, title)
         box(page, name).fill(TEXT)
-        page.get_by_label("New words at most").fill("5")
+        form = page.locator("fieldset:enabled")
+        form.get_by_label("New words at most").fill("5")
         beams = {} if task == "text-generation" else {"num_beams": 2}
         if beams:
-            page.get_by_label("Beams").fill("2")
+            form.get_by_label("Beams").fill("2")
         else:
-            page.get_by_label("Choose words at random").uncheck()
+            form.get_by_label("Choose words at random").uncheck()
         run(page)
         place = writing_cases.pair_folder() if model == "pair" else pipeline_models.folder("decoder")
         options = {"max_new_tokens": 5, "do_sample": False, **beams}
