@@ -16,14 +16,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-os.environ |= {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "500"}  # on a busy machine
-
-import ray
-from ray import serve
-
 from bertkit.serve import Settings
-from bertkit.serve.ray import deployment
 
 TEXT = "Anna moved to Paris."
 COUNT = 40
@@ -31,6 +24,13 @@ COUNT = 40
 
 def main(model: str) -> None:
     """Print the answers, the states of the replicas, the requests that each answered, and the status of a wrong request."""
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}  # read when Ray is imported
+    os.environ |= {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "500"}  # on a busy machine
+    import ray
+    from ray import serve
+
+    from bertkit.serve.ray import deployment
+
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

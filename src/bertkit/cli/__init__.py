@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain training": ("bertkit.cli.explain:training", "show the curves and the worst mistakes of a run"),
     "train-tokenizer": ("bertkit.cli.train_tokenizer:train_tokenizer", "train a vocabulary on text files"),
     "add-words": ("bertkit.cli.add_words:add_words", "add the words of a domain to a model's vocabulary"),
-    "doctor": ("bertkit.cli.doctor:doctor", "check the machine, the installation and a model, and say what to type"),
+    "doctor": ("bertkit.cli.doctor:doctor", "check the machine, the installation and a model"),
     "completion": ("bertkit.cli.completion:completion", "print a script that completes these commands in a shell"),
 }
 """Command, of one word or two -> its function, and its line in the help."""
@@ -118,12 +118,13 @@ def _run(words: list[str]) -> int:
 
         print(f"bertkit {__version__}")
         return 0
-    kinds = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    kinds = () if words[0] in COMMANDS else [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if kinds and (len(words) == 1 or words[1] in ("-h", "--help")):
         print(_help(kinds, f"bertkit {words[0]} KIND ..."))
         return 0 if len(words) > 1 else 2
     command, rest = (" ".join(words[:2]), words[2:]) if kinds else (words[0], words[1:])
-    _check_command(command, kinds or COMMANDS)
+    if command not in (kinds or COMMANDS):
+        raise _unknown(command, kinds or COMMANDS)
     place, _, name = COMMANDS[command][0].partition(":")
     from bertkit.cli.signature import call
 
@@ -132,14 +133,11 @@ def _run(words: list[str]) -> int:
     return call(getattr(module, name), command, [*defaults(), *rest])
 
 
-def _check_command(command: str, known: Collection[str]) -> None:
-    """Raises UsageError for an unknown command."""
-    if command not in known:
-        from bertkit.errors import UsageError, did_you_mean
+def _unknown(command: str, known: Collection[str]) -> Exception:
+    """The error for an unknown command."""
+    from bertkit.errors import UsageError, did_you_mean
 
-        raise UsageError(
-            f"Unknown command {command!r}: choose one of {', '.join(known)}.{did_you_mean(command, known)}"
-        )
+    return UsageError(f"Unknown command {command!r}: choose one of {', '.join(known)}.{did_you_mean(command, known)}")
 
 
 def _help(names: Collection[str] = COMMANDS, usage: str = "bertkit COMMAND ...") -> str:

@@ -112,7 +112,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '"What a film!" --target GOOD --method attention-gradient --png attribution.png --model DIR',
     ),
     "explain embeddings": (
-        '"The soup was cold." "The train leaves." "Bread and cakes." --model DIR',
+        '"The soup was cold." "Bread and cakes." --model DIR',
         "soup train river --words --neighbours 2 --html words.html --model DIR",
     ),
     "explain training": ("my-model", "my-model --html run.html --png run.png"),

@@ -157,8 +157,9 @@ def parser_of(function: Callable[..., object], command: str) -> _Parser:
         allow_abbrev=False,
     )
     _add_all(parser, function)
-    if len(parser._actions) > _MANY:
-        parser.usage = f"{parser.prog} [options]"
+    if len(parser._actions) > _MANY or " " in command:
+        texts = [str(action.metavar or action.dest) for action in parser._actions if not action.option_strings]
+        parser.usage = " ".join([parser.prog, "[options]", *texts])
     return parser
 
 

@@ -70,7 +70,7 @@ def test_convert(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     [
         (
             ["inspct", "x"],
-            "inspect, convert, export, tokenize, train-tokenizer, add-words, completion. Did you mean 'inspect'?",
+            "explain training, train-tokenizer, add-words, doctor, completion. Did you mean 'inspect'?",
         ),
         (["inspect"], "the following arguments are required: MODEL. Type: bertkit inspect --help"),
         (["inspect", "no such model"], "'no such model'"),

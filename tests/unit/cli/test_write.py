@@ -83,7 +83,7 @@ def test_options_of_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["generate", "x", "--max-new-tokens", "99"], "type --max-new-tokens 32, or less"),
         (["generate", "x", "--engine", "numpy"], "type --engine torch, or leave it out"),
         (["generate", "x", "--stop-sequence", "photosynthesis"], "tokens, and must have one"),
-        (["generate", "x", "--top-p", "2"], "top_p is 2.0, and must be from 0 to 1"),
+        (["generate", "x", "--top-p", "2"], "top_p is 2.0, and must be a number from 0 to 1"),
         (["summarize", "x"], "summarization needs an EncoderDecoderModel"),
         (["summarize", "x", "--overlap", "2"], "summarization needs an EncoderDecoderModel"),
     ],

@@ -17,10 +17,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, get_args
 
@@ -163,22 +165,25 @@ def test_compose(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def serving_on_port_8080(status: int) -> Iterator[None]:
-    """One answer with a status, on the port of the health check."""
+    """A server that answers with a status, on the port of the health check."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
     try:
-        listening = socket.create_server(("127.0.0.1", 8080))
+        server = HTTPServer(("127.0.0.1", 8080), Answer)
     except OSError as error:
         pytest.skip(f"needs the port 8080: {error}")
-    child = os.fork()
-    if child == 0:
-        connection, _ = listening.accept()
-        connection.recv(65536)
-        connection.sendall(f"HTTP/1.1 {status} ...\r\nContent-Length: 0\r\n\r\n".encode())
-        os._exit(0)
-    listening.close()
-    try:
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield
-    finally:
-        os.waitpid(child, 0)
+        server.shutdown()
 
 
 def test_the_terraform_module(tmp_path: Path) -> None:
