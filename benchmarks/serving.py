@@ -2,7 +2,7 @@
 
     python benchmarks/serving.py [--layers 2] [--task classify|embed] [--servers NAME ...] [--clients 1 8 64] [--seconds 4]
                                  [--rounds 2] [--infinity PYTHON] [--json FILE]
-    python benchmarks/serving.py --overload 60          10 times as many clients as the queue takes, for 60 seconds
+    python benchmarks/serving.py --overload 60          10 times the requests that it can answer, for 60 seconds
 
     bertkit       bertkit serve, one process
     plain         FastAPI with a `def` endpoint around the pipeline of transformers, or around sentence-transformers (embed)
@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -169,8 +170,10 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reques
     return int(head.split()[1]), fields.get(b"connection") != b"close"
 
 
-async def client(port: int, requests: Iterator[bytes], until: float, load: Load) -> None:
-    """Send one request after the other."""
+async def client(port: int, requests: Iterator[bytes], until: float, load: Load, pause: float) -> None:
+    """Send one request after the other, with a pause of random length after each."""
+    rng = random.Random()
+    await asyncio.sleep(pause * rng.random())
     while time.perf_counter() < until:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         stays = True
@@ -182,19 +185,20 @@ async def client(port: int, requests: Iterator[bytes], until: float, load: Load)
                 load.latencies.append(took)
             elif status == 429:
                 load.refusals.append(took)
-                await asyncio.sleep(0.1)  # as a client that waits a little; Retry-After is longer
             else:
                 load.other.append(status)
+            if pause:
+                await asyncio.sleep(2 * pause * rng.random())
         writer.close()
 
 
-def turn(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
-    """Let some clients send requests for some seconds."""
+def turn(port: int, requests: Sequence[bytes], clients: int, seconds: float, pause: float = 0.0) -> Load:
+    """Let some clients send requests for some seconds, with pauses of this mean length."""
     load, stream = Load(), itertools.cycle(requests)
 
     async def run() -> None:
         start = time.perf_counter()
-        await asyncio.gather(*(client(port, stream, start + seconds, load) for _ in range(clients)))
+        await asyncio.gather(*(client(port, stream, start + seconds, load, pause) for _ in range(clients)))
         load.seconds = time.perf_counter() - start
 
     asyncio.run(run())
@@ -293,13 +297,19 @@ def _shown(clients: int, name: str, load: Load) -> dict[str, float]:
 
 
 def overload(options: argparse.Namespace, folder: Path, texts: list[str]) -> dict[str, Any]:
-    """Send 10 times as many requests as the queue takes. Return how many were answered and refused, and the memory."""
+    """Send 10 times as many requests as can be answered. Return how many were answered and refused, and the memory."""
     options.most_requests = 64
     memory, load = [], Load()
     with started("bertkit", folder, options) as (port, process):
         requests = requests_of("bertkit", options.task, texts)
+        capacity = turn(port, requests, options.most_requests // 2, 10).figures()["requests_per_second"]
+        clients = 10 * options.most_requests
+        print(
+            f"{capacity:.1f} texts/s can be answered, {10 * capacity:.0f} requests/s are sent by {clients} clients",
+            flush=True,
+        )
         for _ in range(max(1, round(options.overload / 5))):
-            load.add(turn(port, requests, 10 * options.most_requests, 5))
+            load.add(turn(port, requests, clients, 5, clients / (10 * capacity)))
             memory.append(resident("VmRSS", process.pid) / 1e6)
             print(
                 f"{load.seconds:4.0f} s: {len(load.latencies):,} answered, {len(load.refusals):,} refused in at most "
