@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,3 +75,14 @@ class RuntimeApi:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """What the server sends until it closes the connection. Raises TimeoutError if it does not."""
+    found = b""
+    try:
+        while part := connection.recv(65536):
+            found += part
+    except ConnectionResetError:
+        pass
+    return found

@@ -58,7 +58,7 @@ class Attribution(Explanation):
         """The check of completeness, in words."""
         total = f"The values sum to {self.values.sum():.4f}"
         if self.baseline_score is None:
-            return f"{total}. This method has no baseline, so that its sum is no difference of scores."
+            return f"{total}. This method has no baseline, so its sum is not a difference between two scores."
         difference = self.score - self.baseline_score
         exact = f"{total}, and the score minus that of the baseline is {difference:.4f}: the error is {self.error:.1e}"
         return f"{exact}." if self.is_complete else f"{exact}, which is much. Pass more steps than {self.steps}."
@@ -197,7 +197,9 @@ def _baseline(tokenizer: Any, ids: Any, token: str | None) -> Any:
 
     id_ = tokenizer.pad_token_id if token is None else tokenizer.vocab.get(token)
     if id_ is None:
-        raise UsageError(received("baseline", token), ' is no token of the vocabulary: type one, such as "[MASK]".')
+        raise UsageError(
+            received("baseline", token), ' is not in the vocabulary: type one of its tokens, such as "[MASK]".'
+        )
     special = torch.tensor(tokenizer.all_special_ids, device=ids.device)
     return torch.where(torch.isin(ids, special), ids, id_)
 

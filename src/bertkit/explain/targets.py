@@ -52,7 +52,9 @@ def _label(
     labels = {str(name): int(number) for number, name in model.config.id2label.items()}
     if target is not None and target not in labels:
         near = did_you_mean(target, labels)
-        raise UsageError(received("target", target), f" is no label: choose one of {', '.join(labels)}.{near}")
+        raise UsageError(
+            received("target", target), f" is not a label of the model: choose one of {', '.join(labels)}.{near}"
+        )
     best = int(output.logits[0].argmax()) if target is None else labels[target]
     return f"the label {model.config.id2label[best]}", lambda found: found.logits[:, best]
 

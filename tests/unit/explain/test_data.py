@@ -283,7 +283,7 @@ def test_invalid_arguments_are_refused() -> None:
         (lambda: explain.attribution(folder("two"), TEXT, target="GOD"), "Did you mean 'GOOD'"),
         (lambda: explain.attribution(folder("two"), TEXT, steps=0), "steps=0 is not an integer"),
         (lambda: explain.attribution(folder("two"), TEXT, method="saliency"), "method='saliency' is invalid"),  # type: ignore[arg-type]
-        (lambda: explain.attribution(folder("two"), TEXT, baseline="nothing"), "is no token of the vocabulary"),
+        (lambda: explain.attribution(folder("two"), TEXT, baseline="nothing"), "is not in the vocabulary"),
         (
             lambda: explain.attribution(folder("two"), TEXT, baseline="a", method="attention-gradient"),
             "attention-gradient has no baseline",

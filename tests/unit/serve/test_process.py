@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pipeline_models
 import pytest
+import serving
 
 TEXT = "Anna moved to Paris."
 LONGEST = 60.0  # seconds for a start on a busy machine
@@ -65,13 +66,7 @@ class Served:
             connection.sendall(data)
             if close:
                 connection.shutdown(socket.SHUT_WR)
-            found = b""
-            try:
-                while part := connection.recv(65536):
-                    found += part
-            except ConnectionResetError:
-                pass
-            return found
+            return serving.until_closed(connection)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import serving
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -52,22 +53,11 @@ def connected(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=LONGEST)
 
 
-def until_closed(connection: socket.socket) -> bytes:
-    """What the server sends until it closes the connection. Raises TimeoutError if it does not."""
-    found = b""
-    try:
-        while part := connection.recv(65536):
-            found += part
-    except ConnectionResetError:
-        pass
-    return found
-
-
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", HEAD, HEAD + b"X-Long: " + b"a" * 1000])
 def test_a_client_that_stops_sending(sent: bytes, port: int) -> None:
     with connected(port) as connection:
         connection.sendall(sent)
-        assert until_closed(connection) == b""
+        assert serving.until_closed(connection) == b""
 
 
 def test_a_client_that_sends_a_byte_from_time_to_time(port: int) -> None:
@@ -88,9 +78,9 @@ def test_many_slow_clients_do_not_stop_others(port: int) -> None:
         one.sendall(HEAD)
     with connected(port) as connection:
         connection.sendall(HEAD + b"Connection: close\r\n\r\n")
-        assert until_closed(connection).endswith(b"answered")
+        assert serving.until_closed(connection).endswith(b"answered")
     for one in slow:
-        assert until_closed(one) == b""
+        assert serving.until_closed(one) == b""
         one.close()
 
 
@@ -104,14 +94,14 @@ def test_a_connection_that_is_kept(port: int) -> None:
                 found += (part := connection.recv(65536))
                 assert part
         connection.sendall(HEAD)  # and no more
-        assert until_closed(connection) == b""
+        assert serving.until_closed(connection) == b""
 
 
 def test_an_answer_that_takes_longer(port: int) -> None:
     """The time is for the headers alone."""
     with connected(port) as connection:
         connection.sendall(HEAD.replace(b"/ ", b"/?seconds=%.1f " % (5 * SECONDS), 1) + b"Connection: close\r\n\r\n")
-        assert until_closed(connection).endswith(b"answered")
+        assert serving.until_closed(connection).endswith(b"answered")
 
 
 def test_the_time_of_the_server() -> None:
