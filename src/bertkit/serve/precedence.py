@@ -7,7 +7,7 @@ import sys
 import threading
 
 _LATER = 5
-"""How much the nice value of computing is above that of the process: connections then get three quarters of a core that both want."""
+"""What computing adds to its nice value: connections then get three quarters of a core that both want."""
 
 
 def yield_the_processor() -> None:
