@@ -1,4 +1,4 @@
-"""The examples and file lists of the README and the documentation. CI runs the two commands of the README."""
+"""The examples of the README, and the list of files. CI runs its two commands, and tests/unit/test_docs.py the pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shlex
 import sys
 from pathlib import Path
 
-import pytest
 from terminal import seen
 
 ROOT = Path(__file__).parents[1]
@@ -39,31 +38,6 @@ def test_its_python_runs() -> None:
     )
     assert len(test.examples) == 10
     assert doctest.DocTestRunner().run(test).failed == 0
-
-
-@pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")  # of the Trainer, without a GPU
-@pytest.mark.parametrize(("number", "expected"), [(0, ["good"]), (1, None), (2, ["good", "bad"])])
-def test_the_examples_of_fine_tuning_run(
-    number: int,
-    expected: list[str] | None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The scripts of the page predict the labels of their training texts, or have a small loss."""
-    monkeypatch.chdir(tmp_path)
-    script = blocks("python", "docs/fine_tuning.md")[number]
-    exec(compile(script, "fine_tuning.md", "exec"), {})
-    output = capsys.readouterr().out
-    if expected is None:
-        assert float(output) < 0.5
-    else:
-        assert re.findall("'label': '(good|bad)'", output) == expected
-
-
-def test_the_examples_of_the_documentation_run() -> None:
-    for page in (ROOT / "docs").glob("*.md"):
-        assert doctest.testfile(str(page), module_relative=False, encoding="utf-8").failed == 0
 
 
 def test_the_list_of_files_is_complete() -> None:

@@ -6,7 +6,7 @@
 
 For a repository, `locate` sends one request, for the commit and the list of files. `find` and `fetch` download a file of
 that commit, unless the cache has it. repository.py and the modules that it imports do this; they are imported only for
-names on the Hub, since huggingface_hub takes long to import. SECURITY.md describes the protection from hostile servers.
+names on the Hub, since huggingface_hub takes long to import. docs/security.md describes the protection from hostile servers.
 
 `read_text` and `parse_object` read text and JSON from these files, with limits on size and depth.
 """

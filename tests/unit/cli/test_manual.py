@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import finished_runs
+import pages
 import pipeline_models
 import pytest
 import writing_cases
@@ -15,22 +16,6 @@ import writing_cases
 from bertkit.cli import COMMANDS, main
 from bertkit.cli.manual import EXAMPLES
 
-MODELS = {
-    "classify": "two",
-    "ner": "names",
-    "qa": "answers",
-    "embed": "plain",
-    "similarity": "plain",
-    "nsp": "order",
-    "choose": "choices",
-    "zero-shot": "follows",
-    "predict": "two",
-    "bench": "two",
-    "evaluate": "two",
-    "generate": "decoder",
-    "export": "two",
-    "explain attribution": "two",
-}
 TEXTS = ["Anna moved to Paris.", "The soup was cold."]
 
 
@@ -64,7 +49,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_examples_of_a_command_run(command: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if command == "explain training":
         finished_runs.write(files / "my-model", "two labels")
-    folder = pipeline_models.folder(MODELS.get(command, "masked"))
+    folder = pipeline_models.folder(pages.MODELS.get(command, "masked"))
     model = str(writing_cases.pair_folder() if command == "summarize" else folder)
     with pytest.raises(SystemExit):
         main([*command.split(), "--help"])
