@@ -1,12 +1,12 @@
 """Speed of servers: requests per second and latencies of bertkit serve, of a plain FastAPI server, and of infinity.
 
     python benchmarks/serving.py [--layers 2] [--task classify|embed] [--servers NAME ...] [--clients 1 8 64] [--seconds 4]
-                                 [--rounds 2] [--infinity PYTHON] [--json FILE]
+                                 [--rounds 2] [--infinity COMMAND] [--json FILE]
     python benchmarks/serving.py --overload 60          10 times the requests that it can answer, for 60 seconds
 
     bertkit       bertkit serve, one process
     plain         FastAPI with a `def` endpoint around the pipeline of transformers, or around sentence-transformers (embed)
-    infinity      infinity_emb, in an environment of its own, whose Python is --infinity (embed only)
+    infinity      infinity_emb, whose command is --infinity, as it needs an environment of its own (embed only)
     map           no server: bertkit's pipeline.map over the same texts, in its own process
 
 The model is random: layers of the width of BERT-base, in float32. The texts have realistic lengths: half of them below 40 tokens,
@@ -108,8 +108,6 @@ def command_of(server: str, folder: Path, options: argparse.Namespace, port: int
     if server == "infinity":
         made = [
             options.infinity,
-            "-m",
-            "infinity_emb",
             "v2",
             "--model-id",
             str(folder),
@@ -337,7 +335,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4, help="of each turn")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each server")
     parser.add_argument("--count", type=int, default=512, help="number of texts")
-    parser.add_argument("--infinity", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--infinity", default="infinity_emb", metavar="COMMAND")
     parser.add_argument("--overload", type=float, metavar="SECONDS")
     parser.add_argument("--most-requests", type=int, default=512, help="that wait or run in bertkit")
     parser.add_argument("--json", type=Path)

@@ -51,7 +51,9 @@ def serve(
     api_key: Annotated[
         str | None, "key that requests must have; better as BERTKIT_API_KEY, which `ps` does not show"
     ] = None,
-    max_batch_tokens: Annotated[int, "maximum tokens of a batch"] = 16_384,
+    max_batch_tokens: Annotated[
+        int | None, "maximum tokens of a batch (default: 2048 on a CPU, 16384 on a GPU and for tasks that write)"
+    ] = None,
     max_concurrent_requests: Annotated[int, "requests that may wait or run; others are refused with 429"] = 512,
     max_client_batch_size: Annotated[int, "maximum inputs of a request"] = 32,
     max_input_length: Annotated[int, "maximum tokens of an input; longer ones are refused"] = 8_192,

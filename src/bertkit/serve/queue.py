@@ -36,6 +36,10 @@ _MOST_WORK = 2**19
 """The most tokens in all rows of one example, such as a pair of long texts read in windows. A batch cannot be interrupted."""
 
 
+_ON_CPU, _ON_GPU = 2_048, 16_384
+"""The tokens of a batch by default."""
+
+
 class FullError(BertkitError):
     """The queue is full. The same request may succeed later."""
 
@@ -52,7 +56,7 @@ class TooLongError(UsageError):
 class Limits:
     """How much the queue takes."""
 
-    batch_tokens: int = 16_384  # of a batch
+    batch_tokens: int | None = None  # of a batch; None: 2,048 on a CPU, 16,384 on a GPU
     requests: int = 512  # that wait or run
     input_tokens: int = 8_192  # of one example
 
@@ -207,11 +211,25 @@ class Queue:
     def _next(self) -> list[Item]:
         """Wait for examples, and take a batch from the model with the fewest tokens so far. An empty list is the end."""
         with self._changed:
-            while not (lines := self._busy()):
+            while not self._busy():
                 if self._encoded_all:  # not before: a closed queue still encodes what was submitted
                     return []
                 self._changed.wait()
-            return min(lines, key=lambda line: line.computed).take(self.limits.batch_tokens)
+            engine = min(
+                (engine for engine, line in self._lines.items() if line.items),
+                key=lambda one: self._lines[one].computed,
+            )
+            line = self._lines[engine]
+            return line.take(self.batch_tokens(engine, line.first.request.written > 0))
+
+    def batch_tokens(self, engine: Engine, writes: bool = False) -> int:
+        """The most tokens of a batch.
+
+        On a CPU, larger ones are no faster for each token, and their answers come later. That is not so for texts that are
+        written, as each step computes one token of each.
+        """
+        usual = _ON_CPU if "cpu" in str(engine.device).lower() and not writes else _ON_GPU
+        return self.limits.batch_tokens or usual
 
     def _answer(self, batch: list[Item]) -> None:
         """Run a batch. After an unexpected error, run its examples one by one, so that the others are answered."""

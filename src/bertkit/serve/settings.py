@@ -32,7 +32,7 @@ class Settings:
     device: str | None = None
     revision: str = "main"
     api_key: str | None = field(default=None, repr=False)
-    max_batch_tokens: int = 16_384
+    max_batch_tokens: int | None = None  # None: 2,048 on a CPU, 16,384 on a GPU
     max_concurrent_requests: int = 512
     max_client_batch_size: int = 32
     max_input_length: int = 8_192
@@ -51,7 +51,11 @@ class Settings:
             raise UsageError("The key of the server must be one ASCII character or more: choose another one.")
         for one in fields(self):
             value = getattr(self, one.name)
-            if one.type in ("int", "float") and (isinstance(value, bool) or not value > 0):
+            if (
+                one.type in ("int", "float", "int | None")
+                and value is not None
+                and (isinstance(value, bool) or not value > 0)
+            ):
                 raise UsageError(received(one.name, value), " is not above 0: type a larger number.")
 
     @classmethod
@@ -110,8 +114,8 @@ def models_of_environment(environment: Mapping[str, str] = os.environ) -> list[s
 def _value(name: str, text: str, kind: str) -> Any:
     """The value of an environment variable, for a field of this type."""
     try:
-        if kind in ("int", "float"):
-            return int(text) if kind == "int" else float(text)
+        if kind in ("int", "int | None", "float"):
+            return float(text) if kind == "float" else int(text)
     except ValueError as error:
         raise UsageError(f"The environment variable {name} is {text!r:.80}, which is not a number.") from error
     if kind == "bool":

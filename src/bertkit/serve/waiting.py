@@ -89,9 +89,14 @@ class Line:
         self.items: dict[Item, None] = {}
         self.computed = 0  # tokens, since the server started
 
+    @property
+    def first(self) -> Item:
+        """The example that is needed first."""
+        return min(self.items, key=lambda item: item.request.deadline)
+
     def take(self, most: int) -> list[Item]:
         """Remove and return the examples of the next batch. The first one may have more tokens than `most`."""
-        first = min(self.items, key=lambda item: item.request.deadline)
+        first = self.first
         group = first.request.group
         others = (item for item in self.items if item is not first and item.request.group == group)
         taken, tokens = [first], first.tokens

@@ -145,6 +145,25 @@ def test_a_batch_has_at_most_so_many_tokens_and_the_earliest_deadlines() -> None
     assert engine.batches == [1, 1, 1, 1]
 
 
+def test_batches_are_small_on_a_cpu_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts that are written may have more tokens, as each step computes one token of each."""
+    pipe, engine = held("text-classification", "two")
+    queue = Queue()
+    usual = queue.batch_tokens(pipe.engine)
+    assert usual == 2_048 < queue.batch_tokens(pipe.engine, writes=True)
+    monkeypatch.setattr("bertkit.serve.queue._ON_CPU", 20)
+    queue.submit(pipe, ["a"])
+    assert engine.reached.wait(10)
+    for _ in range(3):
+        queue.submit(pipe, ["a a a a a a a a a"])  # 10 tokens or more
+    waits_for(queue, 3)
+    engine.go.set()
+    queue.close()
+    assert engine.batches == [1, 1, 1, 1]
+    engine.device = "cuda:0"
+    assert queue.batch_tokens(pipe.engine) > usual
+
+
 def test_an_invalid_example_does_not_affect_others(queue: Queue) -> None:
     pipe = pipeline_models.ours("text-classification", "two")
     found = values(queue.submit(pipe, ["a film", 3, "a soup"]).result(30))

@@ -337,7 +337,7 @@ class Slow:
 
     def __init__(self, engine: Any) -> None:
         self.engine, self.config, self.head, self.limits = engine, engine.config, engine.head, engine.limits
-        self.precision, self.runs = engine.precision, 0
+        self.device, self.precision, self.runs = engine.device, engine.precision, 0
 
     def run(self, batch: Any, ask: Any) -> Any:
         self.runs += 1

@@ -228,7 +228,7 @@ async def info(call: Call) -> dict[str, Any]:
         "model_type": kinds[config.num_labels == 1] if classifies else {"embedding": {"pooling": "auto"}},
         "max_concurrent_requests": settings.max_concurrent_requests,
         "max_input_length": min(settings.max_input_length, config.max_position_embeddings),
-        "max_batch_tokens": settings.max_batch_tokens,
+        "max_batch_tokens": call.server.queue.batch_tokens(model.main.engine),
         "max_batch_requests": None,
         "max_client_batch_size": settings.max_client_batch_size,
         "auto_truncate": settings.auto_truncate,
