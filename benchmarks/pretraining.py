@@ -10,7 +10,7 @@ random length. They are of Wikipedia in the folder BERTKIT_DATA, or else of rand
     bertkit           `bertkit pretrain` with its default settings: pairs and masks are made from shards in each step
     Trainer           transformers' BertForPreTraining and Trainer with its default settings: float32, batches in random order.
                       The pairs are made before, and DataCollatorForLanguageModeling masks and pads them
-    Trainer, best     the same with texts of similar length in a batch, fused AdamW, and bf16 if the CPU has AMX for it
+    Trainer, best     the same with texts of similar length in a batch, fused AdamW, and bf16 if the CPU multiplies it fast
 
 Single tokens are masked on all sides, as the collator's masks of whole words choose more than 15 percent. Each contestant is a
 separate process. They take turns, in alternating order, for at least the given seconds and rounds each; a turn is several steps.

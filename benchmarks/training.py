@@ -9,7 +9,7 @@ paragraphs of Wikipedia), or without it lognormal ones, median 40, 95th percenti
 
     bertkit           Finetuner with its default settings: packed batches of texts of similar length
     Trainer           transformers' Trainer with its default settings: float32, batches in random order
-    Trainer, best     the same with texts of similar length in a batch, fused AdamW, and bf16 if the CPU has AMX for it
+    Trainer, best     the same with texts of similar length in a batch, fused AdamW, and bf16 if the CPU multiplies it fast
 
 All use the same examples and batch size, and pad, if they do, to the longest text of a batch. Each is a separate process. They
 take turns, in alternating order, for at least the given seconds and rounds each; a turn is several steps. Speed is the number of

@@ -89,7 +89,7 @@ def run_trainer(
         examples: the examples, with `input_ids`.
         collate: makes a padded batch of some examples.
         turns: the turns of this process.
-        best: whether to group texts by length, and to use a fused optimizer, and bf16 if the CPU has AMX for it.
+        best: whether to group texts by length, and to use a fused optimizer, and bf16 if the CPU multiplies it fast.
         size: the examples of a batch.
     """
     import transformers
@@ -231,5 +231,9 @@ def processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    able = [flag for flag in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_bf16", "amx_int8") if flag in flags]
+    able = [
+        flag
+        for flag in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+        if flag in flags
+    ]
     return f"{name}, {os.cpu_count()} cores, {' '.join(able) or 'no AVX2'}"

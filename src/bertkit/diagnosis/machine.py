@@ -57,8 +57,8 @@ def processor(cpu_info: Path = CPU_INFO) -> Iterator[Finding]:
     bf16 = multiplies_bf16(cpu_info)
     yield fine("precision", f"--precision auto computes in {'bf16' if bf16 else 'fp32'} on this processor.")
     caps = [cap for cap in _CAPS if os.environ.get(cap)]
-    if "AMX-BF16" in features and not bf16 and caps:
-        text = f"{caps[0]} forbids AMX, which multiplies bf16 several times as fast."
+    if caps and not bf16 and multiplies_bf16(cpu_info, cap="DEFAULT"):
+        text = f"{caps[0]} forbids the instructions that multiply bf16 at least twice as fast as fp32."
         yield note("precision", text, f"unset {caps[0]}")
     if words and platform.machine() in ("x86_64", "AMD64") and "AVX2" not in features:
         text = "The processor, or the virtual machine, lacks AVX2, without which products take several times as long."

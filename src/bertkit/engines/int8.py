@@ -27,6 +27,9 @@ _TINY = 1e-12
 _SHAPES = ((1, 64, 16), (16, 64, 16), (512, 768, 64))
 """Tokens, inputs and outputs of the products that are tried: oneDNN has different code for few and for many."""
 
+_ZERO = 128
+"""The unsigned number of zero. Without AMX, oneDNN has no fast product of signed inputs on CPUs with AVX-512."""
+
 _SEED, _SAMPLE = 0, (16, 64)
 """The sentences of random tokens, and their length, that measure how large the numbers of a channel are."""
 
@@ -53,10 +56,8 @@ def largest_integer() -> int:
 
 def _is_exact(most: int, tokens: int, inputs: int, outputs: int) -> bool:
     """Whether the CPU multiplies the largest 8-bit numbers exactly, with a weight of `most`."""
-    x, weight = (
-        torch.full((tokens, inputs), 127, dtype=torch.int8),
-        torch.full((outputs, inputs), most, dtype=torch.int8),
-    )
+    x = torch.full((tokens, inputs), _ZERO + 127, dtype=torch.uint8)
+    weight = torch.full((outputs, inputs), most, dtype=torch.int8)
     y = _multiply(x, _packed(weight), torch.ones(outputs), torch.zeros(outputs, dtype=torch.int32))
     return bool((y == 127 * most * inputs).all())
 
@@ -83,7 +84,7 @@ class Int8(nn.Module):
         ):
             balanced = some * self.balance
             scale = balanced.abs().amax(1, keepdim=True).mul_(1 / 127).clamp_(min=_TINY)  # [t, 1]
-            integers = balanced.div_(scale).round_().to(torch.int8)
+            integers = balanced.div_(scale).round_().add_(_ZERO).to(torch.uint8)
             product = _multiply(integers, self.weight, self.scales, self.zeros)
             result.copy_(self.activation(torch.addcmul(self.bias, product, scale)))
         return y
@@ -128,7 +129,7 @@ def _packed(weight: Tensor) -> Tensor:
 
 
 def _multiply(x: Tensor, weight: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    """[t, inputs] and a packed weight, both 8-bit -> [t, outputs] as float32, times the scale of each output."""
+    """[t, inputs], unsigned, and a packed weight -> [t, outputs] as float32, times the scale of each output."""
     multiply = torch.ops.onednn.qlinear_pointwise.default
-    y: Tensor = multiply(x, 1.0, 0, weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
+    y: Tensor = multiply(x, 1.0, _ZERO, weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
     return y

@@ -55,7 +55,7 @@ class OpenVinoEngine(RectangleEngine):
     def open(
         cls, tensors: Tensors, config: BertConfig, head: str, device: object = None, precision: str = "auto"
     ) -> OpenVinoEngine:
-        """The engine for a class. The precision "auto" is bf16 if the CPU has AMX, else fp32."""
+        """The engine for a class. The precision "auto" is bf16 if the CPU multiplies it fast, else fp32."""
         precision = _checked(device, precision)
         return cls(config, head, engine_graph(config, head, tensors, int8=precision == "int8"), precision)
 
@@ -111,7 +111,8 @@ def _checked(device: object, precision: str) -> str:
         advice = Setting("precision", "fp32")
         raise UsageError(
             Setting("engine", "openvino"),
-            " computes in bf16 only on a CPU with AMX, which this CPU lacks, or which ONEDNN_MAX_CPU_ISA excludes: type ",
+            " computes in bf16 only on a CPU with AMX, or of AMD with AVX512-BF16. This CPU has neither, or ",
+            "ONEDNN_MAX_CPU_ISA excludes them: type ",
             advice,
             ".",
         )

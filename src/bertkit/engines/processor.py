@@ -9,18 +9,21 @@ from pathlib import Path
 CPU_INFO = Path("/proc/cpuinfo")
 
 
-def multiplies_bf16(cpu_info: Path = CPU_INFO) -> bool:
-    """Whether the CPU multiplies bfloat16 several times as fast as float32, which needs AMX.
+def multiplies_bf16(cpu_info: Path = CPU_INFO, cap: str | None = None) -> bool:
+    """Whether the CPU multiplies bfloat16 at least twice as fast as float32: with AMX, or AMD's with AVX512-BF16.
 
-    Even AVX512-BF16 is slower than float32. ONEDNN_MAX_CPU_ISA limits the instructions that are used.
+    Intel's AVX512-BF16 is slower than float32. The cap limits the instructions that are used (default: ONEDNN_MAX_CPU_ISA).
     """
-    cap = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
-    if cap.upper() not in ("DEFAULT", "ALL") and "AMX" not in cap.upper():
-        return False
     try:
-        return "amx_bf16" in cpu_info.read_text(encoding="utf-8", errors="replace").split()
+        words = set(cpu_info.read_text(encoding="utf-8", errors="replace").split())
     except OSError:  # not Linux
         return False
+    cap = cap or os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
+    cap = cap.upper()
+    any_cap = cap in ("DEFAULT", "ALL")
+    if "amx_bf16" in words and (any_cap or "AMX" in cap):
+        return True
+    return {"AuthenticAMD", "avx512_bf16"} <= words and (any_cap or re.search("BF16|FP16|AMX|AVX10", cap) is not None)
 
 
 def cores() -> int:

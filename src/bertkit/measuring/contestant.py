@@ -16,9 +16,9 @@ from bertkit.data.json_line import line_of
 from bertkit.errors import BertkitError
 from bertkit.logging import disable_progress_bar, set_verbosity_error
 from bertkit.measuring.agreement import Kind, mean_vectors
+from bertkit.memory import resident_memory
 from bertkit.pipelines import pipeline
 from bertkit.pipelines.calls import options_of
-from bertkit.training.memory import resident_memory
 
 
 class Contestant:

@@ -109,6 +109,8 @@ async def respond(server: Server, family: Family, handler: Handler, request: Req
     try:
         if key:
             _check_key(server.settings.api_key, request)
+        if request.method == "POST":
+            server.queue.check()  # a refusal costs less before the body is read
         call.content = await _body(request, server.settings.payload_limit, server.settings.timeout)
         value = await handler(call)
         response = value if isinstance(value, Response) else _json(value)

@@ -22,8 +22,10 @@ from typing import Any
 
 from bertkit.engines.base import Engine
 from bertkit.errors import BertkitError, UsageError
+from bertkit.memory import Heap
 from bertkit.pipelines import Pipeline
 from bertkit.pipelines.run import Answer
+from bertkit.serve.precedence import yield_the_processor
 from bertkit.serve.waiting import Item, Line, Outcome, Request
 from bertkit.serve.writing import stop_when
 from bertkit.tasks.base import Encoded, TaskOptions
@@ -192,12 +194,15 @@ class Queue:
 
     def _compute(self) -> None:
         """Run batches until the queue is closed and empty."""
+        heap = Heap()
+        yield_the_processor()
         while batch := self._next():
             late = [item for item in batch if item.request.deadline < time.monotonic()]
             for item in late:
                 item.request.fail(TimeoutError("The request waited too long."))
             if ready := [item for item in batch if item not in late]:
                 self._answer(ready)
+            heap.check()
 
     def _next(self) -> list[Item]:
         """Wait for examples, and take a batch from the model with the fewest tokens so far. An empty list is the end."""

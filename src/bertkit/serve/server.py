@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -59,6 +60,8 @@ class Server:
             _logger.error("The model cannot be opened: %s", error)
             self.on_failure(error)
         else:
+            gc.collect()
+            gc.freeze()  # collections between requests do not look through the libraries and the models again
             _logger.info("ready", extra={"fields": {"models": list(self.models)}})
 
     def options(self, pipe: Pipeline, given: Mapping[str, Any]) -> TaskOptions:

@@ -21,6 +21,7 @@ from bertkit.checkpoint import safetensors_file
 from bertkit.data.json_line import line_of
 from bertkit.errors import BertkitError, FileFormatError, Setting, UsageError
 from bertkit.hub.disk import whole_file
+from bertkit.memory import resident_memory
 from bertkit.models.torch.arrays import tensor_of
 from bertkit.training import checkpoints
 from bertkit.training.distributed import load_whole, whole_model
@@ -28,7 +29,6 @@ from bertkit.training.events import EventWriter
 from bertkit.training.folder import remove_run
 from bertkit.training.journal import Journal
 from bertkit.training.loop import Loop, Step
-from bertkit.training.memory import resident_memory
 from bertkit.training.objectives import device_of
 from bertkit.training.options import SharedSettings
 from bertkit.training.progress import Progress

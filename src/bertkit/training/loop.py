@@ -24,10 +24,10 @@ from torch import nn
 from bertkit.data.batches import Batch
 from bertkit.engines.processor import multiplies_bf16
 from bertkit.errors import BertkitError, Setting, UsageError
+from bertkit.memory import Heap
 from bertkit.training.batches import Unit
 from bertkit.training.clock import Clock
 from bertkit.training.distributed import Processes, like, whole
-from bertkit.training.memory import Heap
 from bertkit.training.objectives import Objective, device_of
 from bertkit.training.options import Settings, SharedSettings
 from bertkit.training.rows import clip, word_rows

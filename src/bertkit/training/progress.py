@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bertkit.logging import is_progress_bar_enabled
+from bertkit.memory import resident_memory
 from bertkit.training.clock import Clock
-from bertkit.training.memory import resident_memory
 
 if TYPE_CHECKING:
     from tqdm import tqdm

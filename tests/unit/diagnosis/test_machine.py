@@ -14,6 +14,7 @@ from bertkit.engines.processor import cores
 SERVER = (
     "processor\t: 0\nmodel name\t: A Server\nflags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16 amx_bf16 amx_int8\n"
 )
+AMD = "vendor_id\t: AuthenticAMD\nmodel name\t: A Server\nflags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16\n"
 LAPTOP = "processor\t: 0\nmodel name\t: A Laptop\nflags\t\t: fpu avx avx2 fma\n"
 ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd sve bf16 i8mm\n"
 
@@ -39,6 +40,7 @@ def of_text(text: str, folder: Path) -> list[Finding]:
     ("text", "features", "multiplies", "auto"),
     [
         (SERVER, ["AVX2", "AVX-512", "VNNI", "AVX512-BF16", "AMX-BF16", "AMX-INT8"], ["fp32", "bf16", "int8"], "bf16"),
+        (AMD, ["AVX2", "AVX-512", "VNNI", "AVX512-BF16"], ["fp32", "bf16", "int8"], "bf16"),
         (LAPTOP, ["AVX2"], ["fp32"], "fp32"),
         (ARM, ["NEON", "SVE", "BF16", "I8MM"], ["fp32", "bf16", "int8"], "fp32"),
     ],
@@ -50,9 +52,10 @@ def test_processors(text: str, features: list[str], multiplies: list[str], auto:
     assert f"computes in {auto}" in precision.text
 
 
-def test_a_variable_that_forbids_amx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("text", [SERVER, AMD])
+def test_a_variable_that_forbids_bf16(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    last = of_text(SERVER, tmp_path)[-1]
+    last = of_text(text, tmp_path)[-1]
     assert (last.status, last.remedy) == ("note", "unset ONEDNN_MAX_CPU_ISA")
 
 

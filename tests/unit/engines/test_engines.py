@@ -212,10 +212,11 @@ def test_devices_and_precisions() -> None:
 
 
 def test_automatic_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The automatic precision is bf16 if the CPU has AMX and the environment does not limit oneDNN to less."""
-    with_amx, without = tmp_path / "with", tmp_path / "without"
+    """The automatic precision is bf16 if the CPU multiplies it fast, and the environment does not limit oneDNN to less."""
+    with_amx, amd, without = tmp_path / "with", tmp_path / "amd", tmp_path / "without"
     with_amx.write_text("flags : fpu avx512_bf16 amx_bf16 amx_tile\n")
-    without.write_text("flags : fpu avx512f avx512_bf16 avx512_vnni\n")
+    amd.write_text("vendor_id : AuthenticAMD\nflags : fpu avx512f avx512_bf16 avx512_vnni\n")
+    without.write_text("vendor_id : GenuineIntel\nflags : fpu avx512f avx512_bf16 avx512_vnni\n")
     for cap, expected in (
         ("", True),
         ("DEFAULT", True),
@@ -228,6 +229,7 @@ def test_automatic_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ):
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", cap)
         assert multiplies_bf16(with_amx) is expected
+        assert multiplies_bf16(amd) is (expected or cap == "AVX512_CORE_BF16")
         assert not multiplies_bf16(without) and not multiplies_bf16(tmp_path / "not linux")
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     cpu, here = torch.device("cpu"), multiplies_bf16()
@@ -274,7 +276,7 @@ assert "GOMP_SPINCOUNT" in before or "GOMP_SPINCOUNT" not in os.environ
     assert (found[0] == expected) is ("OMP_WAIT_POLICY" not in own)
 
 
-@pytest.mark.parametrize("isa", ["AVX512_CORE_BF16", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2"])
+@pytest.mark.parametrize("isa", ["AVX512_CORE_VNNI", "AVX512_CORE", "AVX2"])
 def test_automatic_precision_obeys_the_limit_of_onednn(isa: str) -> None:
     code = "from bertkit.engines.torch import *; print(type_of('auto', device_of('cpu')))"
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa}

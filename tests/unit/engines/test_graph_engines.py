@@ -131,7 +131,7 @@ def test_exported_files_answer_as_with_numpy(kind: str, options: dict[str, bool]
 
 
 def fp32(kind: str) -> dict[str, str]:
-    """The precision "auto" of OpenVINO is bf16 if the CPU has AMX."""
+    """The precision "auto" of OpenVINO is bf16 if the CPU multiplies it fast."""
     return {"precision": "fp32"} if kind == "openvino" else {}
 
 

@@ -138,8 +138,8 @@ from bertkit.engines.int8 import _multiply, _packed, largest_integer
 most = largest_integer()
 for tokens, inputs, outputs in ((1, 64, 16), (7, 33, 5), (40, 512, 96), (600, 96, 64)):
     x, w = torch.randint(-127, 128, (tokens, inputs)), torch.randint(-most, most + 1, (outputs, inputs))
-    x[0], w[0] = 127, most
-    y = _multiply(x.to(torch.int8), _packed(w.to(torch.int8)), torch.ones(outputs), torch.zeros(outputs, dtype=torch.int32))
+    x[0], w[0], zeros = 127, most, torch.zeros(outputs, dtype=torch.int32)
+    y = _multiply((x + 128).to(torch.uint8), _packed(w.to(torch.int8)), torch.ones(outputs), zeros)
     assert torch.equal(y.long(), x @ w.T), (tokens, inputs, outputs)
 print(most)
 """

@@ -27,7 +27,7 @@ def opened(precision: str) -> OpenVinoEngine:
     )
 
 
-def test_bf16_needs_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_needs_a_cpu_that_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bertkit.engines.openvino.multiplies_bf16", lambda: False)
     assert opened("auto").precision == "fp32"
     with pytest.raises(UsageError, match='bf16 only on a CPU with AMX, .*: type precision="fp32"'):

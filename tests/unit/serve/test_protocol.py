@@ -107,3 +107,26 @@ def test_an_answer_that_takes_longer(port: int) -> None:
 def test_the_time_of_the_server() -> None:
     values: Any = vars(protocol)
     assert 5 <= values["_SECONDS"] <= 30
+
+
+@pytest.mark.parametrize("sent", [b"GET /?" + b"a" * 200_000, HEAD + b"X-Long: a\r\n" * 20_000])
+def test_headers_that_are_too_large(sent: bytes, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "_SECONDS", LONGEST)
+    with connected(port) as connection:
+        with contextlib.suppress(ConnectionError):  # closed while they are sent
+            connection.sendall(sent)
+        with contextlib.suppress(ConnectionError):
+            found = serving.until_closed(connection)
+            assert found.startswith(b"HTTP/1.1 400 ") and b"more than 65,536 bytes" in found
+
+
+def test_a_busy_connection_is_kept(port: int) -> None:
+    """The time of the headers does not count while a connection has none to send."""
+    with connected(port) as connection:
+        for _ in range(4):
+            connection.sendall(HEAD + b"\r\n")
+            found = b""
+            while not found.endswith(b"answered"):
+                found += (part := connection.recv(65536))
+                assert part
+            time.sleep(0.6 * SECONDS)

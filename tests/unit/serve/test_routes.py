@@ -319,7 +319,7 @@ def test_while_loading_overloaded_late_and_stopping() -> None:
                 while server.queue.waiting + slow.runs == 0:
                     await asyncio.sleep(0.005)
                 began = time.monotonic()
-                full = await client.post("/predict", json={"inputs": "a"})
+                full = await client.post("/predict", content=b"not JSON")  # refused before it is read
                 assert time.monotonic() - began < 0.25
                 late = await first
             stopping = await client.post("/predict", json={"inputs": "a"})

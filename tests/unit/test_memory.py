@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = """
 import torch
-from bertkit.training.memory import Heap, resident_memory
+from bertkit.memory import Heap, resident_memory
 
 def megabytes():
     return resident_memory() // 10**6
