@@ -22,7 +22,7 @@ from bertkit.exporting.base import Choices, exporter_of, read_shape
 from bertkit.exporting.card import card_of
 from bertkit.exporting.parity import LIMITS, MOST_TEXTS, TEXTS, Parity, compare, outputs_of
 from bertkit.heads import POOLER, head_of
-from bertkit.hub.disk import remove_unfinished, whole_file, whole_folder
+from bertkit.hub.disk import locked, remove_unfinished, whole_file, whole_folder
 from bertkit.pipelines.objects import own_tokenizer
 from bertkit.pipelines.open import Weights, check_vocabulary, tokenizer_of
 from bertkit.tasks.embedding import weights_place, write_recipe
@@ -149,9 +149,14 @@ def _new_folder(target: Path) -> Iterator[Path]:
     parents = [one for one in target.parents if not one.exists()]  # the inner ones first
     try:
         _check_new(target)
-        remove_unfinished(target)
-        with whole_folder(target) as folder:
-            yield folder
+        with locked(target.with_name(f".{target.name}.lock")) as own:
+            if not own:
+                raise UsageError(
+                    f"Another export writes to {target}: wait for its end, or type another folder for ", _OTHER, "."
+                )
+            remove_unfinished(target)
+            with whole_folder(target) as folder:
+                yield folder
     except BaseException:
         for one in parents:
             with suppress(OSError):  # of a folder with files of others

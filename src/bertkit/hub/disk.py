@@ -102,6 +102,18 @@ def lock(file: BinaryIO, path: str | os.PathLike[str]) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
+    """Create and lock a file until the end of the block, which removes it. The value is False if it is locked already."""
+    with open_own(path, create=True) as file:
+        own = lock(file, path) and is_at(file, path)
+        try:
+            yield own
+        finally:
+            if own:
+                Path(path).unlink(missing_ok=True)
+
+
 def _lock(file: BinaryIO) -> None:
     try:
         import fcntl

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bertkit.config import SIZES
 from bertkit.errors import Setting, UsageError, received
-from bertkit.hub.disk import is_at, lock, open_own
+from bertkit.hub.disk import locked as locked_file
 from bertkit.training import checkpoints
 from bertkit.training.options import SharedSettings
 
@@ -58,16 +58,12 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder} cannot be written to: type another folder for ", _OTHER, ".")
-    path = folder / _LOCK
-    with open_own(path, create=True) as file:
-        if not (lock(file, path) and is_at(file, path)):
+    with locked_file(folder / _LOCK) as own:
+        if not own:
             raise UsageError(
                 f"Another run writes to {folder}: wait for its end, or type another folder for ", _OTHER, "."
             )
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        yield
 
 
 def remove_run(folder: Path) -> None:

@@ -28,6 +28,7 @@ from bertkit.errors import DataError, ExportError, LoadError, UsageError
 from bertkit.exporting.base import FORMATS, PRECISIONS, exporter_of
 from bertkit.exporting.parity import TEXTS, compare
 from bertkit.heads import HEADS
+from bertkit.hub.disk import locked
 
 FILES = [
     "README.md",
@@ -243,6 +244,17 @@ def test_wrong_models_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[
     bertkit.export(folder("five"), tmp_path / "empty")
     assert (tmp_path / "full" / "notes.txt").read_text() == (tmp_path / "file").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full"]
+
+
+def test_a_folder_that_another_export_writes(tmp_path: Path) -> None:
+    """Its unfinished files stay."""
+    unfinished = tmp_path / ".out.0123abcd.part"
+    unfinished.mkdir()
+    with locked(tmp_path / ".out.lock") as own:
+        assert own
+        with pytest.raises(UsageError, match="Another export writes to .*out: wait for its end, or type another"):
+            bertkit.export(folder("five"), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [unfinished]
 
 
 def test_the_formats_are_complete() -> None:
