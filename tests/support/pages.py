@@ -61,13 +61,10 @@ MODELS = {
 """Command, route or guide -> the tiny model of pipeline_cases that DIR stands for; for the others "masked"."""
 
 
-def pages() -> list[Path]:
-    """Return the English pages."""
-    return sorted(path for path in DOCS.rglob("*.md") if not TRANSLATED.search(path.name) and path.name != "log.md")
-
-
-def translation(page: Path, language: str) -> Path:
-    return page.with_suffix(f".{language}.md")
+def pages(language: str = "en") -> list[Path]:
+    """Return the pages of a language. The log is no page of the site."""
+    found = {path: TRANSLATED.search(path.name) for path in sorted(DOCS.rglob("*.md")) if path.name != "log.md"}
+    return [path for path, other in found.items() if (other[1] if other else "en") == language]
 
 
 @dataclass(frozen=True)
@@ -89,9 +86,14 @@ def blocks(text: str) -> list[Block]:
     return [Block(name, code, why.partition(":")[2].strip(), file) for why, name, file, code in BLOCK.findall(text)]
 
 
+def prose(text: str) -> str:
+    """Return a page without its code."""
+    return re.sub(r"^```.*?^```$|`[^`\n]*`(?!\])", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
 def links(text: str) -> list[str]:
-    """Return the targets of the links and pictures of a page, without those in code."""
-    return LINK.findall(re.sub(r"^```.*?^```$|`[^`\n]*`(?!\])", "", text, flags=re.MULTILINE | re.DOTALL))
+    """Return the targets of the links and pictures of a page."""
+    return LINK.findall(prose(text))
 
 
 def anchors_hook() -> ModuleType:

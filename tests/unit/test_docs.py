@@ -123,6 +123,10 @@ def test_blocks_have_known_languages() -> None:
             assert block.language in (*pages.RUN, "text", "mermaid", "hcl", "dockerfile"), (page, block.text)
 
 
+def every_page() -> list[Path]:
+    return [page for language in ("en", *pages.LANGUAGES) for page in pages.pages(language)]
+
+
 def targets(page: Path) -> Iterator[tuple[str, Path, str]]:
     """Yield the links of a page to other files: as written, the file, the anchor."""
     for link in pages.links(page.read_text(encoding="utf-8")):
@@ -133,29 +137,24 @@ def targets(page: Path) -> Iterator[tuple[str, Path, str]]:
 
 def test_no_link_is_dead() -> None:
     """A translation may link to the English page, which the site replaces. Its headings have the anchors of the English ones."""
-    everything = [*pages.pages(), *translations(), pages.ROOT / "README.md", pages.ROOT / "SECURITY.md"]
-    for page in everything:
+    for page in [*every_page(), *pages.ROOT.glob("*.md")]:
         for link, path, anchor in targets(page):
             assert path.is_file(), (page, link)
             english = path.with_name(pages.TRANSLATED.sub("", path.name))
             assert not anchor or anchor in ANCHORS.anchors(english.read_text(encoding="utf-8")), (page, link)
 
 
-def test_plain_addresses_are_few() -> None:
-    """No page of the site is a page of another host's pictures, styles or scripts."""
+def test_pages_load_nothing_from_other_servers() -> None:
+    for page in every_page():
+        text = pages.prose(page.read_text(encoding="utf-8"))
+        assert not re.search(r"!\[[^]]*\]\(\w+:|<(script|img|link|iframe)\b", text), page
+
+
+def test_tests_that_run_a_block_elsewhere_exist() -> None:
     for page in pages.pages():
-        text = page.read_text(encoding="utf-8")
-        assert not re.search(
-            r"!\[[^]]*\]\(\w+:|<(script|img|link|iframe)\b",
-            re.sub(r"^```.*?^```$|`[^`]*`", "", text, flags=re.M | re.S),
-        ), page
-
-
-class _Settings(yaml.SafeLoader):
-    """mkdocs.yml, with tags that Python objects have there."""
-
-
-_Settings.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+        for block in pages.blocks(page.read_text(encoding="utf-8")):
+            for name in re.findall(r"tests/[\w/]+(?:\.py)?", block.reason):
+                assert (pages.ROOT / name).exists(), (page, name)
 
 
 def test_the_menu_has_all_pages() -> None:
@@ -165,7 +164,7 @@ def test_the_menu_has_all_pages() -> None:
         for inner in entry if isinstance(entry, list) else entry.values() if isinstance(entry, dict) else ():
             yield from files(inner)
 
-    settings = yaml.load((pages.ROOT / "mkdocs.yml").read_text(encoding="utf-8"), _Settings)
+    settings = yaml.safe_load((pages.ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     menu = list(files(settings["nav"]))
     assert sorted(menu) == sorted(PAGES)
     assert settings["theme"]["font"] is False
@@ -173,18 +172,15 @@ def test_the_menu_has_all_pages() -> None:
     assert [language["locale"] for language in languages] == ["en", *pages.LANGUAGES]
 
 
-def translations() -> list[Path]:
-    return sorted(path for path in pages.DOCS.rglob("*.md") if pages.TRANSLATED.search(path.name))
-
-
-def test_translations_follow_the_english_pages() -> None:
-    """The same levels of headings, and the same blocks of code."""
-    for path in translations():
-        english = path.with_name(pages.TRANSLATED.sub("", path.name))
-        assert english.is_file(), path
-        own, its = (page.read_text(encoding="utf-8") for page in (path, english))
-        assert levels(own) == levels(its), path
-        assert code(own) == code(its), path
+@pytest.mark.parametrize("language", pages.LANGUAGES)
+def test_translations_follow_the_english_pages(language: str) -> None:
+    """The same pages but those of the API, the same levels of headings, and the same blocks of code."""
+    own = {path: path.with_name(pages.TRANSLATED.sub("", path.name)) for path in pages.pages(language)}
+    assert set(own.values()) == {page for page in pages.pages() if page.parent.name != "api"}
+    for path, english in own.items():
+        ours, its = (page.read_text(encoding="utf-8") for page in (path, english))
+        assert levels(ours) == levels(its), path
+        assert code(ours) == code(its), f"the blocks of {path} are not those of {english}: copy them"
 
 
 def levels(text: str) -> list[int]:
