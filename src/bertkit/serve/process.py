@@ -108,7 +108,7 @@ def _config(factory: Any, drain: int, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
         factory, factory=True, workers=workers, timeout_graceful_shutdown=drain, log_config=None, access_log=False,
         server_header=False, proxy_headers=False, lifespan="on", timeout_keep_alive=30, timeout_worker_healthcheck=60,
-        http=PatientProtocol,
+        http=PatientProtocol, ws="none",
     )  # fmt: skip
 
 
