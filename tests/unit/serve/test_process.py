@@ -196,6 +196,22 @@ def test_sigterm_answers_what_arrived() -> None:
     assert len(request["request_id"]) == 32
 
 
+def test_sigterm_ends_what_does_not_arrive() -> None:
+    """A request whose body is not complete when --drain is over gets a refusal of its family."""
+    with served("two", options=("--drain", "1")) as server:
+        server.wait()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            connection.sendall(head + b"Content-Length: 100\r\n\r\n{")
+            time.sleep(0.3)
+            server.process.terminate()
+            found = serving.until_closed(connection)
+        assert found.startswith(b"HTTP/1.1 503")
+        assert json.loads(found.partition(b"\r\n\r\n")[2])["error_type"] == "Unhealthy"
+        assert server.process.wait(30) == 0
+        assert "Traceback" not in server.process.stderr.read()  # type: ignore[union-attr]
+
+
 def test_a_killed_worker_is_replaced() -> None:
     with served("two", options=("--workers", "2")) as server:
         server.wait()

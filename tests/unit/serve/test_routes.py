@@ -238,6 +238,7 @@ def test_every_refusal_of_a_body() -> None:
         (415, b"a=b", {"content-type": "application/x-www-form-urlencoded"}),
         (415, b"{}", {}),
         (415, b"{}", {**json_type, "content-encoding": "gzip"}),
+        (415, b"{}", {**json_type, "transfer-encoding": "gzip, chunked"}),
         (422, b"{}", json_type),
         (422, b'{"inputs": null, "input": null}', json_type),
         (422, b'{"inputs": "a", "unknown": 1}', json_type),
