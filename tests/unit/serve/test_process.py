@@ -233,6 +233,21 @@ def test_a_killed_worker_is_replaced() -> None:
         assert server.process.wait(40) == 0
 
 
+def test_a_worker_that_is_killed_while_it_is_asked() -> None:
+    """The supervisor, which asks whether the worker is alive, does not wait for the answer."""
+    with served("two", options=("--workers", "2")) as server:
+        server.wait()
+        children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
+        before = workers(children)
+        os.kill(before[0], signal.SIGSTOP)
+        time.sleep(2)  # the supervisor asks twice a second
+        os.kill(before[0], signal.SIGKILL)
+        until = time.monotonic() + LONGEST / 2
+        while len(set(workers(children)) - {before[0]}) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
 def workers(path: str) -> list[int]:
     """The worker processes, without the resource tracker of Python."""
     found = []
