@@ -214,6 +214,14 @@ def inputs_of(body: Mapping[str, Any], name: str = "inputs") -> Any:
     return body[name]
 
 
+def object_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A field of a body that is an object. Without it, the object is empty."""
+    found = body.get(name)
+    if not isinstance(found, (dict, type(None))):
+        raise invalid(f'"{name}" is not an object: send for example {{"top_k": 3}}.')
+    return found or {}
+
+
 def only(body: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raise Refusal for an unknown field, so that no field is ignored silently."""
     for name in body:

@@ -97,7 +97,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._expect_headers()
 
     def _feed(self, data: bytes) -> None:
-        """Parse data. The parser leaves HTTP after a request for another protocol, so it then gets that request as a usual one."""
+        """Parse data. After a request for another protocol, the parser would leave HTTP: it gets that request again as a usual one."""
         while data:
             try:
                 self.parser.feed_data(data)

@@ -41,8 +41,9 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The port of a server that waits 0.3 seconds for headers, and for clients that do not read."""
     monkeypatch.setattr(protocol, "_SECONDS", SECONDS)
     monkeypatch.setattr(protocol, "_READING", SECONDS)
+    application = Starlette(routes=[Route("/", answer, methods=["GET", "POST", "PUT"])])
     config = uvicorn.Config(
-        Starlette(routes=[Route("/", answer, methods=["GET", "POST", "PUT"])]), http=PatientProtocol, lifespan="off", log_config=None, timeout_keep_alive=60
+        application, http=PatientProtocol, lifespan="off", log_config=None, timeout_keep_alive=60
     )  # fmt: skip
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
