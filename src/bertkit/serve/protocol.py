@@ -97,7 +97,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._expect_headers()
 
     def _feed(self, data: bytes) -> None:
-        """Parse data. After a request for another protocol, the parser would leave HTTP: it gets that request again as a usual one."""
+        """Parse data. A request for another protocol is parsed again as a usual one, as the parser skips its body."""
         while data:
             try:
                 self.parser.feed_data(data)
