@@ -22,6 +22,7 @@ from bertkit.data.json_line import line_of
 from bertkit.errors import DataError
 from bertkit.hub.place import parse_object
 from bertkit.pipelines import Pipeline
+from bertkit.serve.queue import ClosedError
 from bertkit.serve.refusals import Refusal, invalid, refusal_of
 from bertkit.serve.server import Server
 from bertkit.serve.waiting import Outcome
@@ -117,6 +118,9 @@ async def respond(server: Server, family: Family, handler: Handler, request: Req
     except ClientDisconnect:
         refusal = Refusal(499, "Disconnected", "The client closed the connection.")
         response = Response(status_code=499)  # nobody reads it
+    except asyncio.CancelledError:  # by uvicorn, as the time after SIGTERM is over
+        refusal = refusal_of(ClosedError("The server is stopping: send the request to another one."))
+        response = _json(family.body(refusal), refusal.status, {**refusal.headers, "connection": "close"})
     except Exception as error:
         refusal = refusal_of(error)
         if refusal.status == 500 and not isinstance(error, Refusal):
@@ -154,8 +158,9 @@ async def _body(request: Request, most: int, seconds: float) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > most:
         raise large
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refusal(415, "Validation", "The body is compressed: send it without Content-Encoding.")
+    for name, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
+        if request.headers.get(name, plain).lower() != plain:
+            raise Refusal(415, "Validation", f"The body is compressed: send it without {name}.")
     parts, size = [], 0
     try:
         async with asyncio.timeout(seconds):
@@ -207,6 +212,14 @@ def inputs_of(body: Mapping[str, Any], name: str = "inputs") -> Any:
     if body.get(name) is None:
         raise invalid(f'The body has no "{name}".')
     return body[name]
+
+
+def object_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A field of a body that is an object. Without it, the object is empty."""
+    found = body.get(name)
+    if not isinstance(found, (dict, type(None))):
+        raise invalid(f'"{name}" is not an object: send for example {{"top_k": 3}}.')
+    return found or {}
 
 
 def only(body: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -14,4 +15,5 @@ def yield_the_processor() -> None:
     """Give this thread, and the threads that it starts, a lower priority than the rest of the process, on Linux."""
     if sys.platform == "linux":  # elsewhere, a priority is that of the whole process
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _LATER)
+        with contextlib.suppress(OSError):  # some sandboxes do not allow it
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _LATER)

@@ -100,15 +100,35 @@ def serve(settings: Settings, address: Address, workers: int = 1, drain: int = 2
             config = _config(partial(_worker, settings), drain, workers)
             for name in THREADS:  # of the workers, as this process only restarts them
                 os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
-            Multiprocess(config, [listening]).run()
+            _Supervisor(config, [listening]).run()
     return 0
+
+
+class _Supervisor(Multiprocess):
+    """Starts workers, and replaces those that end.
+
+    uvicorn asks each worker through a pipe whether it is alive. With the other end open in this process too, a worker that is
+    killed meanwhile would not end the wait for its answer, in which no worker is replaced and SIGTERM has no effect.
+    """
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        self._leave_ends()
+
+    def keep_subprocess_alive(self) -> None:
+        super().keep_subprocess_alive()
+        self._leave_ends()
+
+    def _leave_ends(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()
 
 
 def _config(factory: Any, drain: int, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
         factory, factory=True, workers=workers, timeout_graceful_shutdown=drain, log_config=None, access_log=False,
         server_header=False, proxy_headers=False, lifespan="on", timeout_keep_alive=30, timeout_worker_healthcheck=60,
-        http=PatientProtocol,
+        http=PatientProtocol, ws="none",
     )  # fmt: skip
 
 

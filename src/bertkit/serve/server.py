@@ -52,6 +52,7 @@ class Server:
         finally:
             loading.cancel()
             await asyncio.to_thread(self.queue.close)
+            gc.unfreeze()  # a program that goes on can free the models
 
     async def _load(self) -> None:
         try:

@@ -43,10 +43,10 @@ class FeatureOptions(TaskOptions):
             raise UsageError(
                 "prompt and prompt_name were both passed, but only one can be used: leave one of them out."
             )
-        if not isinstance(self.prompt, (str, type(None))):
-            raise UsageError(
-                received("prompt", self.prompt), " is not a string: type ", Setting("prompt", "query: "), "."
-            )
+        for name, prompt in (("prompt", self.prompt), ("prompt_name", self.prompt_name)):
+            if not isinstance(prompt, (str, type(None))):
+                example = Setting(name, {"prompt": "query: ", "prompt_name": "query"}[name])
+                raise UsageError(received(name, prompt), " is not a string: type ", example, ".")
         one_of("combine", self.combine, ("concat", "mean", "sum"))
         numbers = [self.layers] if isinstance(self.layers, int) else self.layers
         if not isinstance(numbers, Sequence) or not numbers or not all(type(number) is int for number in numbers):

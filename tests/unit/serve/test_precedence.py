@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import pipeline_models
 import pytest
 import serving
 
@@ -44,6 +45,20 @@ def test_threads_that_they_start_too() -> None:
     assert found[0] > nice(threading.current_thread())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_a_sandbox_without_priorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that computes goes on."""
+
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    queue = Queue()
+    answers = queue.submit(pipeline_models.ours("text-classification", "two"), ["a"]).result(serving.LONGEST)
+    assert len(answers.answers) == 1
+    queue.close()
+
+
 def nice(thread: threading.Thread) -> int:
     assert thread.native_id
     return os.getpriority(os.PRIO_PROCESS, thread.native_id)
@@ -61,4 +76,4 @@ def test_objects_of_the_models_are_frozen() -> None:
 
     gc.unfreeze()
     asyncio.run(asyncio.wait_for(main(), serving.LONGEST))
-    gc.unfreeze()
+    assert not gc.get_freeze_count()  # a program that goes on can free the models

@@ -196,6 +196,22 @@ def test_sigterm_answers_what_arrived() -> None:
     assert len(request["request_id"]) == 32
 
 
+def test_sigterm_ends_what_does_not_arrive() -> None:
+    """A request whose body is not complete when --drain is over gets a refusal of its family."""
+    with served("two", options=("--drain", "1")) as server:
+        server.wait()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            connection.sendall(head + b"Content-Length: 100\r\n\r\n{")
+            time.sleep(0.3)
+            server.process.terminate()
+            found = serving.until_closed(connection)
+        assert found.startswith(b"HTTP/1.1 503")
+        assert json.loads(found.partition(b"\r\n\r\n")[2])["error_type"] == "Unhealthy"
+        assert server.process.wait(30) == 0
+        assert "Traceback" not in server.process.stderr.read()  # type: ignore[union-attr]
+
+
 def test_a_killed_worker_is_replaced() -> None:
     with served("two", options=("--workers", "2")) as server:
         server.wait()
@@ -215,6 +231,21 @@ def test_a_killed_worker_is_replaced() -> None:
         assert 'te_request_success{method="single"} 5.0' in lines
         server.process.terminate()
         assert server.process.wait(40) == 0
+
+
+def test_a_worker_that_is_killed_while_it_is_asked() -> None:
+    """The supervisor, which asks whether the worker is alive, does not wait for the answer."""
+    with served("two", options=("--workers", "2")) as server:
+        server.wait()
+        children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
+        before = workers(children)
+        os.kill(before[0], signal.SIGSTOP)
+        time.sleep(2)  # the supervisor asks twice a second
+        os.kill(before[0], signal.SIGKILL)
+        until = time.monotonic() + LONGEST / 2
+        while len(set(workers(children)) - {before[0]}) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.1)
 
 
 def workers(path: str) -> list[int]:

@@ -238,6 +238,7 @@ def test_every_refusal_of_a_body() -> None:
         (415, b"a=b", {"content-type": "application/x-www-form-urlencoded"}),
         (415, b"{}", {}),
         (415, b"{}", {**json_type, "content-encoding": "gzip"}),
+        (415, b"{}", {**json_type, "transfer-encoding": "gzip, chunked"}),
         (422, b"{}", json_type),
         (422, b'{"inputs": null, "input": null}', json_type),
         (422, b'{"inputs": "a", "unknown": 1}', json_type),
@@ -250,6 +251,11 @@ def test_every_refusal_of_a_body() -> None:
                 assert found.status_code == status, (path, body[:20], found.text)
                 assert found.headers["x-request-id"]
                 assert isinstance(found.json(), dict)
+        for path, wrong in (
+            ("/embed", {"truncate": 1}), ("/embed", {"normalize": 0}), ("/", {"parameters": []}), ("/", {"parameters": ""}),
+            ("/similarity", {"parameters": []}), ("/v1/tasks/feature-extraction", {"options": []}),
+        ):  # fmt: skip
+            assert client.post(path, json={"inputs": "a", **wrong}).status_code == 422, (path, wrong)
         many = client.post("/embed", json={"inputs": ["a"] * 33})
         empty = client.post("/embed", json={"inputs": []})
         assert client.get("/nowhere").status_code == 404

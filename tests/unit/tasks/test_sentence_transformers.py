@@ -344,6 +344,7 @@ def test_invalid_options(tmp_path: Path) -> None:
         "prompt_name='qery' is unknown: this model has .*'query'.*Did you mean 'query'": {"prompt_name": "qery"},
         "leave one of them out": {"prompt_name": "query", "prompt": "a"},
         "prompt=3 is not a string": {"prompt": 3},
+        r"prompt_name=\{'a': 1\} is not a string": {"prompt_name": {"a": 1}},
         "takes vectors of size 16, but pooling returned size 32": {"layers": [-1, -2]},
         "normalize='yes'": {"normalize": "yes"},
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from bertkit.pipelines import Pipeline
 from bertkit.pipelines.calls import calls_of, pop_options
-from bertkit.serve.http import Call, Family, inputs_of, only
+from bertkit.serve.http import Call, Family, inputs_of, object_of, only
 from bertkit.serve.models import Model
 from bertkit.serve.refusals import Refusal, invalid
 from bertkit.serve.routes.endpoint import Endpoint
@@ -68,9 +68,7 @@ async def invocations(call: Call) -> Any:
 
 def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a request, without those that are null, and with `truncate` by its name in pipelines."""
-    given = body.get("parameters") or {}
-    if not isinstance(given, dict):
-        raise invalid('"parameters" must be an object.')
+    given = object_of(body, "parameters")
     found = {name: value for name, value in given.items() if value is not None or name == "top_k"}
     found |= pop_options("generate_parameters", found)
     if "truncate" in found:

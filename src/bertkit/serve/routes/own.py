@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from bertkit.errors import BertkitError
 from bertkit.pipelines.run import Answer
-from bertkit.serve.http import Call, Family, inputs_of, only
+from bertkit.serve.http import Call, Family, inputs_of, object_of, only
 from bertkit.serve.openapi import document
 from bertkit.serve.page import page
 from bertkit.serve.refusals import invalid, refusal_of
@@ -21,9 +21,7 @@ async def answer_task(call: Call) -> dict[str, Any]:
     """Answer one input or a list of inputs: `{"inputs": ..., "options": {...}, "model": ...}`."""
     body = call.json()
     only(body, ("inputs", "options", "model"))
-    inputs, options = inputs_of(body), body.get("options") or {}
-    if not isinstance(options, dict):
-        raise invalid('"options" is not an object: send for example {"top_k": 3}.')
+    inputs, options = inputs_of(body), object_of(body, "options")
     if "details" in options:
         raise invalid('"details" has no effect here, as each result has its details: leave it out.')
     model = call.server.models.named(body.get("model"))

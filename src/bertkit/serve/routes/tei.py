@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.serve.http import Call, Family, inputs_of, only
+from bertkit.serve.http import Call, Family, inputs_of, object_of, only
 from bertkit.serve.models import Model
 from bertkit.serve.refusals import Refusal, invalid
 from bertkit.serve.routes.endpoint import Endpoint
@@ -32,12 +32,9 @@ def _texts(inputs: Any) -> list[str]:
 
 def cut_options(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
     """Whether long texts are truncated, as an option of a task."""
-    truncate = body.get("truncate")
-    if truncate not in (None, True, False):
-        raise invalid('"truncate" must be true or false.')
+    cut = _flag(body, "truncate", call.server.settings.auto_truncate)
     if body.get("truncation_direction") not in (None, "right", "Right"):
         raise invalid('"truncation_direction" must be "right": texts are cut off at their end.')
-    cut = call.server.settings.auto_truncate if truncate is None else truncate
     return {"on_long": "truncate" if cut else "error"}
 
 
@@ -62,9 +59,9 @@ def shortened(vector: list[float], most: int, normalize: bool) -> list[float]:
 
 def _flag(body: Mapping[str, Any], name: str, default: bool) -> bool:
     value = body.get(name)
-    if value not in (None, True, False):
+    if not isinstance(value, (bool, type(None))):
         raise invalid(f'"{name}" must be true or false.')
-    return default if value is None else bool(value)
+    return default if value is None else value
 
 
 def _prompt(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,9 +145,7 @@ async def similarity(call: Call) -> list[float]:
     """The similarity of a sentence to each of others."""
     body = call.json()
     only(body, ("inputs", "parameters"))
-    parameters = body.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise invalid('"parameters" must be an object.')
+    parameters = object_of(body, "parameters")
     only(parameters, (*_CUT, "prompt_name"))
     inputs = inputs_of(body)
     if isinstance(inputs, dict) and isinstance(inputs.get("sentences"), list):
