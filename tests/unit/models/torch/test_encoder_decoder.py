@@ -420,3 +420,39 @@ def test_peft(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="generate does not support prompt tuning and prefix tuning"):
         peft.get_peft_model(tuned, config).generate(input_ids=ids, max_new_tokens=3)
     assert tuned.generate(ids, max_new_tokens=3).shape[1] > 1  # peft puts the method back
+
+
+def test_methods_of_the_configuration(tmp_path: Path) -> None:
+    """Those of BertConfig, which transformers has for both, too."""
+    config = small(num_beams=4).config
+    config.save_pretrained(tmp_path)
+    theirs = transformers.EncoderDecoderConfig.from_pretrained(tmp_path)
+    assert theirs.to_diff_dict()["decoder"]["hidden_size"] == config.to_diff_dict()["decoder"]["hidden_size"] == 16
+    config.to_json_file(tmp_path / "whole.json", use_diff=False)
+    config.to_json_file(tmp_path / "short.json")
+    whole, short = (json.loads((tmp_path / name).read_text()) for name in ("whole.json", "short.json"))
+    assert whole["bos_token_id"] is None and "bos_token_id" not in short and "pruned_heads" not in short["encoder"]
+    assert EncoderDecoderConfig.from_json_file(tmp_path / "whole.json") == config
+    assert EncoderDecoderConfig.get_config_dict(tmp_path, force_download=True, x=1) == (short, {"x": 1})
+    config.update({"num_beams": 3, "length_penalty": 2.0})
+    config.update_from_string("num_beams=2,tie_encoder_decoder=true")
+    assert (config.num_beams, config.length_penalty, config.tie_encoder_decoder) == (2, 2.0, True)
+    with pytest.raises(ConfigError, match="EncoderDecoderConfig has no 'num_beans'"):
+        config.update_from_string("num_beans=2")
+    assert "num_beams" in config and config.use_return_dict
+    config.name_or_path = "pair"
+    assert (config._name_or_path, "pair" in config.to_json_string()) == ("pair", False)
+    old = EncoderDecoderConfig.from_dict({**short, "torch_dtype": "bfloat16"})  # a file of transformers 4
+    assert (old.dtype, old.torch_dtype, "torch_dtype" in old.to_dict()) == ("bfloat16", "bfloat16", False)
+    found = EncoderDecoderConfig.from_pretrained(tmp_path, return_unused_kwargs=True, num_beams=5, x=1)
+    assert (found[0].num_beams, found[1]) == (5, {"x": 1})
+    made = EncoderDecoderConfig.from_encoder_decoder_configs
+    with pytest.raises(ConfigError, match="no 'decoder_start_tokn_id'. Did you mean 'decoder_start_token_id'"):
+        made(config.encoder, config.decoder, decoder_start_tokn_id=3)
+    with pytest.raises(UsageError, match="takes a BertConfig, not a dict"):
+        made({}, {})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="takes a dict of fields, not 5"):
+        EncoderDecoderConfig.from_dict(5)  # type: ignore[arg-type]
+    config.decoder.is_decoder = False
+    with pytest.raises(ConfigError, match="needs is_decoder=True"):
+        config.save_pretrained(tmp_path)
