@@ -50,6 +50,8 @@ def test_two_berts_are_pushed_and_loaded_again(server: UploadServer, tmp_path: P
     assert all(torch.equal(again.get_parameter(key), parameter) for key, parameter in model.named_parameters())
     assert again.name_or_path == "me/pair" and again.generation_config.num_beams == 2
     other = EncoderDecoderConfig.from_encoder_decoder_configs(sizes, sizes, num_beams=5)
+    branches = server.repositories["me/pair"].branches
+    branches["other"] = branches["main"]
     other.push_to_hub("me/pair", token=FRIEND, revision="other", use_temp_dir=True)
     other.save_pretrained(tmp_path / "saved", push_to_hub=True, token=FRIEND)
     assert server.messages == ["Upload EncoderDecoderModel", "Upload config", "Upload config"]

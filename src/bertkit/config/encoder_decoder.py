@@ -102,13 +102,13 @@ class EncoderDecoderConfig(Configuration):
 
     def validate(self) -> None:
         """Raise ConfigError if the configuration is invalid. Called on creation, reading, writing, and by each model."""
-        for part in (self.encoder, self.decoder):
-            part.validate()
         if not (self.decoder.is_decoder and self.decoder.add_cross_attention):
             raise ConfigError(
                 "The decoder of an EncoderDecoderConfig needs is_decoder=True and add_cross_attention=True: set both, or type "
                 "EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)."
             )
+        for part in (self.encoder, self.decoder):
+            part.validate()
 
     def to_dict(self) -> dict[str, Any]:
         """All values, those of the two configurations as dicts."""

@@ -60,7 +60,7 @@ class EncoderDecoderModel(Generates, SharedMethods):
         if config is None:
             if encoder is None or decoder is None:
                 raise UsageError("EncoderDecoderModel needs a config, or an encoder and a decoder.")
-            own = (getattr(part, "config", None) for part in (encoder, decoder))
+            own: Any = (getattr(part, "config", None) for part in (encoder, decoder))
             config = EncoderDecoderConfig.from_encoder_decoder_configs(*own)
         if not isinstance(config, EncoderDecoderConfig):
             raise UsageError(

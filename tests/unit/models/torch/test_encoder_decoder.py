@@ -517,7 +517,9 @@ def test_labels_that_are_invalid(labels: torch.Tensor, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         small()(IDS, decoder_input_ids=IDS, labels=labels)
     for wrong in (IDS[0], IDS.float(), IDS.tolist()):
-        with pytest.raises(UsageError, match=r"labels are .* and must be a tensor \[batch, length\] of whole numbers"):
+        with pytest.raises(
+            UsageError, match=r"(?s)labels are .* and must be a tensor \[batch, length\] of whole numbers"
+        ):
             small()(IDS, labels=wrong)
 
 
@@ -539,7 +541,7 @@ def test_parts_of_other_classes() -> None:
 @pytest.mark.parametrize("beams", [1, 3])
 def test_half_precision(tmp_path: Path, dtype: torch.dtype, beams: int) -> None:
     """The cache has the type of the model. Scores, which functions of the caller get, are float32, as in transformers."""
-    pair(tmp_path, seed=2, width=32)
+    pair(tmp_path, seed=2, width=32, initializer_range=0.2)
     whole, half = (EncoderDecoderModel.from_pretrained(tmp_path, dtype=kind) for kind in (torch.float32, dtype))
     caches: list[Any] = []
     half.decoder.register_forward_pre_hook(
@@ -560,6 +562,6 @@ def test_half_precision(tmp_path: Path, dtype: torch.dtype, beams: int) -> None:
     assert len(held) == 7 * 2 * 4  # steps with a cache, layers, keys and values of words and of the encoder
     assert {getattr(part, "memory", part).dtype for part in held} == {dtype}
     assert half.enc_to_dec_proj.weight.dtype == dtype
-    torch.testing.assert_close(found.logits[0], expected.logits[0], atol=0.2, rtol=0.05)
+    torch.testing.assert_close(found.logits[0], expected.logits[0], atol=0.1, rtol=0)
     if beams > 1:
         assert found.sequences_scores.dtype == torch.float32
