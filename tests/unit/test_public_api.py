@@ -29,6 +29,9 @@ RENAMED = {
     "BertConfig.update": {"values": "config_dict"},
     "EncoderDecoderConfig.from_dict": {"values": "config_dict"},
     "EncoderDecoderConfig.from_pretrained": {"name": "pretrained_model_name_or_path"},
+    "GenerationConfig.from_dict": {"values": "config_dict"},
+    "GenerationConfig.from_pretrained": {"name": "pretrained_model_name"},
+    "GenerationConfig.save_pretrained": {"folder": "save_directory"},
     "push_to_hub": {"max_shard_size=None": "max_shard_size='5GB'"},  # of tokenizers, where it has no effect
     "set_input_embeddings": {"embedding": "value"},
     "set_output_embeddings": {"decoder": "new_embeddings"},

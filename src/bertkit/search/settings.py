@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from bertkit.errors import ConfigError, UsageError, described, did_you_mean
 from bertkit.heads import Writing
 from bertkit.hub import Place, locate, parse_object, read_text
-from bertkit.hub.disk import whole_file
+from bertkit.hub.saving import SavesJson
 from bertkit.search.checks import SPECIAL, WORDS, check_values
 
 FILE = "generation_config.json"
@@ -64,7 +62,7 @@ _MAY_BE_NONE = ("temperature", "top_k", "top_p")
 
 
 @dataclass
-class GenerationConfig:
+class GenerationConfig(SavesJson):
     """How many words, how they are searched, and which are excluded.
 
     >>> GenerationConfig(num_beams=4, max_new_tokens=30).longest(prompt=5)
@@ -104,6 +102,7 @@ class GenerationConfig:
     decoder_start_token_id: int | list[int] | None = None  # a list: of each input
     others: Mapping[str, Any] = field(default_factory=dict)  # of a file: keys that are kept
 
+    _file: ClassVar[str] = FILE
     _max_length_was_passed = False  # in a call
     _from_model_config = False  # transformers' Seq2SeqTrainer reads it
 
@@ -113,6 +112,10 @@ class GenerationConfig:
                 setattr(self, one.name, one.default)
         for name in WORDS:
             setattr(self, name, _plain(getattr(self, name)))
+        self.validate()
+
+    def validate(self, strict: bool = False) -> None:
+        """Raise UsageError for a value that no search can have. strict has no effect, as there are no warnings."""
         check_values(self)
 
     @property
@@ -231,16 +234,20 @@ class GenerationConfig:
         return {}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> GenerationConfig:
-        """Return the settings of a file. None means the default. Keys that are no settings are kept."""
+    def from_dict(cls, config_dict: Mapping[str, Any], **options: Any) -> GenerationConfig:
+        """Return the settings of a file, and of options in place of them. None means the default.
+
+        Keys of the file that are no settings are kept. Raises UsageError for an unknown option.
+        """
         own = {one.name for one in fields(cls)} - {"others"}
         try:
-            return cls(
-                **{name: value for name, value in values.items() if name in own and value is not None},
-                others={name: value for name, value in values.items() if name not in own},
+            found = cls(
+                **{name: value for name, value in config_dict.items() if name in own and value is not None},
+                others={name: value for name, value in config_dict.items() if name not in own},
             )
         except UsageError as error:
             raise ConfigError(str(error)) from error
+        return found.with_options(options) if options else found
 
     @classmethod
     def from_model_config(cls, config: Any) -> GenerationConfig:
@@ -254,9 +261,30 @@ class GenerationConfig:
         return cls.from_dict({name: value for name, value in known.items() if value is not None})
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str] | Place) -> GenerationConfig:
-        """Read generation_config.json of a directory or a Hub id."""
-        return cls.from_dict(_read(locate(name)))
+    def from_pretrained(
+        cls,
+        pretrained_model_name: str | os.PathLike[str] | Place,
+        config_file_name: str = FILE,
+        *,
+        revision: str = "main",
+        subfolder: str = "",
+        cache_dir: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        **options: Any,
+    ) -> GenerationConfig:
+        """Read generation_config.json of a directory or a Hub id. Options replace its settings: `num_beams=4`."""
+        place = locate(
+            pretrained_model_name,
+            revision=revision,
+            subfolder=subfolder,
+            cache_dir=cache_dir,
+            token=token,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        return cls.from_dict(_read(place, config_file_name), **options)
 
     @classmethod
     def of_files(cls, place: Place, config: Any) -> GenerationConfig:
@@ -269,15 +297,13 @@ class GenerationConfig:
         own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "others"}
         return {**self.others, **{name: value for name, value in own.items() if value != getattr(plain, name)}}
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write generation_config.json into a directory."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with whole_file(Path(folder) / FILE) as file:
-            file.write(json.dumps(self.to_dict(), indent=2, sort_keys=True).encode() + b"\n")
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return the same as `to_dict`."""
+        return self.to_dict()
 
 
-def _read(place: Place) -> dict[str, Any]:
-    path = place.fetch(FILE)
+def _read(place: Place, name: str = FILE) -> dict[str, Any]:
+    path = place.fetch(name)
     return parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import torch
 import transformers
 from generation_cases import searching
 
-from bertkit.errors import UsageError
+from bertkit.errors import HubError, UsageError
 from bertkit.search.beams import write_beams
 from bertkit.search.loop import Written, streams_of, write
 from bertkit.search.scores import changes_of
@@ -171,3 +173,19 @@ def test_files_are_those_of_transformers(tmp_path: Any) -> None:
     own.save_pretrained(tmp_path / "again")
     again = transformers.GenerationConfig.from_pretrained(tmp_path / "again")
     assert (again.num_beams, again.max_new_tokens, again.eos_token_id, again.typical_p) == (4, 7, [3, 4], 0.9)
+
+
+def test_files_with_the_methods_of_transformers(tmp_path: Path) -> None:
+    settings = GenerationConfig(num_beams=3, max_new_tokens=9)
+    settings.to_json_file(tmp_path / "other.json")
+    assert json.loads(settings.to_json_string()) == settings.to_diff_dict() == {"num_beams": 3, "max_new_tokens": 9}
+    read = GenerationConfig.from_pretrained(tmp_path, "other.json", num_beams=2)
+    assert (read.num_beams, read.max_new_tokens) == (2, 9)
+    assert GenerationConfig.from_dict(config_dict={"num_beams": 5}).num_beams == 5
+    with pytest.raises(UsageError, match="num_beems.*num_beams"):
+        GenerationConfig.from_pretrained(tmp_path, "other.json", num_beems=2)
+    with pytest.raises(HubError, match=r"There is no generation_config\.json"):
+        GenerationConfig.from_pretrained(tmp_path)
+    read.num_beams = 0
+    with pytest.raises(UsageError, match="num_beams"):
+        read.save_pretrained(tmp_path)
