@@ -27,6 +27,9 @@ RENAMED = {
     "BertConfig.save_pretrained": {"directory": "save_directory"},
     "BertConfig.to_json_file": {"path": "json_file_path"},
     "BertConfig.update": {"values": "config_dict"},
+    "EncoderDecoderConfig.from_dict": {"values": "config_dict"},
+    "EncoderDecoderConfig.from_pretrained": {"name": "pretrained_model_name_or_path"},
+    "push_to_hub": {"max_shard_size=None": "max_shard_size='5GB'"},  # of tokenizers, where it has no effect
     "set_input_embeddings": {"embedding": "value"},
     "set_output_embeddings": {"decoder": "new_embeddings"},
 }

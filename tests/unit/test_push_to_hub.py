@@ -49,7 +49,19 @@ def test_two_berts_are_pushed_and_loaded_again(server: UploadServer, tmp_path: P
     again = EncoderDecoderModel.from_pretrained("me/pair", token=FRIEND, cache_dir=tmp_path / "cache")
     assert all(torch.equal(again.get_parameter(key), parameter) for key, parameter in model.named_parameters())
     assert again.name_or_path == "me/pair" and again.generation_config.num_beams == 2
-    assert server.messages == ["Upload EncoderDecoderModel"]
+    other = EncoderDecoderConfig.from_encoder_decoder_configs(sizes, sizes, num_beams=5)
+    branches = server.repositories["me/pair"].branches
+    branches["other"] = branches["main"]
+    other.push_to_hub("me/pair", token=FRIEND, revision="other", use_temp_dir=True)
+    other.save_pretrained(tmp_path / "saved", push_to_hub=True, token=FRIEND)
+    assert server.messages == ["Upload EncoderDecoderModel", "Upload config", "Upload config"]
+    where = {"token": FRIEND, "cache_dir": tmp_path / "cache"}
+    for name, revision, beams in (("me/pair", "main", 2), ("me/pair", "other", 5), ("me/saved", "main", 5)):
+        assert EncoderDecoderConfig.from_pretrained(name, revision=revision, **where).num_beams == beams
+    with pytest.raises(UsageError, match="safe_serialization=False would write a pickle"):
+        model.push_to_hub("me/pair", token=FRIEND, safe_serialization=False)
+    with pytest.raises(UsageError, match=r"tags=.* is not supported"):
+        model.push_to_hub("me/pair", token=FRIEND, tags=["x"])  # type: ignore[arg-type]
 
 
 def test_tokens_that_may_not_write(server: UploadServer) -> None:

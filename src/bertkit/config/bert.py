@@ -7,21 +7,15 @@ written back. Unknown arguments of a caller raise ConfigError.
 from __future__ import annotations
 
 import copy
-import json
 import operator
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from pathlib import Path
 from typing import Any, ClassVar
 
-from bertkit import hub
-from bertkit.arguments import without_defaults
 from bertkit.config.names import INERT, NEVER_WRITTEN, WRITTEN_WHEN_SET
 from bertkit.config.rules import ATTENTION, check, read_labels, read_pruned, without_old_labels
+from bertkit.config.shared import Configuration
 from bertkit.errors import ConfigError, UsageError, did_you_mean
-from bertkit.hub import parse_object, read_text
-from bertkit.hub.disk import whole_file
 
 # Google's published sizes: layers, width, heads. The feed-forward layer is four times as wide.
 SIZES = {
@@ -33,12 +27,9 @@ SIZES = {
     "large": (24, 1024, 16),
 }
 
-FILES = ("config.json", "bert_config.json")
-_MOST_BYTES = 64 * 2**20  # of a config.json: a million labels have a place in it
-
 
 @dataclass(init=False, repr=False, eq=False)
-class BertConfig:
+class BertConfig(Configuration):
     """The sizes of a BERT, its labels and its training settings.
 
     >>> config = BertConfig(num_hidden_layers=6, num_labels=3)
@@ -97,8 +88,6 @@ class BertConfig:
 
     model_type = "bert"
     is_encoder_decoder: ClassVar[bool] = False  # may be in a file
-    torchscript = False  # whether a forward returns a tuple, for torch.jit.trace
-    _name_or_path = ""  # of the model
     _attn_implementation_internal = None
 
     def __init__(self, **given: Any) -> None:
@@ -107,8 +96,7 @@ class BertConfig:
 
     def _assign(self, given: Mapping[str, Any]) -> None:
         """Set all fields, by default to their default values, and check them."""
-        if given.get("model_type") not in (None, "bert"):
-            raise _other_model("The configuration", given["model_type"])
+        self._check_type(given.get("model_type"), "The configuration")
         values = {k: value for k, value in given.items() if k not in ("model_type", "num_labels", "torch_dtype")}
         values |= read_labels(given.get("num_labels"), given.get("id2label"), given.get("label2id"))
         values["pruned_heads"] = read_pruned(given["pruned_heads"]) if given.get("pruned_heads") else {}
@@ -134,29 +122,6 @@ class BertConfig:
     def num_labels(self, count: int) -> None:
         if count != len(self.id2label):
             vars(self).update(read_labels(count, None, None))
-
-    @property
-    def torch_dtype(self) -> str | None:
-        """The same as `dtype`, by its older name."""
-        return self.dtype
-
-    @torch_dtype.setter
-    def torch_dtype(self, dtype: str | None) -> None:
-        self.dtype = dtype
-
-    @property
-    def use_return_dict(self) -> bool:
-        """Whether a forward returns an output object instead of a tuple."""
-        return self.return_dict and not self.torchscript
-
-    @property
-    def name_or_path(self) -> str:
-        """The name or path that the model was loaded from; empty if it was not."""
-        return self._name_or_path
-
-    @name_or_path.setter
-    def name_or_path(self, name: object) -> None:
-        vars(self)["_name_or_path"] = str(name)
 
     def _set_attention(self, name: str | None) -> None:
         if name not in (None, *ATTENTION):
@@ -199,7 +164,7 @@ class BertConfig:
         """
         if not isinstance(config_dict, Mapping):
             raise ConfigError(f"BertConfig.from_dict takes a dict of fields, not {config_dict!r:.80}.")
-        unused = _unused(overrides) if return_unused_kwargs else {}
+        unused = cls._unused(overrides) if return_unused_kwargs else {}
         if overrides:
             _check_names(overrides)
             config_dict = {**without_old_labels(config_dict, overrides), **overrides}
@@ -227,68 +192,13 @@ class BertConfig:
         return cls.from_dict(config.to_dict() | ({"attn_implementation": attention} if attention else {}))
 
     @classmethod
-    def from_json_file(cls, json_file: str | os.PathLike[str]) -> BertConfig:
-        """A configuration from a `config.json`, or from Google's `bert_config.json`."""
-        return cls.from_dict(read_json(json_file))
+    def _known_names(cls) -> frozenset[str]:
+        return _FIELDS | INERT
 
     @classmethod
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str] | hub.Place,
-        *,
-        revision: str = "main",
-        subfolder: str = "",
-        cache_dir: str | os.PathLike[str] | None = None,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        local_files_only: bool = False,
-        trust_remote_code: bool | None = False,
-        return_unused_kwargs: bool = False,
-        **overrides: Any,
-    ) -> BertConfig:
-        """The configuration of a model.
-
-        name: a folder, a JSON file, a Hub id, a built-in model, or a Place of `hub.locate`.
-        overrides: fields that replace those of the file: `BertConfig.from_pretrained(name, num_labels=3)`.
-        return_unused_kwargs: return (configuration, unknown overrides) instead of raising ConfigError for them.
-        trust_remote_code has no effect: no code of a model is ever run.
-        """
-        if overrides:
-            overrides, older_token = without_defaults(overrides)
-            token = older_token if token is None else token
-        if isinstance(pretrained_model_name_or_path, hub.Place):
-            place = pretrained_model_name_or_path
-        else:
-            place = hub.locate(
-                pretrained_model_name_or_path,
-                revision=revision or "main",
-                subfolder=subfolder or "",
-                cache_dir=cache_dir,
-                token=token,
-                force_download=force_download,
-                local_files_only=local_files_only,
-            )
-        named = place.file and place.file.suffix == ".json" and ".index." not in place.file.name
-        path = place.file if place.file and named else place.fetch(*FILES)
-        values = parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
-        if values.get("model_type") not in (None, "bert"):
-            raise _other_model(str(path), values["model_type"])
-        unused = _unused(overrides) if return_unused_kwargs else {}
-        try:
-            config = cls.from_dict(values, **overrides)
-        except ConfigError as error:
-            raise error if overrides else ConfigError(f"{path}: {error}") from error
-        config._name_or_path = place.name
-        return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
-
-    @classmethod
-    def get_config_dict(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The keys of a `config.json`, and the options that do not say where the file is."""
-        where = {name: options.pop(name) for name in list(options) if name in _WHERE}
-        place = hub.locate(pretrained_model_name_or_path, **where)
-        return read_json(place.file or place.fetch(*FILES)), options
+    def _check_type(cls, model_type: object, who: str) -> None:
+        if model_type not in (None, "bert"):
+            raise _other_model(who, model_type)
 
     # Writing.
 
@@ -309,79 +219,9 @@ class BertConfig:
             if name not in NEVER_WRITTEN and (name not in WRITTEN_WHEN_SET or value != default[name])
         }
 
-    def to_json_string(self, use_diff: bool = True) -> str:
-        """The text of a `config.json`, keys sorted."""
-        values = self.to_diff_dict() if use_diff else self.to_dict()
-        return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
-        """Write `to_json_string` to a file."""
-        self.validate()
-        with whole_file(json_file_path) as file:
-            file.write(self.to_json_string(use_diff).encode())
-
-    def save_pretrained(
-        self,
-        save_directory: str | os.PathLike[str],
-        push_to_hub: bool = False,
-        *,
-        repo_id: str | None = None,
-        token: bool | str | None = None,
-    ) -> None:
-        """Write `config.json` into a folder, which is created if it does not exist.
-
-        push_to_hub, repo_id, token: also commit it to a repository of the Hub, by default of the folder's name.
-        """
-        if push_to_hub:
-            self.push_to_hub(repo_id or Path(save_directory).name, token=token)
-        Path(save_directory).mkdir(parents=True, exist_ok=True)
-        self.to_json_file(Path(save_directory) / FILES[0])
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        commit_message: str | None = None,
-        commit_description: str | None = None,
-        private: bool | None = None,
-        token: bool | str | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-    ) -> Any:
-        """Commit `config.json` to a repository of the Hub, which is created if it does not exist. See `push_to_hub` of models."""
-        from bertkit.hub.upload import push
-
-        return push(
-            self.save_pretrained,
-            repo_id,
-            commit_message=commit_message or "Upload config",
-            commit_description=commit_description,
-            private=private,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-        )
-
-    def update(self, config_dict: Mapping[str, Any]) -> None:
-        """Set several attributes."""
-        for name, value in config_dict.items():
-            setattr(self, name, value)
-
-    def update_from_string(self, update_str: str) -> None:
-        """Set several attributes from a text, each with its type: "hidden_dropout_prob=0.2,use_cache=false"."""
-        for pair in update_str.split(","):
-            name, _, text = pair.partition("=")
-            if not hasattr(self, name):
-                raise ConfigError(f"BertConfig has no {name!r}.{did_you_mean(name, vars(self))}")
-            setattr(self, name, _read_as(type(getattr(self, name)), name, text))
-
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> BertConfig:
         """The configuration itself."""
         return self
-
-    def __iter__(self) -> Iterator[str]:
-        """The names of the fields, for `"vocab_size" in config`."""
-        return iter(vars(self))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BertConfig):
@@ -390,9 +230,6 @@ class BertConfig:
         return mine == its
 
     __hash__ = None  # type: ignore[assignment]  # it is mutable
-
-    def __repr__(self) -> str:
-        return f"BertConfig {self.to_json_string()}"
 
     def validate(self) -> None:
         """Raise ConfigError if the configuration is invalid. Called on creation, reading, writing, and by each model."""
@@ -419,13 +256,6 @@ class AutoConfig:
 CONFIG_MAPPING: dict[str, type[BertConfig]] = {"bert": BertConfig}
 """Configuration classes by model type."""
 
-_WHERE = ("revision", "subfolder", "cache_dir", "token", "force_download", "local_files_only")
-
-
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The object in a JSON file. Raises ConfigError if it is invalid."""
-    return parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
-
 
 def _check_names(given: Iterable[str]) -> None:
     """Raise ConfigError for an argument that is neither a field nor one of INERT."""
@@ -436,20 +266,6 @@ def _check_names(given: Iterable[str]) -> None:
 
 
 _FIELDS = frozenset(f.name for f in fields(BertConfig)) | {"num_labels", "torch_dtype"}
-
-
-def _unused(given: dict[str, Any]) -> dict[str, Any]:
-    """Remove the unknown arguments from the given ones, and return them."""
-    return {name: given.pop(name) for name in list(given) if name not in _FIELDS and name not in INERT}
-
-
-def _read_as(kind: type, name: str, text: str) -> Any:
-    """A text converted to a type, for update_from_string."""
-    if kind is bool and text.lower() in ("true", "1", "y", "yes", "false", "0", "n", "no"):
-        return text.lower() in ("true", "1", "y", "yes")
-    if kind in (int, float, str):
-        return kind(text)
-    raise ConfigError(f"{name}={text} cannot be set from a text: set config.{name} instead.")
 
 
 def _other_model(who: str, model_type: object) -> ConfigError:

@@ -29,10 +29,10 @@ def push(
     """
     check_token(token)
     hub = HfApi(endpoint=hub_endpoint(), token=token, library_name="bertkit")
-    try:
-        repository = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder))  # first, so that an invalid argument creates no repository
+        try:
+            repository = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
             commit: CommitInfo = hub.upload_folder(
                 repo_id=repository,
                 folder_path=folder,
@@ -41,12 +41,12 @@ def push(
                 revision=revision,
                 create_pr=create_pr,
             )
-        return commit
-    except FAILURES as error:
-        if isinstance(error, HubError):
-            raise
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise HubError(
-            f"{repo_id} cannot be written at {hub.endpoint}: {reason}. Type once: hf auth login, or pass token= with a "
-            "token that may write."
-        ) from error
+            return commit
+        except FAILURES as error:
+            if isinstance(error, HubError):
+                raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise HubError(
+                f"{repo_id} cannot be written at {hub.endpoint}: {reason}. Type once: hf auth login, or pass token= with a "
+                "token that may write."
+            ) from error

@@ -29,12 +29,11 @@ def settings_of(
     return chosen.with_options(options)
 
 
-def check_prompt(words: Any, has_integers: bool, example: str) -> None:
+def check_prompt(name: str, words: Any, has_integers: bool, example: str) -> None:
     """Raise UsageError for words that are no whole numbers [B, L]."""
     if not has_integers or len(words.shape) != 2:
         raise UsageError(
-            f"The words of generate are {described(words)}, and must be a tensor [batch, length] of whole "
-            f"numbers, as in {example}."
+            f"{name} are {described(words)}, and must be a tensor [batch, length] of whole numbers, as in {example}."
         )
 
 
@@ -43,7 +42,10 @@ def words_of(given: Any, example: str) -> Words:
     array: Any = None if given is None else np.asarray(given)
     is_empty = array is not None and array.size == 0
     check_prompt(
-        given if array is None else array, is_empty or (array is not None and array.dtype.kind in "iu"), example
+        "input_ids",
+        given if array is None else array,
+        is_empty or (array is not None and array.dtype.kind in "iu"),
+        example,
     )
     words: Words = array.astype(np.int64)
     return words

@@ -8,7 +8,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from numbers import Integral
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,17 +103,23 @@ def streams_of(seed: int | Sequence[int] | None, rows: int) -> list[np.random.Ge
 
     seed: None: a random one. A list: one for each prompt, which has several neighbouring rows if several texts are written.
     """
-    root = secrets.randbits(64) if seed is None else seed
-    if isinstance(root, int):
-        return [np.random.default_rng([root, row]) for row in range(rows)]
+    root: Any = secrets.randbits(64) if seed is None else seed
+    for one in root if isinstance(root, (list, tuple)) else [root]:
+        if not isinstance(one, Integral) or int(one) < 0:
+            raise UsageError(f"seed is {seed!r:.80}, and must be a whole number, 0 or above, or a list of them.")
+    if isinstance(root, Integral):
+        return [np.random.default_rng([int(root), row]) for row in range(rows)]
     if not len(root) or rows % len(root):
         raise UsageError(f"{len(root)} seeds were passed: pass one number, or one for each prompt.")
-    return [np.random.default_rng([one, row]) for one in root for row in range(rows // len(root))]
+    return [np.random.default_rng([int(one), row]) for one in root for row in range(rows // len(root))]
 
 
 def _drawn(scores: Scores, streams: Sequence[np.random.Generator]) -> Words:
     """A word of each row, by its probability."""
-    ends = softmax(scores.astype(np.float64)).cumsum(1)
+    with np.errstate(invalid="ignore"):  # of infinite numbers, which get an error
+        ends = softmax(scores.astype(np.float64)).cumsum(1)
+    if not np.isfinite(ends).all():
+        raise UsageError("No word can be drawn: the scores are NaN or infinite, or all words are excluded.")
     draws = np.array([stream.random() for stream in streams]) * ends[:, -1]
     words: Words = (ends > draws[:, None]).argmax(1)
     return words

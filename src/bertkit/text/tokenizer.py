@@ -14,8 +14,9 @@ from operator import is_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
-from bertkit.errors import UsageError, received
+from bertkit.errors import UsageError
 from bertkit.hub import locate
+from bertkit.hub.saving import PushesToHub
 from bertkit.interop import PassesForTheirs
 from bertkit.text.adding import add, add_missing_special_tokens, add_special_tokens
 from bertkit.text.batch_encoding import BatchEncoding
@@ -102,10 +103,11 @@ class _TokenId:
         setattr(owner, self.name, token)
 
 
-class _Tokenizer(PassesForTheirs):
+class _Tokenizer(PassesForTheirs, PushesToHub):
     """The methods that both tokenizers have."""
 
     _theirs = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
+    _pushed = "tokenizer"
     _compat: ClassVar[Literal["slow", "fast"]]
     _slow: ClassVar[bool]
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
@@ -237,41 +239,6 @@ class _Tokenizer(PassesForTheirs):
         if push_to_hub:
             self.push_to_hub(repo_id or Path(save_directory).name, **options)
         return tuple(map(str, written))
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        commit_message: str | None = None,
-        commit_description: str | None = None,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        tags: None = None,
-        use_temp_dir: bool | None = None,
-        max_shard_size: int | str | None = None,
-        safe_serialization: bool = True,
-    ) -> Any:
-        """Upload the tokenizer's files to a repository of the Hub in one commit. Returns huggingface_hub's CommitInfo.
-
-        `use_temp_dir`, `max_shard_size` and `safe_serialization` are accepted and have no effect.
-        """
-        from bertkit.hub.upload import push
-
-        if tags is not None:
-            advice = "write tags into the README.md of the repository, and leave it out."
-            raise UsageError(received("tags", tags), " is not supported: ", advice)
-        return push(
-            self.save_pretrained,
-            repo_id,
-            commit_message=commit_message or "Upload tokenizer",
-            commit_description=commit_description,
-            private=private,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-        )
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Write `vocab.txt` into a folder and return its path."""

@@ -22,19 +22,19 @@ from bertkit.checkpoint.load import load_source
 from bertkit.checkpoint.save import byte_count, save_safetensors
 from bertkit.checkpoint.source import Source, open_source
 from bertkit.config.encoder_decoder import EncoderDecoderConfig
-from bertkit.errors import LoadError, UsageError, did_you_mean
+from bertkit.errors import LoadError, UsageError, described, did_you_mean
 from bertkit.heads import IGNORED, POOLER
 from bertkit.hub import Place, locate
 from bertkit.models.torch import loading
 from bertkit.models.torch.arrays import array_of, dtype_of, tensor_of
 from bertkit.models.torch.cache import LayerCache
-from bertkit.models.torch.generation import Generates, Start
-from bertkit.models.torch.heads import BertLMHeadModel
+from bertkit.models.torch.generation import Generates, Start, are_words
+from bertkit.models.torch.heads import BertLMHeadModel, cross_entropy
 from bertkit.models.torch.model import BertModel
 from bertkit.models.torch.pretrained import attention_of
 from bertkit.models.torch.shared import SharedMethods
 from bertkit.outputs import Seq2SeqLMOutput
-from bertkit.search.generate import mask_of
+from bertkit.search.generate import check_prompt, mask_of
 from bertkit.search.settings import FILE, GenerationConfig
 
 _PROJECTION = "enc_to_dec_proj."
@@ -60,7 +60,8 @@ class EncoderDecoderModel(Generates, SharedMethods):
         if config is None:
             if encoder is None or decoder is None:
                 raise UsageError("EncoderDecoderModel needs a config, or an encoder and a decoder.")
-            config = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder.config)
+            own: Any = (getattr(part, "config", None) for part in (encoder, decoder))
+            config = EncoderDecoderConfig.from_encoder_decoder_configs(*own)
         if not isinstance(config, EncoderDecoderConfig):
             raise UsageError(
                 f"The configuration is a {type(config).__name__}, and must be an EncoderDecoderConfig: type "
@@ -69,7 +70,13 @@ class EncoderDecoderModel(Generates, SharedMethods):
         self.config, self.name_or_path = config, config._name_or_path
         self.encoder = BertModel(config.encoder) if encoder is None else encoder
         self.decoder = BertLMHeadModel(config.decoder) if decoder is None else decoder
+        if not isinstance(self.encoder, BertModel) or not isinstance(self.decoder, BertLMHeadModel):
+            raise UsageError(
+                f"The encoder is a {type(self.encoder).__name__}, and must be a BertModel; the decoder is a "
+                f"{type(self.decoder).__name__}, and must be a BertLMHeadModel."
+            )
         config.encoder, config.decoder = self.encoder.config, self.decoder.config
+        config.validate()
         widths = config.encoder.hidden_size, config.decoder.hidden_size
         wanted = getattr(config.decoder, "cross_attention_hidden_size", None)
         if wanted not in (None, widths[0]):
@@ -177,7 +184,7 @@ class EncoderDecoderModel(Generates, SharedMethods):
                 lengths=lengths,
                 return_dict=True,
             )
-        states = encoded if isinstance(encoded, Tensor) else encoded[0]
+        states = _states(encoded)
         of_encoder = states
         if lengths is not None:
             states, attention_mask = _padded(states, lengths)
@@ -201,9 +208,7 @@ class EncoderDecoderModel(Generates, SharedMethods):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        loss = None
-        if labels is not None:
-            loss = F.cross_entropy(decoded.logits.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORED)
+        loss = None if labels is None else cross_entropy(decoded.logits, labels)
         output = Seq2SeqLMOutput(
             loss=loss,
             logits=decoded.logits,
@@ -230,6 +235,7 @@ class EncoderDecoderModel(Generates, SharedMethods):
                 raise UsageError(
                     f"The configuration has no {name}: set it, as in model.config.{name} = tokenizer.cls_token_id."
                 )
+        check_prompt("labels", labels, are_words(labels), "tokenizer(texts, return_tensors='pt').input_ids")
         shifted = F.pad(labels[:, :-1], (1, 0), value=int(start or 0))
         return shifted.masked_fill(shifted == IGNORED, int(padding or 0))
 
@@ -238,6 +244,9 @@ class EncoderDecoderModel(Generates, SharedMethods):
     def _start(self, inputs: Tensor | None, settings: GenerationConfig, given: dict[str, Any]) -> Start:
         """The decoder begins with one word, and attends to the states of the inputs."""
         encoded, mask = given["encoder_outputs"], given["attention_mask"]
+        for name in ("encoder_hidden_states", "encoder_attention_mask"):
+            if given[name] is not None:
+                raise UsageError(f"{name} are for a BertLMHeadModel: pass encoder_outputs and attention_mask.")
         if encoded is None:
             if inputs is None:
                 raise UsageError("generate received no text: pass input_ids.")
@@ -246,7 +255,7 @@ class EncoderDecoderModel(Generates, SharedMethods):
             encoded = self.encoder(
                 inputs, attention_mask=mask, token_type_ids=given["token_type_ids"], return_dict=True
             )
-        states = encoded if isinstance(encoded, Tensor) else encoded[0]
+        states = _states(encoded)
         prompt = self._first_words(states, settings, given["decoder_input_ids"])
         return Start(self.decoder, prompt, None, None, self._projected(states), mask)
 
@@ -265,6 +274,11 @@ class EncoderDecoderModel(Generates, SharedMethods):
         starts = torch.tensor(first, device=states.device).reshape(-1, 1).expand(len(states), 1)
         if prompt is None:
             return starts
+        check_prompt("decoder_input_ids", prompt, are_words(prompt), "torch.tensor([[101]])")
+        if len(prompt) != len(starts):
+            raise UsageError(
+                f"decoder_input_ids have {len(prompt)} rows, and must have one for each of {len(starts)} texts."
+            )
         return torch.cat([starts, prompt], 1) if bool((prompt[:, :1] != starts).all()) else prompt
 
     # Loading and saving.
@@ -436,6 +450,18 @@ def _with_encoder(tensors: Tensors) -> Tensors:
     prefix = "decoder.bert."
     tied = {"encoder." + name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
     return {**{name: array for name, array in tied.items() if "crossattention" not in name}, **tensors}
+
+
+def _states(encoded: Any) -> Tensor:
+    """The states [B, S, H] of what an encoder returned."""
+    states = encoded if isinstance(encoded, Tensor) else getattr(encoded, "last_hidden_state", None)
+    if states is None and isinstance(encoded, (list, tuple)):
+        states = next(iter(encoded), None)
+    if not isinstance(states, Tensor):
+        raise UsageError(
+            f"encoder_outputs are {described(encoded)}, and must be what model.encoder(input_ids) returns."
+        )
+    return states
 
 
 def _padded(states: Tensor, lengths: Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:

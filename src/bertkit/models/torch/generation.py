@@ -142,11 +142,9 @@ class Generates:
             )
         inputs = inputs if input_ids is None else input_ids
         if inputs is not None:
-            check_prompt(
-                inputs,
-                isinstance(inputs, Tensor) and not inputs.is_floating_point(),
-                'tokenizer(texts, return_tensors="pt").input_ids',
-            )
+            check_prompt("input_ids", inputs, are_words(inputs), 'tokenizer(texts, return_tensors="pt").input_ids')
+        if not (streamer is None or (hasattr(streamer, "put") and hasattr(streamer, "end"))):
+            raise UsageError(f"streamer is {described(streamer)}, and must have the methods put and end.")
         if streamer is not None and chosen.num_beams > 1:
             raise UsageError("A streamer needs num_beams=1, as beams change words that they wrote before.")
         start = self._start(inputs, chosen, given)
@@ -304,6 +302,11 @@ class TorchDecoder:
         return output.logits[:, -1].float().cpu().numpy(), output.past_key_values if self.use_cache else None
 
 
+def are_words(given: object) -> bool:
+    """Whether a value is a tensor of whole numbers."""
+    return isinstance(given, Tensor) and not given.is_floating_point()
+
+
 def _listed(name: str, functions: Any) -> list[Any]:
     """The functions of a caller, in a list."""
     if functions is None or (hasattr(functions, "__iter__") and all(map(callable, functions))):
@@ -328,7 +331,13 @@ def _change(processor: Processor, device: torch.device) -> Change:
 def _stop(criterion: Criterion, device: torch.device) -> Stop:
     def stop(words: Words, scores: Scores) -> Any:
         found = criterion(torch.from_numpy(words).to(device), torch.from_numpy(scores).to(device))
-        return found.cpu().numpy() if isinstance(found, Tensor) else found
+        ended = found.cpu().numpy() if isinstance(found, Tensor) else np.asarray(found)
+        if ended.dtype != bool or ended.shape not in ((), (len(words),)):
+            raise UsageError(
+                f"A function of stopping_criteria returned {described(found)}, and must return True, False, or one of them for "
+                f"each of {len(words)} rows."
+            )
+        return ended
 
     return stop
 

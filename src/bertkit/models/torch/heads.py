@@ -145,16 +145,9 @@ class BertWithHead(BertPreTrainedModel):
 
     def _loss(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Any], layout: Layout) -> Tensor:
         """The sum of the cross-entropy of each output with its labels, averaged over labels that are not -100."""
-        losses = []
-        for logits, wanted in zip(outputs.values(), labels.values(), strict=True):
-            logits = logits.flatten(0, -2)
-            try:
-                losses.append(F.cross_entropy(logits.float(), wanted.flatten(), ignore_index=IGNORED))
-            except (AttributeError, IndexError, RuntimeError, ValueError) as error:
-                sentence = _invalid_labels(logits, wanted, beyond=isinstance(error, IndexError))
-                if not sentence:
-                    raise
-                raise UsageError(sentence) from error
+        losses = [
+            cross_entropy(logits, wanted) for logits, wanted in zip(outputs.values(), labels.values(), strict=True)
+        ]
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
     def _answer(
@@ -224,6 +217,18 @@ class BertWithHead(BertPreTrainedModel):
         if return_dict is None:
             return_dict = self.config.return_dict and not self.config.torchscript
         return answer if return_dict else answer.to_tuple()
+
+
+def cross_entropy(logits: Tensor, labels: Any) -> Tensor:
+    """The mean over labels that are not -100. logits: [..., C]. Raises UsageError for invalid labels."""
+    logits = logits.flatten(0, -2)
+    try:
+        return F.cross_entropy(logits.float(), labels.flatten(), ignore_index=IGNORED)
+    except (AttributeError, IndexError, RuntimeError, ValueError) as error:
+        sentence = _invalid_labels(logits, labels, beyond=isinstance(error, IndexError))
+        if not sentence:
+            raise
+        raise UsageError(sentence) from error
 
 
 def _invalid_labels(logits: Tensor, labels: object, beyond: bool) -> str:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from bertkit.errors import UsageError
+from bertkit.hub.saving import PushesToHub
 from bertkit.models.torch.arrays import dtype_of
 from bertkit.models.torch.interop import PassesForPreTrainedModel
 
 
-class SharedMethods(PassesForPreTrainedModel, nn.Module):
+class SharedMethods(PassesForPreTrainedModel, PushesToHub, nn.Module):
     """The methods of every model that do not depend on its parts."""
 
     base_model_prefix: str
@@ -118,35 +119,8 @@ class SharedMethods(PassesForPreTrainedModel, nn.Module):
             Path(save_directory), self.state_dict() if state_dict is None else state_dict, max_shard_size, variant
         )
 
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        commit_message: str | None = None,
-        commit_description: str | None = None,
-        private: bool | None = None,
-        token: bool | str | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        max_shard_size: int | str = "5GB",
-    ) -> Any:
-        """Commit the files of `save_pretrained` to a repository of the Hub, which is created if it does not exist.
-
-        repo_id: "name" or "organization/name". private: whether a new repository is private. revision: a branch.
-        create_pr: open a pull request with the commit. Returns huggingface_hub's CommitInfo.
-        """
-        from bertkit.hub.upload import push
-
-        return push(
-            lambda folder: self.save_pretrained(folder, max_shard_size=max_shard_size),
-            repo_id,
-            commit_message=commit_message or f"Upload {type(self).__name__}",
-            commit_description=commit_description,
-            private=private,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-        )
+    def _save_files(self, folder: Path, max_shard_size: int | str, safe_serialization: bool) -> None:
+        self.save_pretrained(folder, max_shard_size=max_shard_size, safe_serialization=safe_serialization)
 
     # Gradient checkpointing.
 

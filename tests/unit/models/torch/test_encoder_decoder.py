@@ -420,3 +420,148 @@ def test_peft(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="generate does not support prompt tuning and prefix tuning"):
         peft.get_peft_model(tuned, config).generate(input_ids=ids, max_new_tokens=3)
     assert tuned.generate(ids, max_new_tokens=3).shape[1] > 1  # peft puts the method back
+
+
+def test_methods_of_the_configuration(tmp_path: Path) -> None:
+    """Those of BertConfig, which transformers has for both, too."""
+    config = small(num_beams=4).config
+    config.save_pretrained(tmp_path)
+    theirs = transformers.EncoderDecoderConfig.from_pretrained(tmp_path)
+    assert theirs.to_diff_dict()["decoder"]["hidden_size"] == config.to_diff_dict()["decoder"]["hidden_size"] == 16
+    config.to_json_file(tmp_path / "whole.json", use_diff=False)
+    config.to_json_file(tmp_path / "short.json")
+    whole, short = (json.loads((tmp_path / name).read_text()) for name in ("whole.json", "short.json"))
+    assert whole["bos_token_id"] is None and "bos_token_id" not in short and "pruned_heads" not in short["encoder"]
+    assert EncoderDecoderConfig.from_json_file(tmp_path / "whole.json") == config
+    assert EncoderDecoderConfig.get_config_dict(tmp_path, force_download=True, x=1) == (short, {"x": 1})
+    config.update({"num_beams": 3, "length_penalty": 2.0})
+    config.update_from_string("num_beams=2,tie_encoder_decoder=true")
+    assert (config.num_beams, config.length_penalty, config.tie_encoder_decoder) == (2, 2.0, True)
+    with pytest.raises(ConfigError, match="EncoderDecoderConfig has no 'num_beans'"):
+        config.update_from_string("num_beans=2")
+    assert "num_beams" in config and config.use_return_dict
+    config.name_or_path = "pair"
+    assert (config._name_or_path, "pair" in config.to_json_string()) == ("pair", False)
+    old = EncoderDecoderConfig.from_dict({**short, "torch_dtype": "bfloat16"})  # a file of transformers 4
+    assert (old.dtype, old.torch_dtype, "torch_dtype" in old.to_dict()) == ("bfloat16", "bfloat16", False)
+    found = EncoderDecoderConfig.from_pretrained(tmp_path, return_unused_kwargs=True, num_beams=5, x=1)
+    assert (found[0].num_beams, found[1]) == (5, {"x": 1})
+    made = EncoderDecoderConfig.from_encoder_decoder_configs
+    with pytest.raises(ConfigError, match="no 'decoder_start_tokn_id'. Did you mean 'decoder_start_token_id'"):
+        made(config.encoder, config.decoder, decoder_start_tokn_id=3)
+    with pytest.raises(UsageError, match="takes a BertConfig, not a dict"):
+        made({}, {})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="takes a dict of fields, not 5"):
+        EncoderDecoderConfig.from_dict(5)  # type: ignore[arg-type]
+    config.decoder.is_decoder = False
+    with pytest.raises(ConfigError, match="needs is_decoder=True"):
+        config.save_pretrained(tmp_path)
+
+
+IDS = torch.tensor([[4, 5, 6], [7, 8, 9]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder_outputs": 5}, r"encoder_outputs are 5 \(int\), and must be what model.encoder\(input_ids\) returns"),
+        ({"encoder_hidden_states": IDS}, "encoder_hidden_states are for a BertLMHeadModel: pass encoder_outputs"),
+        ({"encoder_attention_mask": IDS}, "encoder_attention_mask are for a BertLMHeadModel: pass encoder_outputs"),
+        ({"decoder_input_ids": IDS[:1]}, "decoder_input_ids have 1 rows, and must have one for each of 2 texts"),
+        ({"decoder_input_ids": IDS[0]}, r"decoder_input_ids are .* and must be a tensor \[batch, length\] of whole"),
+        ({"decoder_input_ids": [[2, 5]]}, "decoder_input_ids are .* and must be a tensor"),
+        ({"attention_mask": torch.ones(2, 4)}, r"attention_mask has the shape \[2, 4\], and the words have \[2, 3\]"),
+        ({"max_length": 70}, "The text may have 70 words, and the model has positions for 64"),
+        ({"num_beams": 2, "num_return_sequences": 3}, "num_return_sequences=3 needs as many different texts"),
+        ({"streamer": 5}, r"streamer is 5 \(int\), and must have the methods put and end"),
+        (
+            {"stopping_criteria": [lambda words, scores: None]},
+            "A function of stopping_criteria returned .* for each of 2",
+        ),
+        ({"stopping_criteria": [lambda words, scores: torch.ones(3) > 0]}, "A function of stopping_criteria returned"),
+        ({"do_sample": True, "suppress_tokens": [*range(40)]}, "No word can be drawn"),
+        ({"do_sample": True, "logits_processor": [lambda words, scores: scores * torch.nan]}, "No word can be drawn"),
+        ({"do_sample": True, "seed": "a"}, "seed is 'a', and must be a whole number, 0 or above, or a list of them"),
+        ({"do_sample": True, "seed": [1, -1]}, r"seed is \[1, -1\], and must be"),
+    ],
+)
+def test_what_generate_refuses(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        small().generate(IDS, **options)
+
+
+def test_criteria_and_seeds_of_other_types() -> None:
+    import numpy as np
+
+    own = small()
+    assert own.generate(IDS, stopping_criteria=[lambda words, scores: [True, False]], max_length=4)[0, 2:].tolist() == [
+        0,
+        0,
+    ]
+    one, two = (own.generate(IDS, do_sample=True, seed=seed) for seed in (3, np.int64(3)))
+    assert torch.equal(one, two)
+    states = own.encoder(IDS)
+    for given in (states, states.to_tuple(), [states[0]], states[0]):
+        assert torch.equal(own.generate(encoder_outputs=given), own.generate(IDS))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (IDS[:, :2], r"Labels have the shape \[2, 2\], and must be 6"),
+        (IDS.int(), r"Labels are of torch.int32, and must be numbers of classes: labels.long\(\)"),
+        (IDS + 40, "Labels are 44 to 49, and must be 0 to 39, or -100"),
+    ],
+)
+def test_labels_that_are_invalid(labels: torch.Tensor, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        small()(IDS, decoder_input_ids=IDS, labels=labels)
+    for wrong in (IDS[0], IDS.float(), IDS.tolist()):
+        with pytest.raises(
+            UsageError, match=r"(?s)labels are .* and must be a tensor \[batch, length\] of whole numbers"
+        ):
+            small()(IDS, labels=wrong)
+
+
+def test_parts_of_other_classes() -> None:
+    plain = bertkit.BertConfig(**SIZES)
+    decoding = bertkit.BertConfig(**SIZES, is_decoder=True, add_cross_attention=True)
+    encoder, decoder = bertkit.BertModel(plain), bertkit.BertLMHeadModel(decoding)
+    for wrong in ((encoder, bertkit.BertModel(decoding)), (bertkit.BertForMaskedLM(plain), decoder)):
+        with pytest.raises(UsageError, match="must be a BertModel; the decoder is a Bert.* must be a BertLMHeadModel"):
+            EncoderDecoderModel(encoder=wrong[0], decoder=wrong[1])
+    with pytest.raises(UsageError, match="takes a BertConfig"):
+        EncoderDecoderModel(encoder=encoder, decoder=5)
+    with pytest.raises(ConfigError, match="needs is_decoder=True and add_cross_attention=True"):
+        EncoderDecoderModel(encoder=encoder, decoder=bertkit.BertLMHeadModel(plain))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_half_precision(tmp_path: Path, dtype: torch.dtype, beams: int) -> None:
+    """The cache has the type of the model. Scores, which functions of the caller get, are float32, as in transformers."""
+    pair(tmp_path, seed=2, width=32, initializer_range=0.2)
+    whole, half = (EncoderDecoderModel.from_pretrained(tmp_path, dtype=kind) for kind in (torch.float32, dtype))
+    caches: list[Any] = []
+    half.decoder.register_forward_pre_hook(
+        lambda module, given, named: caches.append(named["past_key_values"]), with_kwargs=True
+    )
+    types: list[torch.dtype] = []
+
+    def note(words: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        types.append(scores.dtype)
+        return scores
+
+    given = {name: value for name, value in batch().items() if name != "labels"}
+    options = {"num_beams": beams, "max_length": 9, "logits_processor": [note]}
+    options |= {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
+    found, expected = half.generate(**given, **options), whole.generate(**given, **options)
+    assert {*types} == {one.dtype for one in (*found.scores, *found.logits)} == {torch.float32}
+    held = [part for cache in caches if cache is not None for layer in cache for part in layer]
+    assert len(held) == 7 * 2 * 4  # steps with a cache, layers, keys and values of words and of the encoder
+    assert {getattr(part, "memory", part).dtype for part in held} == {dtype}
+    assert half.enc_to_dec_proj.weight.dtype == dtype
+    torch.testing.assert_close(found.logits[0], expected.logits[0], atol=0.1, rtol=0)
+    if beams > 1:
+        assert found.sequences_scores.dtype == torch.float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,16 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> str:
 ENCODER_LENGTH, DECODER_LENGTH = 32, 16
 
 
-def columns(tokenizer: Any, texts: list[str]) -> list[dict[str, list[int]]]:
-    """Articles and their summaries, of which padding has no loss."""
+def columns(tokenizer: Any, texts: list[str], has_inputs: bool = False) -> list[dict[str, list[int]]]:
+    """Articles and their summaries, of which padding has no loss. has_inputs: with the decoder's, as in the first scripts."""
     articles = [f"{one} {two}" for one, two in itertools.pairwise(texts)]
     inputs = tokenizer(articles, padding="max_length", truncation=True, max_length=ENCODER_LENGTH)
     outputs = tokenizer(texts[:-1], padding="max_length", truncation=True, max_length=DECODER_LENGTH)
     labels = [[-100 if token == tokenizer.pad_token_id else token for token in row] for row in outputs.input_ids]
-    rows = zip(inputs.input_ids, inputs.attention_mask, labels, strict=True)
-    return [{"input_ids": ids, "attention_mask": mask, "labels": label} for ids, mask, label in rows]
+    found = {"input_ids": inputs.input_ids, "attention_mask": inputs.attention_mask, "labels": labels}
+    if has_inputs:
+        found |= {"decoder_input_ids": outputs.input_ids, "decoder_attention_mask": outputs.attention_mask}
+    return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
 
 
 def fresh_weights(model: Any) -> None:
@@ -42,11 +45,11 @@ def fresh_weights(model: Any) -> None:
             torch.nn.init.normal_(parameter, std=0.2, generator=draws)
 
 
-def bert2bert(library: Any, start: str, folder: Path, on_config: bool = False) -> Any:
+def bert2bert(library: Any, start: str, folder: Path, on_config: bool = False, has_inputs: bool = False) -> Any:
     tokenizer = library.BertTokenizerFast.from_pretrained(start)
     tokenizer.bos_token = tokenizer.cls_token
     tokenizer.eos_token = tokenizer.sep_token
-    train, validation = columns(tokenizer, TEXTS[:9]), columns(tokenizer, TEXTS[8:])
+    train, validation = (columns(tokenizer, texts, has_inputs) for texts in (TEXTS[:9], TEXTS[8:]))
     model = library.EncoderDecoderModel.from_encoder_decoder_pretrained(start, start)
     fresh_weights(model)
     model.config.decoder_start_token_id = tokenizer.bos_token_id
@@ -122,3 +125,8 @@ def test_bert2bert_with_another_import_line(start: str, tmp_path: Path) -> None:
     found = same(bert2bert, start, tmp_path)
     torch.manual_seed(0)
     compare(bert2bert(bertkit, start, tmp_path / "config", on_config=True), found, "")
+
+
+def test_bert2bert_with_the_inputs_of_the_decoder(start: str, tmp_path: Path) -> None:
+    """The Trainer leaves the columns decoder_input_ids and decoder_attention_mask out of what it passes to generate."""
+    same(functools.partial(bert2bert, has_inputs=True), start, tmp_path)

@@ -63,7 +63,6 @@ NOT_TAKEN = {
                  "prefix_allowed_tokens_fn", "synced_gpus"},
     "get_encoder": {"modality"},
     "prepare_inputs_for_generation": {"next_sequence_length", "inputs_embeds", "is_first_iteration"},
-    "push_to_hub": {"tags", "max_shard_size"},  # of model cards; a configuration has no shards
     "save_pretrained": {"save_original_format", "distributed_checkpoint"},
     "set_attn_implementation": {"allow_all_kernels"},
     "tie_weights": {"missing_keys", "recompute_mapping"},
