@@ -90,8 +90,10 @@ def map_texts(folder: Path, task: str) -> None:
     """For each line of the input, a list of texts, run bertkit's pipeline over them, and print the seconds."""
     import bertkit
 
-    name = {"classify": "text-classification", "embed": "sentence-embedding"}[task]
-    pipe = bertkit.pipeline(name, folder, device="cpu", precision="fp32")
+    name, options = {"classify": ("text-classification", {}), "embed": ("feature-extraction", {"pooling": "auto"})}[
+        task
+    ]
+    pipe = bertkit.pipeline(name, folder, device="cpu", precision="fp32", **options)
     for line in sys.stdin:
         texts = json.loads(line)
         start = time.perf_counter()

@@ -496,7 +496,7 @@ def test_a_part_of_a_larger_model(tmp_path: Path) -> None:
     convert(tmp_path, tmp_path / "again", prefix="encoder.")
     assert_equal(load_checkpoint(tmp_path / "again")[0], weights)
     assert inspect(tmp_path, prefix="encoder.").report.exact
-    with pytest.raises(ConfigError, match=r"config\.json has model_type 'encoder-decoder'"):
+    with pytest.raises(ConfigError, match=r"config\.json: The configuration has model_type 'encoder-decoder'"):
         inspect(tmp_path)
 
 
