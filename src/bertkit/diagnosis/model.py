@@ -16,7 +16,7 @@ from bertkit.checkpoint.source import WEIGHTS
 from bertkit.config import FILES, BertConfig, read_json
 from bertkit.config.encoder_decoder import EncoderDecoderConfig, config_of
 from bertkit.diagnosis.findings import Finding, attempt, failed, fine, guarded, note, wrong
-from bertkit.diagnosis.machine import gigabytes, total_memory
+from bertkit.diagnosis.machine import free_memory, gigabytes
 from bertkit.errors import printable
 from bertkit.heads import HEADS, PAIR, POOLER, a_class, head_of, tasks_of
 from bertkit.hub import Place, locate
@@ -206,8 +206,8 @@ def _some(names: Sequence[str]) -> str:
 def _memory(patient: Patient) -> Iterator[Finding]:
     """Whether the weights fit into the free memory, in float32."""
     count = sum(group.parameters for one in patient.inspections for group in one.groups)
-    total, free = total_memory()
-    if total is not None and 4 * count > free:
+    free = free_memory()
+    if free is not None and 4 * count > free:
         text = f"The weights take {gigabytes(4 * count)} in float32, and {gigabytes(free)} of memory are free."
         yield wrong("memory", text, "close other programs, or use a machine with more memory")
 
