@@ -105,7 +105,7 @@ def serve(settings: Settings, address: Address, workers: int = 1, drain: int = 2
 
 
 def _threads_of(workers: int) -> dict[str, str]:
-    """The variables with which workers share the cores. A number that the user has set is kept, unless it is that of all cores."""
+    """The variables with which workers share the cores. What the user has set is kept, unless it is the number of all cores."""
     every = cores()
     return {name: str(max(1, every // workers)) for name in THREADS if os.environ.get(name) in (None, str(every))}
 
