@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bertkit.diagnosis.findings import Finding
-from bertkit.diagnosis.machine import memory, of_sysctl, processor, thread_count, total_memory
+from bertkit.diagnosis.machine import free_memory, memory, of_sysctl, processor, thread_count, total_memory
 from bertkit.engines.processor import cores, reachable_cores
 
 SERVER = (
@@ -73,6 +73,8 @@ def test_macos() -> None:
 def test_memory(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:       2000 kB\nMemFree: 10 kB\nMemAvailable:   1000 kB\n")
     assert total_memory(tmp_path / "meminfo") == (2_048_000, 1_024_000)
+    assert free_memory(tmp_path / "meminfo", 2**60) == 1_024_000
+    assert free_memory(tmp_path / "meminfo", 7_000) == 7_000  # of a container
     total, free = total_memory(tmp_path / "none")  # by sysconf
     assert total is None or total >= free > 0
     assert next(iter(memory())).values["total"] > 100_000_000
