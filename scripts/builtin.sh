@@ -64,7 +64,7 @@ train() {
         set -- --config "$here/recipes/builtin.json" "$@"
     fi
     "$python" -m bertkit pretrain --data "$out/shards" --eval "$out/held-out" --out "$out/model" --resume \
-        --max-length 256 --short-length 128 --batch-size 16 --lr 1e-3 --warmup 0.03 --beta2 0.98 --mask-share 0.2 --dropout 0 "$@"
+        --max-length 256 --short-length 128 --batch-size 32 --lr 1.4e-3 --warmup 0.03 --beta2 0.98 --mask-share 0.2 --dropout 0 "$@"
     for text in "Plants create [MASK] through a process known as photosynthesis." "The capital of France is [MASK]."; do
         "$python" -m bertkit fill-mask "$text" --model "$out/model"
     done

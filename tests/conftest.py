@@ -26,6 +26,9 @@ os.environ.setdefault(
     "--xla_llvm_disable_expensive_passes=true",
 )
 
+# The automatic precision is fp32 on every CPU. Tests of other precisions ask for them, or remove this limit.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
+
 # A shell ignores SIGINT in background jobs, and their child processes inherit that: tests of Ctrl-C need it enabled.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -34,7 +34,7 @@ def test_what_is_counted() -> None:
 
 
 def test_reading_a_checkpoint(tmp_path: Path) -> None:
-    """A folder with config.json and model.safetensors, for the class that it was saved from: 41 functions in 10 files."""
+    """A folder with config.json and model.safetensors, for the class that it was saved from: 41 functions in 11 files."""
     config = tiny.config()
     save_checkpoint(tmp_path, tiny.weights(config, "ForMaskedLM"), config, "ForMaskedLM")
 
@@ -45,12 +45,12 @@ def test_reading_a_checkpoint(tmp_path: Path) -> None:
 
     path = passed_through(load)
     assert len(path) <= 41, path
-    assert len({file for file, _ in path}) <= 10, path
+    assert len({file for file, _ in path}) <= 11, path
 
 
 @pytest.mark.parametrize("name", torch_models.CLASSES)
 def test_forward_with_loss(name: str) -> None:
-    """Of a padded batch: 22 functions in 4 files."""
+    """Of a padded batch: 23 functions in 4 files."""
     model = torch_models.ours(name).train()
     ids, mask = torch_models.batch()
     words, of_rows = (ids % 3).masked_fill(mask == 0, -100), torch.tensor([0, 1, 1, 0, 1])
@@ -65,17 +65,17 @@ def test_forward_with_loss(name: str) -> None:
     if name == "BertForMultipleChoice":
         ids, mask = ids[None], mask[None]
     path = passed_through(lambda: model(ids, mask, **labels))
-    assert len(path) <= 22, path
+    assert len(path) <= 23, path
     assert len({file for file, _ in path}) <= 4, path
 
 
 @pytest.mark.parametrize("name", torch_models.CLASSES)
 def test_from_pretrained(name: str, tmp_path: Path) -> None:
-    """Of a folder that the class was saved to: 57 functions in 15 files."""
+    """Of a folder that the class was saved to: 57 functions in 16 files."""
     torch_models.ours(name).save_pretrained(tmp_path)
     path = passed_through(lambda: getattr(bertkit, name).from_pretrained(tmp_path))
     assert len(path) <= 57, path
-    assert len({file for file, _ in path}) <= 15, path
+    assert len({file for file, _ in path}) <= 16, path
 
 
 def test_tokenizing_a_batch() -> None:
@@ -112,9 +112,9 @@ def test_an_answer() -> None:
 
 
 def test_the_answer_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """From the words of the command line to a line of JSON, files and tokenizer included: 241 functions in 46 files."""
+    """From the words of the command line to a line of JSON, files and tokenizer included: 241 functions in 47 files."""
     words = ["fill-mask", "The [MASK] of it.", "--model", str(folder("masked"))]
     path = passed_through(lambda: main(words))
     assert "token_str" in capsys.readouterr().out
     assert len(path) <= 241, path
-    assert len({file for file, _ in path}) <= 46, path
+    assert len({file for file, _ in path}) <= 47, path

@@ -96,7 +96,8 @@ class BertConfig(Configuration):
 
     def _assign(self, given: Mapping[str, Any]) -> None:
         """Set all fields, by default to their default values, and check them."""
-        self._check_type(given.get("model_type"), "The configuration")
+        if given.get("model_type") not in (None, "bert"):
+            raise _other_model("The configuration", given["model_type"])
         values = {k: value for k, value in given.items() if k not in ("model_type", "num_labels", "torch_dtype")}
         values |= read_labels(given.get("num_labels"), given.get("id2label"), given.get("label2id"))
         values["pruned_heads"] = read_pruned(given["pruned_heads"]) if given.get("pruned_heads") else {}
@@ -194,11 +195,6 @@ class BertConfig(Configuration):
     @classmethod
     def _known_names(cls) -> frozenset[str]:
         return _FIELDS | INERT
-
-    @classmethod
-    def _check_type(cls, model_type: object, who: str) -> None:
-        if model_type not in (None, "bert"):
-            raise _other_model(who, model_type)
 
     # Writing.
 

@@ -46,7 +46,10 @@ class EncoderDecoderConfig(Configuration):
         """Set all values, by default to their default values, and check them."""
         if not isinstance(values, Mapping):
             raise ConfigError(f"EncoderDecoderConfig.from_dict takes a dict of fields, not {values!r:.80}.")
-        self._check_type(values.get("model_type"), "The configuration")
+        if values.get("model_type") != _TYPE:
+            raise ConfigError(
+                f"The configuration has model_type={values.get('model_type')!r:.80}, and an {_TYPE} has this type."
+            )
         if not {"encoder", "decoder"} <= values.keys():
             raise ConfigError(f"The configuration has no {'decoder' if 'encoder' in values else 'encoder'}.")
         self.encoder, self.decoder = (_bert(values[what], what) for what in ("encoder", "decoder"))
@@ -94,11 +97,6 @@ class EncoderDecoderConfig(Configuration):
         for name in given:
             if name not in _NAMES:
                 raise ConfigError(f"EncoderDecoderConfig has no {name!r}.{did_you_mean(name, _NAMES)}")
-
-    @classmethod
-    def _check_type(cls, model_type: object, who: str) -> None:
-        if model_type != _TYPE:
-            raise ConfigError(f"{who} has model_type={model_type!r:.80}, and an {_TYPE} has this type.")
 
     def validate(self) -> None:
         """Raise ConfigError if the configuration is invalid. Called on creation, reading, writing, and by each model."""

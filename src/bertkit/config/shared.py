@@ -42,11 +42,6 @@ class Configuration(SavesJson):
     def _known_names(cls) -> frozenset[str]:
         """The names that a caller may pass."""
 
-    @classmethod
-    @abstractmethod
-    def _check_type(cls, model_type: object, who: str) -> None:
-        """Raise ConfigError for the configuration of another model."""
-
     # Names.
 
     @property
@@ -115,8 +110,7 @@ class Configuration(SavesJson):
         )
         named = place.file and place.file.suffix == ".json" and ".index." not in place.file.name
         path = place.file if place.file and named else place.fetch(*FILES)
-        values = read_json(path)
-        cls._check_type(values.get("model_type"), str(path))
+        values = parse_object(read_text(path, _MOST_BYTES, ConfigError), str(path), ConfigError)
         unused = cls._unused(overrides) if return_unused_kwargs else {}
         try:
             config = cls.from_dict(values, **overrides)
