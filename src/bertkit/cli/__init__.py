@@ -58,12 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Ctrl-C.
     """
     _open_streams()
-    from bertkit.engines.processor import sleeping_threads
+    from bertkit.engines.processor import thread_variables
     from bertkit.errors import BertkitError
 
     try:
         if arguments is None:  # the process is this command's own
-            os.environ.update(sleeping_threads())
+            os.environ.update(thread_variables())
         try:
             return _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import re
@@ -11,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertkit.diagnosis import groups
 from bertkit.diagnosis.findings import Finding, fine, note, wrong
-from bertkit.engines.processor import CPU_INFO, cores, multiplies_bf16, threads
+from bertkit.engines.limits import memory_limit, processor_limit
+from bertkit.engines.processor import CPU_INFO, cores, multiplies_bf16, reachable_cores, threads
 
 _FEATURES = {
     "AVX2": "avx2",
@@ -97,21 +96,28 @@ def _run(*command: str) -> str:
 def memory() -> Iterator[Finding]:
     """The memory of the machine, what is free, and the limit of a container."""
     total, free = total_memory()
-    limit = groups.memory_limit()
+    limit = memory_limit()
     if total is None:
         yield note("memory", "this system does not report its memory", "look at it in the system's own monitor")
         return
-    usable = free if limit is None else min(free, limit)
     text = f"{gigabytes(total)}, of which {gigabytes(free)} are free"
     if limit is not None and limit < total:
         text += f"; a container or control group limits it to {gigabytes(limit)}"
     values = {"total": total, "free": free, "limit": limit}
+    usable = free_memory(limit=limit) or 0
     if usable < _LITTLE_MEMORY:
         make = wrong if usable < _LEAST_MEMORY else note
         text += ". PyTorch and a BERT-base need about 0.9 GB"
         yield make("memory", f"{text}.", "close other programs, raise the limit, or use --engine numpy", **values)
     else:
         yield fine("memory", f"{text}.", **values)
+
+
+def free_memory(info: Path = Path("/proc/meminfo"), limit: int | None = None) -> int | None:
+    """The bytes of memory that this process may still take. `limit`: the most that it may use; None: that of its container."""
+    total, free = total_memory(info)
+    limit = memory_limit() if limit is None else limit
+    return None if total is None else free if limit is None else min(free, limit)
 
 
 def total_memory(info: Path = Path("/proc/meminfo")) -> tuple[int, int] | tuple[None, int]:
@@ -130,19 +136,15 @@ def total_memory(info: Path = Path("/proc/meminfo")) -> tuple[int, int] | tuple[
 
 def thread_count(quota: float | None = None) -> Iterator[Finding]:
     """The cores and threads. `quota`: the number of cores whose time this process may use; None: that of its control group."""
-    own, quota = cores(), quota or groups.processor_limit()
-    able = own if quota is None else max(1, math.ceil(min(own, quota)))
+    own, quota = reachable_cores(), processor_limit() if quota is None else quota
     limited = "" if quota is None or quota >= own else f", limited by a container to the time of {quota:g}"
     used = threads()
     text = f"{own} of {os.cpu_count()} cores{limited}; {used} {'thread' if used == 1 else 'threads'}"
     values = {"cores": own, "machine_cores": os.cpu_count(), "quota": quota, "threads": used}
-    given = {name: os.environ[name] for name in _THREADS if os.environ.get(name)}
-    faults = [one for name, value in given.items() for one in _of_variable(name, value, able)]
-    if "OMP_NUM_THREADS" not in given and used > able:
-        fault = f"By default there is a thread for each of {own} cores, but the limit gives them the time of {able}."
-        faults.append(wrong("threads", fault, f"export OMP_NUM_THREADS={able}"))
     yield fine("threads", f"{text}.", **values)
-    yield from faults
+    for name in _THREADS:
+        if value := os.environ.get(name):
+            yield from _of_variable(name, value, cores(quota))
 
 
 def _of_variable(name: str, value: str, able: int) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from bertkit.checkpoint.source import WEIGHTS
 from bertkit.config import FILES, BertConfig, read_json
 from bertkit.config.encoder_decoder import EncoderDecoderConfig, config_of
 from bertkit.diagnosis.findings import Finding, attempt, failed, fine, guarded, note, wrong
-from bertkit.diagnosis.machine import gigabytes, total_memory
+from bertkit.diagnosis.machine import free_memory, gigabytes
 from bertkit.errors import printable
 from bertkit.heads import HEADS, PAIR, POOLER, a_class, head_of, tasks_of
 from bertkit.hub import Place, locate
@@ -44,7 +44,10 @@ _SIZES = (
     "type_vocab_size", "hidden_act",
 )  # fmt: skip
 _AGAIN = "download or copy the files of the model again"
+_OTHERS = "copy the config.json of the same model; if it is that, delete them"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle")
+_CLASS = 'write the class of the model into config.json, such as "architectures": ["BertForMaskedLM"]'
+_OF_FILES = ("convert", "export")  # the commands that need no tokenizer
 _OF_TORCH = ("generate", "summarize", "finetune")  # the commands that need PyTorch
 
 
@@ -64,7 +67,13 @@ class Patient:
             return PAIR
         if self.inspections:
             return self.inspections[0].report.head
-        return head_of(self.config.architectures[0]) if self.config.architectures else None
+        return self.named[0]
+
+    @property
+    def named(self) -> tuple[str | None, list[Finding]]:
+        """The class in config.json, or None, and the fault of a name that is not that of a BERT."""
+        names = self.config.architectures if isinstance(self.config, BertConfig) else None
+        return attempt("class", lambda: head_of(names[0]), _CLASS) if names else (None, [])
 
     @property
     def untrained(self) -> list[str]:
@@ -81,7 +90,7 @@ class Patient:
 def examined(name: str) -> Iterator[Finding]:
     """All findings of a model."""
     place, found = attempt(
-        "model", lambda: weights_place(locate(name, local_files_only=True)), f"check the name {name}"
+        "model", lambda: weights_place(locate(name, local_files_only=True)), f"check the name {printable(name)}"
     )
     yield from found
     if place is None:
@@ -101,8 +110,9 @@ def examined(name: str) -> Iterator[Finding]:
     for part, one in zip(parts, patient.inspections, strict=False):
         yield from guarded("weights", partial(_weights, patient, one.report, part))
     yield from guarded("memory", lambda: _memory(patient))
-    yield from _tokenizer(patient)
-    yield from guarded("commands", lambda: _commands(patient, exported, usable=bool(seen or exported)))
+    words = list(_tokenizer(patient))
+    yield from words
+    yield from guarded("commands", lambda: _commands(patient, exported, words))
 
 
 def _inspections(place: Place, config: BertConfig | EncoderDecoderConfig) -> list[Inspection]:
@@ -117,11 +127,10 @@ def _identity(patient: Patient, exported: str | None) -> Iterator[Finding]:
     tasks = tasks_of(head) if head else []
     what = a_class(head) if head else "a BERT whose class is unknown"
     yield fine("class", f"{patient.name} is {what}, for {', '.join(tasks) or 'no task'}.", head=head, tasks=tasks)
-    if head is None:
+    yield from patient.named[1]
+    if head is None and not patient.named[1]:
         text = "config.json names no class in architectures, and an exported model does not show its own."
-        yield wrong(
-            "class", text, 'add "architectures": ["BertForMaskedLM"], with the class of the model, to config.json'
-        )
+        yield wrong("class", text, _CLASS)
     parts = [c] if isinstance(c, BertConfig) else [c.encoder, c.decoder]
     for part in parts:
         sizes = f"{part.num_hidden_layers} layers, width {part.hidden_size}, {part.num_attention_heads} heads"
@@ -173,14 +182,12 @@ def _weights(patient: Patient, report: LoadReport, part: str) -> Iterator[Findin
     shapes = [f"{name} {list(got)}, expected {list(expected)}" for name, got, expected in report.mismatched]
     lists = (
         ("missing from", report.missing, _AGAIN),
-        ("not parameters of BERT, but in", _foreign(patient, report), "delete them, or pass the file of a BERT"),
+        ("not parameters of the BERT of config.json, but in", _foreign(patient, report), _OTHERS),
         ("of other shapes than config.json requires in", shapes, "copy the config.json of the same model"),
     )
     for what, names, remedy in lists:
         if names:
-            yield wrong(
-                "weights", f"{len(names)} tensors are {what} {source}: {_some(names)}.", remedy, tensors=list(names)
-            )
+            yield wrong("weights", f"{_counted(names)} {what} {source}: {_some(names)}.", remedy, tensors=list(names))
     if fresh := [name for name in report.fresh if name in patient.untrained]:
         text = f"{source} lacks {len(fresh)} parameters of {part}, which are then random: {_some(fresh)}."
         yield wrong(
@@ -198,6 +205,10 @@ def _foreign(patient: Patient, report: LoadReport) -> list[str]:
     return [name for name in report.unexpected if not name.startswith(("encoder.", "decoder.", "enc_to_dec_proj."))]
 
 
+def _counted(names: Sequence[str]) -> str:
+    return "1 tensor is" if len(names) == 1 else f"{len(names)} tensors are"
+
+
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return printable(", ".join(names[:3]), 300) + more
@@ -206,8 +217,8 @@ def _some(names: Sequence[str]) -> str:
 def _memory(patient: Patient) -> Iterator[Finding]:
     """Whether the weights fit into the free memory, in float32."""
     count = sum(group.parameters for one in patient.inspections for group in one.groups)
-    total, free = total_memory()
-    if total is not None and 4 * count > free:
+    free = free_memory()
+    if free is not None and 4 * count > free:
         text = f"The weights take {gigabytes(4 * count)} in float32, and {gigabytes(free)} of memory are free."
         yield wrong("memory", text, "close other programs, or use a machine with more memory")
 
@@ -236,7 +247,7 @@ def _size_of_tokenizer(tokenizer: Any, patient: Patient, remedy: str) -> Iterato
     yield fine("tokenizer", f"{count:,} tokens, up to {longest} in a text; it {case}.", **values)
     if count > rows:
         text = f"The tokenizer has {count:,} tokens, but the word embeddings only {rows:,} rows."
-        yield wrong("tokenizer", text, remedy)
+        yield wrong("tokenizer", text, remedy, rows=rows)
     elif count < 0.9 * rows:
         text = f"The tokenizer has {count:,} tokens, and the word embeddings {rows:,} rows: it may be of another model."
         yield note("tokenizer", text, remedy)
@@ -260,10 +271,18 @@ def _case(tokenizer: Any) -> Iterator[Finding]:
         yield wrong("tokenizer", text, 'write "do_lower_case": true into tokenizer_config.json', capitals=0)
 
 
-def _commands(patient: Patient, exported: str | None, usable: bool) -> Iterator[Finding]:
-    """The commands that work with the model as it is."""
+def _opens(patient: Patient, exported: str | None) -> bool:
+    """Whether the model can be opened: no parameter is missing or of another shape, and none is unknown."""
+    reports = [one.report for one in patient.inspections]
+    return bool(exported or reports) and not any(
+        report.missing or report.mismatched or _foreign(patient, report) for report in reports
+    )
+
+
+def _commands(patient: Patient, exported: str | None, words: Sequence[Finding]) -> Iterator[Finding]:
+    """The commands that work with the model as it is. `words`: the findings of its tokenizer."""
     head = patient.head
-    if head is None or not usable:
+    if head is None or patient.named[1] or not _opens(patient, exported):
         return
     tasks = [task for task in tasks_of(head) if not patient.untrained or task not in HEADS[head].tasks]
     commands = [COMMANDS[task] for task in tasks if task in COMMANDS]
@@ -271,6 +290,10 @@ def _commands(patient: Patient, exported: str | None, usable: bool) -> Iterator[
     commands += (
         [] if head == PAIR else ["bench", "serve"] if exported else ["finetune", "bench", "convert", "export", "serve"]
     )
+    if not any("tokens" in one.values for one in words) or any("rows" in one.values for one in words):
+        commands = [command for command in commands if command in _OF_FILES]
+    if not commands:
+        return
     later = [] if find_spec("torch") else [command for command in commands if command in _OF_TORCH]
     now = [command for command in commands if command not in later]
     further = f'; with pip install "bertkit[torch]" also {", ".join(later)}' if later else ""

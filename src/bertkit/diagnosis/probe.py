@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from bertkit.engines.processor import sleeping_threads
+from bertkit.engines.processor import thread_variables
 
 MODULES = ("numpy", "ml_dtypes", "tokenizers", "huggingface_hub", "tqdm")
 """The modules that bertkit cannot do without."""
@@ -22,7 +22,7 @@ MODULES = ("numpy", "ml_dtypes", "tokenizers", "huggingface_hub", "tqdm")
 
 def main(seconds: float) -> None:
     """Take the steps. With 0 seconds, the speed is not measured."""
-    os.environ.update(sleeping_threads())
+    os.environ.update(thread_variables())
     for module in MODULES:
         _step(module, lambda module=module: _imported(module))  # type: ignore[misc]
     if find_spec("torch") is not None:

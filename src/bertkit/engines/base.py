@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.data.batches import Batch, Limits
-from bertkit.engines.processor import sleeping_threads
+from bertkit.engines.processor import thread_variables
 from bertkit.errors import MissingExtraError, Setting, UsageError, did_you_mean
 from bertkit.heads import HEADS, Ask
 from bertkit.tensors import Array
@@ -83,14 +83,14 @@ def engine_class(name: str) -> Any:
     if name not in ENGINES:
         known = f'"auto", {", ".join(map(repr, ENGINES))}'
         raise UsageError(f"Unknown engine {name!r}: choose one of {known}.{did_you_mean(name, ENGINES)}")
-    waiting = {} if "torch" in sys.modules else sleeping_threads()
-    os.environ.update(waiting)
+    variables = {} if "torch" in sys.modules else thread_variables()
+    os.environ.update(variables)
     try:
         return getattr(import_module(f"bertkit.engines.{name}"), ENGINES[name].name)
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or name, ENGINES[name].extra, Setting("engine", name)) from error
     finally:
-        for variable in waiting:
+        for variable in variables:
             os.environ.pop(variable, None)  # another thread may have done the same
 
 

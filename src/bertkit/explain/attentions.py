@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.errors import Setting, UsageError
-from bertkit.explain.markup import image, lines
+from bertkit.errors import Setting, UsageError, described
+from bertkit.explain.markup import image, lines, smaller
 from bertkit.explain.opened import inputs_of, name_of, opened, without_dropout
 from bertkit.explain.shades import heat, shaded
 from bertkit.explain.view import Explanation
 from bertkit.terminal import Page, shown, straight
-from bertkit.training.report.markup import Section, escaped, folded, paragraph
+from bertkit.training.report.markup import Section, escaped, folded, paragraph, scrolling
 from bertkit.training.report.pictures import BLUE, CARD, LINE
 
 _MOST = 64
@@ -75,7 +75,7 @@ class Attention(Explanation):
 
     def _lines(self, page: Page) -> list[str]:
         title, about = self._title()
-        found = [page.paint(title, "bold") + f"  {about}"]
+        found = [page.paint(title, "bold") + f"  {shown(about)}"]
         one = self.weights.shape[:2] == (1, 1)
         found += [] if one else self._model_view(page)
         which = f"layer {self.layers[0]}, head {self.heads[0]}" if one else "the mean of all these heads"
@@ -126,7 +126,7 @@ class Attention(Explanation):
             for place, layer in enumerate(self.layers)
         )
         table = f'<table class="heads"><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
-        return f'<div class="scroll" tabindex="0" role="group" aria-label="all layers and heads">{table}</div>'
+        return scrolling(table, "all layers and heads")
 
     def _thumbnail(self, layer: int, head: int) -> str:
         picture = image(self.weights[layer, head], self._named(layer, head))
@@ -151,18 +151,20 @@ class Attention(Explanation):
     def _size(self) -> tuple[float, float]:
         count, heads, length = len(self.layers), len(self.heads), len(self.tokens)
         if count * heads == 1:
-            return 1.5 + 0.17 * length, 1.2 + 0.17 * length
+            side = 0.17 * min(length, _MOST)
+            return 1.5 + side, 1.2 + side
         return 0.8 + 0.75 * heads, 0.8 + 0.75 * count
 
     def _draw(self, figure: Any) -> None:
         axes = figure.subplots()
-        count, heads, length, _ = self.weights.shape
+        weights = smaller(self.weights)
+        count, heads, length, _ = weights.shape
         if count * heads == 1:
             heat(axes, self.tokens, self.tokens, self.weights[0, 0])
             return
         from matplotlib.colors import LinearSegmentedColormap
 
-        tiled = self.weights.transpose(0, 2, 1, 3).reshape(count * length, heads * length)
+        tiled = weights.transpose(0, 2, 1, 3).reshape(count * length, heads * length)
         colours = LinearSegmentedColormap.from_list("blue", [CARD, BLUE])
         axes.imshow(
             tiled, cmap=colours, vmin=0, vmax=1, extent=(0, heads, count, 0), aspect="equal", interpolation="nearest"
@@ -229,7 +231,10 @@ def _listed(numbers: Sequence[int]) -> str:
 def _numbers(name: str, given: Sequence[int] | None, count: int) -> tuple[int, ...]:
     if given is None:
         return tuple(range(count))
-    found = tuple(given)
-    if not found or not all(isinstance(one, int) and 0 <= one < count for one in found):
-        raise UsageError(f"{name} is {list(found)}: the model has {name} 0 to {count - 1}.")
+    found = tuple(dict.fromkeys(given)) if isinstance(given, Iterable) else ()
+    if not found or not all(type(one) is int and 0 <= one < count for one in found):
+        advice = Setting(name, [0])
+        raise UsageError(
+            f"{name} is {described(given)}: the model has {name} 0 to {count - 1}. Type for example ", advice, "."
+        )
     return found

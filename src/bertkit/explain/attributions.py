@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from bertkit.explain.view import Explanation
 from bertkit.tasks.base import check_integer
 from bertkit.terminal import Page, bar, cut, shown, straight
 from bertkit.training.report.drawings import shortened
-from bertkit.training.report.markup import Section, escaped, facts, number, paragraph
+from bertkit.training.report.markup import Section, escaped, facts, number, paragraph, scrolling
 from bertkit.training.report.pictures import BLUE, ORANGE
 
 Method = Literal["integrated-gradients", "attention-gradient"]
@@ -29,7 +30,9 @@ METHODS = ("integrated-gradients", "attention-gradient")
 _BATCH = 16
 """Points of the path that are computed together."""
 _FEWEST, _MOST_STEPS = 32, 1024
-"""The points of the path that are tried, each time twice as many, until the error is small."""
+"""The points of the path that are tried, each time twice as many, until the error is small. More take long to place."""
+_MOST_BARS = 400
+"""The tokens of a picture. A page and a terminal show all."""
 _SMALL = 0.01
 """The largest error that is small, as a share of the difference of the scores."""
 
@@ -61,7 +64,10 @@ class Attribution(Explanation):
             return f"{total}. This method has no baseline, so its sum is not a difference between two scores."
         difference = self.score - self.baseline_score
         exact = f"{total}, and the score minus that of the baseline is {difference:.4f}: the error is {self.error:.1e}"
-        return f"{exact}." if self.is_complete else f"{exact}, which is much. Pass more steps than {self.steps}."
+        if self.is_complete:
+            return f"{exact}."
+        advice = f" Pass more steps than {self.steps}." if (self.steps or 0) < _MOST_STEPS else ""
+        return f"{exact}, which is much.{advice}"
 
     @property
     def is_complete(self) -> bool:
@@ -83,7 +89,7 @@ class Attribution(Explanation):
             (cut(shown(token), 24), f"{value:+.4f}", page.paint(bar(abs(share)), "green" if share > 0 else "red"))
             for token, value, share in zip(self.tokens, self.values.tolist(), self._shares().tolist(), strict=True)
         ]
-        return [page.paint(title, "bold"), about, *straight(cells, right=[1]), self._check()]
+        return [page.paint(shown(title), "bold"), shown(about), *straight(cells, right=[1]), self._check()]
 
     def _sections(self) -> Sequence[Section]:
         flow = "".join(
@@ -117,17 +123,19 @@ class Attribution(Explanation):
         names = (("token", ""), ("value", ' class="number"'), ("size", ""))
         head = "".join(f'<th scope="col"{kind}>{name}</th>' for name, kind in names)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        return f'<div class="scroll" tabindex="0" role="group" aria-label="values">{table}</div>'
+        return scrolling(table, "values")
 
     def _size(self) -> tuple[float, float]:
-        return 5.0, 1.0 + 0.2 * len(self.tokens)
+        return 5.0, 1.0 + 0.2 * min(len(self.tokens), _MOST_BARS)
 
     def _draw(self, figure: Any) -> None:
-        axes, places = figure.subplots(), range(len(self.tokens))
-        axes.barh(places, self.values, color=[BLUE if value >= 0 else ORANGE for value in self.values])
-        axes.set_yticks(places, [shortened(token, 20) for token in self.tokens], fontsize=8)
-        axes.set_ylim(len(self.tokens) - 0.4, -0.6)
-        axes.set_xlabel("value")
+        axes, tokens, values = figure.subplots(), self.tokens[:_MOST_BARS], self.values[:_MOST_BARS]
+        axes.barh(range(len(tokens)), values, color=[BLUE if value >= 0 else ORANGE for value in values])
+        axes.set_yticks(range(len(tokens)), [shortened(token, 20) for token in tokens], fontsize=8)
+        axes.set_ylim(len(tokens) - 0.4, -0.6)
+        left_out = len(self.tokens) - len(tokens)
+        more = f" {left_out:,} more tokens are not drawn." if left_out else ""
+        axes.set_xlabel(fill(self._check() + more, 70), fontsize=7)
         axes.set_title(shortened(self._title()[0], 60), loc="left", fontsize=9)
 
 
@@ -161,13 +169,15 @@ def attribution(
         pair: the second text. For an answer, the text with the answer.
         target: the label, the answer as it is in the text, or the word; None: the one with the best score.
         method: "integrated-gradients" or "attention-gradient".
-        steps: points of the path from the baseline to the text. More are more exact; None: 32, or twice as many until the values
-            sum to the difference of the scores with an error of at most 1%, up to 1,024.
+        steps: points of the path from the baseline to the text, at most 1,024. More are more exact; None: 32, or twice as many
+            until the values sum to the difference of the scores with an error of at most 1%.
         baseline: the token that stands for each word in the baseline; None: that of padding.
         tokenizer: a tokenizer, or its path or Hub id; None: that of the model.
     """
     one_of("method", method, METHODS)
     check_integer("steps", steps, least=1, none=True)
+    if steps is not None and steps > _MOST_STEPS:
+        raise UsageError(received("steps", steps), f" is more than {_MOST_STEPS:,}: type fewer, or leave it out.")
     for option, value in (("baseline", baseline), ("steps", steps)):
         if value is not None and method == "attention-gradient":
             raise UsageError(f"attention-gradient has no {option}: leave ", Setting(option, value), " out.")
@@ -192,7 +202,7 @@ def attribution(
 
 
 def _baseline(tokenizer: Any, ids: Any, token: str | None) -> Any:
-    """[1, L]: the ids with another token in place of each that is not special."""
+    """[1, L]: the ids with another token in place of each that is not special, and of [UNK], which stands for a word."""
     import torch
 
     id_ = tokenizer.pad_token_id if token is None else tokenizer.vocab.get(token)
@@ -200,7 +210,8 @@ def _baseline(tokenizer: Any, ids: Any, token: str | None) -> Any:
         raise UsageError(
             received("baseline", token), ' is not in the vocabulary: type one of its tokens, such as "[MASK]".'
         )
-    special = torch.tensor(tokenizer.all_special_ids, device=ids.device)
+    kept = [special for special in tokenizer.all_special_ids if special != tokenizer.unk_token_id]
+    special = torch.tensor(kept, device=ids.device)
     return torch.where(torch.isin(ids, special), ids, id_)
 
 

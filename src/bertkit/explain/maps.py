@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.errors import UsageError, described
+from bertkit.errors import UsageError, described, printable
 from bertkit.explain.markup import grid
 from bertkit.explain.opened import name_of, opened
 from bertkit.explain.shades import heat, shaded
@@ -18,19 +18,35 @@ from bertkit.pipelines.base import Pipeline
 from bertkit.pipelines.open import pipeline
 from bertkit.tasks.base import check_integer
 from bertkit.tasks.embedding import unit
-from bertkit.terminal import Page, cut, shown, straight
+from bertkit.terminal import Page, cut, shown, straight, width
 from bertkit.training.report.drawings import shortened
-from bertkit.training.report.markup import Section, escaped, paragraph, table
+from bertkit.training.report.markup import Section, escaped, paragraph, scrolling, table
 from bertkit.training.report.pictures import BLUE, INK, MUTED
 
 _MOST_CELLS = 60
 """Names in a table of similarities."""
 _MOST_SHADED = 20
 """The same in a terminal."""
+_MOST_LINES = 100
+"""Texts whose neighbours are shown in a terminal."""
+_MOST_LABELS = 100
+"""Points of a map that may have a label. In a page, all have a tooltip."""
+_MOST_TEXTS, _MOST_NEIGHBOURS = 10_000, 50
+"""The similarities of so many texts take 400 MB."""
 _HEIGHT = 15
 """Lines of a map in a terminal."""
-_LABEL, _LINE = 110, 14
-"""The width and the height of a label on the map of a page."""
+_WIDTH, _LINE = 7, 14
+"""The width of a column and the height of a line of a label on the map of a page."""
+_FARTHEST = 6 * _LINE
+"""How far a label may be from its point. There is no room for it if it would be farther."""
+_LONGEST = 32
+"""Columns of a label."""
+_MOST_LETTERS = 200
+"""Characters of a text in a table and a tooltip."""
+_BOTTOM, _MIDDLE = 380, 320
+"""The bottom of a map, and its middle. The labels of points on the right are on their left."""
+_SHARE = 0.65
+"""The size of the picture's map, as a share of that of a page."""
 
 
 class Neighbour(NamedTuple):
@@ -57,7 +73,7 @@ class Embeddings(Explanation):
         share = f"{self.explained.sum():.0%} of the variance"
         return (
             "Embeddings",
-            f"{self.model}: {self.count} vectors of {self.vectors.shape[1]} numbers; the map shows {share}.",
+            f"{self.model}: {_counted(self.count)} of {self.vectors.shape[1]} numbers; the map shows {share}.",
         )
 
     def _unit_places(self) -> NDArray[np.float32]:
@@ -69,13 +85,15 @@ class Embeddings(Explanation):
     def _lines(self, page: Page) -> list[str]:
         title, about = self._title()
         width = max(page.columns - 6, 20)
-        found = [page.paint(title, "bold"), about, *self._map(width)]
+        found = [page.paint(title, "bold"), shown(about), *self._map(width)]
         room = max((page.columns - 30) // max(len(self.neighbours[0]), 1) - 7, 6) if self.neighbours else 6
         rows = [
             (str(number), cut(shown(name), 24), *(f"{cut(shown(one.name), room)} {one.similarity:.2f}" for one in near))
-            for number, (name, near) in enumerate(zip(self.names[: self.count], self.neighbours, strict=True))
+            for number, (name, near) in enumerate(zip(self.names, self.neighbours[:_MOST_LINES], strict=False))
         ]
         found += ["nearest:", *straight(rows, right=[0])]
+        if self.count > _MOST_LINES:
+            found.append(page.paint(f"  {self.count - _MOST_LINES:,} more are not shown. The page has all.", "dim"))
         if self.count <= _MOST_SHADED:
             names = self.names[: self.count]
             found += ["similarity:", *shaded(names, names, self.similarity, page)]
@@ -93,12 +111,15 @@ class Embeddings(Explanation):
     def _sections(self) -> Sequence[Section]:
         head = ["name", *(f"neighbour {number + 1}" for number in range(max(map(len, self.neighbours), default=0)))]
         rows = [
-            [name, *(f"{one.name} ({one.similarity:.2f})" for one in near)]
+            [
+                shortened(name, _MOST_LETTERS),
+                *(f"{shortened(one.name, _MOST_LETTERS)} ({one.similarity:.2f})" for one in near),
+            ]
             for name, near in zip(self.names[: self.count], self.neighbours, strict=True)
         ]
-        about = paragraph(
-            "Near points are similar, as far as two of the dimensions show it. Pale points are further words.", "muted"
-        )
+        some = " Point at one without a label to see its text." if len(self._labels()[1]) < len(self.names) else ""
+        text = "Near points are similar, as far as two of the dimensions show it. Pale points are further words."
+        about = paragraph(text + some, "muted")
         names = [shortened(name, 24) for name in self.names[: self.count]]
         found = [Section("map", "Map", about + self._svg()), Section("neighbours", "Neighbours", table(head, rows))]
         if self.count <= _MOST_CELLS:
@@ -107,27 +128,46 @@ class Embeddings(Explanation):
         return found
 
     def _svg(self) -> str:
-        points = "".join(map(self._point, range(len(self.names)), *self._labels()))
-        label = f"a map of {len(self.names)} points; the tables below have their neighbours"
-        svg = f'<svg class="map" role="img" aria-label="{label}" viewBox="0 0 640 380" style="min-width:34rem">{points}</svg>'
-        return f'<div class="scroll" tabindex="0" role="group" aria-label="map">{svg}</div>'
+        spots, tops = self._labels()
+        height = max([_BOTTOM, *(top + _LINE for top in tops.values())])
+        points = "".join(self._point(number, *spot, tops.get(number)) for number, spot in enumerate(spots))
+        label = f"a map of {_counted(len(self.names), 'point')}; the tables below have their neighbours"
+        size = f'viewBox="0 0 640 {height:.0f}" style="min-width:34rem"'
+        svg = f'<svg class="map" role="img" aria-label="{label}" {size}>{points}</svg>'
+        return scrolling(svg, "map")
 
-    def _labels(self) -> tuple[list[float], list[float], list[float]]:
-        """The left and the top of each point on a page of 640 to 380, and the top of its label, which is on no other label."""
-        spots = self._unit_places() * [560, -340] + [40, 360]
+    def _labels(self) -> tuple[list[tuple[float, float]], dict[int, float]]:
+        """The left and the top of each point on a page of 640 to 380, and the top of each label. No label is on another one."""
+        spots = [(x, y) for x, y in (self._unit_places() * [560, -340] + [40, 360]).tolist()]
         tops: dict[int, float] = {}
-        for number in np.argsort(spots[:, 1], kind="stable").tolist():
-            x, y = spots[number]
-            near = [tops[other] for other in tops if abs(spots[other, 0] - x) < _LABEL]
-            tops[number] = max([y, *(top + _LINE for top in near if top > y - _LINE)])
-        return spots[:, 0].tolist(), spots[:, 1].tolist(), [tops[number] for number in range(len(spots))]
+        taken: list[tuple[float, float, float]] = []  # the left, the right and the top of each label
+        order = sorted(
+            range(min(len(spots), _MOST_LABELS)), key=lambda number: (number >= self.count, spots[number][1])
+        )
+        for number in order:
+            x, top = spots[number]
+            long = _WIDTH * width(self._label(number))
+            left, right = (x - 8 - long, x - 8) if x > _MIDDLE else (x + 8, x + 8 + long)
+            for one, other, place in sorted(taken, key=lambda each: each[2]):
+                if left < other and one < right and place - _LINE < top < place + _LINE:
+                    top = place + _LINE
+            if top - spots[number][1] <= _FARTHEST:
+                tops[number] = top
+                taken.append((left, right, top))
+        return spots, tops
 
-    def _point(self, number: int, x: float, y: float, top: float) -> str:
+    def _label(self, number: int) -> str:
+        return cut(" ".join(self.names[number].split()), _LONGEST)
+
+    def _point(self, number: int, x: float, y: float, top: float | None) -> str:
         colour, opacity = ("blue", 1) if number < self.count else ("muted", 0.75)
-        at, anchor = (x - 8, "end") if x > 400 else (x + 8, "start")
-        name = escaped(shortened(self.names[number], 32))
-        circle = f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="var(--{colour})"/>'
-        return f'{circle}<text x="{at:.0f}" y="{top + 4:.0f}" text-anchor="{anchor}" fill-opacity="{opacity}">{name}</text>'
+        at, anchor = (x - 8, "end") if x > _MIDDLE else (x + 8, "start")
+        name = f"<title>{escaped(shortened(self.names[number], _MOST_LETTERS))}</title>"
+        circle = f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="var(--{colour})">{name}</circle>'
+        if top is None:
+            return circle
+        place = f'x="{at:.0f}" y="{top + 4:.0f}" text-anchor="{anchor}" fill-opacity="{opacity}"'
+        return f"{circle}<text {place}>{escaped(self._label(number))}</text>"
 
     def _size(self) -> tuple[float, float]:
         return 11.6, 4.6
@@ -137,14 +177,24 @@ class Embeddings(Explanation):
         names = self.names[: self.count]
         heat(right, names, names, self.similarity)
         right.set_title("similarity", fontsize=9)
-        _, spots, tops = self._labels()
-        for number, (x, y) in enumerate(self.places.tolist()):
-            colour, size, ink = (BLUE, 5, INK) if number < self.count else (MUTED, 3, MUTED)
-            axes.plot([x], [y], "o", color=colour, markersize=size)
-            offset = (5, -2 - 0.65 * (tops[number] - spots[number]))
-            axes.annotate(
-                shortened(self.names[number], 28), (x, y), offset, textcoords="offset points", fontsize=7, color=ink
+        for own, colour, size in ((self.places[self.count :], MUTED, 3), (self.places[: self.count], BLUE, 5)):
+            axes.plot(*own.T, "o", color=colour, markersize=size)
+        spots, tops = self._labels()
+        for number, top in tops.items():
+            x, y = spots[number]
+            if top > _BOTTOM:  # it would be on the numbers of the axis
+                continue
+            side, ahead = ("right", -5) if x > _MIDDLE else ("left", 5)
+            label = axes.annotate(
+                self._label(number),
+                self.places[number],
+                (ahead, -2 - _SHARE * (top - y)),
+                textcoords="offset points",
+                ha=side,
+                fontsize=7,
+                color=INK if number < self.count else MUTED,
             )
+            label.set_in_layout(False)  # a long one must not make the map smaller
         axes.margins(0.15)
         for name, share, place in zip("xy", self.explained.tolist(), ("first", "second"), strict=True):
             getattr(axes, f"set_{name}label")(f"{place} principal component ({share:.0%})")
@@ -168,10 +218,13 @@ def embeddings(
         neighbours: the number of neighbours of each.
         tokenizer: a tokenizer, or its path or Hub id; None: that of the model.
     """
-    given = [texts] if isinstance(texts, str) else list(texts)
+    given = [texts] if isinstance(texts, str) else list(texts) if isinstance(texts, Iterable) else []
     if len(given) < (1 if words else 2) or not all(isinstance(one, str) and one.strip() for one in given):
         raise UsageError(f"texts is {described(texts)}: pass {'one word' if words else 'two texts'} or more.")
     check_integer("neighbours", neighbours, least=0)
+    for name, count, most in (("texts", len(given), _MOST_TEXTS), ("neighbours", neighbours, _MOST_NEIGHBOURS)):
+        if count > most:
+            raise UsageError(f"There are {count:,} {name}, more than {most:,}: pass fewer.")
     if words:
         return _of_words(model, given, neighbours, tokenizer)
     if isinstance(model, Pipeline) and (model.task != "feature-extraction" or tokenizer is not None):
@@ -180,7 +233,8 @@ def embeddings(
         )
     embed = model if isinstance(model, Pipeline) else pipeline("feature-extraction", model, tokenizer=tokenizer)
     vectors = np.asarray(embed.each(given, pooling="auto", return_tensors=True), np.float32)
-    near = [_nearest(vectors, given, vectors[row], neighbours, {row}) for row in range(len(given))]
+    directions = unit(vectors)
+    near = [_nearest(directions, given, directions[row], neighbours, {row}) for row in range(len(given))]
     return _mapped(name_of(embed), given, vectors, near, {})
 
 
@@ -191,23 +245,34 @@ def _of_words(model: Any, given: list[str], neighbours: int, tokenizer: Any) -> 
     left_out = {number for number, name in enumerate(names) if name.startswith("[unused")} | set(
         vocabulary.all_special_ids
     )
-    vectors, near = [], []
-    for word in given:
-        ids = vocabulary.engine.ids(word)
-        vectors.append(table[ids].mean(0))
-        near.append(_nearest(table[: len(names)], names, vectors[-1], neighbours, left_out | set(ids)))
+    pieces = [vocabulary.engine.ids(word) for word in given]
+    for word, ids in zip(given, pieces, strict=True):
+        if not ids or vocabulary.unk_token_id in ids:
+            raise UsageError(
+                f"The vocabulary has no tokens for '{printable(word)}', which is {vocabulary.unk_token}: pass other words."
+            )
+    vectors = np.stack([table[ids].mean(0) for ids in pieces])
+    directions = unit(table[: len(names)])
+    near = [
+        _nearest(directions, names, vector, neighbours, left_out | set(ids))
+        for vector, ids in zip(unit(vectors), pieces, strict=True)
+    ]
     others = {one.name: table[vocabulary.vocab[one.name]] for each in near for one in each if one.name not in given}
-    return _mapped(name_of(found), given, np.stack(vectors), near, others)
+    return _mapped(name_of(found), given, vectors, near, others)
 
 
 def _nearest(
-    vectors: NDArray[np.float32], names: Sequence[str], vector: NDArray[np.float32], count: int, left_out: set[int]
+    directions: NDArray[np.float32], names: Sequence[str], own: NDArray[np.float32], count: int, left_out: set[int]
 ) -> tuple[Neighbour, ...]:
-    """The vectors [K, H] with the largest cosine similarity to one vector [H]."""
-    cosines = unit(vectors) @ unit(vector[None])[0]
+    """The vectors [K, H] with the largest cosine similarity to one vector [H]. All have the length 1."""
+    cosines = directions @ own
     cosines[list(left_out)] = -np.inf
     order = np.argsort(-cosines, kind="stable")[: min(count, len(names) - len(left_out))]
     return tuple(Neighbour(names[place], float(cosines[place])) for place in order.tolist())
+
+
+def _counted(count: int, noun: str = "vector") -> str:
+    return f"{count:,} {noun}{'s' if count != 1 else ''}"
 
 
 def _mapped(

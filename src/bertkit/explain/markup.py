@@ -83,10 +83,20 @@ def _cell(value: float, digits: int | None) -> str:
 
 def image(values: Array, label: str) -> str:
     """Return a picture of values [rows, columns] from 0 to 1, more opaque for a larger one. It has at most 128 by 128 points."""
-    for axis, size in enumerate(values.shape):
-        if size > _MOST_POINTS:
-            values = np.maximum.reduceat(values, np.linspace(0, size, _MOST_POINTS, endpoint=False).astype(int), axis)
-    return f'<img alt="{escaped(label)}" src="data:image/png;base64,{base64.b64encode(png(values)).decode()}">'
+    source = base64.b64encode(png(smaller(values))).decode()
+    return f'<img alt="{escaped(label)}" src="data:image/png;base64,{source}">'
+
+
+def smaller(values: Array, most: int = _MOST_POINTS) -> Array:
+    """Return values [..., rows, columns] with at most so many rows and columns, each the largest of neighbours.
+
+    >>> smaller(np.eye(512)).shape
+    (128, 128)
+    """
+    for axis in (-2, -1):
+        if (size := values.shape[axis]) > most:
+            values = np.maximum.reduceat(values, np.linspace(0, size, most, endpoint=False).astype(int), axis)
+    return values
 
 
 def png(values: Array) -> bytes:

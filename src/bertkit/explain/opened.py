@@ -12,7 +12,7 @@ from bertkit import hub
 from bertkit.config import BertConfig
 from bertkit.config.encoder_decoder import config_of
 from bertkit.engines.base import engine_class
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, described
 from bertkit.heads import PAIR, head_of
 from bertkit.pipelines.base import Pipeline
 from bertkit.pipelines.objects import engine_of, own_tokenizer, place_of
@@ -70,8 +70,16 @@ def opened_tokenizer(tokenizer: Any) -> Any:
     return tokenizer_of(own_tokenizer(tokenizer), None)
 
 
+def check_texts(text: object, pair: object) -> None:
+    """Raise UsageError if the text, or its pair, is not a string. The pair may be None."""
+    for name, one in (("text", text), ("pair", "" if pair is None else pair)):
+        if not isinstance(one, str):
+            raise UsageError(f"{name} is {described(one)}: pass one text.")
+
+
 def inputs_of(model: Any, tokenizer: Any, text: str, pair: str | None) -> tuple[dict[str, Any], list[str]]:
     """Return the tensors [1, L] of a text, and its tokens. Raises UsageError for a text that is too long."""
+    check_texts(text, pair)
     encoded = tokenizer(text, pair, verbose=False)
     most = model.config.max_position_embeddings
     if len(encoded["input_ids"]) > most:
@@ -86,10 +94,11 @@ def inputs_of(model: Any, tokenizer: Any, text: str, pair: str | None) -> tuple[
 
 @contextmanager
 def without_dropout(model: Any) -> Iterator[None]:
-    """Evaluation mode in the block, whatever mode the model is in."""
-    training = model.training
+    """Evaluation mode in the block, whatever mode the model and each of its parts are in."""
+    modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for part, mode in modes:
+            part.training = mode

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bertkit.explain.view import Explanation
-from bertkit.terminal import Page, cut, straight
+from bertkit.terminal import Page, cut, shown, straight
 from bertkit.training.record import Prediction, Record, is_number, read_record
 from bertkit.training.report import drawings
 from bertkit.training.report.markup import Section, number
@@ -42,10 +42,10 @@ class Training(Explanation):
         title, about = self._title()
         width = max(min(page.columns - 40, 60), 10)
         rows = [("", "first", "last", ""), *self._curves(width)]
-        found = [page.paint(title, "bold"), about, *straight(rows, right=(1, 2))]
+        found = [page.paint(shown(title), "bold"), shown(about), *straight(rows, right=(1, 2))]
         final = {name: value for name, value in self.record.part("scores").items() if is_number(value)}
         if final:
-            found += ["scores:", *straight([(name, number(value)) for name, value in final.items()], right=[1])]
+            found += ["scores:", *straight([(shown(name), number(value)) for name, value in final.items()], right=[1])]
         worst = self.worst
         if worst:
             found.append(f"worst mistakes, {min(len(worst), _MOST)} of {len(worst):,}:")
@@ -67,7 +67,9 @@ class Training(Explanation):
         names = score_names(self.record)
         lines += [(name, points(self.record.evaluations, name)) for name in (*names["one"], *names["hundred"])]
         return [
-            (name, number(values[0]), number(values[-1]), curve(values, width)) for name, (_, values) in lines if values
+            (shown(name), number(values[0]), number(values[-1]), curve(values, width))
+            for name, (_, values) in lines
+            if values
         ]
 
     def _sections(self) -> Sequence[Section]:

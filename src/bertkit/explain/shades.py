@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from bertkit.explain.markup import smaller
 from bertkit.tensors import Array
 from bertkit.terminal import Page, cut, straight
-from bertkit.training.report.drawings import shortened
 from bertkit.training.report.pictures import BLUE, CARD
 
 _SHADES = ("··", "░░", "▒▒", "▓▓", "██")
@@ -17,10 +18,16 @@ _WIDEST = 16
 _WEAKEST = 0.05
 _MOST = 48
 """Rows and columns of a picture whose names can be read."""
+_MOST_POINTS = 1_024
+"""The same of a picture without names."""
+_MOST_ROWS = 128
+"""Rows in a terminal."""
 
 
 def shaded(rows: Sequence[str], columns: Sequence[str], values: Array, page: Page) -> list[str]:
-    r"""Return lines with a cell for each value, darker for a larger one. Columns that do not fit are left out.
+    r"""Return lines with a cell for each value, darker for a larger one.
+
+    Columns that do not fit are left out, and rows after the first 128.
 
     >>> print("\n".join(shaded(["a", "b"], ["a", "b"], np.array([[1.0, 0], [0.3, 0.7]]), Page())))
          0 1
@@ -33,15 +40,17 @@ def shaded(rows: Sequence[str], columns: Sequence[str], values: Array, page: Pag
         values: [rows, columns], from 0 to 1.
         page: the width of the terminal.
     """
-    names = [cut(name, _WIDEST) for name in rows]
+    names = [cut(name, _WIDEST) for name in rows[:_MOST_ROWS]]
     room = max((page.columns - 4 - _WIDEST) // 2, 1)
-    seen = np.clip(values[:, :room], 0, 1)
+    seen = np.clip(values[:_MOST_ROWS, :room].astype(float), 0, 1)
     levels = np.where(seen < _WEAKEST, 0, np.ceil(seen * (len(_SHADES) - 1))).astype(int)
     cells = ["".join(_SHADES[level] for level in row) for row in levels.tolist()]
     numbers = "".join(f"{number % 10:<2}" for number in range(min(len(columns), room)))
     found = straight([("", numbers), *zip(names, cells, strict=True)])
     if len(columns) > room:
         found.append(page.paint(f"  {len(columns) - room} more columns do not fit.", "dim"))
+    if len(rows) > _MOST_ROWS:
+        found.append(page.paint(f"  {len(rows) - _MOST_ROWS:,} more rows are not shown.", "dim"))
     return found
 
 
@@ -49,13 +58,17 @@ def heat(axes: Any, rows: Sequence[str], columns: Sequence[str], values: Array) 
     """Draw values [rows, columns] from 0 to 1 on the axes of matplotlib, bluer for a larger one."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    axes.imshow(values, cmap=LinearSegmentedColormap.from_list("blue", [CARD, BLUE]), vmin=0, vmax=1, aspect="auto")
+    colours = LinearSegmentedColormap.from_list("blue", [CARD, BLUE])
+    extent = (-0.5, len(columns) - 0.5, len(rows) - 0.5, -0.5)
+    points = smaller(values, _MOST_POINTS).astype(float)
+    axes.imshow(points, cmap=colours, vmin=0, vmax=1, aspect="auto", extent=extent)
     axes.grid(False)
-    axes.hlines(np.arange(0.5, len(rows) - 1), -0.5, len(columns) - 0.5, color=CARD, linewidth=0.6)
-    axes.vlines(np.arange(0.5, len(columns) - 1), -0.5, len(rows) - 0.5, color=CARD, linewidth=0.6)
-    axes.set_xticks(range(len(columns)), _readable(columns), fontsize=7, rotation=90)
-    axes.set_yticks(range(len(rows)), _readable(rows), fontsize=7)
+    _name(axes.xaxis, columns, partial(axes.vlines, ymin=-0.5, ymax=len(rows) - 0.5), rotation=90)
+    _name(axes.yaxis, rows, partial(axes.hlines, xmin=-0.5, xmax=len(columns) - 0.5))
 
 
-def _readable(names: Sequence[str]) -> list[str]:
-    return [shortened(name, 16) if len(names) <= _MOST else "" for name in names]
+def _name(axis: Any, names: Sequence[str], between: Callable[..., Any], **style: Any) -> None:
+    """Write names on an axis and draw lines between their cells. If there are too many to read, the axis has numbers."""
+    if len(names) <= _MOST:
+        axis.set_ticks(range(len(names)), [cut(name, _WIDEST) for name in names], fontsize=7, **style)
+        between(np.arange(0.5, len(names) - 1), color=CARD, linewidth=0.6)

@@ -32,6 +32,8 @@ def score_of(
     """
     import torch
 
+    if target is not None and not isinstance(target, str):
+        raise UsageError(received("target", target), " is not a text: type a label, an answer or a word.")
     kinds = {
         "ForSequenceClassification": _label,
         "ForQuestionAnswering": _answer,
@@ -67,6 +69,8 @@ def _answer(
         raise UsageError("A question needs the text with its answer: pass it as ", Setting("pair", "..."), ".")
     row = tokenizer(question, context, verbose=False).encodings[0]
     at, length, _ = row.spans[1]
+    if not length:
+        raise UsageError("The text with the answer has no words: pass another as ", Setting("pair", "..."), ".")
     if target is None:
         start, end = (
             getattr(output, name)[0, at : at + length].float().cpu().numpy() for name in ("start_logits", "end_logits")
@@ -101,7 +105,7 @@ def _word(
     if target is None:
         best = int(getattr(output, name)[0, place].argmax())
     else:
-        pieces = tokenizer.engine.ids(target)
+        pieces = [tokenizer.vocab[target]] if target in tokenizer.vocab else tokenizer.engine.ids(target)
         if len(pieces) != 1 or pieces[0] == tokenizer.unk_token_id:
             raise UsageError(received("target", target), " is not one token of the vocabulary: type another word.")
         best = pieces[0]

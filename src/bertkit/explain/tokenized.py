@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.explain.opened import opened_tokenizer
+from bertkit.explain.opened import check_texts, opened_tokenizer
 from bertkit.explain.view import Explanation
-from bertkit.terminal import Page, cut, shown, straight
+from bertkit.terminal import Page, cut, shown, straight, width
 from bertkit.training.report.markup import Section, element, escaped, paragraph, table
-from bertkit.training.report.pictures import BLUE, LINE, MUTED
+from bertkit.training.report.pictures import BLUE, LINE, MUTED, families
 
 _ACROSS = 7.2
 """The width of the picture in inches."""
+_MOST = 400
+"""The tokens of a picture. A page and a terminal show all."""
 
 
 class Word(NamedTuple):
@@ -106,30 +108,32 @@ class Tokens(Explanation):
     def _places(self) -> list[tuple[float, int]]:
         """The left side of the box of each token in inches, and its line."""
         found, x, line = [], 0.0, 0
-        for token in self.tokens:
-            width = _width(token)
-            if x and x + width > _ACROSS:
+        for token in self.tokens[:_MOST]:
+            wide = _width(token)
+            if x and x + wide > _ACROSS:
                 x, line = 0.0, line + 1
             found.append((x, line))
-            x += width + 0.12
+            x += wide + 0.12
         return found
 
     def _draw(self, figure: Any) -> None:
-        axes, places = figure.subplots(), self._places()
+        axes, places, fixed = figure.subplots(), self._places(), families("DejaVu Sans Mono")
         axes.set_axis_off()
         axes.set_xlim(-0.1, _ACROSS + 0.1)
         axes.set_ylim(-0.8 * (places[-1][1] + 1), 0.1)
         special = self.offsets[:, 1] == 0
+        if len(self.tokens) > _MOST:
+            axes.set_title(f"the first {_MOST} of {len(self.tokens):,} tokens", loc="left", fontsize=9)
         for place, (x, line) in enumerate(places):
             middle, y = x + _width(self.tokens[place]) / 2, -0.8 * line - 0.2
             box = {"boxstyle": "round,pad=0.3", "facecolor": "none", "edgecolor": LINE if special[place] else BLUE}
             font = {"ha": "center", "va": "center"}
-            axes.text(middle, y, self.tokens[place], family="monospace", fontsize=9, bbox=box, **font)
+            axes.text(middle, y, self.tokens[place], family=fixed, fontsize=9, bbox=box, **font)
             axes.text(middle, y - 0.3, f"{self.ids[place]} · {self.positions[place]}", fontsize=7, color=MUTED, **font)
 
 
 def _width(token: str) -> float:
-    return 0.3 + 0.08 * max(len(token), 6)
+    return 0.3 + 0.08 * max(width(token), 6)
 
 
 def tokens(tokenizer: Any, text: str, pair: str | None = None) -> Tokens:
@@ -145,6 +149,7 @@ def tokens(tokenizer: Any, text: str, pair: str | None = None) -> Tokens:
         text: the text.
         pair: the second text.
     """
+    check_texts(text, pair)
     made = opened_tokenizer(tokenizer)
     encoded = made(text, pair, verbose=False)
     row = encoded.encodings[0]
@@ -158,9 +163,8 @@ def _words(tokenizer: Any, row: Any, number: int, text: str) -> Iterator[Word]:
     """Yield the words of one text of a row. A special or added token in the text is a word, too, which is not normalized."""
     spans = list(_spans(row, number))
     parts = [text[row.offsets[start][0] : row.offsets[end - 1][1]] for start, end in spans]
-    after = tokenizer.engine.words(text)
-    if len(after) != len(parts):  # the text has added tokens
-        added = tokenizer.added_tokens_decoder
+    after, added = tokenizer.engine.words(text), tokenizer.added_tokens_decoder
+    if len(after) != len(parts) or any(row.ids[start] in added for start, _ in spans):
         after = [
             part if row.ids[start] in added else "".join(tokenizer.engine.words(part))
             for part, (start, _) in zip(parts, spans, strict=True)

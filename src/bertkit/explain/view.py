@@ -56,9 +56,13 @@ class Explanation(ABC):
         return Path(path)
 
     def _repr_html_(self) -> str:
-        """The page in a frame, as its style must not change the notebook around it."""
+        """The page in a frame, as its style must not change the notebook around it.
+
+        The links of a page in a frame lead to places in the notebook, unless the page says that its own address is the base.
+        """
+        page = self.html().replace("<head>", '<head><base href="about:srcdoc">', 1)
         frame = 'sandbox="" width="100%" height="520" style="border:0;resize:vertical;overflow:auto"'
-        return f'<iframe title="{escaped(self._title()[0])}" {frame} srcdoc="{escaped(self.html())}"></iframe>'
+        return f'<iframe title="{escaped(self._title()[0])}" {frame} srcdoc="{escaped(page)}"></iframe>'
 
     @abstractmethod
     def _title(self) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from bertkit.engines.processor import cores
 from bertkit.errors import UsageError
 from bertkit.serve.application import app_of
 from bertkit.serve.logs import log_as_json
@@ -98,10 +99,15 @@ def serve(settings: Settings, address: Address, workers: int = 1, drain: int = 2
         with tempfile.TemporaryDirectory(prefix="bertkit-metrics-") as folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
             config = _config(partial(_worker, settings), drain, workers)
-            for name in THREADS:  # of the workers, as this process only restarts them
-                os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
+            os.environ.update(_threads_of(workers))  # this process only restarts them
             _Supervisor(config, [listening]).run()
     return 0
+
+
+def _threads_of(workers: int) -> dict[str, str]:
+    """The variables with which workers share the cores. What the user has set is kept, unless it is the number of all cores."""
+    every = cores()
+    return {name: str(max(1, every // workers)) for name in THREADS if os.environ.get(name) in (None, str(every))}
 
 
 class _Supervisor(Multiprocess):

@@ -1,4 +1,4 @@
-"""The processor, the memory, the threads and the limits of containers, from files as Linux writes them and real variables."""
+"""The processor, the memory and the threads, from files as Linux writes them and real variables."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.diagnosis import groups
 from bertkit.diagnosis.findings import Finding
-from bertkit.diagnosis.machine import memory, of_sysctl, processor, thread_count, total_memory
-from bertkit.engines.processor import cores
+from bertkit.diagnosis.machine import free_memory, memory, of_sysctl, processor, thread_count, total_memory
+from bertkit.engines.processor import cores, reachable_cores
 
 SERVER = (
     "processor\t: 0\nmodel name\t: A Server\nflags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16 amx_bf16 amx_int8\n"
@@ -71,49 +70,11 @@ def test_macos() -> None:
     assert of_sysctl("") == ("processor", set())
 
 
-def group(root: Path, path: str, **files: str) -> None:
-    folder = root / path
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(f"{text}\n")
-
-
-def test_limits_of_version_2_are_those_of_the_smallest_group_around(tmp_path: Path) -> None:
-    root, own = tmp_path / "cgroup", tmp_path / "own"
-    own.write_text("0::/pod/box\n")
-    group(root, "", memory__max="max", cpu__max="max 100000")
-    assert groups.memory_limit(root, own) is None
-    assert groups.processor_limit(root, own) is None
-    group(root, "pod", memory__max="2000000000", cpu__max="150000 100000")
-    group(root, "pod/box", memory__max="4000000000", cpu__max="400000 100000")
-    assert groups.memory_limit(root, own) == 2_000_000_000
-    assert groups.processor_limit(root, own) == 1.5
-
-
-def test_limits_of_version_1_in_a_container_whose_path_is_that_of_the_host(tmp_path: Path) -> None:
-    root, own = tmp_path / "cgroup", tmp_path / "own"
-    own.write_text("4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\nnot a line\n")
-    group(root, "memory", memory__limit_in_bytes="9223372036854771712")
-    group(root, "cpu,cpuacct", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
-    assert groups.memory_limit(root, own) is None
-    assert groups.processor_limit(root, own) is None
-    group(root, "memory", memory__limit_in_bytes="512000000")
-    group(root, "cpu,cpuacct", cpu__cfs_quota_us="50000", cpu__cfs_period_us="100000")
-    assert groups.memory_limit(root, own) == 512_000_000
-    assert groups.processor_limit(root, own) == 0.5
-    own.write_text("0::/../../elsewhere\n")
-    group(root, "", memory__max="7000")
-    assert groups.memory_limit(root, own) == 7000
-
-
-def test_without_control_groups(tmp_path: Path) -> None:
-    assert groups.memory_limit(tmp_path, tmp_path / "none") is None
-    assert groups.processor_limit(tmp_path, tmp_path / "none") is None
-
-
 def test_memory(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:       2000 kB\nMemFree: 10 kB\nMemAvailable:   1000 kB\n")
     assert total_memory(tmp_path / "meminfo") == (2_048_000, 1_024_000)
+    assert free_memory(tmp_path / "meminfo", 2**60) == 1_024_000
+    assert free_memory(tmp_path / "meminfo", 7_000) == 7_000  # of a container
     total, free = total_memory(tmp_path / "none")  # by sysconf
     assert total is None or total >= free > 0
     assert next(iter(memory())).values["total"] > 100_000_000
@@ -139,12 +100,15 @@ def test_a_number_of_threads_that_is_none(value: str, monkeypatch: pytest.Monkey
     assert value not in fault.text.split()
 
 
-@pytest.mark.skipif(cores() < 2, reason="this process may use one core only, which no limit makes fewer")
-def test_more_threads_than_the_limit_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(reachable_cores() < 2, reason="this process may use one core only, which no limit makes fewer")
+def test_threads_in_a_container_with_a_limit_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertkit.engines.processor.processor_limit", lambda: 0.5)
+    (found,) = thread_count(quota=0.5)
+    assert (found.status, found.values["threads"]) == ("ok", 1)
+    assert "limited by a container to the time of 0.5; 1 thread." in found.text
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     _, fault = thread_count(quota=0.5)
     assert (fault.status, fault.remedy) == ("wrong", "export OMP_NUM_THREADS=1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    (found,) = thread_count(quota=0.5)
-    assert found.status == "ok"
     _, few = thread_count(quota=float("inf"))
     assert (few.status, few.remedy) == ("note", "unset OMP_NUM_THREADS")

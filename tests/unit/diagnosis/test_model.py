@@ -59,6 +59,11 @@ def named(path: Path, name: str) -> list[Finding]:
     return [one for one in examined(str(path)) if one.name == name]
 
 
+def commands(path: Path) -> list[str]:
+    """The commands that the doctor says work."""
+    return [command for one in named(path, "commands") for command in one.values["commands"]]
+
+
 def change_config(model: Path, **values: object) -> None:
     config = json.loads((model / "config.json").read_text())
     config = {name: value for name, value in {**config, **values}.items() if value != "absent"}
@@ -118,6 +123,11 @@ def test_a_model_that_is_not_here() -> None:
     assert "is not in the cache" in found.text
 
 
+def test_a_long_name() -> None:
+    (found,) = faults("x" * 5_000)
+    assert len(found.text) + len(found.remedy) < 1_000
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     found = only_fault(tmp_path)
     assert found.name == "config"
@@ -138,11 +148,13 @@ def test_without_a_tokenizer(model: Path) -> None:
     found = only_fault(model)
     assert found.name == "tokenizer"
     assert "vocab.txt" in found.remedy
+    assert commands(model) == ["convert", "export"]
 
 
 def test_a_tokenizer_with_more_tokens_than_the_table(model: Path) -> None:
     BertTokenizer([*pipeline_cases.vocabulary(), "onemore"], model_max_length=64).save_pretrained(model)
     assert "but the word embeddings only 605 rows" in only_fault(model).text
+    assert commands(model) == ["convert", "export"]
 
 
 def test_a_tokenizer_with_far_fewer_tokens(model: Path) -> None:
@@ -176,18 +188,30 @@ def test_weights_that_are_missing(model: Path) -> None:
     change_weights(model, lambda tensors: tensors.pop("bert.encoder.layer.1.output.dense.weight"))
     found = only_fault(model)
     assert found.values["tensors"] == ["bert.encoder.layer.1.output.dense.weight"]
+    assert found.text.startswith("1 tensor is missing from")
+    assert commands(model) == []
 
 
 def test_weights_that_are_unexpected(model: Path) -> None:
     change_weights(model, lambda tensors: tensors.update(of_another_model=np.zeros(3, np.float32)))
     found = only_fault(model)
-    assert "not parameters of BERT" in found.text
+    assert "not parameters of the BERT of config.json" in found.text
     assert found.values["tensors"] == ["of_another_model"]
+    assert commands(model) == []
+
+
+def test_a_configuration_with_fewer_layers(model: Path) -> None:
+    """The layers that it leaves out must not be deleted."""
+    change_config(model, num_hidden_layers=1)
+    found = only_fault(model)
+    assert len(found.values["tensors"]) == 16
+    assert found.remedy.startswith("copy the config.json of the same model")
 
 
 def test_weights_of_another_shape(model: Path) -> None:
     change_config(model, type_vocab_size=3)
     assert "[2, 16], expected [3, 16]" in only_fault(model).text
+    assert commands(model) == []
 
 
 def test_a_classifier_that_the_files_lack(model: Path) -> None:
@@ -236,7 +260,11 @@ def test_absent_fields_of_the_configuration(model: Path) -> None:
 
 def test_an_unknown_class_and_another_model(model: Path) -> None:
     change_config(model, architectures=["RobertaForMaskedLM"])
-    assert all(one.remedy for one in faults(model))
+    found = only_fault(model)
+    assert "'RobertaForMaskedLM' is not a class of BERT" in found.text
+    assert found.remedy.startswith("write the class of the model into config.json")
+    assert commands(model) == []
+    assert main(["classify", "A film.", "--model", str(model)]) == 2  # the doctor is right
     change_config(model, model_type="roberta")
     assert "roberta" in faults(model)[0].text
 

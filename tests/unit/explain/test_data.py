@@ -65,6 +65,15 @@ def test_words_of_a_tokenizer_that_is_not_plain(tmp_path: Path) -> None:
     assert found.normalized == ("the tea",)
 
 
+def test_words_beside_added_tokens() -> None:
+    """The number of words alone does not tell: [MASK] would be three words, and each soupbowls one instead of two."""
+    tokenizer = bertkit.BertTokenizerFast(pipeline_models.tokenizer().vocab)
+    tokenizer.add_tokens(["soupbowl"])
+    found = explain.tokens(tokenizer, "[MASK] soupbowlA soupbowlA")
+    assert [word.text for word in found.words] == ["[MASK]", "soupbowl", "A", "soupbowl", "A"]
+    assert [word.normalized for word in found.words] == ["[MASK]", "soupbowl", "a", "soupbowl", "a"]
+
+
 def test_masks_are_those_of_the_models() -> None:
     words, texts = pipeline_models.tokenizer(), [TEXT, OTHER]
     config = copy.deepcopy(bertkit.BertConfig.from_pretrained(pipeline_models.folder("plain")))
@@ -121,6 +130,14 @@ def test_attention_of_pruned_heads() -> None:
         explain.attention(model, TEXT, tokenizer=pipeline_models.tokenizer())
 
 
+def test_the_mode_of_each_part_is_kept() -> None:
+    """A user may train a head on a body in evaluation mode."""
+    model = bertkit.BertForSequenceClassification.from_pretrained(pipeline_models.folder("two")).train()
+    model.bert.eval()
+    explain.attention(model, TEXT, tokenizer=pipeline_models.tokenizer())
+    assert model.training and model.classifier.training and not any(part.training for part in model.bert.modules())
+
+
 def test_patterns_of_heads() -> None:
     length, special = 4, np.array([True, False, False, True])
     shapes = {
@@ -173,6 +190,11 @@ def test_integrated_gradients_are_complete(case: str) -> None:
     assert not rough.is_complete and "Pass more steps than 1." in str(rough) and rough.steps == 1 < (found.steps or 0)
 
 
+def test_an_unknown_word_has_an_attribution() -> None:
+    found = explain.attribution(pipeline_models.folder("two"), "The soup was 東.", target="GOOD")
+    assert found.tokens[4] == "[UNK]" and found.values[4] != 0 and found.is_complete
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_attention_times_gradient(case: str) -> None:
     name, kind, texts, target = CASES[case]
@@ -194,7 +216,8 @@ def test_integrated_gradients_equal_those_of_captum(case: str) -> None:
     )
     name, kind, texts, target = CASES[case]
     model, given, words = theirs(name, kind), inputs(*texts), pipeline_models.tokenizer()
-    special = torch.isin(given["input_ids"], torch.tensor(words.all_special_ids))
+    kept = [number for number in words.all_special_ids if number != words.unk_token_id]
+    special = torch.isin(given["input_ids"], torch.tensor(kept))
     baseline = torch.where(special, given["input_ids"], words.pad_token_id)
 
     def score(ids: torch.Tensor) -> torch.Tensor:
@@ -219,6 +242,12 @@ def test_the_best_target_is_that_of_the_pipelines() -> None:
     assert (
         mask.is_complete and pad.is_complete and mask.baseline_score != pad.baseline_score and mask.score == pad.score
     )
+
+
+def test_a_piece_may_be_the_target() -> None:
+    """The best word may be a piece, whose name is then shown, and can be typed."""
+    found = explain.attribution(pipeline_models.folder("masked"), "The [MASK] was cold.", target="##ed", steps=1)
+    assert found.target == "the word '##ed'"
 
 
 def test_embeddings_of_texts() -> None:
@@ -275,6 +304,11 @@ def test_invalid_arguments_are_refused() -> None:
         (lambda: explain.mask(words, ["a", "b"], sources=["b"]), "pass one source for each text"),
         (lambda: explain.attention(folder("two"), TEXT, layers=[2]), r"the model has layers 0 to 1"),
         (lambda: explain.attention(folder("two"), TEXT, heads=[]), r"the model has heads 0 to 1"),
+        (
+            lambda: explain.attention(folder("two"), TEXT, layers=1),  # type: ignore[arg-type]
+            r"layers is 1 \(int\).*Type for example layers=\[0\]",
+        ),
+        (lambda: explain.attention(folder("two"), TEXT, heads=[True]), r"heads is \[True\]"),
         (lambda: explain.attention(folder("two"), "soup " * 100), "takes at most 64: pass a shorter text"),
         (
             lambda: explain.attribution(folder("names"), TEXT),
@@ -299,6 +333,22 @@ def test_invalid_arguments_are_refused() -> None:
             "must be that of",
         ),
         (lambda: explain.attention(object(), TEXT), "pass a name, a folder, a BERT"),
+        (lambda: explain.tokens(words, ["a", "b"]), r"text is \['a', 'b'\] \(list\): pass one text"),  # type: ignore[arg-type]
+        (lambda: explain.attention(folder("two"), TEXT, ["b"]), r"pair is \['b'\]"),  # type: ignore[arg-type]
+        (lambda: explain.attribution(folder("two"), TEXT, target=1), "target=1 is not a text"),  # type: ignore[arg-type]
+        (lambda: explain.attribution(folder("two"), TEXT, steps=1500), "steps=1500 is more than 1,024"),
+        (lambda: explain.attribution(folder("answers"), "Who?", ""), "has no words"),
+        (lambda: explain.attribution(folder("answers"), "Who?", " \u200b"), "has no words"),
+        (lambda: explain.mask(words, None), r"texts is None"),  # type: ignore[arg-type]
+        (lambda: explain.mask(words, "soup " * 10_000), "100,040,004 pairs of positions, more than 100,000,000"),
+        (lambda: explain.embeddings(folder("masked"), 3, words=True), r"texts is 3"),  # type: ignore[arg-type]
+        (lambda: explain.embeddings(folder("masked"), ["\u200b"], words=True), r"no tokens for '\\u200b'"),
+        (lambda: explain.embeddings(folder("masked"), ["soup", "\U0001f996"], words=True), r"which is \[UNK\]"),
+        (
+            lambda: explain.embeddings(folder("masked"), ["soup"], words=True, neighbours=51),
+            "51 neighbours, more than 50",
+        ),
+        (lambda: explain.embeddings(folder("plain"), ["a"] * 10_001), "10,001 texts, more than 10,000"),
     ):
         with pytest.raises(UsageError, match=sentence):
             call()

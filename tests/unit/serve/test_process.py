@@ -22,6 +22,9 @@ import pipeline_models
 import pytest
 import serving
 
+from bertkit.engines.processor import cores
+from bertkit.serve.process import _threads_of
+
 TEXT = "Anna moved to Paris."
 LONGEST = 60.0  # seconds for a start on a busy machine
 
@@ -246,6 +249,14 @@ def test_a_worker_that_is_killed_while_it_is_asked() -> None:
         while len(set(workers(children)) - {before[0]}) < 2:
             assert time.monotonic() < until
             time.sleep(0.1)
+
+
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(cores()))  # as the command sets it in a container with a limit
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7777")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    assert _threads_of(cores()) == {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    assert set(_threads_of(10_000).values()) == {"1"}
 
 
 def workers(path: str) -> list[int]:

@@ -58,7 +58,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
     )
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in lines)
     title = f"<caption>{escaped(caption)}</caption>" if caption else ""
-    return f'<div class="scroll" tabindex="0"><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    inner = f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return scrolling(inner, caption or ", ".join(head))
+
+
+def scrolling(body: str, label: str) -> str:
+    """Return HTML that scrolls sideways if it is too wide, also by the keyboard. `label` is its name for screen readers."""
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{escaped(label)}">{body}</div>'
 
 
 def _is_cell_number(value: object) -> bool:
@@ -77,7 +83,7 @@ def facts(rows: Iterable[tuple[str, object]]) -> str:
         f'<tr><th scope="row">{escaped(name)}</th><td dir="auto">{escaped(number(value))}</td></tr>'
         for name, value in rows
     )
-    return f'<div class="scroll" tabindex="0"><table class="facts"><tbody>{body}</tbody></table></div>'
+    return scrolling(f'<table class="facts"><tbody>{body}</tbody></table>', "facts")
 
 
 def paragraph(text: str, kind: str = "") -> str:

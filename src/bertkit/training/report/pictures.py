@@ -57,6 +57,23 @@ _STYLE = {
 }
 
 
+_OWN = "DejaVu Sans"
+_SCRIPTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans KR", "Noto Sans SC", "NanumGothic",
+    "Apple SD Gothic Neo", "Hiragino Sans", "PingFang SC", "Malgun Gothic", "Yu Gothic", "Microsoft YaHei", "Noto Sans Arabic",
+    "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai",
+)  # fmt: skip
+"""Fonts for scripts that matplotlib's own fonts lack, as systems name them."""
+
+
+def families(first: str = _OWN) -> list[str]:
+    """The fonts of a picture: one of matplotlib's own, and those of this system for the characters that it lacks."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return [*dict.fromkeys((first, _OWN)), *(name for name in _SCRIPTS if name in installed)]
+
+
 @contextmanager
 def figure_of(size: tuple[float, float]) -> Iterator[Any]:
     """A figure of matplotlib in the style of the pictures, to draw on and to save in the block.
@@ -67,8 +84,8 @@ def figure_of(size: tuple[float, float]) -> Iterator[Any]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # emoji, which browsers draw
+    with rc_context({**_STYLE, "font.family": families()}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn, as for emoji
         yield Figure(figsize=size, layout="constrained")
 
 
