@@ -1,7 +1,8 @@
 """Write the notebooks of the tutorial from its pages, and what their blocks print and draw into the pages.
 
     python scripts/notebooks.py           write docs/tutorial/*.ipynb, from the pages as they are
-    python scripts/notebooks.py record    first run the English pages as notebooks, and write the outputs into all pages
+    python scripts/notebooks.py record    first run the English pages as notebooks, and write the outputs into all pages;
+                                          `record vectors` runs one page
 
 A block of Python is a cell. Directly after it, a block of text is what it prints, and a picture what it draws. All else is prose. So a page
 has all that its notebook has, and the notebook is a function of the page. `record` needs nbclient and ipykernel, and the built-in model.
@@ -79,8 +80,9 @@ def _outputs(found: re.Match[str], folder: Path) -> list[dict[str, Any]]:
     if found["text"]:
         lines = found["text"].splitlines(keepends=True)
         outputs.append({"output_type": "stream", "name": "stdout", "text": lines})
-    if found["picture"]:
-        drawn = base64.b64encode((folder / found["picture"]).read_bytes()).decode()
+    picture = folder / (found["picture"] or "")
+    if picture.is_file():  # not before the first run
+        drawn = base64.b64encode(picture.read_bytes()).decode()
         data = {"image/png": drawn, "text/plain": [found["about"]]}
         outputs.append({"output_type": "display_data", "metadata": {}, "data": data})
     return outputs
@@ -95,13 +97,14 @@ def written(page: Path) -> str:
     return json.dumps(notebook(page), ensure_ascii=False, indent=1) + "\n"
 
 
-def run(cells: dict[str, Any], folder: Path) -> list[Output]:
-    """Run a notebook in a folder, and return what its cells print and draw. An error in a cell is an error here."""
+def run(text: str, folder: Path) -> list[Output]:
+    """Run the file of a notebook in a folder, and return what its cells print and draw. An error in a cell is an error here."""
     import nbformat
     from nbclient import NotebookClient
 
-    made = nbformat.from_dict(cells)
-    NotebookClient(made, timeout=1800, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    made = nbformat.reads(text, as_version=4)
+    where = {"metadata": {"path": str(folder)}}
+    NotebookClient(made, kernel_name="python3", timeout=1800, startup_timeout=600, resources=where).execute()
     return [_output(cell.outputs) for cell in made.cells if cell.cell_type == "code"]
 
 
@@ -121,7 +124,7 @@ def _output(outputs: list[Any]) -> Output:
 def record(page: Path) -> None:
     """Run an English page, and write its outputs into it and its pictures beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        outputs = iter(run(notebook(page), Path(folder)))
+        outputs = iter(run(written(page), Path(folder)))
 
     def block(found: re.Match[str]) -> str:
         output = next(outputs)
@@ -140,13 +143,13 @@ def record(page: Path) -> None:
 
 def main(words: list[str]) -> None:
     """Write the notebooks, with `record` after running them."""
-    if words not in ([], ["record"]):
+    english = {page.stem: page for page in pages() if "." not in page.stem}
+    if words[:1] not in ([], ["record"]) or not set(words[1:]) <= set(english):
         raise SystemExit(__doc__)
     if words:
-        for page in pages():
-            if "." not in page.stem:
-                print(f"running {page.name}", flush=True)
-                record(page)
+        for name in words[1:] or english:
+            print(f"running {name}", flush=True)
+            record(english[name])
         subprocess.run([sys.executable, str(ROOT / "scripts" / "copy_blocks.py")], check=True)
     for page in pages():
         page.with_suffix(".ipynb").write_text(written(page), encoding="utf-8")
