@@ -132,7 +132,9 @@ def record(page: Path) -> None:
         if output.text:
             parts.append(f"```text\n{output.text.rstrip()}\n```\n")
         if bool(found["picture"]) != bool(output.picture):
-            raise SystemExit(f"{page}: the picture of a block and its line ![...](NAME.png) belong together:\n{found['code']}")
+            raise SystemExit(
+                f"{page}: the picture of a block and its line ![...](NAME.png) belong together:\n{found['code']}"
+            )
         if found["picture"]:
             (page.parent / found["picture"]).write_bytes(base64.b64decode(output.picture))
             parts.append(f"![{found['about']}]({found['picture']})\n")
