@@ -4,8 +4,8 @@
     python scripts/notebooks.py record    first run the English pages as notebooks, and write the outputs into all pages;
                                           `record vectors` runs one page
 
-A block of Python is a cell. Directly after it, a block of text is what it prints, and a picture what it draws. All else is prose. So a page
-has all that its notebook has, and the notebook is a function of the page. `record` needs nbclient and ipykernel, and the built-in model.
+A block of Python is a cell. Directly after it, a block of text is what it prints, and a picture what it draws. All else is prose.
+So a page has all that its notebook has. `record` needs nbclient and ipykernel, and the built-in model.
 """
 
 from __future__ import annotations
@@ -59,10 +59,9 @@ def notebook(page: Path) -> dict[str, Any]:
 
 def _cells(page: Path) -> Iterator[dict[str, Any]]:
     text = DOWNLOAD.sub("", page.read_text(encoding="utf-8"))
-    end, count = 0, 0
-    for found in CELL.finditer(text):
+    end = 0
+    for count, found in enumerate(CELL.finditer(text), 1):
         yield from _prose(text[end : found.start()])
-        count += 1
         outputs = _outputs(found, page.parent)
         yield {"cell_type": "code", "execution_count": count, "source": _lines(found["code"]), "outputs": outputs}
         end = found.end()

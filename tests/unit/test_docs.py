@@ -103,7 +103,7 @@ def reader(
 @pytest.mark.filterwarnings("ignore")  # those of the Trainer and of PyTorch's tracer
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("tutorial/")])
 def test_the_blocks_of_a_page_run(page: str, reader: pages.Reader) -> None:
-    """In order, in one folder. The README's own blocks run in tests/test_readme.py, the notebooks in tests/unit/test_tutorial.py."""
+    """In order, in one folder. Blocks of the README run in tests/test_readme.py, the tutorial in tests/unit/test_tutorial.py."""
     elsewhere = (pages.ROOT / "README.md").read_text(encoding="utf-8")
     found = pages.blocks((pages.DOCS / page).read_text(encoding="utf-8"))
     printed = []
