@@ -101,7 +101,7 @@ def run(text: str, folder: Path) -> list[Output]:
     import nbformat
     from nbclient import NotebookClient
 
-    made = nbformat.reads(text, as_version=4)
+    made = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
     where = {"metadata": {"path": str(folder)}}
     NotebookClient(made, kernel_name="python3", timeout=1800, startup_timeout=600, resources=where).execute()
     return [_output(cell.outputs) for cell in made.cells if cell.cell_type == "code"]
