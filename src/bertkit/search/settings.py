@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -12,6 +13,8 @@ from bertkit.heads import Writing
 from bertkit.hub import Place, locate, parse_object, read_text
 from bertkit.hub.saving import SavesJson
 from bertkit.search.checks import SPECIAL, WORDS, check_values
+
+_logger = logging.getLogger(__name__)
 
 FILE = "generation_config.json"
 _MOST_BYTES = 2**20
@@ -170,6 +173,9 @@ class GenerationConfig(SavesJson):
                 f"The text may have {longest} words, and the model has positions for {positions}: pass max_new_tokens="
                 f"{max(1, positions + 1 + padding - length)} or less."
             )
+        counted, most = ("min_length", longest) if self.min_new_tokens is None else ("min_new_tokens", longest - length)
+        if getattr(self, counted) > most:
+            _logger.warning("%s=%d cannot be reached: at most %d words fit.", counted, getattr(self, counted), most)
         found = replace(self, max_length=longest, max_new_tokens=None)
         found._max_length_was_passed = True
         return found

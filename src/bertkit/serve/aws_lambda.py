@@ -18,6 +18,7 @@ from collections.abc import MutableMapping
 from functools import cache
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from bertkit.errors import UsageError
 from bertkit.serve.application import app_of
@@ -67,7 +68,7 @@ class Function:
         named = request.headers.items()
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "https", "query_string": b"",
-            "method": request.method, "path": request.path, "raw_path": request.path.encode(), "root_path": "",
+            "method": request.method, "path": unquote(request.path), "raw_path": request.path.encode(), "root_path": "",
             "headers": [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in named],
         }  # fmt: skip
         messages, sent = [{"type": "http.request", "body": request.body, "more_body": False}], []

@@ -47,6 +47,7 @@ def test_events() -> None:
         assert json.loads(found["body"]) == direct
         assert found["headers"]["content-type"] == "application/json"
     assert function.answer(of_url("/predict", body))["statusCode"] == 200
+    assert function.answer(of_url("/pre%64ict", body))["statusCode"] == 200  # servers decode paths
     assert function.answer(of_url("/nowhere", body))["statusCode"] == 404
     assert function.answer(of_url("/predict", "%%%", isBase64Encoded=True))["statusCode"] == 400
     assert function.answer({"httpMethod": "GET", "path": "/ping", "headers": None, "body": None})["statusCode"] == 200

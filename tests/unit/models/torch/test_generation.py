@@ -240,6 +240,22 @@ def test_what_is_invalid(prompt: Any, options: dict[str, Any], message: str) -> 
         own.generate(None if prompt is None else torch.tensor(prompt, dtype=torch.long), **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_length": 9, "max_new_tokens": 4}, "min_length=9 cannot be reached: at most 6 words fit."),
+        ({"min_new_tokens": 5, "max_new_tokens": 4}, "min_new_tokens=5 cannot be reached: at most 4 words fit."),
+        ({"min_new_tokens": 4, "max_length": 6}, ""),
+        ({"min_length": 6, "max_new_tokens": 4}, ""),
+    ],
+)
+def test_a_least_length_above_the_largest(
+    options: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair(0)[0].generate(torch.tensor([[4, 5]]), **options)
+    assert [record.getMessage() for record in caplog.records] == ([message] if message else [])
+
+
 @pytest.mark.parametrize("padded", [False, True])
 def test_logits_to_keep(padded: bool) -> None:
     own, theirs = pair(3)
