@@ -27,7 +27,9 @@ def drawing(rows: list[list[str]]) -> str:
     for row in rows:
         lines = [row[at : at + MOST] for at in range(0, len(row), MOST)]
         height = ROW * len(lines) - (ROW - BOX)
-        boxes.append(f'<rect x="{LEFT - 6}" y="{y - 4}" width="{WIDTH - LEFT}" height="{height + 8}" rx="5" fill="#eef3f8"/>')
+        boxes.append(
+            f'<rect x="{LEFT - 6}" y="{y - 4}" width="{WIDTH - LEFT}" height="{height + 8}" rx="5" fill="#eef3f8"/>'
+        )
         for line in lines:
             width = (WIDTH - LEFT - 12 - GAP * (len(line) - 1)) / len(line)
             for number, name in enumerate(line):
@@ -40,13 +42,18 @@ def drawing(rows: list[list[str]]) -> str:
     end = y - 10
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}" '
-            'font-family="sans-serif" font-size="13">',
+            (
+                f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}" '
+                'font-family="sans-serif" font-size="13">'
+            ),
             f'<rect width="{WIDTH}" height="{y}" fill="#ffffff"/>',
             *boxes,
             f'<path d="M24 12V{end - 10}" stroke="#d95f0e" stroke-width="1.5"/>',
             f'<path d="M18 {end - 12}L24 {end}L30 {end - 12}Z" fill="#d95f0e"/>',
-            f'<text x="14" y="{y / 2:.0f}" transform="rotate(-90 14 {y / 2:.0f})" text-anchor="middle" fill="#222222">imports</text>',
+            (
+                f'<text x="14" y="{y / 2:.0f}" transform="rotate(-90 14 {y / 2:.0f})" '
+                'text-anchor="middle" fill="#222222">imports</text>'
+            ),
             "</svg>",
         ]
     )

@@ -1,7 +1,7 @@
-"""A hook of MkDocs: what the theme lacks. Each language has its own search, and the search has no role of a dialog.
+"""A hook of MkDocs: what the theme lacks. Each language has its own search, and the keyboard reaches the menu of a phone.
 
-The translations build one index of all pages. Here, it is split: NAME/search/search_index.json has the pages in NAME/, for its language, and pages in
-NAME/ take NAME/ as the base of the search.
+The translations build one index of all pages. Here, it is split: NAME/search/search_index.json has the pages in NAME/, and these
+take NAME/ as the base of the search.
 """
 
 from __future__ import annotations
@@ -12,10 +12,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mkdocs.plugins import event_priority
-
 LANGUAGES = ("ko", "ja")
 """The folders of the translations."""
+
+_MENU = {"ko": "메뉴", "ja": "メニュー"}
+_WRONG = {
+    # no dialog: the page beside it can be used
+    'data-md-component="search" role="dialog"': 'data-md-component="search"',
+    # empty until there are results, which are links
+    '<div class="md-search__scrollwrap" tabindex="0"': '<div class="md-search__scrollwrap"',
+    # the script of the theme clicks on a label at Enter
+    '<label class="md-header__button md-icon" for="__drawer">': (
+        '<label class="md-header__button md-icon" for="__drawer" tabindex="0" role="button" aria-label="{menu}">'
+    ),
+}
+"""HTML of the theme, and what it should be."""
 
 _BASE = re.compile(r'(<script id="__config" type="application/json">\{.*?"base": ")([^"]*)')
 
@@ -37,12 +48,13 @@ def of_language(index: Mapping[str, Any], language: str) -> dict[str, Any]:
         start = f"{language}/"
         names = ["en", language]  # the names in code are English
         own = [
-            {**page, "location": page["location"].removeprefix(start)} for page in pages if page["location"].startswith(start)
+            {**page, "location": page["location"].removeprefix(start)}
+            for page in pages
+            if page["location"].startswith(start)
         ]
     return {**index, "config": {**index["config"], "lang": names}, "docs": own}
 
 
-@event_priority(-200)  # after the plugin of the translations, which writes the index of all pages last
 def on_post_build(config: Any, **_: Any) -> None:
     """Write an index for each language."""
     site = Path(config["site_dir"])
@@ -53,10 +65,16 @@ def on_post_build(config: Any, **_: Any) -> None:
         path.write_text(json.dumps(of_language(index, language), ensure_ascii=False, separators=(",", ":")), "utf-8")
 
 
+# After the translations, which write the index of all pages last.
+on_post_build.mkdocs_priority = -200  # type: ignore[attr-defined]
+
+
 def on_post_page(output: str, page: Any, **_: Any) -> str:
-    """Mend a page."""
-    output = output.replace(' data-md-component="search" role="dialog"', ' data-md-component="search"', 1)
-    return based(output) if page.url.split("/")[0] in LANGUAGES else output
+    """Mend the search and the button of the menu of a page."""
+    language = page.url.split("/")[0]
+    for wrong, right in _WRONG.items():
+        output = output.replace(wrong, right.format(menu=_MENU.get(language, "Menu")), 1)
+    return based(output) if language in LANGUAGES else output
 
 
 def based(output: str) -> str:

@@ -22,10 +22,10 @@ STYLE = """
 .grid table{border-collapse:separate;border-spacing:1px;font-size:.75rem}
 .grid th,.grid td{padding:0;border:0;max-width:none}
 .grid th{font-weight:400;white-space:nowrap;color:var(--ink)}
-.grid thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;vertical-align:top;padding:.2rem 0;
-max-height:9rem}
+.grid thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;vertical-align:top;padding:.2rem 0}
 .grid tbody th{text-align:right;padding-right:.3rem}
-.grid td{min-width:1.5em;height:1.5em;text-align:center;vertical-align:middle;font-variant-numeric:tabular-nums}
+.grid td{min-width:1.5em;height:1.5em;padding:0 .15rem;white-space:nowrap;
+text-align:center;vertical-align:middle;font-variant-numeric:tabular-nums}
 .plus{background:color-mix(in srgb,var(--blue) calc(var(--v)*1%),var(--card))}
 .minus{background:color-mix(in srgb,var(--orange) calc(var(--v)*1%),var(--card))}
 .grid>img{width:min(100%,40rem);image-rendering:pixelated;border:1px solid var(--line)}
