@@ -19,8 +19,6 @@ _MENU = {"ko": "메뉴", "ja": "メニュー"}
 _WRONG = {
     # no dialog: the page beside it can be used
     'data-md-component="search" role="dialog"': 'data-md-component="search"',
-    # empty until there are results, which are links
-    '<div class="md-search__scrollwrap" tabindex="0"': '<div class="md-search__scrollwrap"',
     # the script of the theme clicks on a label at Enter
     '<label class="md-header__button md-icon" for="__drawer">': (
         '<label class="md-header__button md-icon" for="__drawer" tabindex="0" role="button" aria-label="{menu}">'
@@ -70,10 +68,11 @@ on_post_build.mkdocs_priority = -200  # type: ignore[attr-defined]
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
-    """Mend the search and the button of the menu of a page."""
+    """Mend the search, the button of the menu, and the tables of a page."""
     language = page.url.split("/")[0]
     for wrong, right in _WRONG.items():
         output = output.replace(wrong, right.format(menu=_MENU.get(language, "Menu")), 1)
+    output = output.replace("<table>", '<table tabindex="0">')  # wide tables scroll, also by the keyboard
     return based(output) if language in LANGUAGES else output
 
 

@@ -15,7 +15,7 @@ def visiting(browser: Any, address: str, scheme: str = "light", width: int = 128
     """The page, on which no script fails and nothing from elsewhere is loaded."""
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}, **given)
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)  # on a busy machine, a server loads its models for long
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda line: wrong.append(line.text) if "Failed to load resource" not in line.text else None)
