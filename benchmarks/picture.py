@@ -11,7 +11,7 @@ import json
 from html import escape
 from pathlib import Path
 
-WIDTH, BAR, LEFT = 760, 22, 290
+WIDTH, BAR, LEFT, ROW = 420, 20, 14, 52  # narrow, so that it is readable on a phone
 
 
 def bars(mix: dict[str, dict[str, dict[str, float]]]) -> list[tuple[str, float]]:
@@ -20,27 +20,29 @@ def bars(mix: dict[str, dict[str, dict[str, float]]]) -> list[tuple[str, float]]
 
 
 def drawing(rows: list[tuple[str, float]], machine: str) -> str:
-    """The rows as an SVG picture. A line marks the speed of transformers."""
+    """The rows as an SVG picture. A line on each bar marks the speed of transformers."""
     longest = max(value for _, value in rows)
     scale = (WIDTH - LEFT - 60) / longest
-    height = 62 + len(rows) * (BAR + 12)
+    height = 64 + len(rows) * ROW
     mark = LEFT + scale
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="14">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
+            'font-family="sans-serif" font-size="14">'
+        ),
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="14" y="26" font-size="15" fill="#222222">Times as fast as transformers 5 ({escape(machine)})</text>',
+        f'<text x="{LEFT}" y="24" font-weight="bold" fill="#222222">Times as fast as transformers 5</text>',
+        f'<text x="{LEFT}" y="44" fill="#222222">{escape(machine)}</text>',
     ]
     for number, (title, value) in enumerate(rows):
-        y = 44 + number * (BAR + 12)
+        y = 78 + number * ROW
         lines += [
-            f'<text x="{LEFT - 10}" y="{y + 16}" text-anchor="end" fill="#222222">{escape(title)}</text>',
+            f'<text x="{LEFT}" y="{y - 5}" fill="#222222">{escape(title)}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{value * scale:.1f}" height="{BAR}" rx="2" fill="#3182bd"/>',
-            f'<text x="{LEFT + value * scale + 8:.1f}" y="{y + 16}" fill="#222222">{value:.1f}</text>',
+            f'<text x="{LEFT + value * scale + 8:.1f}" y="{y + 15}" fill="#222222">{value:.1f}</text>',
+            f'<path d="M{mark:.1f} {y - 2}v{BAR + 4}" stroke="#d95f0e" stroke-width="1.5"/>',
         ]
-    lines += [
-        f'<line x1="{mark:.1f}" y1="38" x2="{mark:.1f}" y2="{height - 14}" stroke="#d95f0e" stroke-width="1.5"/>',
-        "</svg>",
-    ]
+    lines.append("</svg>")
     return "\n".join(lines)
 
 

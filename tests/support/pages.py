@@ -96,9 +96,9 @@ def links(text: str) -> list[str]:
     return LINK.findall(prose(text))
 
 
-def anchors_hook() -> ModuleType:
-    """Import scripts/anchors.py, which gives headings their anchors on the site."""
-    spec = importlib.util.spec_from_file_location("anchors", ROOT / "scripts" / "anchors.py")
+def script(name: str) -> ModuleType:
+    """Import a script of the site, such as scripts/anchors.py, which gives headings their anchors."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

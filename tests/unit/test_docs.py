@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import gzip
 import json
 import re
@@ -19,7 +20,7 @@ import yaml
 import bertkit
 
 PAGES = [str(path.relative_to(pages.DOCS)) for path in pages.pages()]
-ANCHORS = pages.anchors_hook()
+ANCHORS = pages.script("anchors")
 
 PRINTED = {"fine_tuning.md": [["good"], [], ["good", "bad"]]}
 """Page -> the labels that its scripts print, as they predict those of their training texts."""
@@ -120,7 +121,7 @@ def test_blocks_have_known_languages() -> None:
     """A block without a language would neither run nor say why."""
     for page in PAGES:
         for block in pages.blocks((pages.DOCS / page).read_text(encoding="utf-8")):
-            assert block.language in (*pages.RUN, "text", "mermaid", "hcl", "dockerfile"), (page, block.text)
+            assert block.language in (*pages.RUN, "text", "hcl", "dockerfile"), (page, block.text)
 
 
 def every_page() -> list[Path]:
@@ -196,3 +197,24 @@ def test_what_is_read_of_a_page() -> None:
     assert ANCHORS.headings(page) == [(1, "One"), (2, "Two")]
     assert pages.blocks(page) == [pages.Block("bash", "ls  # a\n")]
     assert pages.links("[a](b.md#c) `[d](e)` ![f](g.png)\n```text\n[h](i)\n```\n") == ["b.md#c", "g.png"]
+
+
+@pytest.mark.parametrize("name", ["anchors", "theme"])
+def test_examples_of_the_hooks(name: str) -> None:
+    found = doctest.testmod(pages.script(name))
+    assert found.attempted and not found.failed
+
+
+def test_the_picture_of_the_rooms_follows_the_contract() -> None:
+    """If it does not: python scripts/rooms.py > docs/rooms.svg. Those who do not see it get the same order in words."""
+    rooms = pages.script("rooms")
+    layers = rooms.layers()
+    assert rooms.drawing(layers) + "\n" == (pages.DOCS / "rooms.svg").read_text(encoding="utf-8")
+    every = [name for row in layers for name in row]
+    for page in every_page():
+        if page.name.startswith("architecture."):
+            text = page.read_text(encoding="utf-8")
+            (described,) = re.findall(r"!\[([^]]*)\]\(rooms\.svg\)", text)
+            named = [name for name in re.findall(r"[a-z_]+", described) if name in every]
+            assert named == [name for name in every if name in named]
+            assert set(re.findall(r"^\| `(\w+)(?:\.py)?` \|", text, re.MULTILINE)) <= set(named)

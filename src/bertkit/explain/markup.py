@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bertkit.tensors import Array
+from bertkit.terminal import cut
 from bertkit.training.report.drawings import shortened
 from bertkit.training.report.markup import escaped
 
@@ -22,10 +23,11 @@ STYLE = """
 .grid table{border-collapse:separate;border-spacing:1px;font-size:.75rem}
 .grid th,.grid td{padding:0;border:0;max-width:none}
 .grid th{font-weight:400;white-space:nowrap;color:var(--ink)}
-.grid thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;vertical-align:top;padding:.2rem 0;
-max-height:9rem}
+.grid thead th{writing-mode:vertical-rl;text-orientation:sideways;transform:rotate(180deg);
+text-align:left;vertical-align:top;padding:.2rem 0}
 .grid tbody th{text-align:right;padding-right:.3rem}
-.grid td{min-width:1.5em;height:1.5em;text-align:center;vertical-align:middle;font-variant-numeric:tabular-nums}
+.grid td{min-width:1.5em;height:1.5em;padding:0 .15rem;white-space:nowrap;
+text-align:center;vertical-align:middle;font-variant-numeric:tabular-nums}
 .plus{background:color-mix(in srgb,var(--blue) calc(var(--v)*1%),var(--card))}
 .minus{background:color-mix(in srgb,var(--orange) calc(var(--v)*1%),var(--card))}
 .grid>img{width:min(100%,40rem);image-rendering:pixelated;border:1px solid var(--line)}
@@ -49,6 +51,7 @@ max-height:9rem}
 _BLUE = (66, 133, 214)  # readable on a light and on a dark page
 _MOST_POINTS = 128
 _STRENGTHS = 5
+_WIDEST = 24
 _WEAKEST = 0.05
 """The attention from which a line is drawn."""
 
@@ -63,15 +66,20 @@ def grid(rows: Sequence[str], columns: Sequence[str], values: Array, caption: st
         caption: what the table shows.
         digits: of the numbers in the cells; None: only screen readers get the numbers, with two digits.
     """
-    head = "".join(f'<th scope="col">{escaped(shortened(name, 24))}</th>' for name in columns)
+    head = "".join(f'<th scope="col">{escaped(_named(name))}</th>' for name in columns)
     body = "".join(
-        f'<tr><th scope="row">{escaped(shortened(name, 24))}</th>{"".join(_cell(value, digits) for value in row)}</tr>'
+        f'<tr><th scope="row">{escaped(_named(name))}</th>{"".join(_cell(value, digits) for value in row)}</tr>'
         for name, row in zip(rows, values.tolist(), strict=True)
     )
     return (
         f'<div class="grid" tabindex="0" role="group" aria-label="{escaped(caption)}"><table>'
         f"<caption>{escaped(caption)}</caption><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _named(name: str) -> str:
+    """The name of a row or a column, of at most 24 letters, or 12 characters of Chinese, Japanese or Korean."""
+    return cut(shortened(name, _WIDEST), _WIDEST)
 
 
 def _cell(value: float, digits: int | None) -> str:

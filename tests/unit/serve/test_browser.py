@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -24,15 +23,14 @@ import pytest
 import serving
 import uvicorn
 import writing_cases
+from browsing import EXTREMES, SIZES, violations, visiting
 
 from bertkit import pipeline
 from bertkit.serve.application import app_of
 from bertkit.serve.server import Server
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TEXT = "😀 Ludwig van Beethoven was born in Bonn. Anna moved to Paris & <b>Rome</b>."
 MODELS = ("joint", "two", "names", "answers", "masked", "follows", "choices", "order", "plain")
-SIZES = [("light", 1280), ("light", 360), ("dark", 1280), ("dark", 360)]
 
 pytestmark = pytest.mark.browser
 
@@ -58,36 +56,6 @@ def listening(server: Server) -> Iterator[str]:
 def address() -> Iterator[str]:
     with listening(Server(serving.settings(*MODELS, task="pretraining"))) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not os.environ.get("CI"):
-        pytest.importorskip("playwright", reason="needs playwright: type pip install playwright")
-        if CHROMIUM is None:
-            pytest.skip("needs Chromium: type apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def visiting(browser: Any, address: str, scheme: str = "light", width: int = 1280, **given: Any) -> Iterator[Any]:
-    """The page, on which no script fails and nothing from elsewhere is loaded."""
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}, **given)
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda line: wrong.append(line.text) if "Failed to load resource" not in line.text else None)
-    page.on("request", lambda sent: wrong.append(sent.url) if not sent.url.startswith((address, "data:,")) else None)
-    page.goto(address)
-    yield page
-    assert wrong == []
-    context.close()
 
 
 @pytest.fixture
@@ -279,6 +247,7 @@ def test_task(browser: Any, address: str, folder: Path, model: str, title: str, 
             use(page)
             assert page.locator("#status").inner_text().startswith("Answered in ")
             assert page.evaluate("document.documentElement.scrollWidth") == width
+            assert (scheme, width) not in EXTREMES or violations(page) == []
             page.screenshot(path=folder / f"{use.__name__}-{scheme}-{width}.png", full_page=True)
 
 
@@ -397,6 +366,7 @@ def test_a_key(browser: Any, folder: Path) -> None:
         page.get_by_label("API key").fill("wrong")
         page.get_by_role("button", name="Use this key").click()
         page.get_by_role("alert").get_by_text("does not accept this key").wait_for()
+        assert violations(page) == []
         page.screenshot(path=folder / "key-light-360.png", full_page=True)
         page.get_by_label("API key").fill("a-secret")
         page.keyboard.press("Enter")

@@ -174,7 +174,7 @@ def data(record: Record, pictures: Pictures) -> Iterator[Section]:
         return
     columns = record.columns()
     rows = [[name, *(file.get(key) for key in ("name", *columns))] for name, file in files.items()]
-    body = table(["", "file", *columns], rows)
+    body = table(["part", "file", *columns], rows)
     if record.labels:
         body += folded(f"{len(record.labels):,} labels", paragraph(", ".join(record.labels)), len(record.labels) < 20)
     yield Section("data", "Data", body)

@@ -125,7 +125,7 @@ class Pictures:
                 self._folder.mkdir(exist_ok=True)
                 save_png(figure, self._folder / f"{name}.png")
         picture = _for_page(svg.getvalue().decode(), name, caption)
-        return f"<figure>{picture}<figcaption>{escaped(caption)}</figcaption></figure>"
+        return f'<figure tabindex="0">{picture}<figcaption>{escaped(caption)}</figcaption></figure>'
 
 
 def _for_page(svg: str, name: str, caption: str) -> str:
