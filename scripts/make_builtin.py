@@ -157,10 +157,26 @@ def card(records: Sequence[Record], config: BertConfig, table: str, notes: str) 
         f"vocabulary of {config.vocab_size:,}, {records[0].training}, with masked words and next sentence prediction: "
         f"{steps:,} steps with {tokens:,} tokens, in {hours}."
     )
-    about += f" {TEACHER}" * bool(record.part("settings").get("teacher"))
+    about += f" {TEACHER}" * any(bool(one.part("settings").get("teacher")) for one in records)
     scores = own[own.index("## Scores") :].rstrip()
-    parts = [f"# {DEFAULT_MODEL}", about, USAGE, DATA, f"## Answers\n\n{table}", notes.strip(), scores]
+    parts = [f"# {DEFAULT_MODEL}", about, runs(records), USAGE, DATA, f"## Answers\n\n{table}", notes.strip(), scores]
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n"
+
+
+def runs(records: Sequence[Record]) -> str:
+    """Return a table of the runs, if there are several. The settings of the last one are at the end of the card."""
+    if len(records) == 1:
+        return ""
+    rows = [
+        "| run | steps | tokens | documents | learning rate | longest examples | weight of the teacher |",
+        "|---" * 7 + "|",
+    ]
+    for number, record in enumerate(records, 1):
+        facts, given = record.facts, record.part("settings")
+        counts = f"{facts['steps']:,} | {facts['tokens']:,} | {record.part('data')['train']['documents']:,}"
+        weight = f"{given['teacher_weight']:g}" if given.get("teacher") else "none"
+        rows.append(f"| {number} | {counts} | {given['lr']:g} | {given['max_length']} tokens | {weight} |")
+    return "Each run began with the weights of the one before:\n\n" + "\n".join(rows)
 
 
 def check_size(folder: Path) -> None:

@@ -144,6 +144,7 @@ class TestTheFolder:
         facts = json.loads((run / "run.json").read_text("utf-8"))
         text = (tmp_path / "two" / "README.md").read_text("utf-8")
         assert f"12 steps with {2 * facts['tokens']:,} tokens" in text
+        assert f"| 2 | 6 | {facts['tokens']:,} |" in text and "base_model" not in text
         lines = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text("utf-8").splitlines()]
         assert [line["step"] for line in lines if line["event"] == "eval"] == [3, 6, 9, 12]
         assert "million tokens" in (tmp_path / "curve.svg").read_text("utf-8")
