@@ -2,8 +2,7 @@
 # Make the built-in model: Wikipedia's articles -> a vocabulary and shards of tokens -> a model -> its scores.
 #
 #     BERTKIT_DATA=FOLDER sh scripts/builtin.sh OUT prepare
-#     sh scripts/builtin.sh OUT train --time-budget 10h            further options are those of bertkit pretrain
-#     TEACHER=DIR sh scripts/builtin.sh OUT train --time-budget 10h
+#     TEACHER=DIR sh scripts/builtin.sh OUT train                  further options are those of bertkit pretrain
 #     BERTKIT_DATA=FOLDER sh scripts/builtin.sh OUT score          further options are those of bertkit finetune
 #     sh scripts/builtin.sh OUT part 60000000                      the inputs of benchmarks/gpu_pretrain.sh, in bytes
 #
@@ -12,12 +11,11 @@
 # prepare: FOLDER/wikipedia has en-0.txt.xz to en-3.txt.xz, with one paragraph in each line and an empty line between articles. The
 # last 100 articles are held out: they are neither in the texts of the vocabulary nor in OUT/shards, and become OUT/held-out. The
 # vocabulary has 8,000 pieces and 200 characters, which are 99.99 % of the texts: with the default of 1000, the rare ones and their
-# ## forms would take a quarter of its places. With ARTICLES=800, the shards have only the first 800 articles: a short run passes
-# over them several times, and a teacher needs to read no others.
+# ## forms would take a quarter of its places. OUT/taught has the first 1,600 articles alone, as a teacher needs to read its texts.
 #
-# train: OUT/model, 4 layers of 256 (recipes/builtin.json), from new weights, without dropout. The last tenth of the run has examples
-# of 256 tokens. With START=DIR, from the weights of that model instead, for a warm restart where the checkpoints are gone. TEACHER is a sentence encoder, whose vectors become a part of the
-# loss. They are kept in OUT/vectors. The time budget does not include their computation.
+# train: 4 layers of 256 (recipes/builtin.json) from new weights, without dropout, in three runs. OUT/run-1 reads all articles.
+# OUT/run-2 and OUT/model read OUT/taught. TEACHER is a sentence encoder, whose vectors of the first 1,000 articles become a part of
+# their loss. They are kept in OUT/vectors.
 #
 # score: writes OUT/english, the folder that is to be in the package, and fine-tunes it by the recipes sst2, mrpc and stsb. Beside it
 # the same architecture from random weights (OUT/random). Both tables are printed. FOLDER has glue/.
@@ -44,34 +42,41 @@ prepare() {
     [ -e "$out/tokenizer/vocab.txt" ] ||
         "$python" -m bertkit train-tokenizer "$@" --vocab-size 8000 --limit-alphabet 200 --out "$out/tokenizer"
     if [ ! -e "$out/shards/index.json" ]; then
-        if [ -n "${ARTICLES:-}" ]; then
-            xz -dc "$1" | awk -v RS= -v ORS='\n\n' -v last="$ARTICLES" 'NR <= last' > "$out/articles.txt"
-            set -- "$out/articles.txt"
-        fi
         "$python" -m bertkit prepare "$@" --tokenizer "$out/tokenizer" --out "$out/shards"
+    fi
+    if [ ! -e "$out/taught/index.json" ]; then
+        xz -dc "$1" | awk -v RS= -v ORS='\n\n' 'NR <= 1600' > "$out/articles.txt"
+        "$python" -m bertkit prepare "$out/articles.txt" --tokenizer "$out/tokenizer" --out "$out/taught"
     fi
     [ -e "$out/held-out/index.json" ] ||
         "$python" -m bertkit prepare "$out/held-out.txt" --tokenizer "$out/tokenizer" --out "$out/held-out"
 }
 
+run() {  # the folder of a run, and its options
+    folder=$1
+    shift
+    [ -e "$folder/run.json" ] || "$python" -m bertkit pretrain --eval "$out/held-out" --out "$folder" --resume \
+        --batch-size 32 --beta2 0.98 --mask-share 0.2 --dropout 0 "$@"
+}
+
 train() {
-    if [ -n "${TEACHER:-}" ]; then
-        set -- --teacher "$TEACHER" --teacher-vectors "$out/vectors" "$@"
-    fi
-    if [ -n "${START:-}" ]; then
-        set -- --model "$START" "$@"
-    else
-        set -- --config "$here/recipes/builtin.json" "$@"
-    fi
-    "$python" -m bertkit pretrain --data "$out/shards" --eval "$out/held-out" --out "$out/model" --resume \
-        --max-length 256 --short-length 128 --batch-size 32 --lr 1.4e-3 --warmup 0.03 --beta2 0.98 --mask-share 0.2 --dropout 0 "$@"
+    run "$out/run-1" --config "$here/recipes/builtin.json" --data "$out/shards" --max-length 128 \
+        --lr 1.4e-3 --warmup 0.03 --max-steps 6000 "$@"
+    taught() {
+        run "$@" --data "$out/taught" --teacher-vectors "$out/vectors" --teacher-documents 1000 \
+            --teacher "${TEACHER:?set it to the folder of a sentence encoder}"
+    }
+    taught "$out/run-2" --model "$out/run-1" --teacher-weight 3 --max-length 256 --short-length 128 --short-steps 0.85 \
+        --lr 6e-4 --warmup 0.04 --max-steps 1500 "$@"
+    taught "$out/model" --model "$out/run-2" --teacher-weight 1.5 --max-length 128 \
+        --lr 7e-4 --warmup 0.03 --max-steps 1850 --seed 1 "$@"
     for text in "Plants create [MASK] through a process known as photosynthesis." "The capital of France is [MASK]."; do
         "$python" -m bertkit fill-mask "$text" --model "$out/model"
     done
 }
 
 score() {
-    "$python" "$here/scripts/make_builtin.py" "$out/model" --out "$out/english"
+    "$python" "$here/scripts/make_builtin.py" "$out/model" --before "$out/run-1" "$out/run-2" --out "$out/english"
     [ -e "$out/random/vocab.txt" ] || "$python" "$here/scripts/random_model.py" "$out/english" "$out/random"
     for model in english random; do
         "$python" "$here/benchmarks/scores.py" "$out/scores-$model" sst2 mrpc stsb --model "$out/$model" --options "$@"
