@@ -292,6 +292,22 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
     return {"date": day, "processor": hardware, "size": options.size, "layers": options.layers, "versions": versions}
 
 
+def measured(
+    names: Sequence[str], folder: str, workload: str, options: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """Return and print the figures of each contestant."""
+    limit, *processes = (
+        Process(__file__, ["--serve", name, folder, workload, "--device", options.device], options.errors)
+        for name in ("limits", *names)
+    )
+    limits: list[list[float]] = []
+    found = take_turns(dict(zip(names, processes, strict=True)), options, before=lambda: limits.append(limit.turn(1)))
+    limit.close()
+    show(f"{options.size}, {WORKLOADS[workload]}", found)
+    add_utilization(found, [float(one) for one in np.median(limits, 0)])
+    return found
+
+
 def add_utilization(figures: dict[str, dict[str, Any]], limits: Sequence[float]) -> None:
     """Add to each contestant the share of the limit that it reaches, and print the shares of bertkit."""
     for name, one in figures.items():
@@ -385,14 +401,7 @@ def main() -> None:
             names = contestants(options.contestants, workload, options.device)
             if not names:
                 continue
-            words = {name: ["--serve", name, folder, workload, "--device", options.device] for name in names}
-            processes = {name: Process(__file__, own, options.errors) for name, own in words.items()}
-            referee = Process(__file__, ["--serve", "limits", *next(iter(words.values()))[2:]], options.errors)
-            limits: list[list[float]] = []
-            found[workload] = take_turns(processes, options, before=lambda: limits.append(referee.turn(1)))  # noqa: B023
-            referee.close()
-            show(f"{options.size}, {WORKLOADS[workload]}", found[workload])
-            add_utilization(found[workload], [float(one) for one in np.median(limits, 0)])
+            found[workload] = measured(names, folder, workload, options)
             if options.json:  # after each workload, as the next may fail
                 options.json.write_text(json.dumps({**about(options), "workloads": found}, indent=1))
     if options.png:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,9 +21,8 @@ from typing import Any
 
 import numpy as np
 from bulk import memory
+from preparing import VOCABULARY
 
-DATA = Path(os.environ.get("BERTKIT_DATA", Path(__file__).parents[2] / "shared" / "data"))
-VOCABULARY = DATA / "vocab" / "bert-base-uncased.txt"
 _DOCUMENTS = 3000  # different ones, which are drawn again and again
 
 

