@@ -21,8 +21,8 @@ WRITTEN_WHEN_SET = frozenset(
 # Attributes that are never written: those of this process, and how a file stores weights that are float32 after loading.
 NEVER_WRITTEN = frozenset(["_name_or_path", "_attn_implementation_internal", "quantization_config"])
 
-# Arguments that are accepted and kept: those of other libraries, and the thresholds of docs/evaluation.md. Those with an effect
-# on the model are properties of BertConfig.
+# Arguments that are accepted and kept: those of other libraries, and `thresholds` and `merge_windows`, which training writes.
+# Those with an effect on the model are properties of BertConfig.
 INERT = frozenset(
     [
         "_attn_implementation",
@@ -47,6 +47,7 @@ INERT = frozenset(
         "is_encoder_decoder",
         "length_penalty",
         "max_length",
+        "merge_windows",
         "min_length",
         "model_type",
         "name_or_path",

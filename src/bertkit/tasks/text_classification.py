@@ -36,7 +36,7 @@ class TextClassificationOptions(TaskOptions):
 
     top_k: int | Literal[""] | None = ""  # number of labels in a list; None: all; "": only the best, without a list
     function_to_apply: Apply | None = None  # None: the function for the model's problem_type
-    merge: Merge | None = None  # how to combine the logits of windows; None: "mean", or "max" for multi-label models
+    merge: Merge | None = None  # how to combine the logits of windows; None: as it was trained, usually "mean"
     return_all_scores: bool | None = None  # an older form of top_k=None, which keeps the order of the labels
     threshold: float | Literal["auto"] | None = None  # return all labels with higher scores; "auto": `label_thresholds`
 
@@ -76,7 +76,7 @@ class TextClassification(Task[TextClassificationOptions]):
 
     def decode(self, encoded: Encoded, outputs: Outputs, options: TextClassificationOptions) -> Any:
         """Return `{"label", "score"}`, or a list of them, the best first."""
-        how = options.merge or ("max" if self._kind() == "sigmoid" else "mean")
+        how = options.merge or self._merge()
         logits = merged(np.stack([output["logits"] for output in outputs]), how)
         scores = apply(options.function_to_apply or self._kind(), logits, voted=how == "vote" and len(outputs) > 1)
         found = [{"label": self.config.id2label[i], "score": score} for i, score in enumerate(scores.tolist())]
@@ -87,6 +87,14 @@ class TextClassification(Task[TextClassificationOptions]):
             least = label_thresholds(self.config) if options.threshold == "auto" else [options.threshold] * len(found)
             order = [index for index in order if found[index]["score"] > least[index]]
         return [found[index] for index in order]
+
+    def _merge(self) -> Merge:
+        """Return how training combined the logits of windows: `merge_windows` of the configuration, or the usual way."""
+        stored = getattr(self.config, "merge_windows", None)
+        if stored not in (None, *MERGES):
+            advice = f"type {', '.join(map(repr, MERGES))}, or remove merge_windows."
+            raise ConfigError(f"merge_windows of the configuration is {stored!r:.80}: {advice}")
+        return stored or ("max" if self._kind() == "sigmoid" else "mean")
 
     def _kind(self) -> Apply:
         """Return the function from logits to scores for this configuration."""

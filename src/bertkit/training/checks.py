@@ -64,11 +64,13 @@ def _check_windows(settings: Settings) -> None:
     on_long = settings.on_long or job.options_type().on_long
     if on_long != "window":
         advice = (": type ", Setting("on_long", "window"), ", or leave it out.")
-        for name, usual in (("overlap", None), ("max_windows", DataOptions.max_windows)):
+        for name, usual in (("overlap", None), ("merge", None), ("max_windows", DataOptions.max_windows)):
             if getattr(settings, name) != usual:
                 raise UsageError(received(name, getattr(settings, name)), " has no effect without windows", *advice)
-    elif job.head != "ForSequenceClassification" and settings.max_windows != DataOptions.max_windows:
-        _refuse(settings, "max_windows", f"has no effect for {settings.task}, which trains on all windows")
+    elif job.head != "ForSequenceClassification":
+        for name, usual in (("merge", None), ("max_windows", DataOptions.max_windows)):
+            if getattr(settings, name) != usual:
+                _refuse(settings, name, f"has no effect for {settings.task}, which trains on all windows")
 
 
 def check_thresholds(settings: Settings, problem_type: str | None) -> None:

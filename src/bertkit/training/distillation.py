@@ -134,7 +134,7 @@ class Distillation(Objective):
         if self.head == "ForQuestionAnswering":
             rows = list(torch.split(logits, batch.lengths.tolist()))
             return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=_NEVER)
-        return merged(logits, batch, self.head, largest=isinstance(self.task, MultiLabel))
+        return merged(logits, batch, self.head, self.task.merge)
 
     def _distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the distance of the logits of each item, [n, C] -> [n]."""

@@ -207,6 +207,7 @@ class _Run:
             class_weights=class_weights(settings.class_weights, names, units),
             pos_weight=pos_weights(settings.pos_weight, names, units),
             label_smoothing=settings.label_smoothing,
+            merge=settings.merge,
         )
 
     def _metric(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from bertkit.data.batches import Batch
 from bertkit.errors import UsageError, received
 from bertkit.heads import IGNORED, PAIR
+
+Merge = Literal["mean", "max"]
+"""How the logits of the windows of a text become its logits: their mean, or the largest of each label."""
 
 
 class Inner(NamedTuple):
@@ -38,6 +41,7 @@ class Objective(ABC):
 
     head: str  # class suffix of the model
     loss_names: Sequence[str] = ()  # of several losses, for the records
+    merge: Merge = "mean"  # of the windows of a text
     is_joint = False  # whether the loss of a step depends on all of its examples together
 
     @abstractmethod
@@ -126,10 +130,10 @@ class OwnLoss(Objective):
 
 
 class Classification(Objective):
-    """Cross-entropy of rows, tokens or choices, with weights of labels and label smoothing. Windows of a text vote."""
+    """Cross-entropy of rows, tokens or choices, with weights of labels and label smoothing. Windows of a text are merged."""
 
-    def __init__(self, head: str, weights: Tensor | None = None, smoothing: float = 0.0) -> None:
-        self.head, self.weights, self.smoothing = head, weights, smoothing  # weights [C]
+    def __init__(self, head: str, weights: Tensor | None = None, smoothing: float = 0.0, merge: Merge = "mean") -> None:
+        self.head, self.weights, self.smoothing, self.merge = head, weights, smoothing, merge  # weights [C]
 
     def weight(self, batch: Batch) -> float:
         """Return the sum of the weights of the labels."""
@@ -139,7 +143,7 @@ class Classification(Objective):
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the mean cross-entropy; 0 if all labels have the weight 0."""
-        logits = merged(outputs.logits, batch, self.head)
+        logits = merged(outputs.logits, batch, self.head, self.merge)
         labels = torch.from_numpy(of_examples(batch, self._labels(batch))).to(logits.device)
         weights = None if self.weights is None else self.weights.to(logits.device)
         options: dict[str, Any] = {"ignore_index": IGNORED, "label_smoothing": self.smoothing}
@@ -153,12 +157,12 @@ class Classification(Objective):
 
 
 class MultiLabel(Objective):
-    """Binary cross-entropy of each label, with weights of positive labels and label smoothing. Windows of a text vote."""
+    """Binary cross-entropy of each label, with weights of positive labels and label smoothing. Windows of a text are merged."""
 
     head = "ForSequenceClassification"
 
-    def __init__(self, pos_weight: Tensor | None = None, smoothing: float = 0.0) -> None:
-        self.pos_weight, self.smoothing = pos_weight, smoothing  # pos_weight [C]
+    def __init__(self, pos_weight: Tensor | None = None, smoothing: float = 0.0, merge: Merge = "max") -> None:
+        self.pos_weight, self.smoothing, self.merge = pos_weight, smoothing, merge  # pos_weight [C]
 
     def weight(self, batch: Batch) -> float:
         """Return the number of examples."""
@@ -166,7 +170,7 @@ class MultiLabel(Objective):
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the mean binary cross-entropy."""
-        logits = merged(outputs.logits, batch, self.head, largest=True)
+        logits = merged(outputs.logits, batch, self.head, self.merge)
         labels = torch.from_numpy(of_examples(batch, batch.labels(self.head)["labels"])).to(logits.device)
         labels = labels * (1 - self.smoothing) + self.smoothing / 2
         weight = None if self.pos_weight is None else self.pos_weight.to(logits.device)
@@ -174,9 +178,12 @@ class MultiLabel(Objective):
 
 
 class Regression(Objective):
-    """The mean squared error."""
+    """The mean squared error. Windows of a text are merged."""
 
     head = "ForSequenceClassification"
+
+    def __init__(self, merge: Merge = "mean") -> None:
+        self.merge = merge
 
     def weight(self, batch: Batch) -> float:
         """Return the number of examples."""
@@ -184,7 +191,7 @@ class Regression(Objective):
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the mean squared error."""
-        logits = merged(outputs.logits, batch, self.head).float()
+        logits = merged(outputs.logits, batch, self.head, self.merge).float()
         labels = torch.from_numpy(of_examples(batch, batch.labels(self.head)["labels"])).to(logits.device)
         return F.mse_loss(logits, labels.view_as(logits))
 
@@ -201,13 +208,13 @@ def of_examples(batch: Batch, labels: Any) -> Any:
     return labels[np.cumsum(batch.groups) - batch.groups]
 
 
-def merged(logits: Tensor, batch: Batch, head: str, largest: bool = False) -> Tensor:
-    """Return the logits of examples [G, C] from those of their windows [N, C]: the mean, or the largest of each label."""
+def merged(logits: Tensor, batch: Batch, head: str, how: Merge) -> Tensor:
+    """Return the logits of examples [G, C] from those of their windows [N, C]."""
     if head != "ForSequenceClassification" or not _has_windows(batch):
         return logits
     assert batch.groups is not None
     parts = torch.split(logits, batch.groups.tolist())
-    return torch.stack([part.amax(0) if largest else part.mean(0) for part in parts])
+    return torch.stack([part.amax(0) if how == "max" else part.mean(0) for part in parts])
 
 
 LOSS_OPTIONS = ("class_weights", "pos_weight", "label_smoothing")
@@ -241,14 +248,24 @@ def objective_of(
     class_weights: Tensor | None = None,
     pos_weight: Tensor | None = None,
     label_smoothing: float = 0.0,
+    merge: Merge | None = None,
 ) -> Objective:
-    """Return the objective of a head. Raise UsageError for an option that its loss does not have."""
+    """Return the objective of a head. Raise UsageError for an option that its loss does not have.
+
+    Args:
+        head: the class suffix of the model.
+        problem_type: of a text classification; None: one label.
+        class_weights: the weights of labels [C].
+        pos_weight: the weights of positive labels, for several labels [C].
+        label_smoothing: the share of the target that all labels have in common.
+        merge: how to combine the logits of the windows of a text; None: "mean", or "max" for several labels.
+    """
     given = {"class_weights": class_weights, "pos_weight": pos_weight, "label_smoothing": label_smoothing}
     check_options(head, problem_type, given)
     if head == "ForSequenceClassification" and problem_type == "multi_label_classification":
-        return MultiLabel(pos_weight, label_smoothing)
+        return MultiLabel(pos_weight, label_smoothing, merge or "max")
     if head == "ForSequenceClassification" and problem_type == "regression":
-        return Regression()
+        return Regression(merge or "mean")
     if head in _OPTIONS or head == "ForSequenceClassification":
-        return Classification(head, class_weights, label_smoothing)
+        return Classification(head, class_weights, label_smoothing, merge or "mean")
     return OwnLoss(head)

@@ -122,8 +122,10 @@ def _config(
             config.id2label = dict(enumerate(labels))
             config.label2id = {name: number for number, name in enumerate(labels)}
         config.problem_type = problem_type
-    for name in ("thresholds", "null_score_diff_threshold"):  # of the weights before training
+    for name in ("thresholds", "null_score_diff_threshold", "merge_windows"):  # of the weights before training
         vars(config).pop(name, None)
+    if settings.merge is not None:
+        config.update({"merge_windows": settings.merge})
     if settings.null_score_diff_threshold is not None:
         config.update({"null_score_diff_threshold": settings.null_score_diff_threshold})
     if settings.dropout is not None:

@@ -46,6 +46,10 @@ class DataOptions:
         Also("long-text"),
     ] = None
     overlap: Annotated[int | None, "number of tokens that neighbouring windows share", Also("doc-stride")] = None
+    merge: Annotated[
+        Literal["mean", "max"] | None,
+        "how the windows of a classified text are combined; max: one of them decides (default: mean, or max for several labels)",
+    ] = None
     max_windows: Annotated[int, "maximum windows of a text in one step of training, chosen at random in each epoch"] = (
         16
     )

@@ -15,7 +15,7 @@ import transformers
 from training_cases import killed_after_a_checkpoint
 
 import bertkit
-from bertkit.errors import BertkitError
+from bertkit.errors import BertkitError, ConfigError
 from bertkit.training.finetune import finetune
 from bertkit.training.folder import locked
 from bertkit.training.job import Stopped
@@ -269,6 +269,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a length of answers": ({"max_answer_len": 5}, "has no effect for text-classification"),
     "overlap without windows": ({"overlap": 4}, "has no effect without windows: type on_long="),
     "limited windows without windows": ({"max_windows": 4}, "has no effect without windows"),
+    "a merge without windows": ({"merge": "max"}, "merge='max' has no effect without windows: type on_long="),
+    "an unknown merge": ({"merge": "vote", "on_long": "window"}, "merge='vote' is invalid"),
     "thresholds of a task without": ({"tune_thresholds": True}, "which has no thresholds: leave it out."),
     "frozen parts with adapters": ({"lora": 2, "freeze": "encoder"}, "has no effect with lora=2"),
     "a decay of layers with adapters": ({"lora": 2, "layer_decay": 0.9}, "has no effect with lora=2"),
@@ -423,6 +425,22 @@ def test_unusual_data(model: Path, tmp_path: Path) -> None:
     train(model, tmp_path / "long", long, long, epochs=1.0)
     train(model, tmp_path / "windows", long, [long[1]], epochs=1.0, on_long="window", max_windows=4)
     assert '`on_long="window"` in a call' in (tmp_path / "windows" / "README.md").read_text("utf-8")
+
+
+def test_windows_are_merged_in_answers_as_in_training(model: Path, tmp_path: Path) -> None:
+    """The way is stored with the model; a call may change it, and training without windows forgets it."""
+    long = [{"text": " ".join([*["it"] * 60, clue, *["it"] * 60]), "label": clue} for clue in ("end", "start")] * 2
+    windows = {"on_long": "window", "overlap": 0}
+    train(model, tmp_path / "max", long, long, epochs=1.0, merge="max", **windows)
+    pipe = bertkit.pipeline("text-classification", tmp_path / "max", top_k=None, function_to_apply="none", **windows)
+    text = long[0]["text"]
+    assert pipe(text) == pipe(text, merge="max") != pipe(text, merge="mean")
+    train(tmp_path / "max", tmp_path / "plain", reviews(2), epochs=1.0)
+    assert bertkit.AutoConfig.from_pretrained(tmp_path / "max").merge_windows == "max"
+    assert not hasattr(bertkit.AutoConfig.from_pretrained(tmp_path / "plain"), "merge_windows")
+    pipe.config.merge_windows = "all"
+    with pytest.raises(ConfigError, match="merge_windows of the configuration is 'all': type 'mean', 'max'"):
+        pipe(text)
 
 
 @pytest.mark.parametrize("name", names())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bertkit.data.batches import Batch, Group, Row, Target, pack
 from bertkit.errors import UsageError
-from bertkit.training.objectives import Objective, objective_of
+from bertkit.training.objectives import Merge, Objective, objective_of
 from bertkit.training.weights import class_weights, pos_weights
 
 NAMES = {0: "a", 1: "b", 2: "c"}
@@ -48,8 +48,9 @@ def test_tokens_without_labels_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification", "regression"])
-def test_windows_of_a_text_vote(problem_type: str) -> None:
-    """The mean of their logits, for several labels the largest; a text counts once, however many windows it has."""
+@pytest.mark.parametrize("merge", [None, "mean", "max"])
+def test_windows_of_a_text_are_merged(problem_type: str, merge: Merge | None) -> None:
+    """By default the mean of their logits, for several labels the largest; a text counts once with all its windows."""
     several = problem_type == "multi_label_classification"
     outputs = 1 if problem_type == "regression" else 3
     labels = (
@@ -63,9 +64,9 @@ def test_windows_of_a_text_vote(problem_type: str) -> None:
             ids = np.array([2, 7 + number, 3])
             rows.append(Row(ids, np.zeros(3, int), targets={"labels": Target(label, "row")}, group=group))
     batch = pack(rows)
-    objective = objective_of("ForSequenceClassification", problem_type)
+    objective = objective_of("ForSequenceClassification", problem_type, merge=merge)
     found, logits = loss(objective, "ForSequenceClassification", batch, num_labels=outputs)
-    first = logits[:3].amax(0) if several else logits[:3].mean(0)
+    first = logits[:3].amax(0) if (merge or ("max" if several else "mean")) == "max" else logits[:3].mean(0)
     merged, wanted = torch.stack([first, logits[3]]), torch.from_numpy(np.stack(labels))
     if several:
         expected = F.binary_cross_entropy_with_logits(merged, wanted)
