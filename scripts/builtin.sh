@@ -13,9 +13,9 @@
 # vocabulary has 8,000 pieces and 200 characters, which are 99.99 % of the texts: with the default of 1000, the rare ones and their
 # ## forms would take a quarter of its places. OUT/taught has the first 1,600 articles alone, as a teacher needs to read its texts.
 #
-# train: 4 layers of 256 (recipes/builtin.json) from new weights, without dropout, in four runs. OUT/run-1 and OUT/model read all
-# articles, OUT/run-2 and OUT/run-3 OUT/taught. TEACHER is a sentence encoder, whose vectors of the first 1,000 articles become a
-# part of the loss of these two. They are kept in OUT/vectors.
+# train: 4 layers of 256 (recipes/builtin.json) from new weights, without dropout, in six runs. OUT/run-1, OUT/run-4 and OUT/model
+# read all articles, OUT/run-2, OUT/run-3 and OUT/run-5 OUT/taught. TEACHER is a sentence encoder, whose vectors of the first 1,000
+# articles become a part of the loss of these three. They are kept in OUT/vectors.
 #
 # score: writes OUT/english, the folder that is to be in the package, and fine-tunes it by the recipes sst2, mrpc and stsb. Beside it
 # the same architecture from random weights (OUT/random). Both tables are printed. FOLDER has glue/.
@@ -70,15 +70,19 @@ train() {
         --lr 6e-4 --warmup 0.04 --max-steps 1500 "$@"
     taught "$out/run-3" --model "$out/run-2" --teacher-weight 1.5 --max-length 128 \
         --lr 7e-4 --warmup 0.03 --max-steps 1850 --seed 1 "$@"
-    run "$out/model" --model "$out/run-3" --data "$out/shards" --max-length 128 \
+    run "$out/run-4" --model "$out/run-3" --data "$out/shards" --max-length 128 \
         --lr 5e-4 --warmup 0.03 --max-steps 1000 --seed 2 "$@"
+    taught "$out/run-5" --model "$out/run-4" --teacher-weight 3 --max-length 128 \
+        --lr 9e-4 --warmup 0.03 --max-steps 2400 --seed 3 "$@"
+    run "$out/model" --model "$out/run-5" --data "$out/shards" --max-length 128 \
+        --lr 6e-4 --warmup 0.03 --max-steps 1200 --seed 4 "$@"
     for text in "Plants create [MASK] through a process known as photosynthesis." "The capital of France is [MASK]."; do
         "$python" -m bertkit fill-mask "$text" --model "$out/model"
     done
 }
 
 score() {
-    "$python" "$here/scripts/make_builtin.py" "$out/model" --before "$out/run-1" "$out/run-2" "$out/run-3" --out "$out/english"
+    "$python" "$here/scripts/make_builtin.py" "$out/model" --before "$out"/run-[1-5] --out "$out/english"
     [ -e "$out/random/vocab.txt" ] || "$python" "$here/scripts/random_model.py" "$out/english" "$out/random"
     for model in english random; do
         "$python" "$here/benchmarks/scores.py" "$out/scores-$model" sst2 mrpc stsb --model "$out/$model" --options "$@"
