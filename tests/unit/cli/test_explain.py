@@ -57,7 +57,10 @@ def test_kinds_and_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
         (["atention"], "Did you mean 'explain attention'?"),
         (["tokens", "a", "--model", MODEL, "--html", str(tmp_path / "no" / "a.html")], "does not exist. Create it"),
         (["attribution", "a", "--model", MODEL, "--steps", "0"], "--steps"),
-        (["attention", "a", "--model", MODEL, "--layer", "7"], "the model has layers 0 to 1. Type for example --layer 0."),
+        (
+            ["attention", "a", "--model", MODEL, "--layer", "7"],
+            "the model has layers 0 to 1. Type for example --layer 0.",
+        ),
         (["tokens", " "], "Text 1 of 1 is empty: type a text in quotes"),
         (["attention", "a", "--pair", ""], "Text 2 of 2 is empty: type a text in quotes"),
         (["embeddings"], "There are no texts: type each in quotes, or pipe texts into the command"),
