@@ -28,6 +28,7 @@ from bertkit.hub import DEFAULT_MODEL
 from bertkit.hub.place import ASSETS, BUILT_IN
 from bertkit.pipelines import pipeline
 from bertkit.tasks.embedding import write_mean
+from bertkit.text.auto import AutoTokenizer
 from bertkit.training.record import PRETRAINING, Record, read_record
 
 HEAD = "ForPreTraining"
@@ -82,6 +83,7 @@ def make(run: Path, out: Path, notes: str = "", before: Sequence[Path] = ()) -> 
         folder = Path(name) / "model"
         convert(run, folder, dtype="bfloat16", head=HEAD)
         set_dropout(folder)
+        set_length(folder, config.max_position_embeddings)
         write_mean(
             folder, config.hidden_size, min(record.part("settings")["max_length"], config.max_position_embeddings)
         )
@@ -99,6 +101,13 @@ def set_dropout(folder: Path) -> None:
     config.hidden_dropout_prob = usual.hidden_dropout_prob
     config.attention_probs_dropout_prob = usual.attention_probs_dropout_prob
     config.save_pretrained(folder)
+
+
+def set_length(folder: Path, positions: int) -> None:
+    """Let the tokenizer truncate to the positions of the model. Shards are prepared before the size of the model is known."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.model_max_length = positions
+    tokenizer.save_pretrained(folder)
 
 
 def log(records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -105,6 +105,17 @@ class TestTheFolder:
         assert trained.hidden_dropout_prob == trained.attention_probs_dropout_prob == 0
         assert made.hidden_dropout_prob == made.attention_probs_dropout_prob == 0.1
 
+    def test_its_tokenizer_truncates_to_its_positions(self, run: Path, assets: Path) -> None:
+        """Also that of a run, whose shards were prepared for 512 tokens."""
+        for folder in (run, NAME):
+            tokenizer, model = bertkit.AutoTokenizer.from_pretrained(folder), bertkit.BertModel.from_pretrained(folder)
+            rows = tokenizer("wak " * 600, truncation=True, return_tensors="pt")
+            assert model(**rows).last_hidden_state.shape[1] == model.config.max_position_embeddings == 64
+
+    def test_the_packaged_one_truncates_to_its_positions(self) -> None:
+        tokenizer, config = bertkit.AutoTokenizer.from_pretrained(NAME), bertkit.BertConfig.from_pretrained(NAME)
+        assert tokenizer.model_max_length == config.max_position_embeddings
+
     def test_the_card(self, run: Path, assets: Path) -> None:
         text = (assets / "english" / "README.md").read_text("utf-8")
         facts = json.loads((run / "run.json").read_text("utf-8"))

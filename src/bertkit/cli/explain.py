@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from bertkit import hub
 from bertkit.cli.signature import Spell, check_utf8
 from bertkit.data.lines import read_lines
 from bertkit.errors import UsageError
@@ -16,7 +17,8 @@ from bertkit.terminal import page_of_stdout
 if TYPE_CHECKING:
     from bertkit.explain import Explanation
 
-Model = Annotated[str, "directory or Hub id of the model"]
+Model = Annotated[str, "directory or Hub id of the model (default: the built-in model)"]
+Tokenizer = Annotated[str, "directory or Hub id with a tokenizer (default: the built-in model)"]
 Pair = Annotated[str | None, "second text of a pair"]
 Texts = Annotated[list[str], "the texts (default: each line of stdin)"]
 
@@ -29,10 +31,13 @@ class Views:
     png: Annotated[str | None, "file for a picture, which needs matplotlib"] = None
     spell: Spell = str  # formats the settings in messages
 
-    def check(self, *texts: str) -> None:
-        """Raise UsageError for a file whose folder does not exist, and for texts that are not UTF-8."""
-        for text in texts:
+    def check(self, *given: str | None) -> None:
+        """Raise UsageError for a file whose folder does not exist, and for texts that are empty or not UTF-8."""
+        texts = [text for text in given if text is not None]
+        for number, text in enumerate(texts, 1):
             check_utf8(text)
+            if not text.strip():
+                raise UsageError(f"Text {number} of {len(texts)} is empty: type a text in quotes, or leave it out.")
         for name, path in (("--html", self.html), ("--png", self.png)):
             if path is not None and not Path(path).absolute().parent.is_dir():
                 raise UsageError(
@@ -52,21 +57,21 @@ class Views:
 def tokens(
     text: Annotated[str, "the text"],
     *,
-    model: Annotated[str, "directory or Hub id with a tokenizer"],
+    model: Tokenizer = hub.DEFAULT_MODEL,
     pair: Pair = None,
     views: Views,
 ) -> None:
     """Show a text on its way through the tokenizer: normalized, words, pieces, ids, token types and positions."""
     from bertkit.explain import tokens
 
-    views.check(text, pair or "")
+    views.check(text, pair)
     views.show(tokens(model, text, pair))
 
 
 def mask(
     texts: Texts = [],  # noqa: B006
     *,
-    model: Annotated[str, "directory or Hub id with a tokenizer"],
+    model: Tokenizer = hub.DEFAULT_MODEL,
     causal: Annotated[bool, "as in a decoder, each token sees only itself and those before it"] = False,
     packed: Annotated[bool, "the texts are in one row, without padding"] = False,
     source: Annotated[list[str], "text that an encoder reads, for cross-attention; one for each text"] = [],  # noqa: B006
@@ -83,7 +88,7 @@ def mask(
 def attention(
     text: Annotated[str, "the text"],
     *,
-    model: Model,
+    model: Model = hub.DEFAULT_MODEL,
     pair: Pair = None,
     layer: Annotated[list[int], "number of a layer to show, from 0; may be repeated (default: all)"] = [],  # noqa: B006
     head: Annotated[list[int], "number of a head to show, from 0; may be repeated (default: all)"] = [],  # noqa: B006
@@ -96,14 +101,14 @@ def attention(
     """
     from bertkit.explain import attention
 
-    views.check(text, pair or "")
+    views.check(text, pair)
     views.show(attention(model, text, pair, tokenizer=tokenizer, layers=layer or None, heads=head or None))
 
 
 def attribution(
     text: Annotated[str, "the text; a question; or a text with [MASK]"],
     *,
-    model: Model,
+    model: Model = hub.DEFAULT_MODEL,
     pair: Annotated[str | None, "second text of a pair; the text with the answer to a question"] = None,
     target: Annotated[str | None, "label, answer or word to explain (default: the one with the best score)"] = None,
     method: Annotated[
@@ -122,7 +127,8 @@ def attribution(
     """
     from bertkit.explain import attribution
 
-    views.check(text, pair or "", target or "")
+    check_utf8(target or "")
+    views.check(text, pair)
     own = {"target": target, "method": method, "steps": steps, "baseline": baseline, "tokenizer": tokenizer}
     views.show(attribution(model, text, pair, **own))  # type: ignore[arg-type]
 
@@ -130,7 +136,7 @@ def attribution(
 def embeddings(
     texts: Texts = [],  # noqa: B006
     *,
-    model: Model,
+    model: Model = hub.DEFAULT_MODEL,
     words: Annotated[bool, "words by the word embedding, with neighbours in the vocabulary, instead of texts"] = False,
     neighbours: Annotated[int, "number of neighbours of each"] = 3,
     tokenizer: Annotated[str | None, "path or Hub id of the tokenizer, if not with the model"] = None,
@@ -153,4 +159,9 @@ def training(folder: Annotated[str, "output folder of finetune or pretrain"], *,
 
 
 def _texts(given: Sequence[str]) -> list[str]:
-    return list(given) or list(read_lines("-"))
+    found = list(given)
+    if not found and sys.stdin is not None and not sys.stdin.isatty():
+        found = list(read_lines("-"))
+    if not found:
+        raise UsageError("There are no texts: type each in quotes, or pipe texts into the command, one in each line.")
+    return found

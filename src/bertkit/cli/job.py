@@ -120,8 +120,8 @@ def _check_first(first: Sequence[Any], shared: Shared, combination: Combination 
     """Raises an error if there is no example, or if none of the first examples has the columns."""
     if not first:
         source = "Standard input" if shared.input in (None, "-") else shared.input
-        advice = f" Type {combination.advice}, or pipe texts into the command." if combination else ""
-        raise DataError(f"{source} is empty, but at least one text is needed.{advice}")
+        advice = f"Type {combination.advice}, or pipe" if combination else "Type --input with a file, or pipe"
+        raise DataError(f"{source} is empty, but at least one text is needed. {advice} texts into the command.")
     if all(isinstance(one, AbsentColumnError) for one in first):
         raise first[0]
 

@@ -96,15 +96,15 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '"A text" --pair "and another" --format json --model DIR',
     ),
     "explain tokens": (
-        '"Unaffable plants!" --model DIR',
+        '"Unaffable plants!"',
         '"A text" --pair "and another" --html tokens.html --model DIR',
     ),
     "explain mask": (
-        '"The soup was cold." "Anna moved." --model DIR',
+        '"The soup was cold." "Anna moved."',
         '"The soup was cold." "Anna moved." --packed --causal --html mask.html --model DIR',
     ),
     "explain attention": (
-        '"The soup was cold." --model DIR',
+        '"The soup was cold."',
         '"The soup was cold." --layer 0 --head 1 --html attention.html --model DIR',
     ),
     "explain attribution": (
@@ -112,7 +112,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         '"What a film!" --target GOOD --method attention-gradient --png attribution.png --model DIR',
     ),
     "explain embeddings": (
-        '"The soup was cold." "Bread and cakes." --model DIR',
+        '"The soup was cold." "Bread and cakes."',
         "soup train river --words --neighbours 2 --html words.html --model DIR",
     ),
     "explain training": ("my-model", "my-model --html run.html --png run.png"),

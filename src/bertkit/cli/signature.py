@@ -41,6 +41,8 @@ _SHORTER = {
     "aggregation_strategy": "strategy",
     "handle_impossible_answer": "impossible",
     "similarity_fn_name": "measure",
+    "layers": "layer",
+    "heads": "head",
 }
 """Options of tasks -> their shorter names on the command line."""
 _WIDEST = 55

@@ -118,7 +118,7 @@ def read_record(folder: str | os.PathLike[str]) -> Record:
 def _facts(path: Path) -> dict[str, Any]:
     try:
         found = _clean(json.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path} does not exist: pass the output folder of bertkit finetune or pretrain.") from None
     except ValueError as error:
         raise DataError(f"{path} is not valid JSON ({error}): repeat the run.") from None

@@ -35,6 +35,15 @@ def test_texts_from_stdin() -> None:
     assert run.stdout == f"{explain.mask(MODEL, ['The soup was cold.', 'Anna moved.'])}\n"
 
 
+@pytest.mark.parametrize("kind", ["tokens", "mask", "attention", "attribution", "embeddings"])
+def test_the_built_in_model_is_the_default(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["The [MASK] rose.", "Rain fell."][: 1 + (kind in ("mask", "embeddings"))]
+    assert main(["explain", kind, *texts]) == 0
+    found = capsys.readouterr().out
+    assert main(["explain", kind, *texts, "--model", "builtin:english"]) == 0
+    assert found == capsys.readouterr().out and "[MASK]" in found
+
+
 def test_kinds_and_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     kinds = [name for name in COMMANDS if name.startswith("explain ")]
     assert len(kinds) == 6
@@ -48,7 +57,14 @@ def test_kinds_and_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
         (["atention"], "Did you mean 'explain attention'?"),
         (["tokens", "a", "--model", MODEL, "--html", str(tmp_path / "no" / "a.html")], "does not exist. Create it"),
         (["attribution", "a", "--model", MODEL, "--steps", "0"], "--steps"),
-        (["attention", "a", "--model", MODEL, "--layer", "7"], "the model has layers 0 to 1"),
+        (
+            ["attention", "a", "--model", MODEL, "--layer", "7"],
+            "the model has layers 0 to 1. Type for example --layer 0.",
+        ),
+        (["tokens", " "], "Text 1 of 1 is empty: type a text in quotes"),
+        (["attention", "a", "--pair", ""], "Text 2 of 2 is empty: type a text in quotes"),
+        (["embeddings"], "There are no texts: type each in quotes, or pipe texts into the command"),
+        (["training", __file__], "run.json does not exist: pass the output folder of bertkit finetune or pretrain"),
     ):
         assert main(["explain", *words]) == 2
         assert sentence in capsys.readouterr().err

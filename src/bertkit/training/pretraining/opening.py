@@ -44,6 +44,7 @@ def open_all(settings: PretrainingSettings) -> Opened:
     _check_tokenizer(tokenizer, shards, settings.tokenizer)
     torch.manual_seed(settings.seed)
     model = _trained(settings, tokenizer, shards) if settings.model else _new(settings, tokenizer, shards)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.max_position_embeddings)
     _check_sizes(model.config, settings, shards)
     model.to(device_of(settings.device))
     freeze(model, settings.freeze)
