@@ -132,7 +132,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
         points += [(read + one["step"] * of_step, one["mlm_loss"], one["mlm_accuracy"]) for one in record.evaluations]
         read += record.facts["tokens"]
     tokens, losses, accuracies = zip(*points, strict=True)
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, axes = plt.subplots(2, 1, figsize=(4.5, 6.4), layout="constrained")
     titles = ("Loss of masked words, held-out articles", "Accuracy of masked words, held-out articles")
     for place, values, title in zip(axes, (losses, accuracies), titles, strict=True):
         place.plot([one / 1e6 for one in tokens], values, marker="o", color="#3182bd")

@@ -57,14 +57,26 @@ def test_reports(browser: Any, tmp_path: Path, kind: str) -> None:
     check(browser, write_report(finished_runs.write(tmp_path, kind)))
 
 
-@pytest.mark.parametrize("page", ["index.html", "ko/index.html", "ja/index.html", "architecture.html", "explain.html"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "index.html",
+        "ko/index.html",
+        "ja/index.html",
+        "architecture.html",
+        "explain.html",
+        "ko/tutorial/vectors.html",
+        "ja/builtin.html",
+        "ko/models.html",
+    ],
+)
 def test_the_site(browser: Any, site: str, page: str) -> None:
-    """Of what the theme's own scripts write, only serious findings count."""
+    """One minor finding is left: the theme's button of the menu is a label."""
     for scheme, width in EXTREMES:
         with visiting(browser, site, scheme, width) as opened:
             opened.goto(site + page)
             assert opened.evaluate("document.documentElement.scrollWidth") == width
-            assert violations(opened, least="serious") == [], (page, scheme, width)
+            assert violations(opened, least="moderate") == [], (page, scheme, width)
 
 
 @pytest.mark.parametrize(

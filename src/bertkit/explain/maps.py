@@ -118,8 +118,9 @@ class Embeddings(Explanation):
             for name, near in zip(self.names[: self.count], self.neighbours, strict=True)
         ]
         some = " Point at one without a label to see its text." if len(self._labels()[1]) < len(self.names) else ""
-        text = "Near points are similar, as far as two of the dimensions show it. Pale points are further words."
-        about = paragraph(text + some, "muted")
+        further = " Pale points are further words." if self.count < len(self.names) else ""
+        text = "Near points are similar, as far as two of the dimensions show it."
+        about = paragraph(text + further + some, "muted")
         names = [shortened(name, 24) for name in self.names[: self.count]]
         found = [Section("map", "Map", about + self._svg()), Section("neighbours", "Neighbours", table(head, rows))]
         if self.count <= _MOST_CELLS:
@@ -170,13 +171,13 @@ class Embeddings(Explanation):
         return f"{circle}<text {place}>{escaped(self._label(number))}</text>"
 
     def _size(self) -> tuple[float, float]:
-        return 11.6, 4.6
+        return 7.0, 9.0
 
     def _draw(self, figure: Any) -> None:
-        axes, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        axes, below = figure.subplots(2, 1)  # not beside each other: pages of text are narrow
         names = self.names[: self.count]
-        heat(right, names, names, self.similarity)
-        right.set_title("similarity", fontsize=9)
+        heat(below, names, names, self.similarity)
+        below.set_title("similarity", fontsize=9)
         for own, colour, size in ((self.places[self.count :], MUTED, 3), (self.places[: self.count], BLUE, 5)):
             axes.plot(*own.T, "o", color=colour, markersize=size)
         spots, tops = self._labels()

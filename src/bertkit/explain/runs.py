@@ -77,17 +77,17 @@ class Training(Explanation):
         return [section for make in (scores, curves, mistakes) for section in make(self.record, pictures)]
 
     def _size(self) -> tuple[float, float]:
-        return 8.4, 3.2
+        return 4.8, 6.4
 
     def _draw(self, figure: Any) -> None:
-        left, right = figure.subplots(1, 2)
-        drawings.loss(left, points(self.record.steps, "loss"), points(self.record.evaluations, "loss"))
+        above, below = figure.subplots(2, 1)
+        drawings.loss(above, points(self.record.steps, "loss"), points(self.record.evaluations, "loss"))
         names = score_names(self.record)
         found = {name: points(self.record.evaluations, name) for name in names["one"] or names["hundred"]}
         if found:
-            drawings.lines(right, found, "score")
+            drawings.lines(below, found, "score")
         else:
-            drawings.lines(right, _of_steps(self.record.steps), "learning rate")
+            drawings.lines(below, _of_steps(self.record.steps), "learning rate")
 
 
 def _of_steps(steps: Sequence[Mapping[str, Any]]) -> dict[str, drawings.Points]:
