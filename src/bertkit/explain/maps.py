@@ -118,8 +118,9 @@ class Embeddings(Explanation):
             for name, near in zip(self.names[: self.count], self.neighbours, strict=True)
         ]
         some = " Point at one without a label to see its text." if len(self._labels()[1]) < len(self.names) else ""
-        text = "Near points are similar, as far as two of the dimensions show it. Pale points are further words."
-        about = paragraph(text + some, "muted")
+        further = " Pale points are further words." if self.count < len(self.names) else ""
+        text = "Near points are similar, as far as two of the dimensions show it."
+        about = paragraph(text + further + some, "muted")
         names = [shortened(name, 24) for name in self.names[: self.count]]
         found = [Section("map", "Map", about + self._svg()), Section("neighbours", "Neighbours", table(head, rows))]
         if self.count <= _MOST_CELLS:

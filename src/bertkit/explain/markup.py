@@ -43,6 +43,7 @@ text-align:center;vertical-align:middle;font-variant-numeric:tabular-nums}
 .bar{display:inline-block;height:.7em;border-radius:1px}
 .blue{background:var(--blue)}
 .orange{background:var(--orange)}
+.map{border:1px solid var(--line)}
 .map text{font-size:12px;fill:var(--ink)}
 :focus-visible{outline:2px solid var(--blue);outline-offset:1px}
 """
