@@ -85,8 +85,9 @@ class _Parser(argparse.ArgumentParser):
 
     def spell(self, setting: Setting) -> str:
         """A setting as an option of this command, or as a Python argument if the command has no such option."""
-        name, value = _SHORTER.get(setting.name, setting.name), setting.value
         flags = {action.dest: action.option_strings for action in self._actions if action.option_strings}
+        value = setting.value
+        name = setting.name if setting.name in flags else _SHORTER.get(setting.name, setting.name)
         if name == "task" and name not in flags:
             return f"bertkit run --task {value}"
         if name not in flags:
