@@ -44,7 +44,7 @@ _PICTURE = re.compile(r'<img alt="[^"]*" src="([^":]+\.(?:png|svg))" />')
 _WIDE = 800
 """Pixels of a picture that is not shrunk to the width of a phone, but scrolls."""
 _COPY = '("nav",{class:"md-code__nav"})'
-"""What the theme's script writes around a button that copies a block. It is no place to navigate to."""
+"""The element that the theme's script adds around a copy button. It becomes a div, because it is not navigation."""
 
 _BASE = re.compile(r'(<script id="__config" type="application/json">\{.*?"base": ")([^"]*)')
 
