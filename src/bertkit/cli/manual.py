@@ -92,7 +92,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "my-function --target lambda --engine torch --model DIR --name films",
     ),
     "tokenize": (
-        '"Unaffable plants!" --model DIR',
+        '"Unaffable plants!"',
         '"A text" --pair "and another" --format json --model DIR',
     ),
     "explain tokens": (

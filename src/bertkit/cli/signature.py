@@ -56,7 +56,15 @@ _Owner = argparse._ActionsContainer
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}. Type: {self.prog} --help")
+        raise UsageError(f"{message}.{self._option_for(message)} Type: {self.prog} --help")
+
+    def _option_for(self, message: str) -> str:
+        """What to type instead of words without an option, where the command takes none."""
+        _, found, words = message.partition("unrecognized arguments: ")
+        flag = next((flag for flag in ("--question", "--input") if flag in self._option_string_actions), None)
+        if not found or words.startswith("-") or flag is None or any(not one.option_strings for one in self._actions):
+            return ""
+        return f" Each value needs an option in front of it, such as {flag}."
 
     def format_help(self) -> str:
         """The help of argparse, followed by the two examples of the command."""

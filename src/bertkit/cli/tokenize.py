@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
+from bertkit import hub
 from bertkit.cli.signature import check_utf8
 from bertkit.data.lines import read_lines
 from bertkit.terminal import shown, straight
@@ -33,7 +34,7 @@ class TokenRow(NamedTuple):
 def tokenize(
     text: Annotated[str, "the text (default: each line of stdin)"] = "-",
     *,
-    model: Annotated[str, "directory or Hub id with a tokenizer"],
+    model: Annotated[str, "directory or Hub id with a tokenizer (default: the built-in model)"] = hub.DEFAULT_MODEL,
     pair: Annotated[str | None, "second text of a pair"] = None,
     format: Annotated[Literal["table", "json", "ids"], "a table, JSON lines, or only the ids"] = "table",
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main",

@@ -78,7 +78,9 @@ def test_convert(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["inspect", "/dev/null"], "no config.json or bert_config.json in the folder /dev"),
         (["convert", "a"], "required: DIRECTORY"),
         (["convert", "a", "b", "--to", "bin"], "invalid choice: 'bin'"),
-        (["convert", "a", "b", "--max-shard"], "unrecognized arguments: --max-shard"),
+        (["convert", "a", "b", "--max-shard"], "unrecognized arguments: --max-shard. Type: bertkit convert --help"),
+        (["qa", "Where?"], "Where?. Each value needs an option in front of it, such as --question. Type: bertkit qa"),
+        (["run", "--task", "ner", "x"], "x. Each value needs an option in front of it, such as --input. Type: bertkit"),
     ],
 )
 def test_invalid_use_is_an_error_of_one_line(

@@ -57,6 +57,11 @@ def test_the_table(tokenizer: Any) -> None:
     )
 
 
+def test_the_tokenizer_of_the_built_in_model_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tokenize", "Plants", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == ["[CLS]", "plants", "[SEP]"]
+
+
 def test_a_text_that_is_not_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Python decodes its invalid bytes as lone surrogates. The error's advice is for the command line, not for Python."""
     (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
