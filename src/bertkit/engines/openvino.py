@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,11 @@ from bertkit.graphs.openvino_file import FILE, read_exported
 from bertkit.graphs.openvino_runtime import core, ov
 from bertkit.heads import HEADS
 from bertkit.hub import Place
+from bertkit.parameters import kept_heads
 from bertkit.tensors import Array
 
 _PRECISIONS = ("fp32", "bf16", "int8")
+_GROUPS = (128, 64, 32)  # the last one is OpenVINO's default
 _MOST_NUMBERS = 2**30  # of an array for a few tokens. The largest one of a BERT is its table of words, as float32
 
 
@@ -93,13 +95,30 @@ class OpenVinoEngine(RectangleEngine):
         if names not in self._compiled:
             part = ov.Model([self._results[name] for name in names], self.graph.get_parameters(), "bert")
             options = {
-                "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+                "INFERENCE_PRECISION_HINT": "bf16" if self._has_bf16 else "f32",
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": self._group,
                 "INFERENCE_NUM_THREADS": threads(),
                 "PERFORMANCE_HINT": "LATENCY",
                 "ENABLE_CPU_PINNING": False,  # other processes can use the cores
             }
             self._compiled[names] = core().compile_model(part, "CPU", options)
         return self._compiled[names]
+
+    @property
+    def _has_bf16(self) -> bool:
+        """Whether the numbers that are not 8-bit ones are in bf16. With 8-bit products, attention is a large part of the time."""
+        return self.precision == "bf16" or (self.precision == "int8" and multiplies_bf16())
+
+    @property
+    def _group(self) -> int:
+        """The number of inputs of an 8-bit product that share a scale, for each token.
+
+        Large groups are fast, small ones exact. OpenVINO has no 8-bit product where a group does not divide the inputs.
+        """
+        width = self.config.hidden_size // self.config.num_attention_heads
+        kept = (width * len(kept_heads(self.config, layer)) for layer in range(self.config.num_hidden_layers))
+        common = gcd(self.config.hidden_size, self.config.intermediate_size, *kept)
+        return next((group for group in _GROUPS if common % group == 0), _GROUPS[-1])
 
 
 def _checked(device: object, precision: str) -> str:

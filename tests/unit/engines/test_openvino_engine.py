@@ -15,10 +15,12 @@ from pipeline_cases import MODELS
 from pipeline_models import folder, ours
 
 import bertkit
+from bertkit import BertConfig
 from bertkit.engines.openvino import OpenVinoEngine
 from bertkit.errors import FileFormatError, UsageError
 from bertkit.graphs.openvino import exported_graph, save
 from bertkit.graphs.openvino_runtime import core, ov
+from bertkit.parameters import expand
 
 
 def opened(precision: str) -> OpenVinoEngine:
@@ -36,7 +38,7 @@ def test_bf16_needs_a_cpu_that_multiplies_it(monkeypatch: pytest.MonkeyPatch) ->
     assert opened("auto").precision == opened("bf16").precision == "bf16"
 
 
-@pytest.mark.parametrize(("precision", "kind"), [("fp32", "f32"), ("int8", "f32"), ("bf16", "bf16")])
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", "f32"), ("int8", "bf16"), ("bf16", "bf16")])
 def test_options_of_openvino(precision: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The type is never left to OpenVINO, whose default is bf16 on some CPUs. Without such a CPU, it replaces bf16 by f32."""
     monkeypatch.setattr("bertkit.engines.openvino.multiplies_bf16", lambda: True)
@@ -46,6 +48,27 @@ def test_options_of_openvino(precision: str, kind: str, monkeypatch: pytest.Monk
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == (kind if able else "f32")
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
     assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pruned", "group"),
+    [
+        ((768, 12, 3072), {}, 128),
+        ((384, 12, 1536), {}, 128),
+        ((384, 12, 1536), {0: [1, 2]}, 64),
+        ((320, 10, 1280), {}, 64),
+        ((30, 5, 60), {}, 32),
+    ],
+)
+def test_the_inputs_that_share_a_scale_of_int8(
+    sizes: tuple[int, int, int], pruned: dict[int, list[int]], group: int
+) -> None:
+    """The group divides the inputs of each product, where OpenVINO has 8-bit products."""
+    names = ("hidden_size", "num_attention_heads", "intermediate_size")
+    config = BertConfig(**dict(zip(names, sizes, strict=True)), num_hidden_layers=1, vocab_size=9, pruned_heads=pruned)
+    tensors = {name: np.zeros(one.shape, np.float32) for name, one in expand(config, "ForTokenClassification").items()}
+    engine = OpenVinoEngine.open(tensors, config, "ForTokenClassification", precision="int8")
+    assert engine._compile(("logits",)).get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == group
 
 
 def test_only_the_requested_outputs_are_computed() -> None:
@@ -63,7 +86,7 @@ def test_vectors_of_a_trained_model() -> None:
         for kind, name in (("numpy", "fp32"), ("openvino", "fp32"), ("openvino", "int8"))
     )
     np.testing.assert_allclose(whole, exact, rtol=1e-5, atol=1e-5)
-    assert 0.999 < min(float(a @ b) for a, b in zip(eighth, exact, strict=True)) < 1 - 1e-6
+    assert 0.99 < min(float(a @ b) for a, b in zip(eighth, exact, strict=True)) < 1 - 1e-6
 
 
 @pytest.mark.filterwarnings("ignore")  # torch.jit.trace is deprecated, and the tracer warns of branches
