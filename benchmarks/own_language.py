@@ -56,7 +56,8 @@ def pretrain(reviews: Path, out: Path, options: argparse.Namespace) -> None:
     run(
         model / "run.json", *bertkit, "pretrain", "--config", options.config, "--data", shards, "--out", model, "--resume",
         "--examples", "sentences", "--time-budget", f"{options.minutes}min", "--eval-share", 0.01, "--batch-size", 32,
-        "--lr", 5e-4, "--warmup", 0.05, "--mask-share", 0.2, "--dropout", 0, "--seed", options.seed,
+        "--max-length", 64, "--lr", 1e-3, "--warmup", 0.08, "--beta2", 0.98, "--mask-share", 0.2, "--dropout", 0,
+        "--seed", options.seed,
     )  # fmt: skip
     run(out / "random" / "vocab.txt", SCRIPTS / "random_model.py", model, out / "random", "--seed", options.seed)
 
