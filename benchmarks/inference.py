@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py [--size base|mini] [--layers N] [--workloads full one mix long] [--contestants NAME ...]
                                    [--device cpu|cuda] [--seconds 5] [--rounds 3] [--json FILE] [--png FILE]
-    python benchmarks/inference.py --table FILE.json                    # the table of README.md, from a finished run
+    python benchmarks/inference.py --table FILE.json ...                # the table of README.md, from finished runs
 
     full     a batch of 32 rows of 128 tokens
     one      one row of 128 tokens
@@ -344,23 +344,31 @@ def picture(path: Path, found: dict[str, dict[str, dict[str, Any]]], title: str)
     figure.savefig(path, dpi=130)
 
 
-def table(path: Path) -> str:
-    """Return a finished run as Markdown: tokens per second, and how many times those of transformers' default."""
-    run = json.loads(path.read_text("utf-8"))
-    found = run["workloads"]
-    names = dict.fromkeys(name for rows in found.values() for name in rows)
+def table(paths: Sequence[Path]) -> str:
+    """Return finished runs as Markdown: tokens per second, and how many times those of transformers' default in the same run.
+
+    A contestant that was in several runs of a workload has the figures of the first one.
+    """
+    runs = [json.loads(path.read_text("utf-8")) for path in paths]
+    cells: dict[str, dict[str, str]] = {}
+    peaks: dict[str, float] = {}
+    for workload, rows in (item for run in runs for item in run["workloads"].items()):
+        usual = rows.get("transformers", {}).get("tokens_per_second")
+        for name, own in rows.items():
+            speed = own["tokens_per_second"]
+            text = f"{speed:,.0f}" + (f" ({speed / usual:.2f})" if usual else "")
+            cells.setdefault(name, {}).setdefault(workload, text)
+            peaks[name] = max(peaks.get(name, 0), own["peak"])
+    workloads = list(dict.fromkeys(workload for run in runs for workload in run["workloads"]))
+    versions = ", ".join(f"{name} {one}" for name, one in runs[0]["versions"].items())
     lines = [
-        f"{run['date']}, {run['processor']}; {', '.join(f'{name} {one}' for name, one in run['versions'].items())}.\n",
-        f"| | {' | '.join(WORKLOADS[workload] for workload in found)} | peak, MB |",
-        f"|---|{'---|' * len(found)}---|",
+        f"{runs[0]['date']}, {runs[0]['processor']}; {versions}.\n",
+        f"| | {' | '.join(WORKLOADS[workload] for workload in workloads)} | peak, MB |",
+        f"|---|{'---|' * len(workloads)}---|",
     ]
-    for name in names:
-        cells = []
-        for rows in found.values():
-            speed, usual = (rows.get(one, {}).get("tokens_per_second") for one in (name, "transformers"))
-            cells.append("" if speed is None else f"{speed:,.0f}" + (f" ({speed / usual:.2f})" if usual else ""))
-        peak = max(rows[name]["peak"] for rows in found.values() if name in rows)
-        lines.append(f"| {name} | {' | '.join(cells)} | {peak / 1e6:,.0f} |")
+    for name in sorted(cells, key=NAMES.index):
+        found = [cells[name].get(workload, "") for workload in workloads]
+        lines.append(f"| {name} | {' | '.join(found)} | {peaks[name] / 1e6:,.0f} |")
     return "\n".join(lines)
 
 
@@ -384,7 +392,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="times that a turn runs the workload")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--png", type=Path)
-    parser.add_argument("--table", type=Path, metavar="FILE.json", help="print the table of a finished run")
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE.json", help="print the table of finished runs")
     parser.add_argument("--show-errors", dest="errors", action="store_const", const=None, default=subprocess.DEVNULL)
     parser.add_argument("--serve", nargs=3, metavar=("NAME", "FOLDER", "WORKLOAD"), help=argparse.SUPPRESS)
     options = parser.parse_args()
