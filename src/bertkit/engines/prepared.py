@@ -43,19 +43,21 @@ def rounded(tokens: int) -> int:
 
 
 class Prepared(nn.Module):
-    """One or more dense layers with the same input, followed by an activation."""
+    """One or more dense layers with the same input, followed by an activation, with numbers of the type `dtype`."""
 
-    def __init__(self, layers: Sequence[nn.Linear], activation: str | None = None) -> None:
+    def __init__(
+        self, layers: Sequence[nn.Linear], activation: str | None = None, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
-        weight = torch.cat([layer.weight.detach() for layer in layers])
+        weight = torch.cat([layer.weight.detach().to(dtype) for layer in layers])
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
-        self.bias = torch.cat([layer.bias.detach() for layer in layers])
+        self.bias = torch.cat([layer.bias.detach().to(dtype) for layer in layers])
         self.name, self.formula = ("none", "") if activation is None else _FUSED[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[T, inputs] -> [T, outputs of all layers]."""
+        """[T, inputs] of any type -> [T, outputs of all layers] of the type of the layer."""
         multiply = torch.ops.mkldnn._linear_pointwise.default
-        y: Tensor = multiply(x, self.weight, self.bias, self.name, [], self.formula)
+        y: Tensor = multiply(x.to(self.bias.dtype), self.weight, self.bias, self.name, [], self.formula)
         return y
 
 
@@ -86,19 +88,19 @@ class FusedSelfAttention(nn.Module):
 
     def forward(self, x: Tensor, call: LayerCall) -> tuple[Tensor, None]:
         """[T, H] -> [T, A * D], and None for the weights."""
-        q, k, v = self.product(x).unflatten(-1, (3, -1, self.own.head_size)).unbind(-3)
         absolute = self.own.position_embedding_type == "absolute"
+        y = self.product(x) if absolute else self.product(x).to(x.dtype)  # as the embeddings of distances
+        q, k, v = y.unflatten(-1, (3, -1, self.own.head_size)).unbind(-3)
         bias = None if absolute else self.own.distance_bias(q, k, call.layout)
         return call.attend(q, k, v, call.layout, bias, 0.0).flatten(-2), None
 
 
-def can_prepare(model: nn.Module) -> bool:
-    """Whether the model is on a CPU, and its type of numbers works with `Prepared` layers."""
-    weight = next(model.parameters())
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+def can_prepare(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether there are `Prepared` layers of a type of numbers: on a CPU, float32, and bfloat16 if oneDNN has its products."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    half = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return bool(half) or weight.dtype == torch.float32
+    half = dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return bool(half) or dtype == torch.float32
 
 
 def prepared(model: Any, product: Callable[..., nn.Module] = Prepared) -> Any:

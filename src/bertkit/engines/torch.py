@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,7 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.config import BertConfig
 from bertkit.data.batches import Batch, Limits
 from bertkit.engines.base import words_of
-from bertkit.engines.prepared import Dense, can_prepare, prepared, rounded
+from bertkit.engines.prepared import Dense, Prepared, can_prepare, prepared, rounded
 from bertkit.engines.processor import multiplies_bf16
 from bertkit.errors import Setting, UsageError, received
 from bertkit.heads import POOLER, Ask
@@ -59,17 +60,21 @@ class TorchEngine:
     ) -> TorchEngine:
         """The engine for a class. It prepares the dense layers, and does not keep the original model.
 
-        On a GPU it records small batches as CUDA graphs.
+        On a CPU, only the products of the layers are in bf16 or int8: their sums, the norms, the embeddings and the heads are in
+        fp32, which costs little. On a GPU it records small batches as CUDA graphs.
         """
         place = device_of(device)
-        engine = cls(model_of(tensors, config, head, type_of(precision, place), place))
+        kind = type_of(precision, place)
+        prepares = can_prepare(place, kind)
+        engine = cls(model_of(tensors, config, head, torch.float32 if prepares else kind, place))
         if precision == "int8":
             from bertkit.engines.int8 import quantized
 
             engine._use(quantized(engine.model))
             engine.precision = precision
-        elif can_prepare(engine.model):
-            engine._use(prepared(engine.model))
+        elif prepares:
+            engine._use(prepared(engine.model, partial(Prepared, dtype=kind)))
+            engine.precision = NAMES[kind]
         elif place.type == "cuda":
             from bertkit.engines.cuda_graphs import Replayed
 

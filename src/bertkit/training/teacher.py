@@ -60,7 +60,8 @@ class Teacher:
 
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
-        can = can_prepare(self.model) and not self.attention  # which prepared models do not return
+        weight = next(self.model.parameters())
+        can = can_prepare(weight.device, weight.dtype) and not self.attention  # which prepared models do not return
         self._runs = prepared(self.model) if can else self.model
 
     @property

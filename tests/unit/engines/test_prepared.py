@@ -1,13 +1,15 @@
 """Prepared layers compute the same as the original layers."""
 
+import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch_models import LENGTHS, batch, furthest, ours
 
-from bertkit import batch_invariant
+from bertkit import BertConfig, BertModel, batch_invariant
 from bertkit.data.batches import Batch
 from bertkit.engines.prepared import Prepared, can_prepare, prepared
 from bertkit.engines.torch import TorchEngine
@@ -31,17 +33,24 @@ def test_prepared_layers_give_the_same(activation: str) -> None:
 
 
 def test_types_that_cannot_be_prepared() -> None:
-    assert not can_prepare(ours("BertModel").double()) and not can_prepare(ours("BertModel").half())
-    assert can_prepare(ours("BertModel"))
+    cpu = torch.device("cpu")
+    assert can_prepare(cpu, torch.float32)
+    assert not any(can_prepare(cpu, dtype) for dtype in (torch.float64, torch.float16))
+    assert not can_prepare(torch.device("meta"), torch.float32)
 
 
-def test_half_precision_is_as_accurate() -> None:
-    model, exact = ours("BertModel").bfloat16(), states(ours("BertModel"))
-    assert can_prepare(model) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    if not can_prepare(model):
+def test_half_precision_is_more_accurate_than_a_model_of_half_precision() -> None:
+    """Only the products are in bfloat16. The sums and norms are in float32."""
+    assert can_prepare(torch.device("cpu"), torch.bfloat16) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN has no products of bfloat16 for this processor, which needs AVX-512")
-    before = furthest(states(model).float(), exact)
-    assert furthest(states(prepared(model)).float(), exact) < 1.5 * before
+    for kind in ("absolute", "relative_key_query"):
+        torch.manual_seed(0)
+        exact = BertModel(BertConfig(**{**ours("BertModel").config.to_dict(), "position_embedding_type": kind})).eval()
+        expected, half = states(exact), states(copy.deepcopy(exact).bfloat16()).float()
+        found = states(prepared(exact, partial(Prepared, dtype=torch.bfloat16)))
+        assert found.dtype == torch.float32
+        assert 0 < furthest(found, expected) < 0.8 * furthest(half, expected)
 
 
 def test_a_sentence_gives_the_same_bits_in_any_batch() -> None:
