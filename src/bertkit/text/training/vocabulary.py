@@ -23,6 +23,7 @@ from bertkit.text.wordpiece.characters import Normalizer, Rules
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 MOST_WORDS = 2_000_000  # different words that are counted at once: about 400 MB, and 600 MB more while merging
+MOST_PIECES = 2**20  # merging has a character for each piece, and there are 1,114,112
 LONGEST_WORD = 100  # tokenizers replace longer words by [UNK]
 _CHARACTERS_AT_ONCE = 1 << 22
 _SAMPLE = 1 << 20  # characters of the corpus that `rules_for` examines
@@ -149,6 +150,11 @@ def _check_room(size: int, fixed: Sequence[str]) -> None:
     twice = [token for token, times in Counter(fixed).items() if times > 1]
     if twice:
         raise UsageError(f"The special token {twice[0]!r} was passed more than once: pass each token once.")
+    if size > MOST_PIECES:
+        raise UsageError(
+            Setting("vocab_size", size), f" is above the {MOST_PIECES:,} pieces that can be trained: type for example ",
+            Setting("vocab_size", 30522), ".",
+        )  # fmt: skip
     if size < len(fixed) + 3:
         raise UsageError(
             f"A vocabulary of {size} has no room for words after {len(fixed)} special and unused tokens: type a larger size."
