@@ -58,7 +58,7 @@ def size_of(name: str) -> int:
     if format_of(name) in ("csv", "tsv"):
         raise UsageError(
             f"{name} is a table, and the column of its texts is unknown: use plain text, .jsonl or .parquet, or pipe one column "
-            f"of it to standard input, for example: cut -f2 {name} | bertkit ... -"
+            f"of it to standard input, for example: cut {'-d, ' if format_of(name) == 'csv' else ''}-f2 {name} | bertkit ... -"
         )
     return 0 if name == "-" else Path(name).stat().st_size
 

@@ -100,6 +100,7 @@ def test_nothing_is_overwritten_without_the_option(tmp_path: Path, capsys: pytes
         (["a.txt", "--out", "o", "--vocab-size", "3"], "no room"),
         (["a.txt", "--out", "o", "--vocab-size", "2000000"], "--vocab-size 2000000 is above the 1,048,576 pieces"),
         (["a.txt", "--out", "o", "--field", "body"], "--field body has no effect on plain text"),
+        (["a.txt", "--out", "o", "--limit-alphabet", "0"], "--limit-alphabet 0 leaves no character"),
         (["a.txt", "--out", "o", "--vocab-size", "many"], "invalid int"),
         (["a.txt", "--out", "o", "--unused", "-3"], "--unused=-3 is not an integer of 0 or more: type --unused 100."),
         (["a.txt", "--out", "o", "--min-frequency", "-1"], "--min-frequency=-1 is not an integer of 0 or more"),

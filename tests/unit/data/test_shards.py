@@ -248,6 +248,10 @@ def test_damage_is_found(tmp_path: Path) -> None:
         Shards(shards.folder)
     with pytest.raises(DataError, match="no shards"):
         Shards(tmp_path)
+    with pytest.raises(
+        DataError, match=r"corpus\.txt is a file, not a folder of shards: type bertkit prepare .*corpus\.txt"
+    ):
+        Shards(tmp_path / "corpus.txt")
 
 
 def with_index(shards: Shards, /, **values: Any) -> None:

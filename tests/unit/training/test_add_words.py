@@ -161,6 +161,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*command, "--overwrite"]) == 0
     assert main([*command[:-1], f"{model}/", "--overwrite"]) == 2
     assert "is the model itself, which is not changed: type another folder for --out" in capsys.readouterr().err
+    (tmp_path / "words.txt").write_text("\n")
+    assert main([*command, "--overwrite"]) == 2
+    assert "words.txt has no words: write one in each line." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

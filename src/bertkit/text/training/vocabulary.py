@@ -98,6 +98,7 @@ def train_vocabulary(
     if isinstance(texts, str):
         raise UsageError("A corpus must be an iterable of texts, not one text: type [text].")
     _check_numbers(vocab_size=size, min_frequency=min_frequency, unused=unused, limit_alphabet=limit_alphabet)
+    _check_alphabet(limit_alphabet)
     fixed = [*special_tokens, *(f"[unused{number}]" for number in range(unused))]
     _check_room(size, fixed)
     counts = count_words(texts, rules)
@@ -144,6 +145,14 @@ def _check_numbers(**numbers: int | None) -> None:
     for name, value in numbers.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
             raise UsageError(Setting(name, value), " is not an integer of 0 or more: type ", Setting(name, 100), ".")
+
+
+def _check_alphabet(limit: int | None) -> None:
+    if limit == 0:
+        example = Setting("limit_alphabet", 200)
+        raise UsageError(
+            Setting("limit_alphabet", 0), " leaves no character to write words with: type for example ", example, "."
+        )
 
 
 def _check_room(size: int, fixed: Sequence[str]) -> None:
