@@ -14,7 +14,7 @@ from contextlib import closing
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar, cast
 
-from bertkit.errors import BertkitError, DataError, UsageError
+from bertkit.errors import BertkitError, DataError, Setting, UsageError
 from bertkit.read_ahead import read_ahead
 
 Item = TypeVar("Item")
@@ -69,7 +69,9 @@ def _reason(processes: list[SpawnProcess], started: int) -> BertkitError:
         return DataError(f"A worker process ended with exit code {code}. Its last messages say why.")
     return UsageError(
         "No worker process could start. Each one imports the script that started it: start the work in a file, under "
-        '`if __name__ == "__main__":`, or leave processes out.'
+        '`if __name__ == "__main__":`, or leave processes out; for prepare, type ',
+        Setting("processes", 1),
+        ".",
     )
 
 

@@ -146,6 +146,7 @@ def test_a_script_without_a_guard(name: str | None, tmp_path: Path) -> None:
     """It would start processes without end, if Python did not refuse that."""
     said = output_of(SCRIPT.format(first="", guard=""), name and tmp_path / name)
     assert 'start the work in a file, under `if __name__ == "__main__":`, or leave processes out' in said
+    assert "for prepare, type processes=1." in said
 
 
 def test_a_result_does_not_wait_for_the_next_item() -> None:

@@ -95,6 +95,8 @@ def _floats(data: memoryview, what: str) -> NDArray[np.float32]:
     """Return the values of a FloatList, packed or one by one."""
     parts = []
     for value in parse(data, what).get(1, []):
+        if isinstance(value, int) and value >= 2**32:
+            raise FileFormatError(f"{what} has a float of more than 4 bytes: it is damaged; download or copy it again.")
         octets = value.to_bytes(4, "little") if isinstance(value, int) else bytes(value)
         if len(octets) % 4:
             raise FileFormatError(f"{what} ends within a number: it is damaged; download or copy it again.")

@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 from bertkit.data.lines import read_lines
+from bertkit.errors import DataError
 from bertkit.training.add_words import add_words as add_words_to_model
 
 
@@ -30,6 +31,8 @@ def add_words(
     Prints the new words.
     """
     given = None if words is None else [word for line in read_lines(words) if (word := line.strip())]
+    if given == []:
+        raise DataError(f"{words} has no words: write one in each line.")
     added = add_words_to_model(
         model,
         out,

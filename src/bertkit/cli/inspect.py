@@ -8,11 +8,14 @@ from typing import Annotated
 
 from bertkit import hub
 from bertkit.checkpoint import inspect as inspect_checkpoint
+from bertkit.cli.signature import Typed
 from bertkit.data.shards.layout import INDEX, PARTIAL
+from bertkit.errors import UsageError
 
 
 def inspect(
     model: Annotated[str, "a directory, a file or a Hub id of a model, or a directory of shards"],
+    typed: Typed,
     *,
     prefix: Annotated[str, "prefix of BERT's parameter names in a larger model, such as 'encoder.'"] = "",
     revision: Annotated[str, "branch, tag or commit of a Hub id"] = "main",
@@ -28,6 +31,8 @@ def inspect(
     if any((Path(model) / name).is_file() for name in (INDEX, PARTIAL)):
         from bertkit.cli.shard_page import page
 
+        for name in sorted(typed & {"prefix", "revision", "subfolder"}):
+            raise UsageError(f"{model} has shards, and --{name} is for a checkpoint: leave it out.")
         print(page(model, json_))
         return
     found = inspect_checkpoint(hub.locate(model, revision=revision, subfolder=subfolder), prefix=prefix)

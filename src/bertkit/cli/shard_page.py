@@ -41,8 +41,8 @@ def page(folder: str, as_json: bool) -> str:
 
 def _lengths(parts: list[NDArray[Any]]) -> dict[str, float]:
     values = np.concatenate(parts)
-    shown = {name: float(np.quantile(values, share)) for name, share in _QUANTILES.items()}
-    return {"mean": round(float(values.mean()), 1), **shown}
+    shown = np.quantile(values, list(_QUANTILES.values())).tolist()
+    return {"mean": round(float(values.mean()), 1), **dict(zip(_QUANTILES, shown, strict=True))}
 
 
 def _examples(shards: Shards) -> list[list[str]]:

@@ -50,7 +50,7 @@ def train_tokenizer(
     given = Rules(lowercase=not cased, strip_accents=strip_accents)
     rules, _ = rules_for(_first_texts(files, field), given)
     with closing(read_texts(files, field=field, progress=progress)) as read:
-        rules, texts = rules_for(read, rules)  # a second time, as _first_texts skips stdin
+        rules, texts = rules_for(read, rules)  # a second time, as _first_texts skips streams
         if rules != given:
             _print_message(_ACCENTS_KEPT)
         tokens = train_vocabulary(
@@ -69,9 +69,9 @@ def train_tokenizer(
 
 
 def _first_texts(files: Sequence[str], field: str) -> Iterator[str]:
-    """The first texts of each file, as the files may be in different languages."""
+    """The first texts of each file, as the files may be in different languages. Streams and pipes can be read only once."""
     for name in files:
-        if name != "-":
+        if name != "-" and Path(name).is_file():
             with closing(read_texts([name], field=field)) as texts:
                 yield from islice(texts, 1 + 1000 // len(files))
 

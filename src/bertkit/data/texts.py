@@ -10,13 +10,14 @@ from typing import Any
 from bertkit.data.lines import OnBytes, read_lines, shown_name
 from bertkit.data.parquet import import_pyarrow, read_rows
 from bertkit.data.records import check_file, format_of, json_lines
-from bertkit.errors import DataError, Setting, UsageError, did_you_mean
+from bertkit.errors import DataError, Setting, UsageError, did_you_mean, received
 from bertkit.logging import is_progress_bar_enabled
 
+Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A file, or several."""
 
-def read_texts(
-    paths: Sequence[str | os.PathLike[str]], *, field: str = "text", progress: bool = False
-) -> Generator[str, None, None]:
+
+def read_texts(paths: Files, *, field: str = "text", progress: bool = False) -> Generator[str, None, None]:
     """Yield the texts of several files, one line in memory at a time.
 
     A text is a line of a plain file (UTF-8), the value of `field` in a line of a `.jsonl`, or a value of the column `field` of a
@@ -25,13 +26,30 @@ def read_texts(
     removes the progress bar.
 
     Args:
-        paths: the files; "-" is standard input with plain text.
+        paths: the file, or files; "-" is standard input with plain text.
         field: the key of the text in JSON Lines, or the column in Parquet.
         progress: whether to show a progress bar in bytes.
     """
-    names = [os.fspath(path) for path in paths]
+    names = names_of(paths)
     size = sum(map(size_of, names))
+    check_field(names, field)
     return _all_texts(names, field, size if "-" not in names else None, progress)
+
+
+def names_of(files: Files) -> list[str]:
+    """Return the names of a file, or of several.
+
+    >>> names_of("a.txt"), names_of(["a.txt", "b.txt"])
+    (['a.txt'], ['a.txt', 'b.txt'])
+    """
+    return [os.fspath(file) for file in ([files] if isinstance(files, (str, os.PathLike)) else files)]
+
+
+def check_field(names: Sequence[str], field: str) -> None:
+    """Raise UsageError for the name of a field if all files are plain text, which has none."""
+    if field != "text" and all(format_of(name) == "pipe" for name in names):
+        reason = " has no effect on plain text, which has no fields: leave it out, or pass .jsonl or .parquet files."
+        raise UsageError(received("field", field), reason)
 
 
 def size_of(name: str) -> int:
@@ -40,7 +58,7 @@ def size_of(name: str) -> int:
     if format_of(name) in ("csv", "tsv"):
         raise UsageError(
             f"{name} is a table, and the column of its texts is unknown: use plain text, .jsonl or .parquet, or pipe one column "
-            f"of it to standard input, for example: cut -f2 {name} | bertkit ... -"
+            f"of it to standard input, for example: cut {'-d, ' if format_of(name) == 'csv' else ''}-f2 {name} | bertkit ... -"
         )
     return 0 if name == "-" else Path(name).stat().st_size
 

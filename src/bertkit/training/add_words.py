@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from bertkit.checkpoint.files import Tensors
 from bertkit.checkpoint.load import config_of
 from bertkit.checkpoint.save import save_checkpoint
 from bertkit.config import BertConfig
-from bertkit.data.texts import read_texts
+from bertkit.data.texts import Files, read_texts
 from bertkit.errors import Setting, UsageError, received
 from bertkit.parameters import UNTIED, expand
 from bertkit.tasks.embedding import weights_place, write_recipe
@@ -37,7 +37,7 @@ def add_words(
     out: str | os.PathLike[str],
     *,
     words: Iterable[str] | None = None,
-    texts: Sequence[str | os.PathLike[str]] = (),
+    texts: Files = (),
     count: int | None = None,
     min_frequency: int | None = None,
     field: str | None = None,
@@ -54,7 +54,7 @@ def add_words(
         model: the folder or Hub id of a model with a tokenizer. It is not changed.
         out: the folder to write to.
         words: the words. Those that the vocabulary has are left out.
-        texts: without `words`: files of text, to find the words that would save the most tokens.
+        texts: without `words`: a file of text or several, to find the words that would save the most tokens.
         count: the number of words to find in the texts.
         min_frequency: how often a word must occur in the texts; None: 10 times.
         field: the key of the text in JSON Lines, or the column in Parquet; None: "text".
@@ -97,14 +97,16 @@ def add_words(
 
 
 def _check(
-    words: Iterable[str] | None, texts: Sequence[object], search: Mapping[str, object], folder: Path, overwrite: bool
+    words: Iterable[str] | None, texts: Files, search: Mapping[str, object], folder: Path, overwrite: bool
 ) -> None:
     """Raise UsageError for arguments that contradict each other, and for a folder with a model."""
+    example = Setting("words", "words.txt", '["enzyme", "rubisco"]')
     if (words is None) == (not texts):
         raise UsageError(
-            "Either words or texts are needed: type ", Setting("words", "words.txt"), ", or pass files of text with ",
-            Setting("count", 1000), ".",
+            "Either words or texts are needed: type ", example, ", or pass files of text with ", Setting("count", 1000), ".",
         )  # fmt: skip
+    if isinstance(words, str):
+        raise UsageError(received("words", words), " is a string, but a list of words is needed: type ", example, ".")
     for name, value in search.items():
         if words is not None and value is not None:
             raise UsageError(received(name, value), " is only for texts: leave it out.")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from bertkit.checkpoint.tfrecords import read_examples
 from bertkit.data.batches import Row
 from bertkit.data.pretraining.google import google_row
+from bertkit.data.texts import Files, names_of
 
 
-def read_google_examples(files: Sequence[str | os.PathLike[str]]) -> Iterator[Row]:
+def read_google_examples(files: Files) -> Iterator[Row]:
     """Yield the Rows of TFRecord files, with their masks, as Google's program wrote them."""
-    return (google_row(features) for file in files for features in read_examples(file))
+    for file in names_of(files):
+        for number, features in enumerate(read_examples(file), start=1):
+            yield google_row(features, f"Record {number} of {file}")

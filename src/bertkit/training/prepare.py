@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from bertkit.data.shards import Shards
 from bertkit.data.shards.documents import read_documents
 from bertkit.data.shards.encoding import EncodeDocuments, Tokens
-from bertkit.data.shards.layout import TOKENIZER, Index, Special
+from bertkit.data.shards.layout import INDEX, LOCK, PARTIAL, TOKENIZER, Index, Special
 from bertkit.data.shards.write import SHARD, Document, locked, start, write_shards
-from bertkit.data.texts import size_of
+from bertkit.data.texts import Files, check_field, names_of, size_of
 from bertkit.engines.processor import cores
 from bertkit.errors import Setting, UsageError, received
 from bertkit.logging import is_progress_bar_enabled
@@ -54,7 +54,7 @@ class SplitIntoTokens:
 
 
 def prepare(
-    files: Sequence[str | os.PathLike[str]],
+    files: Files,
     tokenizer: BertTokenizer | BertTokenizerFast,
     out: str | os.PathLike[str],
     *,
@@ -72,21 +72,24 @@ def prepare(
     call is interrupted, even by `kill -9`, the same call continues after the last whole shard.
 
     Args:
-        files: the files; "-" is standard input with plain text.
+        files: the file, or files; "-" is standard input with plain text.
         tokenizer: the tokenizer of the model to pretrain.
         out: the folder of the shards. It also gets a copy of the tokenizer.
         field: the key of the text in JSON Lines, or the column in Parquet.
         sentence_per_line: whether each line is one sentence. By default, lines are split into sentences.
-        processes: the number of processes, up to 256; None: one for each core, and at most 8, as each takes some 90 MB.
+        processes: the number of processes, up to 256; None: one for each core, and at most 8, as each takes some 90 MB. A script
+            that starts processes needs `if __name__ == "__main__":`.
         shard_tokens: a shard ends with the documents that reach this number of tokens. Memory has room for one shard.
         overwrite: whether to replace shards in the folder.
         progress: whether to show a progress bar in bytes of the input.
     """
     _check_number("processes", processes, 1, 256, 2)
     _check_number("shard_tokens", shard_tokens, 1_000, 2**26, SHARD)
-    names = [os.fspath(file) for file in files]
+    names = names_of(files)
     size = sum(map(size_of, names))
+    check_field(names, field)
     folder = Path(out)
+    _check_folder(folder)
     special = special_of(tokenizer)
     settings = {
         "tokenizer": _digest(tokenizer),
@@ -116,6 +119,17 @@ def _check_number(name: str, count: int | None, least: int, most: int, example: 
         raise UsageError(
             received(name, count), f" is invalid: it must be between {least:,} and {most:,}. Type for example ",
             Setting(name, example), ".",
+        )  # fmt: skip
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise UsageError for a folder with a tokenizer that no earlier call wrote, as the copy would replace it."""
+    copy = folder / TOKENIZER
+    is_own = any((folder / name).exists() for name in (LOCK, INDEX, PARTIAL)) or copy.is_symlink()
+    if os.path.lexists(copy) and not is_own:
+        raise UsageError(
+            f"{copy} is not from bertkit prepare, which writes a copy of the tokenizer there: choose another folder for ",
+            Setting("out", "my-shards"), ".",
         )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bertkit.checkpoint.crc32c import masked_crc32c
-from bertkit.checkpoint.tfrecords import read_examples
+from bertkit.checkpoint.protobuf import field, varint
+from bertkit.checkpoint.tfrecords import parse_example, read_examples
 from bertkit.data.pretraining.google import google_row
 from bertkit.errors import DataError, FileFormatError
 from bertkit.training.google_examples import read_google_examples
@@ -56,8 +57,8 @@ def test_rows_of_google(tmp_path: Path) -> None:
     assert row.targets["labels"].values.tolist() == [70_001, 6] and row.targets["labels"].grain == "place"
     assert row.targets["next_sentence_label"].values == 1
     other = write(tmp_path / "b.tfrecord", [{"input_ids": [1]}])
-    with pytest.raises(DataError, match="lacks input_mask"):
-        list(read_google_examples([other]))
+    with pytest.raises(DataError, match=r"Record 1 of .*b\.tfrecord lacks input_mask"):
+        list(read_google_examples(other))
 
 
 def test_damage_is_found(tmp_path: Path) -> None:
@@ -98,3 +99,12 @@ def test_wrong_features(name: str, values: list[float]) -> None:
     lists = {**LISTS, "masked_lm_weights": [1.0, 1.0, 0.0], name: values}
     with pytest.raises(DataError):
         google_row({key: np.array(own, np.int64 if not own else None) for key, own in lists.items()})
+
+
+@pytest.mark.parametrize("value", [field(1, 2**40), varint(1 << 3 | 1) + bytes(7) + b"\x01"])
+def test_a_float_of_another_kind(value: bytes) -> None:
+    """A varint, or 8 bytes, where a float has 4."""
+    feature = field(2, value)
+    example = field(1, field(1, field(1, b"weights") + field(2, feature)))
+    with pytest.raises(FileFormatError, match="Record 1 has a float of more than 4 bytes"):
+        parse_example(memoryview(example), "Record 1")

@@ -28,6 +28,8 @@ def test_prepare_and_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     lengths = [len(document) for document in corpora.documents(20)]
     assert found["documents"] == 20 and found["sentences"] == sum(lengths)
     assert found["sentences_per_document"]["longest"] == max(lengths)
+    assert main(["inspect", str(tmp_path / "shards"), "--prefix", "bert."]) == 2
+    assert "has shards, and --prefix is for a checkpoint: leave it out." in capsys.readouterr().err
 
 
 def test_wrong_numbers_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

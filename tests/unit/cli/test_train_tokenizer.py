@@ -98,6 +98,9 @@ def test_nothing_is_overwritten_without_the_option(tmp_path: Path, capsys: pytes
         (["empty.txt", "--out", "o"], "no words"),
         (["a.txt", "--out", "a.txt"], "is a file, not a directory"),
         (["a.txt", "--out", "o", "--vocab-size", "3"], "no room"),
+        (["a.txt", "--out", "o", "--vocab-size", "2000000"], "--vocab-size 2000000 is above the 1,048,576 pieces"),
+        (["a.txt", "--out", "o", "--field", "body"], "--field body has no effect on plain text"),
+        (["a.txt", "--out", "o", "--limit-alphabet", "0"], "--limit-alphabet 0 leaves no character"),
         (["a.txt", "--out", "o", "--vocab-size", "many"], "invalid int"),
         (["a.txt", "--out", "o", "--unused", "-3"], "--unused=-3 is not an integer of 0 or more: type --unused 100."),
         (["a.txt", "--out", "o", "--min-frequency", "-1"], "--min-frequency=-1 is not an integer of 0 or more"),
@@ -136,3 +139,17 @@ def test_an_interrupt_ends_it_cleanly(tmp_path: Path) -> None:
         assert process.wait() == 130
         assert process.stderr.read() == b"bertkit: stopped. No file is left half-written.\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="/dev/fd is POSIX's")
+def test_a_pipe_is_read_only_once(tmp_path: Path) -> None:
+    """`train-tokenizer <(xz -dc texts.xz)`: its first texts are not lost to the choice of the rules."""
+    file = write(tmp_path / "a.txt", ENGLISH)
+    words = ["train-tokenizer", "--vocab-size", "50", "--out"]
+    assert main([*words, str(tmp_path / "file"), file]) == 0
+    output, source = os.pipe()
+    with subprocess.Popen(["cat", file], stdout=source):
+        os.close(source)
+        assert main([*words, str(tmp_path / "pipe"), f"/dev/fd/{output}"]) == 0
+        os.close(output)
+    assert vocabulary(tmp_path / "pipe") == vocabulary(tmp_path / "file")

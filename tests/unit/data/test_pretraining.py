@@ -281,3 +281,15 @@ def test_examples_of_held_out_documents(shards: Shards) -> None:
 def test_too_few_documents(share: float, shards: Shards) -> None:
     with pytest.raises(UsageError, match=r"leaves fewer than 2 for training or for evaluation: type another share"):
         split(shards, share)
+
+
+def test_a_share_of_small_shards_is_held_out(tmp_path: Path) -> None:
+    """A share of each shard alone would be no document, as half of one is none."""
+    corpus = [[f"{word} ." for word in corpora.WORDS] * 3] * 40
+    shards = corpora.shards(tmp_path, corpus, shard_tokens=1_000)
+    assert 8 < len(shards.files) <= 20
+    kept, held = split(shards, 0.1)
+    assert (len(kept), len(held)) == (36, 4)
+    for share in (0.3, 0.5, 0.77):
+        kept, held = split(shards, share)
+        assert len(kept) + len(held) == 40 and len(held) == round(40 * share)

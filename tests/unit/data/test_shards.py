@@ -248,6 +248,10 @@ def test_damage_is_found(tmp_path: Path) -> None:
         Shards(shards.folder)
     with pytest.raises(DataError, match="no shards"):
         Shards(tmp_path)
+    with pytest.raises(
+        DataError, match=r"corpus\.txt is a file, not a folder of shards: type bertkit prepare .*corpus\.txt"
+    ):
+        Shards(tmp_path / "corpus.txt")
 
 
 def with_index(shards: Shards, /, **values: Any) -> None:
@@ -331,3 +335,25 @@ def test_a_part_of_shards(tmp_path: Path) -> None:
     ]
     assert len(found) == len(documents) and found.special == whole.special
     assert all(np.array_equal(np.concatenate(a), np.concatenate(b)) for a, b in zip(found, documents, strict=True))
+
+
+def test_one_file_needs_no_list(tmp_path: Path) -> None:
+    source = corpora.write(tmp_path / "a.txt", CORPUS[:3])
+    assert len(prepare(str(source), corpora.tokenizer(), tmp_path / "out", processes=1)) == 3
+
+
+def test_a_tokenizer_of_someone_else_is_not_replaced(tmp_path: Path) -> None:
+    source, own = corpora.write(tmp_path / "a.txt", CORPUS[:3]), tmp_path / "tokenizer" / "notes.txt"
+    own.parent.mkdir()
+    own.write_text("ours")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="tokenizer is not from bertkit prepare.*choose another folder for out="):
+            prepare([source], corpora.tokenizer(), tmp_path, processes=1, overwrite=overwrite)
+    assert own.read_text() == "ours"
+
+
+def test_a_field_of_plain_text_is_refused(tmp_path: Path) -> None:
+    source = corpora.write(tmp_path / "a.txt", CORPUS[:3])
+    with pytest.raises(UsageError, match="field='body' has no effect on plain text"):
+        prepare([source, "-"], corpora.tokenizer(), tmp_path / "out", field="body")
+    assert not (tmp_path / "out").exists()

@@ -140,7 +140,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a folder": (_folder, "is a folder"),
     "a table": (_write("a.tsv", b"a\tb\n"), "is a table, and the column"),
     "Latin-1": (_write("a.txt", b"fine\ncaf\xe9\n"), "Line 2 of .* is not UTF-8: its byte 4 is 0xe9"),
-    "a compressed table": (_write("a.csv.gz", gzip.compress(b"a,b")), "is a table, and the column"),
+    "a compressed table": (_write("a.csv.gz", gzip.compress(b"a,b")), "is a table, and the column.* cut -d, -f2"),
     "UTF-16": (_write("a.txt", "text".encode("utf-16")), "UTF-16"),
     "UTF-16, big-endian": (_write("a.txt", b"\xfe\xff\0t"), "UTF-16"),
     "binary": (_write("a.txt", b"\x7fELF\0\0\0"), "zero byte"),
@@ -221,3 +221,17 @@ def test_closing_the_generator_closes_the_file(tmp_path: Path) -> None:
     assert next(texts) == READ[0]
     texts.close()
     assert io.FileIO(path).close() is None
+
+
+def test_one_path_needs_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.txt"
+    path.write_text("a\nb\n")
+    assert list(read_texts(path)) == list(read_texts(str(path))) == ["a", "b"]
+
+
+def test_a_field_of_plain_text_has_no_effect(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a\n")
+    (tmp_path / "b.jsonl").write_text('{"body": "b"}\n')
+    with pytest.raises(UsageError, match="field='body' has no effect on plain text"):
+        read_texts([tmp_path / "a.txt"], field="body")
+    assert list(read_texts([tmp_path / "a.txt", tmp_path / "b.jsonl"], field="body")) == ["a", "b"]

@@ -16,7 +16,7 @@ import bertkit
 from bertkit import add_words
 from bertkit.cli import main
 from bertkit.engines.torch import model_class
-from bertkit.errors import UsageError
+from bertkit.errors import DataError, UsageError
 from bertkit.text.tokenizer import BertTokenizer, BertTokenizerFast
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -161,6 +161,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*command, "--overwrite"]) == 0
     assert main([*command[:-1], f"{model}/", "--overwrite"]) == 2
     assert "is the model itself, which is not changed: type another folder for --out" in capsys.readouterr().err
+    (tmp_path / "words.txt").write_text("\n")
+    assert main([*command, "--overwrite"]) == 2
+    assert "words.txt has no words: write one in each line." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -168,7 +171,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         ({}, "Either words or texts are needed"),
         ({"words": ["ab"], "texts": ["t.txt"]}, "Either words or texts are needed"),
+        (
+            {"words": "words.txt"},
+            r'words=.words.txt. is a string, but a list of words is needed: type words=\["enzyme", "rubisco"\]',
+        ),
         ({"words": ["ab"], "count": 3}, "count=3 is only for texts"),
+        ({"texts": "t.txt", "count": 3}, "There is no file t.txt"),
+        ({"texts": "words.txt", "count": 3, "field": "body"}, "field='body' has no effect on plain text"),
         ({"words": ["ab"], "min_frequency": 3}, "min_frequency=3 is only for texts"),
         ({"words": ["ab"], "field": "body"}, "field='body' is only for texts"),
         ({"texts": ["t.txt"]}, "Texts need count, the number of words to find: type for example count=1000"),
@@ -181,8 +190,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ({"words": ["a" * 101]}, "is too long"),
     ],
 )
-def test_errors(options: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+def test_errors(options: dict[str, Any], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = write(tmp_path / "m", PIECES)
-    with pytest.raises(UsageError, match=sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text("enzyme")
+    with pytest.raises((UsageError, DataError), match=sentence):
         add_words(model, tmp_path / "out", **options)
     assert not (tmp_path / "out" / "config.json").exists()

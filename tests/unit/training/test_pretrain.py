@@ -154,7 +154,16 @@ def test_a_run_ends_with_its_time(config: Path, shards: Shards, tmp_path: Path) 
         ({"config": "huge"}, "config='huge' is neither a size nor a file: type tiny, mini"),
         ({"max_length": 65}, "max_length=65 is above the 64 positions of the model: type max_length=64, or less"),
         ({"max_length": 4}, "max_length=4 is not at least 5"),
-        ({"short_length": 32}, "short_length=32 is not below max_length"),
+        (
+            {"short_length": 32},
+            "short_length=32 is not at least 5 and below max_length (32): type for example short_length=16",
+        ),
+        (
+            {"short_length": 4},
+            "short_length=4 is not at least 5 and below max_length (32): type for example short_length=16",
+        ),
+        ({"teacher": "t", "teacher_documents": 0}, "teacher_documents=0 is not at least 1"),
+        ({"teacher": "t", "teacher_weight": float("inf")}, "teacher_weight=inf is not a number above 0"),
         ({"short_steps": 0.5}, "short_steps=0.5 has no effect without short_length"),
         ({"time_budget": "1h30"}, "time_budget='1h30' is not a duration: type for example time_budget=\"3h\""),
         ({"time_budget": "soon"}, "time_budget='soon' is not a duration: type for example time_budget=\"3h\""),
@@ -259,3 +268,13 @@ def test_one_document(examples: str, config: Path, tmp_path: Path) -> None:
         return
     with pytest.raises(UsageError, match="has one document.* or type examples="):
         run(config, own, tmp_path / "out", max_steps=1)
+
+
+def test_evaluation_on_shards_of_another_tokenizer(config: Path, shards: Shards, tmp_path: Path) -> None:
+    """Also where the index does not say which."""
+    other = corpora.shards(tmp_path, corpora.documents(5, seed=1))
+    for settings in ({"tokenizer": "x"}, {}):
+        index = json.loads((other.folder / "index.json").read_text())
+        (other.folder / "index.json").write_text(json.dumps({**index, "settings": settings}))
+        with pytest.raises(UsageError, match="was prepared with another tokenizer"):
+            run(config, shards, tmp_path / "out", eval=other.folder)

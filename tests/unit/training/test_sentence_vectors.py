@@ -240,3 +240,42 @@ def test_rows_without_vectors_have_no_loss(shards: Shards) -> None:
     loss = distance(states, batch)
     loss.backward()
     assert part.weight(batch) == 0 and loss == 0 and not states.grad.any()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.unlink(),
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(file.read_bytes()[:-1]),
+        lambda file: file.write_bytes(file.read_bytes().replace(b"(16, 16)", b"((((((((")),
+        lambda file: file.write_bytes(file.read_bytes().replace(b"(16, 16), ", b"(999,9999)")),
+        lambda file: np.save(file, np.zeros((16, 15), np.float32)),
+        lambda file: np.save(file, np.zeros((16, 16), np.int32)),
+        lambda file: np.save(file, np.full((16, 16), np.nan, np.float32)),
+        lambda file: np.save(file, np.array([{}]), allow_pickle=True),
+        lambda file: file.write_bytes(b"PK\x03\x04" + bytes(100)),
+    ],
+)
+def test_damaged_directions(damage: Any, folder: Path, shards: Shards) -> None:
+    damage(folder / "directions.npy")
+    with pytest.raises(DataError, match="no valid sentence vectors: remove it"):
+        SentenceVectors(folder, shards, width=8)
+
+
+def test_vectors_that_are_not_numbers(folder: Path, shards: Shards) -> None:
+    """A loss of nan would be taken for a learning rate that is too large."""
+    data = np.fromfile(folder / "vectors.bin", "<f2")
+    data[3] = np.nan
+    data.tofile(folder / "vectors.bin")
+    with pytest.raises(DataError, match="no valid sentence vectors"):
+        SentenceVectors(folder, shards, width=8).targets([Span(0, 0, 5)])
+
+
+def test_a_folder_of_something_else_is_not_to_be_removed(shards: Shards, teacher: Path) -> None:
+    for call in (
+        lambda: SentenceVectors(shards.folder, shards, width=8),
+        lambda: compute_vectors(shards, teacher, shards.folder, device="cpu"),
+    ):
+        with pytest.raises(DataError, match=r"not of sentence vectors: choose another folder\.$"):
+            call()

@@ -26,7 +26,7 @@ from bertkit.hub import parse_object, read_text
 from bertkit.hub.disk import whole_file
 
 FORMAT = "bertkit-shards-1"
-INDEX, PARTIAL, TOKENIZER = "index.json", "partial.json", "tokenizer"
+INDEX, PARTIAL, TOKENIZER, LOCK = "index.json", "partial.json", "tokenizer", ".lock"
 
 _LARGEST_INDEX = 64 * 2**20  # bytes
 _LARGEST_COUNT = 2**32  # tokens of a shard and of a vocabulary, whose numbers have up to 32 bits

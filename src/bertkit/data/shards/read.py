@@ -91,6 +91,11 @@ class Shards:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
+        if self.folder.is_file():
+            raise DataError(
+                f"{self.folder} is a file, not a folder of shards: type bertkit prepare {self.folder} --tokenizer DIR "
+                "--out SHARDS, and pass that folder."
+            )
         if not (self.folder / INDEX).is_file():
             partial = (self.folder / PARTIAL).exists()
             what = "has unfinished shards" if partial else "has no shards"

@@ -46,9 +46,12 @@ def split(shards: Shards, share: float) -> tuple[Shards, Shards]:
     """
     kept: list[OpenShard] = []
     held: list[OpenShard] = []
+    seen = chosen = 0
     for file in shards.files:
         documents = file.entry.documents
-        count = round(share * documents)
+        seen += documents
+        count = round(share * seen) - chosen  # the share is right for all shards together, if not for each
+        chosen += count
         blocks = max(min(count, _BLOCKS), 1)
         edges = np.linspace(0, documents, blocks + 1).astype(int).tolist()
         sizes = np.diff(np.linspace(0, count, blocks + 1).astype(int)).tolist()

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bertkit.data.shards.encoding import Chunk, Encoded, EncodeDocuments, encode_chunks
-from bertkit.data.shards.layout import INDEX, PARTIAL, Index, Shard, shard_name
+from bertkit.data.shards.layout import INDEX, LOCK, PARTIAL, Index, Shard, shard_name
 from bertkit.errors import DataError, Setting, UsageError
 from bertkit.hub.disk import lock, open_own, remove_unfinished, whole_file
 
@@ -114,7 +114,7 @@ def locked(folder: Path) -> Iterator[None]:
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: choose another one.")
     folder.mkdir(parents=True, exist_ok=True)
-    with open_own(folder / ".lock", create=True) as held:
+    with open_own(folder / LOCK, create=True) as held:
         if not lock(held, folder):
             raise UsageError(f"Another process is writing shards into {folder}: wait for it, or choose another folder.")
         yield

@@ -23,6 +23,7 @@ from bertkit.text.wordpiece.characters import Normalizer, Rules
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 MOST_WORDS = 2_000_000  # different words that are counted at once: about 400 MB, and 600 MB more while merging
+MOST_PIECES = 2**20  # merging has a character for each piece, and there are 1,114,112
 LONGEST_WORD = 100  # tokenizers replace longer words by [UNK]
 _CHARACTERS_AT_ONCE = 1 << 22
 _SAMPLE = 1 << 20  # characters of the corpus that `rules_for` examines
@@ -97,6 +98,7 @@ def train_vocabulary(
     if isinstance(texts, str):
         raise UsageError("A corpus must be an iterable of texts, not one text: type [text].")
     _check_numbers(vocab_size=size, min_frequency=min_frequency, unused=unused, limit_alphabet=limit_alphabet)
+    _check_alphabet(limit_alphabet)
     fixed = [*special_tokens, *(f"[unused{number}]" for number in range(unused))]
     _check_room(size, fixed)
     counts = count_words(texts, rules)
@@ -145,10 +147,23 @@ def _check_numbers(**numbers: int | None) -> None:
             raise UsageError(Setting(name, value), " is not an integer of 0 or more: type ", Setting(name, 100), ".")
 
 
+def _check_alphabet(limit: int | None) -> None:
+    if limit == 0:
+        example = Setting("limit_alphabet", 200)
+        raise UsageError(
+            Setting("limit_alphabet", 0), " leaves no character to write words with: type for example ", example, "."
+        )
+
+
 def _check_room(size: int, fixed: Sequence[str]) -> None:
     twice = [token for token, times in Counter(fixed).items() if times > 1]
     if twice:
         raise UsageError(f"The special token {twice[0]!r} was passed more than once: pass each token once.")
+    if size > MOST_PIECES:
+        raise UsageError(
+            Setting("vocab_size", size), f" is above the {MOST_PIECES:,} pieces that can be trained: type for example ",
+            Setting("vocab_size", 30522), ".",
+        )  # fmt: skip
     if size < len(fixed) + 3:
         raise UsageError(
             f"A vocabulary of {size} has no room for words after {len(fixed)} special and unused tokens: type a larger size."

@@ -36,7 +36,7 @@ def open_all(settings: PretrainingSettings) -> Opened:
     """Open the shards, the tokenizer and the model. A new model is drawn with the seed."""
     shards = Shards(settings.data)
     held_out = None if settings.eval is None else Shards(settings.eval)
-    if held_out is not None and held_out.index.settings["tokenizer"] != shards.index.settings["tokenizer"]:
+    if held_out is not None and held_out.index.settings.get("tokenizer") != shards.index.settings.get("tokenizer"):
         raise UsageError(received("eval", settings.eval), " was prepared with another tokenizer: prepare it again.")
     if settings.eval_share is not None:
         shards, held_out = split(shards, settings.eval_share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -126,15 +127,18 @@ class PretrainingSettings(ExampleOptions, TeacherOptions, PretrainingOptimizatio
         self._require("short_steps", 0 < self.short_steps < 1, "between 0 and 1")
         least, short = 5 if self.examples == "pairs" else 3, self.short_length
         self._require("max_length", self.max_length >= least, f"at least {least}")
-        self._require("short_length", short is None or least <= short < self.max_length, "below max_length", 128)
+        accepted = f"at least {least} and below max_length ({self.max_length})"
+        example = max(self.max_length // 2, least)
+        self._require("short_length", short is None or least <= short < self.max_length, accepted, example)
         if short is None and self.short_steps != ExampleOptions.short_steps:
             given = received("short_steps", self.short_steps)
             raise UsageError(given, " has no effect without short_length: leave it out.")
 
     def _check_teacher(self) -> None:
         """Raise UsageError for invalid options of the teacher."""
-        self._require("teacher_weight", self.teacher_weight > 0, "above 0", 1.0)
-        self._require("teacher_documents", (self.teacher_documents or 1) >= 1, "at least 1", 1000)
+        count = self.teacher_documents
+        self._require("teacher_weight", 0 < self.teacher_weight < math.inf, "a number above 0", 1.0)
+        self._require("teacher_documents", count is None or count >= 1, "at least 1", 1000)
         for name in ("teacher_weight", "teacher_vectors", "teacher_documents"):
             if self.teacher is None and getattr(self, name) != getattr(TeacherOptions, name):
                 advice = (Setting("teacher", "..."), f", or leave {name} out.")

@@ -50,6 +50,7 @@ WINDOW = 2**12
 _SAMPLE = 2**14  # vectors that the directions are computed from
 _FORMAT = "bertkit-vectors-1"
 _INDEX, _DATA, _DIRECTIONS = "index.json", "vectors.bin", "directions.npy"
+_LARGEST_INDEX = 2**16  # bytes
 _TYPE = np.dtype("<f2")
 
 
@@ -69,17 +70,18 @@ class _Index:
         path = folder / _INDEX
         if not path.is_file():
             return None
-        values = hub.parse_object(hub.read_text(path, 2**16, DataError), str(path), DataError)
+        values = hub.parse_object(hub.read_text(path, _LARGEST_INDEX, DataError), str(path), DataError)
+        if values.get("format") != _FORMAT:
+            raise DataError(f"{folder} has an index.json that is not of sentence vectors: choose another folder.")
         try:
             index = cls(**values)
-            sizes = (index.width, index.sentences)
-            valid = index.format == _FORMAT and all(type(size) is int and size > 0 for size in sizes)
+            valid = all(type(size) is int and size > 0 for size in (index.width, index.sentences))
             bytes_needed = index.width * index.sentences * _TYPE.itemsize
             valid = valid and (folder / _DATA).stat().st_size >= bytes_needed
         except (OSError, TypeError):
             valid = False
         if not valid:
-            raise DataError(f"{folder} has no valid sentence vectors: remove it, and they are computed again.")
+            raise _damaged(folder)
         return index
 
     def write(self, folder: Path) -> None:
@@ -100,7 +102,7 @@ class SentenceVectors:
     def __init__(
         self, folder: str | os.PathLike[str], shards: Shards, width: int, documents: int | None = None
     ) -> None:
-        place = Path(folder)
+        place = self._folder = Path(folder)
         index = _Index.read(place)
         if index is None:
             raise DataError(f"{place} has no sentence vectors.")
@@ -109,13 +111,15 @@ class SentenceVectors:
         self.shards = shards
         vectors = np.memmap(place / _DATA, _TYPE, "r", shape=(index.sentences, index.width))
         self.vectors: NDArray[Any] = vectors[: _until(shards, documents)]
-        self._directions = np.ascontiguousarray(np.load(place / _DIRECTIONS)[:, :width])  # [D, W]
+        self._directions = np.ascontiguousarray(_read_directions(place, index.width)[:, :width])  # [D, W]
         sizes = [file.entry.sentences for file in shards.files]
         self._firsts = (np.cumsum(sizes) - sizes).tolist()  # the number of sentences before each shard
 
     def targets(self, spans: Sequence[Span]) -> Mapping[str, Target]:
         """Return the target of each text of a row, [S, W]. It has the length 1, or 0 if no sentence of the text has a vector."""
         means = np.stack([self._mean(span) for span in spans])
+        if not np.isfinite(means).all():
+            raise _damaged(self._folder)
         return {VECTORS: Target(unit(means @ self._directions), "row")}
 
     def _mean(self, span: Span) -> NDArray[np.float32]:
@@ -288,3 +292,18 @@ def _write_directions(folder: Path, index: _Index) -> None:
     _, directions = np.linalg.eigh(sample.T @ sample)  # in increasing order
     with whole_file(folder / _DIRECTIONS) as file:
         np.save(file, np.ascontiguousarray(directions[:, ::-1], np.float32))
+
+
+def _read_directions(folder: Path, width: int) -> NDArray[np.float32]:
+    """Return the directions of vectors of a width [D, D]. Raise DataError if the file is damaged."""
+    try:
+        found = np.lib.format.open_memmap(folder / _DIRECTIONS, mode="r")
+    except Exception as error:  # NumPy raises errors of many kinds for a damaged header
+        raise _damaged(folder) from error
+    if found.shape != (width, width) or found.dtype != np.float32 or not np.isfinite(found).all():
+        raise _damaged(folder)
+    return found
+
+
+def _damaged(folder: Path) -> DataError:
+    return DataError(f"{folder} has no valid sentence vectors: remove it, and they are computed again.")
