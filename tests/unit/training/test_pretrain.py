@@ -164,6 +164,8 @@ def test_a_run_ends_with_its_time(config: Path, shards: Shards, tmp_path: Path) 
         ),
         ({"teacher": "t", "teacher_documents": 0}, "teacher_documents=0 is not at least 1"),
         ({"teacher": "t", "teacher_weight": float("inf")}, "teacher_weight=inf is not a number above 0"),
+        ({"short_seq_prob": 1.5}, "short_seq_prob=1.5 is not from 0 to 1"),
+        ({"short_seq_prob": 0.5, "examples": "sentences"}, "short_seq_prob=0.5 is for pairs: type examples="),
         ({"short_steps": 0.5}, "short_steps=0.5 has no effect without short_length"),
         ({"time_budget": "1h30"}, "time_budget='1h30' is not a duration: type for example time_budget=\"3h\""),
         ({"time_budget": "soon"}, "time_budget='soon' is not a duration: type for example time_budget=\"3h\""),

@@ -22,7 +22,7 @@ from bertkit.training.loop import Loop, TrainingError
 from bertkit.training.pretraining import word_loss as words
 from bertkit.training.pretraining.flops import matrix_limit, step_flops
 from bertkit.training.pretraining.objective import encoded, projection
-from bertkit.training.pretraining.source import ShardSource
+from bertkit.training.pretraining.source import ShardSource, examples_of
 from bertkit.training.sources import Position
 
 HEADS = {"ForPreTraining": "pairs", "ForMaskedLM": "sentences"}
@@ -236,6 +236,18 @@ def test_an_epoch_has_each_example_once(shards: Shards) -> None:
     assert (position.epoch, position.at) == (1, 0)
     assert sorted(seen) == list(range(len(seen))) and 0 <= len(source.parts[0].epoch(0)) - len(seen) < 5
     assert source.total_steps == 2 * source.steps_per_epoch()
+
+
+def test_the_share_of_pairs_with_a_random_length(shards: Shards) -> None:
+    def lengths(share: float) -> list[int]:
+        settings = pretraining_cases.settings(short_seq_prob=share)
+        return [len(row.input_ids) for row in examples_of(shards, settings, 32).epoch(0)]
+
+    usual, random, long = map(lengths, (0.1, 1.0, 0.0))
+    assert np.mean(random) < np.mean(usual) - 2 < np.mean(long) - 2
+    assert len(random) > len(usual) > len(long)  # of the same text
+    sums = {ShardSource(shards, pretraining_cases.settings(short_seq_prob=one)).fingerprint() for one in (0.1, 1.0)}
+    assert len(sums) == 2  # a run does not continue with other examples
 
 
 def test_epochs_with_two_lengths(shards: Shards) -> None:

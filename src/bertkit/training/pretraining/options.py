@@ -26,6 +26,7 @@ class ExampleOptions:
         int | None, "maximum tokens of an example in the first part of the run (default: max_length)"
     ] = None
     short_steps: Annotated[float, "share of the run that has the short examples"] = 0.9
+    short_seq_prob: Annotated[float, "share of the pairs that get a random length, up to the maximum"] = 0.1
     mask_share: Annotated[float, "share of the tokens to predict", Also("masked-lm-prob", "mlm-probability")] = 0.15
     eval_share: Annotated[float | None, "share of the documents that is held out for evaluation"] = None
     eval_examples: Annotated[int, "maximum examples of an evaluation"] = 1000
@@ -124,6 +125,10 @@ class PretrainingSettings(ExampleOptions, TeacherOptions, PretrainingOptimizatio
     def _check_examples(self) -> None:
         """Raise UsageError for invalid options of the examples."""
         self._require("mask_share", 0 < self.mask_share < 1, "between 0 and 1")
+        self._require("short_seq_prob", 0 <= self.short_seq_prob <= 1, "from 0 to 1", 0.1)
+        if self.examples != "pairs" and self.short_seq_prob != ExampleOptions.short_seq_prob:
+            given = received("short_seq_prob", self.short_seq_prob)
+            raise UsageError(given, " is for pairs: type ", Setting("examples", "pairs"), ", or leave it out.")
         self._require("short_steps", 0 < self.short_steps < 1, "between 0 and 1")
         least, short = 5 if self.examples == "pairs" else 3, self.short_length
         self._require("max_length", self.max_length >= least, f"at least {least}")

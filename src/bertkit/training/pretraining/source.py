@@ -34,14 +34,16 @@ def examples_of(
     of_spans: OfSpans | None = None,
 ) -> Examples:
     """Return the examples that the settings describe, with further targets from `of_spans`."""
-    kind = SentencePairs if settings.examples == "pairs" else FullSentences
     if settings.examples == "pairs" and len(shards) < 2:
         raise UsageError(
             f"{shards.folder} has one document, but half of the pairs need a text from another document: separate documents by "
             "empty lines, or type ", Setting("examples", "sentences"), ".",
         )  # fmt: skip
+    seed = settings.seed if seed is None else seed
     masking = Masking(settings.masking, settings.mask_share)
-    return kind(shards, max_length, seed=settings.seed if seed is None else seed, masking=masking, of_spans=of_spans)
+    if settings.examples == "pairs":
+        return SentencePairs(shards, max_length, seed, settings.short_seq_prob, masking, of_spans)
+    return FullSentences(shards, max_length, seed, masking=masking, of_spans=of_spans)
 
 
 class ShardSource(Source):
@@ -118,6 +120,15 @@ class ShardSource(Source):
     def fingerprint(self) -> str:
         """Return a hash of the shards, and of the options on which the examples and their order depend."""
         sums = "".join(file.entry.sha256 for file in self.shards.files)
-        names = ("seed", "batch_size", "accumulate", "examples", "masking", "mask_share", "max_length", "short_length")
-        values = [getattr(self.settings, name) for name in (*names, "short_steps", "eval_share")]
+        names = (
+            "seed",
+            "batch_size",
+            "accumulate",
+            "examples",
+            "short_seq_prob",
+            "masking",
+            "mask_share",
+            "max_length",
+        )
+        values = [getattr(self.settings, name) for name in (*names, "short_length", "short_steps", "eval_share")]
         return f"{zlib.crc32(sums.encode()):08x}-{len(self.shards)}-{values}-{self.total_steps}"
