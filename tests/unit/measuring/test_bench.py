@@ -46,8 +46,14 @@ def test_each_setting_is_measured_beside_float32(tmp_path: Path, capsys: pytest.
 
 def test_in_python_the_vectors_of_a_model() -> None:
     found = bertkit.bench(
-        str(folder("two")), SENTENCES[:5], task="feature-extraction", settings=["torch:fp32"], seconds=0.01
+        folder("two"),
+        iter(SENTENCES[:5]),
+        task="feature-extraction",
+        settings=["torch:fp32"],
+        tokenizer=folder("two"),
+        seconds=0.01,
     )
+    assert found.examples == 5
     assert [str(one.setting) for one in found.figures] == ["torch fp32"]
     assert found.figures[0].agreement.cosine == pytest.approx(1)
     assert found.fastest is found.figures[0]
