@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from typing import IO, Any, BinaryIO, cast
 from bertkit.data.json_line import line_of
 from bertkit.data.parquet import import_pyarrow
 from bertkit.data.records import ending
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, printable
 from bertkit.hub.disk import whole_file
 from bertkit.pipelines.bulk.advice import damaged
 from bertkit.pipelines.bulk.vectors import Vectors, parsed
@@ -33,6 +34,9 @@ _LISTED = 100
 
 _QUOTED = re.compile('[,"\r\n]')
 """What a cell of CSV has in quotes. The module csv writes a lone carriage return without them, which ends a row."""
+
+_LONGEST_NAME = 240
+"""The most bytes of an output's name. Most disks allow 255, and `whole_file` writes under a longer name first."""
 
 _INTEGERS = range(-(2**63), 2**63)
 """The integers that a column of Parquet can have."""
@@ -104,6 +108,10 @@ def check_output(name: str, layout: Layout) -> None:
         )
     if kind == "npy" and (layout.kept or layout.details):
         raise UsageError(f"{name} has only vectors: choose .parquet or .jsonl for further columns.")
+    if len(os.fsencode(Path(name).name)) > _LONGEST_NAME:
+        raise UsageError(
+            f"The name {printable(Path(name).name, 40)} has more than {_LONGEST_NAME} bytes: choose a shorter one."
+        )
     if Path(name).is_dir():
         raise UsageError(f"{name} is a folder: name a file in it.")
     if Path(name).is_symlink():
