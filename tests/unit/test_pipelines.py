@@ -256,7 +256,9 @@ def test_random_weights_give_a_warning(folder: Path, tmp_path: Path, caplog: pyt
     values = json.loads((tmp_path / "config.json").read_text())
     del values["architectures"]
     (tmp_path / "config.json").write_text(json.dumps(values))
-    with pytest.raises(UsageError, match='names no class in "architectures": pass a task'):
+    with pytest.raises(
+        UsageError, match='names no class in "architectures": pass a task, for example task="fill-mask"'
+    ):
         pipeline(model=tmp_path, engine="numpy")
     with caplog.at_level(logging.WARNING):
         pipeline("text-classification", tmp_path, engine="numpy")("a")

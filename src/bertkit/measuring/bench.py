@@ -52,9 +52,10 @@ class Candidate(NamedTuple):
         engine, _, precision = text.partition(":")
         if engine in ENGINES and precision in _PRECISIONS:
             return cls(engine, precision)
+        near = "" if engine in ENGINES else did_you_mean(engine, ENGINES)
         raise UsageError(
             f"Unknown setting {text!r}: type an engine ({', '.join(ENGINES)}), a colon and a precision "
-            f"({', '.join(_PRECISIONS)}), such as torch:bf16.{did_you_mean(engine, ENGINES)}"
+            f"({', '.join(_PRECISIONS)}), such as torch:bf16.{near}"
         )
 
     def __str__(self) -> str:

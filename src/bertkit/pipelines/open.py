@@ -438,7 +438,9 @@ def main_task(config: BertConfig | EncoderDecoderConfig, model: Any) -> str:
     head = _head(config)
     if head is None:
         raise UsageError(
-            f'The config.json of {model} names no class in "architectures": pass a task, as in pipeline("fill-mask", ...).'
+            f'The config.json of {model} names no class in "architectures": pass a task, for example ',
+            Setting("task", "fill-mask"),
+            ".",
         )
     return tasks_of(head)[0]
 

@@ -74,6 +74,8 @@ def test_a_setting_with_other_answers_is_not_recommended() -> None:
 def test_what_is_invalid(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Unknown setting 'trch:fp32'.*Did you mean 'torch'"):
         bertkit.bench(str(folder("two")), ["a"], settings=["trch:fp32"])
+    with pytest.raises(UsageError, match=r"Unknown setting 'torch': .*, such as torch:bf16\.$"):
+        bertkit.bench(str(folder("two")), ["a"], settings=["torch"])
     for seconds in (0, -1, float("inf"), float("nan")):
         with pytest.raises(UsageError, match="seconds=.* must be above 0, and at most 3,600"):
             bertkit.bench(str(folder("two")), ["a"], seconds=seconds)
@@ -86,8 +88,9 @@ def test_what_is_invalid(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="--limit -1 must be at least 1"):
         bench(model="x", data="x", limit=-1)
-    with pytest.raises(FileExistsError):
-        bench(model="x", data="x", out=str(tmp_path / "none.txt"))
+    for out in ("none.txt", "none.txt/figures"):
+        with pytest.raises(UsageError, match=rf"--out .*{out} leads to a file: type a folder"):
+            bench(model="x", data="x", out=str(tmp_path / out))
     with pytest.raises(DataError, match="is empty"):
         bench(model=str(folder("two")), data=str(tmp_path / "none.txt"))
 
