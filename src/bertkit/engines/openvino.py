@@ -81,6 +81,7 @@ class OpenVinoEngine(RectangleEngine):
             engine.check_file(what)
             _check_tables(graph, config, what)
             _check_sizes(graph, what)
+            _check_scales(graph, what)
             engine._compile(tuple(sorted(output_names(head, pooler=False))))
         except RuntimeError as error:
             raise FileFormatError(f"OpenVINO refuses {what} ({reason_of(error)}): export it again.") from error
@@ -192,6 +193,22 @@ def _check_sizes(graph: Any, what: str) -> None:
                 raise UnsafeFileError(
                     f"{what} has a node {node.get_type_name()} that makes an array of the shape {shape!s:.80}: it is damaged or "
                     "hostile."
+                )
+
+
+def _check_scales(graph: Any, what: str) -> None:
+    """Raise FileFormatError if a matrix has a scale for each of its inputs, by which OpenVINO divides by zero."""
+    for node in graph.get_ops():
+        if node.get_type_name() != "MatMul":
+            continue
+        matrix, output = node.input_value(1), -2 if node.get_attributes()["transpose_b"] else -1
+        if matrix.get_node().get_type_name() != "Multiply" or matrix.get_partial_shape().is_dynamic:
+            continue
+        for shape in (one.get_shape() for one in matrix.get_node().input_values()):
+            if len(shape) == 2 and shape != matrix.get_shape() and shape[output] == 1 < max(shape):
+                raise FileFormatError(
+                    f"{what} has a matrix of the shape {matrix.get_shape()!s:.80} with a scale for each input, and each output "
+                    "needs one: it is damaged; export it again."
                 )
 
 

@@ -163,6 +163,23 @@ def test_damaged_files(tmp_path: Path) -> None:
             continue
 
 
+def test_damaged_scales(tmp_path: Path) -> None:
+    """With a scale for each input of a matrix, OpenVINO divides by zero, which ends the process."""
+    place = tmp_path / "model"
+    shutil.copytree(folder("five"), place, ignore=shutil.ignore_patterns("*.safetensors"))
+    given = pipeline_cases.config("five"), MODELS["five"][0], pipeline_cases.weights("five")
+    save(exported_graph(*given, int8=True), place)
+    text = (place / "openvino_model.xml").read_text()
+    at = text.index('name="bert.encoder.layer.0.attention.self.query.weight.scales"')
+    damaged = text[at:].replace('transpose_b="true"', 'transpose_b="false"', 1)
+    assert damaged != text[at:]
+    (place / "openvino_model.xml").write_text(text[:at] + damaged)
+    with pytest.raises(
+        FileFormatError, match=r"a matrix of the shape \[16,16\] with a scale for each input.*; export it"
+    ):
+        bertkit.pipeline("text-classification", place)
+
+
 SIGNAL = """
 import gc, os, signal, sys
 import bertkit
