@@ -340,6 +340,11 @@ def test_unknown_heads_cannot_be_pruned(heads: dict[int, list[int]]) -> None:
         BertConfig(num_hidden_layers=2, num_attention_heads=2, pruned_heads=heads)
 
 
+def test_a_layer_keeps_a_head() -> None:
+    with pytest.raises(ConfigError, match="pruned_heads removes all 2 heads of layer 1: keep at least one"):
+        BertConfig(num_hidden_layers=2, num_attention_heads=2, pruned_heads={0: [1], 1: [0, 1]})
+
+
 def test_a_head_is_pruned_once() -> None:
     assert BertConfig(pruned_heads={"3": [5, 1, 5]}).pruned_heads == {3: [1, 5]}
 

@@ -256,7 +256,9 @@ def test_random_weights_give_a_warning(folder: Path, tmp_path: Path, caplog: pyt
     values = json.loads((tmp_path / "config.json").read_text())
     del values["architectures"]
     (tmp_path / "config.json").write_text(json.dumps(values))
-    with pytest.raises(UsageError, match='names no class in "architectures": pass a task'):
+    with pytest.raises(
+        UsageError, match='names no class in "architectures": pass a task, for example task="fill-mask"'
+    ):
         pipeline(model=tmp_path, engine="numpy")
     with caplog.at_level(logging.WARNING):
         pipeline("text-classification", tmp_path, engine="numpy")("a")
@@ -270,6 +272,11 @@ def test_random_weights_give_a_warning(folder: Path, tmp_path: Path, caplog: pyt
         ({"engine": "numpy", "device": "cuda"}, "runs on the CPU"),
         ({"engine": "numpy", "precision": "bf16"}, "computes in fp32"),
         ({"precision": "fp17"}, "precision='fp17' is invalid: choose one of 'auto', 'fp32'"),
+        (
+            {"precision": "fp32", "dtype": "float16"},
+            "precision='fp32' contradicts dtype='float16': leave one of them out",
+        ),
+        ({"precision": "auto", "torch_dtype": "bfloat16"}, "computes in fp32"),
         ({"trust_remote_code": True}, "never runs the code"),
         ({"framework": "tf"}, "framework='tf' contradicts engine='numpy'"),
         ({"framework": "jax"}, "framework='jax'"),

@@ -49,8 +49,11 @@ def bench(
 
     if limit < 1:
         raise UsageError(f"--limit {limit} must be at least 1.")
-    if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)  # before minutes of measuring
+    if out is not None:  # before minutes of measuring
+        try:
+            Path(out).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"--out {out} leads to a file: type a folder, which is created if necessary.") from error
     with logged_warnings():
         name = task or main_task(BertConfig.from_pretrained(model), model)
         found = measure(

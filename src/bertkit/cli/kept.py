@@ -23,10 +23,12 @@ class Kept:
     """
 
     def __init__(self, given: str | None) -> None:
-        self.names = [name.strip() for name in (given or "").split(",") if name.strip()]
+        self.names = list(dict.fromkeys(name.strip() for name in (given or "").split(",") if name.strip()))
         if given is not None and not self.names:
             raise UsageError(f"--keep {given!r} names no column: type for example --keep id,text.")
         for name in self.names:
+            if name != name.encode(errors="ignore").decode():
+                raise UsageError(f"--keep {name!r} is not UTF-8: type the name of a column, such as id.")
             if name in _RESERVED:
                 raise UsageError(f"--keep {name} is invalid, as results have their own {name}: rename the column.")
         self._waiting: dict[int, dict[str, Any]] = {}  # number of a record -> its values; a thread may add them

@@ -85,6 +85,8 @@ def _of_shape(config: BertConfig) -> Iterator[str]:
             yield (
                 f"pruned_heads has {gone!r:.80} for layer {layer}, and layers are 0 to {layers - 1}, heads 0 to {heads - 1}."
             )
+        elif len(gone) == heads:
+            yield f"pruned_heads removes all {heads} heads of layer {layer}: keep at least one."
     if config.add_cross_attention and not config.is_decoder:
         yield "add_cross_attention=True requires a decoder: add is_decoder=True."
 

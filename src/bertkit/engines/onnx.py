@@ -19,9 +19,12 @@ from bertkit.hub import Place
 from bertkit.tensors import Array
 
 _PRECISIONS = ("fp32", "int8")
-_FAILURES = tuple(
-    getattr(errors, name)
-    for name in ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
+_FAILURES = (
+    *(
+        getattr(errors, name)
+        for name in ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
+    ),
+    UnicodeDecodeError,  # of a message with a name that is not UTF-8
 )
 """The exceptions of ONNX Runtime for a model that it cannot open or run."""
 
@@ -113,4 +116,5 @@ def _session(model: bytes, arrays: Tensors) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4  # errors are raised
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
     options.add_external_initializers(list(arrays), values)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # The fallback to another provider prints to stdout.
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)

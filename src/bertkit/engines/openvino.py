@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from math import gcd, prod
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,14 @@ from bertkit.tensors import Array
 
 _PRECISIONS = ("fp32", "bf16", "int8")
 _GROUPS = (128, 64, 32)  # the last one is OpenVINO's default
+_KEPT = 4  # compiled graphs, each with its own copy of the weights
 _MOST_NUMBERS = 2**30  # of an array for a few tokens. The largest one of a BERT is its table of words, as float32
 
 
 class OpenVinoEngine(RectangleEngine):
-    """One class of BERT in OpenVINO. Each kind of request is compiled once, since OpenVINO computes all outputs of a graph.
+    """One class of BERT in OpenVINO. Each kind of request is compiled, since OpenVINO computes all outputs of a graph.
+
+    The last few kinds are kept. Several threads may use an engine.
 
     >>> from bertkit.data.batches import Row, pack
     >>> from bertkit.heads import Ask
@@ -51,7 +55,8 @@ class OpenVinoEngine(RectangleEngine):
         super().__init__(config, head, inputs, outputs)
         self.graph, self.precision = graph, precision
         self._memory = memory  # of the graph's arrays, if the graph does not own it
-        self._compiled: dict[tuple[str, ...], Any] = {}
+        self._compiled: dict[tuple[str, ...], Any] = {}  # the last one that was used is at the end
+        self._compiling = Lock()  # graphs share nodes, which compiling changes
 
     @classmethod
     def open(
@@ -76,7 +81,8 @@ class OpenVinoEngine(RectangleEngine):
             engine.check_file(what)
             _check_tables(graph, config, what)
             _check_sizes(graph, what)
-            engine._compile(tuple(output_names(head, pooler=False)))
+            _check_scales(graph, what)
+            engine._compile(tuple(sorted(output_names(head, pooler=False))))
         except RuntimeError as error:
             raise FileFormatError(f"OpenVINO refuses {what} ({reason_of(error)}): export it again.") from error
         if (engine.precision == "int8") != (stored == "int8"):
@@ -86,23 +92,30 @@ class OpenVinoEngine(RectangleEngine):
         return engine
 
     def compute(self, names: list[str], given: dict[str, Array]) -> list[Array]:
-        """Run the graph with these outputs alone. Threads may call this at the same time."""
-        found = self._compile(tuple(names)).create_infer_request().infer(given)
-        return [found[place] for place in range(len(names))]
+        """Run the graph with these outputs alone."""
+        kind = tuple(sorted(names))
+        found = self._compile(kind).create_infer_request().infer(given)
+        return [found[kind.index(name)] for name in names]
 
     def _compile(self, names: tuple[str, ...]) -> Any:
         """The graph of some outputs, compiled."""
-        if names not in self._compiled:
-            part = ov.Model([self._results[name] for name in names], self.graph.get_parameters(), "bert")
-            options = {
-                "INFERENCE_PRECISION_HINT": "bf16" if self._has_bf16 else "f32",
-                "DYNAMIC_QUANTIZATION_GROUP_SIZE": self._group,
-                "INFERENCE_NUM_THREADS": threads(),
-                "PERFORMANCE_HINT": "LATENCY",
-                "ENABLE_CPU_PINNING": False,  # other processes can use the cores
-            }
-            self._compiled[names] = core().compile_model(part, "CPU", options)
-        return self._compiled[names]
+        with self._compiling:
+            compiled = self._compiled.pop(names, None) or self._newly_compiled(names)
+            self._compiled[names] = compiled
+            if len(self._compiled) > _KEPT:
+                del self._compiled[next(iter(self._compiled))]
+            return compiled
+
+    def _newly_compiled(self, names: tuple[str, ...]) -> Any:
+        part = ov.Model([self._results[name] for name in names], self.graph.get_parameters(), "bert")
+        options = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self._has_bf16 else "f32",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": self._group,
+            "INFERENCE_NUM_THREADS": threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # other processes can use the cores
+        }
+        return core().compile_model(part, "CPU", options)
 
     @property
     def _has_bf16(self) -> bool:
@@ -180,6 +193,22 @@ def _check_sizes(graph: Any, what: str) -> None:
                 raise UnsafeFileError(
                     f"{what} has a node {node.get_type_name()} that makes an array of the shape {shape!s:.80}: it is damaged or "
                     "hostile."
+                )
+
+
+def _check_scales(graph: Any, what: str) -> None:
+    """Raise FileFormatError if a matrix has a scale for each of its inputs, by which OpenVINO divides by zero."""
+    for node in graph.get_ops():
+        if node.get_type_name() != "MatMul":
+            continue
+        matrix, output = node.input_value(1), -2 if node.get_attributes()["transpose_b"] else -1
+        if matrix.get_node().get_type_name() != "Multiply" or matrix.get_partial_shape().is_dynamic:
+            continue
+        for shape in (one.get_shape() for one in matrix.get_node().input_values()):
+            if len(shape) == 2 and shape != matrix.get_shape() and shape[output] == 1 < max(shape):
+                raise FileFormatError(
+                    f"{what} has a matrix of the shape {matrix.get_shape()!s:.80} with a scale for each input, and each output "
+                    "needs one: it is damaged; export it again."
                 )
 
 

@@ -5,8 +5,9 @@ Each setting takes turns with the reference, which is float32, so that a machine
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -51,9 +52,10 @@ class Candidate(NamedTuple):
         engine, _, precision = text.partition(":")
         if engine in ENGINES and precision in _PRECISIONS:
             return cls(engine, precision)
+        near = "" if engine in ENGINES else did_you_mean(engine, ENGINES)
         raise UsageError(
             f"Unknown setting {text!r}: type an engine ({', '.join(ENGINES)}), a colon and a precision "
-            f"({', '.join(_PRECISIONS)}), such as torch:bf16.{did_you_mean(engine, ENGINES)}"
+            f"({', '.join(_PRECISIONS)}), such as torch:bf16.{near}"
         )
 
     def __str__(self) -> str:
@@ -108,20 +110,20 @@ class Bench:
         return self.best(lambda one: one.p50)
 
 
-def reference(model: str) -> Candidate:
+def reference(model: str | os.PathLike[str]) -> Candidate:
     """Return the candidate with which others are compared: float32, or the only one of an exported model."""
     exported = exported_for(weights_place(locate(model)), "auto")
     return Candidate(exported, "auto") if exported else Candidate("torch" if find_spec("torch") else "numpy", "fp32")
 
 
 def bench(
-    model: str,
-    examples: Sequence[Any],
+    model: str | os.PathLike[str],
+    examples: Iterable[Any],
     *,
     task: str | None = None,
     settings: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
-    tokenizer: str | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
     device: str | int | None = None,
     batch_size: int | None = None,
     seconds: float = 3.0,
@@ -151,16 +153,19 @@ def bench(
     for name, given in (("examples", examples), ("settings", settings)):
         if isinstance(given, str):
             raise UsageError(received(name, given), " is a text, and must be a list of texts: write it in brackets.")
+    examples = list(examples)
     if not examples:
         raise UsageError("bench received no examples: pass at least one.")
     if not 0 < seconds <= _MOST_SECONDS:
         raise UsageError(received("seconds", seconds), f" must be above 0, and at most {_MOST_SECONDS:,}.")
     first = reference(model)
+    model = os.fspath(model)
     every = CANDIDATES if first.precision != "auto" else ()
     wanted = every if settings is None else [Candidate.read(text) for text in settings]
     task = task_class(task or main_task(BertConfig.from_pretrained(model), model)).name
+    tokenizer = None if tokenizer is None else os.fspath(tokenizer)
     opening = {"model": model, "task": task, "tokenizer": tokenizer, "device": device, "batch_size": batch_size}
-    request = {"examples": list(examples), "options": dict(options or {}), **opening}
+    request = {"examples": examples, "options": dict(options or {}), **opening}
     found = Bench(task, len(examples))
     note = note or (lambda setting: None)
     note(str(first))

@@ -103,7 +103,7 @@ def pipeline(
         "local_files_only": local_files_only,
     }
     arguments = read_arguments({"device": device, "dtype": dtype, **source}, options)
-    dtype, engine = precision or arguments.dtype, _engine_name(engine, framework)
+    dtype, engine = _numbers(precision, arguments.dtype), _engine_name(engine, framework)
     task = task_class(task).name if task is not None else getattr(pipeline_class, "of_task", None)
     model = default_model(task) if model is None else model
     if model is None:
@@ -175,6 +175,17 @@ def _engine_name(engine: str, framework: str | None) -> str:
             received("framework", framework), " contradicts ", received("engine", engine), ": leave one of them out."
         )
     return own
+
+
+def _numbers(precision: str | None, dtype: Any) -> Any:
+    """The type of numbers, by either of its two arguments."""
+    if precision in (None, "auto"):
+        return dtype
+    if precision_of(dtype) not in ("auto", precision_of(precision)):
+        raise UsageError(
+            received("precision", precision), " contradicts ", received("dtype", dtype), ": leave one of them out."
+        )
+    return precision
 
 
 def precision_of(dtype: Any) -> str:
@@ -427,7 +438,9 @@ def main_task(config: BertConfig | EncoderDecoderConfig, model: Any) -> str:
     head = _head(config)
     if head is None:
         raise UsageError(
-            f'The config.json of {model} names no class in "architectures": pass a task, as in pipeline("fill-mask", ...).'
+            f'The config.json of {model} names no class in "architectures": pass a task, for example ',
+            Setting("task", "fill-mask"),
+            ".",
         )
     return tasks_of(head)[0]
 

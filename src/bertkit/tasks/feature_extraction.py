@@ -198,4 +198,6 @@ class FeatureExtraction(Task[FeatureOptions]):
         for layer, name in zip(layers, given, strict=True):
             if not 0 <= layer <= count:
                 raise UsageError(f"layers has {name}, but the model has layers 1 to {count}, and 0 for the embeddings.")
+            if layers.count(layer) > 1:  # of which a client of the server could send any number
+                raise UsageError(f"layers has layer {layer} more than once: name each layer once.")
         return layers

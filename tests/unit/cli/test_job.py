@@ -302,6 +302,7 @@ def test_the_results_of_an_interrupted_run_are_not_its_input(
         ),
         ("a.text.gz", "{folder}/a.text.gz has the unknown suffix .text: end"),
         ("", "{folder}/ is a folder: name a file in it."),
+        ("é" * 118 + ".json", " has more than 240 bytes: choose a shorter one."),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(

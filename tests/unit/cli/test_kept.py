@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from bertkit.cli import main
+from bertkit.data.records import read_records
 
 TEXTS = pipeline_cases.SENTENCES[:12]
 NER = ["ner", "--strategy", "none"]
@@ -86,6 +88,73 @@ def test_tables_keep_columns(table: Path, tmp_path: Path, capsys: pytest.Capture
             rows = [row for row in csv.DictReader(file, delimiter=delimiter) if row["entity"]]
         found = [(int(row["row"]), row["id"], int(row["input_score"]), float(row["score"])) for row in rows]
         assert found == expected
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.parquet"])
+def test_values_that_a_format_cannot_have_as_they_are(name: str, tmp_path: Path) -> None:
+    """Quotes and line ends of any kind, integers of more than 64 bits, integers beside fractions."""
+    texts = ['He said "hi", and left.', "a\r\nb\nd\te", "a\rb", ""]
+    columns: dict[str, list[Any]] = {
+        "note": texts,
+        "n": [1, 2**64, -1, None],
+        "part": [2**60 + 1, 0.5, None, 1],
+        "list": [[2**60 + 1, 0.5], [], [1], None],
+        "mixed": [[True, 1.5], [False, 0.5], [2**70], ['a "b"']],
+    }
+    rows = [{"text": "Anna sings.", **{key: some[n] for key, some in columns.items()}} for n in range(4)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / name
+    assert run(["classify"], "five", tmp_path / "in.jsonl", "--keep", ",".join(columns), "--output", str(out)) == 0
+    if name == "out.parquet":
+        found = pyarrow.parquet.read_table(out).to_pydict()
+        assert found["note"] == texts and found["n"] == ["1", str(2**64), "-1", None]
+        assert found["part"] == [float(2**60), 0.5, None, 1.0]
+        assert found["list"] == [[float(2**60), 0.5], [], [1.0], None]
+        assert found["mixed"] == [json.dumps(one) for one in columns["mixed"]]
+        return
+    written = list(read_records(str(out)))
+    if name == "out.csv":  # read_records has one kind of line end
+        with open(out, newline="") as file:
+            written = list(csv.DictReader(file))
+    else:
+        texts = [" ".join(text.split()) for text in texts]
+    assert [row["note"] for row in written] == texts
+    for key in ("n", "part", "list", "mixed"):
+        assert [json.loads(row[key] or "null") for row in written] == columns[key]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.parquet"])
+def test_kept_columns_with_names_of_results(name: str, tmp_path: Path) -> None:
+    """A column is renamed only if results have its name, and never to that of another column. Twice the same name is once."""
+    row = {"text": "Anna sings.", "label": "A", "input_label": "B", "input_score": "C"}
+    (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
+    out, keep = tmp_path / name, "label,input_label,label,input_score"
+    assert run(["classify"], "five", tmp_path / "in.jsonl", "--keep", keep, "--output", str(out)) == 0
+    (found,) = read_records(str(out))
+    assert list(found) == ["row", "input_input_label", "input_label", "input_score", "label", "score"]
+    assert [found[key] for key in list(found)[1:4]] == ["A", "B", "C"] and found["label"] not in ("A", "B")
+
+
+def test_a_kept_name_that_is_not_utf8(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(NER, "names", table, "--keep", "id,te\udc00xt") == 2
+    assert r"--keep 'te\udc00xt' is not UTF-8: type the name of a column" in capsys.readouterr().err
+
+
+def test_damaged_lines_with_kept_columns(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path / "out.csv.part"
+    words = ["--keep", "id", "--output", str(tmp_path / "out.csv")]
+    with monkeypatch.context() as patch:
+        patch.setattr("bertkit.pipelines.bulk.partial.Partial.finish", lambda self: None)
+        assert run(NER, "names", table, *words) == 0
+    content = part.read_bytes().splitlines(keepends=True)
+    for line in (b"5\n", b'{"result": []}\n', b"no JSON\n"):
+        lines, mark = [content[2], line, *content[4:-1]], content[-1].split()
+        mark[2] = blake2b(b"".join(lines), digest_size=16).hexdigest().encode()  # the digest fits
+        part.write_bytes(b"".join([*content[:2], *lines, b" ".join(mark) + b"\n"]))
+        assert run(NER, "names", table, *words, "--resume") == 2
+        assert "The results are damaged in row 2: type --resume to answer it again" in capsys.readouterr().err
 
 
 def test_dates_and_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

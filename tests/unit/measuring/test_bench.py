@@ -46,8 +46,14 @@ def test_each_setting_is_measured_beside_float32(tmp_path: Path, capsys: pytest.
 
 def test_in_python_the_vectors_of_a_model() -> None:
     found = bertkit.bench(
-        str(folder("two")), SENTENCES[:5], task="feature-extraction", settings=["torch:fp32"], seconds=0.01
+        folder("two"),
+        iter(SENTENCES[:5]),
+        task="feature-extraction",
+        settings=["torch:fp32"],
+        tokenizer=folder("two"),
+        seconds=0.01,
     )
+    assert found.examples == 5
     assert [str(one.setting) for one in found.figures] == ["torch fp32"]
     assert found.figures[0].agreement.cosine == pytest.approx(1)
     assert found.fastest is found.figures[0]
@@ -68,6 +74,8 @@ def test_a_setting_with_other_answers_is_not_recommended() -> None:
 def test_what_is_invalid(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Unknown setting 'trch:fp32'.*Did you mean 'torch'"):
         bertkit.bench(str(folder("two")), ["a"], settings=["trch:fp32"])
+    with pytest.raises(UsageError, match=r"Unknown setting 'torch': .*, such as torch:bf16\.$"):
+        bertkit.bench(str(folder("two")), ["a"], settings=["torch"])
     for seconds in (0, -1, float("inf"), float("nan")):
         with pytest.raises(UsageError, match="seconds=.* must be above 0, and at most 3,600"):
             bertkit.bench(str(folder("two")), ["a"], seconds=seconds)
@@ -80,8 +88,9 @@ def test_what_is_invalid(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="--limit -1 must be at least 1"):
         bench(model="x", data="x", limit=-1)
-    with pytest.raises(FileExistsError):
-        bench(model="x", data="x", out=str(tmp_path / "none.txt"))
+    for out in ("none.txt", "none.txt/figures"):
+        with pytest.raises(UsageError, match=rf"--out .*{out} leads to a file: type a folder"):
+            bench(model="x", data="x", out=str(tmp_path / out))
     with pytest.raises(DataError, match="is empty"):
         bench(model=str(folder("two")), data=str(tmp_path / "none.txt"))
 

@@ -105,6 +105,7 @@ def test_every_token_of_a_long_text_has_a_vector() -> None:
     [
         ({"layers": 3}, "layers has 3, but the model has layers 1 to 2"),
         ({"layers": []}, "is not a layer"),
+        ({"layers": [0, 2, -1]}, "layers has layer 2 more than once: name each layer once"),
         ({"pooling": "average"}, "pooling='average'"),
         ({"combine": "stack"}, "combine='stack'"),
         ({"pooled": "mean"}, "Did you mean 'pooling'"),

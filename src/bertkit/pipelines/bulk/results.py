@@ -5,25 +5,25 @@ A table has a row for each item of an answer, such as an entity or a label. Its 
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import lzma
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from bertkit.data.json_line import line_of
 from bertkit.data.parquet import import_pyarrow
 from bertkit.data.records import ending
-from bertkit.errors import UsageError
+from bertkit.errors import UsageError, printable
 from bertkit.hub.disk import whole_file
 from bertkit.pipelines.bulk.advice import damaged
-from bertkit.pipelines.bulk.vectors import Vectors
+from bertkit.pipelines.bulk.vectors import Vectors, parsed
 from bertkit.tasks.embedding.quantization import Precision
 
 Lines = Callable[[], Iterable[bytes]]
@@ -31,6 +31,15 @@ Lines = Callable[[], Iterable[bytes]]
 
 _LISTED = 100
 """The most failed rows to list."""
+
+_QUOTED = re.compile('[,"\r\n]')
+"""What a cell of CSV has in quotes. The module csv writes a lone carriage return without them, which ends a row."""
+
+_LONGEST_NAME = 240
+"""The most bytes of an output's name. Most disks allow 255, and `whole_file` writes under a longer name first."""
+
+_INTEGERS = range(-(2**63), 2**63)
+"""The integers that a column of Parquet can have."""
 
 
 @dataclass
@@ -99,6 +108,10 @@ def check_output(name: str, layout: Layout) -> None:
         )
     if kind == "npy" and (layout.kept or layout.details):
         raise UsageError(f"{name} has only vectors: choose .parquet or .jsonl for further columns.")
+    if len(os.fsencode(Path(name).name)) > _LONGEST_NAME:
+        raise UsageError(
+            f"The name {printable(Path(name).name, 40)} has more than {_LONGEST_NAME} bytes: choose a shorter one."
+        )
     if Path(name).is_dir():
         raise UsageError(f"{name} is a folder: name a file in it.")
     if Path(name).is_symlink():
@@ -143,19 +156,22 @@ def _write_tsv(lines: Lines, file: IO[bytes]) -> None:
 
 
 def _write_cells(lines: Lines, file: IO[bytes], delimiter: str) -> None:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.DictWriter(text, list(_columns(lines)), delimiter=delimiter, lineterminator="\n")
-    writer.writeheader()
-    for row in _rows(lines):
-        writer.writerow({name: _cell(value, delimiter) for name, value in row.items()})
-    text.detach()
+    names = list(_columns(lines))
+    for row in chain([dict(zip(names, names, strict=True))], _rows(lines)):
+        cells = (_cell(row.get(name), delimiter) for name in names)
+        file.write((delimiter.join(cells) + "\n").encode())
 
 
-def _cell(value: Any, delimiter: str) -> Any:
-    if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False)
-    # TSV has no quotes, so that a cell cannot contain a tab or a line end.
-    return " ".join(value.split()) if delimiter == "\t" and isinstance(value, str) else value
+def _cell(value: Any, delimiter: str) -> str:
+    """A cell as text. TSV has no quotes, so that its cells cannot have tabs and line ends."""
+    text = (
+        json.dumps(value, ensure_ascii=False)
+        if isinstance(value, (list, dict))
+        else str("" if value is None else value)
+    )
+    if delimiter == "\t":
+        return " ".join(text.split()) if isinstance(value, str) else text
+    return '"{}"'.format(text.replace('"', '""')) if _QUOTED.search(text) else text
 
 
 def _write_parquet(lines: Lines, file: IO[bytes], vectors: Vectors | None) -> None:
@@ -179,7 +195,11 @@ def _write_parquet(lines: Lines, file: IO[bytes], vectors: Vectors | None) -> No
 
 def _fitted(value: Any, kind: type) -> Any:
     """A value for a column of one type. Values of other types become JSON in a column of strings."""
-    return value if value is None or kind is not str or isinstance(value, str) else json.dumps(value)
+    if value is None or (kind is str and isinstance(value, str)):
+        return value
+    if kind is list:
+        return [float(number) for number in value] if isinstance(value, list) else value
+    return json.dumps(value) if kind is str else kind(value)
 
 
 _WRITERS: dict[str, Callable[[Lines, IO[bytes]], None]] = {
@@ -197,21 +217,31 @@ def _flat(lines: Lines, kept: Sequence[str]) -> Lines:
 
     A kept column with the name of a result's column is renamed to `input_` and its name.
     """
-    found = {name for line in lines() for item in _items(_without_kept(line, kept)[1]) for name in item}
-    names = {name: f"input_{name}" if name in found else name for name in kept}
+
+    def apart() -> Iterator[tuple[dict[str, Any], Any]]:
+        return (_without_kept(line, kept, number) for number, line in enumerate(lines(), start=1))
+
+    taken = {name for _, result in apart() for item in _items(result) for name in item}
+    clashing, names = [name for name in kept if name in taken], {name: name for name in kept}
+    taken |= names.keys()
+    for name in clashing:
+        while names[name] in taken:
+            names[name] = f"input_{names[name]}"
+        taken.add(names[name])
 
     def flat() -> Iterator[bytes]:
-        for line in lines():
-            values, result = _without_kept(line, kept)
+        for values, result in apart():
             columns = {names[name]: value for name, value in values.items()}
             yield line_of([{**columns, **item} for item in _items(result)])
 
     return flat
 
 
-def _without_kept(line: bytes, kept: Sequence[str]) -> tuple[dict[str, Any], Any]:
+def _without_kept(line: bytes, kept: Sequence[str], number: int) -> tuple[dict[str, Any], Any]:
     """The kept columns of a line, and its result without them."""
-    result = json.loads(line)
+    result = parsed(line, number)
+    if not isinstance(result, dict) or not result.keys() >= set(kept):
+        raise damaged(number)
     values = {name: result.pop(name) for name in kept}
     return values, result["result"] if list(result) == ["result"] else result
 
@@ -219,11 +249,7 @@ def _without_kept(line: bytes, kept: Sequence[str]) -> tuple[dict[str, Any], Any
 def _rows(lines: Lines) -> Iterator[dict[str, Any]]:
     """The rows of a table."""
     for number, line in enumerate(lines(), start=1):
-        try:
-            answer = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise damaged(number) from error
-        for item in _items(answer):
+        for item in _items(parsed(line, number)):
             yield {"row": number, **item}
 
 
@@ -261,7 +287,9 @@ def _columns(lines: Lines) -> dict[str, type]:
 
 
 def _kind(value: Any) -> type:
-    """The type of a value: `list` for a list of numbers, `object` for other lists and dictionaries."""
+    """The type of a value: `list` for a list of numbers, `object` for other lists, dictionaries and very large integers."""
     if isinstance(value, list):
-        return list if all(isinstance(one, (int, float)) for one in value) else object
-    return object if isinstance(value, dict) else type(value)
+        return list if all(_kind(one) in (int, float) for one in value) else object
+    if isinstance(value, dict) or (type(value) is int and value not in _INTEGERS):
+        return object
+    return type(value)

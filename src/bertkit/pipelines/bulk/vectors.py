@@ -111,12 +111,17 @@ class Vectors:
         return found
 
 
-def _read(line: bytes, number: int) -> tuple[Any, Any]:
-    """A line, and the string in it that has the vector; None for an error."""
+def parsed(line: bytes, number: int) -> Any:
+    """The value in a line of the results, with its number for the error if it is damaged."""
     try:
-        whole = json.loads(line)
+        return json.loads(line)
     except (ValueError, RecursionError) as error:
         raise damaged(number) from error
+
+
+def _read(line: bytes, number: int) -> tuple[Any, Any]:
+    """A line, and the string in it that has the vector; None for an error."""
+    whole = parsed(line, number)
     return whole, whole.get("result") if isinstance(whole, dict) else whole
 
 
