@@ -95,10 +95,12 @@ score() {
 
 part() {
     held_out=$(cat "$out"/held-out/*.* "$out"/held-out/tokenizer/* | wc -c)
-    mkdir "$out/part"
-    "$python" "$here/scripts/part_of_shards.py" "$out/shards" "$out/part/shards" \
+    rm -rf "$out/part.new" "$out/part"
+    mkdir "$out/part.new"
+    "$python" "$here/scripts/part_of_shards.py" "$out/shards" "$out/part.new/shards" \
         --bytes $((${1:?type the size in bytes, for example 60000000} - held_out))
-    cp -r "$out/held-out" "$out/part/held-out"
+    cp -r "$out/held-out" "$out/part.new/held-out"
+    mv "$out/part.new" "$out/part"
 }
 
 case $step in
