@@ -279,3 +279,9 @@ def test_a_folder_of_something_else_is_not_to_be_removed(shards: Shards, teacher
     ):
         with pytest.raises(DataError, match=r"not of sentence vectors: choose another folder\.$"):
             call()
+
+
+def test_a_file_in_the_place_of_the_folder(shards: Shards, teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is not a folder: choose another one for the vectors"):
+        compute_vectors(shards, teacher, tmp_path / "file", device="cpu")

@@ -159,6 +159,8 @@ def compute_vectors(
     """
     wanted = _until(shards, documents)
     out = Path(folder)
+    if os.path.lexists(out) and not out.is_dir():
+        raise UsageError(f"{out} is not a folder: choose another one for the vectors.")
     encoder = _open(teacher, device)
     key = _Index(shards.digest, _digest(encoder, hub.locate(teacher)))
     if _continued(out, key).sentences >= wanted and (out / _DIRECTIONS).exists():
