@@ -24,7 +24,7 @@ from bertkit.parameters import kept_heads
 from bertkit.tensors import Array
 
 _PRECISIONS = ("fp32", "bf16", "int8")
-_GROUPS = (128, 64, 32)  # the last one is OpenVINO's default
+_GROUPS = (64, 32)  # the last one is OpenVINO's default
 _KEPT = 4  # compiled graphs, each with its own copy of the weights
 _MOST_NUMBERS = 2**30  # of an array for a few tokens. The largest one of a BERT is its table of words, as float32
 

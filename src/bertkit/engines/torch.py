@@ -52,7 +52,7 @@ class TorchEngine:
         self.model, self.head, self.config = model, model._head, model.config
         self._runs, self._body = model, model.base_model
         self._is_prepared = False
-        self.precision = NAMES[self.dtype]
+        self.precision = NAMES[next(model.parameters()).dtype]
 
     @classmethod
     def open(
@@ -99,9 +99,8 @@ class TorchEngine:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the model's numbers."""
-        parameter: torch.nn.Parameter = next(self._runs.parameters())
-        return parameter.dtype
+        """The type of the numbers of the layers' products; float32 for int8, of which only they have 8-bit numbers."""
+        return _TYPES.get(self.precision, torch.float32)
 
     def to(self, device: object) -> None:
         """Move the model."""

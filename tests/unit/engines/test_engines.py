@@ -205,7 +205,7 @@ def test_devices_and_precisions() -> None:
     with pytest.raises(UsageError, match="device='xpu' is not supported"):
         device_of("xpu")
     half = TorchEngine.open(weights("five"), config("five"), "ForSequenceClassification", "cpu", "bf16")
-    assert half.device == cpu and half.precision == "bf16"
+    assert half.dtype is torch.bfloat16 and half.device == cpu and half.precision == "bf16"
     logits = half.run(pack(rows()), Ask(("logits",)))["logits"]
     full = engine("five", "ForSequenceClassification").run(pack(rows()), Ask(("logits",)))["logits"]
     assert logits.dtype == np.float32 and np.abs(logits - full).max() < 0.3

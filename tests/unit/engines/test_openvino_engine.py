@@ -58,10 +58,9 @@ def test_options_of_openvino(precision: str, kind: str, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("sizes", "pruned", "group"),
     [
-        ((768, 12, 3072), {}, 128),
-        ((384, 12, 1536), {}, 128),
+        ((768, 12, 3072), {}, 64),
         ((384, 12, 1536), {0: [1, 2]}, 64),
-        ((320, 10, 1280), {}, 64),
+        ((384, 12, 1536), {0: [1]}, 32),
         ((30, 5, 60), {}, 32),
     ],
 )
@@ -113,7 +112,7 @@ def test_vectors_of_a_trained_model() -> None:
         for kind, name in (("numpy", "fp32"), ("openvino", "fp32"), ("openvino", "int8"))
     )
     np.testing.assert_allclose(whole, exact, rtol=1e-5, atol=1e-5)
-    assert 0.99 < min(float(a @ b) for a, b in zip(eighth, exact, strict=True)) < 1 - 1e-6
+    assert 0.999 < min(float(a @ b) for a, b in zip(eighth, exact, strict=True)) < 1 - 1e-6
 
 
 @pytest.mark.filterwarnings("ignore")  # torch.jit.trace is deprecated, and the tracer warns of branches
