@@ -31,8 +31,8 @@ def inspect(
     if any((Path(model) / name).is_file() for name in (INDEX, PARTIAL)):
         from bertkit.cli.shard_page import page
 
-        for name in sorted(typed & {"prefix", "revision", "subfolder"}):
-            raise UsageError(f"{model} has shards, and --{name} is for a checkpoint: leave it out.")
+        if ignored := sorted(typed & {"prefix", "revision", "subfolder"}):
+            raise UsageError(f"{model} has shards, and --{ignored[0]} is for a checkpoint: leave it out.")
         print(page(model, json_))
         return
     found = inspect_checkpoint(hub.locate(model, revision=revision, subfolder=subfolder), prefix=prefix)

@@ -284,7 +284,7 @@ def test_too_few_documents(share: float, shards: Shards) -> None:
 
 
 def test_a_share_of_small_shards_is_held_out(tmp_path: Path) -> None:
-    """A share of each shard alone would be no document, as half of one is none."""
+    """A share that is rounded for each shard on its own would hold out no document."""
     corpus = [[f"{word} ." for word in corpora.WORDS] * 3] * 40
     shards = corpora.shards(tmp_path, corpus, shard_tokens=1_000)
     assert 8 < len(shards.files) <= 20
