@@ -94,12 +94,13 @@ score() {
 }
 
 part() {
+    size=${1:?type the size in bytes, for example 60000000}
     held_out=$(cat "$out"/held-out/*.* "$out"/held-out/tokenizer/* | wc -c)
-    rm -rf "$out/part.new" "$out/part"
+    rm -rf "$out/part.new"
     mkdir "$out/part.new"
-    "$python" "$here/scripts/part_of_shards.py" "$out/shards" "$out/part.new/shards" \
-        --bytes $((${1:?type the size in bytes, for example 60000000} - held_out))
+    "$python" "$here/scripts/part_of_shards.py" "$out/shards" "$out/part.new/shards" --bytes $((size - held_out))
     cp -r "$out/held-out" "$out/part.new/held-out"
+    rm -rf "$out/part"
     mv "$out/part.new" "$out/part"
 }
 
